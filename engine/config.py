@@ -1,0 +1,124 @@
+"""Decoding of what people write (TOML tables, key=value) into typed structs, with errors that name the key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from engine.errors import EvolveError
+
+__all__ = ["convert_table", "deep_merge", "parse_assignment", "read_toml"]
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]*)`")
+_PATH = re.compile(r" - at `\$?(?P<path>[^`]*)`$")
+
+
+def read_toml(path: Path, error: type[EvolveError]) -> dict[str, Any]:
+    """The table in a TOML file.
+
+    Raises:
+        error: the file is missing, unreadable or no TOML; the message names file and line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise error(f"{path} cannot be read: {exc}") from None
+    except tomllib.TOMLDecodeError as exc:
+        raise error(f"{path} is not valid TOML: {exc}") from None
+
+
+def convert_table(
+    table: Mapping[str, Any], kind: type[T], where: str, error: type[EvolveError], *, strict: bool = True
+) -> T:
+    """Decode a table into a struct; an unknown key or a wrong type is named with its path.
+
+    Args:
+        table: plain data, as TOML or JSON gives it.
+        kind: the struct to make.
+        where: the file or option the table came from, for the message.
+        error: the error class to raise.
+        strict: False takes strings for numbers and flags, as the command line gives them.
+
+    Raises:
+        error: the table does not fit.
+    """
+    try:
+        return msgspec.convert(table, kind, strict=strict)
+    except msgspec.ValidationError as exc:
+        raise error(f"{where}: {_explain(str(exc), kind)}") from None
+
+
+def _explain(message: str, kind: type[msgspec.Struct]) -> str:
+    """Turn msgspec's message into `key.path: what is wrong`."""
+    at = _PATH.search(message)
+    path = at["path"].strip(".") if at else ""
+    unknown = _UNKNOWN.search(message)
+    if unknown:
+        key = unknown["key"]
+        close = difflib.get_close_matches(key, _field_names(kind), n=1)
+        hint = f" (did you mean '{close[0]}'?)" if close else ""
+        return f"unknown key '{f'{path}.{key}' if path else key}'{hint}"
+    text = message[: at.start()] if at else message
+    text = text.replace("Object missing required field", "missing key")
+    return f"{path}: {text}" if path else text
+
+
+def _field_names(kind: type[msgspec.Struct]) -> set[str]:
+    """Every key that may stand anywhere below this struct, for 'did you mean'."""
+    names: set[str] = set()
+    pending: list[Any] = [kind]
+    seen: set[Any] = set()
+    while pending:
+        item = pending.pop()
+        if isinstance(item, type) and issubclass(item, msgspec.Struct):
+            if item in seen:
+                continue
+            seen.add(item)
+            for field in msgspec.structs.fields(item):
+                names.add(field.encode_name)
+                pending.append(field.type)
+        else:
+            pending.extend(getattr(item, "__args__", ()))
+    return names
+
+
+def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over` on top, tables merged key by key; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[key] = deep_merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def parse_assignment(text: str, error: type[EvolveError]) -> dict[str, Any]:
+    """`sampler.c=0.2` as the nested table `{"sampler": {"c": 0.2}}`; a value that is no TOML value is a string.
+
+    Raises:
+        error: there is no `=`, or the key is empty.
+    """
+    key, equals, value = text.partition("=")
+    parts = [part.strip() for part in key.split(".")]
+    if not equals or not all(parts):
+        raise error(f"'{text}' is no key=value", "Write for example rounds=200 or sampler.c=0.2")
+    leaf: Any
+    try:
+        leaf = tomllib.loads(f"v = {value.strip()}")["v"]
+    except tomllib.TOMLDecodeError:
+        leaf = None if value.strip() in ("", "none") else value.strip()
+    for part in reversed(parts):
+        leaf = {part: leaf}
+    return dict(leaf)

@@ -1,0 +1,90 @@
+"""What a designer is: it writes candidate programs from what a round has learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cognition.prior import Prior
+from engine.events import Event
+
+__all__ = ["ContextNode", "Design", "DesignRequest", "Designer", "DesignerError", "Rejection"]
+
+
+class DesignerError(Exception):
+    """The designer has nothing to offer for this request; the message says why."""
+
+
+@dataclass(frozen=True)
+class ContextNode:
+    """A node of the population as a designer sees it."""
+
+    id: int
+    code: str
+    status: str
+    score: float | None
+    lesson: str = ""
+    motivation: str = ""
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """An earlier attempt in the same round that failed a check."""
+
+    check: str
+    reason: str
+    code: str
+
+
+@dataclass(frozen=True)
+class DesignRequest:
+    """All that one attempt at a design may look at."""
+
+    round: int
+    attempt: int
+    """From 0; rises with each rejected design of the round."""
+    seed: int
+    """For `random.Random`: the same request gives the same design."""
+    parent: ContextNode
+    inspirations: list[ContextNode]
+    priors: list[Prior]
+    """What retrieval chose, best first."""
+    rejections: list[Rejection] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Design:
+    """A candidate program, not yet checked."""
+
+    code: str
+    operator: str
+    """How it was made: `tune`, `swap`, `exchange`, `drop`, …"""
+    name: str
+    """A few words for lists."""
+    motivation: str
+    """Why it may be better: one or two sentences."""
+    parents: list[int]
+    priors: list[str] = field(default_factory=list)
+    """Ids of the priors whose recipes went into it."""
+    credit: dict[str, str] = field(default_factory=dict)
+    """Recorded with the node and handed back through the journal, so that the designer can learn from the outcome."""
+
+
+class Designer(Protocol):
+    """Writes candidates. Its memory is a fold of the journal, so that resume and replay need nothing else."""
+
+    name: str
+
+    def apply(self, event: Event) -> None:
+        """Take note of an event; called for every event of the run in order, live and on resume."""
+
+    async def design(self, request: DesignRequest) -> Design:
+        """Write one candidate.
+
+        Raises:
+            DesignerError: there is nothing to offer.
+        """
+
+    async def aclose(self) -> None:
+        """End what the designer started."""

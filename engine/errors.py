@@ -1,0 +1,51 @@
+"""Errors that reach the user, and how they are told.
+
+EvolveError              anything a person can do something about
+├── UsageError           the command line asks for what cannot be (exit code 2)
+├── TaskError            a task folder is not as it should be
+├── RunError             a run cannot be found, opened, locked or written
+└── JournalError         run.db is damaged, foreign or cannot be written
+"""
+
+from __future__ import annotations
+
+__all__ = ["EvolveError", "JournalError", "RunError", "TaskError", "UsageError"]
+
+
+class EvolveError(Exception):
+    """A mistake or a fault the user can act on: what happened, where, and what to do.
+
+    Args:
+        message: what happened and where, one sentence without a full stop at the end.
+        hint: what to do about it; empty where the message says it all.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class UsageError(EvolveError):
+    """The command line asks for what cannot be."""
+
+    exit_code = 2
+
+
+class TaskError(EvolveError):
+    """A task folder is not as it should be."""
+
+    exit_code = 2
+
+
+class RunError(EvolveError):
+    """A run cannot be found, opened, locked or written."""
+
+
+class JournalError(EvolveError):
+    """run.db is damaged, is not ours, or cannot be written."""
