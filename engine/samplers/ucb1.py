@@ -1,0 +1,93 @@
+"""UCB1 over ranks: argmax of rank(s)/(n−1) + c·sqrt(ln N / n_i).
+
+Auer, Cesa-Bianchi and Fischer, "Finite-time Analysis of the Multiarmed Bandit Problem", 2002, with the rank of a score
+in the place of its mean, so that neither scale nor outliers of the scores matter. n_i = 1 + times expanded (birth
+counts, and a round in flight counts as expanded), N = Σ n_i. Birth counts because "unexpanded first" makes a chain of
+newest nodes, not a search.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.events import EvalDone, Event, LearnDone
+from engine.samplers.base import Sample
+from engine.state import RunState
+
+__all__ = ["UCB1"]
+
+
+class UCB1:
+    """Keeps scored nodes sorted by score in growing arrays.
+
+    Args:
+        c: weight of the exploration term.
+        maximize: whether a higher score is better.
+    """
+
+    def __init__(self, c: float, maximize: bool) -> None:
+        self.c = c
+        self._sign = 1.0 if maximize else -1.0
+        self._scores: NDArray[np.float64] = np.empty(0)
+        self._ids: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._visits: NDArray[np.float64] = np.empty(0)
+        self._total = 0.0
+
+    def apply(self, event: Event, state: RunState) -> None:
+        """Insert a node that got a score; count an expansion."""
+        data = event.data
+        if isinstance(data, EvalDone) and data.score is not None and event.node is not None:
+            self._insert(event.node, self._sign * data.score, 1.0 + state.nodes[event.node].expanded)
+        elif isinstance(data, LearnDone):
+            score = state.nodes[data.parent].score
+            if score is not None:
+                self._visits[self._position(data.parent, self._sign * score)] += 1.0
+                self._total += 1.0
+
+    def _insert(self, node: int, score: float, visits: float) -> None:
+        at = int(np.searchsorted(self._scores, score, side="right"))
+        self._scores = np.insert(self._scores, at, score)
+        self._ids = np.insert(self._ids, at, node)
+        self._visits = np.insert(self._visits, at, visits)
+        self._total += visits
+
+    def _position(self, node: int, score: float) -> int:
+        first = int(np.searchsorted(self._scores, score, side="left"))
+        last = int(np.searchsorted(self._scores, score, side="right"))
+        return first + int(np.flatnonzero(self._ids[first:last] == node)[0])
+
+    def values(self) -> NDArray[np.float64]:
+        """The UCB value of each scored node, shape [n], in the order of `ids`; equal scores share their mean rank."""
+        count = len(self._scores)
+        first = np.searchsorted(self._scores, self._scores, side="left")
+        last = np.searchsorted(self._scores, self._scores, side="right")
+        ranks = (first + last - 1) / 2.0 / max(1, count - 1)
+        explore: NDArray[np.float64] = np.sqrt(math.log(self._total) / self._visits)
+        return ranks + self.c * explore
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The scored nodes, shape [n], worst first."""
+        return self._ids
+
+    def sample(self, state: RunState, inspirations: int, rng: random.Random) -> Sample | None:
+        """The node with the highest value, equal ones drawn; the next highest are the inspirations."""
+        if not len(self._ids):
+            return None
+        values = self.values()
+        best = np.flatnonzero(values == values.max())
+        at = int(best[rng.randrange(len(best))])
+        parent = int(self._ids[at])
+        chosen = values[at]
+        values[at] = -np.inf
+        count = min(inspirations, len(values) - 1)
+        shown: list[int] = []
+        if count > 0:
+            top = np.argpartition(values, -count)[-count:]
+            shown = [int(self._ids[i]) for i in top[np.lexsort((self._ids[top], -values[top]))]]
+        expanded = int(self._visits[at]) - 1
+        return Sample(parent, shown, f"ucb1 {chosen:.3f}, rank {len(values) - at}/{len(values)}, expanded {expanded}×")

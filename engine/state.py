@@ -1,0 +1,323 @@
+"""RunState: the fold of a run's events. The only code that turns events into state.
+
+The engine folds to sample and to resume, the terminal folds live, replay folds a prefix, export folds all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import msgspec
+
+from engine import events as ev
+from engine.config import deep_merge
+from engine.events import Event
+from engine.settings import Settings
+from engine.task import TaskSpec
+
+__all__ = ["BestStep", "Node", "NodeEvaluation", "OpenRound", "RunState", "RunStatus"]
+
+RunStatus = Literal["running", "paused", "finished", "stopped", "failed"]
+Phase = Literal["learn", "design", "experiment", "analyze", "end"]
+
+ENDED: tuple[RunStatus, ...] = ("finished", "stopped", "failed")
+
+
+@dataclass(slots=True)
+class Node:
+    """One candidate program and what came of it."""
+
+    id: int
+    round: int
+    parents: tuple[int, ...]
+    program: str
+    """sha256 of its source."""
+    operator: str
+    name: str
+    motivation: str
+    priors: tuple[str, ...]
+    designed_at: int
+    status: ev.Status | None = None
+    """None while its evaluation has not ended."""
+    score: float | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    seconds: float = 0.0
+    verified: float | None = None
+    lesson: str = ""
+    analyzed: bool = False
+    expanded: int = 0
+    """How often it was taken as a parent, rounds in flight included."""
+
+
+@dataclass(slots=True)
+class NodeEvaluation:
+    """The evaluation of a node, as far as it has come."""
+
+    done: list[ev.EvalStageDone] = field(default_factory=list)
+    running: ev.EvalStarted | None = None
+    progress: ev.EvalProgress | None = None
+    started_at: int = 0
+    """When the repeat that is running began, in milliseconds."""
+
+
+@dataclass(slots=True)
+class OpenRound:
+    """A round that has not ended."""
+
+    round: int
+    worker: int
+    started_at: int
+    learned: ev.LearnDone | None = None
+    rejected: list[ev.DesignRejected] = field(default_factory=list)
+    node: int | None = None
+
+
+class BestStep(NamedTuple):
+    """One improvement of the best score."""
+
+    seq: int
+    at: int
+    round: int
+    node: int
+    score: float
+
+
+class RunState:
+    """What a run has come to, after some prefix of its events."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        """The last event folded in."""
+        self.at = 0
+        """Its time, in milliseconds."""
+        self.started_at = 0
+        self.start: ev.RunStarted | None = None
+        self.spec: TaskSpec | None = None
+        self.settings = Settings()
+        self._settings_table: dict[str, Any] = {}
+        self.status: RunStatus = "stopped"
+        self.frozen = False
+        """Paused at once: running evaluations stand still too."""
+        self.reason = ""
+        self.engine: ev.EngineStarted | None = None
+        self.engine_ms = 0
+        """Time in which an engine was at work and not paused, in milliseconds."""
+        self.nodes: list[Node] = []
+        self.rounds_started = 0
+        self.rounds_done = 0
+        """Rounds that ended, round 0 not counted."""
+        self.no_design = 0
+        self.open_rounds: dict[int, OpenRound] = {}
+        self.evaluations: dict[int, NodeEvaluation] = {}
+        """Nodes whose evaluation has not ended."""
+        self.seeds_done = False
+        self.best: int | None = None
+        self.best_steps: list[BestStep] = []
+        self.digests: dict[str, int] = {}
+        """Normalised syntax tree to the first node that has it."""
+        self.counts: dict[str, int] = {}
+        """Nodes by status."""
+        self.usd = 0.0
+        self.tokens = 0
+
+    @property
+    def best_node(self) -> Node | None:
+        """The best node so far."""
+        return None if self.best is None else self.nodes[self.best]
+
+    @property
+    def best_round(self) -> int:
+        """The round of the last improvement; 0 where there was none."""
+        return self.best_steps[-1].round if self.best_steps else 0
+
+    def phase(self, round_: OpenRound) -> Phase:
+        """The stage that an open round is in, or goes on with."""
+        if round_.learned is None:
+            return "learn"
+        if round_.node is None:
+            return "design"
+        node = self.nodes[round_.node]
+        if node.status is None:
+            return "experiment"
+        return "end" if node.analyzed else "analyze"
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether score `a` is a gain over score `b`."""
+        return self.spec.better(a, b) if self.spec is not None else a > b
+
+    def apply(self, event: Event) -> None:
+        """Take one event in; events come in order of `seq`."""
+        if self.status == "running" and self.engine is not None:
+            self.engine_ms += max(0, event.at - self.at)
+        self.seq = event.seq
+        self.at = event.at
+        handler = self._HANDLERS.get(event.data.KIND)
+        if handler is not None:
+            handler(self, event, event.data)
+
+    # The run
+
+    def _run_started(self, event: Event, data: ev.RunStarted) -> None:
+        self.start = data
+        self.started_at = event.at
+        self.spec = msgspec.convert(data.spec, TaskSpec)
+        self._settings_table = dict(data.settings)
+        self.settings = msgspec.convert(data.settings, Settings)
+
+    def _engine_started(self, event: Event, data: ev.EngineStarted) -> None:
+        self.engine = data
+        self.status = "running"
+        self.reason = ""
+        self.frozen = False
+        for evaluation in self.evaluations.values():
+            evaluation.running = None
+            evaluation.progress = None
+
+    def _paused(self, event: Event, data: ev.RunPaused) -> None:
+        self.status = "paused"
+        self.frozen = data.now
+        self.reason = data.reason
+
+    def _resumed(self, event: Event, data: ev.RunResumed) -> None:
+        self.status = "running"
+        self.frozen = False
+        self.reason = ""
+
+    def _ended(self, event: Event, data: ev.RunStopped | ev.RunFinished | ev.RunFailed) -> None:
+        self.status = _END_STATUS[data.KIND]
+        self.reason = data.reason
+        self.frozen = False
+
+    def _settings_changed(self, event: Event, data: ev.SettingsChanged) -> None:
+        self._settings_table = deep_merge(self._settings_table, data.settings)
+        self.settings = msgspec.convert(self._settings_table, Settings)
+
+    # Rounds
+
+    def _round_started(self, event: Event, data: ev.RoundStarted) -> None:
+        assert event.round is not None
+        self.open_rounds[event.round] = OpenRound(event.round, data.worker, event.at)
+        self.rounds_started = max(self.rounds_started, event.round)
+
+    def _round_ended(self, event: Event, data: ev.RoundEnded) -> None:
+        assert event.round is not None
+        self.open_rounds.pop(event.round, None)
+        if event.round == 0:
+            self.seeds_done = True
+            return
+        self.rounds_done += 1
+        if data.outcome == "no_design":
+            self.no_design += 1
+
+    def _learned(self, event: Event, data: ev.LearnDone) -> None:
+        self.nodes[data.parent].expanded += 1
+        round_ = self.open_rounds.get(event.round or 0)
+        if round_ is not None:
+            round_.learned = data
+
+    def _call_done(self, event: Event, data: ev.CallDone) -> None:
+        self.usd += data.usd
+        self.tokens += data.tokens_in + data.tokens_out
+
+    def _design_rejected(self, event: Event, data: ev.DesignRejected) -> None:
+        round_ = self.open_rounds.get(event.round or 0)
+        if round_ is not None:
+            round_.rejected.append(data)
+
+    def _designed(self, event: Event, data: ev.DesignDone) -> None:
+        assert event.node == len(self.nodes), f"node {event.node} comes out of order"
+        round_number = event.round or 0
+        self.nodes.append(
+            Node(
+                id=event.node,
+                round=round_number,
+                parents=tuple(data.parents),
+                program=data.program,
+                operator=data.operator,
+                name=data.name,
+                motivation=data.motivation,
+                priors=tuple(data.priors),
+                designed_at=event.at,
+            )
+        )
+        self.digests.setdefault(data.digest, event.node)
+        self.evaluations[event.node] = NodeEvaluation()
+        round_ = self.open_rounds.get(round_number)
+        if round_ is not None:
+            round_.node = event.node
+
+    # Evaluations
+
+    def _eval_started(self, event: Event, data: ev.EvalStarted) -> None:
+        evaluation = self.evaluations.get(event.node or 0)
+        if evaluation is not None:
+            evaluation.running = data
+            evaluation.progress = None
+            evaluation.started_at = event.at
+
+    def _eval_progress(self, event: Event, data: ev.EvalProgress) -> None:
+        evaluation = self.evaluations.get(event.node or 0)
+        if evaluation is not None:
+            evaluation.progress = data
+
+    def _eval_stage_done(self, event: Event, data: ev.EvalStageDone) -> None:
+        evaluation = self.evaluations.get(event.node or 0)
+        if evaluation is not None:
+            evaluation.done.append(data)
+            evaluation.running = None
+
+    def _eval_done(self, event: Event, data: ev.EvalDone) -> None:
+        assert event.node is not None
+        node = self.nodes[event.node]
+        node.status = data.status
+        node.score = data.score
+        node.metrics = data.metrics
+        node.reason = data.reason
+        node.seconds = data.seconds
+        node.verified = data.verified
+        self.evaluations.pop(event.node, None)
+        self.counts[data.status] = self.counts.get(data.status, 0) + 1
+
+    def _crowned(self, event: Event, data: ev.BestCrowned) -> None:
+        assert event.node is not None
+        self.best = event.node
+        self.best_steps.append(BestStep(event.seq, event.at, self.nodes[event.node].round, event.node, data.score))
+
+    def _analyzed(self, event: Event, data: ev.AnalyzeDone) -> None:
+        assert event.node is not None
+        node = self.nodes[event.node]
+        node.lesson = data.lesson
+        node.analyzed = True
+
+    _HANDLERS: ClassVar[dict[str, Callable[[RunState, Event, Any], None]]] = {
+        ev.RunStarted.KIND: _run_started,
+        ev.EngineStarted.KIND: _engine_started,
+        ev.RunPaused.KIND: _paused,
+        ev.RunResumed.KIND: _resumed,
+        ev.RunStopped.KIND: _ended,
+        ev.RunFinished.KIND: _ended,
+        ev.RunFailed.KIND: _ended,
+        ev.SettingsChanged.KIND: _settings_changed,
+        ev.RoundStarted.KIND: _round_started,
+        ev.RoundEnded.KIND: _round_ended,
+        ev.LearnDone.KIND: _learned,
+        ev.CallDone.KIND: _call_done,
+        ev.DesignRejected.KIND: _design_rejected,
+        ev.DesignDone.KIND: _designed,
+        ev.EvalStarted.KIND: _eval_started,
+        ev.EvalProgress.KIND: _eval_progress,
+        ev.EvalStageDone.KIND: _eval_stage_done,
+        ev.EvalDone.KIND: _eval_done,
+        ev.BestCrowned.KIND: _crowned,
+        ev.AnalyzeDone.KIND: _analyzed,
+    }
+
+
+_END_STATUS: dict[str, RunStatus] = {
+    ev.RunStopped.KIND: "stopped",
+    ev.RunFinished.KIND: "finished",
+    ev.RunFailed.KIND: "failed",
+}
