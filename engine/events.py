@@ -276,6 +276,8 @@ class EvalStageDone(Data, frozen=True):
     peak_mb: float = 0.0
     stdout_blob: str = ""
     stderr_blob: str = ""
+    curve_blob: str = ""
+    """JSON list of `[step, {name: value}]` that the evaluator reported, thinned."""
 
 
 class EvalDone(Data, frozen=True):

@@ -70,6 +70,7 @@ class Command(NamedTuple):
     """What a person asked for, as it stands in the journal."""
 
     id: int
+    at: int
     kind: str
     data: dict[str, Any]
     done: bool
@@ -279,7 +280,7 @@ class JournalReader:
 
     def command(self, command_id: int) -> Command | None:
         """A command as it stands now."""
-        rows = self._execute("SELECT id, kind, data, done_at, result FROM commands WHERE id = ?", (command_id,))
+        rows = self._execute("SELECT id, at, kind, data, done_at, result FROM commands WHERE id = ?", (command_id,))
         return _command(rows[0]) if rows else None
 
     def meta(self, key: str) -> str | None:
@@ -314,18 +315,18 @@ class JournalReader:
 def pending_commands(connection: sqlite3.Connection) -> list[Command]:
     """Commands that nobody has answered yet, oldest first."""
     rows = connection.execute(
-        "SELECT id, kind, data, done_at, result FROM commands WHERE done_at IS NULL ORDER BY id"
+        "SELECT id, at, kind, data, done_at, result FROM commands WHERE done_at IS NULL ORDER BY id"
     ).fetchall()
     return [_command(row) for row in rows]
 
 
 def _command(row: tuple[Any, ...]) -> Command:
-    id_, kind, raw, done_at, result = row
+    id_, at, kind, raw, done_at, result = row
     try:
         data = msgspec.json.decode(raw)
     except msgspec.DecodeError:
         data = {}
-    return Command(id_, kind, data if isinstance(data, dict) else {}, done_at is not None, result or "")
+    return Command(id_, at, kind, data if isinstance(data, dict) else {}, done_at is not None, result or "")
 
 
 def _check_header(path: Path) -> None:

@@ -46,6 +46,8 @@ class Node:
     reason: str = ""
     seconds: float = 0.0
     verified: float | None = None
+    stderr_blob: str = ""
+    """What its last evaluation printed to stderr."""
     lesson: str = ""
     analyzed: bool = False
     expanded: int = 0
@@ -150,7 +152,8 @@ class RunState:
 
     def apply(self, event: Event) -> None:
         """Take one event in; events come in order of `seq`."""
-        if self.status == "running" and self.engine is not None:
+        # The time between an engine's death and the next one's start is nobody's work.
+        if self.status == "running" and not isinstance(event.data, ev.EngineStarted):
             self.engine_ms += max(0, event.at - self.at)
         self.seq = event.seq
         self.at = event.at
@@ -278,7 +281,9 @@ class RunState:
         node.reason = data.reason
         node.seconds = data.seconds
         node.verified = data.verified
-        self.evaluations.pop(event.node, None)
+        evaluation = self.evaluations.pop(event.node, None)
+        if evaluation is not None and evaluation.done:
+            node.stderr_blob = evaluation.done[-1].stderr_blob
         self.counts[data.status] = self.counts.get(data.status, 0) + 1
 
     def _crowned(self, event: Event, data: ev.BestCrowned) -> None:

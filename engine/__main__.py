@@ -1,0 +1,27 @@
+"""`python -m engine RUN_FOLDER`: the detached engine of a run. What it says goes to the run's engine.log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from engine.errors import EvolveError
+from engine.run import Run
+from engine.serve import serve
+
+
+def main() -> int:
+    """Serve the run named on the command line; 0 when it finished, 1 when it stopped or failed, 2 for wrong usage."""
+    if len(sys.argv) != 2:
+        sys.stderr.write("usage: python -m engine RUN_FOLDER\n")
+        return 2
+    try:
+        status = serve(Run(Path(sys.argv[1]).absolute()))
+    except EvolveError as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return exc.exit_code
+    return 0 if status == "finished" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

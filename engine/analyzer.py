@@ -1,0 +1,127 @@
+"""The rule-based analyzer: a note and a one-line lesson from metrics, the changed parts and the traceback."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from engine.program import ProgramError, changed_parts
+from engine.state import Node
+from engine.task import TaskSpec
+
+__all__ = ["Report", "analyze_by_rules"]
+
+_FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>[^\s,]+)', re.MULTILINE)
+_LESSON_LENGTH = 300
+_REASON_LENGTH = 160
+_METRICS_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the analyzer says of a node."""
+
+    lesson: str
+    """One line that later rounds read."""
+    note: str
+    """Markdown for people."""
+
+
+def analyze_by_rules(
+    spec: TaskSpec, node: Node, code: str, parent: Node | None, parent_code: str, best: Node | None, stderr: str
+) -> Report:
+    """Compare a node with its parent and say what the change did.
+
+    Args:
+        spec: the task, for direction and metric.
+        node: the node, its evaluation ended.
+        code: its program.
+        parent: the node it was made from; None for a seed.
+        parent_code: the parent's program.
+        best: the best node before or with this one.
+        stderr: what the evaluation printed to stderr, for the traceback.
+    """
+    changed = _changed(parent_code, code) if parent is not None else []
+    what = node.name if parent is not None else f"seed {node.name}"
+    lesson = f"{what}: {_outcome(spec, node, parent, stderr, code)}"
+    if changed:
+        lesson += f" [changed {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''}]"
+    return Report(_clip(" ".join(lesson.split()), _LESSON_LENGTH), _note(spec, node, parent, best, changed, stderr))
+
+
+def _outcome(spec: TaskSpec, node: Node, parent: Node | None, stderr: str, code: str) -> str:
+    if node.status != "ok":
+        blamed = _blamed(stderr, code)
+        where = f" in {blamed}()" if blamed else ""
+        return f"{node.status}{where}: {_clip(node.reason or 'no reason given', _REASON_LENGTH)}"
+    assert node.score is not None
+    score = f"{spec.metric} {node.score:.6g}"
+    if parent is None:
+        return f"{score}, the starting point"
+    if parent.score is None:
+        return f"{score}, where #{parent.id} {parent.status}"
+    gain = node.score - parent.score
+    if spec.better(node.score, parent.score):
+        return f"gained {gain:+.4g} over #{parent.id}, {score}"
+    if spec.better(parent.score, node.score):
+        return f"lost {gain:+.4g} against #{parent.id}, {score}"
+    return f"no difference to #{parent.id}, {score}"
+
+
+def _blamed(stderr: str, code: str) -> str:
+    """The program's own function nearest to where the error was raised, or an empty string."""
+    for match in reversed(list(_FRAME.finditer(stderr))):
+        if match["function"] != "<module>" and re.search(
+            rf"^\s*(async\s+)?def {re.escape(match['function'])}\b", code, re.M
+        ):
+            return match["function"]
+    return ""
+
+
+def _changed(before: str, after: str) -> list[str]:
+    try:
+        return changed_parts(before, after)
+    except ProgramError:
+        return []
+
+
+def _note(spec: TaskSpec, node: Node, parent: Node | None, best: Node | None, changed: list[str], stderr: str) -> str:
+    lines = [f"**{node.status}** {_number(node.score)} ({spec.metric}, {spec.direction})"]
+    if node.reason:
+        lines.append(f"Reason: {_clip(node.reason, 500)}")
+    if parent is not None:
+        lines.append(f"Made from #{parent.id} ({_number(parent.score)}) by {node.operator}: {node.motivation}")
+    if changed:
+        lines.append(f"Changed: {', '.join(changed)}")
+    deltas = _deltas(node, parent)
+    if deltas:
+        lines.append("")
+        lines += ["| metric | parent | node | change |", "|---|---|---|---|", *deltas]
+    if best is not None and best.id != node.id and node.score is not None and best.score is not None:
+        lines.append(f"\nBest so far is #{best.id} with {_number(best.score)}.")
+    if node.status != "ok" and stderr.strip():
+        tail = "\n".join(stderr.strip().splitlines()[-12:])
+        lines.append("\n" + "\n".join(f"    {line}" for line in tail.splitlines()))
+    return "\n".join(lines)
+
+
+def _deltas(node: Node, parent: Node | None) -> list[str]:
+    rows = []
+    before = parent.metrics if parent is not None else {}
+    for key, value in list(node.metrics.items())[:_METRICS_SHOWN]:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        old = before.get(key)
+        if isinstance(old, int | float) and not isinstance(old, bool):
+            rows.append(f"| {key} | {old:.6g} | {value:.6g} | {value - old:+.4g} |")
+        else:
+            rows.append(f"| {key} | | {value:.6g} | |")
+    return rows
+
+
+def _number(value: float | None) -> str:
+    return "no score" if value is None else f"{value:.6g}"
+
+
+def _clip(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

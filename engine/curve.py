@@ -1,0 +1,43 @@
+"""What an evaluator reports while it runs: a curve that keeps its shape within a bounded number of points."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Curve", "decode_curve"]
+
+Point = tuple[float | None, dict[str, float]]
+
+_MOST = 512
+
+
+class Curve:
+    """Reported points in order; when there are too many, every second one is dropped and fewer are taken on."""
+
+    def __init__(self) -> None:
+        self._points: list[Point] = []
+        self._stride = 1
+        self._seen = 0
+        self._last: Point | None = None
+
+    def add(self, step: float | None, values: dict[str, float]) -> None:
+        """Take one report in."""
+        self._last = (step, values)
+        if self._seen % self._stride == 0:
+            self._points.append(self._last)
+            if len(self._points) >= _MOST:
+                self._points = self._points[::2]
+                self._stride *= 2
+        self._seen += 1
+
+    def encode(self) -> bytes:
+        """JSON of the points, the newest always among them; empty where nothing was reported."""
+        if self._last is None:
+            return b""
+        points = self._points if self._points[-1] is self._last else [*self._points, self._last]
+        return msgspec.json.encode(points)
+
+
+def decode_curve(raw: bytes) -> list[Point]:
+    """The points of an encoded curve."""
+    return msgspec.json.decode(raw, type=list[Point]) if raw else []

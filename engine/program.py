@@ -1,0 +1,125 @@
+"""What can be told of a program without running it: checks before any experiment, and what changed between two."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+
+from engine.task import TaskSpec
+
+__all__ = ["Outline", "ProgramError", "changed_parts", "check_program", "outline"]
+
+
+class ProgramError(Exception):
+    """A program fails a check.
+
+    Attributes:
+        check: `syntax`, `size` or `interface`.
+        reason: what is wrong and where.
+    """
+
+    def __init__(self, check: str, reason: str) -> None:
+        super().__init__(f"{check}: {reason}")
+        self.check = check
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The shape of a program: comments, layout and docstrings do not count."""
+
+    digest: str
+    """sha256 of the normalised syntax tree; equal for programs that differ in layout only."""
+    parts: dict[str, str]
+    """Digest of every top-level function, class and assigned name; what else stands there is `<other>`."""
+    functions: frozenset[str]
+    classes: frozenset[str]
+
+
+@lru_cache(maxsize=256)
+def outline(code: str) -> Outline:
+    """Read a program's shape.
+
+    Raises:
+        ProgramError: it is not valid Python, or nested too deeply to be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(code)
+            texts = [(_part_name(item), ast.dump(_without_docstrings(item))) for item in tree.body]
+    except SyntaxError as exc:
+        raise ProgramError("syntax", f"line {exc.lineno}: {exc.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as exc:
+        raise ProgramError("syntax", f"it cannot be parsed: {exc or type(exc).__name__}") from None
+    parts: dict[str, str] = {}
+    whole = hashlib.sha256()
+    for name, text in texts:
+        whole.update(text.encode("utf-8", "surrogatepass") + b"\n")
+        parts[name] = hashlib.sha256((parts.get(name, "") + text).encode("utf-8", "surrogatepass")).hexdigest()
+    return Outline(
+        digest=whole.hexdigest(),
+        parts=parts,
+        functions=frozenset(x.name for x in tree.body if isinstance(x, ast.FunctionDef | ast.AsyncFunctionDef)),
+        classes=frozenset(x.name for x in tree.body if isinstance(x, ast.ClassDef)),
+    )
+
+
+def _part_name(item: ast.stmt) -> str:
+    if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return item.name
+    if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+        return item.targets[0].id
+    if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+        return item.target.id
+    return "<imports>" if isinstance(item, ast.Import | ast.ImportFrom) else "<other>"
+
+
+def _without_docstrings(item: ast.stmt) -> ast.stmt:
+    if isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str):
+        return ast.Pass()
+    if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        for node in ast.walk(item):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(
+                node, clean=False
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+    return item
+
+
+def check_program(code: str, spec: TaskSpec) -> Outline:
+    """Check a program before any experiment.
+
+    Raises:
+        ProgramError: it is too long, no valid Python, or lacks what the task requires.
+    """
+    size = len(code.encode("utf-8", "surrogatepass"))
+    if size > spec.max_program_bytes:
+        raise ProgramError("size", f"{size} bytes, allowed are {spec.max_program_bytes}")
+    try:
+        code.encode()
+    except UnicodeEncodeError as exc:
+        raise ProgramError("syntax", f"it is no valid text: {exc.reason}") from None
+    shape = outline(code)
+    for what, required, present in (
+        ("function", spec.interface.functions, shape.functions),
+        ("class", spec.interface.classes, shape.classes),
+    ):
+        missing = [name for name in required if name not in present]
+        if missing:
+            raise ProgramError("interface", f"the {what} {', '.join(missing)} is missing at the top level")
+    return shape
+
+
+def changed_parts(before: str, after: str) -> list[str]:
+    """Names of the top-level parts that differ between two programs, in the order of `after`, removed ones last.
+
+    Raises:
+        ProgramError: one of them is not valid Python.
+    """
+    old, new = outline(before).parts, outline(after).parts
+    changed = [name for name, digest in new.items() if old.get(name) != digest]
+    return changed + [name for name in old if name not in new]

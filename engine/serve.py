@@ -1,0 +1,41 @@
+"""An engine in this process: take the run's lock, work until it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+
+from engine.loop import Engine, Follower
+from engine.run import Run, lock_run
+from engine.state import RunStatus
+
+__all__ = ["serve"]
+
+
+def serve(run: Run, follow: Follower | None = None) -> RunStatus:
+    """Run the loop over a run until it ends, and return how it ended.
+
+    Args:
+        run: the run's folder.
+        follow: called for every event after it is folded.
+
+    Raises:
+        RunError: another engine has it, or it cannot go on as it is.
+        JournalError: the journal cannot be read or written.
+    """
+    with lock_run(run):
+        _watch_children_without_threads()
+        return asyncio.run(_work(run, follow))
+
+
+async def _work(run: Run, follow: Follower | None) -> RunStatus:
+    return await Engine(run, follow).work()
+
+
+def _watch_children_without_threads() -> None:
+    """Before Python 3.12 asyncio starts a thread for every child unless told otherwise."""
+    if sys.version_info < (3, 12) and hasattr(asyncio, "PidfdChildWatcher"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            asyncio.set_child_watcher(asyncio.PidfdChildWatcher())

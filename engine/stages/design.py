@@ -1,0 +1,119 @@
+"""Design: have the next candidate written, and check it before any experiment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cognition.prior import Prior, parse_prior
+from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, Rejection
+from engine.events import DesignDone, DesignRejected, RoundEnded
+from engine.journal import sha256_of
+from engine.program import Outline, ProgramError, check_program
+
+if TYPE_CHECKING:
+    from engine.loop import Engine
+    from engine.state import OpenRound
+
+__all__ = ["design"]
+
+
+async def design(engine: Engine, round_: OpenRound) -> bool:
+    """Write and check candidates until one becomes a node; False when the round ended without one."""
+    learned = round_.learned
+    assert learned is not None
+    attempts = engine.state.settings.designer.attempts
+    priors = [_shown_prior(engine, shown.id, shown.revision) for shown in learned.priors]
+    while len(round_.rejected) < attempts:
+        attempt = len(round_.rejected)
+        request = DesignRequest(
+            round=round_.round,
+            attempt=attempt,
+            seed=engine.random(round_.round, "design", attempt).getrandbits(63),
+            parent=_context(engine, learned.parent),
+            inspirations=[_context(engine, node) for node in learned.inspirations],
+            priors=priors,
+            rejections=[
+                Rejection(rejected.check, rejected.reason, engine.text(rejected.program))
+                for rejected in round_.rejected
+            ],
+        )
+        made: Design | None = None
+        try:
+            made = await engine.designer.design(request)
+            shape = check_program(made.code, engine.spec)
+            _check_duplicate(engine, shape)
+        except DesignerError as exc:
+            _reject(engine, round_, made, "designer", str(exc))
+        except ProgramError as exc:
+            _reject(engine, round_, made, exc.check, exc.reason)
+        else:
+            _accept(engine, round_, made, shape)
+            # The node's number names the folder of its evaluation, so the node must be on the disk first.
+            await engine.durable()
+            return True
+    last = round_.rejected[-1] if round_.rejected else None
+    reason = f"{attempts} designs were rejected; the last: {last.check}: {last.reason}" if last else "no attempts"
+    engine.emit(RoundEnded("no_design", reason), round=round_.round)
+    return False
+
+
+def _context(engine: Engine, node_id: int) -> ContextNode:
+    node = engine.state.nodes[node_id]
+    return ContextNode(
+        id=node.id,
+        code=engine.text(node.program),
+        status=node.status or "",
+        score=node.score,
+        lesson=node.lesson,
+        motivation=node.motivation,
+    )
+
+
+def _shown_prior(engine: Engine, prior_id: str, revision: str) -> Prior:
+    return parse_prior(prior_id, engine.text(revision))
+
+
+def _check_duplicate(engine: Engine, shape: Outline) -> None:
+    twin = engine.state.digests.get(shape.digest)
+    if twin is not None:
+        raise ProgramError("duplicate", f"the same program as node {twin}")
+
+
+def _reject(engine: Engine, round_: OpenRound, made: Design | None, check: str, reason: str) -> None:
+    # A program that is refused for its size is not worth its space; its reason is kept.
+    keep = made is not None and check != "size"
+    engine.emit(
+        DesignRejected(
+            attempt=len(round_.rejected),
+            check=check,
+            reason=reason,
+            operator=made.operator if made else "",
+            program=sha256_of(_encode(made.code)) if made and keep else "",
+            credit=made.credit if made else {},
+        ),
+        round=round_.round,
+        blobs=[_encode(made.code)] if made and keep else [],
+    )
+
+
+def _accept(engine: Engine, round_: OpenRound, made: Design, shape: Outline) -> None:
+    content = _encode(made.code)
+    engine.emit(
+        DesignDone(
+            program=sha256_of(content),
+            operator=made.operator,
+            name=made.name,
+            motivation=made.motivation,
+            parents=made.parents,
+            priors=made.priors,
+            digest=shape.digest,
+            credit=made.credit,
+        ),
+        round=round_.round,
+        node=len(engine.state.nodes),
+        blobs=[content],
+    )
+
+
+def _encode(code: str) -> bytes:
+    return code.encode("utf-8", "surrogatepass")

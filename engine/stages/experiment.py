@@ -1,0 +1,220 @@
+"""Experiment: run a node's program under limits, stage by stage, and measure it."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engine.curve import Curve
+from engine.evaluation.evaluator import Evaluation, Job, Outcome, recover
+from engine.events import BestCrowned, EvalDone, EvalProgress, EvalStageDone, EvalStarted
+from engine.gate import Stopping
+from engine.journal import now_ms, sha256_of
+
+if TYPE_CHECKING:
+    from engine.loop import Engine
+    from engine.state import Node
+    from engine.task import Stage
+
+__all__ = ["experiment"]
+
+_PROGRESS_MS = 1000
+
+
+async def experiment(engine: Engine, node_id: int) -> None:
+    """Take a node through the stages of its evaluation until one decides, then record the end.
+
+    What was measured before a crash is kept: only repeats without a recorded result are run.
+
+    Raises:
+        Stopping: the engine is ending; the evaluation goes on at the next start.
+    """
+    node = engine.state.nodes[node_id]
+    decided: EvalDone | None = None
+    for stage in engine.spec.stages:
+        if not stage.is_promotion:
+            decided = await _run_stage(engine, node, stage)
+            if decided.status != "ok":
+                break
+    assert decided is not None, "a task has at least one stage that ranks"
+    if _is_new_best(engine, decided):
+        decided = await _promote(engine, node, decided)
+    _record_end(engine, node, decided)
+
+
+def _is_new_best(engine: Engine, decided: EvalDone) -> bool:
+    best = engine.state.best_node
+    if decided.score is None:
+        return False
+    return best is None or best.score is None or engine.state.better(decided.score, best.score)
+
+
+async def _promote(engine: Engine, node: Node, decided: EvalDone) -> EvalDone:
+    """Take a new best through the promotion stages: they add a verified score and never take one away."""
+    for stage in engine.spec.stages:
+        if stage.is_promotion:
+            verdict = await _run_stage(engine, node, stage)
+            seconds = _seconds(engine, node)
+            if verdict.status != "ok":
+                reason = f"not verified in '{stage.name}': {verdict.status}: {verdict.reason}"
+                return msgspec.structs.replace(decided, reason=reason, seconds=seconds)
+            decided = msgspec.structs.replace(decided, verified=verdict.score, seconds=seconds)
+    return decided
+
+
+async def _run_stage(engine: Engine, node: Node, stage: Stage) -> EvalDone:
+    """All repeats of one stage, folded into what the stage says."""
+    for repeat in range(stage.repeats):
+        results = _results(engine, node, stage)
+        if any(result.repeat == repeat for result in results):
+            continue
+        if any(result.status != "ok" for result in results):
+            break
+        await _run_repeat(engine, node, stage, repeat)
+    return _judge(engine, stage, _results(engine, node, stage), _seconds(engine, node))
+
+
+def _results(engine: Engine, node: Node, stage: Stage) -> list[EvalStageDone]:
+    return [result for result in engine.state.evaluations[node.id].done if result.stage == stage.name]
+
+
+def _seconds(engine: Engine, node: Node) -> float:
+    return round(sum(result.seconds for result in engine.state.evaluations[node.id].done), 3)
+
+
+def _judge(engine: Engine, stage: Stage, results: list[EvalStageDone], seconds: float) -> EvalDone:
+    """The stage's verdict: the mean over its repeats, or the first one that failed."""
+    failed = next((result for result in results if result.status != "ok"), None)
+    if failed is not None:
+        return EvalDone(
+            status=failed.status, metrics=failed.metrics, reason=failed.reason, stage=stage.name, seconds=seconds
+        )
+    scores = [result.score for result in results if result.score is not None]
+    score = scores[0] if len(scores) == 1 else statistics.fmean(scores)
+    metrics = results[0].metrics if len(results) == 1 else _mean_metrics(results)
+    if stage.threshold is not None and engine.spec.better(stage.threshold, score):
+        reason = f"{engine.spec.metric} {score:.6g} is worse than the threshold {stage.threshold:g} of '{stage.name}'"
+        return EvalDone(status="rejected", metrics=metrics, reason=reason, stage=stage.name, seconds=seconds)
+    return EvalDone(
+        status="ok",
+        score=score,
+        metrics=metrics,
+        stage=stage.name,
+        seconds=seconds,
+        measurements=len(scores),
+        spread=statistics.stdev(scores) if len(scores) > 1 else None,
+    )
+
+
+def _mean_metrics(results: list[EvalStageDone]) -> dict[str, object]:
+    merged: dict[str, object] = {}
+    for key in results[0].metrics:
+        values = [result.metrics.get(key) for result in results]
+        numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+        merged[key] = statistics.fmean(numbers) if len(numbers) == len(values) else values[0]
+    return merged
+
+
+async def _run_repeat(engine: Engine, node: Node, stage: Stage, repeat: int) -> None:
+    """One evaluator process; its result is on the disk before its supervisor is let go."""
+    folder = engine.run.work / f"{node.id}-{stage.name}-{repeat}"
+    if folder.exists():
+        # Left by an engine that died: its supervisor may still be ending it, or may hold a finished result.
+        outcome = await recover(folder)
+        if outcome is not None:
+            _record(engine, node, stage, repeat, outcome, Curve())
+            await engine.durable()
+        shutil.rmtree(folder, ignore_errors=True)
+        if outcome is not None:
+            return
+    while True:
+        await engine.gate.wait(node.round)
+        async with engine.slots:
+            # While this round waited for the slot, a person may have paused the run.
+            if engine.gate.open_for(node.round):
+                await _evaluate(engine, node, stage, repeat)
+                return
+
+
+async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int) -> None:
+    job = Job(
+        program=engine.text(node.program),
+        task_folder=engine.run.task,
+        folder=engine.run.work / f"{node.id}-{stage.name}-{repeat}",
+        metric=engine.spec.metric,
+        guarded=engine.spec.guarded,
+        gpu=engine.spec.gpu,
+        python=engine.spec.python,
+        mounts=engine.spec.mounts,
+        stage=stage.name,
+        repeat=repeat,
+        # The same program meets the same evaluation seeds, whatever round it came in.
+        seed=engine.random(0, f"evaluate {stage.name}", repeat).getrandbits(31),
+        settings={**engine.spec.settings, **stage.settings},
+        limits=engine.spec.limits_of(stage),
+        threads=engine.threads,
+    )
+    engine.emit(EvalStarted(stage=stage.name, repeat=repeat, seed=job.seed), round=node.round, node=node.id)
+    curve = Curve()
+    last = 0
+
+    def on_progress(step: float | None, values: dict[str, float]) -> None:
+        nonlocal last
+        curve.add(step, values)
+        # The journal gets a sample for those who watch; the whole curve is kept with the result.
+        if now_ms() - last >= _PROGRESS_MS:
+            last = now_ms()
+            engine.emit(
+                EvalProgress(stage=stage.name, repeat=repeat, step=step, values=values), round=node.round, node=node.id
+            )
+
+    evaluation = await Evaluation.start(job, on_progress)
+    engine.running[node.id] = evaluation
+    if engine.state.frozen:
+        evaluation.freeze()
+    try:
+        outcome = await evaluation.outcome()
+    finally:
+        del engine.running[node.id]
+    if outcome.status == "cancelled" and engine.gate.stopping:
+        await evaluation.acknowledge()
+        raise Stopping
+    _record(engine, node, stage, repeat, outcome, curve)
+    await engine.durable()
+    await evaluation.acknowledge()
+
+
+def _record(engine: Engine, node: Node, stage: Stage, repeat: int, outcome: Outcome, curve: Curve) -> None:
+    kept = {"stdout": outcome.stdout, "stderr": outcome.stderr, "curve": curve.encode()}
+    names = {key: sha256_of(content) if content else "" for key, content in kept.items()}
+    engine.emit(
+        EvalStageDone(
+            stage=stage.name,
+            status=outcome.status,
+            repeat=repeat,
+            score=outcome.score,
+            metrics=outcome.metrics,
+            reason=outcome.reason,
+            guarantee=outcome.guarantee,
+            seconds=round(outcome.seconds, 4),
+            cpu_seconds=round(outcome.cpu_seconds, 4),
+            peak_mb=round(outcome.peak_mb, 1),
+            stdout_blob=names["stdout"],
+            stderr_blob=names["stderr"],
+            curve_blob=names["curve"],
+        ),
+        round=node.round,
+        node=node.id,
+        blobs=[content for content in kept.values() if content],
+    )
+
+
+def _record_end(engine: Engine, node: Node, decided: EvalDone) -> None:
+    """Record the verdict and, in the same transaction, a new best."""
+    events: list[EvalDone | BestCrowned] = [decided]
+    if _is_new_best(engine, decided) and decided.score is not None:
+        events.append(BestCrowned(score=decided.score, previous=engine.state.best))
+    engine.emit(*events, round=node.round, node=node.id)

@@ -1,0 +1,35 @@
+"""Text from programs, models and people, made harmless for a terminal: it is data, never an instruction to it."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["one_line", "visible"]
+
+# C0 without tab and newline, DEL, C1, zero-width and invisible characters, line and paragraph separators, bidirectional
+# marks, embeddings, overrides and isolates, byte-order mark, interlinear annotations, tags, lone surrogates.
+_HOSTILE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str) -> str:
+    """The text with every character that could steer a terminal or hide shown as an escape; newlines and tabs stay."""
+    return _HOSTILE.sub(_escape, text)
+
+
+def one_line(text: str, length: int) -> str:
+    """The text on one line of at most so many characters, harmless for a terminal."""
+    # Cut first: a hostile line may be a megabyte long.
+    flat = " ".join(visible(text[: length * 4 + 80]).split())
+    return flat if len(flat) <= length else flat[: max(0, length - 1)] + "…"
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
