@@ -10,7 +10,7 @@ from engine.loop import Engine, Follower
 from engine.run import Run, lock_run
 from engine.state import RunStatus
 
-__all__ = ["serve"]
+__all__ = ["serve", "watch_children_without_threads"]
 
 
 def serve(run: Run, follow: Follower | None = None) -> RunStatus:
@@ -25,7 +25,7 @@ def serve(run: Run, follow: Follower | None = None) -> RunStatus:
         JournalError: the journal cannot be read or written.
     """
     with lock_run(run):
-        _watch_children_without_threads()
+        watch_children_without_threads()
         return asyncio.run(_work(run, follow))
 
 
@@ -33,7 +33,7 @@ async def _work(run: Run, follow: Follower | None) -> RunStatus:
     return await Engine(run, follow).work()
 
 
-def _watch_children_without_threads() -> None:
+def watch_children_without_threads() -> None:
     """Before Python 3.12 asyncio starts a thread for every child unless told otherwise."""
     if sys.version_info < (3, 12) and hasattr(asyncio, "PidfdChildWatcher"):
         with warnings.catch_warnings():

@@ -1,0 +1,108 @@
+"""`evolve check`: take a task's seeds through everything a round would do, and say what is wrong, by file and key."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cognition.files import PriorFolder
+from engine.designers.recombine import check_recipes
+from engine.errors import TaskError
+from engine.evaluation.evaluator import Evaluation, Job, Outcome
+from engine.evaluation.sandbox import sandbox_name
+from engine.program import ProgramError, check_program
+from engine.task import Seed, Stage, Task
+
+__all__ = ["Finding", "check_task"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    ok: bool
+    where: str
+    """File, and key or stage."""
+    what: str
+    """What was found."""
+    detail: str = ""
+    """What the evaluator printed, where that helps."""
+
+
+async def check_task(task: Task) -> AsyncIterator[Finding]:
+    """Look at a loaded task part by part; what cannot be told without running it is run.
+
+    Raises:
+        EvolveError: no evaluation can be started on this machine.
+    """
+    yield Finding(True, "task.toml", f"{task.spec.name}, {task.spec.direction} {task.spec.metric}")
+    for finding in _priors(task):
+        yield finding
+    sandbox = sandbox_name()
+    if task.spec.guarded and sandbox != "bubblewrap":
+        yield Finding(True, "sandbox", "bubblewrap is missing, so that results are 'open', not 'guarded'")
+    for seed in task.seeds:
+        where = "seed.py" if (task.folder / "seed.py").exists() and seed.name == "seed" else f"seeds/{seed.name}.py"
+        try:
+            check_program(seed.code, task.spec)
+        except ProgramError as exc:
+            yield Finding(False, where, f"{exc.check}: {exc.reason}")
+            continue
+        for stage in task.spec.stages:
+            outcome = await _evaluate(task, seed, stage)
+            yield _judge(task, where, stage, outcome)
+
+
+def _priors(task: Task) -> list[Finding]:
+    folder = PriorFolder(task.priors)
+    priors = folder.read()
+    findings = [Finding(False, f"priors/{path.name}", problem) for path, problem in folder.problems]
+    findings += [Finding(False, "priors", problem) for problem in check_recipes([s.code for s in task.seeds], priors)]
+    if not findings:
+        recipes = sum(len(prior.recipes) for prior in priors)
+        what = f"{len(priors)} priors, {recipes} recipes" if priors else "none: nothing but the seed steers the search"
+        findings.append(Finding(True, "priors", what))
+    return findings
+
+
+async def _evaluate(task: Task, seed: Seed, stage: Stage) -> Outcome:
+    scratch = Path(tempfile.mkdtemp(prefix="evolve-check-"))
+    try:
+        job = Job(
+            program=seed.code,
+            task_folder=task.folder,
+            folder=scratch / "evaluation",
+            metric=task.spec.metric,
+            guarded=task.spec.guarded,
+            gpu=task.spec.gpu,
+            python=task.spec.python,
+            mounts=task.spec.mounts,
+            stage=stage.name,
+            repeat=0,
+            seed=0,
+            settings={**task.spec.settings, **stage.settings},
+            limits=task.spec.limits_of(stage),
+            threads=1,
+        )
+        evaluation = await Evaluation.start(job, lambda step, values: None)
+        outcome = await evaluation.outcome()
+        await evaluation.acknowledge()
+        return outcome
+    except OSError as exc:
+        raise TaskError(f"the evaluation of {seed.name} could not start: {exc}") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _judge(task: Task, where: str, stage: Stage, outcome: Outcome) -> Finding:
+    label = f"{where} in '{stage.name}'"
+    output = "\n".join(part.decode("utf-8", "replace").strip() for part in (outcome.stdout, outcome.stderr) if part)
+    if outcome.status != "ok" or outcome.score is None:
+        return Finding(False, label, f"{outcome.status}: {outcome.reason}", output)
+    what = f"{task.spec.metric} {outcome.score:.6g} ({outcome.guarantee}), {outcome.seconds:.2f} s, {outcome.peak_mb:.0f} MB"
+    if stage.threshold is not None and task.spec.better(stage.threshold, outcome.score):
+        return Finding(False, label, f"{what}: worse than the stage's threshold {stage.threshold:g}", output)
+    return Finding(True, label, what)

@@ -1,0 +1,306 @@
+"""Commands that start runs and steer them: run, resume, pause, step, stop, set, attach."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from engine.cli.app import JsonOption, RunArgument, RunsOption, app, fail, pick, print_json
+from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run
+from engine.commands import check_set
+from engine.config import deep_merge, parse_assignment, read_toml
+from engine.errors import RunError, UsageError
+from engine.journal import JournalReader, send_command
+from engine.run import Run, create_run, fold_run, is_alive, run_status, spawn_engine
+from engine.settings import Settings, merge_settings
+from engine.state import RunState
+from engine.task import find_task, load_task
+from engine.workspace import runs_folder, workspace
+
+__all__: list[str] = []
+
+_ANSWER_SECONDS = 10.0
+
+Rounds = Annotated[int | None, typer.Option(help="Rounds in all.", min=0)]
+Hours = Annotated[float | None, typer.Option(help="Stop after so many hours of engine time.", min=0)]
+Usd = Annotated[float | None, typer.Option(help="Stop when so many US dollars are spent on models.", min=0)]
+Tokens = Annotated[int | None, typer.Option(help="Stop when so many tokens are spent.", min=0)]
+Target = Annotated[float | None, typer.Option(help="Finish when the best score is this good.")]
+Patience = Annotated[int | None, typer.Option(help="Finish after so many rounds without a new best.", min=1)]
+Workers = Annotated[int | None, typer.Option(help="Rounds in flight; slots + 2 by default.", min=1)]
+Slots = Annotated[int | None, typer.Option(help="Evaluations at once; one a core by default.", min=1)]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, for example sampler.c=0.2.")
+]
+Headless = Annotated[bool, typer.Option("--headless", help="Run the engine in the foreground; progress on stderr.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Start the engine, print the run's path and return.")]
+
+
+@app.command()
+def run(
+    task: Annotated[str, typer.Argument(help="A built-in task's name or a task folder.")],
+    rounds: Rounds = None,
+    hours: Hours = None,
+    usd: Usd = None,
+    tokens: Tokens = None,
+    target: Target = None,
+    patience: Patience = None,
+    workers: Workers = None,
+    slots: Slots = None,
+    seed: Annotated[int | None, typer.Option(help="Every random draw derives from it; 0 by default.")] = None,
+    designer: Annotated[str | None, typer.Option(help="auto, recombine or llm.")] = None,
+    set_: SetOption = None,
+    name: Annotated[str, typer.Option(help="Name of the run.")] = "",
+    runs: RunsOption = None,
+    allow_network_fs: Annotated[
+        bool, typer.Option("--allow-network-fs", help="Keep the run on a network file system all the same.")
+    ] = False,
+    headless: Headless = False,
+    detach: Detach = False,
+    json: JsonOption = False,
+) -> None:
+    """Start a run; its engine goes on when this terminal is gone (not with --headless)."""
+    if headless and detach:
+        raise UsageError("--headless and --detach exclude each other")
+    loaded = load_task(find_task(task))
+    options: dict[str, Any] = {
+        "rounds": rounds, "hours": hours, "usd": usd, "tokens": tokens, "target": target, "patience": patience,
+        "workers": workers, "slots": slots, "seed": seed,
+    }  # fmt: skip
+    given = {key: value for key, value in options.items() if value is not None}
+    if designer is not None:
+        given["designer"] = {"name": designer}
+    settings = merge_settings(
+        ("config.toml: run", _configured()),
+        (f"{loaded.folder / 'task.toml'}: run", loaded.spec.run),
+        ("command line", given),
+        *((f"--set {text}", parse_assignment(text, UsageError)) for text in set_ or []),
+    )
+    made = create_run(loaded, settings, runs_folder() if runs is None else runs, name, allow_network_fs)
+    if detach:
+        spawn_engine(made)
+        print_json({"run": str(made.folder)}) if json else print(made.folder)
+        return
+    _work(made, headless, json)
+
+
+def _configured() -> dict[str, Any]:
+    """The table `[run]` of the workspace's config.toml."""
+    path = workspace() / "config.toml"
+    table = read_toml(path, UsageError).get("run", {}) if path.exists() else {}
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: run is no table")
+    return table
+
+
+def _work(run: Run, headless: bool, json: bool) -> None:
+    """See a run through in this terminal, and leave with its exit code."""
+    if headless:
+        state, status = _serve(run)
+    else:
+        if not is_alive(run):
+            spawn_engine(run)
+        state, status = _attend(run)
+    _close(run, state, status, json)
+
+
+def _serve(run: Run) -> tuple[RunState, str]:
+    from engine.serve import serve
+
+    print(f"run {run.folder}", file=sys.stderr)
+    serve(run, ProgressLines())
+    with JournalReader(run.db) as reader:
+        state = fold_run(reader)
+    return state, run_status(run, state)
+
+
+def _attend(run: Run) -> tuple[RunState, str]:
+    print(f"run {run.folder}; Ctrl-C leaves it running", file=sys.stderr)
+    try:
+        return follow_run(run)
+    except KeyboardInterrupt:
+        print(f"\nThe run goes on. 'evolve attach {run.name}' comes back to it.", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _close(run: Run, state: RunState, status: str, json: bool) -> None:
+    best = state.best_node
+    if best is not None:
+        with JournalReader(run.db) as reader:
+            best_path(run).write_bytes(reader.blob(best.program))
+    if json:
+        print_json(closing_object(run, state, status))
+    elif best is not None and best.score is not None:
+        print(f"{status}: best {best.score:.6g} (#{best.id}) in {best_path(run)}")
+    else:
+        print(f"{status}: no node has a score")
+    if status in ("stopped", "dead") and not json:
+        print(f"'evolve resume {run.name}' goes on with it.", file=sys.stderr)
+    fail(0 if status == "finished" else 1)
+
+
+@app.command()
+def resume(
+    run: RunArgument = None,
+    rounds: Rounds = None,
+    hours: Hours = None,
+    usd: Usd = None,
+    tokens: Tokens = None,
+    target: Target = None,
+    patience: Patience = None,
+    workers: Workers = None,
+    slots: Slots = None,
+    set_: SetOption = None,
+    runs: RunsOption = None,
+    headless: Headless = False,
+    json: JsonOption = False,
+) -> None:
+    """Go on with a run: unpause it, or restart its engine; a limit given here replaces the run's."""
+    picked = pick(run, runs)
+    options: dict[str, Any] = {
+        "rounds": rounds, "hours": hours, "usd": usd, "tokens": tokens, "target": target, "patience": patience,
+        "workers": workers, "slots": slots,
+    }  # fmt: skip
+    change: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    for text in set_ or []:
+        change = deep_merge(change, parse_assignment(text, UsageError))
+    with JournalReader(picked.db) as reader:
+        state = fold_run(reader)
+    alive = is_alive(picked)
+    if change:
+        check_set(state.settings, change)
+        _send(picked, "set", {"settings": change}, wait=alive)
+    if not alive and state.status == "finished" and not _goes_on(state, change):
+        _close(picked, state, "finished", json)
+    if alive and state.status == "paused":
+        _send(picked, "resume", {}, wait=True)
+    if headless and alive:
+        _close(picked, *follow_run(picked), json)
+    elif headless:
+        _work(picked, True, json)
+    elif not alive:
+        spawn_engine(picked)
+    print_json({"run": str(picked.folder)}) if json else print(f"run '{picked.name}' goes on")
+
+
+def _goes_on(state: RunState, change: dict[str, Any]) -> bool:
+    """Whether a change lets a finished run go on."""
+    settings: Settings = check_set(state.settings, change)
+    return bool(change) and settings.rounds > state.rounds_done
+
+
+@app.command()
+def pause(
+    run: RunArgument = None,
+    now: Annotated[bool, typer.Option("--now", help="Freeze running evaluations too.")] = False,
+    runs: RunsOption = None,
+) -> None:
+    """Let running stages finish and start none."""
+    _command(pick(run, runs), "pause", {"now": now})
+
+
+@app.command()
+def step(run: RunArgument = None, runs: RunsOption = None) -> None:
+    """Let one round of a paused run go to its end."""
+    _command(pick(run, runs), "step", {})
+
+
+@app.command()
+def stop(
+    run: RunArgument = None,
+    now: Annotated[bool, typer.Option("--now", help="End running evaluations; they run again on resume.")] = False,
+    runs: RunsOption = None,
+) -> None:
+    """End a run's engine after the running stages; 'evolve resume' goes on from there."""
+    picked = pick(run, runs)
+    _command(picked, "stop", {"now": now})
+    if now:
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while is_alive(picked) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+@app.command(name="set")
+def set_setting(
+    run: Annotated[str, typer.Argument(help="Path, name or the beginning of a name.")],
+    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="For example rounds=300.")],
+    runs: RunsOption = None,
+) -> None:
+    """Change settings of a run; without an engine they are kept for its next start."""
+    picked = pick(run, runs)
+    change: dict[str, Any] = {}
+    for text in assignments:
+        change = deep_merge(change, parse_assignment(text, UsageError))
+    with JournalReader(picked.db) as reader:
+        check_set(fold_run(reader).settings, change)
+    if is_alive(picked):
+        _command(picked, "set", {"settings": change})
+    else:
+        _send(picked, "set", {"settings": change}, wait=False)
+        print("kept for the run's next start")
+
+
+@app.command()
+def attach(run: RunArgument = None, runs: RunsOption = None) -> None:
+    """Watch a run; Ctrl-C leaves it running."""
+    picked = pick(run, runs)
+    state, status = _attend(picked)
+    _close(picked, state, status, False)
+
+
+def _command(run: Run, kind: str, data: dict[str, Any]) -> None:
+    if not is_alive(run):
+        with JournalReader(run.db) as reader:
+            status = run_status(run, fold_run(reader))
+        raise RunError(f"run '{run.name}' has no engine: it is {status}", f"'evolve resume {run.name}' starts one")
+    print(_send(run, kind, data, wait=True))
+
+
+def _send(run: Run, kind: str, data: dict[str, Any], wait: bool) -> str:
+    """Write a command down and, with `wait`, give the engine's answer.
+
+    Raises:
+        RunError: the engine refused, or gave no answer.
+    """
+    number = send_command(run.db, kind, msgspec.to_builtins(data))
+    if not wait:
+        return ""
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    with JournalReader(run.db) as reader:
+        while time.monotonic() < deadline:
+            command = reader.command(number)
+            if command is not None and command.done:
+                if command.result.startswith("refused: "):
+                    raise RunError(f"run '{run.name}': {command.result.removeprefix('refused: ')}")
+                return command.result
+            if not is_alive(run):
+                raise RunError(f"the engine of '{run.name}' ended before it answered")
+            time.sleep(0.03)
+    raise RunError(
+        f"the engine of '{run.name}' has not answered within {_ANSWER_SECONDS:g} s", "It will when it can; see its log"
+    )
+
+
+def write_best(run: Run, out: Path | None) -> str:
+    """The best program of a run, written to `out` where given.
+
+    Raises:
+        RunError: no node has a score, or the file cannot be written.
+    """
+    with JournalReader(run.db) as reader:
+        state = fold_run(reader)
+        best = state.best_node
+        if best is None:
+            raise RunError(f"run '{run.name}' has no node with a score yet")
+        code = reader.text(best.program)
+    if out is not None:
+        try:
+            out.write_text(code, encoding="utf-8")
+        except OSError as exc:
+            raise RunError(f"{out} cannot be written: {exc.strerror}") from None
+    return code

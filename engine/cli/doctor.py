@@ -1,0 +1,115 @@
+"""`evolve doctor`: what is there on this machine, and what to change."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from engine.cli.app import JsonOption, RunsOption, app, fail, print_json
+from engine.evaluation.sandbox import sandbox_name
+from engine.workspace import network_file_system, runs_folder, workspace
+
+__all__: list[str] = []
+
+_LOW_SPACE = 1 << 30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing the doctor looked at."""
+
+    name: str
+    state: str
+    """`ok`, `note` (works, but less well) or `bad` (something will not work)."""
+    found: str
+    advice: str = ""
+
+
+@app.command()
+def doctor(runs: RunsOption = None, json: JsonOption = False) -> None:
+    """Look at terminal, sandbox, disk and Python: what is there, what to change."""
+    folder = runs_folder() if runs is None else runs
+    checks = [_python(), _sandbox(), _disk(folder), _file_system(folder), _torch(), _terminal(), _lingering()]
+    if json:
+        print_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            print(f"{check.state:4}  {check.name}: {check.found}")
+            if check.advice:
+                print(f"      {check.advice}")
+    fail(1 if any(check.state == "bad" for check in checks) else 0)
+
+
+def _python() -> Check:
+    found = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {len(os.sched_getaffinity(0))} cores"
+    return Check("python", "ok", found)
+
+
+def _sandbox() -> Check:
+    name = sandbox_name()
+    if name == "bubblewrap":
+        return Check("sandbox", "ok", "bubblewrap works: candidates see neither your files nor the network")
+    advice = "Install bubblewrap (apt install bubblewrap, dnf install bubblewrap); see that user namespaces are allowed"
+    return Check("sandbox", "note", "limits only: candidates can read your files and forge results", advice)
+
+
+def _disk(folder: Path) -> Check:
+    path = folder.absolute()
+    while not path.exists():
+        path = path.parent
+    free = shutil.disk_usage(path).free
+    if not os.access(path, os.W_OK):
+        return Check("disk", "bad", f"{path} cannot be written", "Set EVOLVE_HOME to a folder of your own")
+    if free < _LOW_SPACE:
+        return Check("disk", "note", f"{free / 1e6:.0f} MB free in {path}", "A run needs about 10 MB per 1,000 rounds")
+    return Check("disk", "ok", f"{free / 1e9:.1f} GB free in {path}")
+
+
+def _file_system(folder: Path) -> Check:
+    kind = network_file_system(folder)
+    if kind:
+        advice = "Set EVOLVE_HOME to a local folder, or use --runs DIR"
+        return Check("runs", "bad", f"{folder} is on a network file system ({kind})", advice)
+    return Check("runs", "ok", f"{folder}, workspace {workspace()}")
+
+
+def _torch() -> Check:
+    if find_spec("torch") is None:
+        return Check("torch", "note", "not installed", "Tasks that train need it: pip install 'asi-evolve-tui[torch]'")
+    return Check("torch", "ok", f"installed; triton {'installed' if find_spec('triton') else 'not installed'}")
+
+
+def _terminal() -> Check:
+    term, colours = os.environ.get("TERM", "unset"), os.environ.get("COLORTERM", "unset")
+    inside = ", inside tmux" if os.environ.get("TMUX") else ""
+    if not sys.stdout.isatty():
+        return Check("terminal", "ok", "none: output goes to a file or a pipe")
+    state = "note" if term in ("unset", "dumb") else "ok"
+    return Check("terminal", state, f"TERM={term} COLORTERM={colours}{inside}")
+
+
+def _lingering() -> Check:
+    user = os.environ.get("USER", "")
+    if not shutil.which("loginctl") or not user:
+        return Check("lingering", "ok", "no systemd login sessions here: engines outlive the terminal")
+    if Path("/var/lib/systemd/linger", user).exists():
+        return Check("lingering", "ok", "on: engines outlive the login session")
+    kills = _kills_user_processes()
+    advice = f"'loginctl enable-linger {user}' keeps engines alive after logout" if kills else ""
+    return Check(
+        "lingering", "note" if kills else "ok", "off" + (", and logout ends your processes" if kills else ""), advice
+    )
+
+
+def _kills_user_processes() -> bool:
+    try:
+        with open("/etc/systemd/logind.conf", encoding="utf-8", errors="replace") as file:
+            return any(line.strip().lower() == "killuserprocesses=yes" for line in file)
+    except OSError:
+        return False

@@ -1,0 +1,237 @@
+"""Commands that only read: runs, show, best, diff, events."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from engine import events as ev
+from engine.cli.app import JsonOption, RunArgument, RunsOption, app, pick, print_json
+from engine.cli.control import write_best
+from engine.curve import decode_curve
+from engine.errors import EvolveError, RunError
+from engine.journal import JournalReader
+from engine.run import Run, all_runs, fold_run, is_alive, summarize
+from engine.state import Node, RunState
+from engine.text import one_line, visible
+from engine.workspace import runs_folder
+
+__all__ = ["print_table"]
+
+NodeArgument = Annotated[int | None, typer.Argument(metavar="[NODE]", help="Number of a node.", min=0)]
+
+
+def print_table(columns: list[str], rows: list[list[str]]) -> None:
+    """A plain table; text in it is data, never markup."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(Text(column), overflow="ellipsis", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+@app.command()
+def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
+    """List the runs, newest first."""
+    folder = runs_folder() if runs is None else runs
+    found: list[dict[str, Any]] = []
+    for run in all_runs(folder):
+        try:
+            found.append(dict(summarize(run)))
+        except EvolveError as exc:
+            print(f"warning: {exc}", file=sys.stderr)
+    found.sort(key=lambda entry: (entry["started"], entry["name"]), reverse=True)
+    if json:
+        print_json(found)
+        return
+    if not found:
+        print(f"There is no run in {folder} yet. 'evolve run TASK' starts one, 'evolve tasks' lists the tasks.")
+        return
+    rows = [
+        [
+            entry["name"], entry["task"], entry["status"], str(entry["rounds"]), str(entry["nodes"]),
+            f"{entry['best']['score']:.6g} #{entry['best']['node']}" if entry["best"] else "–", entry["started"],
+        ]
+        for entry in found
+    ]  # fmt: skip
+    print_table(["name", "task", "status", "rounds", "nodes", "best", "started"], rows)
+
+
+@app.command()
+def show(run: RunArgument = None, node: NodeArgument = None, runs: RunsOption = None, json: JsonOption = False) -> None:
+    """Show a run with its nodes, or one node whole."""
+    picked = pick(run, runs)
+    with JournalReader(picked.db) as reader:
+        state = fold_run(reader)
+        if node is None:
+            _show_run(picked, state, json)
+        elif node >= len(state.nodes):
+            raise RunError(f"run '{picked.name}' has no node {node}; its nodes are 0 to {len(state.nodes) - 1}")
+        else:
+            _show_node(reader, state, state.nodes[node], json)
+
+
+def _show_run(run: Run, state: RunState, json: bool) -> None:
+    entry: dict[str, Any] = dict(summarize(run))
+    if json:
+        nodes = [
+            {
+                "id": node.id, "parents": list(node.parents), "round": node.round, "status": node.status,
+                "score": node.score, "operator": node.operator, "name": node.name, "priors": list(node.priors),
+            }
+            for node in state.nodes
+        ]  # fmt: skip
+        print_json({**entry, "reason": state.reason, "nodelist": nodes})
+        return
+    best = state.best_node
+    print(
+        f"{entry['name']}: {entry['task']}, {entry['status']}" + (f" ({visible(state.reason)})" if state.reason else "")
+    )
+    print(f"rounds {state.rounds_done}/{state.settings.rounds}, nodes {len(state.nodes)}, {_counts(state)}")
+    if best is not None and best.score is not None:
+        print(f"best {best.score:.10g}, node {best.id}: {one_line(best.name, 100)}")
+    guarantee = state.engine.guarantee if state.engine else "–"
+    print(f"results {guarantee}; journal {run.db}\n")
+    rows = [
+        [
+            f"{'*' if node is best else ''}{node.id}", ",".join(map(str, node.parents)) or "–", str(node.round),
+            node.status or "…", "–" if node.score is None else f"{node.score:.8g}", f"{node.seconds:.1f}",
+            node.operator, one_line(node.name, 60),
+        ]
+        for node in state.nodes
+    ]  # fmt: skip
+    print_table(["node", "parents", "round", "status", "score", "s", "operator", "name"], rows)
+
+
+def _counts(state: RunState) -> str:
+    found = ", ".join(f"{count} {status}" for status, count in sorted(state.counts.items()))
+    return found + (f", {state.no_design} rounds without a design" if state.no_design else "")
+
+
+def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool) -> None:
+    events = reader.node_events(node.id)
+    stages = [event.data for event in events if isinstance(event.data, ev.EvalStageDone)]
+    done = next((event.data for event in events if isinstance(event.data, ev.EvalDone)), None)
+    analysis = next((event.data for event in events if isinstance(event.data, ev.AnalyzeDone)), None)
+    learned = _learned(reader, node)
+    whole: dict[str, Any] = {
+        "id": node.id, "parents": list(node.parents), "round": node.round, "status": node.status,
+        "score": node.score, "operator": node.operator, "name": node.name, "motivation": node.motivation,
+        "priors": list(node.priors), "metrics": node.metrics, "reason": node.reason, "seconds": node.seconds,
+        "verified": node.verified, "spread": done.spread if done else None,
+        "lesson": node.lesson, "note": analysis.note if analysis else "",
+        "shown": msgspec.to_builtins(learned) if learned else None,
+        "program": node.program, "code": reader.text(node.program),
+        "stages": [
+            {
+                **msgspec.to_builtins(stage),
+                "stdout": reader.text(stage.stdout_blob),
+                "stderr": reader.text(stage.stderr_blob),
+                "curve": decode_curve(reader.blob(stage.curve_blob)) if stage.curve_blob else [],
+            }
+            for stage in stages
+        ],
+    }  # fmt: skip
+    if json:
+        print_json(whole)
+        return
+    score = "no score" if node.score is None else f"{node.score:.10g}"
+    print(f"node {node.id}, round {node.round}: {node.status or 'being evaluated'}, {score}")
+    print(f"{one_line(node.name, 200)} ({node.operator} of {', '.join(f'#{p}' for p in node.parents) or 'nothing'})")
+    for label, text in (("why", node.motivation), ("reason", node.reason), ("lesson", node.lesson)):
+        if text:
+            print(f"{label}: {visible(text)}")
+    for key, value in node.metrics.items():
+        print(f"  {visible(key)} = {visible(str(value))}")
+    if learned is not None and learned.priors:
+        print(
+            "priors shown: " + ", ".join(f"{visible(p.id)}@{p.revision[:8]} ({visible(p.why)})" for p in learned.priors)
+        )
+    for stage in stages:
+        print(
+            f"\nstage {stage.stage}/{stage.repeat}: {stage.status} ({stage.guarantee}), {stage.seconds:.2f} s, "
+            f"{stage.cpu_seconds:.2f} CPU s, {stage.peak_mb:.0f} MB"
+        )
+        for label, sha256 in (("stdout", stage.stdout_blob), ("stderr", stage.stderr_blob)):
+            if sha256:
+                print(f"--- {label}\n{visible(reader.text(sha256)).rstrip()}")
+    print(f"\n--- program\n{visible(reader.text(node.program)).rstrip()}")
+
+
+def _learned(reader: JournalReader, node: Node) -> ev.LearnDone | None:
+    """What the design of a node was shown."""
+    if node.round == 0:
+        return None
+    rows = reader.rows()
+    for seq, _, kind, round_, _, _ in rows:
+        if kind == ev.LearnDone.KIND and round_ == node.round:
+            event = next(reader.events(after=seq - 1, upto=seq))
+            return event.data if isinstance(event.data, ev.LearnDone) else None
+    return None
+
+
+@app.command()
+def best(
+    run: RunArgument = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write it there.")] = None,
+    runs: RunsOption = None,
+) -> None:
+    """Print the best program, or write it to a file."""
+    code = write_best(pick(run, runs), out)
+    if out is None:
+        print(visible(code) if sys.stdout.isatty() else code, end="")
+    else:
+        print(out)
+
+
+@app.command()
+def diff(
+    run: Annotated[str, typer.Argument(help="Path, name or the beginning of a name.")],
+    a: Annotated[int, typer.Argument(help="A node.", min=0)],
+    b: Annotated[int, typer.Argument(help="Another node.", min=0)],
+    runs: RunsOption = None,
+) -> None:
+    """Print the differences between two nodes' programs."""
+    picked = pick(run, runs)
+    with JournalReader(picked.db) as reader:
+        state = fold_run(reader)
+        for number in (a, b):
+            if number >= len(state.nodes):
+                raise RunError(f"run '{picked.name}' has no node {number}; its nodes are 0 to {len(state.nodes) - 1}")
+        texts = [reader.text(state.nodes[number].program).splitlines(keepends=True) for number in (a, b)]
+    for line in difflib.unified_diff(*texts, fromfile=f"node {a}", tofile=f"node {b}"):
+        print(visible(line.rstrip("\n")))
+
+
+@app.command()
+def events(
+    run: RunArgument = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run's engine has ended.")] = False,
+    since: Annotated[int, typer.Option(help="Only events after this one.", min=0)] = 0,
+    runs: RunsOption = None,
+) -> None:
+    """Print the journal, one JSON object a line."""
+    picked = pick(run, runs)
+    with JournalReader(picked.db) as reader:
+        seq = since
+        while True:
+            alive = follow and is_alive(picked)
+            for number, at, kind, round_, node, raw in reader.rows(after=seq):
+                seq = number
+                line = {"seq": seq, "at": at, "kind": kind, "round": round_, "node": node}
+                print_json({**line, "data": msgspec.json.decode(raw)})
+            sys.stdout.flush()
+            if not alive:
+                return
+            while not reader.changed() and is_alive(picked):
+                time.sleep(0.1)

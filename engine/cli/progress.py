@@ -1,0 +1,118 @@
+"""A run as lines of text: what happens, as it happens, and the object at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from engine import events as ev
+from engine.errors import JournalError
+from engine.journal import JournalReader
+from engine.run import Run, is_alive, run_status
+from engine.state import ENDED, RunState
+from engine.text import one_line
+
+__all__ = ["ProgressLines", "closing_object", "follow_run"]
+
+_POLL_SECONDS = 0.1
+
+
+class ProgressLines:
+    """Prints a line to stderr for what a person wants to know.
+
+    Args:
+        quiet_until: events up to this one are folded but not told, since they happened before.
+    """
+
+    def __init__(self, quiet_until: int = 0) -> None:
+        self._quiet_until = quiet_until
+
+    def __call__(self, event: ev.Event, state: RunState) -> None:
+        """Tell of one event."""
+        if event.seq <= self._quiet_until:
+            return
+        line = self._line(event, state)
+        if line:
+            elapsed = max(0, event.at - state.started_at) // 1000
+            print(
+                f"{elapsed // 3600:d}:{elapsed // 60 % 60:02d}:{elapsed % 60:02d}  {line}", file=sys.stderr, flush=True
+            )
+
+    def _line(self, event: ev.Event, state: RunState) -> str:
+        match event.data:
+            case ev.EngineStarted() as data:
+                return (
+                    f"engine started: {data.workers} workers, {data.slots} slots, designer {data.designer}, "
+                    f"sandbox {data.sandbox}, {data.guarantee}"
+                )
+            case ev.AnalyzeDone() if event.node is not None:
+                return _node_line(state, event.node)
+            case ev.RoundEnded(outcome="no_design") as data:
+                return f"round {event.round}/{state.settings.rounds}  no design: {one_line(data.reason, 120)}"
+            case ev.RunPaused() as data:
+                return "paused" + (", evaluations frozen" if data.now else "")
+            case ev.RunResumed():
+                return "resumed"
+            case ev.PriorChanged() as data:
+                return f"prior {data.change}: {one_line(data.id, 60)}"
+            case ev.SettingsChanged() as data:
+                return f"set {one_line(str(data.settings), 120)}"
+            case ev.RunFinished() | ev.RunStopped() | ev.RunFailed() as data:
+                return f"{state.status}: {one_line(data.reason, 300)}"
+        return ""
+
+
+def _node_line(state: RunState, node_id: int) -> str:
+    node = state.nodes[node_id]
+    best = state.best_node
+    score = node.status if node.score is None else f"{node.score:.6g}"
+    star = "*" if best is node else " "
+    top = f"best {best.score:.6g} #{best.id}" if best is not None else "no best yet"
+    return (
+        f"round {node.round}/{state.settings.rounds}  #{node.id} {score}{star} {node.seconds:.1f} s  "
+        f"{one_line(node.name, 60)}  ({top})"
+    )
+
+
+def closing_object(run: Run, state: RunState, status: str) -> dict[str, Any]:
+    """The object that `run --headless --json` ends with."""
+    best = state.best_node
+    return {
+        "run": str(run.folder),
+        "status": status,
+        "reason": state.reason,
+        "rounds": state.rounds_done,
+        "nodes": len(state.nodes),
+        "best": None if best is None else {"node": best.id, "score": best.score},
+        "seconds": round(state.engine_ms / 1000, 3),
+    }
+
+
+def follow_run(run: Run, from_start: bool = False) -> tuple[RunState, str]:
+    """Print a run's progress until it ends or its engine is gone; returns its state and status.
+
+    Raises:
+        JournalError: its journal cannot be read.
+    """
+    state = RunState()
+    with JournalReader(run.db) as reader:
+        lines = ProgressLines(0 if from_start else reader.last_seq())
+        while True:
+            alive = is_alive(run)
+            # Looked at after the lock: what a dying engine still wrote is read before its death is believed.
+            if reader.changed() or not alive:
+                for event in reader.events(after=state.seq):
+                    state.apply(event)
+                    lines(event, state)
+            if not alive or (state.status in ENDED and state.engine is not None):
+                if state.start is None:
+                    raise JournalError(f"{run.db} holds no run: its first event is missing")
+                return state, run_status(run, state) if not alive else state.status
+            time.sleep(_POLL_SECONDS)
+
+
+def best_path(run: Run) -> Path:
+    """Where a headless run leaves its best program."""
+    return run.folder / "best.py"

@@ -1,0 +1,129 @@
+"""`evolve new`: a small task that works, to be turned into one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.errors import TaskError, UsageError
+
+__all__ = ["write_task"]
+
+_TOML = """\
+name = "{name}"
+summary = "Approximate sin(x) on [0, pi] with a short polynomial"
+direction = "minimize"          # or "maximize"
+metric = "max_error"            # the key of the score in what evaluate() returns
+guarded = true                  # the evaluator runs programs only through evolve_task.call
+
+[interface]
+functions = ["approximate"]     # what a program must define at its top level
+
+[limits]
+seconds = 30                    # wall clock of one evaluation
+memory_mb = 1024
+
+[settings]                      # handed to the evaluator as report.settings
+points = 400
+
+[run]                           # defaults of `evolve run`
+rounds = 50
+"""
+
+_BRIEF = """\
+# Approximate sin(x)
+
+Write `approximate(xs: list[float]) -> list[float]`: for each x in [0, pi] a value as close to sin(x) as possible, with
+additions, multiplications and constants only. The score is the largest absolute error over a grid; lower is better.
+"""
+
+_SEED = '''\
+"""A quadratic through (0, 0) and (pi, 0)."""
+
+SCALE = 0.4  # tune: scale 0.01..10
+PI = 3.141592653589793
+
+
+def basis(x):
+    """x(pi - x), which is zero where sin is."""
+    return x * (PI - x)
+
+
+def correct(value):
+    """What is done to the first guess."""
+    return SCALE * value
+
+
+def approximate(xs):
+    """sin(x) for each x in [0, pi]."""
+    return [correct(basis(x)) for x in xs]
+'''
+
+_EVALUATE = '''\
+"""Scores a program: the largest error on a grid. Runs in a process that never runs the program itself."""
+
+import math
+
+import evolve_task
+
+
+def evaluate(program_path, report):
+    points = report.settings["points"]
+    grid = [math.pi * i / points for i in range(points + 1)]
+    values = evolve_task.call("approximate", grid)
+    if not isinstance(values, list) or len(values) != len(grid):
+        raise evolve_task.Invalid(f"approximate() must return a list of {len(grid)} numbers")
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise evolve_task.Invalid(f"approximate() returned {value!r}, not a finite number")
+    errors = [abs(value - math.sin(x)) for value, x in zip(values, grid)]
+    return {"max_error": max(errors), "mean_error": sum(errors) / len(errors)}
+'''
+
+_PRIOR = """\
+---
+title: Bhaskara's rational shape, as a polynomial correction
+tags: approximation
+source: Bhaskara I, Mahabhaskariya (7th century); see any text on rational approximations of the sine
+---
+
+With u = x(pi - x), sin(x) is close to a u + b u^2: the second term bends the parabola where it is too flat.
+
+```python recipe
+A = 0.31  # tune: scale 0.05..2
+B = 0.036  # tune: scale 0.001..1
+
+
+def correct(value):
+    return A * value + B * value * value
+```
+"""
+
+
+def write_task(folder: Path) -> Path:
+    """Write a working example into a new folder and return it.
+
+    Raises:
+        UsageError: the folder exists, or its name cannot name a task.
+        TaskError: it cannot be written.
+    """
+    name = folder.name
+    if not name.replace("_", "a").replace("-", "a").isalnum() or not name.isascii():
+        raise UsageError(f"'{name}' cannot name a task", "Use letters, digits, '_' and '-'")
+    files = {
+        "task.toml": _TOML.replace("{name}", name),
+        "brief.md": _BRIEF,
+        "seed.py": _SEED,
+        "evaluate.py": _EVALUATE,
+        "priors/rational-shape.md": _PRIOR,
+    }
+    try:
+        folder.mkdir(parents=True)
+        for relative, text in files.items():
+            path = folder / relative
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except FileExistsError:
+        raise UsageError(f"{folder} exists already", "Choose another name") from None
+    except OSError as exc:
+        raise TaskError(f"{exc.filename or folder} cannot be written: {exc.strerror}") from None
+    return folder
