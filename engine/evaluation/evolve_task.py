@@ -1,0 +1,431 @@
+"""What an evaluator may import, and the harness that runs evaluators and candidates inside the sandbox.
+
+For the author of an `evaluate.py`:
+
+    import evolve_task
+
+    def evaluate(program_path, report):
+        circles = evolve_task.call("construct_packing", seconds=30)
+        if not circles:
+            raise evolve_task.Invalid("no circles")
+        report(step=1, circles=len(circles))
+        return {"score": float(len(circles))}
+
+`call` runs a function of the candidate in a sandbox of its own and gives back data; `source` is the candidate's text;
+`Invalid` says that what it returned breaks the rules. Standard library only, one file, Python 3.9 or later.
+"""
+
+# Pathlib would add to the time it takes to start.
+# ruff: noqa: PTH
+
+from __future__ import annotations
+
+import _thread
+import base64
+import json
+import math
+import os
+import sys
+from typing import Any, Callable, NoReturn  # noqa: UP035 - Python 3.9
+
+__all__ = ["CandidateError", "CandidateTimeout", "Invalid", "Report", "call", "source"]
+
+CHANNEL = 3
+ARRAY = "__evolve_array__"
+
+
+class Invalid(Exception):
+    """Raised by an evaluator: the candidate ran, and what it returned breaks the rules. Ends as `invalid`."""
+
+
+class CandidateError(Exception):
+    """The candidate raised, ended without an answer, or returned what is no data. Uncaught it ends as `crashed`.
+
+    `str()` of it is one line; `traceback` is the candidate's own, or empty where there is none.
+    """
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
+
+
+class CandidateTimeout(CandidateError):
+    """The candidate gave no answer within `seconds`. Uncaught it ends as `timeout`."""
+
+
+class Report:
+    """Streams progress, and carries what this evaluation is about.
+
+    Attributes:
+        stage: `quick`, `explore` or `verify`.
+        repeat: which repetition this is, from 0.
+        seed: the seed for everything random in it.
+        settings: the task's settings with the stage's on top.
+        device: the GPU it was given; empty without one.
+        scratch: the folder it may write to.
+    """
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.stage: str = job["stage"]
+        self.repeat: int = job["repeat"]
+        self.seed: int = job["seed"]
+        self.settings: dict[str, Any] = job["settings"]
+        self.device: str = job["device"]
+        self.scratch: str = job["scratch"]
+
+    def __call__(self, step: float | None = None, **values: float) -> None:
+        """Report numbers while the evaluation runs; what is no finite number is left out.
+
+        Args:
+            step: where it stands, on whatever scale the task uses (training steps, tokens, instances).
+            values: named numbers, such as loss=0.31.
+        """
+        numbers = {name: _to_number(value) for name, value in values.items()}
+        finite = {name: value for name, value in numbers.items() if value is not None}
+        _send({"type": "progress", "step": _to_number(step), "values": finite})
+
+
+def call(function: str, *args: Any, seconds: float | None = None, **kwargs: Any) -> Any:
+    """Run a top-level function of the candidate in a sandbox of its own, and return what it returned.
+
+    Arguments and the returned value travel as data: None, booleans, numbers, strings, lists, dicts with string keys,
+    and numpy arrays of numbers. Tuples come back as lists. Calls are made one after the other.
+
+    Args:
+        function: its name; or `helper.py:name` for a function of a file in the task folder, which runs beside the
+            candidate and may `import program`. What a helper returns is no more trustworthy than the candidate.
+        args: handed to the function, as are `kwargs`.
+        seconds: the longest it may take, the candidate's imports included; by default as long as the evaluation.
+
+    Raises:
+        CandidateError: it raised, ended without an answer, or returned what is no data.
+        CandidateTimeout: it took longer than `seconds`.
+        TypeError: an argument is no data.
+    """
+    job = _the_job()
+    file, colon, name = function.rpartition(":")
+    helper = None
+    if colon:
+        with open(os.path.join(job["task_folder"], file), encoding="utf-8") as opened:
+            helper = {"file": file, "source": opened.read()}
+    body = _encode([list(args), kwargs])
+    if len(body) > job["limits"]["result_mb"] * 2**20:
+        raise TypeError(f"the arguments take more than result_mb = {job['limits']['result_mb']} MiB")
+    with _call_lock:
+        _send({"type": "call", "function": name, "helper": helper, "seconds": seconds}, body)
+        header, body = _receive()
+    if header["type"] == "timeout":
+        raise CandidateTimeout(f"{function}: {header['message']}")
+    if header["type"] == "raised":
+        raise CandidateError(header["message"], header.get("traceback", ""))
+    try:
+        return _decode(body)
+    except (ValueError, TypeError, KeyError, RecursionError, ImportError) as exc:
+        raise CandidateError(f"{function} returned what is no data: {exc}") from None
+
+
+def source() -> str:
+    """The text of the candidate program."""
+    return str(_the_job()["program"])
+
+
+_job: dict[str, Any] = {}
+_call_lock = _thread.allocate_lock()
+_send_lock = _thread.allocate_lock()
+
+
+def _the_job() -> dict[str, Any]:
+    if not _job:
+        raise RuntimeError("this works only inside an evaluation: try 'evolve check TASK'")
+    return _job
+
+
+# Frames: four bytes of length, a header (one line of JSON), a body
+
+
+def _send(header: dict[str, Any], body: bytes = b"") -> None:
+    if _job.get("pid", os.getpid()) != os.getpid():
+        raise RuntimeError("report() and call() work only in the process that runs evaluate()")
+    payload = json.dumps(header).encode() + b"\n" + body
+    view = memoryview(len(payload).to_bytes(4, "big") + payload)
+    with _send_lock:
+        while view:
+            view = view[os.write(CHANNEL, view) :]
+
+
+def _receive() -> tuple[dict[str, Any], bytes]:
+    head, _, body = _read(int.from_bytes(_read(4), "big")).partition(b"\n")
+    header: dict[str, Any] = json.loads(head)
+    return header, body
+
+
+def _read(size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        part = os.read(CHANNEL, min(size - len(data), 1 << 20))
+        if not part:
+            os._exit(1)  # the supervisor is gone, so nobody waits for a result
+        data += part
+    return bytes(data)
+
+
+# Data
+
+
+def _encode(value: Any) -> bytes:
+    """Data as JSON.
+
+    Raises:
+        TypeError: it holds something that is no data; the message says where.
+    """
+    return json.dumps(_to_plain(value, "value")).encode()
+
+
+def _to_plain(value: Any, where: str) -> Any:
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        return [_to_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{where} has the key {key!r:.40}: keys must be strings")
+        return {key: _to_plain(item, f"{where}[{key!r:.40}]") for key, item in value.items()}
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.generic):
+        return _to_plain(value.item(), where)
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        if value.dtype.kind not in "biufc":
+            raise TypeError(f"{where} is an array of {value.dtype}: only numbers can be handed over")
+        data = base64.b64encode(numpy.ascontiguousarray(value).tobytes()).decode()
+        return {ARRAY: [value.dtype.str, list(value.shape), data]}
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise TypeError(
+        f"{where} is a {kind}: only None, booleans, numbers, strings, lists, dicts and numpy arrays are data"
+    )
+
+
+def _decode(data: bytes) -> Any:
+    return json.loads(data, object_hook=_to_array)
+
+
+def _to_array(found: dict[str, Any]) -> Any:
+    if list(found) != [ARRAY]:
+        return found
+    import numpy
+
+    kind, shape, data = found[ARRAY]
+    dtype = numpy.dtype(str(kind))
+    if dtype.kind not in "biufc" or not all(isinstance(size, int) and size >= 0 for size in shape):
+        raise ValueError("an array of no numbers")
+    return numpy.frombuffer(base64.b64decode(data, validate=True), dtype).reshape(shape).copy()
+
+
+def _to_number(value: Any) -> int | float | None:
+    """A finite number as a plain int or float, or None; numpy's scalars and arrays of one element count as numbers."""
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        try:
+            value = value.item()
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    # Not float(value): a subclass may answer with another number.
+    number = int.__int__(value) if isinstance(value, int) else float.__float__(value)
+    try:
+        return number if math.isfinite(number) else None
+    except OverflowError:
+        return None
+
+
+def _show(value: Any) -> str:
+    """A value as a message quotes it; objects with a __repr__ of their own are named by their type only."""
+    if isinstance(value, (type(None), bool, int, float, str, list, tuple, dict)):
+        try:
+            text = repr(value)
+        except Exception:
+            text = "?"
+        return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
+    return f"a {type(value).__name__}"
+
+
+def _judge(returned: Any, metric: str) -> dict[str, Any]:
+    """The result message for what `evaluate` returned."""
+    expected = f"expected a dict with a finite number as {metric!r}"
+    if not isinstance(returned, dict):
+        return {"status": "invalid", "reason": f"evaluate() returned {_show(returned)}, {expected}"}
+    if metric not in returned:
+        keys = ", ".join(str(key)[:40] for key in list(returned)[:20]) or "none"
+        return {"status": "invalid", "reason": f"evaluate() returned no {metric!r} (its keys: {keys}), {expected}"}
+    score = _to_number(returned[metric])
+    metrics: dict[str, Any] = {}
+    for key, value in returned.items():
+        if key == metric:
+            continue
+        number = _to_number(value)
+        if number is not None or value is None or isinstance(value, bool):
+            metrics[str(key)] = value if number is None else number
+        elif isinstance(value, float):
+            metrics[str(key)] = None  # NaN and infinity have no place in JSON
+        elif isinstance(value, str):
+            metrics[str(key)] = str(value[:4096])
+        elif isinstance(value, (list, tuple)) and len(value) <= 64 and all(_to_number(x) is not None for x in value):
+            metrics[str(key)] = [_to_number(x) for x in value]
+        else:
+            note = "metrics are numbers, strings, booleans, None and lists of up to 64 numbers"
+            sys.stderr.write(f"evolve: left out the metric {str(key)[:40]!r}, {_show(value)}: {note}\n")
+    if score is None:
+        shown = _show(returned[metric])
+        return {"status": "invalid", "reason": f"{metric!r} is {shown}, {expected}", "metrics": metrics}
+    return {"status": "ok", "score": float(score), "metrics": metrics}
+
+
+# The harness
+
+
+def _confine(job: dict[str, Any]) -> None:
+    """Limits that the kernel holds, for this process and all it starts; they cannot be raised again."""
+    import ctypes
+    import resource
+    import signal
+
+    limits = job["limits"]
+    file_bytes = int(limits["file_mb"] * 2**20)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if limits["cpu_seconds"] is not None:
+        cpu = math.ceil(limits["cpu_seconds"])
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("500")  # where the machine runs out of memory, this goes before the engine
+    except OSError:
+        pass  # it is no protection of ours, only a kindness to the rest of the machine
+    libc = ctypes.CDLL(None, use_errno=True)
+    if job["sandbox"] == "bubblewrap":
+        # Counted per user namespace, threads included: a backstop for the time between two looks of the supervisor.
+        most = limits["processes"] * 16 + 256
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+    else:
+        if os.getsid(0) != os.getpid():
+            os.setsid()  # a signal to the own process group must not reach the supervisor
+        libc.prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG
+        libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+        libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
+    libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: nobody else may look into this process or its descriptors
+
+
+def _last_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback without the frames of this file and of the import system."""
+    import traceback
+
+    frames = error.__traceback__
+    while frames is not None and (frames.tb_frame.f_code.co_filename in (__file__, "<frozen importlib._bootstrap>")):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames))
+
+
+def _load(path: str, name: str, text: str) -> Any:
+    """Run a file's text as a module that can be imported by its name."""
+    module = type(sys)(name)
+    module.__file__ = path
+    sys.modules[name] = module
+    exec(compile(text, path, "exec"), module.__dict__)  # noqa: S102 - running it is what this is for
+    return module
+
+
+def _positional(function: Callable[..., Any]) -> int:
+    """How many positional arguments `evaluate` takes, 1 or 2."""
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        return 2 if code.co_flags & 0x04 else min(2, code.co_argcount)  # 0x04: it has *args
+    import inspect
+
+    found = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in found):
+        return 2
+    return min(
+        2, sum(parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in found)
+    )
+
+
+def _evaluate(job: dict[str, Any]) -> dict[str, Any]:
+    """Run the evaluator; the result message."""
+    path = os.path.join(job["task_folder"], "evaluate.py")
+    sys.path.insert(0, job["task_folder"])
+    try:
+        with open(path, encoding="utf-8") as file:
+            module = _load(path, "evaluate", file.read())
+        function = module.evaluate
+        returned = function(*(job["program_path"], Report(job))[: _positional(function)])
+        if hasattr(returned, "__await__"):
+            import asyncio
+
+            async def finish() -> Any:
+                return await returned
+
+            returned = asyncio.run(finish())
+        return _judge(returned, job["metric"])
+    except Invalid as exc:
+        return {"status": "invalid", "reason": str(exc) or "the evaluator calls it invalid"}
+    except CandidateError as exc:
+        sys.stderr.write(f"{exc.traceback or exc}\n")
+        return {"status": "timeout" if isinstance(exc, CandidateTimeout) else "crashed", "reason": str(exc)}
+    except BaseException as exc:
+        sys.stderr.write(_traceback(exc))
+        reason = _last_line(exc)
+        if job["guarded"] and job["program_path"] in reason:
+            reason += " (a guarded task's evaluator has no program file: use evolve_task.call or evolve_task.source)"
+        return {"status": "crashed", "reason": reason}
+
+
+def _run_candidate(job: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    """Call the candidate's function; the answer as header and body."""
+    try:
+        size = job["program_size"]
+        args, kwargs = _decode(body[size:])
+        module = _load(job["program_path"], "program", body[:size].decode())
+        helper = job["helper"]
+        if helper:
+            module = _load(helper["file"], os.path.basename(helper["file"]).partition(".")[0], helper["source"])
+        function = getattr(module, job["function"], None)
+        if not callable(function):
+            return {"type": "raised", "message": f"the program defines no function {job['function']}()"}, b""
+        answer = _encode(function(*args, **kwargs))
+        if len(answer) > job["limits"]["result_mb"] * 2**20:
+            raise ValueError(f"{job['function']} returned more than result_mb = {job['limits']['result_mb']} MiB")
+        return {"type": "returned"}, answer
+    except BaseException as exc:
+        return {"type": "raised", "message": _last_line(exc)[:4096], "traceback": _traceback(exc)[-20000:]}, b""
+
+
+def _main(role: str) -> NoReturn:
+    """What the supervisor starts: `role` is `evaluator` or `candidate`."""
+    os.set_inheritable(CHANNEL, False)
+    _send({"type": "ready"})
+    job, body = _receive()
+    _confine(job)
+    # A fork of this process must not speak in its name.
+    os.register_at_fork(after_in_child=lambda: os.close(CHANNEL))
+    answer = b""
+    if role == "evaluator":
+        _job.update(job, program=body.decode(), pid=os.getpid())
+        message = {"type": "result", **_evaluate(job)}
+    else:
+        message, answer = _run_candidate(job, body)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # the program closed or replaced it
+    _send(message, answer)
+    os._exit(0)  # without the interpreter's shutdown, which can take a second and runs the program's code

@@ -1,0 +1,286 @@
+"""The sandbox: what an evaluation sees of this machine, as a bubblewrap command line.
+
+Nothing is visible but what is named here: the system's folders, the task's interpreter, the task folder and its
+`mounts`, all read-only, and one scratch folder. Where bubblewrap does not work there are limits only; `sandbox_name`
+and every outcome say so.
+"""
+
+# It deals in the words of a command line.
+# ruff: noqa: PTH
+
+from __future__ import annotations
+
+import functools
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import EvolveError
+
+__all__ = ["HARNESS", "Interpreter", "Sandbox", "View", "build_command", "environment", "find_interpreter"]
+__all__ += ["find_sandbox", "sandbox_name"]
+
+HARNESS = Path(__file__).with_name("evolve_task.py")
+
+INSIDE = "/evaluation"
+"""Where the evaluation's own files are inside the sandbox."""
+
+_NAMESPACES = ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+_CONFINED = ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "evolve"]
+_SYSTEM = ["/usr", "/nix/store", "/gnu/store", "/run/current-system", "/run/opengl-driver"]
+_USR_MERGED = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
+_ETC = ["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "alternatives", "nsswitch.conf"]
+_ETC += ["ssl/certs", "OpenCL", "vulkan", "fonts", "mime.types"]
+_DEVICES = ["/dev/nvidia*", "/dev/dri", "/dev/kfd", "/dev/dxg"]
+_PASSED = ["PATH", "LANG", "TZ", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"]
+_THREADS = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"]
+_CACHES = {"XDG_CACHE_HOME": "cache", "TRITON_CACHE_DIR": "triton", "MPLCONFIGDIR": "matplotlib"}
+_CACHES |= {
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "TORCH_EXTENSIONS_DIR": "torch_extensions",
+    "NUMBA_CACHE_DIR": "numba",
+}
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """What confines evaluations on this machine."""
+
+    path: str
+    """The bubblewrap program; empty where there are limits only."""
+    reason: str
+    """Why there is no bubblewrap; empty where there is."""
+    disable_userns: bool = False
+    """Whether it can forbid further user namespaces inside (from 0.8)."""
+    size: bool = False
+    """Whether it can bound the folders that it keeps in memory (from 0.7)."""
+
+    @property
+    def name(self) -> str:
+        """`bubblewrap` or `limits`."""
+        return "bubblewrap" if self.path else "limits"
+
+
+def sandbox_name() -> str:
+    """What confines evaluations here: `bubblewrap`, or `limits` where that is missing or does not work."""
+    return find_sandbox().name
+
+
+def find_sandbox() -> Sandbox:
+    """What confines evaluations here, found out by running it once."""
+    return _find_sandbox(shutil.which("bwrap") or "")
+
+
+@functools.cache
+def _find_sandbox(path: str) -> Sandbox:
+    if not path:
+        return Sandbox("", "bubblewrap (bwrap) is not installed")
+    reason = ""
+    for disable_userns, size in ((True, True), (False, True), (False, False)):
+        sandbox = Sandbox(path, "", disable_userns, size)
+        command = [*_start(sandbox, memory_mb=16), *_finish(), "--", "/bin/sh", "-c", "exit 0"]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=20, check=False, env={})
+        except (OSError, subprocess.SubprocessError) as exc:
+            return Sandbox("", f"bubblewrap does not run here: {exc}")
+        if done.returncode == 0:
+            return sandbox
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = reason or f"bubblewrap does not work here: {lines[-1] if lines else f'exit code {done.returncode}'}"
+    return Sandbox("", reason)
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """The interpreter that evaluators and candidates of a task run in."""
+
+    path: str
+    prefixes: tuple[str, ...]
+    """What must be readable for it to run: its prefixes, folders and files of its path."""
+
+
+def find_interpreter(python: str | None, task_folder: Path) -> Interpreter:
+    """Ask an interpreter, once, what it needs.
+
+    Args:
+        python: a program name, or a path (absolute or relative to the task folder); None is the engine's own.
+
+    Raises:
+        EvolveError: it is missing, does not run, or is older than Python 3.9.
+    """
+    path = python or sys.executable
+    is_path = "/" in path
+    return _find_interpreter(os.path.normpath(task_folder / path) if is_path else shutil.which(path) or path)
+
+
+_ASK = """
+import json, sys
+hops, path = [], sys.executable
+import os
+while os.path.islink(path) and len(hops) < 20:
+    hops.append(path)
+    path = os.path.join(os.path.dirname(path), os.readlink(path))
+try:
+    import py_compile
+    py_compile.compile(sys.argv[1])
+except Exception:
+    pass  # then every evaluation compiles the harness anew
+print(json.dumps([sys.version_info[:2], [sys.prefix, sys.base_prefix, sys.exec_prefix], sys.path, hops + [path]]))
+"""
+
+
+@functools.cache
+def _find_interpreter(path: str) -> Interpreter:
+    hint = "Name another one as `python` in task.toml"
+    command = [path, "-s", "-c", _ASK, str(HARNESS)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=60, check=True, env=_passed(), cwd="/")
+        version, prefixes, found, hops = json.loads(done.stdout)
+    except subprocess.CalledProcessError as exc:
+        lines = exc.stderr.decode("utf-8", "replace").strip().splitlines() or [str(exc)]
+        raise EvolveError(f"the task's interpreter {path} does not run: {lines[-1]}", hint) from None
+    except (OSError, ValueError, subprocess.SubprocessError) as exc:
+        raise EvolveError(f"the task's interpreter {path} does not run: {exc}", hint) from None
+    if version < [3, 9]:
+        raise EvolveError(f"the task's interpreter {path} is Python {version[0]}.{version[1]}, below 3.9", hint)
+    prefixes = [os.path.normpath(prefix) for prefix in prefixes]
+    prefixes += [os.path.realpath(prefix) for prefix in prefixes]
+    wanted = set(prefixes)
+    for entry in [*found, *hops]:
+        if entry and not any(_is_below(entry, prefix) for prefix in prefixes):
+            wanted.update(_importable(os.path.normpath(entry)))
+    return Interpreter(path, tuple(sorted(wanted)))
+
+
+def _importable(entry: str) -> list[str]:
+    """What can be imported from a path entry outside the prefixes, such as a checkout, but not what lies beside it."""
+    if not os.path.isdir(entry):
+        return [entry]
+    names = []
+    with os.scandir(entry) as items:
+        for item in items:
+            is_package = item.is_dir() and os.path.exists(item.path + "/__init__.py")
+            if is_package or item.name.endswith((".py", ".so", ".dist-info", ".egg-info", ".pth")):
+                names.append(item.path)
+    return names
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _passed() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key in _PASSED or key.startswith("LC_")}
+
+
+@dataclass(frozen=True)
+class View:
+    """What one process of an evaluation gets to see. Paths are the machine's own."""
+
+    interpreter: Interpreter
+    scratch: str
+    """The folder it may write to."""
+    program: str = ""
+    """The candidate's file, where it may see it."""
+    readable: tuple[str, ...] = ()
+    """Folders at their own places, read-only."""
+    hidden: tuple[str, ...] = ()
+    """Folders that stay invisible even where a readable one holds them."""
+    gpu: bool = False
+    memory_mb: int = 4096
+
+
+def build_command(sandbox: Sandbox, view: View, role: str) -> list[str]:
+    """The command line that runs the harness as `evaluator` or `candidate`."""
+    harness = str(HARNESS.parent) if not sandbox.path else f"{INSIDE}/lib"
+    # Without a sandbox the harness's neighbours lie beside it: they must not become importable.
+    keep = "" if sandbox.path else " del sys.path[0];"
+    run = f"import sys; sys.path[0] = {harness!r}; import evolve_task;{keep} evolve_task._main({role!r})"
+    inner = [view.interpreter.path, "-s", "-c", run]
+    if not sandbox.path:
+        return inner
+    readable = _outermost([*view.interpreter.prefixes, *view.readable])
+    shown = [path for path in readable if not _is_below(path, "/usr")]
+    command = _start(sandbox, view.memory_mb, view.gpu)
+    for path in shown:
+        command += ["--ro-bind-try", path, path]
+    for path in view.hidden:
+        if any(_is_below(path, other) for other in [*shown, "/usr"]):
+            command += ["--tmpfs", path]
+            inside = [other for other in (*view.interpreter.prefixes, *view.readable) if _is_below(other, path)]
+            for other in inside:
+                command += ["--ro-bind-try", other, other]
+            command += ["--remount-ro", path]
+    for file in (HARNESS, *HARNESS.parent.glob(f"__pycache__/{HARNESS.stem}.*.pyc")):
+        command += ["--ro-bind", str(file), f"{INSIDE}/lib/{file.relative_to(HARNESS.parent)}"]
+    if view.program:
+        command += ["--ro-bind", view.program, f"{INSIDE}/program.py"]
+    command += ["--bind", view.scratch, f"{INSIDE}/scratch", "--chdir", f"{INSIDE}/scratch"]
+    return [*command, *_finish(), "--", *inner]
+
+
+def _start(sandbox: Sandbox, memory_mb: int, gpu: bool = False) -> list[str]:
+    """The namespaces and the read-only system."""
+    command = [sandbox.path, *_NAMESPACES, *_CONFINED]
+    if sandbox.disable_userns:
+        command.append("--disable-userns")
+    # What is kept in memory by these folders is in no process's share, so it gets a bound of its own.
+    size = ["--size", str(memory_mb * 2**19)] if sandbox.size else []
+    command += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp"]
+    for path in _SYSTEM:
+        if os.path.isdir(path):
+            command += ["--ro-bind", path, path]
+    for path in _USR_MERGED:
+        if os.path.islink(path):
+            command += ["--symlink", os.readlink(path), path]
+        elif os.path.isdir(path):
+            command += ["--ro-bind", path, path]
+    for name in _ETC:
+        command += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    if gpu:
+        for pattern in _DEVICES:
+            for path in sorted(glob.glob(pattern)):
+                command += ["--dev-bind", path, path]
+        command += ["--ro-bind", "/sys", "/sys"]
+    return command
+
+
+def _finish() -> list[str]:
+    """Nothing can be mounted or made any more but in the folders that are for it."""
+    return ["--remount-ro", "/dev", "--remount-ro", "/"]
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """The paths without those that lie below another one."""
+    kept: list[str] = []
+    for path in sorted(set(paths)):
+        if not any(_is_below(path, other) for other in kept):
+            kept.append(path)
+    return kept
+
+
+def environment(sandbox: Sandbox, scratch: str, threads: int, gpu: bool, device: str) -> dict[str, str]:
+    """The variables that an evaluation gets: an allow-list of the engine's own, and what is set for it.
+
+    Args:
+        scratch: the scratch folder on this machine; inside bubblewrap it has another name.
+        threads: how many threads numerical libraries may use.
+        gpu: whether the task needs a GPU.
+        device: the GPU that was leased; empty leaves the choice to the engine's own CUDA_VISIBLE_DEVICES.
+    """
+    home = f"{INSIDE}/scratch" if sandbox.path else scratch
+    variables = _passed()
+    variables |= {"HOME": home, "TMPDIR": home, "USER": "evolve", "LOGNAME": "evolve"}
+    variables |= {name: f"{home}/.cache/{folder}" for name, folder in _CACHES.items()}
+    variables |= {name: str(threads) for name in _THREADS}
+    variables |= {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    visible = device if device or not gpu else os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        variables["CUDA_VISIBLE_DEVICES"] = visible
+    return variables
