@@ -1,0 +1,86 @@
+"""Which operator, recipe or constant to try next: Thompson sampling on fading counts of gains.
+
+Every arm has a Beta posterior over the chance that using it gains over the parent (Thompson, "On the likelihood that
+one unknown probability exceeds another in view of the evidence of two samples", Biometrika 1933). A draw per arm and
+the highest wins: that needs no total count, and rounds in flight whose outcome is not known yet do no harm. Counts
+fade, because what helps a bad program no longer helps a good one.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+__all__ = ["Bandit", "Steps"]
+
+_ARMS_KEPT = 4096
+
+
+class Bandit:
+    """Fading counts of gains and failures by arm.
+
+    Args:
+        fade: what is left of an arm's counts after one more outcome of that arm.
+        hope: gains that an untried arm is taken to have had.
+        doubt: failures that an untried arm is taken to have had.
+    """
+
+    def __init__(self, fade: float = 0.95, hope: float = 1.0, doubt: float = 2.0) -> None:
+        self._fade, self._hope, self._doubt = fade, hope, doubt
+        self._counts: dict[str, tuple[float, float]] = {}
+
+    def choose(self, arms: Sequence[str], rng: random.Random) -> str:
+        """Draw a chance for each arm and take the arm with the highest."""
+        return max(arms, key=lambda arm: self._draw(arm, rng))
+
+    def chance(self, arm: str) -> float:
+        """The expected chance of a gain."""
+        gains, failures = self._counts.get(arm, (0.0, 0.0))
+        return (gains + self._hope) / (gains + failures + self._hope + self._doubt)
+
+    def learn(self, arm: str, gained: bool, share: float = 1.0) -> None:
+        """Take note of an outcome.
+
+        Args:
+            arm: what was used.
+            gained: whether the program gained over its parent.
+            share: how much of the outcome is this arm's doing, 0 to 1.
+        """
+        gains, failures = self._counts.pop(arm, (0.0, 0.0))
+        gains, failures = gains * self._fade, failures * self._fade
+        # Popped and set again: the oldest in the dictionary is the one not used for the longest time.
+        self._counts[arm] = (gains + share, failures) if gained else (gains, failures + share)
+        if len(self._counts) > _ARMS_KEPT:
+            del self._counts[next(iter(self._counts))]
+
+    def _draw(self, arm: str, rng: random.Random) -> float:
+        gains, failures = self._counts.get(arm, (0.0, 0.0))
+        return rng.betavariate(gains + self._hope, failures + self._doubt)
+
+
+class Steps:
+    """Step sizes of scale constants, in natural logarithms: longer after a gain, shorter after none.
+
+    The rule of one success in five (Rechenberg, "Evolutionsstrategie", 1973): growth and shrinkage balance there.
+    """
+
+    _FIRST = 0.35
+    _SHORTEST = 0.02
+    _LONGEST = math.log(10)
+    _GROWTH = 1.5
+
+    def __init__(self) -> None:
+        self._sizes: dict[str, float] = {}
+
+    def size(self, name: str) -> float:
+        """The step for a constant."""
+        return self._sizes.get(name, self._FIRST)
+
+    def learn(self, name: str, gained: bool) -> None:
+        """Take note of an outcome."""
+        factor = self._GROWTH if gained else self._GROWTH**-0.25
+        size = min(self._LONGEST, max(self._SHORTEST, self._sizes.pop(name, self._FIRST) * factor))
+        self._sizes[name] = size
+        if len(self._sizes) > _ARMS_KEPT:
+            del self._sizes[next(iter(self._sizes))]

@@ -1,0 +1,176 @@
+"""The designer that needs no model: it recombines what people and earlier rounds wrote down."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from engine.designers.base import Design, DesignerError, DesignRequest
+from engine.designers.recombine.bandit import Bandit, Steps
+from engine.designers.recombine.choices import Choice, list_choices
+from engine.designers.recombine.client import EditorClient
+from engine.designers.recombine.messages import Donor, Edit, Hello
+from engine.events import DesignDone, DesignRejected, EvalDone, Event
+from engine.task import Seed, TaskSpec
+
+__all__ = ["RecombineDesigner"]
+
+T = TypeVar("T")
+
+_EDITS = (0.55, 0.30, 0.15)
+"""How often a design is made of one, two and three edits: half of a good pair may look bad alone."""
+_DRAWS = 24
+"""Combinations drawn before a request is given up."""
+
+
+class RecombineDesigner:
+    """Edits the parent's syntax tree: tune a number, swap a function for a recipe, exchange one with another node.
+
+    It invents nothing: every part of its programs was written down in a seed, a prior or an injected program, and
+    what it adds is the search among combinations. A bandit learns from the journal which operators, recipes and
+    constants gain over the parent. Trees are edited in a child process (`worker.py`), started at the first design.
+
+    Args:
+        spec: the task; a gain counts above its `min_gain`.
+        seeds: the programs the run started from. Their functions are the parts that programs keep; without them, all
+            functions whose names do not begin with an underscore are.
+        bandit: what draws operators and arms; by default one that learns.
+        timeout: seconds after which an edit is given up.
+    """
+
+    name = "recombine"
+
+    def __init__(
+        self, spec: TaskSpec, seeds: Sequence[Seed] = (), *, bandit: Bandit | None = None, timeout: float = 30.0
+    ) -> None:
+        self._spec = spec
+        self._bandit = bandit or Bandit()
+        self._steps = Steps()
+        self._scores: dict[int, float] = {}
+        self._parents: dict[int, int] = {}
+        """Parent of every node whose outcome is still to come."""
+        self._credits: dict[int, dict[str, str]] = {}
+        self._digests: set[str] = set()
+        required = [*spec.interface.functions, *spec.interface.classes]
+        hello = Hello([seed.code for seed in seeds], required, spec.max_program_bytes)
+        self._editor = EditorClient(hello, timeout)
+
+    def apply(self, event: Event) -> None:
+        """Learn from an event of the journal."""
+        data = event.data
+        if isinstance(data, DesignDone) and event.node is not None:
+            if data.digest:
+                self._digests.add(data.digest)
+            if data.credit and data.parents:
+                self._parents[event.node] = data.parents[0]
+                self._credits[event.node] = data.credit
+        elif isinstance(data, EvalDone) and event.node is not None:
+            self._learn_outcome(event.node, data)
+        elif isinstance(data, DesignRejected) and data.check != "duplicate":
+            self._credit(data.credit, gained=False)
+
+    def _learn_outcome(self, node: int, data: EvalDone) -> None:
+        if data.score is not None:
+            self._scores[node] = data.score
+        parent, credit = self._parents.pop(node, None), self._credits.pop(node, {})
+        if parent is None or data.status == "cancelled":
+            return
+        before = self._scores.get(parent)
+        gained = data.score is not None and (before is None or self._spec.better(data.score, before))
+        self._credit(credit, gained)
+
+    def _credit(self, credit: dict[str, str], gained: bool) -> None:
+        arms = [arm for key, arm in sorted(credit.items()) if key.startswith("edit")]
+        for arm in arms:
+            # Each part of a good combination gets the whole praise, each part of a bad one a part of the blame.
+            share = 1.0 if gained else 1.0 / len(arms)
+            self._bandit.learn(arm, gained, share)
+            self._bandit.learn(_operator(arm), gained, share)
+            if arm.startswith("tune/"):
+                self._steps.learn(arm.split("/")[1], gained)
+
+    async def design(self, request: DesignRequest) -> Design:
+        """Write one candidate.
+
+        The same request after the same events gives the same design.
+
+        Raises:
+            DesignerError: the parent cannot be edited, or every combination drawn is a program that the run has seen.
+        """
+        rng = random.Random(request.seed)
+        recipes, nodes, titles = _donors(request)
+        options = await self._editor.survey(request.parent.code, recipes, nodes)
+        choices = list_choices(request, options, {donor.key: donor.code for donor in [*recipes, *nodes]}, titles)
+        if not choices:
+            raise DesignerError(
+                "there is nothing to recombine: no prior, node or number offers a change of this program"
+            )
+        seen = {request.parent.code, *(rejection.code for rejection in request.rejections)}
+        problem = ""
+        for _ in range(_DRAWS):
+            drawn = self._draw(choices, rng)
+            edits = [choice.edit(rng, self._steps) for choice in drawn]
+            edited = await self._editor.apply(request.parent.code, edits)
+            if edited.changed and edited.program not in seen and edited.digest not in self._digests:
+                made = [pair for pair, done in zip(zip(drawn, edits, strict=True), edited.done, strict=True) if done]
+                return _describe(request, edited.program, made)
+            problem = edited.problem or "the run has had every program that was tried"
+        raise DesignerError(f"nothing new came of {_DRAWS} combinations of {len(choices)} possible edits: {problem}")
+
+    def _draw(self, choices: Sequence[Choice], rng: random.Random) -> list[Choice]:
+        """One to three edits that do not touch the same part."""
+        drawn: list[Choice] = []
+        left = list(choices)
+        for _ in range(rng.choices((1, 2, 3), _EDITS)[0]):
+            if not left:
+                break
+            operator = self._bandit.choose(_unique(_operator(choice.arm) for choice in left), rng)
+            arms = _unique(choice.arm for choice in left if _operator(choice.arm) == operator)
+            arm = self._bandit.choose(arms, rng)
+            choice = rng.choice([choice for choice in left if choice.arm == arm])
+            drawn.append(choice)
+            left = [other for other in left if other.part != choice.part]
+        # Functions first: a number that goes with its function is then simply not there any more.
+        return sorted(drawn, key=lambda choice: choice.operator == "tune")
+
+    async def aclose(self) -> None:
+        """End the child process."""
+        await self._editor.aclose()
+
+
+def _operator(arm: str) -> str:
+    return arm.partition("/")[0]
+
+
+def _unique(items: Iterable[T]) -> list[T]:
+    return list(dict.fromkeys(items))
+
+
+def _describe(request: DesignRequest, code: str, made: Sequence[tuple[Choice, Edit]]) -> Design:
+    told = [choice.told(edit) for choice, edit in made]
+    motivation = " ".join(why for _, why in told)
+    if len(made) > 1:
+        motivation += " Made together, since a change that fails alone may need its partner."
+    return Design(
+        code=code,
+        operator=made[0][0].operator,
+        name=" + ".join(name for name, _ in told),
+        motivation=motivation,
+        parents=_unique([request.parent.id, *(choice.node for choice, _ in made if choice.node is not None)]),
+        priors=_unique(choice.prior for choice, _ in made if choice.prior),
+        credit={f"edit{number}": choice.arm for number, (choice, _) in enumerate(made, start=1)},
+    )
+
+
+def _donors(request: DesignRequest) -> tuple[list[Donor], list[Donor], dict[str, str]]:
+    """What functions may come from, and the titles of the priors by donor."""
+    recipes: list[Donor] = []
+    titles: dict[str, str] = {}
+    for prior in request.priors:
+        for index, recipe in enumerate(prior.recipes):
+            key = prior.id if index == 0 else f"{prior.id}#{index + 1}"
+            recipes.append(Donor(key, recipe.code))
+            titles[key] = prior.title
+    others = {node.id: node for node in request.inspirations if node.id != request.parent.id}
+    return recipes, [Donor(str(node.id), node.code) for node in others.values()], titles

@@ -1,0 +1,327 @@
+"""A program as the edits see it: top-level statements, the names they define and the names they read.
+
+Analysis works on the standard library's `ast` and `symtable`, which take a millisecond; libcst comes in only where
+text is put together (see `graft.py`).
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import symtable
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Literal
+
+from engine.designers.recombine.messages import Constant, Kind
+
+__all__ = ["BUILTINS", "EditError", "Item", "Program", "parse_program", "positional", "source_lines"]
+
+BUILTINS = frozenset(dir(builtins)) | {"__file__", "__name__", "__doc__", "__builtins__"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+_TUNE = re.compile(rf"#\s*tune:\s*(?P<kind>effort|scale|tolerance)\s+(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})")
+
+
+class EditError(Exception):
+    """An edit cannot be made; the message says why."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One top-level statement, or several that share a line."""
+
+    index: int
+    """Position among the module's statements as libcst counts them: by line."""
+    kind: Literal["import", "function", "class", "assign", "other"]
+    names: tuple[str, ...]
+    """Module-level names it defines."""
+    reads: frozenset[str]
+    """Module-level names (and builtins) it reads."""
+    locals: frozenset[str]
+    """Names that are local somewhere inside."""
+    nodes: tuple[ast.stmt, ...]
+
+
+def source_lines(code: str) -> list[str]:
+    """The lines as Python counts them, with their ends: `str.splitlines` would also split at a form feed."""
+    return _LINE.findall(code)
+
+
+def positional(function: Function) -> int:
+    """How many positional parameters a function has."""
+    return len(function.args.posonlyargs) + len(function.args.args)
+
+
+@lru_cache(maxsize=256)
+def parse_program(code: str) -> Program:
+    """The analysed program, remembered for the next request.
+
+    Raises:
+        EditError: the code is not Python.
+    """
+    return Program(code)
+
+
+class Program:
+    """A module's source, taken apart.
+
+    Args:
+        code: the source.
+
+    Raises:
+        EditError: the code is not Python, or nested too deeply to be read.
+    """
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        try:
+            self.tree = ast.parse(code)
+            self._table = symtable.symtable(code, "program", "exec")
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
+            raise EditError(f"not valid Python: {exc}") from None
+        self.items = self._split()
+        self.by_name: dict[str, list[Item]] = {}
+        for item in self.items:
+            for name in item.names:
+                self.by_name.setdefault(name, []).append(item)
+
+    @cached_property
+    def functions(self) -> dict[str, Function]:
+        """Top-level functions by name; the last definition counts. A name that is defined otherwise too is left out."""
+        found: dict[str, Function] = {}
+        for name, items in self.by_name.items():
+            node = items[-1].nodes[0]
+            if len(items) == 1 and items[0].kind == "function" and isinstance(node, Function):
+                found[name] = node
+        return found
+
+    @cached_property
+    def identifiers(self) -> frozenset[str]:
+        """Every identifier that occurs anywhere, so that a new name can avoid them all."""
+        return frozenset(re.findall(r"[^\W\d]\w*", self.code))
+
+    @cached_property
+    def stars(self) -> bool:
+        """Whether `from … import *` brings in names that nobody can list."""
+        return any(
+            isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
+            for node in ast.walk(self.tree)
+        )
+
+    def closure(self, names: Iterable[str], *, stop: frozenset[str] = frozenset()) -> set[str]:
+        """Module-level names that are reached from `names` by reading; those in `stop` are not followed."""
+        reached: set[str] = set()
+        pending = [name for name in names if name in self.by_name]
+        while pending:
+            name = pending.pop()
+            if name in reached:
+                continue
+            reached.add(name)
+            if name in stop:
+                continue
+            for item in self.by_name[name]:
+                pending += [read for read in item.reads if read in self.by_name and read not in reached]
+                # Names that one statement defines together live and die together.
+                if item.kind != "import":
+                    pending += item.names
+        return reached
+
+    def entries(self, required: Iterable[str]) -> set[str]:
+        """Names from which everything that runs is reached.
+
+        That is what the task requires and what loose statements read; where the task requires nothing, also what no
+        other statement reads.
+        """
+        required = [name for name in required if name in self.by_name]
+        roots = set(required)
+        read: set[str] = set()
+        for item in self.items:
+            if item.kind == "other":
+                roots.update(item.names, item.reads & self.by_name.keys())
+            read |= item.reads - set(item.names)
+        if not required:
+            roots |= self.by_name.keys() - read
+        return roots
+
+    def unread(self) -> set[str]:
+        """Names that no other statement reads."""
+        read: set[str] = set()
+        for item in self.items:
+            read |= item.reads - set(item.names)
+        return set(self.by_name) - read
+
+    def undefined(self) -> set[str]:
+        """Names that are read and come from nowhere."""
+        if self.stars:
+            return set()
+        return {name for item in self.items for name in item.reads} - self.by_name.keys() - BUILTINS
+
+    def constants(self, required: Iterable[str]) -> list[Constant]:
+        """Numbers that can be tuned and that the program reads on its way from what is required."""
+        live = self.closure(self.entries(required))
+        read = {name for item in self.items for name in item.reads if live.intersection(item.names) or not item.names}
+        lines = source_lines(self.code)
+        found: list[Constant] = []
+        for item in self.items:
+            name = item.names[0] if item.names else ""
+            if item.kind == "assign" and len(self.by_name[name]) == 1 and name in live and name in read:
+                number = self.number(name)
+                if number is not None:
+                    line = lines[(number.end_lineno or number.lineno) - 1]
+                    found += _tunable(name, line[line.find("#") :] if "#" in line else "", self.code_number(number))
+            elif item.kind == "function" and name in live and name in self.functions:
+                found += [
+                    Constant(name, "scale", literal.value, abs(literal.value) / 10, abs(literal.value) * 10, index)
+                    for index, literal in enumerate(self.literals(name))
+                    if isinstance(literal.value, float)
+                ]
+        return found
+
+    def number(self, name: str) -> ast.expr | None:
+        """The numeric literal (perhaps with a minus sign) that a module-level constant is set to."""
+        items = self.by_name.get(name, [])
+        if len(items) != 1 or len(items[0].nodes) != 1 or len(items[0].names) != 1:
+            return None
+        node = items[0].nodes[0]
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        return value if value is not None and _literal(value) is not None else None
+
+    @staticmethod
+    def code_number(node: ast.expr) -> int | float:
+        """The value of a numeric literal."""
+        value = _literal(node)
+        assert value is not None
+        return value
+
+    def literals(self, function: str) -> list[ast.Constant]:
+        """The float literals of a function, but for zeros, which no factor changes, in the order of the text."""
+        node = self.functions.get(function)
+        found = [
+            item
+            for statement in (node.body if node is not None else [])
+            for item in ast.walk(statement)
+            if isinstance(item, ast.Constant) and isinstance(item.value, float) and 0 < item.value < float("inf")
+        ]
+        return sorted(found, key=lambda item: (item.lineno, item.col_offset))
+
+    def _split(self) -> list[Item]:
+        tables: dict[tuple[str, int], symtable.SymbolTable] = {
+            (table.get_name(), table.get_lineno()): table for table in self._table.get_children()
+        }
+        groups: list[list[ast.stmt]] = []
+        for node in self.tree.body:
+            simple = not hasattr(node, "body") and not isinstance(node, ast.Match)
+            if groups and simple and node.lineno == groups[-1][-1].end_lineno and not hasattr(groups[-1][-1], "body"):
+                groups[-1].append(node)
+            else:
+                groups.append([node])
+        return [_item(index, group, tables) for index, group in enumerate(groups)]
+
+
+def _item(index: int, group: list[ast.stmt], tables: dict[tuple[str, int], symtable.SymbolTable]) -> Item:
+    """Describe one statement."""
+    node = group[0]
+    if len(group) == 1 and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        # The symbol table stands at the line of `def`, or of the first decorator, as versions of Python differ.
+        lines = {node.lineno, *(decorator.lineno for decorator in node.decorator_list)}
+        table = next((tables[node.name, line] for line in sorted(lines) if (node.name, line) in tables), None)
+        if table is not None:
+            reads, names = _scope(table)
+            outside = [*node.decorator_list]
+            if isinstance(node, ast.ClassDef):
+                outside += [*node.bases, *(keyword.value for keyword in node.keywords)]
+            else:
+                outside += _signature(node)
+            reads |= {name.id for part in outside for name in ast.walk(part) if isinstance(name, ast.Name)}
+            kind: Literal["function", "class"] = "class" if isinstance(node, ast.ClassDef) else "function"
+            return Item(index, kind, (node.name,), frozenset(reads), frozenset(names), tuple(group))
+    defined: dict[str, None] = {}
+    loaded: set[str] = set()
+    inner: set[str] = set()
+    for part in group:
+        _bindings(part, defined, loaded, inner)
+    kind_of: Literal["import", "assign", "other"] = "other"
+    if len(group) == 1 and isinstance(node, ast.Import | ast.ImportFrom):
+        star = isinstance(node, ast.ImportFrom) and (node.module == "__future__" or node.names[0].name == "*")
+        kind_of = "other" if star else "import"
+    elif len(group) == 1 and isinstance(node, ast.Assign | ast.AnnAssign) and defined:
+        kind_of = "assign"
+    return Item(index, kind_of, tuple(defined), frozenset(loaded - inner), frozenset(inner), tuple(group))
+
+
+def _signature(node: Function) -> list[ast.expr]:
+    """Defaults and annotations of a function: they are read where it is defined."""
+    arguments = node.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    return [
+        *arguments.defaults,
+        *(default for default in arguments.kw_defaults if default is not None),
+        *(argument.annotation for argument in every if argument is not None and argument.annotation is not None),
+        *([node.returns] if node.returns is not None else []),
+    ]
+
+
+def _scope(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
+    """Global and local names of a scope and of those inside it."""
+    reads: set[str] = set()
+    names: set[str] = set()
+    for symbol in table.get_symbols():
+        (reads if symbol.is_global() else names).add(symbol.get_name())
+    for child in table.get_children():
+        inner_reads, inner_names = _scope(child)
+        reads |= inner_reads
+        names |= inner_names
+    return reads, names
+
+
+def _bindings(part: ast.stmt, defined: dict[str, None], loaded: set[str], inner: set[str]) -> None:
+    """What a loose statement defines, reads, and binds in comprehensions and lambdas only."""
+    hidden: set[int] = set()
+    for node in ast.walk(part):
+        if isinstance(node, ast.comprehension):
+            for name in ast.walk(node.target):
+                hidden.add(id(name))
+                if isinstance(name, ast.Name):
+                    inner.add(name.id)
+        elif isinstance(node, ast.arg):
+            inner.add(node.arg)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            defined[node.name] = None
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                if alias.name != "*" and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+                    defined[alias.asname or alias.name.partition(".")[0]] = None
+    for node in ast.walk(part):
+        if isinstance(node, ast.Name) and id(node) not in hidden:
+            if isinstance(node.ctx, ast.Load):
+                loaded.add(node.id)
+            else:
+                defined[node.id] = None
+
+
+def _literal(node: ast.expr) -> int | float | None:
+    """The value of a finite numeric literal, else None; a flag is no number."""
+    sign = 1
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        node, sign = node.operand, -1
+    if not isinstance(node, ast.Constant) or isinstance(node.value, bool) or not isinstance(node.value, int | float):
+        return None
+    return sign * node.value if abs(node.value) < 1e300 else None
+
+
+def _tunable(name: str, comment: str, value: int | float) -> list[Constant]:
+    """How a module-level constant may be tuned: by its comment, else within a factor of ten if it is a float."""
+    said = _TUNE.search(comment)
+    if said:
+        kind: Kind = "effort" if said["kind"] == "effort" else "scale" if said["kind"] == "scale" else "tolerance"
+        low, high = float(said["low"]), float(said["high"])
+        return [Constant(name, kind, value, low, high)] if low < high else []
+    if isinstance(value, float) and value:
+        return [Constant(name, "scale", value, abs(value) / 10, abs(value) * 10)]
+    return []

@@ -1,0 +1,74 @@
+"""Do the recipes of a task's priors fit its programs? Asked by `evolve check`, without the child process."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+
+from cognition.prior import Prior, Recipe
+from engine.task import Seed
+
+__all__ = ["check_recipes"]
+
+_ALLOWED = (
+    ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign
+)
+
+
+def check_recipes(seeds: Iterable[Seed], priors: Iterable[Prior]) -> list[str]:
+    """What is wrong with the recipes of some priors: one line each, by prior and line; empty where all fit.
+
+    A recipe must be Python, hold nothing at its top level but functions, classes, imports and assignments (other
+    statements would not come along with its function), and define at least one function with the name and the number
+    of positional parameters of a seed's top-level function.
+    """
+    known: dict[str, set[int]] = {}
+    for seed in seeds:
+        for name, count in _functions(ast.parse(seed.code)).items():
+            known.setdefault(name, set()).add(count)
+    return [
+        f"priors/{prior.id}.md:{problem}"
+        for prior in priors
+        for recipe in prior.recipes
+        for problem in _check(recipe, known)
+    ]
+
+
+def _check(recipe: Recipe, known: dict[str, set[int]]) -> Sequence[str]:
+    try:
+        tree = ast.parse(recipe.code)
+    except (SyntaxError, ValueError) as exc:
+        line = recipe.line + (getattr(exc, "lineno", None) or 1) - 1
+        return [f"{line}: the recipe is not valid Python: {getattr(exc, 'msg', exc)}"]
+    problems = [
+        f"{recipe.line + node.lineno - 1}: a recipe holds functions, imports and assignments only"
+        for node in tree.body
+        if not isinstance(node, _ALLOWED) and not _is_text(node)
+    ]
+    problems += [
+        f"{recipe.line + node.lineno - 1}: a recipe cannot import everything from a module"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+    ]
+    found = _functions(tree)
+    if not any(count in known.get(name, ()) for name, count in found.items()):
+        defined = ", ".join(f"{name} with {count} positional parameters" for name, count in found.items())
+        wanted = ", ".join(f"{name}({count})" for name, counts in sorted(known.items()) for count in sorted(counts))
+        problems.append(
+            f"{recipe.line}: the recipe matches no function of a seed: it defines {defined or 'no function'}; "
+            f"the seeds have {wanted or 'none'}"
+        )
+    return problems
+
+
+def _functions(tree: ast.Module) -> dict[str, int]:
+    """Top-level functions and how many positional parameters they take."""
+    return {
+        node.name: len(node.args.posonlyargs) + len(node.args.args)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
