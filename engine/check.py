@@ -60,7 +60,7 @@ def _priors(task: Task) -> list[Finding]:
     folder = PriorFolder(task.priors)
     priors = folder.read()
     findings = [Finding(False, f"priors/{path.name}", problem) for path, problem in folder.problems]
-    findings += [Finding(False, "priors", problem) for problem in check_recipes([s.code for s in task.seeds], priors)]
+    findings += [Finding(False, *problem.split(": ", 1)) for problem in check_recipes(task.seeds, priors)]
     if not findings:
         recipes = sum(len(prior.recipes) for prior in priors)
         what = f"{len(priors)} priors, {recipes} recipes" if priors else "none: nothing but the seed steers the search"
@@ -102,7 +102,8 @@ def _judge(task: Task, where: str, stage: Stage, outcome: Outcome) -> Finding:
     output = "\n".join(part.decode("utf-8", "replace").strip() for part in (outcome.stdout, outcome.stderr) if part)
     if outcome.status != "ok" or outcome.score is None:
         return Finding(False, label, f"{outcome.status}: {outcome.reason}", output)
-    what = f"{task.spec.metric} {outcome.score:.6g} ({outcome.guarantee}), {outcome.seconds:.2f} s, {outcome.peak_mb:.0f} MB"
+    cost = f"{outcome.seconds:.2f} s, {outcome.peak_mb:.0f} MB"
+    what = f"{task.spec.metric} {outcome.score:.6g} ({outcome.guarantee}), {cost}"
     if stage.threshold is not None and task.spec.better(stage.threshold, outcome.score):
         return Finding(False, label, f"{what}: worse than the stage's threshold {stage.threshold:g}", output)
     return Finding(True, label, what)

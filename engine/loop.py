@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+
 from cognition.files import PriorFolder
 from cognition.retrieve import Hit, retrieve
-
 from engine import events as ev
 from engine.commands import answer_command
 from engine.errors import EvolveError, JournalError, RunError
@@ -31,6 +31,7 @@ from engine.evaluation.sandbox import sandbox_name
 from engine.gate import PauseGate, Slots, Stopping
 from engine.journal import Command, JournalReader, now_ms, sha256_of
 from engine.prior_watch import PriorWatch
+from engine.program import outline
 from engine.run import Run, summary_of
 from engine.samplers import make_sampler
 from engine.settings import RetrievalSettings
@@ -39,7 +40,7 @@ from engine.stages.design import design
 from engine.stages.experiment import experiment
 from engine.stages.learn import learn
 from engine.state import RunState, RunStatus
-from engine.task import TaskSpec
+from engine.task import Seed, TaskSpec
 
 if TYPE_CHECKING:
     from engine.designers.base import Designer
@@ -114,7 +115,7 @@ class Engine:
         """Threads that one evaluation should use, so that all of them together fill the cores."""
         return max(1, len(os.sched_getaffinity(0)) // self.slot_limit)
 
-    def random(self, round_: int, stage: str, attempt: int = 0) -> random.Random:
+    def rng(self, round_: int, stage: str, attempt: int = 0) -> random.Random:
         """The generator for one draw: never a shared stream, so that resume and replay need no generator state."""
         key = f"{self.state.settings.seed}/{round_}/{stage}/{attempt}"
         return random.Random(hashlib.sha256(key.encode()).digest())
@@ -196,7 +197,16 @@ class Engine:
 
         if self.state.settings.designer.name == "llm":
             raise RunError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
-        return RecombineDesigner(self.spec)
+        return RecombineDesigner(
+            self.spec, [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in self._seeds()]
+        )
+
+    def _seeds(self) -> list[tuple[str, str]]:
+        """Name and blob of the recorded seed files, in the order of their nodes."""
+        assert self.state.start is not None
+        files = self.state.start.files
+        several = sorted(name for name in files if name.startswith("seeds/") and name.endswith(".py"))
+        return [(name, files[name]) for name in several or ["seed.py"]]
 
     def _unpack_task(self) -> None:
         """Lay out the recorded copy of the task, whatever became of the folder it came from."""
@@ -350,11 +360,9 @@ class Engine:
 
     async def _run_seeds(self) -> None:
         """Round 0: every seed becomes a node and is measured."""
-        assert self.state.start is not None
-        names = sorted(name for name in self.state.start.files if name == "seed.py" or name.startswith("seeds/"))
         await self.gate.wait(0)
-        for name in names[len(self.state.nodes) :]:
-            self._add_seed(name)
+        for name, sha256 in self._seeds()[len(self.state.nodes) :]:
+            self._add_seed(name, sha256)
         await self.durable()
         seeds = [node.id for node in self.state.nodes if node.round == 0 and not node.analyzed]
         # Every seed is waited for, also when one of them meets an error or the engine is ending.
@@ -369,11 +377,7 @@ class Engine:
             )
         self.emit(ev.RoundEnded("node"), round=0)
 
-    def _add_seed(self, name: str) -> None:
-        from engine.program import outline
-
-        assert self.state.start is not None
-        sha256 = self.state.start.files[name]
+    def _add_seed(self, name: str, sha256: str) -> None:
         self.emit(
             ev.DesignDone(
                 program=sha256,

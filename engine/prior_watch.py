@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cognition.files import PriorFolder
-
 from cognition.prior import Prior
 from engine.events import PriorChanged
 

@@ -208,9 +208,9 @@ def diff(
         for number in (a, b):
             if number >= len(state.nodes):
                 raise RunError(f"run '{picked.name}' has no node {number}; its nodes are 0 to {len(state.nodes) - 1}")
-        texts = [reader.text(state.nodes[number].program).splitlines(keepends=True) for number in (a, b)]
-    for line in difflib.unified_diff(*texts, fromfile=f"node {a}", tofile=f"node {b}"):
-        print(visible(line.rstrip("\n")))
+        before, after = (reader.text(state.nodes[number].program).splitlines() for number in (a, b))
+    for line in difflib.unified_diff(before, after, fromfile=f"node {a}", tofile=f"node {b}", lineterm=""):
+        print(visible(line))
 
 
 @app.command()

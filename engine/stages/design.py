@@ -28,7 +28,7 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
         request = DesignRequest(
             round=round_.round,
             attempt=attempt,
-            seed=engine.random(round_.round, "design", attempt).getrandbits(63),
+            seed=engine.rng(round_.round, "design", attempt).getrandbits(63),
             parent=_context(engine, learned.parent),
             inspirations=[_context(engine, node) for node in learned.inspirations],
             priors=priors,

@@ -152,7 +152,7 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int) -> No
         stage=stage.name,
         repeat=repeat,
         # The same program meets the same evaluation seeds, whatever round it came in.
-        seed=engine.random(0, f"evaluate {stage.name}", repeat).getrandbits(31),
+        seed=engine.rng(0, f"evaluate {stage.name}", repeat).getrandbits(31),
         settings={**engine.spec.settings, **stage.settings},
         limits=engine.spec.limits_of(stage),
         threads=engine.threads,

@@ -15,11 +15,11 @@ __all__ = ["learn"]
 async def learn(engine: Engine, round_: int) -> None:
     """Choose a parent, inspirations and priors for a round and record them with the text of each prior shown."""
     settings = engine.state.settings
-    sample = engine.sampler.sample(engine.state, settings.sampler.inspirations, engine.random(round_, "sample"))
+    sample = engine.sampler.sample(engine.state, settings.sampler.inspirations, engine.rng(round_, "sample"))
     assert sample is not None, "no seed has a score"
     nodes = [engine.state.nodes[node] for node in (sample.parent, *sample.inspirations)]
     query = "\n".join(node.lesson or node.motivation for node in nodes)
-    hits = engine.retrieve(query, settings.retrieval, engine.random(round_, "retrieve"))
+    hits = engine.retrieve(query, settings.retrieval, engine.rng(round_, "retrieve"))
     shown = [
         PriorShown(hit.prior.id, hit.prior.revision, hit.prior.title, round(hit.score, 4), hit.why) for hit in hits
     ]

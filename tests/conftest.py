@@ -1,0 +1,141 @@
+"""Fixtures for all tests: a workspace of its own, task folders, the `evolve` command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SEED = '''\
+"""A point in the plane, to be moved."""
+
+X = 0.5
+Y = 0.25
+Z = 2.0
+
+
+def left():
+    return X * Z
+
+
+def right():
+    return Y + Z
+
+
+def point():
+    return [left(), right()]
+'''
+
+EVALUATE = """\
+import evolve_task
+
+
+def evaluate(program_path, report):
+    x, y = evolve_task.call("point")
+    return {"score": -((x - 3.0) ** 2) - (y - 1.0) ** 2, "x": x, "y": y}
+"""
+
+OPEN_EVALUATE = """\
+import runpy
+
+
+def evaluate(program_path):
+    x, y = runpy.run_path(program_path)["point"]()
+    return {"score": -((x - 3.0) ** 2) - (y - 1.0) ** 2, "x": x}
+"""
+
+TASK_TOML = """\
+name = "point"
+direction = "maximize"
+guarded = {guarded}
+
+[interface]
+functions = ["point"]
+
+[limits]
+seconds = {seconds}
+memory_mb = 512
+"""
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`$EVOLVE_HOME` in a folder of the test's own."""
+    home = tmp_path / "workspace"
+    monkeypatch.setenv("EVOLVE_HOME", str(home))
+    return home
+
+
+TaskMaker = Callable[..., Path]
+
+
+@pytest.fixture
+def make_task(tmp_path: Path) -> TaskMaker:
+    """Writes a task folder; by default a small one whose evaluator takes no time."""
+
+    def make(
+        name: str = "point",
+        evaluate: str = OPEN_EVALUATE,
+        seed: str = SEED,
+        toml: str = "",
+        guarded: bool = False,
+        seconds: float = 20,
+        priors: dict[str, str] | None = None,
+    ) -> Path:
+        folder = tmp_path / "tasks" / name
+        folder.mkdir(parents=True)
+        text = TASK_TOML.format(guarded=str(guarded).lower(), seconds=seconds) + toml
+        (folder / "task.toml").write_text(text)
+        (folder / "brief.md").write_text("Move the point to (3, 1).\n")
+        (folder / "seed.py").write_text(seed)
+        (folder / "evaluate.py").write_text(evaluate)
+        for file, body in (priors or {}).items():
+            (folder / "priors").mkdir(exist_ok=True)
+            (folder / "priors" / file).write_text(body)
+        return folder
+
+    return make
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The last line of stdout as JSON."""
+        return json.loads(self.out.splitlines()[-1])
+
+
+Evolve = Callable[..., Result]
+
+COMMAND = [sys.executable, "-c", "from engine.cli import main; main()"]
+
+
+@pytest.fixture
+def evolve() -> Iterator[Evolve]:
+    """Runs the `evolve` command in a process of its own and waits for it."""
+
+    def call(*arguments: object, timeout: float = 90, **environment: str) -> Result:
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **environment},
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    yield call

@@ -1,0 +1,234 @@
+"""run.db: what is appended is there in order; damage, foreign files and a crash are told apart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from engine import events as ev
+from engine.errors import JournalError
+from engine.journal import (
+    JournalReader,
+    connect_writer,
+    create_journal,
+    insert_blob,
+    insert_event,
+    send_command,
+    sha256_of,
+)
+from engine.writer import JournalWriter
+
+
+def event(seq: int, data: ev.Data, round: int | None = None, node: int | None = None) -> ev.Event:
+    return ev.Event(seq, 1_000 + seq, round, node, data)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    path = tmp_path / "run.db"
+    create_journal(path).close()
+    return path
+
+
+def writer(db: Path, commands: list[object] | None = None, troubles: list[JournalError] | None = None) -> JournalWriter:
+    return JournalWriter(
+        db,
+        asyncio.get_running_loop(),
+        (commands if commands is not None else []).append,
+        (troubles if troubles is not None else []).append,
+    )
+
+
+async def test_what_is_appended_is_read_back_in_order(db: Path) -> None:
+    pen = writer(db)
+    written = [event(n, ev.RoundStarted(worker=n % 3), round=n) for n in range(1, 1201)]
+    content = b"print('x')\n" * 200
+    pen.append(written[:1], [content, b"small"])
+    pen.append(written[1:])
+    await pen.durable()
+    with JournalReader(db) as reader:
+        assert list(reader.events()) == written
+        assert list(reader.events(after=500, upto=503)) == written[500:503]
+        assert reader.blob(sha256_of(content)) == content
+        assert reader.text(sha256_of("small")) == "small"
+        assert reader.last_seq() == 1200
+    await pen.close()
+    assert not (db.parent / "run.db-wal").exists(), "a run that ended is one plain file"
+    assert not (db.parent / "reserve").exists()
+
+
+async def test_a_reader_sees_commits_and_says_when_there_are_none(db: Path) -> None:
+    pen = writer(db)
+    with JournalReader(db) as reader:
+        assert reader.changed()
+        assert not reader.changed()
+        pen.append([event(1, ev.RunResumed())])
+        await pen.durable()
+        assert reader.changed()
+        assert [e.seq for e in reader.events()] == [1]
+    await pen.close()
+
+
+async def test_commands_are_heard_once_and_answered_with_their_events(db: Path) -> None:
+    heard: list[object] = []
+    pen = writer(db, heard)
+    number = send_command(db, "pause", {"now": True})
+    while not heard:
+        await asyncio.sleep(0.01)
+    assert (heard[0].id, heard[0].kind, heard[0].data) == (number, "pause", {"now": True})  # type: ignore[attr-defined]
+    pen.append([event(1, ev.CommandDone(number, "pause", True, "paused"))], answer=(number, "paused"))
+    await pen.durable()
+    with JournalReader(db) as reader:
+        command = reader.command(number)
+        assert command is not None
+        assert (command.done, command.result) == (True, "paused")
+    await pen.close()
+    assert len(heard) == 1
+
+
+async def test_a_full_disk_is_told_and_what_was_queued_is_kept(tmp_path: Path) -> None:
+    """A real file system of 8 MB, mounted in a user namespace of the child."""
+    script = textwrap.dedent(
+        """
+        import asyncio, sys, os
+        from pathlib import Path
+        from engine import events as ev
+        from engine.journal import create_journal, JournalReader
+        from engine.writer import JournalWriter
+        from engine.errors import JournalError
+
+        async def main():
+            folder = Path(sys.argv[1])
+            create_journal(folder / "run.db").close()
+            troubles = []
+            pen = JournalWriter(folder / "run.db", asyncio.get_running_loop(), lambda c: None, troubles.append)
+            (folder / "ballast").write_bytes(b"x" * (3 << 20))
+            seq = 0
+            while not troubles and seq < 200:
+                seq += 1
+                pen.append([ev.Event(seq, seq, None, None, ev.NodeCommented(text="c"))], [os.urandom(100_000)])
+                await pen.durable()
+                await asyncio.sleep(0)
+            pen.append([ev.Event(seq + 1, 1, None, None, ev.RunFailed("no space"))])
+            await pen.durable()
+            await pen.close()
+            with JournalReader(folder / "run.db") as reader:
+                kinds = [e.data.KIND for e in reader.events()]
+            assert len(kinds) == seq + 1 and kinds[-1] == "run.failed", (len(kinds), seq)
+            print("told:", troubles[0])
+
+        asyncio.run(main())
+        """
+    )
+    (tmp_path.parent / "full.py").write_text(script)
+    mount = f"mount -t tmpfs -o size=8m tmpfs '{tmp_path}' && exec \"$@\""
+    done = subprocess.run(
+        [
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            mount,
+            "sh",
+            sys.executable,
+            str(tmp_path.parent / "full.py"),
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "told: no space left" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", "not a SQLite file"), (b"hello" * 100, "not a SQLite file"), (b"SQLite format 3\0" + b"\xff" * 4000, "")],
+)
+def test_a_file_that_is_no_journal_is_refused_in_one_sentence(tmp_path: Path, content: bytes, told: str) -> None:
+    path = tmp_path / "run.db"
+    path.write_bytes(content)
+    with pytest.raises(JournalError) as caught:
+        JournalReader(path)
+    assert told in str(caught.value)
+    with pytest.raises(JournalError):
+        connect_writer(path)
+
+
+def test_a_foreign_or_newer_file_is_told_apart(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.db"
+    connection = sqlite3.connect(foreign)
+    connection.execute("CREATE TABLE events (seq)")
+    connection.commit()
+    with pytest.raises(JournalError, match="of another program"):
+        JournalReader(foreign)
+    connection.execute("PRAGMA application_id = 0x45564F4C")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(JournalError, match="newer version"):
+        JournalReader(foreign)
+    with pytest.raises(JournalError, match="does not exist"):
+        JournalReader(tmp_path / "none.db")
+
+
+def test_unknown_kinds_are_skipped_and_damaged_rows_are_named(db: Path) -> None:
+    connection = connect_writer(db)
+    insert_event(connection, event(1, ev.RunResumed()))
+    connection.execute("INSERT INTO events VALUES (2, 2, 'from.the.future', 3, 4, '{\"a\": 1}')")
+    insert_event(connection, event(3, ev.RunPaused()))
+    with JournalReader(db) as reader:
+        assert [e.seq for e in reader.events()] == [1, 3]
+        assert len(list(reader.rows())) == 3
+    connection.execute("INSERT INTO events VALUES (4, 2, 'best.crowned', 3, 4, '{\"score\": \"high\"}')")
+    connection.close()
+    with JournalReader(db) as reader, pytest.raises(JournalError, match=r"event 4 \(best.crowned\)"):
+        list(reader.events())
+
+
+def test_a_blob_that_was_altered_is_noticed(db: Path) -> None:
+    connection = connect_writer(db)
+    insert_blob(connection, b"honest")
+    connection.execute("UPDATE blobs SET bytes = ?", (b"forged",))
+    connection.close()
+    with JournalReader(db) as reader:
+        with pytest.raises(JournalError, match="does not match its name"):
+            reader.blob(sha256_of("honest"))
+        with pytest.raises(JournalError, match="has no blob"):
+            reader.blob(sha256_of("other"))
+
+
+def test_a_crashed_run_in_a_folder_that_cannot_be_written_is_read_whole(tmp_path: Path, db: Path) -> None:
+    """What is committed but not yet checkpointed stands in the -wal file; `immutable` alone would hide it."""
+    connection = connect_writer(db)
+    insert_event(connection, event(1, ev.RunResumed()))
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    for suffix in ("", "-wal"):
+        (crashed / f"run.db{suffix}").write_bytes(Path(f"{db}{suffix}").read_bytes())
+    connection.close()
+    script = (
+        "import sys; from pathlib import Path; from engine.journal import JournalReader\n"
+        "r = JournalReader(Path(sys.argv[1])); print([e.seq for e in r.events()]); r.close()"
+    )
+    # Root writes through permissions, so a read-only bind mount makes the folder what it is to others.
+    mount = f"mount --bind -o ro '{crashed}' '{crashed}' && mount -o remount,bind,ro '{crashed}' && exec \"$@\""
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh", sys.executable, "-c", script,
+         str(crashed / "run.db")],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[1]"
+    assert sorted(path.name for path in crashed.iterdir()) == ["run.db", "run.db-wal"]

@@ -1,0 +1,118 @@
+"""Checks before any experiment, lessons after it, and text made harmless."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.analyzer import analyze_by_rules
+from engine.curve import Curve, decode_curve
+from engine.program import ProgramError, changed_parts, check_program, outline
+from engine.state import Node
+from engine.task import Interface, TaskSpec
+from engine.text import one_line, visible
+
+SPEC = TaskSpec(name="t", direction="maximize", interface=Interface(functions=["f"]), max_program_bytes=200)
+
+
+def test_layout_comments_and_docstrings_make_no_other_program() -> None:
+    a = 'def f(x):\n    """Doc."""\n    return x+1  # one\n'
+    b = "# head\ndef f( x ):\n\n    return (x + 1)\n"
+    assert outline(a).digest == outline(b).digest
+    assert outline(a).digest != outline("def f(x):\n    return x + 2\n").digest
+    assert outline("A = 1\nB = 2\n").digest != outline("B = 2\nA = 1\n").digest
+
+
+@pytest.mark.parametrize(
+    ("code", "check"),
+    [
+        ("def f(:\n", "syntax"),
+        ("def f(): return '\0'\n", "syntax"),
+        ("def f(): return '\ud800'\n", "syntax"),
+        ("def f():\n    return 0\n" + "#" * 300, "size"),
+        ("def g(): pass\n", "interface"),
+        ("f = 3\n", "interface"),
+    ],
+)
+def test_a_bad_program_is_refused_with_its_reason(code: str, check: str) -> None:
+    with pytest.raises(ProgramError) as caught:
+        check_program(code, SPEC)
+    assert caught.value.check == check
+    assert caught.value.reason
+
+
+def test_deep_nesting_is_refused_not_a_crash() -> None:
+    spec = TaskSpec(name="t", direction="maximize")
+    with pytest.raises(ProgramError):
+        check_program("x = " + "-" * 50_000 + "1\n", spec)
+
+
+def test_changed_parts_are_named() -> None:
+    before = "import math\nA = 1\n\ndef f(): return A\n\ndef g(): return 2\n"
+    after = "import math\nA = 3\n\ndef f(): return A\n\ndef h(): return 2\n"
+    assert changed_parts(before, after) == ["A", "h", "g"]
+
+
+def node(id: int, score: float | None, status: str = "ok", reason: str = "", name: str = "tune X") -> Node:
+    made = Node(id, 1, (0,) if id else (), "0" * 64, "tune", name, "because", (), 0)
+    made.status, made.score, made.reason = status, score, reason  # type: ignore[assignment]
+    made.metrics = {"sum": score} if score is not None else {}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("direction", "score", "told"),
+    [("maximize", 2.0, "gained +1"), ("minimize", 2.0, "lost +1"), ("maximize", 1.0, "no difference to #0")],
+)
+def test_a_lesson_says_what_the_change_did(direction: str, score: float, told: str) -> None:
+    spec = TaskSpec(name="t", direction=direction)  # type: ignore[arg-type]
+    child, parent = node(1, score), node(0, 1.0)
+    report = analyze_by_rules(spec, child, "X = 2\n", parent, "X = 1\n", parent, "")
+    assert told in report.lesson
+    assert "[changed X]" in report.lesson
+    assert "| sum | 1 |" in report.note
+
+
+def test_a_failure_is_blamed_on_the_programs_own_function() -> None:
+    stderr = (
+        'Traceback (most recent call last):\n  File "/x/program.py", line 9, in construct\n'
+        '  File "/x/program.py", line 4, in refine\n  File "/lib/scipy/optimize.py", line 88, in minimize\n'
+        "ValueError: nan\n"
+    )
+    code = "def refine(c):\n    return c\n\n\ndef construct():\n    return refine(1)\n"
+    child = node(1, None, "crashed", "ValueError: nan")
+    report = analyze_by_rules(SPEC, child, code, node(0, 1.0), "def refine(c):\n    return 1\n", None, stderr)
+    assert "crashed in refine(): ValueError: nan" in report.lesson
+    assert "\n" not in report.lesson
+    assert "    ValueError: nan" in report.note
+
+
+@given(st.text())
+def test_visible_text_cannot_steer_a_terminal(text: str) -> None:
+    shown = visible(text)
+    assert not any(ord(c) < 0x20 and c not in "\n\t" for c in shown)
+    assert not any(0x7F <= ord(c) <= 0x9F or 0xD800 <= ord(c) <= 0xDFFF for c in shown)
+    assert not set("\u202e\u2066\u200b\ufeff") & set(shown)
+    assert len(one_line(text, 40)) <= 40
+    assert "\n" not in one_line(text, 40)
+
+
+def test_a_hostile_megabyte_is_cut_before_it_is_worked_on() -> None:
+    assert one_line("\x1b[31m" + "x" * 1_000_000, 20) == "␛[31mxxxxxxxxxxxxxx…"
+
+
+@given(st.lists(st.floats(-1, 1), max_size=3000))
+def test_a_curve_stays_bounded_and_keeps_its_last_point(values: list[float]) -> None:
+    curve = Curve()
+    for step, value in enumerate(values):
+        curve.add(step, {"loss": value})
+    points = decode_curve(curve.encode())
+    assert len(points) <= 513
+    if values:
+        assert points[-1] == (len(values) - 1, {"loss": values[-1]})
+        assert points[0] == (0, {"loss": values[0]})
+        steps = [step for step, _ in points]
+        assert steps == sorted(set(steps))
+    else:
+        assert points == []

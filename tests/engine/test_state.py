@@ -1,0 +1,183 @@
+"""RunState: folding is the same in one go and in parts, and a torn run is where it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import events as ev
+from engine.settings import Settings
+from engine.state import RunState
+from engine.task import TaskSpec
+
+SPEC = TaskSpec(name="t", direction="maximize")
+STATUSES: list[ev.Status] = ["ok", "rejected", "invalid", "crashed", "timeout"]
+
+
+def started() -> ev.RunStarted:
+    return ev.RunStarted(
+        task="t", settings=msgspec.to_builtins(Settings()), spec=msgspec.to_builtins(SPEC), files={"seed.py": "0" * 64}
+    )
+
+
+class Script:
+    """Writes a plausible journal from a list of numbers."""
+
+    def __init__(self) -> None:
+        self.events: list[ev.Event] = []
+        self.nodes = 0
+
+    def add(self, data: ev.Data, round: int | None = None, node: int | None = None) -> None:
+        seq = len(self.events) + 1
+        self.events.append(ev.Event(seq, seq * 10, round, node, data))
+
+    def design(self, round: int, parents: list[int]) -> int:
+        node = self.nodes
+        self.nodes += 1
+        self.add(
+            ev.DesignDone(
+                program=f"{node:064x}", operator="tune", name=f"n{node}", motivation="", parents=parents,
+                digest=f"{node % 7}",
+            ),
+            round, node,
+        )  # fmt: skip
+        return node
+
+    def evaluate(self, round: int, node: int, status: ev.Status, score: float | None) -> None:
+        self.add(ev.EvalStarted("explore"), round, node)
+        self.add(ev.EvalProgress("explore", 1.0, {"loss": 2.0}), round, node)
+        self.add(ev.EvalStageDone("explore", status, score=score, stderr_blob="e" * 64), round, node)
+        self.add(ev.EvalDone(status, score, {"m": score}), round, node)
+
+
+@st.composite
+def journals(draw: Any) -> list[ev.Event]:
+    script = Script()
+    script.add(started())
+    script.add(ev.EngineStarted(1, "h", "bubblewrap", "guarded", 4, 2, "recombine"))
+    script.add(ev.RoundStarted(), 0)
+    seed = script.design(0, [])
+    script.evaluate(0, seed, "ok", 0.0)
+    script.add(ev.BestCrowned(0.0), 0, seed)
+    script.add(ev.AnalyzeDone("seed"), 0, seed)
+    script.add(ev.RoundEnded("node"), 0)
+    best = 0.0
+    for round_ in range(1, draw(st.integers(0, 12)) + 1):
+        script.add(ev.RoundStarted(draw(st.integers(0, 3))), round_)
+        parent = draw(st.integers(0, script.nodes - 1))
+        script.add(ev.LearnDone(parent, [], [ev.PriorShown("p", "f" * 64, "t", 1.0, "why")]), round_)
+        if draw(st.booleans()):
+            script.add(ev.DesignRejected(0, "duplicate", "same"), round_)
+        outcome = draw(st.sampled_from(["no_design", "ok", "failed", "open"]))
+        if outcome == "no_design":
+            script.add(ev.RoundEnded("no_design", "nothing"), round_)
+            continue
+        node = script.design(round_, [parent])
+        if outcome == "open":
+            continue
+        if outcome == "failed":
+            script.evaluate(round_, node, draw(st.sampled_from(STATUSES[1:])), None)
+        else:
+            score = draw(st.floats(-5, 5))
+            script.evaluate(round_, node, "ok", score)
+            if score > best:
+                best = score
+                script.add(ev.BestCrowned(score, 0), round_, node)
+        script.add(ev.AnalyzeDone(f"lesson {node}"), round_, node)
+        script.add(ev.RoundEnded("node"), round_)
+        if draw(st.booleans()):
+            script.add(ev.SettingsChanged({"sampler": {"inspirations": draw(st.integers(0, 5))}}))
+    return script.events
+
+
+def fold(events: list[ev.Event]) -> RunState:
+    state = RunState()
+    for event in events:
+        state.apply(event)
+    return state
+
+
+def shape(state: RunState) -> dict[str, Any]:
+    return dict(vars(state))
+
+
+@given(journals(), st.data())
+def test_a_fold_in_parts_is_the_fold_of_all(events: list[ev.Event], data: Any) -> None:
+    cut = data.draw(st.integers(0, len(events)))
+    state = fold(events[:cut])
+    for event in events[cut:]:
+        state.apply(event)
+    assert shape(state) == shape(fold(events))
+
+
+@given(journals())
+def test_every_event_survives_its_json(events: list[ev.Event]) -> None:
+    for event in events:
+        assert ev.decode_data(event.data.KIND, ev.encode_data(event.data)) == event.data
+
+
+@given(journals())
+def test_the_fold_counts_what_happened(events: list[ev.Event]) -> None:
+    state = fold(events)
+    ended = [e for e in events if isinstance(e.data, ev.RoundEnded) and e.round]
+    assert state.rounds_done == len(ended)
+    assert len(state.open_rounds) == state.rounds_started - state.rounds_done
+    assert set(state.evaluations) == {node.id for node in state.nodes if node.status is None}
+    scored = [node.score for node in state.nodes if node.score is not None]
+    assert state.best_node is not None
+    assert state.best_node.score == max(scored)
+    assert [step.score for step in state.best_steps] == sorted(step.score for step in state.best_steps)
+    for node in state.nodes:
+        assert node.expanded == sum(1 for e in events if isinstance(e.data, ev.LearnDone) and e.data.parent == node.id)
+    assert sum(state.counts.values()) == sum(1 for node in state.nodes if node.status is not None)
+
+
+def test_the_phase_is_where_the_last_durable_event_left_it() -> None:
+    script = Script()
+    script.add(started())
+    script.add(ev.RoundStarted(), 0)
+    seed = script.design(0, [])
+    script.evaluate(0, seed, "ok", 1.0)
+    script.add(ev.RoundEnded("node"), 0)
+    state = fold(script.events)
+    phases = []
+
+    def step(data: ev.Data, node: int | None = None) -> None:
+        state.apply(ev.Event(state.seq + 1, state.at + 1, 1, node, data))
+        if 1 in state.open_rounds:
+            phases.append(state.phase(state.open_rounds[1]))
+
+    step(ev.RoundStarted())
+    step(ev.LearnDone(0))
+    step(ev.DesignDone("a" * 64, "tune", "n", "", [0]), 1)
+    step(ev.EvalStarted("explore"), 1)
+    step(ev.EvalStageDone("explore", "ok", score=2.0), 1)
+    step(ev.EvalDone("ok", 2.0), 1)
+    step(ev.AnalyzeDone("l"), 1)
+    step(ev.RoundEnded("node"))
+    assert phases == ["learn", "design", "experiment", "experiment", "experiment", "analyze", "end"]
+
+
+def test_an_engines_death_is_not_counted_as_its_time() -> None:
+    state = RunState()
+    engine = ev.EngineStarted(1, "h", "limits", "open", 1, 1, "recombine")
+    for at, data in [(0, started()), (10, engine), (30, ev.RunPaused()), (1000, ev.RunResumed()), (1005, engine)]:
+        state.apply(ev.Event(state.seq + 1, at, None, None, data))
+    assert state.engine_ms == 20
+    state.apply(ev.Event(6, 1105, None, None, ev.RunStopped("by hand")))
+    assert (state.engine_ms, state.status, state.reason) == (120, "stopped", "by hand")
+
+
+def test_a_new_engine_forgets_what_the_old_one_was_running() -> None:
+    script = Script()
+    script.add(started())
+    script.add(ev.RoundStarted(), 0)
+    seed = script.design(0, [])
+    script.add(ev.EvalStarted("explore"), 0, seed)
+    state = fold(script.events)
+    assert state.evaluations[seed].running is not None
+    state.apply(ev.Event(99, 99, None, None, ev.EngineStarted(1, "h", "limits", "open", 1, 1, "recombine")))
+    assert state.evaluations[seed].running is None

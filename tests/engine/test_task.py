@@ -1,0 +1,130 @@
+"""Task folders: what is right is read, what is wrong is named by file and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.config import deep_merge, parse_assignment
+from engine.errors import TaskError, UsageError
+from engine.new_task import write_task
+from engine.settings import merge_settings
+from engine.task import Stage, TaskSpec, builtin_tasks, find_task, load_task
+from tests.conftest import TaskMaker
+
+
+def test_a_task_is_read_whole(make_task: TaskMaker) -> None:
+    task = load_task(make_task(toml="[settings]\npoints = 3\n[run]\nrounds = 7\n"))
+    assert (task.spec.name, task.spec.settings, task.spec.run) == ("point", {"points": 3}, {"rounds": 7})
+    assert [seed.name for seed in task.seeds] == ["seed"]
+    assert task.spec.limits.seconds == 20
+
+
+def test_several_seeds_stand_in_a_folder(make_task: TaskMaker) -> None:
+    folder = make_task()
+    (folder / "seeds").mkdir()
+    for name in ("b", "a"):
+        (folder / "seeds" / f"{name}.py").write_text("X = 1\n")
+    assert [seed.name for seed in load_task(folder).seeds] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("toml", "told"),
+    [
+        ("[limts]\nseconds = 3\n", "unknown key 'limts' (did you mean 'limits'?)"),
+        ("[settings]\n[run]\nround = 3\n", "run: unknown key 'round' (did you mean 'rounds'?)"),
+        ("[run]\nrounds = 'many'\n", "run: rounds: Expected `int`, got `str`"),
+        ("[[stages]]\nname = 'quik'\n", "stages[0].name: Invalid enum value 'quik'"),
+        ("[[stages]]\nname = 'quick'\nlimits = {secs = 3}\n", "stages[0].limits: unknown key 'secs'"),
+        ("[[stages]]\nname = 'verify'\n", "promotion stages only"),
+        ("[[stages]]\nname = 'quick'\nrepeats = 0\n", "`repeats` must be at least 1"),
+        ("x = [\n", "is not valid TOML"),
+    ],
+)
+def test_a_mistake_in_task_toml_is_named_with_file_and_key(make_task: TaskMaker, toml: str, told: str) -> None:
+    folder = make_task(toml=toml)
+    with pytest.raises(TaskError) as caught:
+        load_task(folder)
+    assert told in str(caught.value)
+    assert "task.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("brief.md", None, "brief.md is missing"),
+        ("brief.md", "  \n", "brief.md is empty"),
+        ("seed.py", None, "seed.py is missing"),
+        ("seed.py", "def f(:\n", "seed.py:1 is not valid Python"),
+        ("evaluate.py", None, "evaluate.py is missing"),
+        ("evaluate.py", "def evaluate():\n    return {}\n", "evaluate() takes 0 parameters"),
+        ("evaluate.py", "def score(path):\n    return {}\n", "defines no function evaluate"),
+        ("task.toml", None, "has no task.toml"),
+    ],
+)
+def test_a_missing_or_wrong_file_is_named(make_task: TaskMaker, file: str, text: str | None, told: str) -> None:
+    folder = make_task()
+    if text is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(text)
+    with pytest.raises(TaskError) as caught:
+        load_task(folder)
+    assert told in str(caught.value)
+
+
+def test_names_are_found_and_unknown_ones_say_what_there_is() -> None:
+    assert find_task("circle_packing").name == "circle_packing"
+    with pytest.raises(TaskError, match="circle_packing"):
+        find_task("circle_packin")
+
+
+def test_every_built_in_task_loads() -> None:
+    assert [load_task(folder).spec.name for folder in builtin_tasks()] == [f.name for f in builtin_tasks()]
+
+
+def test_stages_know_which_one_ranks_and_their_limits() -> None:
+    spec = TaskSpec(
+        name="t",
+        direction="minimize",
+        stages=[Stage("quick", limits={"seconds": 2}), Stage("explore"), Stage("verify", limits={"memory_mb": 9})],
+    )
+    assert spec.score_stage.name == "explore"
+    assert [spec.limits_of(stage).seconds for stage in spec.stages] == [2, 300, 300]
+    assert spec.limits_of(spec.stages[2]).memory_mb == 9
+    assert spec.better(1.0, 2.0)
+    assert not spec.better(2.0, 1.0)
+
+
+def test_a_gain_within_the_noise_is_none() -> None:
+    spec = TaskSpec(name="t", direction="maximize", min_gain=0.1)
+    assert not spec.better(1.05, 1.0)
+    assert spec.better(1.2, 1.0)
+
+
+def test_a_new_task_loads_and_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
+    task = load_task(write_task(tmp_path / "mine"))
+    assert task.spec.name == "mine"
+    with pytest.raises(UsageError, match="exists already"):
+        write_task(tmp_path / "mine")
+    with pytest.raises(UsageError, match="cannot name a task"):
+        write_task(tmp_path / "a b")
+
+
+def test_assignments_nest_and_bad_ones_are_refused() -> None:
+    assert parse_assignment("sampler.c=0.2", UsageError) == {"sampler": {"c": 0.2}}
+    assert parse_assignment("designer.name=recombine", UsageError) == {"designer": {"name": "recombine"}}
+    assert parse_assignment("target=none", UsageError) == {"target": None}
+    with pytest.raises(UsageError, match="no key=value"):
+        parse_assignment("rounds", UsageError)
+    assert deep_merge({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}}) == {"a": {"b": 1, "c": 3}}
+
+
+def test_settings_merge_in_order_and_name_the_source_of_a_mistake() -> None:
+    settings = merge_settings(("task", {"rounds": 5, "sampler": {"c": 0.3}}), ("line", {"rounds": 9}))
+    assert (settings.rounds, settings.sampler.c) == (9, 0.3)
+    with pytest.raises(UsageError, match=r"line: unknown key 'sampler\.k'"):
+        merge_settings(("line", {"sampler": {"k": 1}}))
+    with pytest.raises(UsageError, match="`workers` must be at least 1"):
+        merge_settings(("line", {"workers": 0}))
