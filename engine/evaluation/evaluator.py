@@ -5,59 +5,27 @@ from __future__ import annotations
 import asyncio
 import base64
 import fcntl
-import functools
 import json
 import os
-import py_compile
-import shutil
 import signal
 import socket
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from engine.errors import EvolveError
-from engine.evaluation import sandbox as sb
-from engine.evaluation.supervisor import remove_tree
-from engine.task import Limits
+from engine.evaluation.launch import Job, build_commands, guarantee_of, job_spec, make_folder, prepare, spawn
+from engine.evaluation.sandbox import Sandbox
 
 __all__ = ["Evaluation", "Job", "Outcome", "Progress", "recover"]
 
 Progress = Callable[[float | None, dict[str, float]], None]
 """Called with the step and the values of each report, in the event loop."""
 
-_NO_FILE = "/use-evolve_task.call-or-source/program.py"
 _RECOVER_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """One evaluation: one program, one stage, one repeat."""
-
-    program: str
-    """Its source text."""
-    task_folder: Path
-    folder: Path
-    """The evaluation's own folder. It is made here, and removed by `acknowledge`."""
-    metric: str
-    """The key of the score in what `evaluate` returns."""
-    guarded: bool
-    gpu: bool
-    python: str | None
-    mounts: list[str]
-    """Further folders that the evaluator may read, absolute or relative to the task folder."""
-    stage: str
-    repeat: int
-    seed: int
-    settings: dict[str, Any]
-    limits: Limits
-    threads: int
-    device: str = ""
-    """The GPU it is given, as CUDA_VISIBLE_DEVICES takes it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +54,7 @@ class Outcome:
 class Evaluation:
     """A running evaluation. `start` makes one; `acknowledge` ends its hold on the machine."""
 
-    def __init__(self, job: Job, sandbox: sb.Sandbox, on_progress: Progress, control: socket.socket, pid: int) -> None:
+    def __init__(self, job: Job, sandbox: Sandbox, on_progress: Progress, control: socket.socket, pid: int) -> None:
         self._job = job
         self._sandbox = sandbox
         self._on_progress = on_progress
@@ -111,19 +79,21 @@ class Evaluation:
             on_progress: called with (step, values) for each report of the evaluator.
 
         Raises:
-            EvolveError: the folder cannot be made, or the interpreter or the supervisor cannot be started.
+            EvolveError: the folder cannot be made, one of `mounts` is missing, or the interpreter does not run.
         """
-        sandbox, interpreter = await _prepare(job)
+        job = replace(job, folder=job.folder.absolute(), task_folder=job.task_folder.absolute())
+        sandbox, interpreter = await prepare(job)
+        command, candidate = build_commands(job, sandbox, interpreter)
         try:
-            _make_folder(job)
-            control, pid = _spawn(job, sandbox, interpreter)
+            make_folder(job)
+            control, pid = spawn(job, sandbox, command)
         except OSError as exc:
             raise EvolveError(
                 f"an evaluation cannot be started in {job.folder}: {exc}",
                 "See to it that there is space and that the folder can be written",
             ) from None
         evaluation = cls(job, sandbox, on_progress, control, pid)
-        evaluation._send(_spec(job, sandbox, interpreter))
+        evaluation._send(job_spec(job, sandbox, candidate))
         return evaluation
 
     async def outcome(self) -> Outcome:
@@ -154,6 +124,8 @@ class Evaluation:
         self._send({"do": "acknowledge"})
         await asyncio.shield(self._gone)
         if self._job.folder.exists():
+            from engine.evaluation.supervisor import remove_tree
+
             try:
                 await asyncio.to_thread(remove_tree, str(self._job.folder))
             except OSError as exc:
@@ -242,7 +214,7 @@ class Evaluation:
                 score=None,
                 metrics={},
                 reason=f"its supervisor was killed by {signal.Signals(-code).name}",
-                guarantee=_guarantee(self._job, self._sandbox),
+                guarantee=guarantee_of(self._job, self._sandbox),
                 sandbox="bubblewrap" if self._sandbox.path else "limits",
                 seconds=0.0,
                 cpu_seconds=0.0,
@@ -286,153 +258,6 @@ async def recover(folder: Path) -> Outcome | None:
 def _to_outcome(found: dict[str, Any]) -> Outcome:
     streams = {name: base64.b64decode(found[name]) for name in ("stdout", "stderr")}
     return Outcome(**{**found, **streams})
-
-
-def _guarantee(job: Job, sandbox: sb.Sandbox) -> Literal["guarded", "open"]:
-    return "guarded" if job.guarded and sandbox.path else "open"
-
-
-async def _prepare(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:
-    """What has to be found out once about this machine and the task's interpreter, in a thread the first time."""
-    key = (os.environ.get("PATH"), job.python, job.task_folder)
-    known = _known.get(key)
-    if known is None:
-        known = await asyncio.to_thread(
-            lambda: (sb.find_sandbox(), sb.find_interpreter(job.python, job.task_folder), _supervisor_script())[:2]
-        )
-        _known[key] = known
-    return known
-
-
-_known: dict[tuple[str | None, str | None, Path], tuple[sb.Sandbox, sb.Interpreter]] = {}
-
-
-@functools.cache
-def _supervisor_script() -> str:
-    """The supervisor as compiled code, which starts 5 ms sooner; as text where it cannot be written."""
-    source = Path(__file__).with_name("supervisor.py")
-    try:
-        return py_compile.compile(str(source), doraise=True) or str(source)
-    except (OSError, py_compile.PyCompileError):
-        return str(source)
-
-
-def _make_folder(job: Job) -> None:
-    scratch = job.folder / "scratch"
-    if scratch.exists():
-        shutil.rmtree(scratch)  # an earlier attempt that an engine's death cut short
-    scratch.mkdir(parents=True, mode=0o700)
-    (job.folder / "program.py").write_bytes(job.program.encode("utf-8", "surrogatepass"))
-
-
-def _spawn(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> tuple[socket.socket, int]:
-    """Start the supervisor, which starts the evaluator at once; the engine's end of the conversation and the pid."""
-    command = _commands(job, sandbox, interpreter)[0]
-    environment = sb.environment(sandbox, f"{job.folder}/scratch", job.threads, job.gpu, job.device)
-    control, theirs = socket.socketpair()
-    channel, channel_of_child = socket.socketpair()
-    with theirs, channel, channel_of_child:
-        # Above the numbers that they are given in the supervisor, so that none is overwritten before it is copied.
-        fds = [fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, 16) for end in (theirs, channel, channel_of_child)]
-        try:
-            pid = os.posix_spawn(
-                sys.executable,
-                [sys.executable, "-I", "-S", _supervisor_script(), str(job.folder), *command],
-                environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, fds[0], 0),
-                    (os.POSIX_SPAWN_DUP2, fds[0], 1),
-                    (
-                        os.POSIX_SPAWN_OPEN,
-                        2,
-                        f"{job.folder}/supervisor.log",
-                        os.O_WRONLY | os.O_CREAT | os.O_TRUNC,
-                        0o600,
-                    ),
-                    (os.POSIX_SPAWN_DUP2, fds[1], 4),
-                    (os.POSIX_SPAWN_DUP2, fds[2], 5),
-                ],
-                setsid=True,
-            )
-        except OSError:
-            control.close()
-            raise
-        finally:
-            for fd in fds:
-                os.close(fd)
-    control.setblocking(False)
-    return control, pid
-
-
-def _commands(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> tuple[list[str], list[str]]:
-    """The command lines of the evaluator and of a candidate; only the evaluation's folder differs between jobs."""
-    key = (sandbox, interpreter, job.task_folder, tuple(job.mounts), job.guarded, job.gpu, job.limits.memory_mb)
-    key_with_run = (*key, job.folder.parent)
-    built = _built.get(key_with_run)
-    if built is None:
-        mounts = [os.path.normpath(job.task_folder / mount) for mount in job.mounts]
-        missing = [mount for mount in mounts if not Path(mount).exists()]
-        if missing:
-            raise EvolveError(f"'{missing[0]}' of the task's `mounts` does not exist", "Correct `mounts` in task.toml")
-        readable = (str(job.task_folder), *mounts)
-        hidden = (str(sb.HARNESS.parents[1]), str(_run_folder(job.folder)))
-        views = [
-            sb.View(
-                interpreter=interpreter,
-                scratch=f"{_FOLDER}/scratch",
-                program="" if job.guarded and role == "evaluator" else f"{_FOLDER}/program.py",
-                readable=readable if role == "evaluator" else (),
-                hidden=hidden,
-                gpu=job.gpu,
-                memory_mb=job.limits.memory_mb,
-            )
-            for role in ("evaluator", "candidate")
-        ]
-        built = (sb.build_command(sandbox, views[0], "evaluator"), sb.build_command(sandbox, views[1], "candidate"))
-        _built[key_with_run] = built
-    folder = str(job.folder)
-    return [part.replace(_FOLDER, folder) for part in built[0]], [part.replace(_FOLDER, folder) for part in built[1]]
-
-
-_FOLDER = "\0folder\0"
-_built: dict[Any, tuple[list[str], list[str]]] = {}
-
-
-def _run_folder(folder: Path) -> Path:
-    """The folder of the run that an evaluation belongs to: the one above it that holds a journal, else its parent."""
-    for above in list(folder.parents)[:3]:
-        if (above / "run.db").exists():
-            return above
-    return folder.parent
-
-
-def _spec(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> dict[str, Any]:
-    """The job as the supervisor reads it."""
-    inside = sb.INSIDE if sandbox.path else str(job.folder)
-    shared = {"sandbox": sandbox.name}
-    return {
-        "limits": msgspec.to_builtins(job.limits),
-        "sandbox": sandbox.name,
-        "guarantee": _guarantee(job, sandbox),
-        "scratch": f"{job.folder}/scratch",
-        "evaluator": {
-            **shared,
-            "metric": job.metric,
-            "guarded": job.guarded,
-            "stage": job.stage,
-            "repeat": job.repeat,
-            "seed": job.seed,
-            "settings": job.settings,
-            "device": job.device,
-            "task_folder": str(job.task_folder),
-            "scratch": f"{inside}/scratch",
-            "program_path": _NO_FILE if job.guarded else f"{inside}/program.py",
-        },
-        "candidate": {
-            "command": _commands(job, sandbox, interpreter)[1],
-            "job": {**shared, "program_path": f"{inside}/program.py"},
-        },
-    }
 
 
 def _kill_left(folder: Path) -> None:

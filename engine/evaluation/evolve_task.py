@@ -16,7 +16,7 @@ For the author of an `evaluate.py`:
 """
 
 # Pathlib would add to the time it takes to start.
-# ruff: noqa: PTH
+# ruff: noqa: PTH118, PTH119
 
 from __future__ import annotations
 
@@ -300,17 +300,13 @@ def _confine(job: dict[str, Any]) -> None:
     if limits["cpu_seconds"] is not None:
         cpu = math.ceil(limits["cpu_seconds"])
         resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
-    try:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("500")  # where the machine runs out of memory, this goes before the engine
-    except OSError:
-        pass  # it is no protection of ours, only a kindness to the rest of the machine
     libc = ctypes.CDLL(None, use_errno=True)
     if job["sandbox"] == "bubblewrap":
         # Counted per user namespace, threads included: a backstop for the time between two looks of the supervisor.
         most = limits["processes"] * 16 + 256
         resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     else:
+        os.chdir(os.environ["HOME"])
         if os.getsid(0) != os.getpid():
             os.setsid()  # a signal to the own process group must not reach the supervisor
         libc.prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG

@@ -6,7 +6,7 @@ and every outcome say so.
 """
 
 # It deals in the words of a command line.
-# ruff: noqa: PTH
+# ruff: noqa: PTH110, PTH112, PTH114, PTH115, PTH207
 
 from __future__ import annotations
 
@@ -205,17 +205,16 @@ def build_command(sandbox: Sandbox, view: View, role: str) -> list[str]:
     inner = [view.interpreter.path, "-s", "-c", run]
     if not sandbox.path:
         return inner
-    readable = _outermost([*view.interpreter.prefixes, *view.readable])
-    shown = [path for path in readable if not _is_below(path, "/usr")]
+    shown = _outermost(set(view.interpreter.prefixes) - set(view.hidden) | set(view.readable))
     command = _start(sandbox, view.memory_mb, view.gpu)
     for path in shown:
-        command += ["--ro-bind-try", path, path]
+        if not _is_below(path, "/usr"):
+            command += ["--ro-bind-try", path, path]
     for path in view.hidden:
-        if any(_is_below(path, other) for other in [*shown, "/usr"]):
+        if any(_is_below(path, other) for other in [*shown, "/usr"]) and path not in view.readable:
             command += ["--tmpfs", path]
-            inside = [other for other in (*view.interpreter.prefixes, *view.readable) if _is_below(other, path)]
-            for other in inside:
-                command += ["--ro-bind-try", other, other]
+            for other in view.readable:
+                command += ["--ro-bind", other, other] if _is_below(other, path) else []
             command += ["--remount-ro", path]
     for file in (HARNESS, *HARNESS.parent.glob(f"__pycache__/{HARNESS.stem}.*.pyc")):
         command += ["--ro-bind", str(file), f"{INSIDE}/lib/{file.relative_to(HARNESS.parent)}"]
@@ -252,8 +251,11 @@ def _start(sandbox: Sandbox, memory_mb: int, gpu: bool = False) -> list[str]:
 
 
 def _finish() -> list[str]:
-    """Nothing can be mounted or made any more but in the folders that are for it."""
-    return ["--remount-ro", "/dev", "--remount-ro", "/"]
+    """Nothing can be written any more but in the folders that are for it.
+
+    /proc is among them: where the engine runs as root, candidates own its switches (sysrq-trigger, core_pattern).
+    """
+    return ["--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:

@@ -19,7 +19,7 @@ passed on unread: arguments and return values of `evolve_task.call`.
 """
 
 # Pathlib would double the time it takes to start.
-# ruff: noqa: PTH
+# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH108, PTH208
 
 from __future__ import annotations
 
@@ -45,6 +45,14 @@ def hold_lock(folder: str, seconds: float = 10.0) -> int:
             time.sleep(0.02)
 
 
+def set_oom_score(score: int) -> None:
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(score))
+    except OSError:
+        pass  # a kindness to the rest of the machine, not a limit of ours
+
+
 class Box:
     """One process that runs under confinement (bubblewrap, or the bare interpreter) and its descriptors."""
 
@@ -63,8 +71,11 @@ class Box:
             actions.append((os.POSIX_SPAWN_DUP2, writer, target))
         actions.append((os.POSIX_SPAWN_DUP2, channel_of_child, 3))
         os.set_blocking(channel, False)
+        # Where the machine runs out of memory, the evaluation goes before the engine: what starts now inherits this.
+        set_oom_score(500)
         # Python ignores SIGPIPE (13) and SIGXFSZ (25); what is started here shall find them as they are by default.
         self.pid = os.posix_spawn(command[0], command, environment, file_actions=actions, setsigdef=(13, 25))
+        set_oom_score(0)
         for fd in (*writers, channel_of_child):
             os.close(fd)
         self.ready = False
@@ -335,7 +346,7 @@ def clean_result(message: dict[str, Any]) -> dict[str, Any]:
         items = value if isinstance(value, list) and len(value) <= 64 else [value]
         if value is None or isinstance(value, bool) or all(is_number(item) for item in items):
             metrics[key] = value
-    reason = plain_text(message.get("reason"), 4096)
+    reason = " ".join(plain_text(message.get("reason"), 4096).split())
     return {
         "status": status,
         "score": float(score) if status == "ok" else None,  # type: ignore[arg-type]
@@ -632,7 +643,7 @@ class Supervisor:
         values = {}
         for name, value in list((found if isinstance(found, dict) else {}).items())[:64]:
             if is_number(value):
-                values[name[:128]] = value
+                values[plain_text(name, 128)] = value
         if len(self.progress) >= 128:
             del self.progress[::2]  # a flood is thinned out evenly rather than passed on or cut
         self.progress.append([step if is_number(step) else None, values])

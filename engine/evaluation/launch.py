@@ -1,0 +1,215 @@
+"""What it takes to start an evaluation: its job, its folder, its command lines, its supervisor's process."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import functools
+import os
+import py_compile
+import socket
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from engine.errors import EvolveError
+from engine.evaluation import sandbox as sb
+from engine.task import Limits
+
+__all__ = ["Job", "build_commands", "guarantee_of", "job_spec", "make_folder", "prepare", "spawn"]
+
+_NO_FILE = "/use-evolve_task.call-or-source/program.py"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One evaluation: one program, one stage, one repeat."""
+
+    program: str
+    """Its source text."""
+    task_folder: Path
+    folder: Path
+    """The evaluation's own folder. It is made here, and removed by `acknowledge`."""
+    metric: str
+    """The key of the score in what `evaluate` returns."""
+    guarded: bool
+    gpu: bool
+    python: str | None
+    mounts: list[str]
+    """Further folders that the evaluator may read, absolute or relative to the task folder."""
+    stage: str
+    repeat: int
+    seed: int
+    settings: dict[str, Any]
+    limits: Limits
+    threads: int
+    device: str = ""
+    """The GPU it is given, as CUDA_VISIBLE_DEVICES takes it."""
+
+
+def guarantee_of(job: Job, sandbox: sb.Sandbox) -> Literal["guarded", "open"]:
+    return "guarded" if job.guarded and sandbox.path else "open"
+
+
+async def prepare(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:
+    """What has to be found out once about this machine and the task's interpreter, in a thread the first time.
+
+    Raises:
+        EvolveError: the interpreter does not run or is too old.
+    """
+    key = (os.environ.get("PATH"), job.python, job.task_folder)
+    if key not in _known:
+        _known[key] = await asyncio.to_thread(_find_out, job)
+    return _known[key]
+
+
+_known: dict[tuple[str | None, str | None, Path], tuple[sb.Sandbox, sb.Interpreter]] = {}
+
+
+def _find_out(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:
+    _supervisor_script()
+    return sb.find_sandbox(), sb.find_interpreter(job.python, job.task_folder)
+
+
+@functools.cache
+def _supervisor_script() -> str:
+    """The supervisor as compiled code, which starts 5 ms sooner; as text where it cannot be written."""
+    source = Path(__file__).with_name("supervisor.py")
+    try:
+        return py_compile.compile(str(source), doraise=True) or str(source)
+    except (OSError, py_compile.PyCompileError):
+        return str(source)
+
+
+def make_folder(job: Job) -> None:
+    """Make the evaluation's folder, with the program and an empty scratch folder."""
+    scratch = job.folder / "scratch"
+    if scratch.exists():
+        from engine.evaluation.supervisor import remove_tree
+
+        remove_tree(str(scratch))  # of an earlier attempt that an engine's death cut short
+    scratch.mkdir(parents=True, mode=0o700)
+    (job.folder / "program.py").write_bytes(job.program.encode("utf-8", "surrogatepass"))
+
+
+def spawn(job: Job, sandbox: sb.Sandbox, command: list[str]) -> tuple[socket.socket, int]:
+    """Start the supervisor, which starts the evaluator's command at once.
+
+    Returns:
+        The engine's end of the conversation, and the supervisor's process id.
+    """
+    environment = sb.environment(sandbox, f"{job.folder}/scratch", job.threads, job.gpu, job.device)
+    log = (os.POSIX_SPAWN_OPEN, 2, f"{job.folder}/supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    control, theirs = socket.socketpair()
+    channel, channel_of_child = socket.socketpair()
+    with theirs, channel, channel_of_child:
+        # Above the numbers that they are given in the supervisor, so that none is overwritten before it is copied.
+        fds = [fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, 16) for end in (theirs, channel, channel_of_child)]
+        targets = [(fds[0], 0), (fds[0], 1), (fds[1], 4), (fds[2], 5)]
+        try:
+            pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-I", "-S", _supervisor_script(), str(job.folder), *command],
+                environment,
+                file_actions=[log, *((os.POSIX_SPAWN_DUP2, fd, target) for fd, target in targets)],
+                setsid=True,
+            )
+        except OSError:
+            control.close()
+            raise
+        finally:
+            for fd in fds:
+                os.close(fd)
+    control.setblocking(False)
+    return control, pid
+
+
+def build_commands(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> tuple[list[str], list[str]]:
+    """The command lines of the evaluator and of a candidate; only the evaluation's folder differs between jobs.
+
+    Raises:
+        EvolveError: one of the task's `mounts` does not exist.
+    """
+    limits = job.limits
+    key = (
+        sandbox,
+        interpreter,
+        job.task_folder,
+        *job.mounts,
+        job.guarded,
+        job.gpu,
+        limits.memory_mb,
+        job.folder.parent,
+    )
+    if key not in _built:
+        _built[key] = _build_commands(job, sandbox, interpreter)
+    folder = str(job.folder)
+    evaluator, candidate = _built[key]
+    return [part.replace(_FOLDER, folder) for part in evaluator], [part.replace(_FOLDER, folder) for part in candidate]
+
+
+def _build_commands(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> tuple[list[str], list[str]]:
+    mounts = [os.path.normpath(job.task_folder / mount) for mount in job.mounts]
+    for mount in mounts:
+        if not Path(mount).exists():
+            raise EvolveError(f"'{mount}' of the task's `mounts` does not exist", "Correct `mounts` in task.toml")
+    hidden = {
+        path for folder in (sb.HARNESS.parents[1], _run_folder(job.folder)) for path in (folder, folder.resolve())
+    }
+    candidate = sb.View(
+        interpreter=interpreter,
+        scratch=f"{_FOLDER}/scratch",
+        program=f"{_FOLDER}/program.py",
+        hidden=tuple(sorted(map(str, hidden))),
+        gpu=job.gpu,
+        memory_mb=job.limits.memory_mb,
+    )
+    # A candidate never sees the task's files: its evaluator and held-out data are among them.
+    evaluator = replace(
+        candidate, readable=(str(job.task_folder), *mounts), program="" if job.guarded else candidate.program
+    )
+    return sb.build_command(sandbox, evaluator, "evaluator"), sb.build_command(sandbox, candidate, "candidate")
+
+
+_FOLDER = "\0folder\0"
+_built: dict[Any, tuple[list[str], list[str]]] = {}
+
+
+def _run_folder(folder: Path) -> Path:
+    """The folder of the run that an evaluation belongs to: the one above it that holds a journal, else its parent."""
+    for above in list(folder.parents)[:3]:
+        if (above / "run.db").exists():
+            return above
+    return folder.parent
+
+
+def job_spec(job: Job, sandbox: sb.Sandbox, candidate: list[str]) -> dict[str, Any]:
+    """The job as the supervisor reads it."""
+    inside = sb.INSIDE if sandbox.path else str(job.folder)
+    shared = {"sandbox": sandbox.name}
+    return {
+        "limits": msgspec.to_builtins(job.limits),
+        "sandbox": sandbox.name,
+        "guarantee": guarantee_of(job, sandbox),
+        "scratch": f"{job.folder}/scratch",
+        "evaluator": {
+            **shared,
+            "metric": job.metric,
+            "guarded": job.guarded,
+            "stage": job.stage,
+            "repeat": job.repeat,
+            "seed": job.seed,
+            "settings": job.settings,
+            "device": job.device,
+            "task_folder": str(job.task_folder),
+            "scratch": f"{inside}/scratch",
+            "program_path": _NO_FILE if job.guarded else f"{inside}/program.py",
+        },
+        "candidate": {
+            "command": candidate,
+            "job": {**shared, "program_path": f"{inside}/program.py"},
+        },
+    }

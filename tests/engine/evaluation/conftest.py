@@ -1,0 +1,144 @@
+"""Real evaluations of small tasks, in the sandbox and without it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.evaluation.evaluator import Evaluation, Job, Outcome
+from engine.evaluation.sandbox import sandbox_name
+from engine.task import Limits
+
+OPEN = """
+import importlib.util
+
+def evaluate(program_path, report):
+    spec = importlib.util.spec_from_file_location("candidate", program_path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.run(report)
+"""
+"""An evaluator that leaves everything to the candidate."""
+
+GUARDED = """
+import evolve_task
+
+def evaluate(program_path):
+    return {"score": evolve_task.call("run")}
+"""
+
+
+@dataclass
+class Workplace:
+    """A task folder, and what it takes to evaluate programs with it."""
+
+    folder: Path
+    sandbox: str
+    token: str = field(default_factory=lambda: f"{uuid.uuid4().int % 10**12}")
+    """In the command line of every process whose survival matters."""
+    progress: list[tuple[float | None, dict[str, float]]] = field(default_factory=list)
+
+    def job(self, program: str, evaluator: str = OPEN, **options: Any) -> Job:
+        task = self.folder / "task"
+        task.mkdir(exist_ok=True)
+        (task / "evaluate.py").write_text(evaluator)
+        limits = Limits(**{"seconds": 20.0, **options.pop("limits", {})})
+        defaults: dict[str, Any] = {
+            "guarded": False,
+            "gpu": False,
+            "python": None,
+            "mounts": [],
+            "stage": "explore",
+            "repeat": 0,
+            "seed": 1,
+            "settings": {},
+            "threads": 1,
+        }
+        return Job(
+            program=program.replace("TOKEN", self.token),
+            task_folder=task,
+            folder=self.folder / "run" / "work" / uuid.uuid4().hex[:8],
+            metric="score",
+            limits=limits,
+            **{**defaults, **options},
+        )
+
+    async def start(self, program: str, evaluator: str = OPEN, **options: Any) -> Evaluation:
+        return await Evaluation.start(
+            self.job(program, evaluator, **options), lambda step, values: self.progress.append((step, values))
+        )
+
+    async def evaluate(self, program: str, evaluator: str = OPEN, **options: Any) -> Outcome:
+        """Evaluate to the end; nothing of it may be left then."""
+        job = self.job(program, evaluator, **options)
+        evaluation = await Evaluation.start(job, lambda step, values: self.progress.append((step, values)))
+        outcome = await evaluation.outcome()
+        assert self.alive() == []
+        await evaluation.acknowledge()
+        assert not job.folder.exists()
+        assert outcome.sandbox == self.sandbox
+        return outcome
+
+    def alive(self) -> list[int]:
+        """The processes that carry the token."""
+        return processes_with(self.token)
+
+
+def processes_with(text: str) -> list[int]:
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and text.encode() in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return [pid for pid in found if pid != os.getpid()]
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Wait for a condition, and fail when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.005)
+    return value
+
+
+def _need_bubblewrap() -> None:
+    if sandbox_name() != "bubblewrap":
+        if os.environ.get("CI") == "true":
+            pytest.fail("bubblewrap must work in CI")
+        pytest.skip("bubblewrap does not work here")
+
+
+@pytest.fixture(params=["bubblewrap", "limits"])
+def work(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    """A workplace, once with bubblewrap and once as on a machine without it."""
+    if request.param == "bubblewrap":
+        _need_bubblewrap()
+    else:
+        hide_bubblewrap(tmp_path, monkeypatch)
+    return Workplace(tmp_path, request.param)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Workplace:
+    """A workplace with bubblewrap."""
+    _need_bubblewrap()
+    return Workplace(tmp_path, "bubblewrap")
+
+
+def hide_bubblewrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sleep", "sh", "cat"):
+        (programs / name).symlink_to(f"/bin/{name}")
+    monkeypatch.setenv("PATH", str(programs))
