@@ -88,7 +88,7 @@ def sha256_of(content: bytes | str) -> str:
 
 
 def create_journal(path: Path) -> sqlite3.Connection:
-    """Make a new run.db and return a connection for its writer.
+    """Make a new journal and return a connection to fill it, in one plain file until an engine opens it.
 
     Raises:
         JournalError: the file exists or cannot be written.
@@ -97,7 +97,6 @@ def create_journal(path: Path) -> sqlite3.Connection:
         raise JournalError(f"{path} exists already")
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
-        connection.execute("PRAGMA journal_mode=WAL")
         connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
     except sqlite3.Error as exc:
         raise JournalError(f"{path} cannot be created: {exc}") from None
@@ -110,7 +109,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     Raises:
         JournalError: the file is missing, damaged, foreign or read-only.
     """
-    _check_header(path)
+    _check_file(path)
     try:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
@@ -190,13 +189,16 @@ class JournalReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._copy: tempfile.TemporaryDirectory[str] | None = None
-        _check_header(path)
+        _check_file(path)
         try:
             self._connection = self._connect()
             _check_identity(self._connection, path)
-        except sqlite3.Error as exc:
+        except sqlite3.OperationalError as exc:
             self.close()
-            raise JournalError(f"{path} cannot be read: {exc}", "It may be damaged: 'evolve doctor' looks") from None
+            raise JournalError(f"{path} cannot be read: {exc}") from None
+        except sqlite3.DatabaseError as exc:
+            self.close()
+            raise JournalError(f"{path} is no journal of a run, or it is damaged: {exc}") from None
         except JournalError:
             self.close()
             raise
@@ -207,10 +209,13 @@ class JournalReader:
         uri = self.path.absolute().as_uri()
         connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=2.0, isolation_level=None)
         try:
-            connection.execute("SELECT 1 FROM events LIMIT 1").fetchall()
+            connection.execute("PRAGMA user_version").fetchall()
             return connection
         except sqlite3.OperationalError:
             connection.close()
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise
         wal = Path(f"{self.path}-wal")
         if not wal.exists() or wal.stat().st_size == 0:
             return sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None)
@@ -329,24 +334,24 @@ def _command(row: tuple[Any, ...]) -> Command:
     return Command(id_, at, kind, data if isinstance(data, dict) else {}, done_at is not None, result or "")
 
 
-def _check_header(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except FileNotFoundError:
-        raise JournalError(f"{path} does not exist") from None
-    except OSError as exc:
-        raise JournalError(f"{path} cannot be read: {exc.strerror}") from None
-    if head != b"SQLite format 3\0":
-        raise JournalError(f"{path} is no journal of a run: it is not a SQLite file, or it is damaged")
+def _check_file(path: Path) -> None:
+    """See that there is a file, without opening it.
+
+    A file descriptor of our own on it, once closed, would drop the locks that SQLite holds on the same file in this
+    process (POSIX advisory locks), and the next one to close the file elsewhere would delete a log that is in use.
+    """
+    if not path.is_file():
+        raise JournalError(f"{path} does not exist")
 
 
 def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError as exc:
+        raise JournalError(f"{path} cannot be read: {exc}") from None
     except sqlite3.DatabaseError as exc:
-        raise JournalError(f"{path} is damaged: {exc}") from None
+        raise JournalError(f"{path} is no journal of a run, or it is damaged: {exc}") from None
     if application != APPLICATION_ID:
         raise JournalError(f"{path} is a SQLite file of another program, not the journal of a run")
     if version > SCHEMA_VERSION:

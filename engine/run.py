@@ -166,7 +166,9 @@ def _write_start(folder: Path, task: Task, settings: Settings) -> None:
         versions=_versions(),
         environment={"python": platform.python_version(), "platform": platform.platform()},
     )
-    connection = create_journal(folder / "run.db")
+    # Renamed into place when it is whole, so that nobody ever finds half a run.
+    partial = folder / "new.db"
+    connection = create_journal(partial)
     try:
         connection.execute("BEGIN")
         for content in blobs:
@@ -177,6 +179,7 @@ def _write_start(folder: Path, task: Task, settings: Settings) -> None:
         raise RunError(f"{folder / 'run.db'} cannot be written: {exc}") from None
     finally:
         connection.close()
+    partial.rename(folder / "run.db")
 
 
 def task_files(folder: Path) -> Iterator[Path]:

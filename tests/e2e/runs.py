@@ -1,0 +1,125 @@
+"""What the end-to-end tests share: engines as processes, what they left behind, who survived."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from engine import events as ev
+from engine.journal import JournalReader, connect_writer
+from engine.run import Run, create_run, fold_run, is_alive
+from engine.settings import merge_settings
+from engine.state import RunState
+from engine.task import load_task
+
+
+def make_run(task: Path, runs: Path, **settings: object) -> Run:
+    """A new run of a task folder."""
+    loaded = load_task(task)
+    return create_run(loaded, merge_settings(("task", loaded.spec.run), ("test", settings)), runs)
+
+
+started: list[subprocess.Popen[bytes]] = []
+"""Engines that tests started; those that still run at the end of a test are ended by a fixture."""
+
+
+def start_engine(run: Run) -> subprocess.Popen[bytes]:
+    """The engine of a run, in a session of its own."""
+    with run.log.open("ab") as log:
+        engine = subprocess.Popen(
+            [sys.executable, "-m", "engine", str(run.folder)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    started.append(engine)
+    return engine
+
+
+def finish(run: Run, timeout: float = 60) -> RunState:
+    """Run the engine until it ends, and return the run's state."""
+    engine = start_engine(run)
+    code = engine.wait(timeout)
+    state = fold(run)
+    assert code == (0 if state.status == "finished" else 1), run.log.read_text()
+    return state
+
+
+def fold(run: Run) -> RunState:
+    """The run's state as the journal tells it now."""
+    with JournalReader(run.db) as reader:
+        return fold_run(reader)
+
+
+def events(run: Run, kind: type[ev.Data] | None = None) -> list[ev.Event]:
+    """The run's events, of one kind or all."""
+    with JournalReader(run.db) as reader:
+        return [event for event in reader.events() if kind is None or isinstance(event.data, kind)]
+
+
+def wait_for(condition: Callable[[], object], what: str, timeout: float = 30) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
+        time.sleep(0.01)
+
+
+def wait_for_event(run: Run, condition: Callable[[ev.Event], object], what: str, timeout: float = 30) -> None:
+    """Wait until the journal holds an event."""
+    wait_for(lambda: any(condition(event) for event in events(run)), what, timeout)
+
+
+def processes_of(token: str) -> list[str]:
+    """Command lines of living processes that hold a token."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if token in command and state != "Z":
+            found.append(command)
+    return found
+
+
+def check_integrity(run: Run) -> None:
+    """What must hold of every journal, however its engines ended."""
+    connection = connect_writer(run.db)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
+    all_events = events(run)
+    assert [event.seq for event in all_events] == list(range(1, len(all_events) + 1)), "holes in the journal"
+    measured = Counter(
+        (e.node, e.data.stage, e.data.repeat) for e in all_events if isinstance(e.data, ev.EvalStageDone)
+    )
+    assert all(count == 1 for count in measured.values()), "an experiment was recorded twice"
+    seen: set[int | None] = set()
+    for event in all_events:
+        if isinstance(event.data, ev.EvalStageDone):
+            seen.add(event.node)
+        elif isinstance(event.data, ev.EvalStarted):
+            assert event.node not in seen, f"node {event.node} was run again after its result was there"
+    ended = Counter(e.round for e in all_events if isinstance(e.data, ev.RoundEnded))
+    assert all(count == 1 for count in ended.values()), "a round ended twice"
+    with JournalReader(run.db) as reader:
+        for node in fold_run(reader).nodes:
+            assert reader.text(node.program)
+
+
+def check_complete(run: Run, rounds: int) -> None:
+    """A finished run: rounds asked are rounds done, and every node is measured and analyzed."""
+    state = fold(run)
+    assert (state.status, state.rounds_done, state.rounds_started) == ("finished", rounds, rounds)
+    assert not state.open_rounds
+    assert not state.evaluations
+    assert all(node.status is not None and node.analyzed for node in state.nodes)
+    assert len(state.nodes) == rounds + 1 - state.no_design
+    assert not is_alive(run)
+    assert not run.work.exists(), "folders of evaluations are left behind"

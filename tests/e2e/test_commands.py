@@ -1,0 +1,316 @@
+"""Steering a run from the command line: each command is answered, recorded and does what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from engine import events as ev
+from engine.run import Run, is_alive
+from tests.conftest import COMMAND, EVALUATE, OPEN_EVALUATE, Evolve, TaskMaker
+from tests.e2e.runs import (
+    check_complete,
+    check_integrity,
+    events,
+    finish,
+    fold,
+    make_run,
+    start_engine,
+    wait_for,
+    wait_for_event,
+)
+
+SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").replace(
+    "    x, y =", "    time.sleep(0.3)\n    x, y ="
+)
+TICKING = """\
+import time
+
+
+def evaluate(program_path, report):
+    for step in range(6):
+        report(step, tick=step)
+        time.sleep(0.1)
+    return {"score": 1.0}
+"""
+
+
+def outcome(run: Run) -> list[tuple[object, ...]]:
+    """What a search came to, times excepted."""
+    found: list[tuple[object, ...]] = []
+    for event in events(run):
+        match event.data:
+            case ev.DesignDone() as d:
+                found.append((event.round, event.node, d.operator, tuple(d.parents), d.program, d.name))
+            case ev.EvalDone() as d:
+                found.append((event.node, d.status, d.score))
+            case ev.LearnDone() as d:
+                found.append(
+                    (event.round, d.parent, tuple(d.inspirations), tuple((p.id, p.revision) for p in d.priors))
+                )
+            case ev.DesignRejected() as d:
+                found.append((event.round, d.attempt, d.check, d.program))
+    return found
+
+
+def test_one_worker_and_one_seed_give_the_same_run_twice(make_task: TaskMaker, tmp_path: Path) -> None:
+    task = make_task(
+        priors={"a.md": "# Faster\n\n```python recipe\ndef left():\n    return X + Z\n```\n", "b.md": "# Other\n"}
+    )
+    runs = [make_run(task, tmp_path / f"runs{n}", rounds=15, workers=1, seed=5) for n in range(2)]
+    states = [finish(run) for run in runs]
+    assert outcome(runs[0]) == outcome(runs[1])
+    assert len(states[0].nodes) > 10
+    other = make_run(task, tmp_path / "other", rounds=15, workers=1, seed=6)
+    finish(other)
+    assert outcome(other) != outcome(runs[0])
+
+
+def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(make_task: TaskMaker, tmp_path: Path) -> None:
+    task = make_task(evaluate=SLOW)
+    whole = make_run(task, tmp_path / "whole", rounds=6, workers=1, seed=3)
+    finish(whole)
+    torn = make_run(task, tmp_path / "torn", rounds=6, workers=1, seed=3)
+    for _ in range(3):
+        count = len(events(torn))
+        engine = start_engine(torn)
+        wait_for(lambda: len(events(torn)) > count + 9, "progress")  # noqa: B023
+        engine.send_signal(signal.SIGTERM)
+        assert engine.wait(10) == 1
+        assert fold(torn).reason == "SIGTERM received"
+    finish(torn)
+    assert outcome(torn) == outcome(whole)
+    check_complete(torn, 6)
+
+
+def test_headless_run_ends_with_one_object(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+    task = make_task(evaluate=EVALUATE, guarded=True)
+    done = evolve("run", task, "--headless", "--json", "--rounds", 4, "--seed", 2, "--runs", tmp_path / "runs")
+    assert done.code == 0, done.err
+    found = done.json
+    assert list(found) == ["run", "status", "reason", "rounds", "nodes", "best", "seconds"]
+    assert (found["status"], found["rounds"]) == ("finished", 4)
+    state = fold(Run(Path(found["run"])))
+    assert found["best"] == {"node": state.best, "score": state.best_node.score}  # type: ignore[union-attr]
+    assert "guarded" in done.err
+    assert "round 4/4" in done.err
+    best = evolve("best", "--runs", tmp_path / "runs")
+    assert best.out == (Path(found["run"]) / "best.py").read_text()
+    assert "def point" in best.out
+
+
+def test_runs_show_events_and_diff_tell_the_same_story(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for name in ("first", "second"):
+        assert (
+            evolve("run", make_task(name=name), "--headless", "--rounds", 3, "--runs", runs, "--name", name).code == 0
+        )
+    listed = evolve("runs", "--json", "--runs", runs).json
+    assert [(entry["name"], entry["status"], entry["rounds"], entry["task"]) for entry in listed] == [
+        ("second", "finished", 3, "point"),
+        ("first", "finished", 3, "point"),
+    ]
+    shown = evolve("show", "fir", "--json", "--runs", runs).json
+    assert shown["nodes"] == len(shown["nodelist"]) == 4
+    assert set(shown["nodelist"][1]) == {"id", "parents", "round", "status", "score", "operator", "name", "priors"}
+    node = evolve("show", "first", 1, "--json", "--runs", runs).json
+    assert "def point" in node["code"]
+    assert node["stages"][0]["status"] == node["status"]
+    assert "def point" in evolve("show", "first", 1, "--runs", runs).out
+    lines = [json.loads(line) for line in evolve("events", "first", "--runs", runs).out.splitlines()]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    assert set(lines[0]) == {"seq", "at", "kind", "round", "node", "data"}
+    assert lines[-1]["kind"] == "run.finished"
+    since = evolve("events", "first", "--since", len(lines) - 1, "--runs", runs).out.splitlines()
+    assert [json.loads(line) for line in since] == lines[-1:]
+    diff = evolve("diff", "first", 0, 1, "--runs", runs).out.splitlines()
+    assert diff[:2] == ["--- node 0", "+++ node 1"]
+    assert evolve("show", "first", 99, "--runs", runs).code == 1
+
+
+def test_pause_step_resume_and_set(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+    run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=60, workers=2)
+    engine = start_engine(run)
+    wait_for_event(run, lambda e: isinstance(e.data, ev.RoundEnded) and e.round, "a round")
+    where = ("--runs", tmp_path / "runs")
+    assert "paused" in evolve("pause", *where).out
+    wait_for(lambda: not any(e.running for e in fold(run).evaluations.values()), "the running stages")
+    before = fold(run)
+    assert before.status == "paused"
+    assert "to its end" in evolve("step", *where).out
+    wait_for(lambda: fold(run).rounds_done == before.rounds_done + 1, "one more round")
+    count = len(events(run))
+    refused = evolve("set", run.name, "rounds=x", *where)
+    assert (refused.code, "rounds" in refused.err) == (2, True)
+    assert evolve("set", run.name, "seed=4", *where).code == 2
+    assert evolve("set", run.name, "rounds=5", "sampler.inspirations=1", *where).code == 2, "the sampler is fixed"
+    assert evolve("set", run.name, f"rounds={fold(run).rounds_started}", *where).out == "set\n"
+    after = events(run)[count:]
+    assert {type(e.data) for e in after} == {ev.SettingsChanged, ev.CommandDone}, "nothing else happens while paused"
+    assert "it is paused already" in evolve("pause", *where).out
+    assert evolve("resume", *where).code == 0
+    assert engine.wait(30) == 0, run.log.read_text()
+    check_integrity(run)
+    check_complete(run, fold(run).settings.rounds)
+    assert evolve("pause", *where).err.startswith("error: run ")
+
+
+def test_pause_now_freezes_a_running_evaluation_and_its_clock(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
+) -> None:
+    run = make_run(make_task(evaluate=TICKING, seconds=2), tmp_path / "runs", rounds=0)
+    engine = start_engine(run)
+    wait_for_event(run, lambda e: isinstance(e.data, ev.EvalProgress), "progress")
+    where = ("--runs", tmp_path / "runs")
+    assert "stand still" in evolve("pause", "--now", *where).out
+    time.sleep(2.5)  # longer than the evaluation may take
+    assert fold(run).nodes[0].status is None
+    assert evolve("resume", *where).code == 0
+    assert engine.wait(20) == 0
+    node = fold(run).nodes[0]
+    assert node.status == "ok"
+    assert node.seconds < 2
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_stop_ends_the_engine_and_resume_goes_on(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path, now: bool
+) -> None:
+    run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=8, workers=2)
+    engine = start_engine(run)
+    wait_for_event(run, lambda e: isinstance(e.data, ev.EvalStarted) and e.round, "an evaluation")
+    where = ("--runs", tmp_path / "runs")
+    assert "stopping" in evolve("stop", *(["--now"] if now else []), *where).out
+    assert engine.wait(20) == 1
+    state = fold(run)
+    assert (state.status, state.reason) == ("stopped", "stopped by hand")
+    assert evolve("runs", "--json", *where).json[0]["status"] == "stopped"
+    kept = evolve("set", run.name, "rounds=5", *where)
+    assert "next start" in kept.out
+    done = evolve("resume", "--headless", "--json", *where)
+    assert (done.code, done.json["rounds"]) == (0, 5)
+    check_integrity(run)
+    check_complete(run, 5)
+
+
+def test_a_finished_run_goes_on_only_when_a_limit_is_raised(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
+) -> None:
+    where = ("--runs", tmp_path / "runs")
+    first = evolve("run", make_task(), "--headless", "--json", "--rounds", 2, *where).json
+    count = len(events(Run(Path(first["run"]))))
+    again = evolve("resume", "--headless", "--json", *where)
+    assert (again.code, again.json) == (0, first)
+    assert len(events(Run(Path(first["run"])))) == count
+    more = evolve("resume", "--headless", "--json", "--rounds", 4, *where)
+    assert (more.code, more.json["rounds"]) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--target", "-4"], "the target -4 is reached"),
+        (["--patience", "3"], "no new best in 3 rounds"),
+    ],
+)
+def test_target_and_patience_finish_a_run(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path, options: list[str], reason: str
+) -> None:
+    done = evolve("run", make_task(), "--headless", "--json", "--rounds", 200, "--runs", tmp_path / "runs", *options)
+    assert (done.code, done.json["reason"]) == (0, reason)
+    assert done.json["rounds"] < 200
+
+
+def test_hours_stop_a_run(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+    done = evolve("run", make_task(), "--headless", "--json", "--rounds", 5000, "--hours", 0.0005, "--runs", tmp_path)
+    assert (done.code, done.json["status"]) == (1, "stopped")
+    assert "hours" in done.json["reason"]
+
+
+def test_ctrl_c_stops_a_headless_run_cleanly(make_task: TaskMaker, tmp_path: Path) -> None:
+    command = [*COMMAND, "run", str(make_task(evaluate=SLOW)), "--headless", "--json", "--runs", str(tmp_path / "runs")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: list((tmp_path / "runs").glob("*/run.db")), "the run")
+    run = Run(next((tmp_path / "runs").glob("*")))
+    wait_for_event(run, lambda e: isinstance(e.data, ev.EvalStarted) and e.round, "an evaluation")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert json.loads(out.splitlines()[-1])["reason"] == "SIGINT received"
+    assert "Traceback" not in err
+    assert fold(run).status == "stopped"
+    check_integrity(run)
+
+
+def test_a_detached_run_outlives_its_starter_and_is_followed(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
+) -> None:
+    where = ("--runs", tmp_path / "runs")
+    path = evolve("run", make_task(evaluate=SLOW), "--detach", "--rounds", 8, *where).out.strip()
+    run = Run(Path(path))
+    assert is_alive(run)
+    wait_for(lambda: fold(run).engine, "its engine's first word")
+    assert os.getsid(fold(run).engine.pid) != os.getsid(0)  # type: ignore[union-attr]
+    followed = evolve("resume", "--headless", "--json", *where)
+    assert (followed.code, followed.json["rounds"]) == (0, 8)
+    check_complete(run, 8)
+
+
+def test_an_edited_prior_is_what_the_next_round_learns(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+    task = make_task(evaluate=SLOW, priors={"hint.md": "# Old words\n\nAbout the score.\n"})
+    run = make_run(task, tmp_path / "runs", rounds=60, workers=1)
+    engine = start_engine(run)
+    wait_for_event(run, lambda e: isinstance(e.data, ev.LearnDone), "a learn stage")
+    where = ("--runs", tmp_path / "runs")
+    evolve("pause", *where)
+    wait_for(lambda: not any(e.running for e in fold(run).evaluations.values()), "the running stages")
+    old = events(run, ev.LearnDone)
+    (task / "priors" / "hint.md").write_text("# New words\n\nAbout the score, corrected.\n")
+    (task / "priors" / "extra.md").write_text("# Extra\n")
+    evolve("resume", *where)
+    wait_for(lambda: len(events(run, ev.LearnDone)) > len(old) + 1, "the next learn stage")
+    engine.send_signal(signal.SIGTERM)
+    engine.wait(20)
+    assert {p.title for e in old for p in e.data.priors} == {"Old words"}  # type: ignore[attr-defined]
+    new = events(run, ev.LearnDone)[-1].data
+    assert isinstance(new, ev.LearnDone)
+    assert {p.title for p in new.priors} == {"New words", "Extra"}
+    shown = next(p for p in new.priors if p.id == "hint")
+    from engine.journal import JournalReader
+
+    with JournalReader(run.db) as reader:
+        assert reader.text(shown.revision) == "# New words\n\nAbout the score, corrected.\n"
+    changes = [(e.data.id, e.data.change) for e in events(run, ev.PriorChanged)]  # type: ignore[attr-defined]
+    assert sorted(changes) == [("extra", "added"), ("hint", "edited")]
+
+
+def test_a_second_engine_is_turned_away(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+    run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=100)
+    engine = start_engine(run)
+    wait_for(lambda: is_alive(run), "the engine")
+    second = start_engine(run)
+    assert second.wait(20) == 1
+    assert f"already has an engine (host {os.uname().nodename}, pid {engine.pid}" in run.log.read_text()
+    engine.send_signal(signal.SIGKILL)
+    engine.wait()
+    assert evolve("runs", "--json", "--runs", tmp_path / "runs").json[0]["status"] == "dead"
+    check_integrity(run)
+
+
+def test_a_stale_command_does_not_hit_the_next_engine(make_task: TaskMaker, tmp_path: Path) -> None:
+    from engine.journal import JournalReader, send_command
+
+    run = make_run(make_task(), tmp_path / "runs", rounds=2)
+    number = send_command(run.db, "stop")
+    state = finish(run)
+    assert state.status == "finished"
+    with JournalReader(run.db) as reader:
+        command = reader.command(number)
+    assert command is not None
+    assert "had ended" in command.result

@@ -1,0 +1,107 @@
+"""kill -9 of the engine at random instants: nothing that was paid for is lost, nobody survives."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from engine import events as ev
+from engine.run import is_alive
+from tests.conftest import OPEN_EVALUATE, TaskMaker
+from tests.e2e.runs import check_complete, check_integrity, events, fold, make_run, processes_of, start_engine, wait_for
+
+SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").replace(
+    "    x, y =", "    time.sleep(0.15)\n    x, y ="
+)
+
+CHILDREN = """\
+import runpy
+import subprocess
+import time
+
+
+def evaluate(program_path, report):
+    token = report.settings["token"]
+    # One child as children are, one in a session of its own whose parent is gone at once.
+    subprocess.Popen(["sleep", token])
+    subprocess.Popen(["sh", "-c", f"setsid sleep {token} &"]).wait()
+    time.sleep(0.1)
+    x, y = runpy.run_path(program_path)["point"]()
+    return {"score": -((x - 3.0) ** 2) - (y - 1.0) ** 2}
+"""
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("kind", "evaluate"), [("instant", OPEN_EVALUATE), ("slow", SLOW), ("children", CHILDREN)])
+def test_kill_9_at_random_instants_loses_nothing(
+    make_task: TaskMaker, tmp_path: Path, kind: str, evaluate: str
+) -> None:
+    rng = random.Random(kind)
+    token = f"86400.{rng.randrange(10**9)}"
+    rounds = 24
+    run = make_run(
+        make_task(evaluate=evaluate, toml=f'[settings]\ntoken = "{token}"\n'),
+        tmp_path / "runs",
+        rounds=rounds,
+        workers=3,
+    )
+    kills = 0
+    while kills < 7:
+        known = [(e.seq, e.data) for e in events(run)]
+        engine = start_engine(run)
+        target = len(known) + rng.randint(1, 22)
+        wait_for(lambda: engine.poll() is not None or len(events(run)) >= target, "progress")  # noqa: B023
+        time.sleep(rng.random() * 0.03)
+        if engine.poll() is not None:
+            break
+        os.kill(engine.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        engine.wait()
+        kills += 1
+        wait_for(lambda: not processes_of(str(run.folder)) and not processes_of(token), "the end of all", timeout=1)
+        assert time.monotonic() - killed < 1.0
+        assert not is_alive(run)
+        # What was on the disk stays, and what comes goes on from there.
+        assert [(e.seq, e.data) for e in events(run)][: len(known)] == known
+        check_integrity(run)
+    assert kills == 7, f"the run ended after {kills} kills: give it more rounds"
+    engine = start_engine(run)
+    assert engine.wait(90) == 0, run.log.read_text()
+    check_integrity(run)
+    check_complete(run, rounds)
+    assert not processes_of(token)
+    assert len([e for e in events(run) if isinstance(e.data, ev.EngineStarted)]) == kills + 1
+
+
+def test_a_result_that_the_engine_had_no_time_to_record_is_kept(make_task: TaskMaker, tmp_path: Path) -> None:
+    """The engine is killed while it cannot read; its supervisor holds the finished result for the next one."""
+    evaluate = """\
+import time, uuid
+
+
+def evaluate(program_path, report):
+    report(1, begun=1.0)
+    time.sleep(0.4)
+    return {"score": 1.0, "mark": uuid.uuid4().hex}
+"""
+    run = make_run(make_task(evaluate=evaluate), tmp_path / "runs", rounds=0)
+    engine = start_engine(run)
+    wait_for(lambda: any(isinstance(e.data, ev.EvalProgress) for e in events(run)), "the evaluation")
+    os.kill(engine.pid, signal.SIGSTOP)
+    # The evaluation ends; the engine, stopped, takes no notice.
+    wait_for(lambda: not any("bwrap" in c or "evolve_task" in c for c in processes_of(str(run.folder))), "its end")
+    os.kill(engine.pid, signal.SIGKILL)
+    engine.wait()
+    outcome = run.work / "0-explore-0" / "outcome.json"
+    wait_for(outcome.exists, "the supervisor's copy", timeout=5)
+    kept = outcome.read_text()
+    engine = start_engine(run)
+    assert engine.wait(30) == 0, run.log.read_text()
+    assert fold(run).nodes[0].metrics["mark"] in kept
+    assert len([e for e in events(run) if isinstance(e.data, ev.EvalStarted)]) == 1
+    check_complete(run, 0)
