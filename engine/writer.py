@@ -136,12 +136,13 @@ class JournalWriter:
                     waiting, self._waiting = self._waiting, []
                     closing = self._closing
                 error = self._failed or (self._commit(connection, *batch) if any(batch) else None)
+                # Before those who wait are told: an engine that starts hears what was asked of it before it goes on.
+                if error is None and not closing:
+                    self._hear(connection)
                 if waiting:
                     self._call(self._settle, waiting, error)
                 if closing:
                     break
-                if error is None:
-                    self._hear(connection)
             if self._failed is None:
                 self._make_plain(connection)
         finally:

@@ -11,7 +11,7 @@ from engine import events as ev
 from engine.errors import JournalError
 from engine.journal import JournalReader
 from engine.run import Run, is_alive, run_status
-from engine.state import ENDED, RunState
+from engine.state import RunState
 from engine.text import one_line
 
 __all__ = ["ProgressLines", "closing_object", "follow_run"]
@@ -106,10 +106,11 @@ def follow_run(run: Run, from_start: bool = False) -> tuple[RunState, str]:
                 for event in reader.events(after=state.seq):
                     state.apply(event)
                     lines(event, state)
-            if not alive or (state.status in ENDED and state.engine is not None):
+            # A run that has ended is told when its engine is gone, so that whoever waits may start the next one.
+            if not alive:
                 if state.start is None:
                     raise JournalError(f"{run.db} holds no run: its first event is missing")
-                return state, run_status(run, state) if not alive else state.status
+                return state, run_status(run, state)
             time.sleep(_POLL_SECONDS)
 
 

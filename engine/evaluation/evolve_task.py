@@ -26,7 +26,11 @@ import json
 import math
 import os
 import sys
-from typing import Any, Callable, NoReturn  # noqa: UP035 - Python 3.9
+
+TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 __all__ = ["CandidateError", "CandidateTimeout", "Invalid", "Report", "call", "source"]
 

@@ -35,8 +35,9 @@ _NAMESPACES = ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ip
 _CONFINED = ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "evolve"]
 _SYSTEM = ["/usr", "/nix/store", "/gnu/store", "/run/current-system", "/run/opengl-driver"]
 _USR_MERGED = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
-_ETC = ["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "alternatives", "nsswitch.conf"]
-_ETC += ["ssl/certs", "OpenCL", "vulkan", "fonts", "mime.types"]
+_ETC = ["/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives"]
+"""Few, because each mount takes 0.2 ms: the linker's cache, the time zone, and what /usr/bin/cc may point to."""
+_ETC_OF_GPU = ["/etc/OpenCL", "/etc/vulkan"]
 _DEVICES = ["/dev/nvidia*", "/dev/dri", "/dev/kfd", "/dev/dxg"]
 _PASSED = ["PATH", "LANG", "TZ", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"]
 _THREADS = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"]
@@ -103,6 +104,8 @@ class Interpreter:
     path: str
     prefixes: tuple[str, ...]
     """What must be readable for it to run: its prefixes, folders and files of its path."""
+    harness: str
+    """The harness as it compiled it; empty where it cannot be written."""
 
 
 def find_interpreter(python: str | None, task_folder: Path) -> Interpreter:
@@ -120,18 +123,18 @@ def find_interpreter(python: str | None, task_folder: Path) -> Interpreter:
 
 
 _ASK = """
-import json, sys
+import json, os, sys
 hops, path = [], sys.executable
-import os
 while os.path.islink(path) and len(hops) < 20:
     hops.append(path)
     path = os.path.join(os.path.dirname(path), os.readlink(path))
 try:
     import py_compile
-    py_compile.compile(sys.argv[1])
+    harness = py_compile.compile(sys.argv[1])
 except Exception:
-    pass  # then every evaluation compiles the harness anew
-print(json.dumps([sys.version_info[:2], [sys.prefix, sys.base_prefix, sys.exec_prefix], sys.path, hops + [path]]))
+    harness = None  # then every evaluation compiles it anew
+prefixes = [sys.prefix, sys.base_prefix, sys.exec_prefix]
+print(json.dumps([sys.version_info[:2], prefixes, sys.path, hops + [path], harness]))
 """
 
 
@@ -141,7 +144,7 @@ def _find_interpreter(path: str) -> Interpreter:
     command = [path, "-s", "-c", _ASK, str(HARNESS)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=60, check=True, env=_passed(), cwd="/")
-        version, prefixes, found, hops = json.loads(done.stdout)
+        version, prefixes, found, hops, harness = json.loads(done.stdout)
     except subprocess.CalledProcessError as exc:
         lines = exc.stderr.decode("utf-8", "replace").strip().splitlines() or [str(exc)]
         raise EvolveError(f"the task's interpreter {path} does not run: {lines[-1]}", hint) from None
@@ -155,7 +158,7 @@ def _find_interpreter(path: str) -> Interpreter:
     for entry in [*found, *hops]:
         if entry and not any(_is_below(entry, prefix) for prefix in prefixes):
             wanted.update(_importable(os.path.normpath(entry)))
-    return Interpreter(path, tuple(sorted(wanted)))
+    return Interpreter(path, tuple(sorted(wanted)), harness or "")
 
 
 def _importable(entry: str) -> list[str]:
@@ -216,8 +219,10 @@ def build_command(sandbox: Sandbox, view: View, role: str) -> list[str]:
             for other in view.readable:
                 command += ["--ro-bind", other, other] if _is_below(other, path) else []
             command += ["--remount-ro", path]
-    for file in (HARNESS, *HARNESS.parent.glob(f"__pycache__/{HARNESS.stem}.*.pyc")):
-        command += ["--ro-bind", str(file), f"{INSIDE}/lib/{file.relative_to(HARNESS.parent)}"]
+    command += ["--ro-bind", str(HARNESS), f"{INSIDE}/lib/{HARNESS.name}"]
+    if view.interpreter.harness:
+        compiled = os.path.relpath(view.interpreter.harness, HARNESS.parent)
+        command += ["--ro-bind", view.interpreter.harness, f"{INSIDE}/lib/{compiled}"]
     if view.program:
         command += ["--ro-bind", view.program, f"{INSIDE}/program.py"]
     command += ["--bind", view.scratch, f"{INSIDE}/scratch", "--chdir", f"{INSIDE}/scratch"]
@@ -232,16 +237,14 @@ def _start(sandbox: Sandbox, memory_mb: int, gpu: bool = False) -> list[str]:
     # What is kept in memory by these folders is in no process's share, so it gets a bound of its own.
     size = ["--size", str(memory_mb * 2**19)] if sandbox.size else []
     command += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp"]
-    for path in _SYSTEM:
-        if os.path.isdir(path):
+    for path in [*_SYSTEM, *_ETC, *(_ETC_OF_GPU if gpu else [])]:
+        if os.path.exists(path):
             command += ["--ro-bind", path, path]
     for path in _USR_MERGED:
         if os.path.islink(path):
             command += ["--symlink", os.readlink(path), path]
         elif os.path.isdir(path):
             command += ["--ro-bind", path, path]
-    for name in _ETC:
-        command += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     if gpu:
         for pattern in _DEVICES:
             for path in sorted(glob.glob(pattern)):

@@ -369,6 +369,7 @@ class Supervisor:
         self.poller = select.poll()
         self.handlers: dict[int, Callable[[], None]] = {}
         self.polled: set[int] = set()
+        self.wake = os.pipe()
         self.inbox = bytearray()
         self.outbox = bytearray()
         self.progress: list[list[object]] = []
@@ -391,15 +392,14 @@ class Supervisor:
         """Carry the evaluation through; the exit code."""
         if ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) != 0:  # PR_SET_CHILD_SUBREAPER
             self.fault = "the supervisor cannot become a subreaper"
-        wake, self.wake = os.pipe()
-        for fd in (wake, self.wake):
+        for fd in self.wake:
             os.set_blocking(fd, False)
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.set_wakeup_fd(self.wake, warn_on_full_buffer=False)
-        self.listen(wake, lambda: self.on_signals(os.read(wake, 4096)))
+        signal.set_wakeup_fd(self.wake[1], warn_on_full_buffer=False)
+        self.listen(self.wake[0], lambda: self.on_signals(os.read(self.wake[0], 4096)))
         os.set_blocking(0, False)
         self.listen(0, self.on_engine)
         while not self.job and not self.abandoned:
@@ -786,8 +786,10 @@ class Supervisor:
             if not self.wrapped or passed > 0.01:
                 for pid in find_tree(os.getpid()):
                     send_signal(pid, signal.SIGKILL)
-            time.sleep(pause)
-            pause = min(2 * pause, 0.05)
+            if select.select([self.wake[0]], [], [], pause)[0]:
+                os.read(self.wake[0], 4096)  # a child has ended
+            else:
+                pause = min(2 * pause, 0.05)
 
     def drain(self, box: Box) -> None:
         """Take what is left in a box's output pipes."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 __all__ = ["Bandit", "Steps"]
 
@@ -22,12 +22,15 @@ class Bandit:
 
     Args:
         fade: what is left of an arm's counts after one more outcome of that arm.
-        hope: gains that an untried arm is taken to have had.
-        doubt: failures that an untried arm is taken to have had.
+        priors: gains and failures that an arm is taken to have had before its first use, for arms with opinions of
+            their own.
     """
 
-    def __init__(self, fade: float = 0.95, hope: float = 1.0, doubt: float = 2.0) -> None:
-        self._fade, self._hope, self._doubt = fade, hope, doubt
+    _PRIOR = (1.0, 2.0)
+
+    def __init__(self, fade: float = 0.95, priors: Mapping[str, tuple[float, float]] | None = None) -> None:
+        self._fade = fade
+        self._priors = dict(priors or {})
         self._counts: dict[str, tuple[float, float]] = {}
 
     def choose(self, arms: Sequence[str], rng: random.Random) -> str:
@@ -36,8 +39,8 @@ class Bandit:
 
     def chance(self, arm: str) -> float:
         """The expected chance of a gain."""
-        gains, failures = self._counts.get(arm, (0.0, 0.0))
-        return (gains + self._hope) / (gains + failures + self._hope + self._doubt)
+        hope, doubt = self._posterior(arm)
+        return hope / (hope + doubt)
 
     def learn(self, arm: str, gained: bool, share: float = 1.0) -> None:
         """Take note of an outcome.
@@ -55,8 +58,12 @@ class Bandit:
             del self._counts[next(iter(self._counts))]
 
     def _draw(self, arm: str, rng: random.Random) -> float:
+        return rng.betavariate(*self._posterior(arm))
+
+    def _posterior(self, arm: str) -> tuple[float, float]:
         gains, failures = self._counts.get(arm, (0.0, 0.0))
-        return rng.betavariate(gains + self._hope, failures + self._doubt)
+        hope, doubt = self._priors.get(arm, self._PRIOR)
+        return gains + hope, failures + doubt
 
 
 class Steps:

@@ -26,7 +26,7 @@ from engine.designers.recombine.messages import (
 __all__ = ["EditorClient"]
 
 _LINE_LIMIT = 64 << 20
-_PATIENCE = 5.0
+_PATIENCE = 2.0
 
 
 class _Died(Exception):
@@ -81,10 +81,7 @@ class EditorClient:
         if child is not None:
             assert child.stdin is not None
             child.stdin.close()
-            try:
-                await asyncio.wait_for(child.wait(), _PATIENCE)
-            except TimeoutError:
-                await _kill(child)
+            await _end(child)
         if reader is not None:
             await asyncio.gather(reader, return_exceptions=True)
 
@@ -156,10 +153,18 @@ class EditorClient:
         except (msgspec.DecodeError, ValueError) as exc:
             reason = f"it wrote nonsense: {exc}"
         finally:
-            await _kill(child)
+            await _end(child)
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(_Died(f"{reason}, exit code {child.returncode}"))
+
+
+async def _end(child: Process) -> None:
+    """Wait for a child that ends by itself; kill it if it does not."""
+    try:
+        await asyncio.wait_for(child.wait(), _PATIENCE)
+    except TimeoutError:
+        await _kill(child)
 
 
 async def _kill(child: Process) -> None:

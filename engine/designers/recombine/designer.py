@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 _EDITS = (0.55, 0.30, 0.15)
 """How often a design is made of one, two and three edits: half of a good pair may look bad alone."""
+_OPINIONS = {"swap": (2.0, 2.0), "exchange": (1.0, 3.0), "tune": (1.0, 3.0), "drop": (1.0, 2.0)}
+"""Gains and failures of the operators before the first outcome: what a person wrote down for a function is a better
+guess than another number, and constants alone led nowhere in the study that this designer goes back to."""
 _DRAWS = 24
 """Combinations drawn before a request is given up."""
 
@@ -45,7 +48,7 @@ class RecombineDesigner:
         self, spec: TaskSpec, seeds: Sequence[Seed] = (), *, bandit: Bandit | None = None, timeout: float = 30.0
     ) -> None:
         self._spec = spec
-        self._bandit = bandit or Bandit()
+        self._bandit = bandit or Bandit(priors=_OPINIONS)
         self._steps = Steps()
         self._scores: dict[int, float] = {}
         self._parents: dict[int, int] = {}
@@ -85,8 +88,8 @@ class RecombineDesigner:
         for arm in arms:
             # Each part of a good combination gets the whole praise, each part of a bad one a part of the blame.
             share = 1.0 if gained else 1.0 / len(arms)
-            self._bandit.learn(arm, gained, share)
-            self._bandit.learn(_operator(arm), gained, share)
+            for depth in range(1, arm.count("/") + 2):
+                self._bandit.learn(_path(arm, depth), gained, share)
             if arm.startswith("tune/"):
                 self._steps.learn(arm.split("/")[1], gained)
 
@@ -125,22 +128,30 @@ class RecombineDesigner:
         for _ in range(rng.choices((1, 2, 3), _EDITS)[0]):
             if not left:
                 break
-            operator = self._bandit.choose(_unique(_operator(choice.arm) for choice in left), rng)
-            arms = _unique(choice.arm for choice in left if _operator(choice.arm) == operator)
-            arm = self._bandit.choose(arms, rng)
-            choice = rng.choice([choice for choice in left if choice.arm == arm])
+            choice = self._choose(left, rng)
             drawn.append(choice)
             left = [other for other in left if other.part != choice.part]
         # Functions first: a number that goes with its function is then simply not there any more.
         return sorted(drawn, key=lambda choice: choice.operator == "tune")
+
+    def _choose(self, choices: Sequence[Choice], rng: random.Random) -> Choice:
+        """The bandit goes down the arm's path: operator, then the part it touches, then what replaces it."""
+        depth = 1
+        while True:
+            arm = self._bandit.choose(_unique(_path(choice.arm, depth) for choice in choices), rng)
+            choices = [choice for choice in choices if _path(choice.arm, depth) == arm]
+            if all(choice.arm == arm for choice in choices):
+                return rng.choice(choices)
+            depth += 1
 
     async def aclose(self) -> None:
         """End the child process."""
         await self._editor.aclose()
 
 
-def _operator(arm: str) -> str:
-    return arm.partition("/")[0]
+def _path(arm: str, depth: int) -> str:
+    """The first parts of an arm's name: `swap/refine/some-prior` of depth 2 is `swap/refine`."""
+    return "/".join(arm.split("/")[:depth])
 
 
 def _unique(items: Iterable[T]) -> list[T]:
