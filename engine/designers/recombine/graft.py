@@ -186,7 +186,7 @@ def _origin(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
     return f"{'.' * node.level}{node.module or ''}:{alias.name}"
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _module(code: str) -> cst.Module:
     try:
         return cst.parse_module(code)

@@ -25,6 +25,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+_NAME = re.compile(r"\bName\(id='(\w+)'")
 _TUNE = re.compile(rf"#\s*tune:\s*(?P<kind>effort|scale|tolerance)\s+(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})")
 
 
@@ -58,7 +59,7 @@ def positional(function: Function) -> int:
     return len(function.args.posonlyargs) + len(function.args.args)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def parse_program(code: str) -> Program:
     """The analysed program, remembered for the next request.
 
@@ -86,6 +87,7 @@ class Program:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
             raise EditError(f"not valid Python: {exc}") from None
         self.items = self._split()
+        self._shapes: dict[int, tuple[str, tuple[str, ...]]] = {}
         self.by_name: dict[str, list[Item]] = {}
         for item in self.items:
             for name in item.names:
@@ -210,6 +212,17 @@ class Program:
         ]
         return sorted(found, key=lambda item: (item.lineno, item.col_offset))
 
+    def shape(self, item: Item) -> tuple[str, tuple[str, ...]]:
+        """A statement's syntax tree as text, without docstring and without names, and the names in order.
+
+        Names of parameters and attributes stay in the text; so does what a class or a loose statement is called.
+        """
+        found = self._shapes.get(item.index)
+        if found is None:
+            text = "\n".join(ast.dump(_undocumented(node)) for node in item.nodes)
+            found = self._shapes[item.index] = (_NAME.sub("Name(id=", text), tuple(_NAME.findall(text)))
+        return found
+
     def _split(self) -> list[Item]:
         tables: dict[tuple[str, int], symtable.SymbolTable] = {
             (table.get_name(), table.get_lineno()): table for table in self._table.get_children()
@@ -253,6 +266,14 @@ def _item(index: int, group: list[ast.stmt], tables: dict[tuple[str, int], symta
     elif len(group) == 1 and isinstance(node, ast.Assign | ast.AnnAssign) and defined:
         kind_of = "assign"
     return Item(index, kind_of, tuple(defined), frozenset(loaded - inner), frozenset(inner), tuple(group))
+
+
+def _undocumented(node: ast.stmt) -> ast.AST:
+    """The statement for comparison: a function without its name and its docstring, a constant without its name."""
+    if isinstance(node, ast.FunctionDef):
+        body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
+        return ast.FunctionDef("", node.args, body, node.decorator_list, node.returns, node.type_comment)
+    return node
 
 
 def _signature(node: Function) -> list[ast.expr]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from engine.designers.recombine.messages import Donor, Options, Replaced
-from engine.designers.recombine.program import EditError, Program, parse_program, positional
+from engine.designers.recombine.program import EditError, Item, Program, parse_program, positional
 
 __all__ = ["alike", "same_effect", "survey"]
-
-_SUFFIX = re.compile(r"_\d+$")
 
 
 def survey(
@@ -74,83 +70,53 @@ def _offered(program: Program, code: str) -> list[tuple[str, Program]]:
     ]
 
 
-def alike(
-    program: Program, donor: Program, name: str, components: frozenset[str], *, values: bool, with_name: str = ""
-) -> bool:
+def alike(program: Program, donor: Program, name: str, components: frozenset[str], *, values: bool) -> bool:
     """Whether a function of the program does what the donor's does: the same text but for the names of helpers.
 
     Args:
         program: one program.
         donor: another, or a recipe.
-        name: the function in the donor.
+        name: the function, of both.
         components: functions that are each program's own business: a call of one is the same in both.
         values: whether the numbers that constants are set to count too.
-        with_name: the name in the program, where it differs.
     """
-    pending = [(with_name or name, name)]
-    seen: set[tuple[str, str]] = set()
+    pending = [(name, name)]
+    matched = {name: name}
     while pending:
-        pair = pending.pop()
-        if pair in seen:
-            continue
-        seen.add(pair)
-        mine, theirs = pair
+        mine, theirs = pending.pop()
         left, right = program.by_name.get(mine, []), donor.by_name.get(theirs, [])
         if len(left) != 1 or len(right) != 1 or left[0].kind != right[0].kind:
             return False
-        if left[0].kind == "assign" and not values and _number(program, mine) and _number(donor, theirs):
+        if not values and program.number(mine) is not None and donor.number(theirs) is not None:
             continue
-        text, names = _canonical(
-            program, mine, lambda n: n in donor.by_name or _SUFFIX.sub("", n) in donor.by_name, components
-        )
-        other, others = _canonical(donor, theirs, lambda n: True, components)
-        if text != other:
+        (shape, names), (other_shape, other_names) = program.shape(left[0]), donor.shape(right[0])
+        if shape != other_shape:
             return False
-        pending += zip(names, others, strict=True)
+        for here, there in zip(names, other_names, strict=True):
+            if _is_helper(donor, right[0], there, components) and _is_helper(program, left[0], here, components):
+                if there not in matched:
+                    matched[there] = here
+                    pending.append((here, there))
+                if matched[there] != here:
+                    return False
+            elif here != there:
+                return False
     return True
 
 
-def _number(program: Program, name: str) -> bool:
-    return program.number(name) is not None
-
-
-def _canonical(
-    program: Program, name: str, counts: Callable[[str], bool], components: frozenset[str]
-) -> tuple[str, list[str]]:
-    """A statement's text with the names of helpers replaced by their order, and these names."""
-    order: dict[str, int] = {}
-    item = program.by_name[name][0]
-
-    class Neutral(ast.NodeTransformer):
-        def visit_Name(self, node: ast.Name) -> ast.AST:
-            helpers = program.by_name.get(node.id, [])
-            if node.id in item.locals or node.id in components or not helpers or not counts(node.id):
-                return node
-            if any(helper.kind == "import" for helper in helpers):
-                return node
-            return ast.Name(f"§{order.setdefault(node.id, len(order))}", node.ctx)
-
-    parts = []
-    for node in item.nodes:
-        neutral = Neutral().visit(ast.parse(ast.unparse(node)).body[0])
-        if isinstance(neutral, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            neutral.name = "§"
-            if ast.get_docstring(neutral, clean=False) is not None:
-                neutral.body = neutral.body[1:] or [ast.Pass()]
-        parts.append(ast.dump(neutral))
-    return "\n".join(parts), list(order)
+def _is_helper(program: Program, item: Item, name: str, components: frozenset[str]) -> bool:
+    """Whether a name in a statement means something of the program's own that is no component and no import."""
+    if name in item.locals or name in components:
+        return False
+    defined = program.by_name.get(name, [])
+    return bool(defined) and all(other.kind != "import" for other in defined)
 
 
 def same_effect(before: Program, after: Program, required: Sequence[str]) -> bool:
     """Whether all that runs is the same in two programs."""
 
-    def live(program: Program) -> list[str]:
+    def live(program: Program) -> list[tuple[str, tuple[str, ...]]]:
         names = program.closure(program.entries(required))
-        return [
-            ast.dump(node)
-            for item in program.items
-            if item.kind == "other" or names.intersection(item.names)
-            for node in item.nodes
-        ]
+        return [program.shape(item) for item in program.items if item.kind == "other" or names.intersection(item.names)]
 
     return live(before) == live(after)
