@@ -81,6 +81,8 @@ def run(
         ("command line", given),
         *((f"--set {text}", parse_assignment(text, UsageError)) for text in set_ or []),
     )
+    if settings.designer.name == "llm":
+        raise UsageError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
     made = create_run(loaded, settings, runs_folder() if runs is None else runs, name, allow_network_fs)
     if detach:
         spawn_engine(made)

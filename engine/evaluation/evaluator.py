@@ -261,16 +261,31 @@ def _to_outcome(found: dict[str, Any]) -> Outcome:
 
 
 def _kill_left(folder: Path) -> None:
-    """Kill what a killed supervisor left behind where no namespace holds it: what has the evaluation's environment."""
-    mark = f"HOME={folder}/".encode()
+    """Kill what a killed supervisor left behind where no namespace holds it: what carries the evaluation's folder."""
+    mark = f"{folder}/scratch".encode()
     for _ in range(20):
         found = False
         for process in Path("/proc").iterdir():
-            try:
-                if process.name.isdigit() and mark in (process / "environ").read_bytes():
-                    os.kill(int(process.name), signal.SIGKILL)
-                    found = True
-            except OSError:
-                continue  # another user's, or gone
+            if process.name.isdigit() and int(process.name) != os.getpid() and _carries(process, mark):
+                found = _kill(int(process.name)) or found
         if not found:
             return
+
+
+def _carries(process: Path, mark: bytes) -> bool:
+    """Whether a process has the mark in its environment or its command line."""
+    for name in ("environ", "cmdline"):
+        try:
+            if mark in (process / name).read_bytes():
+                return True
+        except OSError:
+            continue  # gone, or not to be looked into
+    return False
+
+
+def _kill(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        return False  # gone, or another user's who names our folder
+    return True

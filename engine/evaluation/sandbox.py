@@ -207,7 +207,8 @@ def build_command(sandbox: Sandbox, view: View, role: str) -> list[str]:
     run = f"import sys; sys.path[0] = {harness!r}; import evolve_task;{keep} evolve_task._main({role!r})"
     inner = [view.interpreter.path, "-s", "-c", run]
     if not sandbox.path:
-        return inner
+        # By the folder in its command line it is found where even its supervisor was killed.
+        return [*inner, view.scratch]
     shown = _outermost(set(view.interpreter.prefixes) - set(view.hidden) | set(view.readable))
     command = _start(sandbox, view.memory_mb, view.gpu)
     for path in shown:
