@@ -1,0 +1,120 @@
+"""What the sandbox shows and hides, and what its files may need."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+import engine.evaluation
+from engine.errors import EvolveError
+from engine.evaluation import sandbox as sb
+from engine.evaluation.supervisor import remove_tree
+
+from .conftest import Workplace, hide_bubblewrap
+
+
+@pytest.mark.parametrize("name", ["supervisor", "evolve_task"])
+def test_runs_on_python_3_9_with_the_standard_library_alone(name: str) -> None:
+    source = Path(engine.evaluation.__file__).with_name(f"{name}.py").read_text()
+    tree = ast.parse(source, feature_version=(3, 9))
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+    assert names - {"numpy"} <= sys.stdlib_module_names  # numpy only where the task's own data holds its arrays
+
+
+def test_without_bubblewrap_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_bubblewrap(tmp_path, monkeypatch)
+    assert sb.sandbox_name() == "limits"
+    assert sb.find_sandbox().reason == "bubblewrap (bwrap) is not installed"
+    broken = tmp_path / "bin" / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'no namespaces for you' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    assert sb.sandbox_name() == "limits"
+    assert sb.find_sandbox().reason == "bubblewrap does not work here: no namespaces for you"
+
+
+def test_environment_is_an_allow_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("PYTHONPATH", "/x")
+    monkeypatch.setenv("LC_TIME", "C")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    here = sb.Sandbox("", "")
+    found = sb.environment(here, "/scratch", threads=2, gpu=False, device="")
+    assert not {"AWS_SECRET_ACCESS_KEY", "PYTHONPATH"} & set(found)
+    assert (found["LC_TIME"], found["HOME"], found["OMP_NUM_THREADS"]) == ("C", "/scratch", "2")
+    assert found["CUDA_VISIBLE_DEVICES"] == ""
+    assert sb.environment(here, "/s", threads=1, gpu=True, device="")["CUDA_VISIBLE_DEVICES"] == "5"
+    assert sb.environment(here, "/s", threads=1, gpu=True, device="GPU-1")["CUDA_VISIBLE_DEVICES"] == "GPU-1"
+
+
+def test_device_nodes_are_for_gpu_tasks_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(sb, "_DEVICES", [f"{tmp_path}/nvidia*"])
+    interpreter = sb.Interpreter(sys.executable, (), "")
+    for gpu in (True, False):
+        view = sb.View(interpreter, scratch="/scratch", gpu=gpu)
+        command = sb.build_command(sb.Sandbox("bwrap", ""), view, "evaluator")
+        assert (str(tmp_path / "nvidia0") in command) is gpu
+        assert ("/sys" in command) is gpu
+
+
+def test_old_interpreter_is_refused(tmp_path: Path) -> None:
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\necho '[[3, 8], [\"/usr\"], [], [], null]'\n")
+    old.chmod(0o755)
+    with pytest.raises(EvolveError, match=r"is Python 3\.8, below 3\.9"):
+        sb.find_interpreter("./python", tmp_path)
+
+
+def test_a_checkout_on_the_path_shows_its_packages_only(tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").touch()
+    (tmp_path / "runs").mkdir()
+    for name in (".env", "module.py", "notes.txt"):
+        (tmp_path / name).touch()
+    shown = {Path(path).name for path in sb._importable(str(tmp_path))}
+    assert shown == {"package", "module.py"}
+
+
+async def test_a_run_inside_a_readable_folder_stays_hidden(guarded: Workplace) -> None:
+    run = guarded.folder / "run"
+    run.mkdir()
+    (run / "run.db").write_text("the journal")
+    (guarded.folder / "data").write_text("for the evaluator")
+    evaluator = f"""
+import os
+def evaluate(path):
+    open(os.path.join(os.path.dirname(__file__), "..", "data")).read()
+    return {{"score": len(os.listdir({str(run)!r}))}}
+"""
+    outcome = await guarded.evaluate("", evaluator, mounts=[".."])
+    assert (outcome.status, outcome.score) == ("ok", 0.0), outcome.reason
+
+
+def test_hostile_folders_are_removed(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    (tmp_path / "outside").write_text("stays")
+    (top / "link").symlink_to(tmp_path, target_is_directory=True)
+    closed = top / "closed" / "inner"
+    closed.mkdir(parents=True)
+    (closed / "file").touch()
+    closed.chmod(0)
+    closed.parent.chmod(0)
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(1500):  # far deeper than a path may be long
+        os.mkdir("deep-folder-name", dir_fd=here)
+        below = os.open("deep-folder-name", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    remove_tree(str(top))
+    assert not top.exists() and (tmp_path / "outside").exists()
