@@ -1,0 +1,146 @@
+"""What a person can ask of a run, as plain functions to be called from a thread: they wait for the disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.config import read_toml
+from engine.errors import JournalError, RunError, UsageError
+from engine.journal import JournalReader, send_command
+from engine.run import Run, create_run, is_alive, lock_run, spawn_engine
+from engine.settings import merge_settings
+from engine.task import find_task, load_task
+from engine.workspace import workspace
+
+__all__ = ["LABELS", "delete_run", "new_run", "program_of", "rename_run", "save_text", "send", "set_and_start"]
+
+LABELS = {
+    "pause": "pausing…",
+    "resume": "resuming…",
+    "step": "stepping…",
+    "stop": "stopping…",
+    "inject": "injecting…",
+    "pin": "pinning…",
+    "unpin": "unpinning…",
+    "prune": "pruning…",
+    "restore": "restoring…",
+    "star": "marking…",
+    "comment": "writing…",
+    "rerun": "asking…",
+    "set": "setting…",
+}
+"""What the status line says until the engine has answered."""
+
+
+def send(run: Run, kind: str, data: dict[str, Any]) -> int:
+    """Ask something of the engine; returns the command's id.
+
+    Raises:
+        RunError: no engine is at work.
+        JournalError: the run cannot be written.
+    """
+    if not is_alive(run):
+        raise RunError(f"no engine is at work on '{run.name}'", "Resume it first")
+    return send_command(run.db, kind, data)
+
+
+def set_and_start(run: Run, settings: dict[str, Any] | None = None) -> None:
+    """Start the run's engine, with settings that it takes up at its start.
+
+    Raises:
+        RunError: it ended at once; the message holds its last words.
+        JournalError: the run cannot be written.
+    """
+    if settings:
+        send_command(run.db, "set", {"settings": settings})
+    if not is_alive(run):
+        spawn_engine(run)
+
+
+def new_run(task: str, runs: Path, rounds: int | None, name: str, started: Callable[[Run], None]) -> None:
+    """Make a run of a built-in task or a folder and start its engine.
+
+    Args:
+        task: a built-in task's name, or a folder.
+        runs: the folder of the runs.
+        rounds: rounds in all; the task's or the workspace's default for None.
+        name: the run's name; made from the task and the time where it is empty.
+        started: called with the run once it exists, before its engine is up.
+
+    Raises:
+        TaskError: the task is not as it should be.
+        UsageError: settings hold what cannot be.
+        RunError: the run cannot be made, or its engine ended at once.
+    """
+    loaded = load_task(find_task(task))
+    config = workspace() / "config.toml"
+    kept = read_toml(config, UsageError).get("run", {}) if config.exists() else {}
+    over = {"rounds": rounds} if rounds is not None else {}
+    settings = merge_settings((str(config), kept), ("task.toml", loaded.spec.run), ("rounds", over))
+    run = create_run(loaded, settings, runs, name)
+    started(run)
+    spawn_engine(run)
+
+
+def rename_run(run: Run, name: str) -> Run:
+    """Give a run's folder another name.
+
+    Raises:
+        RunError: the name is taken or no name, the run has an engine, or the folder cannot be renamed.
+    """
+    if not name or name in (".", "..") or "/" in name or name.startswith("-") or not name.isprintable():
+        raise RunError(f"{name!r} cannot name a run", "Use letters, digits, '.', '_' and '-'")
+    target = run.folder.with_name(name)
+    if target.exists():
+        raise RunError(f"there is a run '{name}' already")
+    if is_alive(run):
+        raise RunError(f"'{run.name}' has an engine at work", "Stop it first")
+    with lock_run(run):
+        try:
+            run.folder.rename(target)
+        except OSError as exc:
+            raise RunError(f"{run.folder} cannot be renamed: {exc.strerror}") from None
+    return Run(target)
+
+
+def delete_run(run: Run) -> None:
+    """Remove a run with all it found.
+
+    Raises:
+        RunError: it has an engine, or cannot be removed.
+    """
+    if is_alive(run):
+        raise RunError(f"'{run.name}' has an engine at work", "Stop it first")
+    with lock_run(run):
+        try:
+            shutil.rmtree(run.folder)
+        except OSError as exc:
+            raise RunError(f"{run.folder} cannot be removed: {exc.strerror}") from None
+
+
+def program_of(run: Run, sha256: str) -> str:
+    """A program's text.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    with JournalReader(run.db) as reader:
+        return reader.text(sha256)
+
+
+def save_text(text: str, path: Path) -> None:
+    """Write a text to a new file.
+
+    Raises:
+        JournalError: there is a file already, or it cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+    except FileExistsError:
+        raise JournalError(f"{path} exists already", "Choose another name") from None
+    except OSError as exc:
+        raise JournalError(f"{path} cannot be written: {exc.strerror}") from None

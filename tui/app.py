@@ -1,0 +1,60 @@
+"""The way in: `run_tui`. Nothing of Textual is imported before its switches are set."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from engine.errors import UsageError
+from engine.run import Run, is_alive
+
+__all__ = ["run_tui"]
+
+_SWITCHES = {
+    "TEXTUAL_ANIMATIONS": "none",
+    "TEXTUAL_SMOOTH_SCROLL": "0",
+    "TEXTUAL_THEME": "evolve-dark",
+}
+"""Read by Textual when it is imported. Over a slow line every animation is a flood."""
+
+
+def run_tui(runs: Path, run: Run | None = None, mouse: bool = False) -> int:
+    """Show the application in this terminal until the person leaves it or the terminal goes; returns the exit code.
+
+    The run is never touched by leaving. After a hang-up the process ends at once with code 129.
+
+    Args:
+        runs: the folder of the runs.
+        run: the run to look at; the list of runs for None.
+        mouse: take mouse events, whatever config.toml says.
+
+    Raises:
+        UsageError: this is no terminal, or config.toml holds what cannot be.
+    """
+    if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
+        raise UsageError("this is no terminal", "Use --headless, or 'evolve runs' and 'evolve show'")
+    for name, value in _SWITCHES.items():
+        os.environ.setdefault(name, value)
+    from engine.workspace import workspace
+    from tui.feed.live import LiveFeed
+    from tui.guard import HANGUP_EXIT
+    from tui.log import open_log
+    from tui.settings import read_settings
+
+    settings = read_settings(workspace() / "config.toml")
+    log = open_log(workspace() / "state")
+    from tui.application import EvolveApp
+
+    app = EvolveApp(runs, run, settings, LiveFeed, log)
+    app.run(mouse=mouse or settings.mouse)
+    code = app.return_code or 0
+    if code == HANGUP_EXIT:
+        # Textual's threads may be stuck in writes that nobody will ever take.
+        os._exit(HANGUP_EXIT)
+    left = app.session.run if app.session is not None else None
+    if left is not None and left.db.exists():
+        verb = "attach" if is_alive(left) else "resume"
+        goes = "goes on" if verb == "attach" else "has no engine at work"
+        print(f"Run '{left.name}' {goes}. Come back with: evolve {verb} {left.name}")  # noqa: T201
+    return code

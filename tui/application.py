@@ -1,0 +1,216 @@
+"""The Textual application: it holds the session and the way between the screens."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from engine.run import Run
+from engine.workspace import workspace
+from tui.feed.batch import Batch, FeedMaker
+from tui.guard import HANGUP_EXIT, Guard
+from tui.log import tail_log
+from tui.palette import ActionProvider
+from tui.screens.base import BaseScreen
+from tui.screens.live import LiveScreen
+from tui.session import Session, Waiting
+from tui.settings import TuiSettings
+from tui.theme import DEFAULT_THEME, THEMES
+
+__all__ = ["BatchRead", "EvolveApp"]
+
+_log = logging.getLogger(__name__)
+
+
+class BatchRead(Message):
+    """A feed has read a batch."""
+
+    def __init__(self, session: Session, batch: Batch) -> None:
+        super().__init__()
+        self.session = session
+        self.batch = batch
+
+
+class EvolveApp(App[int]):
+    """Watches and steers runs.
+
+    Args:
+        runs: the folder of the runs.
+        run: the run to look at first; None shows the list.
+        settings: look and keys.
+        make_feed: gives the feed for a run; the one seam for replay and for tests.
+        log: the log file.
+    """
+
+    TITLE = "evolve"
+    COMMANDS = {ActionProvider}  # noqa: RUF012 - as the base class declares it
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "ctrl+c", "leave", "Quit", id="app.interrupt", show=False, priority=True, tooltip="Leave; the run goes on"
+        ),
+    ]
+
+    def __init__(
+        self, runs: Path, run: Run | None, settings: TuiSettings, make_feed: FeedMaker, log: Path | None = None
+    ) -> None:
+        super().__init__()
+        self._started = time.monotonic()
+        self.runs = runs
+        self.session: Session | None = None
+        self.cache = workspace() / "cache"
+        self.settings = settings
+        self.guard = Guard(self._lost, self._continued)
+        self._first = run
+        self._make_feed = make_feed
+        self._log_path = log
+        self.animation_level = "none"
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        for name in set(self.available_themes) - set(THEMES):
+            self.unregister_theme(name)
+        self.theme = settings.theme if settings.theme in THEMES else DEFAULT_THEME
+        self.set_keymap(settings.keymap)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """The looks' colours, for the moment before a theme is chosen."""
+        return dict(THEMES[DEFAULT_THEME].variables)
+
+    def on_mount(self) -> None:
+        """Show the first screen and begin to watch the terminal."""
+        if not self.is_headless:
+            self.guard.install()
+        if self._first is not None:
+            self.attach(self._first)
+        else:
+            self.show_runs()
+        if self.settings.theme not in THEMES:
+            known = ", ".join(THEMES)
+            self._say(f"config.toml: [tui] theme is one of {known}, not '{self.settings.theme}'", "bad")
+
+    def on_ready(self) -> None:
+        """Note how long the start took."""
+        _log.info("ready in %d ms", (time.monotonic() - self._started) * 1000)
+
+    # Between the screens
+
+    def attach(self, run: Run) -> None:
+        """Look at a run."""
+        self._let_go()
+        session = Session(self._make_feed(run))
+        session.answered = self._answered
+        self.session = session
+        self._show(LiveScreen(session))
+        session.start(lambda batch: self._post(session, batch))
+
+    def show_runs(self) -> None:
+        """Show all runs."""
+        from tui.screens.runs import RunsScreen
+
+        self._let_go()
+        self._show(RunsScreen(self.runs))
+
+    def _show(self, screen: BaseScreen) -> None:
+        if isinstance(self.screen, BaseScreen):
+            self.switch_screen(screen)
+        else:
+            self.push_screen(screen)
+
+    def _let_go(self) -> None:
+        if self.session is not None:
+            self.session.stop()
+            self.session = None
+
+    def show_node(self, node: int) -> None:
+        """Show one node of the run."""
+        from tui.screens.node import NodeScreen
+
+        if self.session is not None:
+            self.push_screen(NodeScreen(self.session, node))
+
+    def leave_node(self, node: int) -> None:
+        """Back to the population, with the cursor on the node that was looked at last."""
+        self.pop_screen()
+        if isinstance(self.screen, LiveScreen):
+            self.screen.go_to(node)
+
+    # The feed
+
+    def _post(self, session: Session, batch: Batch) -> None:
+        # From the feed's thread; posting is safe from there and does not wait.
+        self.post_message(BatchRead(session, batch))
+
+    def on_batch_read(self, event: BatchRead) -> None:
+        """Fold a batch in."""
+        if event.session is self.session:
+            event.session.take(event.batch)
+
+    def _answered(self, waiting: Waiting, ok: bool, result: str) -> None:
+        if not ok:
+            self._say(f"{waiting.kind} refused: {result}", "bad", 10.0)
+        elif result and result != waiting.kind:
+            self._say(f"{waiting.kind}: {result}", "ok")
+
+    def _say(self, text: str, look: str, seconds: float = 5.0) -> None:
+        _log.info("said: %s", text)
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, BaseScreen):
+                screen.say(text, look, seconds)
+                return
+
+    def on_app_focus(self) -> None:
+        """Look often again."""
+        if self.session is not None:
+            self.session.focus(True)
+
+    def on_app_blur(self) -> None:
+        """Look seldom: nobody sees it."""
+        if self.session is not None:
+            self.session.focus(False)
+
+    # The terminal
+
+    def _lost(self) -> None:
+        self.exit(HANGUP_EXIT, return_code=HANGUP_EXIT)
+
+    def _continued(self) -> None:
+        self.refresh(layout=True)
+
+    # Acting
+
+    def action_leave(self) -> None:
+        """Leave; the run goes on."""
+        self.exit(0)
+
+    def action_help(self) -> None:
+        """Show what can be done here."""
+        from tui.screens.reading import HelpScreen
+
+        if isinstance(self.screen, BaseScreen) and not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen))
+
+    def action_log(self) -> None:
+        """Show the last lines of the log."""
+        from tui.screens.reading import LogScreen
+
+        if not isinstance(self.screen, LogScreen):
+            self.push_screen(LogScreen(tail_log(self._log_path), str(self._log_path or "")))
+
+    def _handle_exception(self, error: Exception) -> None:
+        _log.error("fatal", exc_info=error)
+        super()._handle_exception(error)
+
+    def _print_error_renderables(self) -> None:
+        """A plain line instead of a screen of locals; the log has the traceback."""
+        if self._exit_renderables:
+            self._exit_renderables.clear()
+            print(
+                f"evolve: the terminal application failed; see {self._log_path}. The run goes on.", file=sys.__stderr__
+            )

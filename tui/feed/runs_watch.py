@@ -1,0 +1,160 @@
+"""How all runs of a folder stand, looked up in a thread: a long run is folded once, then only what is new."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import EvolveError
+from engine.journal import JournalReader
+from engine.run import Run, all_runs, is_alive, run_status, summary_of
+from engine.state import RunState
+
+__all__ = ["RunRow", "RunsWatch"]
+
+
+class RunRow(msgspec.Struct, frozen=True):
+    """One run in the list."""
+
+    folder: Path
+    status: str
+    task: str = ""
+    rounds: int = 0
+    rounds_total: int = 0
+    nodes: int = 0
+    best: float | None = None
+    started: int = 0
+    """Milliseconds since 1970."""
+    host: str = ""
+    trouble: str = ""
+    """Why it cannot be read."""
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+
+class RunsWatch:
+    """Looks at a folder of runs once a second and posts the list when it changed.
+
+    Args:
+        runs: the folder.
+        post: called from the thread with all rows, newest first.
+    """
+
+    def __init__(self, runs: Path, post: Callable[[list[RunRow]], None]) -> None:
+        self._runs = runs
+        self._post = post
+        self._stopped = threading.Event()
+        self._looking = threading.Event()
+        self._wake = threading.Event()
+        self._known: dict[Path, tuple[object, RunRow]] = {}
+        self._states: dict[Path, RunState] = {}
+        self._last: list[RunRow] | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._looking.set()
+        threading.Thread(target=self._work, name="runs-watch", daemon=True).start()
+
+    def look(self, looking: bool) -> None:
+        """Look only while somebody sees the list."""
+        if looking:
+            self._last = None
+            self._looking.set()
+            self._wake.set()
+        else:
+            self._looking.clear()
+
+    def wake(self) -> None:
+        """Look now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End at the next look."""
+        self._stopped.set()
+        self._looking.set()
+        self._wake.set()
+
+    def _work(self) -> None:
+        while not self._stopped.is_set():
+            self._looking.wait()
+            if self._stopped.is_set():
+                return
+            rows = [self._row(run) for run in all_runs(self._runs)]
+            rows.sort(key=lambda row: row.started, reverse=True)
+            if rows != self._last:
+                self._last = rows
+                self._post(rows)
+            self._wake.wait(1.0)
+            self._wake.clear()
+
+    def _row(self, run: Run) -> RunRow:
+        try:
+            stat = run.db.stat()
+            wal = Path(f"{run.db}-wal")
+            moment = (
+                stat.st_ino,
+                stat.st_size,
+                stat.st_mtime_ns,
+                wal.stat().st_mtime_ns if wal.exists() else 0,
+                is_alive(run),
+            )
+            known = self._known.get(run.folder)
+            if known is not None and known[0] == moment:
+                return known[1]
+            row = self._read(run)
+        except (EvolveError, OSError, AssertionError, LookupError, TypeError, ValueError) as exc:
+            return RunRow(run.folder, "broken", trouble=str(exc))
+        self._known[run.folder] = (moment, row)
+        return row
+
+    def _read(self, run: Run) -> RunRow:
+        alive = is_alive(run)
+        with JournalReader(run.db) as reader:
+            kept = reader.meta("summary")
+            summary = msgspec.json.decode(kept) if kept else {}
+            if summary.get("seq") == reader.last_seq() and not alive:
+                first = next(reader.events(upto=1), None)
+                settings = getattr(first.data, "settings", {}) if first is not None else {}
+                best = summary["best"]
+                return RunRow(
+                    run.folder,
+                    summary["status"],
+                    summary["task"],
+                    summary["rounds"],
+                    int(settings.get("rounds", 0)),
+                    summary["nodes"],
+                    best["score"] if best else None,
+                    first.at if first is not None else 0,
+                    summary["host"],
+                )
+            state = self._states.pop(run.folder, None) or RunState()
+            for event in reader.events(after=state.seq):
+                state.apply(event)
+        if alive:
+            # A dead run is read once; one that goes on is folded further next time.
+            self._states[run.folder] = state
+        summary = summary_of(state)
+        best_node = state.best_node
+        return RunRow(
+            run.folder,
+            run_status(run, state),
+            summary["task"],
+            state.rounds_done,
+            state.settings.rounds,
+            len(state.nodes),
+            best_node.score if best_node is not None else None,
+            state.started_at,
+            summary["host"],
+        )
+
+
+def since(milliseconds: int) -> str:
+    """When a run was started, here."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000)) if milliseconds else ""

@@ -1,0 +1,168 @@
+"""Text to read on a screen: lines of spans, every character harmless, every line of bounded length."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from engine.text import visible
+from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
+
+__all__ = ["Line", "Look", "Span", "code_lines", "curve_lines", "diff_lines", "table_lines", "text_lines"]
+
+Look = Literal[
+    "plain", "dim", "heading", "accent", "ok", "bad", "best", "added", "removed", "hunk", "keyword", "string",
+    "comment", "number",
+]  # fmt: skip
+"""How a span is drawn; the theme says what that means."""
+
+
+class Span(NamedTuple):
+    """A piece of a line in one look."""
+
+    text: str
+    look: Look = "plain"
+
+
+Line = tuple[Span, ...]
+
+_LONGEST = 2000
+"""Characters of a line that are shown; a hostile one may be a megabyte long."""
+_MOST_LINES = 50_000
+_HIGHLIGHT_BYTES = 200_000
+_DIFF_LINES = 20_000
+
+
+def clean_line(text: str) -> str:
+    """One line, harmless and of bounded length, tabs as spaces."""
+    left_out = len(text) - _LONGEST
+    shown = visible(text[:_LONGEST]).expandtabs(4)
+    return f"{shown} … and {left_out:,} more characters" if left_out > 0 else shown
+
+
+def _split(text: str) -> list[str]:
+    lines = text.split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def text_lines(text: str, look: Look = "plain") -> list[Line]:
+    """Plain text."""
+    lines = _split(text)
+    shown: list[Line] = [(Span(clean_line(line), look),) for line in lines[:_MOST_LINES]]
+    if len(lines) > _MOST_LINES:
+        shown.append((Span(f"… and {len(lines) - _MOST_LINES:,} more lines", "dim"),))
+    return shown
+
+
+def code_lines(code: str) -> list[Line]:
+    """Python with its parts told apart and its lines numbered."""
+    lines = _split(code)
+    if len(code) > _HIGHLIGHT_BYTES or any(len(line) > _LONGEST for line in lines):
+        body = text_lines(code)
+    else:
+        body = _highlight(visible(code).expandtabs(4))
+    width = len(str(len(body)))
+    return [(Span(f"{number:{width}} ", "dim"), *line) for number, line in enumerate(body, 1)]
+
+
+def _highlight(code: str) -> list[Line]:
+    from pygments.lexers.python import PythonLexer  # type: ignore[import-untyped]
+    from pygments.token import Token  # type: ignore[import-untyped]
+
+    def look_of(token: Any) -> Look:
+        if token in Token.Comment:
+            return "comment"
+        if token in Token.Literal.String:
+            return "string"
+        if token in Token.Literal.Number:
+            return "number"
+        if token in Token.Keyword or token in Token.Operator.Word:
+            return "keyword"
+        return "heading" if token in Token.Name.Function or token in Token.Name.Class else "plain"
+
+    lines: list[Line] = []
+    spans: list[Span] = []
+    for token, text in PythonLexer(stripnl=False, ensurenl=False).get_tokens(code):
+        look = look_of(token)
+        for index, piece in enumerate(text.split("\n")):
+            if index:
+                lines.append(tuple(spans))
+                spans = []
+            if piece:
+                if spans and spans[-1].look == look:
+                    spans[-1] = Span(spans[-1].text + piece, look)
+                else:
+                    spans.append(Span(piece, look))
+    if spans:
+        lines.append(tuple(spans))
+    return lines
+
+
+def diff_lines(before: str, after: str, before_name: str, after_name: str) -> list[Line]:
+    """A unified diff of two programs."""
+    old, new = _split(before), _split(after)
+    if old == new:
+        return [(Span("no difference", "dim"),)]
+    if len(old) + len(new) > _DIFF_LINES:
+        return [(Span(f"{len(old):,} and {len(new):,} lines are too many to compare here", "dim"),)]
+    looks: dict[str, Look] = {"+": "added", "-": "removed", "@": "hunk"}
+    lines: list[Line] = [
+        (Span(f"--- {clean_line(before_name)}", "dim"),),
+        (Span(f"+++ {clean_line(after_name)}", "dim"),),
+    ]
+    for number, line in enumerate(difflib.unified_diff(old, new, lineterm="", n=3)):
+        # The first two are difflib's own header, without names.
+        if number >= 2:
+            lines.append((Span(clean_line(line), looks.get(line[:1], "plain")),))
+    return lines
+
+
+def table_lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[Line]:
+    """A table with columns as wide as their widest cell; the first is aligned left, the others right."""
+    cells = [[clean_line(cell).replace("\n", " ") for cell in row] for row in rows]
+    widths = [max([len(title), *(min(40, len(row[index])) for row in cells)]) for index, title in enumerate(head)]
+
+    def drawn(row: Sequence[str]) -> str:
+        first = row[0][:60].ljust(widths[0])
+        return "  ".join([first, *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+
+    return [(Span(drawn(head), "dim"),), *((Span(drawn(row)),) for row in cells)]
+
+
+def curve_lines(points: Sequence[tuple[float | None, dict[str, float]]], width: int, height: int) -> list[Line]:
+    """What an evaluator reported, one small plot a value."""
+    names = list(dict.fromkeys(name for _, values in points for name in values))
+    lines: list[Line] = []
+    for name in names[:6]:
+        series = [
+            (index if step is None else step, values[name])
+            for index, (step, values) in enumerate(points)
+            if name in values
+        ]
+        finite = [(x, y) for x, y in series if abs(y) < float("inf") and abs(x) < float("inf")]
+        if len(finite) < 2:
+            continue
+        lines += _plot(clean_line(name), finite, width, height)
+    if len(names) > 6:
+        lines.append((Span(f"… and {len(names) - 6} more values", "dim"),))
+    return lines
+
+
+def _plot(name: str, series: list[tuple[float, float]], width: int, height: int) -> list[Line]:
+    xs, ys = [x for x, _ in series], [y for _, y in series]
+    low, high = min(ys), max(ys)
+    canvas = Canvas(width, height)
+    for x, y in series:
+        column = (x - min(xs)) / ((max(xs) - min(xs)) or 1) * (width * DOT_COLUMNS - 1)
+        row = (high - y) / ((high - low) or 1) * (height * DOT_ROWS - 1)
+        canvas.dot(int(column), int(row))
+    lines: list[Line] = [
+        (Span(f"{name}  ", "heading"), Span(f"{ys[0]:.6g} → {ys[-1]:.6g} over {len(series)} points", "dim"))
+    ]
+    for index in range(height):
+        label = f"{high:.4g}" if index == 0 else f"{low:.4g}" if index == height - 1 else ""
+        lines.append((Span(f"{label:>10} │", "dim"), Span(canvas.text(index), "accent")))
+    return [*lines, ()]

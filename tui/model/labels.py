@@ -1,0 +1,64 @@
+"""Short texts for numbers, times and nodes, the same on every screen."""
+
+from __future__ import annotations
+
+from engine.state import Node
+from engine.text import one_line
+from tui.model.run_model import RunModel, has_mark
+
+__all__ = ["age", "clock", "marks", "outcome", "score_text", "short_score"]
+
+
+def score_text(score: float | None) -> str:
+    """A score with all digits that matter."""
+    return "no score" if score is None else f"{score:.6g}"
+
+
+def short_score(score: float) -> str:
+    """A score in at most nine characters, digits aligned where the size is ordinary."""
+    if score == 0 or 1e-3 <= abs(score) < 1e5:
+        whole = len(str(int(abs(score))))
+        return f"{score:.{max(1, 6 - whole)}f}"
+    return f"{score:.2e}"
+
+
+def outcome(model: RunModel, node: Node) -> str:
+    """The score, or what came instead of one, in at most nine characters."""
+    if node.score is not None:
+        return short_score(node.score)
+    if node.status is not None:
+        return node.status
+    evaluation = model.state.evaluations.get(node.id)
+    return "…" if evaluation is None or evaluation.running is None else f"{evaluation.running.stage}…"
+
+
+def marks(model: RunModel, node: Node) -> str:
+    """Two cells: best or on its lineage, then what a person marked."""
+    first = "▲" if node.id == model.state.best else "│" if node.id in model.best_lineage else " "
+    if has_mark(node, "pruned"):
+        return first + "x"
+    if has_mark(node, "pinned"):
+        return first + "!"
+    return first + ("*" if has_mark(node, "starred") else " ")
+
+
+def age(milliseconds: int) -> str:
+    """A span of time in at most four characters."""
+    seconds = max(0, milliseconds) // 1000
+    if seconds < 100:
+        return f"{seconds}s"
+    if seconds < 6000:
+        return f"{seconds // 60}m"
+    return f"{seconds // 3600}h" if seconds < 360_000 else f"{seconds // 86400}d"
+
+
+def clock(milliseconds: int) -> str:
+    """A moment as hours and minutes, here."""
+    import time
+
+    return time.strftime("%H:%M", time.localtime(milliseconds / 1000))
+
+
+def node_title(node: Node, length: int) -> str:
+    """A node's number and name on one line."""
+    return one_line(f"#{node.id} {node.name}", length)

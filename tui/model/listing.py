@@ -1,0 +1,60 @@
+"""The nodes that pass a filter, in an order, kept up to date node by node without a look at the others."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+from engine.state import Node
+
+__all__ = ["Listing", "Order"]
+
+Order = Literal["tree", "best", "newest"]
+"""How rows stand: by descent, by score, or by age. A filtered tree is a list by id."""
+
+Key = tuple[float, int]
+
+
+class Listing:
+    """Ids of the nodes that pass, sorted.
+
+    Args:
+        passes: the filter.
+        order: `best` (ties and nodes without a score by age), `newest`, or by id.
+        maximize: whether a higher score is better.
+    """
+
+    def __init__(self, passes: Callable[[Node], bool], order: Order, maximize: bool) -> None:
+        self.rows: list[int] = []
+        self._passes = passes
+        self._order = order
+        self._sign = -1.0 if maximize else 1.0
+        self._sorted: list[Key] = []
+        self._keys: dict[int, Key] = {}
+
+    def load(self, nodes: Iterable[Node]) -> None:
+        """Start again with these nodes."""
+        self._keys = {node.id: self._key(node) for node in nodes if self._passes(node)}
+        self._sorted = sorted(self._keys.values())
+        self.rows = [key[1] if self._order != "newest" else -key[1] for key in self._sorted]
+
+    def update(self, node: Node) -> None:
+        """Take in that a node is new or has changed."""
+        key = self._key(node) if self._passes(node) else None
+        before = self._keys.get(node.id)
+        if key == before:
+            return
+        if before is not None:
+            place = bisect_left(self._sorted, before)
+            del self._sorted[place], self.rows[place], self._keys[node.id]
+        if key is not None:
+            place = bisect_left(self._sorted, key)
+            insort(self._sorted, key)
+            self.rows.insert(place, node.id)
+            self._keys[node.id] = key
+
+    def _key(self, node: Node) -> Key:
+        if self._order == "best":
+            return (self._sign * node.score if node.score is not None else float("inf"), node.id)
+        return (0.0, -node.id if self._order == "newest" else node.id)

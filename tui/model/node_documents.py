@@ -1,0 +1,189 @@
+"""The documents of the node screen, read from the journal. Called from a thread: it waits for the disk."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+from engine.curve import decode_curve
+from engine.errors import JournalError
+from engine.events import AnalyzeDone, EvalStageDone, Event, LearnDone, NodeCommented
+from engine.journal import JournalReader
+from engine.run import Run
+from engine.state import Node
+from tui.model.document import (
+    Line,
+    Span,
+    clean_line,
+    code_lines,
+    curve_lines,
+    diff_lines,
+    table_lines,
+    text_lines,
+)
+from tui.model.labels import score_text
+from tui.model.run_model import RunModel
+
+__all__ = ["TABS", "Subject", "make_subject", "read_document"]
+
+TABS = ("Code", "Diff", "Metrics", "Logs", "Note", "Priors")
+"""The documents of a node, in the order of their keys."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is known of a node at one moment, safe to be read by another thread."""
+
+    run: Run
+    node: Node
+    parent: Node | None
+    best: Node | None
+    learned_at: int | None
+
+
+def make_subject(run: Run, model: RunModel, node: Node) -> Subject:
+    """Take hold of a node as it is now."""
+    parent = model.parent(node)
+    best = model.state.best_node
+    return Subject(
+        run,
+        copy.copy(node),
+        copy.copy(parent) if parent is not None else None,
+        copy.copy(best) if best is not None else None,
+        model.learned_at.get(node.round),
+    )
+
+
+def read_document(subject: Subject, tab: str, width: int) -> list[Line]:
+    """One document of a node.
+
+    Args:
+        subject: the node.
+        tab: one of `TABS`.
+        width: cells across, for what is drawn to fit.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    with JournalReader(subject.run.db) as reader:
+        return _READERS[tab](reader, subject, width)
+
+
+def _code(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
+    return code_lines(reader.text(subject.node.program))
+
+
+def _diff(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
+    node, parent = subject.node, subject.parent
+    if parent is None:
+        return text_lines("a seed has no parent to be compared with", "dim")
+    return diff_lines(
+        reader.text(parent.program),
+        reader.text(node.program),
+        f"#{parent.id} {parent.name}  {score_text(parent.score)}",
+        f"#{node.id} {node.name}  {score_text(node.score)}",
+    )
+
+
+def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
+    node, parent = subject.node, subject.parent
+    before = parent.metrics if parent is not None else {}
+    rows = [
+        (key, _value(value), _value(before.get(key)), _change(value, before.get(key)))
+        for key, value in node.metrics.items()
+    ]
+    lines: list[Line] = []
+    if rows:
+        lines += [*table_lines(("metric", f"#{node.id}", f"#{parent.id}" if parent else "parent", "change"), rows), ()]
+    done = [event.data for event in reader.node_events(node.id) if isinstance(event.data, EvalStageDone)]
+    stages = [
+        (
+            f"{item.stage} {item.repeat + 1}", item.status, score_text(item.score), f"{item.seconds:.2f} s",
+            f"{item.cpu_seconds:.2f} s", f"{item.peak_mb:.0f} MB", item.guarantee,
+        )
+        for item in done
+    ]  # fmt: skip
+    if stages:
+        lines += [*table_lines(("stage", "status", "score", "time", "cpu", "peak", "result"), stages), ()]
+    if node.verified is not None:
+        lines += [(Span(f"verified {score_text(node.verified)}", "ok"),), ()]
+    for item in done:
+        if item.curve_blob:
+            lines.append((Span(f"reported in {item.stage} {item.repeat + 1}", "dim"),))
+            lines += curve_lines(decode_curve(reader.blob(item.curve_blob)), max(20, min(80, width - 14)), 6)
+    return lines or text_lines("nothing is measured yet", "dim")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "" if value is None else clean_line(str(value)[:200]).replace("\n", " ")
+    return f"{value:.6g}"
+
+
+def _change(value: object, before: object) -> str:
+    numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in (value, before))
+    return f"{value - before:+.4g}" if numbers else ""  # type: ignore[operator]
+
+
+def _logs(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
+    lines: list[Line] = []
+    for event in reader.node_events(subject.node.id):
+        data = event.data
+        if not isinstance(data, EvalStageDone):
+            continue
+        lines.append((Span(f"{data.stage} {data.repeat + 1}: {data.status}", "heading"),))
+        if data.reason:
+            lines += text_lines(data.reason, "bad")
+        for name, blob in (("stdout", data.stdout_blob), ("stderr", data.stderr_blob)):
+            if blob:
+                lines += [(Span(f"── {name}", "dim"),), *text_lines(reader.text(blob))]
+        lines.append(())
+    return lines or text_lines("nothing was printed yet", "dim")
+
+
+def _note(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
+    node = subject.node
+    lines: list[Line] = [(Span("why it was made", "heading"),), *text_lines(node.motivation or "no reason given"), ()]
+    if node.reason:
+        lines += [(Span("why it ended so", "heading"),), *text_lines(node.reason, "bad"), ()]
+    for event in reader.node_events(node.id):
+        lines += _said(event)
+    return lines
+
+
+def _said(event: Event) -> list[Line]:
+    data = event.data
+    if isinstance(data, AnalyzeDone):
+        heading: Line = (Span("lesson", "heading"), Span(f"  {clean_line(data.analyzer)}", "dim"))
+        return [heading, *text_lines(data.lesson, "accent"), (), (Span("note", "heading"),), *text_lines(data.note), ()]
+    if isinstance(data, NodeCommented):
+        return [(Span("comment", "heading"),), *text_lines(data.text, "accent"), ()]
+    return []
+
+
+def _priors(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
+    node = subject.node
+    if subject.learned_at is None:
+        return text_lines("this node was not sampled for: it is a seed or was injected", "dim")
+    event = next(reader.events(subject.learned_at - 1, subject.learned_at), None)
+    if event is None or not isinstance(event.data, LearnDone):
+        return text_lines("what it was shown is not recorded", "dim")
+    learned = event.data
+    shown = ", ".join(f"#{item}" for item in learned.inspirations) or "none"
+    lines: list[Line] = [
+        (Span("parent       ", "dim"), Span(f"#{learned.parent}  {clean_line(learned.why)}")),
+        (Span("inspirations ", "dim"), Span(shown)),
+        (),
+    ]
+    for prior in learned.priors:
+        used = "  went into the program" if prior.id in node.priors else ""
+        lines.append((Span(clean_line(prior.title), "heading"), Span(used, "ok")))
+        lines.append((Span(f"{clean_line(prior.id)}  score {prior.score:.3g}  {clean_line(prior.why)}", "dim"),))
+        try:
+            lines += [*text_lines(reader.text(prior.revision)), ()]
+        except (JournalError, ValueError):
+            lines += [(Span("its text is not in the journal", "dim"),), ()]
+    return lines if learned.priors else [*lines, (Span("no prior was shown", "dim"),)]
+
+
+_READERS = {"Code": _code, "Diff": _diff, "Metrics": _metrics, "Logs": _logs, "Note": _note, "Priors": _priors}

@@ -1,0 +1,163 @@
+"""The population as flat rows in depth-first order, kept up to date node by node.
+
+Everything is iterative, because a lineage may be thousands of generations long, and any order of inserts gives the
+same rows: siblings stand by id, and a node whose parent is not there yet waits for it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+
+__all__ = ["Population"]
+
+
+class Population:
+    """A forest of nodes by id, and the rows of it that are not folded away."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        """Ids of the rows to show, in depth-first order."""
+        self.folded: set[int] = set()
+        """Nodes whose descendants are hidden."""
+        self.parents: dict[int, int | None] = {}
+        self.depths: dict[int, int] = {}
+        self.descendants: dict[int, int] = {}
+        """How many nodes stand below each node."""
+        self._children: dict[int | None, list[int]] = {None: []}
+        self._waiting: dict[int, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self.parents)
+
+    def __contains__(self, node: int) -> bool:
+        return node in self.parents
+
+    def load(self, nodes: Iterable[tuple[int, int | None]]) -> None:
+        """Add many nodes `(id, parent)` at once."""
+        for node, parent in nodes:
+            self._place(node, parent, counted=False)
+        self.descendants = dict.fromkeys(self.parents, 0)
+        # A parent's id is below its children's, so this meets every node after all that stand below it.
+        for node in sorted(self.parents, reverse=True):
+            above = self.parents[node]
+            if above is not None:
+                self.descendants[above] += self.descendants[node] + 1
+        self._rebuild()
+
+    def insert(self, node: int, parent: int | None) -> None:
+        """Add one node; the rows after it move down."""
+        placed = self._place(node, parent)
+        if len(placed) > 1:
+            # Others had waited for this one, which the engine's own order never makes happen.
+            self._rebuild()
+        elif placed and not self.is_hidden(node):
+            follower = self._follower(node)
+            self.rows.insert(len(self.rows) if follower is None else self.rows.index(follower), node)
+
+    def children(self, node: int | None) -> list[int]:
+        """The node's children by id; the roots for None."""
+        return self._children.get(node, [])
+
+    def is_hidden(self, node: int) -> bool:
+        """Whether an ancestor is folded."""
+        if not self.folded:
+            return False
+        above = self.parents[node]
+        while above is not None:
+            if above in self.folded:
+                return True
+            above = self.parents[above]
+        return False
+
+    def lineage(self, node: int) -> list[int]:
+        """The node, its parent, and so on up to a root."""
+        path = [node]
+        while (above := self.parents[path[-1]]) is not None:
+            path.append(above)
+        return path
+
+    def fold(self, node: int) -> None:
+        """Hide the node's descendants."""
+        if node in self.folded or not self.children(node):
+            return
+        self.folded.add(node)
+        self._rebuild()
+
+    def unfold(self, node: int) -> None:
+        """Show the node's descendants again, except where they are folded themselves."""
+        if node in self.folded:
+            self.folded.discard(node)
+            self._rebuild()
+
+    def reveal(self, node: int) -> None:
+        """Unfold every ancestor of the node."""
+        hiding = self.folded.intersection(self.lineage(node)[1:])
+        if hiding:
+            self.folded -= hiding
+            self._rebuild()
+
+    def fold_all(self, but: Iterable[int] = ()) -> None:
+        """Fold every node that has children, except those named."""
+        self.folded = {node for node in self.parents if self.children(node)} - set(but)
+        self._rebuild()
+
+    def unfold_all(self) -> None:
+        """Show every node."""
+        self.folded.clear()
+        self._rebuild()
+
+    def _place(self, node: int, parent: int | None, counted: bool = True) -> list[int]:
+        """Take a node into the forest, and those that waited for it; returns what was placed, parents first."""
+        if node in self.parents:
+            return []
+        if parent is not None and parent >= node:
+            # A journal of another hand: a node cannot come from a later one, and a cycle would never end.
+            parent = None
+        if parent is not None and parent not in self.parents:
+            self._waiting.setdefault(parent, []).append(node)
+            return []
+        placed = []
+        pending = [(node, parent)]
+        while pending:
+            child, above = pending.pop()
+            self.parents[child] = above
+            self.depths[child] = 0 if above is None else self.depths[above] + 1
+            self.descendants[child] = 0
+            insort(self._children.setdefault(above, []), child)
+            while counted and above is not None:
+                self.descendants[above] += 1
+                above = self.parents[above]
+            placed.append(child)
+            pending.extend((waiting, child) for waiting in self._waiting.pop(child, ()))
+        return placed
+
+    def _follower(self, node: int) -> int | None:
+        """The row that comes after the node's subtree, or None at the end."""
+        current = node
+        while True:
+            above = self.parents[current]
+            siblings = self._children[above]
+            place = bisect_left(siblings, current) + 1
+            if place < len(siblings):
+                return siblings[place]
+            if above is None:
+                return None
+            current = above
+
+    def everything(self) -> list[int]:
+        """All nodes in depth-first order, those that are folded away too."""
+        return self._walk(set()) if self.folded else self.rows
+
+    def _rebuild(self) -> None:
+        self.rows = self._walk(self.folded)
+
+    def _walk(self, folded: set[int]) -> list[int]:
+        rows: list[int] = []
+        pending = list(reversed(self._children[None]))
+        while pending:
+            node = pending.pop()
+            rows.append(node)
+            if node not in folded:
+                pending.extend(reversed(self._children.get(node, ())))
+        return rows

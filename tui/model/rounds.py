@@ -1,0 +1,63 @@
+"""What every worker is doing: the open rounds, a line each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from engine.state import OpenRound, RunState
+from engine.text import one_line
+
+__all__ = ["WorkLine", "work_lines"]
+
+
+class WorkLine(NamedTuple):
+    """What one worker is at."""
+
+    worker: int
+    round: int
+    phase: str
+    detail: str
+    since: int
+    """When this began, in milliseconds; the elapsed time is drawn by whoever knows the clock."""
+
+
+def work_lines(state: RunState) -> list[WorkLine]:
+    """The rounds in flight by worker; none where no engine can be at them."""
+    if state.status not in ("running", "paused"):
+        return []
+    lines = [_line(state, item) for item in state.open_rounds.values()]
+    return sorted(lines, key=lambda line: (line.worker, line.round))
+
+
+def _line(state: RunState, item: OpenRound) -> WorkLine:
+    phase = state.phase(item)
+    since = item.started_at
+    detail = ""
+    if item.round == 0 and item.node is None:
+        return WorkLine(item.worker, 0, "seeds", "", since)
+    if phase == "design":
+        parent = f"from #{item.learned.parent}" if item.learned is not None else ""
+        tries = f", attempt {len(item.rejected) + 1} ({item.rejected[-1].check})" if item.rejected else ""
+        detail = parent + tries
+    elif item.node is not None:
+        node = state.nodes[item.node]
+        detail = f"#{node.id} {one_line(node.name, 40)}"
+        evaluation = state.evaluations.get(item.node)
+        if phase == "experiment" and evaluation is not None:
+            since = evaluation.started_at or since
+            if evaluation.running is None:
+                detail = f"{detail}, waits for a slot"
+            else:
+                repeat = f" #{evaluation.running.repeat + 1}" if evaluation.running.repeat else ""
+                phase_shown = f"{evaluation.running.stage}{repeat}"
+                return WorkLine(item.worker, item.round, phase_shown, detail + _progress(evaluation.progress), since)
+    return WorkLine(item.worker, item.round, phase, detail, since)
+
+
+def _progress(progress: object) -> str:
+    step = getattr(progress, "step", None)
+    values = getattr(progress, "values", {})
+    shown = f" step {step:g}" if step is not None else ""
+    for name, value in list(values.items())[:2]:
+        shown += f" {one_line(name, 16)} {value:.4g}"
+    return shown

@@ -1,0 +1,180 @@
+"""One run as the screens see it: the fold of its events, and what the terminal keeps beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, NamedTuple
+
+from engine import events as ev
+from engine.state import Node, RunState
+from tui.model.population import Population
+
+__all__ = ["Note", "NoteKind", "Part", "RunModel", "has_mark"]
+
+Part = Literal["status", "tree", "scores", "rounds", "notes"]
+"""What a change may concern; a widget looks only when its part is named."""
+
+NoteKind = Literal["lesson", "failure", "best", "comment", "hint", "prior", "run", "refused"]
+
+
+class Note(NamedTuple):
+    """One line of what was learned or said, newest last."""
+
+    kind: NoteKind
+    at: int
+    node: int | None
+    text: str
+
+
+class RunModel:
+    """Folds events into `engine.state.RunState` and into what only the screens need."""
+
+    def __init__(self) -> None:
+        self.state = RunState()
+        self.population = Population()
+        self.notes: list[Note] = []
+        self.learned_at: dict[int, int] = {}
+        """Round to the seq of its `learn.done`, so that the priors it was shown can be read again."""
+        self.best_lineage: frozenset[int] = frozenset()
+        self.answers: dict[int, ev.CommandDone] = {}
+        """Answers to commands, by the command's id."""
+
+    def load(self, events: Iterable[ev.Event]) -> None:
+        """Fold many events at once."""
+        for event in events:
+            self._fold(event)
+        self.population.load((node.id, parent_of(node)) for node in self.state.nodes)
+        self._crown()
+
+    def apply(self, event: ev.Event) -> tuple[Part, ...]:
+        """Fold one event; returns what it changed."""
+        known = len(self.state.nodes)
+        self._fold(event)
+        for node in self.state.nodes[known:]:
+            self.population.insert(node.id, parent_of(node))
+        if isinstance(event.data, ev.BestCrowned):
+            self._crown()
+        return _PARTS.get(event.data.KIND, ("status",))
+
+    def node(self, node_id: int) -> Node | None:
+        """The node, or None where there is none."""
+        return self.state.nodes[node_id] if 0 <= node_id < len(self.state.nodes) else None
+
+    def parent(self, node: Node) -> Node | None:
+        """The node that was edited to make this one."""
+        above = parent_of(node)
+        return None if above is None else self.node(above)
+
+    def is_marked(self, mark: str, node: Node) -> bool:
+        """Whether a node is `pinned`, `pruned`, `starred`, or of the `best` lineage."""
+        return node.id in self.best_lineage if mark == "best" else has_mark(node, mark)
+
+    def _crown(self) -> None:
+        best = self.state.best
+        known = best is not None and best in self.population
+        self.best_lineage = frozenset(self.population.lineage(best)) if known and best is not None else frozenset()
+
+    def _fold(self, event: ev.Event) -> None:
+        self.state.apply(event)
+        keeper = _KEEPERS.get(event.data.KIND)
+        if keeper is not None:
+            keeper(self, event, event.data)
+
+    def _keep(self, kind: NoteKind, event: ev.Event, text: str, node: int | None = None) -> None:
+        self.notes.append(Note(kind, event.at, event.node if node is None else node, text))
+
+
+def parent_of(node: Node) -> int | None:
+    """The id of the node that was edited first, or None for a seed."""
+    return node.parents[0] if node.parents else None
+
+
+def has_mark(node: Node, mark: str) -> bool:
+    """Whether a person marked the node `pinned`, `pruned` or `starred`."""
+    return bool(getattr(node, mark, False))
+
+
+def _keep_learned(model: RunModel, event: ev.Event, data: ev.LearnDone) -> None:
+    if event.round is not None:
+        model.learned_at[event.round] = event.seq
+
+
+def _keep_lesson(model: RunModel, event: ev.Event, data: ev.AnalyzeDone) -> None:
+    node = model.state.nodes[event.node or 0]
+    if node.score is None:
+        kind: NoteKind = "failure"
+    else:
+        kind = "best" if any(step.node == node.id for step in model.state.best_steps[-8:]) else "lesson"
+    model._keep(kind, event, data.lesson)
+
+
+def _keep_comment(model: RunModel, event: ev.Event, data: ev.NodeCommented) -> None:
+    model._keep("comment", event, data.text)
+
+
+def _keep_injected(model: RunModel, event: ev.Event, data: ev.Injected) -> None:
+    model._keep("hint", event, f"hint: {data.text}" if data.what == "hint" else f"program injected: {data.name}")
+
+
+def _keep_prior(model: RunModel, event: ev.Event, data: ev.PriorChanged) -> None:
+    model._keep("prior", event, f"prior {data.change}: {data.title or data.id}")
+
+
+def _keep_answer(model: RunModel, event: ev.Event, data: ev.CommandDone) -> None:
+    model.answers[data.command] = data
+    if not data.ok:
+        model._keep("refused", event, f"{data.name} refused: {data.result}")
+
+
+def _keep_end(model: RunModel, event: ev.Event, data: ev.RunStopped | ev.RunFinished | ev.RunFailed) -> None:
+    model._keep("run", event, f"{data.KIND.removeprefix('run.')}: {data.reason}")
+
+
+def _keep_warning(model: RunModel, event: ev.Event, data: ev.BudgetWarned) -> None:
+    model._keep("run", event, f"budget: {data.spent:g} of {data.limit:g} {data.budget} spent")
+
+
+_KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
+    ev.LearnDone.KIND: _keep_learned,
+    ev.AnalyzeDone.KIND: _keep_lesson,
+    ev.NodeCommented.KIND: _keep_comment,
+    ev.Injected.KIND: _keep_injected,
+    ev.PriorChanged.KIND: _keep_prior,
+    ev.CommandDone.KIND: _keep_answer,
+    ev.RunStopped.KIND: _keep_end,
+    ev.RunFinished.KIND: _keep_end,
+    ev.RunFailed.KIND: _keep_end,
+    ev.BudgetWarned.KIND: _keep_warning,
+}
+
+_PARTS: dict[str, tuple[Part, ...]] = {
+    ev.RoundStarted.KIND: ("rounds", "status"),
+    ev.RoundEnded.KIND: ("rounds", "status"),
+    ev.LearnDone.KIND: ("rounds",),
+    ev.CallStarted.KIND: ("rounds",),
+    ev.CallDone.KIND: ("rounds", "status"),
+    ev.DesignRejected.KIND: ("rounds",),
+    ev.DesignDone.KIND: ("rounds", "tree", "status"),
+    ev.EvalStarted.KIND: ("rounds", "tree"),
+    ev.EvalProgress.KIND: ("rounds",),
+    ev.EvalStageDone.KIND: ("rounds",),
+    ev.EvalDone.KIND: ("rounds", "tree", "scores"),
+    ev.BestCrowned.KIND: ("tree", "scores", "status"),
+    ev.AnalyzeDone.KIND: ("rounds", "notes"),
+    ev.NodePinned.KIND: ("tree",),
+    ev.NodeUnpinned.KIND: ("tree",),
+    ev.NodePruned.KIND: ("tree",),
+    ev.NodeRestored.KIND: ("tree",),
+    ev.NodeStarred.KIND: ("tree",),
+    ev.NodeCommented.KIND: ("notes", "tree"),
+    ev.NodeRerun.KIND: ("tree", "rounds"),
+    ev.Injected.KIND: ("notes",),
+    ev.PriorChanged.KIND: ("notes",),
+    ev.PriorProposed.KIND: ("notes",),
+    ev.CommandDone.KIND: ("status", "notes"),
+    ev.RunStopped.KIND: ("status", "rounds", "notes"),
+    ev.RunFinished.KIND: ("status", "rounds", "notes"),
+    ev.RunFailed.KIND: ("status", "rounds", "notes"),
+    ev.BudgetWarned.KIND: ("notes",),
+    ev.Telemetry.KIND: (),
+}

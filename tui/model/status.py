@@ -1,0 +1,93 @@
+"""The status line: what a person must know of a run at any time, in cells of fixed width."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from engine.text import one_line
+from tui.model.labels import age, score_text
+from tui.model.run_model import RunModel
+
+__all__ = ["STATUS_LOOKS", "Cell", "status_cells"]
+
+STATUS_LOOKS = {
+    "running": "ok",
+    "paused": "best",
+    "finished": "accent",
+    "stopped": "dim",
+    "failed": "bad",
+    "dead": "bad",
+}
+
+
+class Cell(NamedTuple):
+    """A piece of the status line that keeps its place."""
+
+    text: str
+    width: int
+    """Cells it takes whatever it holds; a text that is longer is cut."""
+    look: str = "bar"
+
+
+def status_cells(
+    name: str, model: RunModel | None, status: str, waiting: str, trouble: str, now: int | None, width: int
+) -> list[Cell]:
+    """The cells for a line of a given width; what matters least is left out first.
+
+    Args:
+        name: the run's name.
+        model: the run; None while it is being opened.
+        status: how it stands.
+        waiting: what is being asked of it right now, shown in place of the status.
+        trouble: why there is no news.
+        now: the time to measure the age of the last event against, or None where time does not pass.
+        width: cells in all.
+    """
+    sign = {"running": "●", "paused": "‖", "dead": "✗", "failed": "✗"}.get(status, "■")
+    cells = [
+        Cell(f" {one_line(name, 200)}", 24 if width < 110 else 30, "heading"),
+        Cell(waiting or f"{sign} {status}", 12, "accent" if waiting else STATUS_LOOKS.get(status, "dim")),
+    ]
+    if trouble:
+        return [*cells, Cell(one_line(trouble, 200), max(0, width - sum(cell.width for cell in cells)), "bad")]
+    state = model.state if model is not None else None
+    if model is None or state is None or state.start is None:
+        return cells
+    start = state.start
+    best = state.best_node
+    found = f"best {score_text(best.score)} #{best.id}" if best is not None else "no score yet"
+    guarantee = state.engine.guarantee if state.engine is not None else ""
+    last = f"{age(now - state.at)}" if now is not None else ""
+    wide = [
+        Cell(found, 24, "best"),
+        Cell(f"round {state.rounds_done}/{state.settings.rounds}", 17),
+        Cell(guarantee, 9, "ok" if guarantee == "guarded" else "best"),
+        Cell(f"{last:>4}", 5, "dim"),
+        Cell(_spent(model), 17),
+        Cell(one_line(start.task, 40), 18, "dim"),
+        Cell(one_line(state.engine.host if state.engine else start.host, 40), 16, "dim"),
+    ]
+    if width < 92:
+        wide[1] = Cell(f"r {state.rounds_done}/{state.settings.rounds}", 13)
+        wide[0] = Cell(found, 21, "best")
+        cells[0] = Cell(cells[0].text, max(12, width - 12 - 21 - 13 - 9 - 5), "heading")
+    for cell in wide:
+        if sum(item.width for item in cells) + cell.width <= width:
+            cells.append(cell)
+    return cells
+
+
+def _spent(model: RunModel) -> str:
+    """The budget that is nearest to its end, or what is spent where there is none."""
+    state, settings = model.state, model.state.settings
+    shares: list[tuple[float, str]] = []
+    if settings.usd:
+        shares.append((state.usd / settings.usd, f"${state.usd:.2f}/{settings.usd:g}"))
+    if settings.hours:
+        hours = state.engine_ms / 3_600_000
+        shares.append((hours / settings.hours, f"{hours:.1f}/{settings.hours:g} h"))
+    if settings.tokens:
+        shares.append((state.tokens / settings.tokens, f"{state.tokens:,}/{settings.tokens:,} tok"))
+    if shares:
+        return max(shares)[1]
+    return f"${state.usd:.2f}" if state.usd else f"{state.engine_ms / 60_000:.0f} min"

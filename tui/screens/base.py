@@ -1,0 +1,80 @@
+"""What every full screen has: the footer, messages in it, and a word where it is too small to be drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Static
+
+from engine.errors import EvolveError
+from engine.text import one_line
+from tui.widgets.bars import Footer
+
+if TYPE_CHECKING:
+    from tui.application import EvolveApp
+
+__all__ = ["SMALLEST", "BaseScreen"]
+
+SMALLEST = (60, 15)
+"""Columns and rows below which nothing useful fits."""
+
+
+class BaseScreen(Screen[None]):
+    """A full screen with the footer."""
+
+    DEFAULT_CSS = """
+    BaseScreen { layers: base; }
+    BaseScreen > #too-small { display: none; }
+    BaseScreen.-too-small > * { display: none; }
+    BaseScreen.-too-small > #too-small { display: block; width: 100%; height: 100%; content-align: center middle; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "app.help", "Help", id="app.help", key_display="?", tooltip="What can be done here"),
+        Binding("q", "app.leave", "Quit", id="app.quit", tooltip="Leave; the run goes on"),
+        Binding("f12", "app.log", "Log", id="app.log", show=False, tooltip="The last lines of this program's log"),
+    ]
+
+    title_ = ""
+    about = ""
+    """What the screen is for, shown above its bindings in the help."""
+
+    def compose(self) -> ComposeResult:
+        """The screen's own parts, then the footer."""
+        yield from self.compose_body()
+        yield Footer()
+        width, height = SMALLEST
+        yield Static(
+            f"This terminal is too small.\nAt least {width}×{height} are needed.", id="too-small", markup=False
+        )
+
+    def compose_body(self) -> ComposeResult:
+        """The parts above the footer."""
+        raise NotImplementedError
+
+    @property
+    def evolve(self) -> EvolveApp:
+        """The application."""
+        from tui.application import EvolveApp
+
+        assert isinstance(self.app, EvolveApp)
+        return self.app
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the layout to the size."""
+        width, height = event.size
+        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-too-small")
+        self.set_class(width < 100, "-narrow")
+        self.set_class(height < 32, "-short")
+
+    def say(self, text: str, look: str = "accent", seconds: float = 5.0) -> None:
+        """Say something in the footer's place."""
+        self.query_one(Footer).say(one_line(text, 400), look, seconds)
+
+    def say_error(self, error: EvolveError) -> None:
+        """Say what went wrong and what to do."""
+        self.say(str(error), "bad", 10.0)

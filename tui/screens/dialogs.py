@@ -1,0 +1,93 @@
+"""Questions, docked at the bottom so that what they are about stays in view."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from engine.text import visible
+
+__all__ = ["Confirm", "Prompt"]
+
+_CSS = """
+{name} {{ align: left bottom; background: transparent; }}
+{name} > Vertical {{ height: auto; max-height: 10; background: $surface; padding: 0 1; }}
+{name} > Vertical {{ border-top: solid $look-border; }}
+{name} Static {{ height: auto; }}
+{name} Input {{ border: none; height: 1; padding: 0; background: $surface; }}
+{name} Input:focus {{ border: none; background: $surface; background-tint: transparent 0%; }}
+{name} .hint {{ color: $look-dim; }}
+"""
+
+
+class Confirm(ModalScreen[bool]):
+    """A question to be answered by y or n.
+
+    Args:
+        question: what is asked; it says what will be lost.
+    """
+
+    DEFAULT_CSS = _CSS.format(name="Confirm")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "answer(True)", "Yes", id="confirm.yes", tooltip="Do it"),
+        Binding("n,escape,q", "answer(False)", "No", id="confirm.no", tooltip="Do nothing"),
+    ]
+
+    def __init__(self, question: str) -> None:
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        """The question and the keys that answer it."""
+        with Vertical():
+            yield Static(visible(self._question), markup=False)
+            yield Static("y yes   n no", classes="hint", markup=False)
+
+    def action_answer(self, answer: bool) -> None:
+        """Close with the answer."""
+        self.dismiss(answer)
+
+
+class Prompt(ModalScreen[str | None]):
+    """A line to be typed; None where the person thought better of it.
+
+    Args:
+        question: what is asked.
+        value: what stands there at first.
+        hint: what can be typed.
+    """
+
+    DEFAULT_CSS = _CSS.format(name="Prompt")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", id="prompt.cancel", tooltip="Do nothing"),
+    ]
+
+    def __init__(self, question: str, value: str = "", hint: str = "") -> None:
+        super().__init__()
+        self._question = question
+        self._value = value
+        self._hint = hint
+
+    def compose(self) -> ComposeResult:
+        """The question, the line, what can be typed."""
+        with Vertical():
+            yield Static(visible(self._question), markup=False)
+            line = Input(self._value, select_on_focus=False)
+            # A blinking cursor writes for ever.
+            line.cursor_blink = False
+            yield line
+            yield Static(visible(self._hint or "enter to go on, escape to leave"), classes="hint", markup=False)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Close with what was typed."""
+        event.stop()
+        self.dismiss(event.value)
+
+    def action_cancel(self) -> None:
+        """Close with nothing."""
+        self.dismiss(None)

@@ -1,0 +1,332 @@
+"""Live: the population as it grows, scores, workers, notes; and all that can be asked of the run."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+
+from engine.state import Node
+from tui.model.query import Query, QueryError, parse_query
+from tui.model.run_model import RunModel
+from tui.model.status import status_cells
+from tui.screens.dialogs import Prompt
+from tui.screens.steering import SteeringScreen
+from tui.session import Change, Session
+from tui.widgets.bars import StatusBar, Title
+from tui.widgets.painted import Throttle
+from tui.widgets.panels import NodePeek, NotesPanel, PlotPanel, WorkPanel
+from tui.widgets.rows import RowsView
+from tui.widgets.tree import TreeView
+
+__all__ = ["LiveScreen"]
+
+_PANELS = ("plot", "work", "notes", "peek")
+_QUERY_HINT = "words, status:ok op:tune score>2.6 round:10-40 is:pinned #12; empty shows all"
+
+
+class LiveScreen(SteeringScreen):
+    """The run as it goes."""
+
+    DEFAULT_CSS = """
+    LiveScreen #body { height: 1fr; }
+    LiveScreen #left { width: 3fr; }
+    LiveScreen #side { width: 2fr; border-left: solid $look-border; }
+    LiveScreen #tree { height: 1fr; }
+    LiveScreen #plot { height: 11; }
+    LiveScreen #work { height: 8; }
+    LiveScreen #peek { height: 9; }
+    LiveScreen #notes { height: 1fr; }
+    LiveScreen.-short #plot { height: 8; }
+    LiveScreen.-short #work { height: 5; }
+    LiveScreen.-short #peek { display: none; }
+    LiveScreen.-narrow #body { layout: vertical; }
+    LiveScreen.-narrow #left { width: 100%; height: 1fr; }
+    LiveScreen.-narrow #side { width: 100%; height: 9; border-left: none; border-top: solid $look-border; }
+    LiveScreen.-narrow #side > * { display: none; height: 1fr; }
+    LiveScreen.-narrow.-show-plot #plot, LiveScreen.-narrow.-show-work #work,
+    LiveScreen.-narrow.-show-notes #notes, LiveScreen.-narrow.-show-peek #peek { display: block; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "slash", "search", "Search", id="tree.search", key_display="/", tooltip="Go to the next node that fits"
+        ),
+        Binding("n", "next(1)", "Next", id="tree.next", show=False, tooltip="The next node that fits"),
+        Binding("N", "next(-1)", "Before", id="tree.before", show=False, tooltip="The node before that fits"),
+        Binding(
+            "ampersand", "filter", "Filter", id="tree.filter", key_display="&", tooltip="Show only the nodes that fit"
+        ),
+        Binding("v", "panel", "Panel", id="live.panel", tooltip="The next panel, where only one fits"),
+        Binding("escape", "back", "Runs", id="live.back", tooltip="Clear the filter, or back to the runs"),
+    ]
+
+    title_ = "Live"
+    about = (
+        "The population of a run. Each row shows marks, score (or what came instead), and the node below its parent.\n"
+        "Marks: ▲ best, │ on the best line of descent, ! pinned, * starred, x pruned.\n"
+        "Nothing that comes in moves the row you read; f follows the newest or the best node.\n"
+        "With --mouse off (the default) select and copy with your terminal as ever."
+    )
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self._tree = TreeView()
+        self._plot = PlotPanel(id="plot")
+        self._work = WorkPanel(id="work")
+        self._notes = NotesPanel(id="notes")
+        self._peek = NodePeek(id="peek")
+        self._status = StatusBar(id="status")
+        self._head = Title("Population", id="head")
+        self._panel = 0
+        self._search: Query | None = None
+        self._clock: Timer | None = None
+        self._offered: tuple[str, bool] = ("", False)
+        # How often each part is painted at most: what changes fast is not worth more to a reader.
+        self._draw_tree = Throttle(self, 0.2, self._paint_tree)
+        self._draw_followed = Throttle(self, 0.5, self._paint_tree)
+        self._draw_status = Throttle(self, 0.25, self._paint_status)
+        self._draw_plot = Throttle(self, 0.5, self._plot.repaint)
+        self._draw_work = Throttle(self, 0.5, self._paint_work)
+        self._draw_notes = Throttle(self, 1.0, self._paint_notes)
+        self._draw_peek = Throttle(self, 0.25, self._paint_peek)
+
+    def compose_body(self) -> ComposeResult:
+        """Status, tree on the left, panels on the right or below."""
+        yield self._status
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                yield self._head
+                yield self._tree
+            with Vertical(id="side"):
+                yield self._plot
+                yield self._work
+                yield self._notes
+                yield self._peek
+
+    def on_mount(self) -> None:
+        """Begin to listen."""
+        self.add_class(f"-show-{_PANELS[self._panel]}")
+        self._tree.focus()
+        self.session.subscribe(self._changed)
+        self._clock = self.set_interval(1.0, self._tick, pause=True)
+        self._changed(Change(frozenset(), reset=True))
+
+    def on_unmount(self) -> None:
+        """Stop to listen."""
+        self.session.unsubscribe(self._changed)
+
+    def on_screen_resume(self) -> None:
+        """Show what changed behind another screen."""
+        self._paint_all()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the layout, then the status line, to the size."""
+        super().on_resize(event)
+        self._paint_status()
+        self.call_after_refresh(self._paint_all)
+
+    # What the session says
+
+    def _changed(self, change: Change) -> None:
+        model = self.session.model
+        self._run_clock()
+        if model is not None:
+            self._tree.take(change, model)
+            self._plot.take(change, model)
+        if not self.is_current:
+            # Behind a question the view stands still; on return everything is painted.
+            return
+        if change.reset:
+            self._paint_all()
+            return
+        if "tree" in change.parts:
+            (self._draw_followed if self._tree.following else self._draw_tree)()
+            self._draw_peek()
+        if "scores" in change.parts:
+            self._draw_plot()
+        if "rounds" in change.parts:
+            self._draw_work()
+        if "notes" in change.parts:
+            self._draw_notes()
+        if change.parts:
+            self._draw_status()
+
+    def _run_clock(self) -> None:
+        """Let the clock run only while time passes for the run: idle means that not a byte is written."""
+        if self._clock is not None:
+            if self.session.is_moving:
+                self._clock.resume()
+            else:
+                self._clock.pause()
+
+    def _tick(self) -> None:
+        if self.is_current:
+            self._paint_work()
+            self._paint_status()
+
+    # Painting
+
+    @property
+    def _now(self) -> int | None:
+        return self.session.feed.now_ms() if self.session.is_moving else None
+
+    def _paint_all(self) -> None:
+        self._paint_tree()
+        self._paint_status()
+        self._plot.repaint()
+        self._paint_work()
+        self._paint_notes()
+        self._paint_peek()
+
+    def _paint_tree(self) -> None:
+        if self.is_current:
+            self._tree.sync()
+            self._paint_head()
+
+    def _paint_head(self) -> None:
+        tree = self._tree
+        shown = {"tree": "", "best": "best first ", "newest": "newest first "}[tree.order]
+        if tree.query_ is not None:
+            shown += f"only {tree.query_.text} "
+        followed = f" follows the {tree.following}" if tree.following else ""
+        counts = self.session.model.state.counts if self.session.model is not None else {}
+        failed = sum(count for status, count in counts.items() if status != "ok")
+        self._head.show(
+            (" Population ", "heading"), (shown, "accent"), (tree.position, "plain"),
+            (f"  {failed:,} failed" if failed else "", "dim"), (followed, "accent"),
+        )  # fmt: skip
+
+    def _paint_status(self) -> None:
+        session = self.session
+        self._status.show(
+            status_cells(
+                session.run.name,
+                session.model,
+                session.status,
+                session.doing,
+                session.trouble,
+                self._now,
+                self.size.width,
+            )
+        )
+        offered = (session.status, bool(session.model))
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
+
+    def _paint_work(self) -> None:
+        if self.session.model is not None:
+            self._work.show(self.session.model, self._now)
+
+    def _paint_notes(self) -> None:
+        if self.session.model is not None:
+            self._notes.show(self.session.model)
+
+    def _paint_peek(self) -> None:
+        if self.session.model is not None and self._peek.display:
+            self._peek.show(self.session.model, self._tree.selected)
+
+    # Acting
+
+    @property
+    def node(self) -> Node | None:
+        """The node under the cursor."""
+        return self._tree.selected
+
+    def on_rows_view_moved(self, event: RowsView.Moved) -> None:
+        """Show the node under the cursor."""
+        self._paint_head()
+        self._draw_peek()
+
+    def on_tree_view_looked(self, event: TreeView.Looked) -> None:
+        """Show how the tree is looked at."""
+        self._paint_head()
+        self._draw_peek()
+
+    def go_to(self, node: int) -> None:
+        """Put the cursor on a node."""
+        if self._tree.selected is None or self._tree.selected.id != node:
+            self._tree.go_to(node)
+
+    def on_tree_view_opened(self, event: TreeView.Opened) -> None:
+        """Show a node whole."""
+        self.evolve.show_node(event.node)
+
+    def action_panel(self) -> None:
+        """Show the next panel."""
+        self.remove_class(f"-show-{_PANELS[self._panel]}")
+        self._panel = (self._panel + 1) % len(_PANELS)
+        self.add_class(f"-show-{_PANELS[self._panel]}")
+        self.call_after_refresh(self._paint_all)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The panel key is of use only where one panel fits."""
+        if action == "panel":
+            return self.size.width < 100
+        return super().check_action(action, parameters)
+
+    def action_back(self) -> None:
+        """Clear the filter, or go back to the runs."""
+        if self._tree.query_ is not None:
+            self._tree.set_filter(None)
+        else:
+            self.evolve.show_runs()
+
+    def _parse(self, text: str, model: RunModel) -> Query | None:
+        try:
+            return parse_query(text, model.is_marked)
+        except QueryError as exc:
+            self.say(str(exc), "bad", 8.0)
+            return None
+
+    def action_filter(self) -> None:
+        """Ask which nodes to show."""
+        text = self._tree.query_.text if self._tree.query_ is not None else ""
+        self.app.push_screen(Prompt("Show only:", text, _QUERY_HINT), self._filter)
+
+    def _filter(self, text: str | None) -> None:
+        model = self.session.model
+        if text is None or model is None:
+            return
+        if not text.strip():
+            self._tree.set_filter(None)
+            return
+        query = self._parse(text, model)
+        if query is not None:
+            self._tree.set_filter(query)
+
+    def action_search(self) -> None:
+        """Ask what to look for."""
+        text = self._search.text if self._search is not None else ""
+        self.app.push_screen(Prompt("Search:", text, _QUERY_HINT.partition(";")[0]), self._find)
+
+    def _find(self, text: str | None) -> None:
+        model = self.session.model
+        if not text or not text.strip() or model is None:
+            return
+        query = self._parse(text, model)
+        if query is not None:
+            self._search = query
+            self.action_next(1)
+
+    def action_next(self, step: int) -> None:
+        """Go to the next node that fits, folded ones included."""
+        model, tree = self.session.model, self._tree
+        if model is None or self._search is None:
+            self.action_search()
+            return
+        order = tree.search_order()
+        here = tree.selected
+        start = order.index(here.id) if here is not None and here.id in order else 0
+        for offset in range(1, len(order) + 1):
+            node = model.state.nodes[order[(start + step * offset) % len(order)]]
+            if self._search(node):
+                tree.go_to(node.id)
+                return
+        self.say(f"no node fits '{self._search.text}'", "best")

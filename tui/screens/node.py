@@ -1,0 +1,234 @@
+"""Node: one candidate whole. Its code, what changed, what came of it, why it was made."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from engine.errors import EvolveError
+from engine.state import Node
+from engine.text import one_line
+from tui.model.document import Line
+from tui.model.labels import marks, outcome
+from tui.model.node_documents import TABS, make_subject, read_document
+from tui.model.run_model import parent_of
+from tui.model.status import status_cells
+from tui.screens.dialogs import Prompt
+from tui.screens.steering import SteeringScreen
+from tui.session import Change, Session
+from tui.widgets.bars import StatusBar, Title
+from tui.widgets.painted import Throttle
+from tui.widgets.text_view import TextView
+
+__all__ = ["NodeScreen"]
+
+
+class NodeScreen(SteeringScreen):
+    """One node of a run.
+
+    Args:
+        session: the run.
+        node: the node's id.
+    """
+
+    DEFAULT_CSS = """
+    NodeScreen #text { height: 1fr; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back", id="node.back", tooltip="Back to the population"),
+        Binding("tab", "turn(1)", "Next tab", id="node.tab", tooltip="The next of the tabs"),
+        Binding("shift+tab", "turn(-1)", "Tab before", id="node.tab_before", show=False, tooltip="The tab before"),
+        *(
+            Binding(
+                str(number),
+                f"tab({number - 1})",
+                name,
+                id=f"node.{name.lower()}",
+                show=False,
+                tooltip=f"Show {name.lower()}",
+            )
+            for number, name in enumerate(TABS, 1)
+        ),
+        Binding(
+            "comma",
+            "sibling(-1)",
+            "Before",
+            id="node.before",
+            key_display=",",
+            show=False,
+            tooltip="The node above in the tree",
+        ),
+        Binding(
+            "full_stop",
+            "sibling(1)",
+            "After",
+            id="node.after",
+            key_display=".",
+            show=False,
+            tooltip="The node below in the tree",
+        ),
+        Binding("u", "parent", "Parent", id="node.parent", tooltip="The node it was made from"),
+        Binding("slash", "search", "Search", id="text.search", key_display="/", tooltip="Find in the text"),
+        Binding("n", "next(False)", "Next", id="text.next", show=False, tooltip="The next place"),
+        Binding("N", "next(True)", "Before", id="text.before", show=False, tooltip="The place before"),
+    ]
+
+    title_ = "Node"
+    about = "One candidate: 1 code, 2 diff to its parent, 3 metrics and curves, 4 logs, 5 note, 6 what it was shown."
+
+    def __init__(self, session: Session, node: int) -> None:
+        super().__init__()
+        self.session = session
+        self._shown = node
+        self._tab = 0
+        self._wanted = ""
+        self._asked = 0
+        self._status = StatusBar(id="status")
+        self._head = Title(id="head")
+        self._tabs = Title(id="tabs")
+        self._text = TextView(id="text")
+        self._draw = Throttle(self, 0.5, self._paint)
+
+    def compose_body(self) -> ComposeResult:
+        """Status, the node, its tabs, the text."""
+        yield self._status
+        yield self._head
+        yield self._tabs
+        yield self._text
+
+    def on_mount(self) -> None:
+        """Begin to listen, and read."""
+        self.session.subscribe(self._changed)
+        self._text.focus()
+        self._load()
+
+    def on_unmount(self) -> None:
+        """Stop to listen."""
+        self.session.unsubscribe(self._changed)
+
+    def on_screen_resume(self) -> None:
+        """Show what changed behind another screen."""
+        self._paint()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the bars to the size."""
+        super().on_resize(event)
+        self._paint()
+
+    @property
+    def node(self) -> Node | None:
+        """The node that is shown."""
+        return self.session.model.node(self._shown) if self.session.model is not None else None
+
+    def _changed(self, change: Change) -> None:
+        if change.reset or any(event.node == self._shown for event in change.events):
+            self._load(keep_place=True)
+        if self.is_current and change.parts:
+            self._draw()
+
+    def _paint(self) -> None:
+        session, node, model = self.session, self.node, self.session.model
+        # No age of the last event here: a text is read, and nothing but the run's state need be known.
+        self._status.show(
+            status_cells(session.run.name, model, session.status, session.doing, session.trouble, None, self.size.width)
+        )
+        if node is not None and model is not None:
+            look = "ok" if node.status == "ok" else "bad" if node.status else "dim"
+            above = parent_of(node)
+            made = f"  {one_line(node.operator, 24)} of #{above}, round {node.round}" if above is not None else "  seed"
+            self._head.show(
+                (f"{marks(model, node)} #{node.id} ", "heading"), (outcome(model, node), look),
+                (f"  {one_line(node.name, 120)}", "heading"), (made, "dim"),
+            )  # fmt: skip
+        pieces: list[tuple[str, str]] = [("  ", "plain")]
+        for index, name in enumerate(TABS):
+            pieces += [(f" {index + 1} {name} ", "cursor" if index == self._tab else "dim"), (" ", "plain")]
+        pieces.append((f"  {self._text.position}", "dim"))
+        self._tabs.show(*pieces)
+        self.refresh_bindings()
+
+    def _load(self, keep_place: bool = False) -> None:
+        node, model = self.node, self.session.model
+        if node is None or model is None:
+            return
+        subject = make_subject(self.session.run, model, node)
+        tab, width = TABS[self._tab], self.size.width
+        self._asked += 1
+        asked = self._asked
+
+        def work() -> None:
+            try:
+                lines = read_document(subject, tab, width)
+            except EvolveError as exc:
+                self.app.call_from_thread(self.say_error, exc)
+            else:
+                self.app.call_from_thread(self._loaded, asked, lines, keep_place)
+
+        self.in_thread(work)
+
+    def _loaded(self, asked: int, lines: list[Line], keep_place: bool) -> None:
+        # A person who turns the tabs fast is shown the last one only.
+        if asked == self._asked:
+            self._text.show(lines, keep_place)
+            self._paint()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A seed has no parent."""
+        if action == "parent":
+            return self.node is not None and parent_of(self.node) is not None
+        return super().check_action(action, parameters)
+
+    def action_back(self) -> None:
+        """Back to the population, with the cursor on this node."""
+        self.evolve.leave_node(self._shown)
+
+    def action_tab(self, tab: int) -> None:
+        """Show a tab."""
+        self._tab = tab
+        self._paint()
+        self._load()
+
+    def action_turn(self, step: int) -> None:
+        """Show the next tab."""
+        self.action_tab((self._tab + step) % len(TABS))
+
+    def action_sibling(self, step: int) -> None:
+        """Show the next node in the order of the tree."""
+        if self.session.model is None:
+            return
+        order = self.session.model.population.everything()
+        if self._shown in order:
+            self._go(order[(order.index(self._shown) + step) % len(order)])
+
+    def action_parent(self) -> None:
+        """Show the node it was made from."""
+        above = parent_of(self.node) if self.node is not None else None
+        if above is not None:
+            self._go(above)
+
+    def _go(self, node: int) -> None:
+        self._shown = node
+        self._paint()
+        self._load()
+
+    def action_search(self) -> None:
+        """Ask what to find."""
+        self.app.push_screen(Prompt("Find in the text:", self._wanted), self._find)
+
+    def _find(self, text: str | None) -> None:
+        if text:
+            self._wanted = text
+            self.action_next(False)
+
+    def action_next(self, backwards: bool) -> None:
+        """Go to the next place."""
+        if not self._wanted:
+            self.action_search()
+        elif not self._text.find(self._wanted, backwards):
+            self.say(f"'{self._wanted}' is not in this text", "best")
+        else:
+            self._paint()

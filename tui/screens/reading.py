@@ -1,0 +1,99 @@
+"""Screens that are only read: help, made from the bindings that work where it was asked for, and the log."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from tui.model.document import Line, Span, text_lines
+from tui.screens.base import BaseScreen
+from tui.widgets.bars import Title
+from tui.widgets.text_view import TextView
+
+__all__ = ["HelpScreen", "LogScreen", "help_lines"]
+
+_GLOSSARY = """\
+node     one candidate program with what came of it
+round    one pass: learn, design, experiment, analyze
+prior    one item of the cognition base that designs are shown
+lesson   the analyzer's one line on a node, which later rounds read
+guarded  results cannot be forged by a candidate; open: in principle they can
+pause    running stages finish, none starts; freeze also stops evaluations at once
+"""
+
+_TERMINAL = """\
+In tmux, copying by OSC 52 needs 'set -s set-clipboard on'; y also writes a file and tmux's own buffer.
+Keys are changed in config.toml: [tui.keymap] "run.pause" = "p,f5" (the ids stand on the right above).
+"""
+
+
+def help_lines(screen: Screen[Any]) -> list[Line]:
+    """What a screen is for and every binding that works on it now, by its id."""
+    lines: list[Line] = [(Span(getattr(screen, "title_", "") or "Help", "heading"),)]
+    lines += [*text_lines(getattr(screen, "about", "")), (), (Span("Keys", "heading"),)]
+    seen: dict[str, tuple[list[str], str]] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        if not binding.id:
+            continue
+        keys, _ = seen.setdefault(binding.id, ([], binding.tooltip or binding.description))
+        display = screen.app.get_key_display(binding)
+        if display not in keys:
+            keys.append(display)
+    for id_, (keys, tooltip) in seen.items():
+        lines.append((Span(f"  {' '.join(keys):<18}", "accent"), Span(f"{tooltip:<52}"), Span(f"  {id_}", "dim")))
+    lines += [(), (Span("Words", "heading"),), *text_lines(_GLOSSARY), (), (Span("Terminal", "heading"),)]
+    return [*lines, *text_lines(_TERMINAL)]
+
+
+class ReadingScreen(BaseScreen):
+    """A text on a screen of its own."""
+
+    DEFAULT_CSS = "ReadingScreen #text { height: 1fr; padding: 0 1; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back", id="reading.back", tooltip="Back to where you were"),
+    ]
+
+    def __init__(self, title: str, lines: list[Line], at_end: bool = False) -> None:
+        super().__init__()
+        self._title = title
+        self._lines = lines
+        self._at_end = at_end
+        self._text = TextView(id="text")
+
+    def compose_body(self) -> ComposeResult:
+        """Title and text."""
+        yield Title(f" {self._title}", id="head")
+        yield self._text
+
+    def on_mount(self) -> None:
+        """Show the text."""
+        self._text.show(self._lines)
+        self._text.focus()
+        if self._at_end:
+            self.call_after_refresh(self._text.action_to, -1)
+
+    def action_back(self) -> None:
+        """Back."""
+        self.app.pop_screen()
+
+
+class HelpScreen(ReadingScreen):
+    """What can be done on the screen below."""
+
+    title_ = "Help"
+
+    def __init__(self, screen: Screen[Any]) -> None:
+        super().__init__("Help", help_lines(screen))
+
+
+class LogScreen(ReadingScreen):
+    """The last lines of the application's log."""
+
+    title_ = "Log"
+
+    def __init__(self, text: str, path: str) -> None:
+        super().__init__(f"Log  {path}", text_lines(text), at_end=True)

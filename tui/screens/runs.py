@@ -1,0 +1,250 @@
+"""Runs: the home screen. All runs of the workspace, and what can be done with each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from engine.errors import EvolveError
+from engine.run import Run
+from engine.task import builtin_tasks
+from engine.text import one_line
+from tui import acts
+from tui.feed.runs_watch import RunRow, RunsWatch, since
+from tui.model.labels import score_text
+from tui.model.status import STATUS_LOOKS, Cell
+from tui.screens.base import BaseScreen
+from tui.screens.dialogs import Confirm, Prompt
+from tui.widgets.bars import StatusBar, Title
+from tui.widgets.painted import Piece
+from tui.widgets.rows import RowsView
+
+__all__ = ["RunsScreen"]
+
+
+class RunsView(RowsView):
+    """The list of runs."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Attach", id="runs.attach", tooltip="Look at the run"),
+    ]
+
+    empty = " no run yet: press t to start one"
+
+    class Chosen(Message):
+        """A person wants to look at a run."""
+
+        def __init__(self, row: RunRow) -> None:
+            super().__init__()
+            self.row = row
+
+    def __init__(self) -> None:
+        super().__init__(id="runs")
+        self.rows_: list[RunRow] = []
+
+    @property
+    def selected(self) -> RunRow | None:
+        """The run under the cursor."""
+        return self.rows_[self.cursor] if self.cursor < len(self.rows_) else None
+
+    def show(self, rows: list[RunRow]) -> None:
+        """Show other rows; the cursor stays on its run."""
+        held = self.selected.folder if self.selected is not None else None
+        self.rows_ = rows
+        folders = [row.folder for row in rows]
+        self.cursor = folders.index(held) if held in folders else min(self.cursor, max(0, len(rows) - 1))
+        self.show_cursor()
+        self.repaint()
+
+    def count(self) -> int:
+        """How many runs there are."""
+        return len(self.rows_)
+
+    def item_key(self, index: int) -> Hashable:
+        """The whole row."""
+        return self.rows_[index], self.size.width
+
+    def item_pieces(self, index: int) -> Sequence[Piece]:
+        """Name, status, rounds, best; then what fits."""
+        row = self.rows_[index]
+        name = self.size.width - 46 if self.size.width < 100 else self.size.width - 88
+        pieces: list[Piece] = [(f" {one_line(row.name, name - 2):<{name - 1}}", "plain")]
+        pieces.append((f"{row.status:<9}", STATUS_LOOKS.get(row.status, "bad")))
+        if row.trouble:
+            return [*pieces, (one_line(row.trouble, 200), "bad")]
+        rounds = f"{row.rounds}/{row.rounds_total}"
+        pieces.append((f"{rounds:>11} {score_text(row.best):>10} {row.nodes:>7,} nodes ", "plain"))
+        if self.size.width >= 100:
+            pieces.append((f" {one_line(row.task, 18):<18} {since(row.started):<17}{one_line(row.host, 12)}", "dim"))
+        return pieces
+
+    def action_open(self) -> None:
+        """Look at the run."""
+        if self.selected is not None:
+            self.post_message(self.Chosen(self.selected))
+
+
+class RunsScreen(BaseScreen):
+    """All runs.
+
+    Args:
+        runs: their folder.
+    """
+
+    DEFAULT_CSS = "RunsScreen #runs { height: 1fr; }"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "start", "New run", id="runs.start", tooltip="Start a run of a built-in task or of a folder"),
+        Binding("R", "rename", "Rename", id="runs.rename", tooltip="Give the run another name"),
+        Binding("D", "delete", "Delete", id="runs.delete", tooltip="Remove the run with all it found"),
+    ]
+
+    title_ = "Runs"
+    about = "The runs of the workspace, newest first. A run goes on whether or not anybody looks."
+
+    def __init__(self, runs: Path) -> None:
+        super().__init__()
+        self._folder = runs
+        self._list = RunsView()
+        self._status = StatusBar(id="status")
+        self._head = Title("Runs", id="head")
+        self._watch = RunsWatch(runs, self._found)
+        self._asked_for = ""
+
+    def compose_body(self) -> ComposeResult:
+        """Where the runs are, then the runs."""
+        yield self._status
+        yield self._head
+        yield self._list
+
+    def on_mount(self) -> None:
+        """Begin to look."""
+        self._list.focus()
+        self._watch.start()
+
+    def on_unmount(self) -> None:
+        """Stop to look."""
+        self._watch.stop()
+
+    def on_screen_resume(self) -> None:
+        """Look again."""
+        self._watch.look(True)
+
+    def on_screen_suspend(self) -> None:
+        """Nobody sees the list."""
+        self._watch.look(False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the bar to the size."""
+        super().on_resize(event)
+        self._status.show(
+            [Cell(" evolve", 10, "heading"), Cell(str(self._folder), max(1, event.size.width - 10), "dim")]
+        )
+
+    class RunsFound(Message):
+        """The list of runs changed."""
+
+        def __init__(self, rows: list[RunRow]) -> None:
+            super().__init__()
+            self.rows = rows
+
+        def can_replace(self, message: Message) -> bool:
+            """Only the newest list matters."""
+            return isinstance(message, RunsScreen.RunsFound)
+
+    def _found(self, rows: list[RunRow]) -> None:
+        # From the watching thread; posting is safe from there and does not wait.
+        self.post_message(self.RunsFound(rows))
+
+    def on_runs_screen_runs_found(self, event: RunsFound) -> None:
+        """Show the list."""
+        self._list.show(event.rows)
+        going = sum(row.status in ("running", "paused") for row in event.rows)
+        self._head.show((" Runs ", "heading"), (f"{len(event.rows)}, {going} with an engine", "dim"))
+        self.refresh_bindings()
+
+    def on_runs_view_chosen(self, event: RunsView.Chosen) -> None:
+        """Look at a run."""
+        if event.row.trouble:
+            self.say(event.row.trouble, "bad", 10.0)
+        else:
+            self.evolve.attach(Run(event.row.folder))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A run that has an engine keeps its name and its folder."""
+        if action in ("rename", "delete"):
+            row = self._list.selected
+            return row is not None and row.status not in ("running", "paused")
+        return True
+
+    def on_rows_view_moved(self, event: RowsView.Moved) -> None:
+        """What can be done depends on the run."""
+        self.refresh_bindings()
+
+    # Acting
+
+    def action_start(self) -> None:
+        """Ask for a task, then for the rounds."""
+        known = ", ".join(path.name for path in builtin_tasks())
+        self.app.push_screen(Prompt("Start a run of:", hint=f"{known}, or the path of a task folder"), self._start_of)
+
+    def _start_of(self, task: str | None) -> None:
+        if task and task.strip():
+            self._asked_for = task.strip()
+            self.app.push_screen(
+                Prompt(f"Rounds for {one_line(self._asked_for, 60)}:", hint="empty: as the task says"), self._start
+            )
+
+    def _start(self, rounds: str | None) -> None:
+        if rounds is None:
+            return
+        if rounds.strip() and not rounds.strip().isdigit():
+            self.say(f"'{one_line(rounds, 40)}' is no number", "bad")
+            return
+        number = int(rounds) if rounds.strip() else None
+        self.say(f"starting {one_line(self._asked_for, 60)}…", "accent", 30.0)
+        made: list[Run] = []
+
+        def work() -> None:
+            acts.new_run(self._asked_for, self._folder, number, "", made.append)
+            self.app.call_from_thread(self.evolve.attach, made[0])
+
+        self._in_thread(work)
+
+    def action_rename(self) -> None:
+        """Ask for another name."""
+        row = self._list.selected
+        if row is None:
+            return
+
+        def rename(name: str | None) -> None:
+            if name and name.strip() and name.strip() != row.name:
+                self._in_thread(lambda: acts.rename_run(Run(row.folder), name.strip()))
+
+        self.app.push_screen(Prompt(f"Another name for '{one_line(row.name, 60)}':", row.name), rename)
+
+    def action_delete(self) -> None:
+        """Ask, then remove."""
+        row = self._list.selected
+        if row is None:
+            return
+        question = f"Delete '{row.name}' with its {row.nodes} nodes, for ever? {row.folder}"
+        self.app.push_screen(
+            Confirm(question), lambda yes: self._in_thread(lambda: acts.delete_run(Run(row.folder))) if yes else None
+        )
+
+    def _in_thread(self, work: Callable[[], object]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except EvolveError as exc:
+                self.app.call_from_thread(self.say_error, exc)
+            self._watch.wake()
+
+        self.run_worker(guarded, thread=True, group="acts", exit_on_error=False)

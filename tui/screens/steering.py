@@ -1,0 +1,306 @@
+"""What can be asked of a run and of a node, the same on every screen that shows one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.binding import Binding, BindingType
+
+from engine.errors import EvolveError
+from engine.state import Node
+from engine.text import one_line
+from tui import acts
+from tui.clipboard import keep_copy
+from tui.editor import edit_text
+from tui.model.run_model import has_mark
+from tui.screens.base import BaseScreen
+from tui.screens.dialogs import Confirm, Prompt
+from tui.session import Session
+
+__all__ = ["SteeringScreen"]
+
+
+class SteeringScreen(BaseScreen):
+    """A screen on a run, perhaps with a node chosen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("p", "pause", "Pause", id="run.pause", tooltip="Running stages finish, none starts"),
+        Binding("p", "resume", "Resume", id="run.resume", tooltip="Go on; starts an engine where none is at work"),
+        Binding(
+            "P", "pause_now", "Freeze", id="run.pause_now", show=False, tooltip="Pause, and freeze evaluations at once"
+        ),
+        Binding("s", "step", "Step", id="run.step", tooltip="Let one round run to its end"),
+        Binding("S", "stop", "Stop", id="run.stop", show=False, tooltip="End the run; it can be resumed"),
+        Binding("i", "hint", "Hint", id="run.hint", tooltip="Tell the next designs something"),
+        Binding("I", "program", "Inject", id="run.inject", show=False, tooltip="Give the run a program from a file"),
+        Binding("e", "edit", "Edit", id="node.edit", tooltip="Open the program in $EDITOR; then inject it if you like"),
+        Binding(
+            "exclamation_mark",
+            "pin",
+            "Pin",
+            id="node.pin",
+            key_display="!",
+            show=False,
+            tooltip="Sample the node as a parent until unpinned; again: unpin",
+        ),
+        Binding(
+            "x",
+            "prune",
+            "Prune",
+            id="node.prune",
+            show=False,
+            tooltip="Do not sample the node any more; again: restore",
+        ),
+        Binding(
+            "asterisk",
+            "star",
+            "Star",
+            id="node.star",
+            key_display="*",
+            show=False,
+            tooltip="Mark the node; again: unmark",
+        ),
+        Binding("c", "comment", "Comment", id="node.comment", show=False, tooltip="Write something about the node"),
+        Binding("r", "rerun", "Rerun", id="node.rerun", show=False, tooltip="Measure the node again"),
+        Binding("y", "copy", "Copy", id="node.copy", show=False, tooltip="Copy the program"),
+        Binding("w", "save", "Save", id="node.save", show=False, tooltip="Write the program to a file"),
+    ]
+
+    session: Session
+
+    @property
+    def node(self) -> Node | None:
+        """The node that is acted on."""
+        raise NotImplementedError
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what can be done as the run stands."""
+        status = self.session.status
+        if action in ("pause", "stop", "pause_now"):
+            return status == "running" or (status == "paused" and action == "stop")
+        if action == "resume":
+            return status not in ("running", "opening")
+        if action == "step":
+            return status == "paused"
+        if action in ("hint", "program", "pin", "prune", "star", "comment", "rerun"):
+            return status in ("running", "paused")
+        return True
+
+    # Asking
+
+    def ask(self, kind: str, data: dict[str, Any] | None = None) -> None:
+        """Send a command from a thread; the answer is an event."""
+        run = self.session.run
+
+        def work() -> None:
+            try:
+                command = acts.send(run, kind, data or {})
+            except EvolveError as exc:
+                self.app.call_from_thread(self.say_error, exc)
+            else:
+                self.app.call_from_thread(self.session.sent, command, kind, acts.LABELS[kind])
+
+        self.in_thread(work)
+
+    def in_thread(self, work: Callable[[], None]) -> None:
+        """Do what waits for the disk or for a process."""
+        self.run_worker(work, thread=True, group="acts", exit_on_error=False)
+
+    def action_pause(self) -> None:
+        """Pause."""
+        self.ask("pause")
+
+    def action_pause_now(self) -> None:
+        """Pause and freeze."""
+        self.ask("pause", {"now": True})
+
+    def action_step(self) -> None:
+        """Step."""
+        self.ask("step")
+
+    def action_stop(self) -> None:
+        """Stop, after a question."""
+        question = f"Stop '{self.session.run.name}'? Running evaluations finish first. It can be resumed."
+        self.app.push_screen(Confirm(question), lambda yes: self.ask("stop") if yes else None)
+
+    def action_resume(self) -> None:
+        """Unpause, or start an engine."""
+        status = self.session.status
+        if status == "paused":
+            self.ask("resume")
+        elif status == "finished" and self.session.model is not None:
+            rounds = self.session.model.state.settings.rounds
+            self.app.push_screen(
+                Prompt(f"The run is finished. Rounds in all, now {rounds}:", str(rounds + 50)), self._raise_rounds
+            )
+        else:
+            self._start({})
+
+    def _raise_rounds(self, answer: str | None) -> None:
+        if answer is None:
+            return
+        if not answer.strip().isdigit():
+            self.say(f"'{one_line(answer, 40)}' is no number", "bad")
+            return
+        self._start({"rounds": int(answer)})
+
+    def _start(self, settings: dict[str, Any]) -> None:
+        run = self.session.run
+        self.session.set_starting(True)
+
+        def work() -> None:
+            try:
+                acts.set_and_start(run, settings)
+            except EvolveError as exc:
+                self.app.call_from_thread(self.session.set_starting, False)
+                self.app.call_from_thread(self.say_error, exc)
+
+        self.in_thread(work)
+
+    def action_hint(self) -> None:
+        """Inject a hint."""
+        prompt = Prompt("A hint for the next designs:")
+        self.app.push_screen(
+            prompt,
+            lambda text: self.ask("inject", {"what": "hint", "text": text.strip()}) if text and text.strip() else None,
+        )
+
+    def action_program(self) -> None:
+        """Inject a program from a file."""
+        self.app.push_screen(Prompt("A program to inject, its file:", hint="path of a Python file"), self._inject_file)
+
+    def _inject_file(self, name: str | None) -> None:
+        if not name or not name.strip():
+            return
+        path = Path(name.strip()).expanduser()
+        try:
+            code = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            self.say(f"{path} cannot be read: {exc}", "bad", 10.0)
+            return
+        self.ask("inject", {"what": "program", "code": code, "name": path.stem})
+
+    # Nodes
+
+    def action_pin(self) -> None:
+        """Pin or unpin."""
+        self._toggle("pinned", "pin", "unpin")
+
+    def action_prune(self) -> None:
+        """Prune or restore."""
+        self._toggle("pruned", "prune", "restore")
+
+    def _toggle(self, mark: str, on: str, off: str) -> None:
+        node = self.node
+        if node is not None:
+            self.ask(off if has_mark(node, mark) else on, {"node": node.id})
+
+    def action_star(self) -> None:
+        """Star or take the star away."""
+        node = self.node
+        if node is not None:
+            self.ask("star", {"node": node.id, "starred": not has_mark(node, "starred")})
+
+    def action_comment(self) -> None:
+        """Comment on the node, or on the run where there is none."""
+        node = self.node
+        about = f"#{node.id}" if node is not None else "the run"
+        data = {"node": node.id if node is not None else None}
+        self.app.push_screen(
+            Prompt(f"A comment on {about}:"),
+            lambda text: self.ask("comment", {**data, "text": text.strip()}) if text and text.strip() else None,
+        )
+
+    def action_rerun(self) -> None:
+        """Measure again."""
+        node = self.node
+        if node is not None:
+            self.ask("rerun", {"node": node.id})
+
+    def with_program(self, use: Callable[[Node, str], None]) -> None:
+        """Read the node's program in a thread, then use it here."""
+        node, run = self.node, self.session.run
+        if node is None:
+            return
+
+        def work() -> None:
+            try:
+                code = acts.program_of(run, node.program)
+            except EvolveError as exc:
+                self.app.call_from_thread(self.say_error, exc)
+            else:
+                self.app.call_from_thread(use, node, code)
+
+        self.in_thread(work)
+
+    def action_copy(self) -> None:
+        """Copy the program."""
+        self.with_program(self._copy)
+
+    def _copy(self, node: Node, code: str) -> None:
+        self.app.copy_to_clipboard(code)
+        folder = self.evolve.cache
+
+        def work() -> None:
+            said = keep_copy(code, folder)
+            self.app.call_from_thread(self.say, f"#{node.id}: {said}", "accent", 8.0)
+
+        self.in_thread(work)
+
+    def action_save(self) -> None:
+        """Save the program to a file."""
+        node = self.node
+        if node is not None:
+            name = f"{self.session.run.name}-{node.id}.py"
+            self.app.push_screen(Prompt(f"Save #{node.id} as:", str(Path.cwd() / name)), self._save_as)
+
+    def _save_as(self, name: str | None) -> None:
+        if name and name.strip():
+            self.with_program(partial(self._save, Path(name.strip()).expanduser()))
+
+    def _save(self, path: Path, node: Node, code: str) -> None:
+        try:
+            acts.save_text(code, path)
+        except EvolveError as exc:
+            self.say_error(exc)
+        else:
+            self.say(f"#{node.id} is saved in {path}")
+
+    def action_edit(self) -> None:
+        """Open the program in the person's editor."""
+        self.with_program(self._edit)
+
+    def _edit(self, node: Node, code: str) -> None:
+        try:
+            changed = edit_text(self.app, self.evolve.guard, code, f"node-{node.id}.py")
+        except EvolveError as exc:
+            self.say_error(exc)
+            return
+        if changed is None:
+            return
+        if self.session.status not in ("running", "paused"):
+            self._keep_edited(changed, node)
+            return
+        name = f"{one_line(node.name, 40)} by hand"
+        self.app.push_screen(
+            Confirm(f"Inject the edited program as a new node? It was made from #{node.id}."),
+            lambda yes: (
+                self.ask("inject", {"what": "program", "code": changed, "name": name})
+                if yes
+                else self._keep_edited(changed, node)
+            ),
+        )
+
+    def _keep_edited(self, text: str, node: Node) -> None:
+        """Keep an edited program that is not injected: nobody's work is thrown away."""
+        path = self.evolve.cache / f"edited-{self.session.run.name}-{node.id}.py"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        except OSError as exc:
+            self.say(f"{path} cannot be written: {exc.strerror}", "bad", 10.0)
+        else:
+            self.say(f"not injected; the edited program is kept in {path}", "accent", 10.0)

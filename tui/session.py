@@ -1,0 +1,178 @@
+"""A run that is being looked at: its feed, its model and the commands that wait for an answer. No Textual here."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from engine.events import EngineStarted, Event, RunFailed, RunFinished, RunStopped
+from engine.run import Run
+from tui.feed.batch import Batch, Feed, Post
+from tui.model.run_model import Part, RunModel
+
+__all__ = ["Change", "Session", "Waiting"]
+
+_log = logging.getLogger(__name__)
+
+_LIVE_PERIOD = 0.1
+_IDLE_PERIOD = 1.0
+_ALL: frozenset[Part] = frozenset(("status", "tree", "scores", "rounds", "notes"))
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a batch changed."""
+
+    parts: frozenset[Part]
+    events: tuple[Event, ...] = ()
+    reset: bool = False
+    """The model is another one: whatever was derived from the old one is void."""
+
+
+@dataclass
+class Waiting:
+    """A command that was sent and not answered yet."""
+
+    kind: str
+    label: str
+    """What the status line says meanwhile: `pausing…`."""
+    sent: float = field(default_factory=time.monotonic)
+
+
+Listener = Callable[[Change], None]
+
+
+class Session:
+    """Folds batches into a model and tells the screens what changed.
+
+    Nothing is shown before the journal says it: a command only leaves a `Waiting` until its answer comes.
+
+    Args:
+        feed: where the batches come from; the session starts and stops it.
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self.model: RunModel | None = None
+        self.alive = False
+        self.trouble = ""
+        self.waiting: dict[int, Waiting] = {}
+        self.starting = False
+        """An engine was asked for and has not taken the run up yet."""
+        self.answered: Callable[[Waiting, bool, str], None] = lambda waiting, ok, result: None
+        """Called when a command is answered."""
+        self._listeners: list[Listener] = []
+        self._focused = True
+
+    @property
+    def run(self) -> Run:
+        """The run's folder, where it is now."""
+        return self.feed.run
+
+    def start(self, post: Post) -> None:
+        """Let the feed begin; `post` is called from its thread."""
+        self.feed.start(post)
+
+    def stop(self) -> None:
+        """Let the run go."""
+        self._listeners.clear()
+        self.feed.stop()
+
+    def subscribe(self, listener: Listener) -> None:
+        """Have a listener called after every batch."""
+        self._listeners.append(listener)
+
+    def unsubscribe(self, listener: Listener) -> None:
+        """Leave a listener out again."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    @property
+    def status(self) -> str:
+        """As `evolve runs` says it, or `opening` before anything is known."""
+        if self.model is None:
+            return "opening"
+        state = self.model.state
+        if self.alive:
+            return state.status if state.status in ("running", "paused") else "running"
+        if state.status in ("running", "paused"):
+            return "dead"
+        return state.status
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether time passes for the run, so that ages are worth drawing."""
+        return self.status == "running"
+
+    def focus(self, focused: bool) -> None:
+        """Look seldom while nobody looks."""
+        self._focused = focused
+        self._set_pace()
+
+    def sent(self, command: int, kind: str, label: str) -> None:
+        """Remember a command until it is answered."""
+        answer = self.model.answers.get(command) if self.model is not None else None
+        if answer is None:
+            self.waiting[command] = Waiting(kind, label)
+            self.feed.wake()
+        else:
+            self.answered(Waiting(kind, label), answer.ok, answer.result)
+        self._tell(Change(frozenset(("status",))))
+
+    def set_starting(self, starting: bool) -> None:
+        """An engine was asked for, or did not come up."""
+        self.starting = starting
+        self.feed.wake()
+        self._tell(Change(frozenset(("status",))))
+
+    @property
+    def doing(self) -> str:
+        """What is being asked of the run right now, or an empty string."""
+        if self.starting:
+            return "starting…"
+        return next((waiting.label for waiting in self.waiting.values()), "")
+
+    def take(self, batch: Batch) -> None:
+        """Fold a batch in, tell the listeners, ask for the next."""
+        changed = self.alive != batch.alive or self.trouble != batch.trouble
+        self.alive = batch.alive
+        self.trouble = batch.trouble
+        if batch.model is not None:
+            self.model = batch.model
+        parts: set[Part] = {"status", "rounds"} if changed else set()
+        try:
+            if self.model is not None:
+                for event in batch.events:
+                    parts.update(self.model.apply(event))
+        except (AssertionError, LookupError, TypeError, ValueError) as exc:
+            _log.exception("the journal does not fold")
+            self.trouble = f"the journal is damaged: {exc}"
+        self._settle(batch)
+        self._set_pace()
+        reset = batch.model is not None
+        self._tell(Change(_ALL if reset else frozenset(parts), batch.events, reset))
+        self.feed.acknowledge()
+
+    def _settle(self, batch: Batch) -> None:
+        if self.model is None:
+            return
+        for command in [known for known in self.waiting if known in self.model.answers]:
+            answer = self.model.answers[command]
+            self.answered(self.waiting.pop(command), answer.ok, answer.result)
+        for event in batch.events:
+            if isinstance(event.data, EngineStarted | RunFailed | RunFinished | RunStopped):
+                self.starting = False
+        if not batch.alive and not self.starting:
+            for waiting in self.waiting.values():
+                self.answered(waiting, False, "the engine ended before it answered")
+            self.waiting.clear()
+
+    def _set_pace(self) -> None:
+        live = self.is_moving and self._focused
+        self.feed.set_period(_LIVE_PERIOD if live else _IDLE_PERIOD)
+
+    def _tell(self, change: Change) -> None:
+        for listener in tuple(self._listeners):
+            listener(change)

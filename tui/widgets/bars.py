@@ -1,0 +1,151 @@
+"""The line at the top, in fixed cells, and the line at the bottom, which says what can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from rich.cells import cell_len, set_cell_size
+from textual.geometry import Region
+from textual.screen import Screen
+from textual.timer import Timer
+
+from tui.model.status import Cell
+from tui.widgets.painted import Painted, Piece
+
+__all__ = ["Footer", "StatusBar", "Title"]
+
+
+class StatusBar(Painted):
+    """One row of cells; a cell that changed is written alone."""
+
+    DEFAULT_CSS = "StatusBar { height: 1; }"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.cells: list[Cell] = []
+
+    def show(self, cells: list[Cell]) -> None:
+        """Show other cells."""
+        before, self.cells = self.cells, cells
+        if [cell.width for cell in before] != [cell.width for cell in cells]:
+            self.refresh()
+            return
+        left = 0
+        for old, new in zip(before, cells, strict=True):
+            if old != new:
+                self.refresh(Region(left, 0, new.width, 1))
+            left += new.width
+
+    def row_key(self, y: int) -> Hashable:
+        """All cells."""
+        return tuple(self.cells)
+
+    def row_pieces(self, y: int) -> Sequence[Piece]:
+        """The cells, each cut or filled to its width."""
+        return [(set_cell_size(cell.text, cell.width), cell.look) for cell in self.cells]
+
+    def row_ground(self, y: int) -> str:
+        """A bar."""
+        return "bar"
+
+
+class Title(Painted):
+    """One row above a part of the screen: its name, and what it shows."""
+
+    DEFAULT_CSS = "Title { height: 1; }"
+
+    def __init__(self, text: str = "", *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._pieces: tuple[Piece, ...] = ((text, "heading"),)
+
+    def show(self, *pieces: Piece) -> None:
+        """Show another title."""
+        self._pieces = pieces
+        self.repaint()
+
+    def row_key(self, y: int) -> Hashable:
+        """The text."""
+        return self._pieces
+
+    def row_pieces(self, y: int) -> Sequence[Piece]:
+        """The text."""
+        return self._pieces
+
+
+class Footer(Painted):
+    """The bindings that work here and now, as many as fit; or for a while what happened."""
+
+    DEFAULT_CSS = "Footer { height: 1; dock: bottom; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="footer")
+        self._notice: tuple[str, str] | None = None
+        self._timer: Timer | None = None
+
+    def on_mount(self) -> None:
+        """Follow the screen's bindings."""
+        self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+
+    def _bindings_changed(self, screen: Screen[Any]) -> None:
+        self.repaint()
+
+    def say(self, text: str, look: str, seconds: float) -> None:
+        """Say something in place of the bindings; the text is harmless already."""
+        self._notice = (text, look)
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(seconds, self.hush)
+        self.repaint()
+
+    def hush(self) -> None:
+        """Show the bindings again."""
+        if self._notice is not None:
+            self._notice = None
+            self.repaint()
+
+    def row_key(self, y: int) -> Hashable:
+        """What is said, or the bindings."""
+        return self._notice or tuple(self._offers())
+
+    def row_ground(self, y: int) -> str:
+        """A bar."""
+        return "bar"
+
+    def row_pieces(self, y: int) -> Sequence[Piece]:
+        """What is said, or the bindings as far as they fit; the last one always does."""
+        if self._notice is not None:
+            return [(f" {self._notice[0]}", self._notice[1])]
+        bindings = self._offers()
+        if not bindings:
+            return []
+        last = bindings.pop()
+        left = self.size.width - _width(last)
+        shown: list[tuple[str, str]] = []
+        for binding in bindings:
+            left -= _width(binding)
+            if left < 0:
+                break
+            shown.append(binding)
+        pieces: list[Piece] = []
+        for key, text in [*shown, last]:
+            pieces += [(f" {key}", "key"), (f" {text} ", "bar")]
+        return pieces
+
+    def _offers(self) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        last: tuple[str, str] | None = None
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if not binding.show or not active.enabled:
+                continue
+            entry = (self.app.get_key_display(binding), binding.description)
+            if binding.id == "app.help":
+                last = entry
+            elif entry not in found:
+                found.append(entry)
+        return [*found, last] if last else found
+
+
+def _width(binding: tuple[str, str]) -> int:
+    return cell_len(binding[0]) + cell_len(binding[1]) + 3

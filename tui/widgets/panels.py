@@ -1,0 +1,248 @@
+"""The panels beside the tree: score plot, workers, notes, and a look at the node under the cursor."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Hashable, Sequence
+
+from engine.events import BestCrowned, EvalDone
+from engine.state import Node
+from engine.text import one_line, visible
+from tui.model.labels import age, clock, outcome, score_text, short_score
+from tui.model.rounds import WorkLine, work_lines
+from tui.model.run_model import Note, RunModel
+from tui.model.score_plot import ScorePlot
+from tui.session import Change
+from tui.widgets.painted import Painted, Piece
+
+__all__ = ["NodePeek", "NotesPanel", "PlotPanel", "WorkPanel"]
+
+_AXIS = 10
+
+
+class PlotPanel(Painted):
+    """Every node's score and the best so far."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._model: RunModel | None = None
+        self._plot: ScorePlot | None = None
+
+    def take(self, change: Change, model: RunModel) -> None:
+        """Draw what changed into the dots, without painting."""
+        if change.reset or model is not self._model:
+            self._model = model
+            self._load()
+            return
+        if self._plot is None:
+            return
+        state = model.state
+        for event in change.events:
+            if isinstance(event.data, EvalDone | BestCrowned) and event.node is not None:
+                self._plot.update(
+                    state.nodes[event.node], state.nodes, state.best_steps, isinstance(event.data, EvalDone)
+                )
+
+    def on_resize(self) -> None:
+        """Draw anew for the new size."""
+        self._load()
+        self.repaint_all()
+
+    def _load(self) -> None:
+        self._plot = None
+        if self._model is None or self.size.height < 3 or self.size.width < _AXIS + 8:
+            return
+        state = self._model.state
+        maximize = state.spec is None or state.spec.direction == "maximize"
+        self._plot = ScorePlot(self.size.width - _AXIS - 1, self.size.height - 1, maximize)
+        self._plot.load(state.nodes, state.best_steps)
+
+    def row_key(self, y: int) -> Hashable:
+        """The row's text, and which of its cells the best line runs through."""
+        return tuple(self.row_pieces(y))
+
+    def row_pieces(self, y: int) -> Sequence[Piece]:
+        """The title, then dots behind their axis."""
+        plot, model = self._plot, self._model
+        if y == 0:
+            metric = model.state.spec.metric if model is not None and model.state.spec is not None else "score"
+            shown = f"  0–{plot.capacity}" if plot is not None else ""
+            return [(f" {one_line(metric, 30)}", "heading"), (f" by node{shown}", "dim")]
+        if plot is None or y > plot.height:
+            return []
+        row = y - 1
+        value = {0: plot.top, plot.height - 2: plot.bottom}.get(row)
+        label = "failed" if row == plot.height - 1 else short_score(value) if value is not None else ""
+        look = "bad" if row == plot.height - 1 else "plain"
+        return [(f"{label:>{_AXIS - 1}} │", "dim"), *_runs(plot.text(row), plot.best_cells(row), look)]
+
+
+def _runs(text: str, best: bytes, look: str) -> list[Piece]:
+    """The text cut where the best line begins and ends."""
+    pieces: list[Piece] = []
+    start = 0
+    for index in range(1, len(text) + 1):
+        if index == len(text) or bool(best[index]) != bool(best[start]):
+            pieces.append((text[start:index], "best" if best[start] else look))
+            start = index
+    return pieces
+
+
+class WorkPanel(Painted):
+    """A line for each worker: its round, its stage, how long it has been at it."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._lines: list[WorkLine] = []
+        self._now: int | None = None
+        self._workers = 0
+
+    def show(self, model: RunModel, now: int | None) -> None:
+        """Show what the workers do; without a time, how long is left out.
+
+        Args:
+            model: the run.
+            now: the time to measure against, or None where time does not pass.
+        """
+        self._lines = work_lines(model.state)
+        self._workers = model.state.engine.workers if model.state.engine is not None else 0
+        self._now = now
+        self.repaint()
+
+    def row_key(self, y: int) -> Hashable:
+        """The row's text."""
+        return tuple(self.row_pieces(y))
+
+    def row_pieces(self, y: int) -> Sequence[Piece]:
+        """The title, then a worker a row."""
+        if y == 0:
+            return [(" Workers", "heading"), (f" {len(self._lines)} of {self._workers} busy", "dim")]
+        room = self.size.height - 1
+        index = y - 1
+        if len(self._lines) > room and index == room - 1:
+            return [(f" … and {len(self._lines) - room + 1} more", "dim")]
+        if index >= len(self._lines):
+            return []
+        line = self._lines[index]
+        for_ = age(self._now - line.since) if self._now is not None else ""
+        return [
+            (f" {line.worker:>2} r{line.round:<5} {for_:>4} ", "dim"),
+            (f"{line.phase:<10} ", "accent"),
+            (line.detail, "plain"),
+        ]
+
+
+class NotesPanel(Painted):
+    """What was learned, newest last. A full panel turns half a page, so that a note costs its own row only."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._notes: Sequence[Note] = ()
+        self._from = 0
+
+    def show(self, model: RunModel) -> None:
+        """Show the newest notes."""
+        if self._notes is not model.notes:
+            self._notes = model.notes
+            self._from = 0
+        self._turn()
+        self.repaint()
+
+    def on_resize(self) -> None:
+        """Fit the newest notes into the new size."""
+        self._from = 0
+        self._turn()
+        self.repaint_all()
+
+    def _turn(self) -> None:
+        room = max(1, self.size.height - 1)
+        count = len(self._notes)
+        if count - self._from > room:
+            # At the start and after a jump the panel is filled; after that it turns by halves.
+            one_by_one = count - self._from <= room + 8
+            self._from = count - (room // 2 + 1 if one_by_one and room > 3 else room)
+        self._from = max(0, self._from)
+
+    def row_key(self, y: int) -> Hashable:
+        """The note."""
+        index = self._from + y - 1
+        return y == 0 or (self._notes[index] if index < len(self._notes) else None)
+
+    def row_pieces(self, y: int) -> Sequence[Piece]:
+        """The title, then a note a row."""
+        if y == 0:
+            return [(" Notes", "heading"), (" newest last", "dim")]
+        index = self._from + y - 1
+        if index >= len(self._notes):
+            return []
+        note = self._notes[index]
+        whose = f"#{note.node}" if note.node is not None else ""
+        sign, look = _NOTE_LOOKS[note.kind]
+        return [
+            (f" {clock(note.at)} {sign}", look),
+            (f"{whose:<6} ", "dim"),
+            (one_line(note.text, 200), "plain" if look == "dim" else look),
+        ]
+
+
+_NOTE_LOOKS = {
+    "lesson": (" ", "dim"),
+    "failure": ("✗", "bad"),
+    "best": ("▲", "best"),
+    "comment": ("“", "accent"),
+    "hint": ("»", "accent"),
+    "prior": ("+", "accent"),
+    "run": ("■", "heading"),
+    "refused": ("!", "bad"),
+}
+
+
+class NodePeek(Painted):
+    """A few lines on the node under the cursor."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._rows: list[list[Piece]] = []
+        self._node: Node | None = None
+        self._model: RunModel | None = None
+
+    def show(self, model: RunModel, node: Node | None) -> None:
+        """Show a node."""
+        self._model, self._node = model, node
+        self._rows = self._describe(model, node) if node is not None else []
+        self.repaint()
+
+    def on_resize(self) -> None:
+        """Wrap for the new width."""
+        if self._model is not None:
+            self.show(self._model, self._node)
+        self.repaint_all()
+
+    def row_key(self, y: int) -> Hashable:
+        """The row's text."""
+        return tuple(self._rows[y]) if y < len(self._rows) else None
+
+    def row_pieces(self, y: int) -> Sequence[Piece]:
+        """The row's text."""
+        return self._rows[y] if y < len(self._rows) else []
+
+    def _describe(self, model: RunModel, node: Node) -> list[list[Piece]]:
+        parent = model.parent(node)
+        rows: list[list[Piece]] = [
+            [(f" #{node.id} {one_line(node.name, 80)}", "heading"), (f"  {one_line(node.operator, 24)}", "dim")]
+        ]
+        said = f" {outcome(model, node)}"
+        if node.score is not None and parent is not None and parent.score is not None:
+            said += f" ({node.score - parent.score:+.4g} on #{parent.id} {score_text(parent.score)})"
+        elif parent is not None:
+            said += f" from #{parent.id}"
+        rows.append(
+            [(said, "ok" if node.status == "ok" else "bad" if node.status else "dim"), (f"  round {node.round}", "dim")]
+        )
+        for text, look in ((node.reason, "bad"), (node.lesson, "plain"), (node.motivation, "dim")):
+            rows += [[(f" {line}", look)] for line in self._wrap(text)]
+        return rows
+
+    def _wrap(self, text: str) -> list[str]:
+        flat = " ".join(visible(text[:600]).split())
+        return textwrap.wrap(flat, max(20, self.size.width - 2))[:4]

@@ -1,0 +1,132 @@
+"""A list of any length in a fixed viewport: its own offset, no scrollbar, no virtual size."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from tui.widgets.painted import Painted, Piece
+
+__all__ = ["RowsView"]
+
+
+class RowsView(Painted, can_focus=True):
+    """Rows with a cursor. Moving past an edge turns half a page, since each row that moves is written again."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "Down", id="rows.down", show=False, tooltip="Next row"),
+        Binding("up,k", "move(-1)", "Up", id="rows.up", show=False, tooltip="Row before"),
+        Binding("pagedown,ctrl+d", "page(1)", "Page down", id="rows.page_down", show=False, tooltip="A page down"),
+        Binding("pageup,ctrl+u", "page(-1)", "Page up", id="rows.page_up", show=False, tooltip="A page up"),
+        Binding("home,g", "first", "First", id="rows.first", show=False, tooltip="First row"),
+        Binding("end,G", "last", "Last", id="rows.last", show=False, tooltip="Last row"),
+    ]
+
+    class Moved(Message):
+        """The cursor stands on another row."""
+
+        def __init__(self, view: RowsView) -> None:
+            super().__init__()
+            self.view = view
+
+        def can_replace(self, message: Message) -> bool:
+            """Only the newest place matters."""
+            return isinstance(message, RowsView.Moved) and message.view is self.view
+
+        @property
+        def control(self) -> RowsView:
+            """The list."""
+            return self.view
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.top = 0
+        self.cursor = 0
+
+    # What a list defines
+
+    def count(self) -> int:
+        """How many rows there are."""
+        raise NotImplementedError
+
+    def item_key(self, index: int) -> Hashable:
+        """All that the look of a row depends on, the cursor not counted."""
+        raise NotImplementedError
+
+    def item_pieces(self, index: int) -> Sequence[Piece]:
+        """A row."""
+        raise NotImplementedError
+
+    empty = ""
+    """What stands there when there are no rows."""
+
+    # Painting
+
+    def row_key(self, y: int) -> Hashable:
+        """The row's key, and whether the cursor is on it and seen."""
+        index = self.top + y
+        if index >= self.count():
+            return (self.empty if not self.count() else "", y == 0)
+        on = index == self.cursor
+        return (self.item_key(index), on, on and self.has_focus)
+
+    def row_pieces(self, y: int) -> Sequence[Piece]:
+        """The row, or nothing below the last one."""
+        index = self.top + y
+        if index < self.count():
+            return self.item_pieces(index)
+        return [(self.empty, "dim")] if y == 0 and not self.count() else []
+
+    def row_ground(self, y: int) -> str:
+        """The cursor's row stands out where the list has the focus."""
+        if self.top + y == self.cursor and self.cursor < self.count():
+            return "cursor" if self.has_focus else "bar"
+        return "plain"
+
+    def on_focus(self) -> None:
+        """Show the cursor."""
+        self.repaint()
+
+    def on_blur(self) -> None:
+        """Show that keys go elsewhere."""
+        self.repaint()
+
+    # Moving
+
+    def go(self, index: int) -> None:
+        """Put the cursor on a row and bring it into view."""
+        index = max(0, min(self.count() - 1, index))
+        moved = index != self.cursor
+        self.cursor = index
+        self.show_cursor()
+        self.repaint()
+        if moved:
+            self.post_message(self.Moved(self))
+
+    def show_cursor(self) -> None:
+        """Turn so far that the cursor is in view."""
+        height = max(1, self.size.height)
+        if self.cursor < self.top or self.cursor >= self.top + height:
+            self.top = self.cursor - height // 2
+        self.top = max(0, min(self.top, self.count() - height))
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor by rows."""
+        self.go(self.cursor + rows)
+
+    def action_page(self, pages: int) -> None:
+        """Move the cursor by a page less one row."""
+        step = max(1, self.size.height - 1) * pages
+        self.top = max(0, min(self.top + step, self.count() - self.size.height))
+        self.go(self.cursor + step)
+
+    def action_first(self) -> None:
+        """Go to the first row."""
+        self.go(0)
+
+    def action_last(self) -> None:
+        """Go to the last row."""
+        self.go(self.count() - 1)

@@ -1,0 +1,101 @@
+"""A document to read: code, a diff, a log. Text is data: it was made harmless when the document was made."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual.binding import Binding, BindingType
+from textual.strip import Strip
+
+from tui.model.document import Line
+from tui.widgets.painted import Painted, Piece
+
+__all__ = ["TextView"]
+
+
+class TextView(Painted, can_focus=True):
+    """Lines in a viewport that moves down and to the right."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "scroll(1)", "Down", id="text.down", show=False, tooltip="A line down"),
+        Binding("up,k", "scroll(-1)", "Up", id="text.up", show=False, tooltip="A line up"),
+        Binding("pagedown,ctrl+d,space", "page(1)", "Page", id="text.page_down", show=False, tooltip="A page down"),
+        Binding("pageup,ctrl+u", "page(-1)", "Page up", id="text.page_up", show=False, tooltip="A page up"),
+        Binding("home,g", "to(0)", "Start", id="text.first", show=False, tooltip="The first line"),
+        Binding("end,G", "to(-1)", "End", id="text.last", show=False, tooltip="The last line"),
+        Binding("right", "shift(16)", "Right", id="text.right", show=False, tooltip="See more of long lines"),
+        Binding("left", "shift(-16)", "Left", id="text.left", show=False, tooltip="Back to the start of the lines"),
+    ]
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.lines: list[Line] = []
+        self.top = 0
+        self.shift = 0
+        self._version = 0
+
+    def show(self, lines: list[Line], keep_place: bool = False) -> None:
+        """Show another document, from its start."""
+        self.lines = lines
+        self._version += 1
+        if not keep_place:
+            self.top = self.shift = 0
+        self.top = max(0, min(self.top, len(lines) - 1))
+        self.repaint()
+
+    @property
+    def position(self) -> str:
+        """Which lines are seen."""
+        if not self.lines:
+            return ""
+        return f"{self.top + 1}–{min(len(self.lines), self.top + self.size.height)}/{len(self.lines)}"
+
+    def row_key(self, y: int) -> Hashable:
+        """The line and how far the view stands to the right."""
+        index = self.top + y
+        return (self.lines[index], self.shift) if index < len(self.lines) else None
+
+    def row_pieces(self, y: int) -> Sequence[Piece]:
+        """The line's spans."""
+        index = self.top + y
+        return self.lines[index] if index < len(self.lines) else []
+
+    def render_line(self, y: int) -> Strip:
+        """One line, from the column that the view stands at."""
+        if not self.shift:
+            return super().render_line(y)
+        strip = Strip([Segment(text, self.style_of(look)) for text, look in self.row_pieces(y) if text])
+        return strip.crop(self.shift).adjust_cell_length(self.size.width, self.style_of("plain"))
+
+    def find(self, text: str, backwards: bool = False) -> bool:
+        """Go to the next line that holds the text, round the end; false where there is none."""
+        wanted = text.casefold()
+        count = len(self.lines)
+        step = -1 if backwards else 1
+        for offset in range(1, count + 1):
+            index = (self.top + step * offset) % count
+            if wanted in "".join(span.text for span in self.lines[index]).casefold():
+                self.top = index
+                self.repaint()
+                return True
+        return False
+
+    def action_scroll(self, lines: int) -> None:
+        """Move by lines."""
+        self.top = max(0, min(self.top + lines, len(self.lines) - self.size.height))
+        self.repaint()
+
+    def action_page(self, pages: int) -> None:
+        """Move by a page less one line."""
+        self.action_scroll(pages * max(1, self.size.height - 1))
+
+    def action_to(self, line: int) -> None:
+        """Go to the start, or to the end."""
+        self.action_scroll(-len(self.lines) if line == 0 else len(self.lines))
+
+    def action_shift(self, cells: int) -> None:
+        """Move to the right or back."""
+        self.shift = max(0, self.shift + cells)
+        self.repaint()

@@ -1,0 +1,343 @@
+"""The population: a tree by descent, or a list by score or age, in a view that stays where it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import ClassVar, Literal
+
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from engine.state import Node
+from engine.text import one_line
+from tui.model.labels import marks, outcome
+from tui.model.listing import Listing, Order
+from tui.model.query import Query
+from tui.model.run_model import RunModel
+from tui.session import Change
+from tui.widgets.painted import Piece
+from tui.widgets.rows import RowsView
+
+__all__ = ["Follow", "TreeView"]
+
+Follow = Literal["", "newest", "best"]
+
+_ORDERS: tuple[Order, ...] = ("tree", "best", "newest")
+_FOLLOWS: tuple[Follow, ...] = ("", "newest", "best")
+
+
+class TreeView(RowsView):
+    """The nodes of a run. Cursor and upper edge are remembered by node, so that what comes in moves neither."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open", id="tree.open", tooltip="Code, diff, metrics, logs of the node"),
+        Binding("space", "fold", "Fold", id="tree.fold", show=False, tooltip="Hide or show what is below"),
+        Binding("left,h", "out", "Out", id="tree.out", show=False, tooltip="Fold, or go to the parent"),
+        Binding("right,l", "into", "In", id="tree.into", show=False, tooltip="Unfold, or go to the first child"),
+        Binding("z", "fold_all", "Fold all", id="tree.fold_all", show=False, tooltip="Fold all but the best line"),
+        Binding("b", "best", "Best", id="tree.best", show=False, tooltip="Go to the best node"),
+        Binding("f", "follow", "Follow", id="tree.follow", tooltip="Follow the newest node, the best one, or none"),
+        Binding("o", "order", "Order", id="tree.order", tooltip="By descent, best first, or newest first"),
+    ]
+
+    class Opened(Message):
+        """A person wants to see a node."""
+
+        def __init__(self, node: int) -> None:
+            super().__init__()
+            self.node = node
+
+    class Looked(Message):
+        """How the tree is looked at changed: order, filter, follow."""
+
+    def __init__(self) -> None:
+        super().__init__(id="tree")
+        self.model: RunModel | None = None
+        self.order: Order = "tree"
+        self.following: Follow = ""
+        self.query_: Query | None = None
+        self._listing: Listing | None = None
+        self._selected: int | None = None
+        self._anchor: int | None = None
+        self._base = 0
+
+    empty = " no node yet"
+
+    # The rows
+
+    @property
+    def rows(self) -> list[int]:
+        """Ids in the order of the rows."""
+        if self.model is None:
+            return []
+        return self.model.population.rows if self._listing is None else self._listing.rows
+
+    @property
+    def selected(self) -> Node | None:
+        """The node under the cursor."""
+        rows = self.rows
+        if self.model is None or not 0 <= self.cursor < len(rows):
+            return None
+        return self.model.node(rows[self.cursor])
+
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.rows)
+
+    @property
+    def position(self) -> str:
+        """Where the cursor stands."""
+        return f"{self.cursor + 1:,}/{self.count():,}" if self.count() else ""
+
+    def take(self, change: Change, model: RunModel) -> None:
+        """Take in what changed, without painting: `sync` does that, less often."""
+        if change.reset or self.model is not model:
+            self.model = model
+            self._list_anew()
+        if self._listing is not None:
+            for node in {event.node for event in change.events if event.node is not None}:
+                found = model.node(node)
+                if found is not None:
+                    self._listing.update(found)
+        if self.following == "newest" and model.state.nodes:
+            self._selected = model.state.nodes[-1].id
+        elif self.following == "best" and model.state.best is not None:
+            self._selected = model.state.best
+
+    def sync(self) -> None:
+        """Find the remembered nodes again, and paint what changed."""
+        rows = self.rows
+        top_before = self.top
+        if self._anchor is not None:
+            self.top = self._place(rows, self._anchor, self.top)
+        if self._selected is not None:
+            self.cursor = self._place(rows, self._selected, self.cursor)
+        if self.following:
+            self.show_cursor()
+        elif top_before == 0 and self.cursor < self.size.height:
+            # At the very top there is nothing above to keep still.
+            self.top = 0
+        self.top = max(0, min(self.top, len(rows) - self.size.height))
+        self._remember()
+        self.repaint()
+
+    def _place(self, rows: Sequence[int], node: int, otherwise: int) -> int:
+        assert self.model is not None
+        try:
+            return rows.index(node)
+        except ValueError:
+            pass
+        if self._listing is None and node in self.model.population:
+            # Folded away: its nearest ancestor that is seen stands for it.
+            for above in self.model.population.lineage(node)[1:]:
+                if not self.model.population.is_hidden(above):
+                    return rows.index(above)
+        return max(0, min(otherwise, len(rows) - 1))
+
+    def _remember(self) -> None:
+        rows = self.rows
+        self._anchor = rows[self.top] if 0 <= self.top < len(rows) else None
+        self._selected = rows[self.cursor] if 0 <= self.cursor < len(rows) else None
+        self._set_base()
+
+    def _set_base(self) -> None:
+        """Shift deep rows to the left in large steps, so that a lineage of a thousand generations can be read."""
+        if self.model is None or self._listing is not None or self._selected is None:
+            self._base = 0
+            return
+        depth = self.model.population.depths.get(self._selected, 0)
+        levels = self._levels
+        if not self._base <= depth < self._base + levels:
+            self._base = max(0, depth - levels // 2)
+        if depth < levels * 3 // 4:
+            self._base = 0
+
+    @property
+    def _levels(self) -> int:
+        return max(4, min(24, self.size.width // 6))
+
+    def go(self, index: int) -> None:
+        """Put the cursor on a row; whoever moves it stops following."""
+        if self.following:
+            self.following = ""
+            self.post_message(self.Looked())
+        index = max(0, min(self.count() - 1, index))
+        moved = index != self.cursor
+        self.cursor = index
+        self.show_cursor()
+        self._remember()
+        self.repaint()
+        if moved:
+            self.post_message(self.Moved(self))
+
+    def go_to(self, node: int) -> bool:
+        """Put the cursor on a node, unfolding what hides it; false where the filter leaves it out."""
+        if self.model is None:
+            return False
+        if self._listing is None and node in self.model.population:
+            self.model.population.reveal(node)
+        try:
+            index = self.rows.index(node)
+        except ValueError:
+            return False
+        self.go(index)
+        return True
+
+    def search_order(self) -> list[int]:
+        """Every node that the filter lets through, those that are folded away too, in the order of the rows."""
+        if self.model is None or self._listing is not None:
+            return self.rows
+        return self.model.population.everything()
+
+    # Drawing
+
+    def item_key(self, index: int) -> Hashable:
+        """All that a row shows of its node."""
+        assert self.model is not None
+        node = self.model.state.nodes[self.rows[index]]
+        population = self.model.population
+        folded = node.id in population.folded and self._listing is None
+        below = population.descendants.get(node.id, 0)
+        return (
+            node.id,
+            node.status,
+            outcome(self.model, node),
+            marks(self.model, node),
+            self._base,
+            below if folded else bool(below),
+            folded,
+        )
+
+    def item_pieces(self, index: int) -> Sequence[Piece]:
+        """Marks, score, then the node below its parent."""
+        assert self.model is not None
+        node = self.model.state.nodes[self.rows[index]]
+        pruned = getattr(node, "pruned", False)
+        result = f"{marks(self.model, node)} {outcome(self.model, node):>9} "
+        look = "best" if node.id == self.model.state.best else "dim" if pruned else _LOOKS.get(node.status or "", "dim")
+        label = f"#{node.id} {one_line(node.name, 120)}"
+        operator = "" if node.name.startswith(node.operator) else f"  {one_line(node.operator, 24)}"
+        return [(result, look), (self._guide(node), "dim"), (label, "dim" if pruned else "plain"), (operator, "dim")]
+
+    def _guide(self, node: Node) -> str:
+        assert self.model is not None
+        population = self.model.population
+        if self._listing is not None:
+            return ""
+        depth = population.depths[node.id]
+        shown = depth - self._base
+        left = f"‹{self._base} " if self._base else ""
+        if shown < 0:
+            left, shown = f"‹{depth} ", 0
+        beyond = max(0, shown - self._levels)
+        lines = left + "│ " * min(shown, self._levels) + (f"+{beyond} " if beyond else "")
+        below = population.descendants[node.id]
+        if node.id in population.folded:
+            return f"{lines}▸{below} "
+        return lines + ("▾ " if below else "· ")
+
+    # Acting
+
+    def action_open(self) -> None:
+        """Show the node."""
+        node = self.selected
+        if node is not None:
+            self.post_message(self.Opened(node.id))
+
+    def action_fold(self) -> None:
+        """Fold or unfold the node."""
+        node = self.selected
+        if node is None or self.model is None or self._listing is not None:
+            return
+        population = self.model.population
+        if node.id in population.folded:
+            population.unfold(node.id)
+        else:
+            population.fold(node.id)
+        self.sync()
+
+    def action_out(self) -> None:
+        """Fold the node; where there is nothing to fold, go to its parent."""
+        node = self.selected
+        if node is None or self.model is None or self._listing is not None:
+            return
+        population = self.model.population
+        above = population.parents[node.id]
+        if population.children(node.id) and node.id not in population.folded:
+            self.action_fold()
+        elif above is not None:
+            self.go_to(above)
+
+    def action_into(self) -> None:
+        """Unfold the node; where it is unfolded, go to its first child."""
+        node = self.selected
+        if node is None or self.model is None or self._listing is not None:
+            return
+        if node.id in self.model.population.folded:
+            self.action_fold()
+        elif self.model.population.children(node.id):
+            self.go(self.cursor + 1)
+
+    def action_fold_all(self) -> None:
+        """Fold all but the best lineage; where something is folded, unfold all."""
+        if self.model is None or self._listing is not None:
+            return
+        population = self.model.population
+        if population.folded:
+            population.unfold_all()
+        else:
+            population.fold_all(but=self.model.best_lineage)
+        self.sync()
+        self.show_cursor()
+        self._remember()
+        self.repaint()
+
+    def action_best(self) -> None:
+        """Go to the best node."""
+        if self.model is not None and self.model.state.best is not None:
+            self.go_to(self.model.state.best)
+
+    def action_follow(self) -> None:
+        """Follow the newest node, then the best one, then none."""
+        self.following = _FOLLOWS[(_FOLLOWS.index(self.following) + 1) % len(_FOLLOWS)]
+        if self.model is not None:
+            self.take(Change(frozenset(), reset=True), self.model)
+        self.sync()
+        self.post_message(self.Looked())
+
+    def action_order(self) -> None:
+        """Order by descent, score or age."""
+        self.order = _ORDERS[(_ORDERS.index(self.order) + 1) % len(_ORDERS)]
+        self._look_anew()
+
+    def set_filter(self, query: Query | None) -> None:
+        """Show only the nodes that pass; all for None."""
+        self.query_ = query
+        self._look_anew()
+
+    def _look_anew(self) -> None:
+        self._list_anew()
+        self.sync()
+        self.show_cursor()
+        self._remember()
+        self.repaint_all()
+        self.post_message(self.Looked())
+
+    def _list_anew(self) -> None:
+        self._listing = None
+        if self.model is None or (self.order == "tree" and self.query_ is None):
+            return
+        passes = self.query_ or (lambda node: True)
+        maximize = self.model.state.spec is None or self.model.state.spec.direction == "maximize"
+        self._listing = Listing(passes, self.order, maximize)
+        self._listing.load(self.model.state.nodes)
+
+
+_LOOKS = {
+    "ok": "ok",
+    "rejected": "dim",
+    "invalid": "bad",
+    "crashed": "bad",
+    "timeout": "bad",
+    "cancelled": "dim",
+}
