@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -33,8 +34,11 @@ NodeArgument = Annotated[int | None, typer.Argument(metavar="[NODE]", help="Numb
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """A plain table; text in it is data, never markup."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(Text(column), overflow="ellipsis", no_wrap=True)
+    for index, column in enumerate(columns):
+        # Where the terminal is too narrow, the last column gives way.
+        last = index == len(columns) - 1
+        width = None if last else max(map(cell_len, [column, *(visible(row[index]) for row in rows)]))
+        table.add_column(Text(column), overflow="ellipsis", no_wrap=True, min_width=width)
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
     Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)

@@ -22,7 +22,7 @@ __all__ = ["UCB1"]
 
 
 class UCB1:
-    """Keeps scored nodes sorted by score in growing arrays.
+    """Keeps scored nodes sorted by score in growing arrays, so that a draw is a few passes of numpy over them.
 
     Args:
         c: weight of the exploration term.
@@ -61,18 +61,23 @@ class UCB1:
         return first + int(np.flatnonzero(self._ids[first:last] == node)[0])
 
     def values(self) -> NDArray[np.float64]:
-        """The UCB value of each scored node, shape [n], in the order of `ids`; equal scores share their mean rank."""
-        count = len(self._scores)
-        first = np.searchsorted(self._scores, self._scores, side="left")
-        last = np.searchsorted(self._scores, self._scores, side="right")
-        ranks = (first + last - 1) / 2.0 / max(1, count - 1)
+        """The UCB value of each scored node, shape [n], worst score first; equal scores share their mean rank."""
         explore: NDArray[np.float64] = np.sqrt(math.log(self._total) / self._visits)
-        return ranks + self.c * explore
+        explore *= self.c
+        explore += self._ranks()
+        return explore
 
-    @property
-    def ids(self) -> NDArray[np.int64]:
-        """The scored nodes, shape [n], worst first."""
-        return self._ids
+    def _ranks(self) -> NDArray[np.float64]:
+        """Ranks from 0 for the worst to 1 for the best, shape [n]."""
+        count = len(self._scores)
+        ranks = np.arange(count, dtype=np.float64)
+        # Equal scores stand together: where a run of them begins and ends, their mean is half-way.
+        begins = np.flatnonzero(np.diff(self._scores, prepend=-np.inf))
+        if len(begins) < count:
+            lengths = np.diff(begins, append=count)
+            ranks = np.repeat(begins + (lengths - 1) / 2.0, lengths)
+        ranks /= max(1, count - 1)
+        return ranks
 
     def sample(self, state: RunState, inspirations: int, rng: random.Random) -> Sample | None:
         """The node with the highest value, equal ones drawn; the next highest are the inspirations."""
@@ -81,13 +86,13 @@ class UCB1:
         values = self.values()
         best = np.flatnonzero(values == values.max())
         at = int(best[rng.randrange(len(best))])
-        parent = int(self._ids[at])
         chosen = values[at]
         values[at] = -np.inf
-        count = min(inspirations, len(values) - 1)
         shown: list[int] = []
-        if count > 0:
-            top = np.argpartition(values, -count)[-count:]
-            shown = [int(self._ids[i]) for i in top[np.lexsort((self._ids[top], -values[top]))]]
+        for _ in range(min(inspirations, len(values) - 1)):
+            following = int(values.argmax())
+            shown.append(int(self._ids[following]))
+            values[following] = -np.inf
         expanded = int(self._visits[at]) - 1
-        return Sample(parent, shown, f"ucb1 {chosen:.3f}, rank {len(values) - at}/{len(values)}, expanded {expanded}×")
+        place = f"rank {len(values) - at}/{len(values)}, expanded {expanded}×"
+        return Sample(int(self._ids[at]), shown, f"ucb1 {chosen:.3f}, {place}")

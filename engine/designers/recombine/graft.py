@@ -14,7 +14,16 @@ from functools import lru_cache
 
 import libcst as cst
 
-from engine.designers.recombine.program import BUILTINS, EditError, Item, Program, parse_program, positional
+from engine.designers.recombine.program import (
+    BUILTINS,
+    EditError,
+    Item,
+    Program,
+    aliases,
+    origin,
+    parse_program,
+    positional,
+)
 
 __all__ = ["graft"]
 
@@ -68,6 +77,9 @@ def _plan(program: Program, donor: Program, function: str, components: frozenset
     source = donor.by_name[function][-1]
     reads = set(source.reads).union(*(item.reads for item in items if item.kind != "import"))
     kept_by_reading = {name for name in reads if name not in needed and name != function}
+    twice = [n for n in needed if len(donor.by_name[n]) > 1 and any(i.kind != "import" for i in donor.by_name[n])]
+    if twice:
+        raise EditError(f"the donor of {function} defines {', '.join(sorted(twice))} more than once")
     if donor.stars:
         raise EditError(f"the donor of {function} imports everything from a module")
     captured = {
@@ -90,7 +102,7 @@ def _plan(program: Program, donor: Program, function: str, components: frozenset
         (rename.get(name, name), node, alias)
         for item in items
         if item.kind == "import"
-        for name, node, alias in _aliases(item)
+        for name, node, alias in aliases(item)
         if name in needed and name not in shared
     ]
     take = [item for item in items if item.kind != "import" and not shared.issuperset(item.names)]
@@ -140,8 +152,8 @@ def _shared(program: Program, donor: Program, items: list[Item], needed: set[str
 def _same(program: Program, donor: Program, name: str, item: Item) -> bool:
     there = program.by_name[name]
     if item.kind == "import":
-        mine = {_origin(node, alias) for other in there for bound, node, alias in _aliases(other) if bound == name}
-        return {_origin(node, alias) for bound, node, alias in _aliases(item) if bound == name} <= mine
+        here = {origin(node, alias) for other in there for bound, node, alias in aliases(other) if bound == name}
+        return {origin(node, alias) for bound, node, alias in aliases(item) if bound == name} <= here
     if len(there) != 1 or len(donor.by_name[name]) != 1:
         return False
     return [ast.dump(node) for node in there[0].nodes] == [ast.dump(node) for node in item.nodes]
@@ -155,7 +167,7 @@ def _renamed(program: Program, donor: Program, names: set[str], dying: set[str])
         dotted = any(
             isinstance(node, ast.Import) and alias.asname is None and "." in alias.name
             for item in donor.by_name[name]
-            for _, node, alias in _aliases(item)
+            for _, node, alias in aliases(item)
         )
         clash = (name in program.by_name and name not in dying) or name in BUILTINS
         if clash and dotted:
@@ -168,22 +180,6 @@ def _renamed(program: Program, donor: Program, names: set[str], dying: set[str])
                 number += 1
             rename[name] = f"{stem}_{number}"
     return rename
-
-
-def _aliases(item: Item) -> list[tuple[str, ast.Import | ast.ImportFrom, ast.alias]]:
-    """What an import statement binds: name, statement, alias."""
-    return [
-        (alias.asname or (alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name), node, alias)
-        for node in item.nodes
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    ]
-
-
-def _origin(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
-    if isinstance(node, ast.Import):
-        return alias.name if alias.asname or "." not in alias.name else f"{alias.name} as package"
-    return f"{'.' * node.level}{node.module or ''}:{alias.name}"
 
 
 @lru_cache(maxsize=16)
@@ -284,7 +280,7 @@ def _without(item: Item, statement: Statement, remove: set[str]) -> Statement | 
     assert isinstance(statement, cst.SimpleStatementLine)
     line = statement.body[0]
     assert isinstance(line, cst.Import | cst.ImportFrom) and not isinstance(line.names, cst.ImportStar)
-    kept = [alias for alias, (name, _, _) in zip(line.names, _aliases(item), strict=True) if name not in remove]
+    kept = [alias for alias, (name, _, _) in zip(line.names, aliases(item), strict=True) if name not in remove]
     if not kept:
         return None
     kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)

@@ -17,7 +17,17 @@ from typing import Literal
 
 from engine.designers.recombine.messages import Constant, Kind
 
-__all__ = ["BUILTINS", "EditError", "Item", "Program", "parse_program", "positional", "source_lines"]
+__all__ = [
+    "BUILTINS",
+    "EditError",
+    "Item",
+    "Program",
+    "aliases",
+    "origin",
+    "parse_program",
+    "positional",
+    "source_lines",
+]
 
 BUILTINS = frozenset(dir(builtins)) | {"__file__", "__name__", "__doc__", "__builtins__"}
 
@@ -134,6 +144,13 @@ class Program:
                     pending += item.names
         return reached
 
+    def origins(self, name: str) -> set[str]:
+        """Where a name is imported from; empty for one that is not imported, or not only."""
+        items = self.by_name.get(name, [])
+        if any(item.kind != "import" for item in items):
+            return set()
+        return {origin(node, alias) for item in items for bound, node, alias in aliases(item) if bound == name}
+
     def entries(self, required: Iterable[str]) -> set[str]:
         """Names from which everything that runs is reached.
 
@@ -235,6 +252,23 @@ class Program:
             else:
                 groups.append([node])
         return [_item(index, group, tables) for index, group in enumerate(groups)]
+
+
+def aliases(item: Item) -> list[tuple[str, ast.Import | ast.ImportFrom, ast.alias]]:
+    """What an import statement binds: name, statement, alias."""
+    return [
+        (alias.asname or (alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name), node, alias)
+        for node in item.nodes
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    ]
+
+
+def origin(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
+    """Where an imported name comes from, the same for every way to write it."""
+    if isinstance(node, ast.Import):
+        return alias.name if alias.asname or "." not in alias.name else f"{alias.name} as package"
+    return f"{'.' * node.level}{node.module or ''}:{alias.name}"
 
 
 def _item(index: int, group: list[ast.stmt], tables: dict[tuple[str, int], symtable.SymbolTable]) -> Item:

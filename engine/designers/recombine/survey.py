@@ -99,7 +99,12 @@ def alike(program: Program, donor: Program, name: str, components: frozenset[str
                     pending.append((here, there))
                 if matched[there] != here:
                     return False
-            elif here != there:
+            elif here != there and (
+                there in right[0].locals
+                or here in left[0].locals
+                or not program.origins(here)
+                or program.origins(here) != donor.origins(there)
+            ):
                 return False
     return True
 
