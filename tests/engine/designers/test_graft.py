@@ -1,0 +1,191 @@
+"""Functions from recipes and other programs: what comes along, what is renamed, what goes."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.designers.recombine.graft import graft
+from engine.designers.recombine.program import EditError, parse_program
+from engine.designers.recombine.survey import alike
+from tests.engine.designers.programs import COMPONENTS, RECIPE, SEED, run
+
+
+def put(program: str, recipe: str, function: str = "first", components: frozenset[str] = COMPONENTS) -> str:
+    recipe = textwrap.dedent(recipe)
+    return graft(parse_program(program), parse_program(recipe), function, components)
+
+
+def test_a_recipe_brings_its_helpers_constants_and_imports() -> None:
+    code = put(SEED, RECIPE)
+    assert "from itertools import accumulate" in code
+    assert "def _helper(x):" in code
+    assert "_TABLE = [k * k for k in range(3)]" in code
+    assert run(code) != run(SEED)
+
+
+def test_a_clashing_constant_is_renamed_where_it_is_read_and_keeps_its_comment() -> None:
+    code = put(SEED, RECIPE)
+    assert "STEPS = 30  # tune: effort 5..200" in code
+    assert "STEPS_2 = 7  # tune: effort 1..20" in code
+    assert "[_helper(x)] * STEPS_2" in code
+
+
+def test_an_import_that_is_there_is_not_added_again() -> None:
+    assert put(SEED, RECIPE).count("import math") == 1
+
+
+def test_what_only_the_old_function_read_goes_and_all_else_stays_as_it_was() -> None:
+    code = put(SEED, RECIPE)
+    assert "RATE" not in code
+    assert "# Kept: a comment inside." in code
+    assert "UNREAD = 0.25" in code
+
+
+def test_swapping_back_and_forth_does_not_make_a_program_grow() -> None:
+    seed = SEED
+    sizes = []
+    for _ in range(4):
+        seed = put(seed, RECIPE)
+        seed = put(seed, SEED)
+        sizes.append(len(seed))
+    assert len(set(sizes)) == 1
+    assert run(seed) == run(SEED)
+
+
+def test_components_stay_while_nothing_calls_them() -> None:
+    without = put(SEED, "def total():\n    return 3\n", "total")
+    assert set(parse_program(without).functions) == COMPONENTS
+    assert run(put(without, SEED, "total")) == run(SEED)
+
+
+def test_a_helper_of_an_earlier_recipe_does_not_stay() -> None:
+    code = put(put(SEED, RECIPE), "def first(x):\n    return x\n")
+    assert "_helper" not in code
+    assert "accumulate" not in code
+    assert "STEPS_2" not in code
+
+
+def test_one_name_of_an_import_goes_alone() -> None:
+    first = put(SEED, "from math import pi, tau\n\n\ndef first(x):\n    return x * pi * tau\n")
+    both = put(first, "from math import tau\n\n\ndef second(x, y):\n    return tau\n", "second")
+    code = put(both, "def first(x):\n    return x\n")
+    assert "tau" in code
+    assert "import pi" not in code
+    run(code)
+
+
+def test_a_recipe_calls_the_components_of_the_program() -> None:
+    code = put(
+        SEED,
+        """
+        def second(x, y):
+            return -1
+
+        def first(x):
+            return second(x, x)
+        """,
+    )
+    assert "0.75" in code
+    assert run(code) != run(SEED)
+
+
+def test_attributes_and_keywords_are_no_names() -> None:
+    code = put(
+        SEED,
+        """
+        from types import SimpleNamespace
+
+        STEPS = 2
+
+
+        def first(x):
+            return SimpleNamespace(STEPS=x).STEPS + STEPS
+        """,
+    )
+    assert "SimpleNamespace(STEPS=x).STEPS + STEPS_2" in code
+    run(code)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "why"),
+    [
+        ("def first(x, y):\n    return x\n", "2 there"),
+        ("def other(x):\n    return x\n", "no function first"),
+        ("def first(x):\n    return missing(x)\n", "missing"),
+        ("from math import *\n\ndef first(x):\n    return x\n", "everything"),
+        ("STEPS = 3\n\ndef first(x):\n    g = lambda STEPS: STEPS\n    return g(x) + STEPS\n", "global and local"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_reason(recipe: str, why: str) -> None:
+    with pytest.raises(EditError, match=why):
+        put(SEED, recipe)
+
+
+def test_a_helper_named_like_a_builtin_gets_another_name() -> None:
+    code = put(SEED, "def sum(v):\n    return 0\n\ndef first(x):\n    return sum([x])\n")
+    assert "def sum_2(v):" in code
+    assert run(code) == run(SEED.replace("x * RATE", "0"))
+
+
+def test_a_constant_that_reads_a_function_stands_below_it() -> None:
+    code = put(SEED, "def _make():\n    return 3\n\n\nCOUNT = _make()\n\n\ndef first(x):\n    return COUNT\n")
+    run(code)
+    again = put(code, RECIPE)
+    assert "_make" not in again
+
+
+def test_an_exchange_takes_the_numbers_along() -> None:
+    tuned = SEED.replace("RATE = 0.5", "RATE = 0.75")
+    code = put(SEED, tuned)
+    assert "RATE = 0.75  # tune: scale 0.1..0.9" in code
+    assert code.count("RATE =") == 1
+
+
+def test_the_same_function_under_other_helper_names_is_alike() -> None:
+    code = put(SEED, RECIPE)
+    assert alike(parse_program(code), parse_program(RECIPE), "first", COMPONENTS, values=False)
+    tuned = code.replace("STEPS_2 = 7", "STEPS_2 = 14")
+    assert alike(parse_program(tuned), parse_program(RECIPE), "first", COMPONENTS, values=False)
+    assert not alike(parse_program(tuned), parse_program(RECIPE), "first", COMPONENTS, values=True)
+    changed = RECIPE.replace("x + len(_TABLE)", "x - len(_TABLE)")
+    assert not alike(parse_program(code), parse_program(changed), "first", COMPONENTS, values=False)
+
+
+names = st.sampled_from(["STEPS", "RATE", "SIZE", "math", "_helper", "sum", "fresh", "range", "UNREAD", "x"])
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> tuple[str, str]:
+    """A function with imports, constants and helpers whose names may clash with everything."""
+    function, arguments = draw(st.sampled_from([("first", "x"), ("second", "x, y"), ("third", ""), ("total", "")]))
+    constant, helper, module = draw(names), draw(names), draw(names)
+    lines = [f"import statistics as {module}", f"{constant} = {draw(st.integers(1, 9))}.5"]
+    lines += [f"def {helper}(v):\n    return v + {constant}" if draw(st.booleans()) else f"{helper} = len"]
+    body = draw(st.sampled_from([constant, f"{helper}([1.0])", f"{module}.mean([1.0, {constant}])", "1"]))
+    lines.append(f"def {function}({arguments}):\n    return {body}")
+    return function, "\n\n\n".join(lines) + "\n"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(recipes(), min_size=1, max_size=4))
+def test_whatever_is_grafted_the_program_parses_and_no_name_means_two_things(made: list[tuple[str, str]]) -> None:
+    code = SEED
+    for function, recipe in made:
+        try:
+            after = put(code, recipe, function)
+        except EditError:
+            continue
+        program = parse_program(after)
+        ast.parse(after)
+        assert set(program.functions) >= COMPONENTS
+        assert not program.undefined()
+        for name, items in program.by_name.items():
+            assert len(items) == 1, f"{name} is defined twice:\n{after}"
+        assert alike(program, parse_program(recipe), function, COMPONENTS, values=True)
+        code = after
+    assert len(code) < len(SEED) + 4 * 400

@@ -1,0 +1,279 @@
+"""The designer with its real child process: what it offers, that it learns, is reproducible and survives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from engine.designers.base import ContextNode, Design, DesignerError, Rejection
+from engine.designers.recombine import RecombineDesigner, check_recipes
+from engine.designers.recombine.client import EditorClient
+from engine.designers.recombine.messages import Hello
+from engine.events import Data, DesignDone, DesignRejected, EvalDone, Event
+from engine.program import outline
+from tests.engine.designers.programs import COMPONENTS, RECIPE, SEED, SEEDS, SPEC, prior, request, run
+
+BAD = "def first(x):\n    return x - 1000\n"
+SECOND = "def second(x, y):\n    return x * y\n"
+
+
+@pytest.fixture
+async def designer() -> AsyncIterator[RecombineDesigner]:
+    made = RecombineDesigner(SPEC, SEEDS)
+    yield made
+    await made.aclose()
+
+
+def event(node: int, data: Data) -> Event:
+    return Event(seq=1, at=0, round=node, node=node, data=data)
+
+
+def done(design: Design, digest: str = "") -> DesignDone:
+    return DesignDone(
+        program="",
+        operator=design.operator,
+        name=design.name,
+        motivation=design.motivation,
+        parents=design.parents,
+        digest=digest,
+        credit=design.credit,
+    )
+
+
+async def test_designs_are_new_programs_that_run(designer: RecombineDesigner) -> None:
+    operators: Counter[str] = Counter()
+    for seed in range(25):
+        design = await designer.design(request(seed))
+        assert design.code != SEED
+        assert set(outline(design.code).functions) >= COMPONENTS
+        run(design.code)
+        assert design.parents[0] == 0
+        assert design.name
+        assert design.motivation
+        assert design.credit
+        operators[design.operator] += 1
+        if "swap" in design.name:
+            assert design.priors == ["other-way"]
+            assert "Another way" in design.motivation
+    assert set(operators) == {"swap", "tune"}
+
+
+async def test_the_same_request_after_the_same_events_gives_the_same_design() -> None:
+    async def twice() -> list[Design]:
+        made = RecombineDesigner(SPEC, SEEDS)
+        try:
+            designs = []
+            for seed in range(6):
+                designs.append(await made.design(request(seed)))
+                made.apply(event(seed + 1, done(designs[-1])))
+                made.apply(event(seed + 1, EvalDone(status="ok", score=float(seed))))
+            return designs
+        finally:
+            await made.aclose()
+
+    assert await twice() == await twice()
+
+
+async def test_another_seed_gives_another_design(designer: RecombineDesigner) -> None:
+    assert len({(await designer.design(request(seed))).code for seed in range(8)}) > 2
+
+
+async def test_the_bandit_comes_to_prefer_what_gains(designer: RecombineDesigner) -> None:
+    priors = [prior("good", RECIPE), prior("bad", BAD), prior("worse", BAD.replace("1000", "2000"))]
+    designer.apply(event(0, EvalDone(status="ok", score=1.0)))
+    for node in range(1, 60):
+        design = await designer.design(request(node, priors=priors))
+        gained = "swap/first/good" in design.credit.values()
+        designer.apply(event(node, done(design)))
+        designer.apply(event(node, EvalDone(status="ok", score=2.0 if gained else 0.5)))
+    later = [await designer.design(request(seed, priors=priors)) for seed in range(40)]
+    arms = Counter(arm for design in later for arm in design.credit.values())
+    assert arms["swap/first/good"] > 25
+    assert arms["swap/first/bad"] + arms["swap/first/worse"] < 10
+
+
+@pytest.mark.parametrize(
+    ("direction", "score", "gains"),
+    [("maximize", 1.005, False), ("maximize", 1.02, True), ("minimize", 1.02, False), ("minimize", 0.9, True)],
+)
+async def test_only_gains_above_min_gain_count_in_the_direction_of_the_task(
+    direction: str, score: float, gains: bool
+) -> None:
+    from engine.designers.recombine.bandit import Bandit
+    from engine.task import TaskSpec
+
+    heard: list[tuple[str, bool]] = []
+
+    class Listening(Bandit):
+        def learn(self, arm: str, gained: bool, share: float = 1.0) -> None:
+            heard.append((arm, gained))
+
+    spec = TaskSpec(name="sum", direction=direction, min_gain=0.01)  # type: ignore[arg-type]
+    made = RecombineDesigner(spec, SEEDS, bandit=Listening())
+    made.apply(event(0, EvalDone(status="ok", score=1.0)))
+    credit = {"edit1": "swap/first/good"}
+    made.apply(event(1, DesignDone("", "swap", "", "", parents=[0], credit=credit)))
+    made.apply(event(1, EvalDone(status="ok", score=score)))
+    assert heard == [("swap", gains), ("swap/first", gains), ("swap/first/good", gains)]
+    # Measured again: the outcome has been credited already.
+    made.apply(event(1, EvalDone(status="ok", score=5.0)))
+    assert len(heard) == 3
+
+
+async def test_a_cancelled_evaluation_teaches_nothing_and_a_failed_one_does() -> None:
+    made = RecombineDesigner(SPEC, SEEDS)
+    before = made._bandit.chance("tune/RATE/up")
+    credit = {"edit1": "tune/RATE/up"}
+    made.apply(event(1, DesignDone("", "tune", "", "", parents=[0], credit=credit)))
+    made.apply(event(1, EvalDone(status="cancelled")))
+    assert made._bandit.chance("tune/RATE/up") == before
+    made.apply(event(2, DesignDone("", "tune", "", "", parents=[0], credit=credit)))
+    made.apply(event(2, EvalDone(status="crashed")))
+    lower = made._bandit.chance("tune/RATE/up")
+    assert lower < before
+    made.apply(event(3, DesignRejected(attempt=0, check="duplicate", reason="", credit=credit)))
+    assert made._bandit.chance("tune/RATE/up") == lower
+    made.apply(event(3, DesignRejected(attempt=0, check="size", reason="", credit=credit)))
+    assert made._bandit.chance("tune/RATE/up") < lower
+
+
+async def test_what_the_run_has_had_or_refused_is_not_offered_again(designer: RecombineDesigner) -> None:
+    fixed = "def first(x):\n    return x\n\n\ndef total():\n    return first(1)\n"
+    only = prior("only", "def first(x):\n    return -x\n")
+    ask = request(0, fixed, priors=[only])
+    design = await designer.design(ask)
+    assert design.operator == "swap"
+    with pytest.raises(DesignerError, match="nothing new"):
+        await designer.design(
+            request(0, fixed, priors=[only], attempt=1, rejections=[Rejection("static", "no", design.code)])
+        )
+    designer.apply(event(1, done(design, outline(design.code).digest)))
+    with pytest.raises(DesignerError, match="nothing new"):
+        await designer.design(ask)
+    with pytest.raises(DesignerError, match="nothing to recombine"):
+        await designer.design(request(0, fixed, priors=[]))
+
+
+async def test_functions_are_exchanged_with_other_nodes(designer: RecombineDesigner) -> None:
+    other = ContextNode(7, SEED.replace("return 1", "return 2").replace("x * RATE", "x + RATE"), "ok", 1.0)
+    found = [await designer.design(request(seed, priors=[], inspirations=[other])) for seed in range(25)]
+    exchanged = [design for design in found if design.operator == "exchange"]
+    assert exchanged
+    assert all(design.parents == [0, 7] for design in exchanged)
+    assert any("return x + RATE" in design.code for design in exchanged)
+
+
+async def test_what_a_lesson_blames_is_dropped_for_another_version(designer: RecombineDesigner) -> None:
+    code = SEED.replace("return x * RATE", "return x * RATE / 0.0")
+    parent = ContextNode(3, code, "crashed", None, lesson="swap first: crashed in first(): division by zero")
+    found = [
+        await designer.design(request(seed, priors=[prior("other-way", RECIPE)], parent=parent)) for seed in range(30)
+    ]
+    dropped = [design for design in found if design.operator == "drop"]
+    assert any("return x * RATE\n" in design.code for design in dropped), "back to the seed's"
+    assert any("_helper" in design.code for design in dropped), "the recipe's"
+    assert all("blames first" in design.motivation for design in dropped)
+    fine = ContextNode(3, code, "ok", 1.0, lesson="swap first: gained +1 over #0")
+    names = [(await designer.design(request(seed, parent=fine))).operator for seed in range(15)]
+    assert "drop" not in names
+
+
+async def test_the_engine_does_not_load_libcst() -> None:
+    script = "import sys, engine.designers.recombine; sys.exit('libcst' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+async def test_a_program_that_cannot_be_read_is_the_designers_error(designer: RecombineDesigner) -> None:
+    with pytest.raises(DesignerError, match="not valid Python"):
+        await designer.design(request(0, "def total(:\n"))
+    with pytest.raises(DesignerError, match="no valid text"):
+        await designer.design(request(0, "x = '\udcff'\n"))
+    assert (await designer.design(request(0))).code
+
+
+async def test_a_child_that_was_killed_is_started_again(designer: RecombineDesigner) -> None:
+    first = await designer.design(request(1))
+    child = designer._editor._child
+    assert child is not None
+    os.kill(child.pid, signal.SIGKILL)
+    assert await designer.design(request(1)) == first
+    assert designer._editor._child is not child
+
+
+async def test_many_designs_at_once(designer: RecombineDesigner) -> None:
+    together = await asyncio.gather(*(designer.design(request(seed)) for seed in range(6)))
+    assert together == [await designer.design(request(seed)) for seed in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("import sys; sys.stdin.readline(); sys.exit(3)", "died twice"),
+        ("import sys; sys.stdin.readline(); sys.stdin.readline(); print('nonsense', flush=True)", "died twice"),
+        ("import time; time.sleep(60)", "no answer in 0.3 s"),
+    ],
+)
+async def test_a_child_that_fails_is_told_and_ends(script: str, why: str) -> None:
+    client = EditorClient(Hello([], [], 1000), timeout=0.3, command=[sys.executable, "-c", script])
+    if "died" in why:
+        client._timeout = 20
+    with pytest.raises(DesignerError, match=why):
+        await client.apply(SEED, [])
+    child = client._child
+    await client.aclose()
+    assert child is not None
+    assert child.returncode is not None
+
+
+async def test_the_child_ends_with_the_engine() -> None:
+    script = (
+        "import asyncio, os\n"
+        "from engine.designers.recombine.client import EditorClient\n"
+        "from engine.designers.recombine.messages import Hello\n"
+        "async def main():\n"
+        "    client = EditorClient(Hello([], [], 1000))\n"
+        "    await client.apply('x = 1', [])\n"
+        "    print(client._child.pid, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    child = int(ended.stdout)
+    for _ in range(100):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        if "\nState:\tZ" in Path(f"/proc/{child}/status").read_text():
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("the child outlived its engine")
+
+
+def test_recipes_that_fit_no_function_are_told() -> None:
+    fine = prior("fine", RECIPE)
+    assert check_recipes(SEEDS, [fine]) == []
+    problems = check_recipes(
+        SEEDS,
+        [
+            prior("alien", "def fourth(x):\n    return x\n"),
+            prior("arity", "def first(x, y):\n    return x\n"),
+            prior("broken", "def first(x:\n"),
+            prior("loose", "print(1)\n\n\ndef first(x):\n    return x\n"),
+            prior("two", RECIPE, "def second(x):\n    return x\n"),
+            prior("star", "from math import *\n\n\ndef first(x):\n    return x\n"),
+        ],
+    )
+    assert [problem.split(".md:")[0] for problem in problems] == [
+        f"priors/{name}" for name in ("alien", "arity", "broken", "loose", "two", "star")
+    ]
+    assert "first(1)" in problems[0]
+    assert "priors/broken.md:4: the recipe is not valid Python" in problems[2]
