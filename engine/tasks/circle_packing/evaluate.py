@@ -82,9 +82,10 @@ def shrink(centers, radii):
             # A hair more than the overlap, so that rounding does not leave one.
             excess = strict[i] + strict[j] - math.dist(center, centers[j]) * (1 - 1e-15)
             if excess > 0:
-                first = min(strict[i], excess / 2)
-                strict[i] -= first
-                strict[j] = max(0.0, strict[j] - (excess - first))
+                # Half of it each, as far as the smaller one has that much to give.
+                second = min(strict[j], max(excess / 2, excess - strict[i]))
+                strict[j] -= second
+                strict[i] = max(0.0, strict[i] - (excess - second))
     return strict
 
 

@@ -1,0 +1,93 @@
+"""Reading a prior from Markdown."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cognition.prior import PriorError, parse_prior
+
+FULL = """---
+title: "A title: with a colon"
+tags: [one, two]
+source: Somebody, "A paper" (2001)
+weight: 0.5
+enabled: false
+# a remark
+---
+
+# A heading
+
+Text.
+
+```python
+not_a_recipe = 1
+```
+
+```python recipe
+# no heading
+def first(x):
+    return x
+```
+
+~~~~ python recipe
+def second(x):
+    '''```'''
+    return x
+~~~~
+"""
+
+
+def test_front_matter_and_recipes() -> None:
+    prior = parse_prior("full", FULL)
+    assert prior.title == "A title: with a colon"
+    assert prior.tags == ("one", "two")
+    assert prior.source == 'Somebody, "A paper" (2001)'
+    assert prior.weight == 0.5
+    assert not prior.enabled
+    assert prior.body.startswith("\n# A heading")
+    assert [recipe.code.splitlines()[-1] for recipe in prior.recipes] == ["    return x", "    return x"]
+    lines = FULL.splitlines()
+    for recipe in prior.recipes:
+        assert lines[recipe.line - 1] == recipe.code.splitlines()[0]
+
+
+def test_the_title_is_the_front_matters_else_the_first_heading_else_the_id() -> None:
+    assert parse_prior("a", "---\ntitle: T\n---\n# H\n").title == "T"
+    assert parse_prior("a", "Text\n\n## H ##\n").title == "H"
+    assert parse_prior("a", "```python recipe\n# comment\n```\n").title == "a"
+    assert parse_prior("a", "").title == "a"
+
+
+def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
+    prior = parse_prior("full", "\ufeff" + FULL.replace("\n", "\r\n"))
+    assert prior == parse_prior("full", FULL)
+    assert prior.revision == parse_prior("other", FULL).revision
+
+
+@pytest.mark.parametrize(
+    ("front", "why"),
+    [
+        ("colour: red", "line 2"),
+        ("just words", "line 2"),
+        ("weight: heavy", "no number"),
+        ("weight: -1", "0 or more"),
+        ("weight: nan", "finite"),
+        ("weight: inf", "finite"),
+        ("enabled: maybe", "neither"),
+    ],
+)
+def test_a_wrong_front_matter_is_told(front: str, why: str) -> None:
+    with pytest.raises(PriorError, match=why):
+        parse_prior("a", f"---\n{front}\n---\n")
+
+
+@given(st.text())
+def test_any_text_is_a_prior_or_a_prior_error(text: str) -> None:
+    try:
+        prior = parse_prior("a", text)
+    except PriorError:
+        return
+    assert prior.title
+    assert all(recipe.line > 1 for recipe in prior.recipes)
