@@ -166,8 +166,10 @@ class Synthesizer:
         if self.shape == "chain":
             item.parent = count - 1
         elif self.shape == "bushy":
-            candidates = [index for index in range(max(0, count - 300), count) if self.scores[index] is not None]
-            item.parent = self.random.choice(candidates or [0])
+            recent = [index for index in range(max(0, count - 300), count) if self.scores[index] is not None]
+            # The better of two, so that scores rise slowly as they would in a search.
+            pair = [self.random.choice(recent or [0]) for _ in range(2)]
+            item.parent = max(pair, key=lambda index: self.scores[index] or 0.0)
         item.phase = "design"
         revision = self.blob("# Hexagonal packings\n\nStart from a hexagonal lattice and relax.\n")
         shown = [ev.PriorShown(id="hexagonal", revision=revision, title="Hexagonal packings", score=0.8, why="BM25")]

@@ -9,16 +9,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from itertools import islice
 
 from engine.errors import JournalError
-from engine.events import Event
+from engine.events import CallStarted, EvalProgress, Event, Telemetry
 from engine.journal import JournalReader, decode_row, now_ms
 from engine.run import Run, all_runs, is_alive
 from tui.feed.batch import Batch, Post
 from tui.model.run_model import RunModel
 
 __all__ = ["LiveFeed"]
+
+_PASSING = {EvalProgress.KIND, Telemetry.KIND, CallStarted.KIND}
+"""Kinds that later ones make void; of a long past they need not be decoded."""
+_RECENT = 2000
 
 _log = logging.getLogger(__name__)
 
@@ -140,7 +145,7 @@ class LiveFeed:
             upto = reader.last_seq()
             model = RunModel()
             try:
-                model.load(reader.events(upto=upto))
+                model.load(_essential(reader, upto))
             except (AssertionError, LookupError, TypeError, ValueError) as exc:
                 raise JournalError(f"{self.run.db} is damaged after event {model.state.seq}: {exc}") from None
         except JournalError:
@@ -196,3 +201,13 @@ class LiveFeed:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+def _essential(reader: JournalReader, upto: int) -> Iterator[Event]:
+    """The events up to a place, without those of the past that were only of the moment."""
+    for row in reader.rows(upto=upto):
+        if row[2] in _PASSING and row[0] < upto - _RECENT:
+            continue
+        event = decode_row(row, reader.path)
+        if event is not None:
+            yield event

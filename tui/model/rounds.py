@@ -41,7 +41,8 @@ def _line(state: RunState, item: OpenRound) -> WorkLine:
         detail = parent + tries
     elif item.node is not None:
         node = state.nodes[item.node]
-        detail = f"#{node.id} {one_line(node.name, 40)}"
+        name = one_line(node.name, 40)
+        detail = f"#{node.id} {name}"
         evaluation = state.evaluations.get(item.node)
         if phase == "experiment" and evaluation is not None:
             since = evaluation.started_at or since
@@ -50,14 +51,16 @@ def _line(state: RunState, item: OpenRound) -> WorkLine:
             else:
                 repeat = f" #{evaluation.running.repeat + 1}" if evaluation.running.repeat else ""
                 phase_shown = f"{evaluation.running.stage}{repeat}"
-                return WorkLine(item.worker, item.round, phase_shown, detail + _progress(evaluation.progress), since)
+                # How far it has come stands before the name, which is what a narrow panel cuts.
+                detail = f"#{node.id} {_progress(evaluation.progress)}{name}"
+                return WorkLine(item.worker, item.round, phase_shown, detail, since)
     return WorkLine(item.worker, item.round, phase, detail, since)
 
 
 def _progress(progress: object) -> str:
     step = getattr(progress, "step", None)
     values = getattr(progress, "values", {})
-    shown = f" step {step:g}" if step is not None else ""
+    shown = f"step {step:g} " if step is not None else ""
     for name, value in list(values.items())[:2]:
-        shown += f" {one_line(name, 16)} {value:.4g}"
-    return shown
+        shown += f"{one_line(name, 16)} {value:.4g} "
+    return f"{shown} " if shown else ""

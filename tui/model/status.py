@@ -90,4 +90,7 @@ def _spent(model: RunModel) -> str:
         shares.append((state.tokens / settings.tokens, f"{state.tokens:,}/{settings.tokens:,} tok"))
     if shares:
         return max(shares)[1]
-    return f"${state.usd:.2f}" if state.usd else f"{state.engine_ms / 60_000:.0f} min"
+    if state.usd:
+        return f"${state.usd:.2f}"
+    minutes = state.engine_ms / 60_000
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.0f} h"

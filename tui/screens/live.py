@@ -194,7 +194,7 @@ class LiveScreen(SteeringScreen):
         shown = {"tree": "", "best": "best first ", "newest": "newest first "}[tree.order]
         if tree.query_ is not None:
             shown += f"only {tree.query_.text} "
-        followed = f" follows the {tree.following}" if tree.following else ""
+        followed = f"  follows the {tree.following}" if tree.following else ""
         counts = self.session.model.state.counts if self.session.model is not None else {}
         failed = sum(count for status, count in counts.items() if status != "ok")
         self._head.show(
@@ -222,7 +222,7 @@ class LiveScreen(SteeringScreen):
 
     def _paint_work(self) -> None:
         if self.session.model is not None:
-            self._work.show(self.session.model, self._now)
+            self._work.show(self.session.model, self.session.alive, self._now)
 
     def _paint_notes(self) -> None:
         if self.session.model is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from rich.cells import set_cell_size
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -26,6 +27,20 @@ from tui.widgets.painted import Piece
 from tui.widgets.rows import RowsView
 
 __all__ = ["RunsScreen"]
+
+
+_WIDE = 112
+"""Columns from which task, start and host are shown too."""
+
+
+def _name_width(width: int) -> int:
+    return width - 41 - (50 if width >= _WIDE else 0)
+
+
+def _columns(width: int) -> str:
+    """The names of the columns, above them."""
+    shown = f" {'name':<{_name_width(width) - 1}}{'status':<9}{'rounds':>11} {'best':>11} {'nodes':>7}"
+    return shown + (f"  {'task':<18} {'started':<17}host" if width >= _WIDE else "")
 
 
 class RunsView(RowsView):
@@ -73,15 +88,15 @@ class RunsView(RowsView):
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """Name, status, rounds, best; then what fits."""
         row = self.rows_[index]
-        name = self.size.width - 46 if self.size.width < 100 else self.size.width - 88
-        pieces: list[Piece] = [(f" {one_line(row.name, name - 2):<{name - 1}}", "plain")]
+        name = _name_width(self.size.width)
+        pieces: list[Piece] = [(f" {set_cell_size(one_line(row.name, name), name - 1)}", "plain")]
         pieces.append((f"{row.status:<9}", STATUS_LOOKS.get(row.status, "bad")))
         if row.trouble:
             return [*pieces, (one_line(row.trouble, 200), "bad")]
         rounds = f"{row.rounds}/{row.rounds_total}"
-        pieces.append((f"{rounds:>11} {score_text(row.best):>10} {row.nodes:>7,} nodes ", "plain"))
-        if self.size.width >= 100:
-            pieces.append((f" {one_line(row.task, 18):<18} {since(row.started):<17}{one_line(row.host, 12)}", "dim"))
+        pieces.append((f"{rounds:>11} {score_text(row.best):>11} {row.nodes:>7,}", "plain"))
+        if self.size.width >= _WIDE:
+            pieces.append((f"  {one_line(row.task, 18):<18} {since(row.started):<17}{one_line(row.host, 12)}", "dim"))
         return pieces
 
     def action_open(self) -> None:
@@ -113,7 +128,8 @@ class RunsScreen(BaseScreen):
         self._folder = runs
         self._list = RunsView()
         self._status = StatusBar(id="status")
-        self._head = Title("Runs", id="head")
+        self._head = Title(" Runs", id="head")
+        self._columns = Title(id="columns")
         self._watch = RunsWatch(runs, self._found)
         self._asked_for = ""
 
@@ -121,6 +137,7 @@ class RunsScreen(BaseScreen):
         """Where the runs are, then the runs."""
         yield self._status
         yield self._head
+        yield self._columns
         yield self._list
 
     def on_mount(self) -> None:
@@ -143,6 +160,7 @@ class RunsScreen(BaseScreen):
     def on_resize(self, event: events.Resize) -> None:
         """Fit the bar to the size."""
         super().on_resize(event)
+        self._columns.show((_columns(event.size.width), "dim"))
         self._status.show(
             [Cell(" evolve", 10, "heading"), Cell(str(self._folder), max(1, event.size.width - 10), "dim")]
         )

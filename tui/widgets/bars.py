@@ -133,18 +133,24 @@ class Footer(Painted):
         return pieces
 
     def _offers(self) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
-        last: tuple[str, str] | None = None
-        for active in self.screen.active_bindings.values():
+        """Keys and what they do, what is wanted most first, help last."""
+        found: dict[tuple[str, str], int] = {}
+        for place, active in enumerate(self.screen.active_bindings.values()):
             binding = active.binding
-            if not binding.show or not active.enabled:
-                continue
-            entry = (self.app.get_key_display(binding), binding.description)
-            if binding.id == "app.help":
-                last = entry
-            elif entry not in found:
-                found.append(entry)
-        return [*found, last] if last else found
+            if binding.show and active.enabled:
+                rank = _ORDER.index(binding.id) if binding.id in _ORDER else len(_ORDER) + place
+                entry = (self.app.get_key_display(binding), binding.description)
+                found[entry] = min(rank, found.get(entry, rank))
+        offers = sorted(found, key=lambda entry: found[entry])
+        helps = [entry for entry in offers if entry[1] == "Help"]
+        return [entry for entry in offers if entry not in helps] + helps
+
+
+_ORDER = (
+    "tree.open", "runs.attach", "node.back", "reading.back", "run.resume", "run.pause", "run.step", "node.tab",
+    "runs.start", "run.hint", "tree.search", "live.panel", "app.quit", "live.back", "tree.filter", "tree.follow",
+)  # fmt: skip
+"""Ids of the bindings that come first where there is not room for all."""
 
 
 def _width(binding: tuple[str, str]) -> int:

@@ -96,16 +96,19 @@ class WorkPanel(Painted):
         self._lines: list[WorkLine] = []
         self._now: int | None = None
         self._workers = 0
+        self._alive = False
 
-    def show(self, model: RunModel, now: int | None) -> None:
+    def show(self, model: RunModel, alive: bool, now: int | None) -> None:
         """Show what the workers do; without a time, how long is left out.
 
         Args:
             model: the run.
+            alive: whether an engine is at work.
             now: the time to measure against, or None where time does not pass.
         """
         self._lines = work_lines(model.state)
         self._workers = model.state.engine.workers if model.state.engine is not None else 0
+        self._alive = alive
         self._now = now
         self.repaint()
 
@@ -116,7 +119,10 @@ class WorkPanel(Painted):
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The title, then a worker a row."""
         if y == 0:
-            return [(" Workers", "heading"), (f" {len(self._lines)} of {self._workers} busy", "dim")]
+            said = (
+                f"{len(self._lines)} of {self._workers} busy" if self._alive else f"{len(self._lines)} rounds left open"
+            )
+            return [(" Workers ", "heading"), (said, "dim")]
         room = self.size.height - 1
         index = y - 1
         if len(self._lines) > room and index == room - 1:
