@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from cognition.prior import Prior
 from engine.designers.base import DesignRequest
 from engine.designers.recombine.bandit import Steps
 from engine.designers.recombine.messages import (
@@ -45,7 +46,7 @@ class Choice:
 
 
 def list_choices(
-    request: DesignRequest, options: Options, code: Mapping[str, str], titles: Mapping[str, str]
+    request: DesignRequest, options: Options, code: Mapping[str, str], priors: Mapping[str, Prior]
 ) -> list[Choice]:
     """Every edit that the request allows, in a fixed order.
 
@@ -53,19 +54,19 @@ def list_choices(
         request: what the round knows.
         options: what the parent's program offers.
         code: the donors' code by key.
-        titles: titles of priors by the key of their recipes.
+        priors: the prior of every recipe, by the recipe's key.
     """
-    choices = [_swap(option, code, titles) for option in options.swaps]
+    choices = [_swap(option, code, priors) for option in options.swaps]
     choices += [_exchange(option, code) for option in options.exchanges]
     choices += [choice for constant in options.constants for choice in _tune(constant)]
-    choices += _drop(request, options, code, titles)
+    choices += _drop(request, options, code, priors)
     return choices
 
 
-def _swap(option: Replaced, code: Mapping[str, str], titles: Mapping[str, str], operator: str = "swap") -> Choice:
-    title = titles[option.donor]
-    why = f"The prior “{title}” offers another {option.function}."
-    return _graft(option, code, operator, _short(title), why, prior=option.donor.partition("#")[0])
+def _swap(option: Replaced, code: Mapping[str, str], priors: Mapping[str, Prior], operator: str = "swap") -> Choice:
+    prior = priors[option.donor]
+    why = f"The prior “{prior.title}” offers another {option.function}."
+    return _graft(option, code, operator, _short(prior.title), why, prior=prior.id)
 
 
 def _exchange(option: Replaced, code: Mapping[str, str], operator: str = "exchange") -> Choice:
@@ -88,13 +89,15 @@ def _graft(
     return Choice(operator, arm, option.function, lambda _rng, _steps: edit, lambda _edit: told, prior, node)
 
 
-def _drop(request: DesignRequest, options: Options, code: Mapping[str, str], titles: Mapping[str, str]) -> list[Choice]:
+def _drop(
+    request: DesignRequest, options: Options, code: Mapping[str, str], priors: Mapping[str, Prior]
+) -> list[Choice]:
     """Other versions of what a lesson blames: the seed's, another node's, a recipe's."""
     found: list[Choice] = []
     for function, lesson in _blamed(request, options):
         why = f"A lesson blames {function} (“{_short(lesson, 90)}”)."
         versions = [
-            *(_swap(option, code, titles, "drop") for option in options.swaps if option.function == function),
+            *(_swap(option, code, priors, "drop") for option in options.swaps if option.function == function),
             *(_exchange(option, code, "drop") for option in options.exchanges if option.function == function),
             *(_reverted(option) for option in options.reverts if option.function == function),
         ]

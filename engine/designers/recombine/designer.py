@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from cognition.prior import Prior
 from engine.designers.base import Design, DesignerError, DesignRequest
 from engine.designers.recombine.bandit import Bandit, Steps
 from engine.designers.recombine.choices import Choice, list_choices
@@ -102,9 +103,9 @@ class RecombineDesigner:
             DesignerError: the parent cannot be edited, or every combination drawn is a program that the run has seen.
         """
         rng = random.Random(request.seed)
-        recipes, nodes, titles = _donors(request)
+        recipes, nodes, priors = _donors(request)
         options = await self._editor.survey(request.parent.code, recipes, nodes)
-        choices = list_choices(request, options, {donor.key: donor.code for donor in [*recipes, *nodes]}, titles)
+        choices = list_choices(request, options, {donor.key: donor.code for donor in [*recipes, *nodes]}, priors)
         if not choices:
             raise DesignerError(
                 "there is nothing to recombine: no prior, node or number offers a change of this program"
@@ -174,14 +175,14 @@ def _describe(request: DesignRequest, code: str, made: Sequence[tuple[Choice, Ed
     )
 
 
-def _donors(request: DesignRequest) -> tuple[list[Donor], list[Donor], dict[str, str]]:
-    """What functions may come from, and the titles of the priors by donor."""
+def _donors(request: DesignRequest) -> tuple[list[Donor], list[Donor], dict[str, Prior]]:
+    """Recipes and nodes that functions may come from, and the prior of every recipe by its key."""
     recipes: list[Donor] = []
-    titles: dict[str, str] = {}
+    priors: dict[str, Prior] = {}
     for prior in request.priors:
         for index, recipe in enumerate(prior.recipes):
             key = prior.id if index == 0 else f"{prior.id}#{index + 1}"
             recipes.append(Donor(key, recipe.code))
-            titles[key] = prior.title
+            priors[key] = prior
     others = {node.id: node for node in request.inspirations if node.id != request.parent.id}
-    return recipes, [Donor(str(node.id), node.code) for node in others.values()], titles
+    return recipes, [Donor(str(node.id), node.code) for node in others.values()], priors
