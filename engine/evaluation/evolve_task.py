@@ -297,25 +297,32 @@ def _confine(job: dict[str, Any]) -> None:
     import resource
     import signal
 
+    def limit(which: int, soft: int, hard: int) -> None:
+        most = resource.getrlimit(which)[1]
+        bounds = [value if most == resource.RLIM_INFINITY else min(value, most) for value in (soft, hard)]
+        resource.setrlimit(which, (bounds[0], bounds[1]))
+
     limits = job["limits"]
     file_bytes = int(limits["file_mb"] * 2**20)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit(resource.RLIMIT_FSIZE, file_bytes, file_bytes)
+    limit(resource.RLIMIT_CORE, 0, 0)
     if limits["cpu_seconds"] is not None:
         cpu = math.ceil(limits["cpu_seconds"])
-        resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
+        limit(resource.RLIMIT_CPU, cpu, cpu + 1)
+    # Threads count too, so this is only a backstop for the time between two looks of the supervisor.
+    processes = limits["processes"] * 16 + 256
     libc = ctypes.CDLL(None, use_errno=True)
-    if job["sandbox"] == "bubblewrap":
-        # Counted per user namespace, threads included: a backstop for the time between two looks of the supervisor.
-        most = limits["processes"] * 16 + 256
-        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
-    else:
+    if job["sandbox"] != "bubblewrap":
+        # Without a user namespace it counts all that the user runs, which is at most what the machine runs.
+        with open("/proc/loadavg") as file:
+            processes += 4096 + int(file.read().split()[3].partition("/")[2])
         os.chdir(os.environ["HOME"])
         if os.getsid(0) != os.getpid():
             os.setsid()  # a signal to the own process group must not reach the supervisor
         libc.prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG
         libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
         libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
+    limit(resource.RLIMIT_NPROC, processes, processes)
     libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: nobody else may look into this process or its descriptors
 
 

@@ -232,28 +232,23 @@ class Watch:
         self.ours: set[int] = set()
         self.foreign: set[int] = set()
 
-    def look(self) -> tuple[int, float, dict[int, int]]:
-        """Processes alive, their CPU seconds, and the resident bytes of each."""
+    def look(self, most: int) -> tuple[int, float, dict[int, int]]:
+        """Processes alive, their CPU seconds, and the resident bytes of each; it stops at more than `most` of them."""
         listed = list_pids()
         self.ours &= listed
         self.foreign &= listed
         unknown = {}
-        for pid in listed - self.ours - self.foreign - {self.root}:
+        for pid in sorted(listed - self.ours - self.foreign - {self.root}):
             stat = read_stat(pid)
-            if stat is not None:
+            if stat is None:
+                continue
+            # A process whose parent is not placed yet waits for the rounds below, or for the next look.
+            if not self.place(pid, stat[0]):
                 unknown[pid] = stat[0]
-        # A process whose parent is not placed yet waits for the next round, or for the next look.
-        placed = True
-        while placed:
-            placed = False
-            for pid, parent in list(unknown.items()):
-                if parent in self.ours or parent == self.root:
-                    self.ours.add(pid)
-                elif parent in self.foreign or parent == 0:
-                    self.foreign.add(pid)
-                else:
-                    continue
-                placed = True
+            elif len(self.ours) > 2 * most:
+                break  # a fork bomb: time matters more than the number
+        while placed := [pid for pid, parent in unknown.items() if self.place(pid, parent)]:
+            for pid in placed:
                 del unknown[pid]
         alive, cpu, resident = 0, 0.0, {}
         for pid in self.ours:
@@ -263,7 +258,19 @@ class Watch:
                 if stat[1] != "Z":
                     alive += 1
                     resident[pid] = stat[3]
+            if alive > most:
+                break
         return alive, cpu, resident
+
+    def place(self, pid: int, parent: int) -> bool:
+        """Note whose a process is, where its parent tells."""
+        if parent in self.ours or parent == self.root:
+            self.ours.add(pid)
+        elif parent in self.foreign or parent == 0:
+            self.foreign.add(pid)
+        else:
+            return False
+        return True
 
 
 def send_signal(pid: int, number: int) -> None:
@@ -374,7 +381,7 @@ class Supervisor:
         self.outbox = bytearray()
         self.progress: list[list[object]] = []
         self.next_progress = 0.0
-        self.next_look = 0.05
+        self.next_look = 0.01
         self.cpu = 0.0
         self.peak = 0.0
         self.result: dict[str, Any] | None = None
@@ -392,6 +399,12 @@ class Supervisor:
         """Carry the evaluation through; the exit code."""
         if ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) != 0:  # PR_SET_CHILD_SUBREAPER
             self.fault = "the supervisor cannot become a subreaper"
+        try:
+            # Before everything it watches: among a thousand forks it would else wait a thousand turns to end them.
+            # Only root may; others are held by RLIMIT_NPROC, which root is not.
+            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        except OSError:
+            pass  # see above
         for fd in self.wake:
             os.set_blocking(fd, False)
         for number in (signal.SIGCHLD, signal.SIGTERM):
@@ -555,14 +568,16 @@ class Supervisor:
         if now >= self.next_look:
             began = time.monotonic()
             often = self.look()
-            # At most a tenth of the time is spent on looking.
-            self.next_look = self.clock.now() + max(0.02 if often else 0.1, 10 * (time.monotonic() - began))
+            # Often in the beginning and near a limit, but at most a tenth of the time is spent on looking.
+            pause = max(0.02 if often else min(0.1, now), 10 * (time.monotonic() - began))
+            self.next_look = self.clock.now() + pause
 
     def look(self) -> bool:
         """Hold the tree against its limits; whether it is near one, so that the next look should be soon."""
         limits = self.job["limits"]
-        alive, cpu, resident = self.watch.look()
-        alive -= 2 * self.wrapped * (1 if self.candidate is None else 2)  # bubblewrap's own two
+        own = 2 * self.wrapped * (1 if self.candidate is None else 2)  # bubblewrap's two in each box
+        alive, cpu, resident = self.watch.look(int(limits["processes"]) + own)
+        alive -= own
         memory = sum(resident.values())
         if memory > limits["memory_mb"] * 2**20:
             memory = 0
@@ -783,7 +798,7 @@ class Supervisor:
             passed = time.monotonic() - began
             if passed > seconds:
                 return False
-            if not self.wrapped or passed > 0.01:
+            if not self.wrapped or passed > 0.5:
                 for pid in find_tree(os.getpid()):
                     send_signal(pid, signal.SIGKILL)
             if select.select([self.wake[0]], [], [], pause)[0]:
