@@ -6,11 +6,14 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
 from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Input
 
 from engine.run import Run
 from engine.workspace import workspace
@@ -189,6 +192,13 @@ class EvolveApp(App[int]):
         """Leave; the run goes on."""
         self.exit(0)
 
+    def action_command_palette(self) -> None:
+        """Show the palette, its cursor still: a blinking one writes for ever."""
+        if not isinstance(self.screen, CommandPalette):
+            palette = CommandPalette()
+            self.push_screen(palette)
+            self.call_after_refresh(_still, palette)
+
     def action_help(self) -> None:
         """Show what can be done here."""
         from tui.screens.reading import HelpScreen
@@ -214,3 +224,8 @@ class EvolveApp(App[int]):
             print(
                 f"evolve: the terminal application failed; see {self._log_path}. The run goes on.", file=sys.__stderr__
             )
+
+
+def _still(screen: Screen[Any]) -> None:
+    for line in screen.query(Input):
+        line.cursor_blink = False

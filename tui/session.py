@@ -149,6 +149,7 @@ class Session:
         except (AssertionError, LookupError, TypeError, ValueError) as exc:
             _log.exception("the journal does not fold")
             self.trouble = f"the journal is damaged: {exc}"
+            parts.add("status")
         self._settle(batch)
         self._set_pace()
         reset = batch.model is not None

@@ -1,4 +1,4 @@
-"""What a person types to find nodes: `status:ok op:tune score>2.6 round:10-40 is:pinned words`."""
+"""What a person types to find nodes: `status:ok op:tune score>2.6 round:10..40 is:pinned words`."""
 
 from __future__ import annotations
 
@@ -82,25 +82,18 @@ def _parse_keyed(key: str, value: str, is_marked: Callable[[str, Node], bool]) -
 
 def _parse_comparison(key: str, sign: str, value: str) -> Test:
     read = _READERS[key]
-    span = re.fullmatch(r"(-?[\d.]+)?-(-?[\d.]+)?", value) if sign in ":=" else None
+    low, divided, high = value.partition("..")
+    if not divided and (span := re.fullmatch(r"(\d+)-(\d+)", value)):
+        low, divided, high = span[1], "-", span[2]
     try:
-        if span and (span[1] or span[2]) and not _is_number(value):
-            low = float(span[1]) if span[1] else float("-inf")
-            high = float(span[2]) if span[2] else float("inf")
-            return lambda node: (found := read(node)) is not None and low <= found <= high
+        if divided and sign in ":=":
+            least, most = float(low or "-inf"), float(high or "inf")
+            return lambda node: (found := read(node)) is not None and least <= found <= most
         limit = float(value)
     except ValueError:
-        raise QueryError(f"'{value}' is no number (as in {key}>2.5, or {key}:2-3)") from None
+        raise QueryError(f"'{value}' is no number (as in {key}>2.5, or {key}:2..3)") from None
     compare = _SIGNS[sign]
     return lambda node: (found := read(node)) is not None and compare(found, limit)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 _READERS: dict[str, Callable[[Node], float | None]] = {

@@ -10,10 +10,15 @@ from engine.text import one_line
 __all__ = ["WorkLine", "work_lines"]
 
 
+_NOBODY = 1 << 16
+"""Reruns have no worker and come last."""
+
+
 class WorkLine(NamedTuple):
     """What one worker is at."""
 
     worker: int
+    """Number of the worker; `_NOBODY` for a rerun."""
     round: int
     phase: str
     detail: str
@@ -26,6 +31,17 @@ def work_lines(state: RunState) -> list[WorkLine]:
     if state.status not in ("running", "paused"):
         return []
     lines = [_line(state, item) for item in state.open_rounds.values()]
+    lines += [
+        WorkLine(
+            _NOBODY,
+            state.nodes[node].round,
+            "rerun",
+            f"#{node} {one_line(state.nodes[node].name, 40)}",
+            item.started_at,
+        )
+        for node, item in state.evaluations.items()
+        if item.rerun is not None
+    ]
     return sorted(lines, key=lambda line: (line.worker, line.round))
 
 
@@ -35,7 +51,9 @@ def _line(state: RunState, item: OpenRound) -> WorkLine:
     detail = ""
     if item.round == 0 and item.node is None:
         return WorkLine(item.worker, 0, "seeds", "", since)
-    if phase == "design":
+    if phase == "inject":
+        detail = one_line(item.injected.name, 40) if item.injected is not None else ""
+    elif phase == "design":
         parent = f"from #{item.learned.parent}" if item.learned is not None else ""
         tries = f", attempt {len(item.rejected) + 1} ({item.rejected[-1].check})" if item.rejected else ""
         detail = parent + tries

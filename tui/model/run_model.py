@@ -91,7 +91,7 @@ def parent_of(node: Node) -> int | None:
 
 def has_mark(node: Node, mark: str) -> bool:
     """Whether a person marked the node `pinned`, `pruned` or `starred`."""
-    return bool(getattr(node, mark, False))
+    return mark in ("pinned", "pruned", "starred") and bool(getattr(node, mark))
 
 
 def _keep_learned(model: RunModel, event: ev.Event, data: ev.LearnDone) -> None:

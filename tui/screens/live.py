@@ -26,7 +26,7 @@ from tui.widgets.tree import TreeView
 __all__ = ["LiveScreen"]
 
 _PANELS = ("plot", "work", "notes", "peek")
-_QUERY_HINT = "words, status:ok op:tune score>2.6 round:10-40 is:pinned #12; empty shows all"
+_QUERY_HINT = "words, status:ok op:tune score>2.6 round:10..40 is:pinned #12; empty shows all"
 
 
 class LiveScreen(SteeringScreen):
@@ -69,8 +69,7 @@ class LiveScreen(SteeringScreen):
     about = (
         "The population of a run. Each row shows marks, score (or what came instead), and the node below its parent.\n"
         "Marks: ▲ best, │ on the best line of descent, ! pinned, * starred, x pruned.\n"
-        "Nothing that comes in moves the row you read; f follows the newest or the best node.\n"
-        "With --mouse off (the default) select and copy with your terminal as ever."
+        "Nothing that comes in moves the row you read; f follows the newest or the best node."
     )
 
     def __init__(self, session: Session) -> None:

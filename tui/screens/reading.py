@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -15,6 +16,8 @@ from tui.widgets.text_view import TextView
 
 __all__ = ["HelpScreen", "LogScreen", "help_lines"]
 
+_WIDTH = 76
+
 _GLOSSARY = """\
 node     one candidate program with what came of it
 round    one pass: learn, design, experiment, analyze
@@ -25,6 +28,7 @@ pause    running stages finish, none starts; freeze also stops evaluations at on
 """
 
 _TERMINAL = """\
+Select and copy with your terminal as ever; with --mouse hold shift (or option).
 In tmux, copying by OSC 52 needs 'set -s set-clipboard on'; y also writes a file and tmux's own buffer.
 Keys are changed in config.toml: [tui.keymap] "run.pause" = "p,f5" (the ids stand on the right above).
 """
@@ -33,7 +37,9 @@ Keys are changed in config.toml: [tui.keymap] "run.pause" = "p,f5" (the ids stan
 def help_lines(screen: Screen[Any]) -> list[Line]:
     """What a screen is for and every binding that works on it now, by its id."""
     lines: list[Line] = [(Span(getattr(screen, "title_", "") or "Help", "heading"),)]
-    lines += [*text_lines(getattr(screen, "about", "")), (), (Span("Keys", "heading"),)]
+    for paragraph in getattr(screen, "about", "").split("\n"):
+        lines += text_lines("\n".join(textwrap.wrap(paragraph, _WIDTH)))
+    lines += [(), (Span("Keys", "heading"),)]
     seen: dict[str, tuple[list[str], str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
@@ -44,7 +50,7 @@ def help_lines(screen: Screen[Any]) -> list[Line]:
         if display not in keys:
             keys.append(display)
     for id_, (keys, tooltip) in seen.items():
-        lines.append((Span(f"  {' '.join(keys):<18}", "accent"), Span(f"{tooltip:<52}"), Span(f"  {id_}", "dim")))
+        lines.append((Span(f"  {' '.join(keys):<15}", "accent"), Span(f"{tooltip:<46}"), Span(f" {id_}", "dim")))
     lines += [(), (Span("Words", "heading"),), *text_lines(_GLOSSARY), (), (Span("Terminal", "heading"),)]
     return [*lines, *text_lines(_TERMINAL)]
 

@@ -28,7 +28,7 @@ class SteeringScreen(BaseScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause", id="run.pause", tooltip="Running stages finish, none starts"),
-        Binding("p", "resume", "Resume", id="run.resume", tooltip="Go on; starts an engine where none is at work"),
+        Binding("p", "resume", "Resume", id="run.resume", tooltip="Go on; starts an engine if there is none"),
         Binding(
             "P", "pause_now", "Freeze", id="run.pause_now", show=False, tooltip="Pause, and freeze evaluations at once"
         ),
@@ -36,7 +36,7 @@ class SteeringScreen(BaseScreen):
         Binding("S", "stop", "Stop", id="run.stop", show=False, tooltip="End the run; it can be resumed"),
         Binding("i", "hint", "Hint", id="run.hint", tooltip="Tell the next designs something"),
         Binding("I", "program", "Inject", id="run.inject", show=False, tooltip="Give the run a program from a file"),
-        Binding("e", "edit", "Edit", id="node.edit", tooltip="Open the program in $EDITOR; then inject it if you like"),
+        Binding("e", "edit", "Edit", id="node.edit", tooltip="Open the program in $EDITOR, then inject it"),
         Binding(
             "exclamation_mark",
             "pin",
@@ -44,7 +44,7 @@ class SteeringScreen(BaseScreen):
             id="node.pin",
             key_display="!",
             show=False,
-            tooltip="Sample the node as a parent until unpinned; again: unpin",
+            tooltip="Take it as parent until unpinned; or unpin",
         ),
         Binding(
             "x",
@@ -52,7 +52,7 @@ class SteeringScreen(BaseScreen):
             "Prune",
             id="node.prune",
             show=False,
-            tooltip="Do not sample the node any more; again: restore",
+            tooltip="Do not sample it any more; or restore it",
         ),
         Binding(
             "asterisk",
@@ -61,7 +61,7 @@ class SteeringScreen(BaseScreen):
             id="node.star",
             key_display="*",
             show=False,
-            tooltip="Mark the node; again: unmark",
+            tooltip="Mark it, or take the mark away",
         ),
         Binding("c", "comment", "Comment", id="node.comment", show=False, tooltip="Write something about the node"),
         Binding("r", "rerun", "Rerun", id="node.rerun", show=False, tooltip="Measure the node again"),
@@ -288,7 +288,7 @@ class SteeringScreen(BaseScreen):
         self.app.push_screen(
             Confirm(f"Inject the edited program as a new node? It was made from #{node.id}."),
             lambda yes: (
-                self.ask("inject", {"what": "program", "code": changed, "name": name})
+                self.ask("inject", {"what": "program", "code": changed, "name": name, "parent": node.id})
                 if yes
                 else self._keep_edited(changed, node)
             ),

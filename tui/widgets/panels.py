@@ -132,7 +132,7 @@ class WorkPanel(Painted):
         line = self._lines[index]
         for_ = age(self._now - line.since) if self._now is not None else ""
         return [
-            (f" {line.worker:>2} r{line.round:<5} {for_:>4} ", "dim"),
+            (f" {line.worker if line.phase != 'rerun' else '':>2} r{line.round:<5} {for_:>4} ", "dim"),
             (f"{line.phase:<10} ", "accent"),
             (line.detail, "plain"),
         ]
@@ -238,6 +238,8 @@ class NodePeek(Painted):
             [(f" #{node.id} {one_line(node.name, 80)}", "heading"), (f"  {one_line(node.operator, 24)}", "dim")]
         ]
         said = f" {outcome(model, node)}"
+        if node.measurements > 1:
+            said += f" ±{node.spread or 0:.2g} of {node.measurements}"
         if node.score is not None and parent is not None and parent.score is not None:
             said += f" ({node.score - parent.score:+.4g} on #{parent.id} {score_text(parent.score)})"
         elif parent is not None:

@@ -212,7 +212,7 @@ class TreeView(RowsView):
         """Marks, score, then the node below its parent."""
         assert self.model is not None
         node = self.model.state.nodes[self.rows[index]]
-        pruned = getattr(node, "pruned", False)
+        pruned = node.pruned
         result = f"{marks(self.model, node)} {outcome(self.model, node):>9} "
         look = "best" if node.id == self.model.state.best else "dim" if pruned else _LOOKS.get(node.status or "", "dim")
         label = f"#{node.id} {one_line(node.name, 120)}"

@@ -1,0 +1,108 @@
+"""Texts of programs, models and people are data: nothing in them reaches the terminal as an instruction."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from engine.journal import JournalReader
+from engine.run import Run
+from tests.tui.synthetic import HOSTILE, make_run
+from tui.model.document import Line, code_lines, curve_lines, diff_lines, table_lines, text_lines
+from tui.model.node_documents import TABS, make_subject, read_document
+from tui.model.run_model import RunModel
+
+
+def plain(lines: list[Line]) -> str:
+    """The text of a document."""
+    return "\n".join("".join(span.text for span in line) for line in lines)
+
+
+def assert_harmless(text: str) -> None:
+    """No control, format or private character but the newline."""
+    bad = {
+        f"{ord(char):04x}"
+        for char in text
+        if char != "\n" and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    }
+    assert not bad
+
+
+@pytest.mark.parametrize("make", [text_lines, code_lines, lambda text: diff_lines("", text, text, text)])
+def test_hostile_text_is_shown_as_data(make: object) -> None:
+    text = plain(make(HOSTILE))  # type: ignore[operator]
+    assert_harmless(text)
+    assert "[bold red]markup[/]" in text and "␛[2J" in text
+
+
+def test_a_line_of_a_megabyte_is_cut_and_says_so() -> None:
+    for lines in (text_lines("x" * 1_000_000), code_lines("x" * 1_000_000), diff_lines("", "x" * 1_000_000, "a", "b")):
+        text = plain(lines)
+        assert len(text) < 5000
+        assert "998,000 more characters" in text or "more characters" in text
+
+
+def test_code_keeps_every_line() -> None:
+    code = 'def f(x):\n\t"""Text\n    over lines."""\n    return x + 1.5  # why\n\n\nclass A: pass'
+    lines = code_lines(code)
+    assert [line[0].text for line in lines] == [f"{number} " for number in range(1, 8)]
+    assert plain(lines[:1]) == "1 def f(x):"
+    looks = {span.look for line in lines for span in line}
+    assert {"keyword", "string", "comment", "number", "heading"} <= looks
+
+
+def test_code_that_is_no_python_is_shown_all_the_same() -> None:
+    assert plain(code_lines("def (((\n  ]]]")) == "1 def (((\n2   ]]]"
+
+
+def test_a_diff_names_both_sides() -> None:
+    lines = diff_lines("a\nb\nc\n", "a\nB\nc\n", "#1 one", "#2 two")
+    text = plain(lines)
+    assert text.startswith("--- #1 one\n+++ #2 two\n@@")
+    assert "-b\n+B" in text
+    assert plain(diff_lines("a", "a", "x", "y")) == "no difference"
+
+
+def test_tables_and_curves() -> None:
+    lines = table_lines(("metric", "#2"), [("score", "1.5"), ("a\x1b[31mlong name", "2")])
+    assert_harmless(plain(lines))
+    assert len({len("".join(span.text for span in line)) for line in lines}) == 1
+    points = [(float(step), {"loss": 1 / step, "nan": float("nan")}) for step in range(1, 50)]
+    text = plain(curve_lines(points, 40, 5))
+    assert "loss" in text and "nan" not in text
+
+
+@pytest.mark.parametrize("hostile", [False, True])
+def test_every_tab_of_every_node(tmp_path: Path, hostile: bool) -> None:
+    run = make_run(tmp_path / "run", 25, hostile=hostile, end="finished")
+    with JournalReader(run.db) as reader:
+        model = RunModel()
+        model.load(reader.events())
+    for node in model.state.nodes:
+        for tab in TABS:
+            lines = read_document(make_subject(run, model, node), tab, 80)
+            assert lines
+            assert_harmless(plain(lines))
+    scored = next(node for node in model.state.nodes if node.score is not None and node.parents)
+    subject = make_subject(run, model, scored)
+    assert "construct_packing" in plain(read_document(subject, "Code", 80))
+    assert f"--- #{scored.parents[0]}" in plain(read_document(subject, "Diff", 80))
+    assert "sum_radii" in plain(read_document(subject, "Metrics", 80))
+    assert "packed 26 circles" in plain(read_document(subject, "Logs", 80))
+    assert "went into the program" in plain(read_document(subject, "Priors", 80))
+    failed = next(node for node in model.state.nodes if node.status not in (None, "ok"))
+    assert "Traceback" in plain(read_document(make_subject(run, model, failed), "Logs", 80))
+
+
+def test_a_run_whose_blobs_are_gone(tmp_path: Path) -> None:
+    from engine.errors import JournalError
+
+    run = make_run(tmp_path / "run", 5)
+    with JournalReader(run.db) as reader:
+        model = RunModel()
+        model.load(reader.events())
+    subject = make_subject(Run(tmp_path / "nowhere"), model, model.state.nodes[0])
+    with pytest.raises(JournalError):
+        read_document(subject, "Code", 80)

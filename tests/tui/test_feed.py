@@ -1,0 +1,188 @@
+"""The reader thread on real journals: what it delivers, when it waits, and how it finds a run again."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import events as ev
+from engine.journal import connect_writer, send_command
+from engine.run import Run, lock_run
+from tests.tui.synthetic import Pen, Synthesizer, make_run
+from tui.feed.batch import Batch
+from tui.feed.live import LiveFeed
+from tui.feed.runs_watch import RunRow, RunsWatch
+
+
+class Reading:
+    """A feed and what it posted."""
+
+    def __init__(self, run: Run) -> None:
+        self.feed = LiveFeed(run)
+        self.batches: queue.Queue[Batch] = queue.Queue()
+        self.feed.set_period(0.02)
+        self.feed.start(self.batches.put)
+
+    def next(self, acknowledge: bool = True, timeout: float = 10) -> Batch:
+        """The next batch."""
+        batch = self.batches.get(timeout=timeout)
+        if acknowledge:
+            self.feed.acknowledge()
+        return batch
+
+    def nothing(self) -> bool:
+        """Whether nothing comes for a while."""
+        try:
+            self.batches.get(timeout=0.3)
+        except queue.Empty:
+            return True
+        return False
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run without an engine."""
+    return make_run(tmp_path / "runs" / "run", 40)
+
+
+@pytest.fixture
+def reading(run: Run) -> Iterator[Reading]:
+    """A feed on it."""
+    reading = Reading(run)
+    yield reading
+    reading.feed.stop()
+
+
+def write(run: Run, *data: ev.Data) -> None:
+    """Append events as an engine would."""
+    connection = connect_writer(run.db)
+    (last,) = connection.execute("SELECT max(seq) FROM events").fetchone()
+    pen = Pen(connection, Synthesizer())
+    pen.write([ev.Event(last + 1 + index, 2_000_000_000_000, None, None, item) for index, item in enumerate(data)])
+    connection.close()
+
+
+def test_the_first_batch_holds_the_whole_run(reading: Reading) -> None:
+    batch = reading.next()
+    assert batch.model is not None and len(batch.model.state.nodes) == 40
+    assert not batch.alive and not batch.events
+    assert reading.nothing()
+
+
+def test_news_come_once_and_in_order(run: Run, reading: Reading) -> None:
+    reading.next()
+    write(run, ev.RunPaused(), ev.RunResumed())
+    write(run, ev.RunPaused(now=True))
+    got: list[ev.Event] = []
+    while len(got) < 3:
+        got += reading.next().events
+    assert [event.data.KIND for event in got] == ["run.paused", "run.resumed", "run.paused"]
+    assert reading.nothing()
+
+
+def test_nothing_is_read_before_the_last_batch_is_acknowledged(run: Run, reading: Reading) -> None:
+    reading.next(acknowledge=False)
+    write(run, ev.RunPaused())
+    assert reading.nothing()
+    reading.feed.acknowledge()
+    assert [event.data.KIND for event in reading.next().events] == ["run.paused"]
+
+
+def test_a_backlog_comes_in_bounded_batches(run: Run, reading: Reading) -> None:
+    reading.next()
+    write(run, *[ev.Telemetry(values={"x": float(index)}) for index in range(1200)])
+    sizes = []
+    while sum(sizes) < 1200:
+        sizes.append(len(reading.next().events))
+    assert max(sizes) <= 500
+
+
+def test_the_engine_coming_and_going_is_told(run: Run, reading: Reading) -> None:
+    assert not reading.next().alive
+    with lock_run(run):
+        assert reading.next().alive
+    assert not reading.next().alive
+
+
+def test_a_command_is_no_news(run: Run, reading: Reading) -> None:
+    reading.next()
+    send_command(run.db, "pause")
+    assert reading.nothing()
+
+
+def test_a_renamed_run_is_followed(run: Run, reading: Reading) -> None:
+    reading.next()
+    moved = run.folder.rename(run.folder.with_name("other"))
+    batch = reading.next()
+    assert batch.run.folder == moved and batch.model is not None
+    write(Run(moved), ev.RunPaused())
+    assert [event.data.KIND for event in reading.next().events] == ["run.paused"]
+
+
+def test_a_run_that_is_gone_is_told_once_and_found_when_it_is_back(run: Run, reading: Reading, tmp_path: Path) -> None:
+    reading.next()
+    away = tmp_path / "elsewhere"
+    shutil.move(run.folder, away)
+    assert "is gone" in reading.next().trouble
+    shutil.copytree(away, run.folder)
+    batch = reading.next()
+    assert batch.model is not None and len(batch.model.state.nodes) == 40
+
+
+def test_another_journal_in_its_place_is_read_anew(run: Run, reading: Reading, tmp_path: Path) -> None:
+    reading.next()
+    other = make_run(tmp_path / "other", 12, seed=7)
+    other.db.replace(run.db)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{run.db}{suffix}").unlink(missing_ok=True)
+    batch = reading.next()
+    assert batch.model is not None and len(batch.model.state.nodes) == 12
+
+
+def test_a_damaged_journal_is_trouble_not_an_end(tmp_path: Path) -> None:
+    run = Run(tmp_path / "runs" / "broken")
+    run.folder.mkdir(parents=True)
+    run.db.write_bytes(b"nothing of the kind")
+    reading = Reading(run)
+    try:
+        assert "is no journal" in reading.next().trouble
+    finally:
+        reading.feed.stop()
+
+
+def test_a_journal_that_does_not_fold_is_trouble(run: Run) -> None:
+    connection = connect_writer(run.db)
+    Pen(connection, Synthesizer()).write([ev.Event(100_000, 0, 1, 999, ev.EvalDone("ok", score=1.0))])
+    connection.close()
+    reading = Reading(run)
+    try:
+        assert "damaged after event" in reading.next().trouble
+    finally:
+        reading.feed.stop()
+
+
+def test_the_list_of_runs(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    make_run(runs / "one", 10, end="finished")
+    going = make_run(runs / "two", 15, seed=2)
+    (runs / "bad").mkdir()
+    (runs / "bad" / "run.db").write_bytes(b"no")
+    rows: queue.Queue[list[RunRow]] = queue.Queue()
+    watch = RunsWatch(runs, rows.put)
+    watch.start()
+    try:
+        by_name = {row.name: row for row in rows.get(timeout=10)}
+        assert by_name["one"].status == "finished" and by_name["one"].nodes >= 10
+        assert by_name["two"].status == "dead" and by_name["two"].best is not None
+        assert by_name["bad"].status == "broken" and by_name["bad"].trouble
+        with lock_run(going):
+            write(going, ev.RunPaused())
+            while (row := {row.name: row for row in rows.get(timeout=10)}["two"]).status != "paused":
+                pass
+            assert row.nodes == 15
+    finally:
+        watch.stop()

@@ -1,0 +1,194 @@
+"""What the screens show, as data: queries, lists, plots, status, workers; no terminal."""
+
+from __future__ import annotations
+
+import random
+from itertools import chain
+from typing import Any
+
+import pytest
+
+from engine.events import EvalDone
+from engine.state import Node
+from tests.tui.synthetic import Synthesizer, story
+from tui.model.braille import Canvas
+from tui.model.labels import age, marks, short_score
+from tui.model.listing import Listing, Order
+from tui.model.query import QueryError, parse_query
+from tui.model.rounds import work_lines
+from tui.model.run_model import RunModel
+from tui.model.score_plot import ScorePlot
+from tui.model.status import status_cells
+
+
+def model_of(nodes: int = 60, **options: Any) -> RunModel:
+    """A folded run."""
+    end = options.pop("end", "")
+    model = RunModel()
+    model.load(chain.from_iterable(story(Synthesizer(**options), nodes, end=end)))
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> RunModel:
+    """A run of 300 nodes."""
+    return model_of(300)
+
+
+def found(model: RunModel, text: str) -> list[Node]:
+    """The nodes that a query finds."""
+    query = parse_query(text, model.is_marked)
+    return [node for node in model.state.nodes if query(node)]
+
+
+def test_loading_at_once_and_applying_one_by_one_agree() -> None:
+    events = list(chain.from_iterable(story(Synthesizer(seed=3), 80)))
+    whole, stepwise = RunModel(), RunModel()
+    whole.load(events)
+    parts = set()
+    for event in events:
+        parts.update(stepwise.apply(event))
+
+    assert stepwise.population.rows == whole.population.rows
+    assert stepwise.best_lineage == whole.best_lineage
+    assert stepwise.notes == whole.notes
+    assert {"tree", "scores", "rounds", "notes", "status"} <= parts
+
+
+@pytest.mark.parametrize(
+    ("text", "test"),
+    [
+        ("status:ok", lambda node: node.status == "ok"),
+        ("status:failed", lambda node: node.status not in (None, "ok")),
+        ("op:tune", lambda node: node.operator == "tune"),
+        ("score>1.05", lambda node: node.score is not None and node.score > 1.05),
+        ("score<=1", lambda node: node.score is not None and node.score <= 1),
+        ("round:10-20", lambda node: 10 <= node.round <= 20),
+        ("round:..5", lambda node: node.round <= 5),
+        ("round:10..20", lambda node: 10 <= node.round <= 20),
+        ("score:-2..1", lambda node: node.score is not None and node.score <= 1),
+        ("#7", lambda node: node.id == 7),
+        ("TUNE steps", lambda node: "tune" in node.name + node.lesson and "STEPS" in node.name + node.lesson),
+        ("prior:hexagonal status:timeout", lambda node: bool(node.priors) and node.status == "timeout"),
+    ],
+)
+def test_queries(model: RunModel, text: str, test: Any) -> None:
+    assert found(model, text) == [node for node in model.state.nodes if test(node)]
+
+
+def test_marks_can_be_asked_for(model: RunModel) -> None:
+    assert [node.id for node in found(model, "is:best")] == sorted(model.best_lineage)
+    assert found(model, "is:pinned") == []
+
+
+@pytest.mark.parametrize("text", ["status:good", "colour:red", "score>high", "is:nice", "round:a-b"])
+def test_a_query_that_cannot_be_is_told(model: RunModel, text: str) -> None:
+    with pytest.raises(QueryError):
+        parse_query(text, model.is_marked)
+
+
+@pytest.mark.parametrize("order", ["best", "newest", "tree"])
+def test_a_list_kept_up_to_date_is_the_sorted_list(order: Order) -> None:
+    model = RunModel()
+    query = parse_query("status:ok", model.is_marked)
+    listing = Listing(query, order, maximize=True)
+    for event in chain.from_iterable(story(Synthesizer(seed=5), 120)):
+        model.apply(event)
+        if event.node is not None:
+            listing.update(model.state.nodes[event.node])
+
+    anew = Listing(query, order, maximize=True)
+    anew.load(model.state.nodes)
+    assert listing.rows == anew.rows
+    assert len(listing.rows) == model.state.counts["ok"]
+    if order == "best":
+        assert listing.rows[0] == model.state.best
+
+
+def test_the_plot_shows_every_node_and_the_best_on_top(model: RunModel) -> None:
+    plot = ScorePlot(60, 9, maximize=True)
+    plot.load(model.state.nodes, model.state.best_steps)
+
+    drawn = [sum(cell.bit_count() for row in plot.dots.cells for cell in row[i : i + 1]) for i in range(60)]
+    used = len(model.state.nodes) * 60 // plot.capacity
+    assert all(drawn[:used]) and not any(drawn[used + 1 :])
+    best = model.state.best_node
+    assert best is not None and best.score is not None
+    assert plot.top is not None and plot.bottom is not None and plot.top >= best.score > plot.bottom
+    assert plot.best_cells(0)[used - 1] or plot.best_cells(1)[used - 1]
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_a_plot_drawn_node_by_node_is_the_plot_drawn_at_once(maximize: bool) -> None:
+    model = RunModel()
+    stepwise = ScorePlot(40, 8, maximize)
+    for event in chain.from_iterable(story(Synthesizer(seed=9), 150)):
+        model.apply(event)
+        if isinstance(event.data, EvalDone):
+            assert event.node is not None
+            stepwise.update(model.state.nodes[event.node], model.state.nodes, [])
+    state = model.state
+    at_once = ScorePlot(40, 8, maximize)
+    at_once._sorted, at_once._low, at_once._high = stepwise._sorted, stepwise._low, stepwise._high
+    at_once._capacity = stepwise._capacity
+    at_once._clear()
+    for node in state.nodes:
+        at_once._draw(node)
+    assert [stepwise.text(row) for row in range(8)] == [at_once.text(row) for row in range(8)]
+
+
+def test_one_bad_score_does_not_flatten_the_plot() -> None:
+    model = model_of(200)
+    model.state.nodes[50].score = -1e9
+    plot = ScorePlot(40, 8, maximize=True)
+    plot.load(model.state.nodes, model.state.best_steps)
+    assert plot.bottom is not None and plot.bottom > -10
+
+
+def test_braille_dots() -> None:
+    canvas = Canvas(2, 1)
+    canvas.dot(0, 0)
+    canvas.dot(3, 3)
+    canvas.dot(9, 9)
+    assert canvas.text(0) == "⠁⢀"
+
+
+def test_the_status_line_fits_and_says_what_matters(model: RunModel) -> None:
+    for width in range(60, 200, 7):
+        cells = status_cells("run", model, "running", "", "", model.state.at + 5000, width)
+        assert sum(cell.width for cell in cells) <= width
+        text = " ".join(cell.text for cell in cells)
+        assert "running" in text and "best" in text
+        if width >= 80:
+            assert "guarded" in text and "5s" in text and f"{model.state.rounds_done}/" in text
+    waiting = status_cells("run", model, "running", "pausing…", "", None, 80)
+    assert any(cell.text == "pausing…" for cell in waiting)
+    assert not any("s" in cell.text and cell.width == 5 for cell in waiting), "no age where time stands still"
+
+
+def test_every_worker_has_a_line() -> None:
+    model = model_of(50)
+    lines = work_lines(model.state)
+    assert [line.worker for line in lines] == sorted(item.worker for item in model.state.open_rounds.values())
+    assert {line.phase for line in lines} <= {"learn", "design", "explore", "experiment", "analyze", "end"}
+    assert work_lines(model_of(50, end="finished").state) == []
+
+
+def test_short_texts() -> None:
+    assert [age(value) for value in (0, 99_000, 100_000, 7_200_000, 1_000_000_000)] == ["0s", "99s", "1m", "2h", "11d"]
+    assert max(len(short_score(value)) for value in (0, -12345.678, 1e-9, -1e300, 2.635983, 0.001)) <= 9
+
+
+def test_marks_of_the_best_and_its_lineage(model: RunModel) -> None:
+    assert model.state.best is not None
+    assert marks(model, model.state.nodes[model.state.best])[0] == "▲"
+    assert marks(model, model.state.nodes[0])[0] == "│"
+    other = next(node for node in model.state.nodes if node.id not in model.best_lineage)
+    assert marks(model, other) == "  "
+
+
+def test_random_order_of_seeds_gives_different_stories() -> None:
+    # The generator itself: same seed, same story.
+    a, b = (list(chain.from_iterable(story(Synthesizer(seed=4), 30))) for _ in range(2))
+    assert a == b
+    assert a != list(chain.from_iterable(story(Synthesizer(seed=random.Random(1).randrange(5, 99)), 30)))

@@ -1,0 +1,93 @@
+"""The rows of the tree: same rows for any order of inserts, folding, lineages of any depth."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui.model.population import Population
+
+Parents = list[int | None]
+
+forests = st.lists(st.integers(-1, 10_000), min_size=1, max_size=60).map(
+    lambda raw: [None if value < 0 or index == 0 else value % index for index, value in enumerate(raw)]
+)
+
+
+def expected_rows(parents: Parents) -> list[int]:
+    """Depth-first order by recursion, the plainest way to say it."""
+
+    def below(node: int | None) -> list[int]:
+        found = []
+        for child in range(len(parents)):
+            if parents[child] == node:
+                found += [child, *below(child)]
+        return found
+
+    return below(None)
+
+
+@given(forests, st.randoms(use_true_random=False))
+def test_any_order_of_inserts_gives_the_same_rows(parents: Parents, rng: random.Random) -> None:
+    order = list(range(len(parents)))
+    rng.shuffle(order)
+    one_by_one, at_once = Population(), Population()
+    for node in order:
+        one_by_one.insert(node, parents[node])
+    at_once.load((node, parents[node]) for node in order)
+
+    assert one_by_one.rows == at_once.rows == expected_rows(parents)
+    assert one_by_one.depths == at_once.depths
+    assert one_by_one.descendants == at_once.descendants
+
+
+@given(forests, st.sets(st.integers(0, 59)), st.randoms(use_true_random=False))
+def test_inserts_below_folded_nodes_stay_hidden(parents: Parents, folded: set[int], rng: random.Random) -> None:
+    half = len(parents) // 2
+    population = Population()
+    population.load((node, parents[node]) for node in range(half))
+    for node in folded:
+        if node in population:
+            population.fold(node)
+    for node in range(half, len(parents)):
+        population.insert(node, parents[node])
+
+    hidden = {node for node in range(len(parents)) if population.is_hidden(node)}
+    assert population.rows == [node for node in expected_rows(parents) if node not in hidden]
+    assert population.everything() == expected_rows(parents)
+
+
+def test_a_lineage_of_thousands_of_generations() -> None:
+    population = Population()
+    population.load((node, node - 1 if node else None) for node in range(5000))
+    population.insert(5000, 4999)
+
+    assert population.rows == list(range(5001))
+    assert population.depths[5000] == 5000
+    assert population.descendants[0] == 5000
+    population.fold(3)
+    assert population.rows == [0, 1, 2, 3]
+    population.reveal(5000)
+    assert len(population.rows) == 5001
+
+
+def test_a_parent_that_cannot_be_makes_a_root() -> None:
+    population = Population()
+    population.insert(0, None)
+    population.insert(1, 1)
+    population.insert(2, 7)
+
+    assert population.rows == [0, 1, 2]
+    assert population.lineage(2) == [2]
+
+
+def test_fold_all_but_a_lineage() -> None:
+    population = Population()
+    population.load([(0, None), (1, 0), (2, 0), (3, 1), (4, 2)])
+    population.fold_all(but=[0, 2])
+
+    assert population.rows == [0, 1, 2, 4]
+    population.unfold_all()
+    assert population.rows == [0, 1, 3, 2, 4]
