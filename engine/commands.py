@@ -7,14 +7,39 @@ from typing import TYPE_CHECKING, Any
 
 from engine.config import convert_table, deep_merge
 from engine.errors import EvolveError, UsageError
-from engine.events import CommandDone, RunPaused, RunResumed, SettingsChanged
-from engine.journal import Command
+from engine.events import (
+    CommandDone,
+    Data,
+    EvalStageDone,
+    Injected,
+    NodeCommented,
+    NodePinned,
+    NodePruned,
+    NodeRerun,
+    NodeRestored,
+    NodeStarred,
+    NodeUnpinned,
+    RunPaused,
+    RunResumed,
+    SettingsChanged,
+)  # fmt: skip
+from engine.journal import Command, sha256_of
+from engine.program import ProgramError, check_program
 from engine.settings import Settings
 
 if TYPE_CHECKING:
     from engine.loop import Engine
+    from engine.state import Node
 
 __all__ = ["answer_command", "check_set"]
+
+_MEANT_FOR_NOW = {"pause", "resume", "step", "stop"}
+"""Commands that make no sense to a later engine; the others are kept for it."""
+
+Effects = list[tuple[Data, int | None]]
+"""Events, each with the node that it is about."""
+Answer = tuple[Effects, str]
+"""What a command brings about, and what the person is told."""
 
 _FIXED = {"seed", "sampler", "designer"}
 """Settings that are read once, when the engine starts."""
@@ -26,14 +51,17 @@ def answer_command(engine: Engine, command: Command) -> None:
     try:
         if handler is None:
             raise UsageError(f"this engine knows no command '{command.kind}'")
-        if command.kind != "set" and command.at < engine.command_horizon:
+        if command.kind in _MEANT_FOR_NOW and command.at < engine.command_horizon:
             raise UsageError("the engine it was meant for had ended")
-        events, result = handler(engine, command.data)
+        effects, result = handler(engine, command.data)
         ok = True
     except EvolveError as exc:
-        events, result, ok = [], str(exc), False
+        effects, result, ok = [], str(exc), False
     done = CommandDone(command=command.id, name=command.kind, ok=ok, result=result)
-    engine.emit(*events, done, answer=(command.id, result if ok else f"refused: {result}"))
+    engine.emit_all([*effects, (done, None)], answer=(command.id, result if ok else f"refused: {result}"))
+    for data, node in effects:
+        if isinstance(data, NodeRerun) and node is not None:
+            engine.rerun(node)
 
 
 def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
@@ -51,7 +79,7 @@ def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
     return merged
 
 
-def _pause(engine: Engine, data: dict[str, Any]) -> tuple[list[Any], str]:
+def _pause(engine: Engine, data: dict[str, Any]) -> Answer:
     now = data.get("now") is True
     if engine.gate.paused and (engine.state.frozen or not now):
         return [], "it is paused already"
@@ -61,20 +89,20 @@ def _pause(engine: Engine, data: dict[str, Any]) -> tuple[list[Any], str]:
             evaluation.freeze()
     running = len(engine.running)
     what = "stand still" if now else "finish first"
-    return [RunPaused(now=now)], f"paused; {running} evaluations {what}" if running else "paused"
+    return [(RunPaused(now=now), None)], f"paused; {running} evaluations {what}" if running else "paused"
 
 
-def _resume(engine: Engine, data: dict[str, Any]) -> tuple[list[Any], str]:
+def _resume(engine: Engine, data: dict[str, Any]) -> Answer:
     if not engine.gate.paused:
         return [], "it is not paused"
     if engine.state.frozen:
         for evaluation in engine.running.values():
             evaluation.thaw()
     engine.gate.resume()
-    return [RunResumed()], "resumed"
+    return [(RunResumed(), None)], "resumed"
 
 
-def _step(engine: Engine, data: dict[str, Any]) -> tuple[list[Any], str]:
+def _step(engine: Engine, data: dict[str, Any]) -> Answer:
     if not engine.gate.paused:
         raise UsageError("only a paused run can be stepped", "Pause it first")
     if engine.state.frozen:
@@ -82,25 +110,155 @@ def _step(engine: Engine, data: dict[str, Any]) -> tuple[list[Any], str]:
     return [], engine.step()
 
 
-def _stop(engine: Engine, data: dict[str, Any]) -> tuple[list[Any], str]:
+def _stop(engine: Engine, data: dict[str, Any]) -> Answer:
     now = data.get("now") is True
     running = len(engine.running)
     engine.stop("stopped by hand", now)
     return [], "stopping" if now or not running else f"stopping; {running} evaluations finish first"
 
 
-def _set(engine: Engine, data: dict[str, Any]) -> tuple[list[Any], str]:
+def _set(engine: Engine, data: dict[str, Any]) -> Answer:
     change = data.get("settings")
     if not isinstance(change, dict):
         raise UsageError("set: nothing to set")
     check_set(engine.state.settings, change)
-    return [SettingsChanged(change)], "set"
+    return [(SettingsChanged(change), None)], "set"
 
 
-_HANDLERS: dict[str, Callable[[Engine, dict[str, Any]], tuple[list[Any], str]]] = {
+def _node(engine: Engine, data: dict[str, Any]) -> Node:
+    """The node that a command names."""
+    number = data.get("node")
+    nodes = engine.state.nodes
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(nodes):
+        raise UsageError(f"there is no node {number!r}; the nodes are 0 to {len(nodes) - 1}")
+    return nodes[number]
+
+
+def _text(data: dict[str, Any], key: str) -> str:
+    text = data.get(key)
+    if not isinstance(text, str) or not text.strip():
+        raise UsageError(f"{key}: there is nothing in it")
+    return text
+
+
+def _pin(engine: Engine, data: dict[str, Any]) -> Answer:
+    node = _node(engine, data)
+    if node.score is None:
+        raise UsageError(f"node {node.id} has no score, so that nothing can be designed from it")
+    if node.pruned:
+        raise UsageError(f"node {node.id} is pruned", "Restore it first")
+    return ([], "it is pinned already") if node.pinned else ([(NodePinned(), node.id)], f"node {node.id} is pinned")
+
+
+def _unpin(engine: Engine, data: dict[str, Any]) -> Answer:
+    node = _node(engine, data)
+    return ([(NodeUnpinned(), node.id)], f"node {node.id} is unpinned") if node.pinned else ([], "it is not pinned")
+
+
+def _prune(engine: Engine, data: dict[str, Any]) -> Answer:
+    node = _node(engine, data)
+    chosen = _subtree(engine, node) if data.get("subtree") is True else [node]
+    changed = [other for other in chosen if not other.pruned]
+    if not changed:
+        return [], "it is pruned already"
+    effects: Effects = [(NodeUnpinned(), other.id) for other in changed if other.pinned]
+    effects += [(NodePruned(), other.id) for other in changed]
+    return effects, _told(changed, "pruned: never a parent again, until restored")
+
+
+def _restore(engine: Engine, data: dict[str, Any]) -> Answer:
+    node = _node(engine, data)
+    chosen = _subtree(engine, node) if data.get("subtree") is True else [node]
+    changed = [other for other in chosen if other.pruned]
+    return [(NodeRestored(), other.id) for other in changed], _told(
+        changed, "restored"
+    ) if changed else "it is not pruned"
+
+
+def _subtree(engine: Engine, root: Node) -> list[Node]:
+    """A node and all that descends from it by first parents."""
+    inside = {root.id}
+    found = [root]
+    # A parent always comes before its children.
+    for node in engine.state.nodes[root.id + 1 :]:
+        if node.parents and node.parents[0] in inside:
+            inside.add(node.id)
+            found.append(node)
+    return found
+
+
+def _told(nodes: list[Node], what: str) -> str:
+    return f"node {nodes[0].id} is {what}" if len(nodes) == 1 else f"{len(nodes)} nodes are {what}"
+
+
+def _star(engine: Engine, data: dict[str, Any]) -> Answer:
+    node = _node(engine, data)
+    starred = data.get("starred") is not False
+    what = "starred" if starred else "no longer starred"
+    return [(NodeStarred(starred), node.id)], f"node {node.id} is {what}"
+
+
+def _comment(engine: Engine, data: dict[str, Any]) -> Answer:
+    node = None if data.get("node") is None else _node(engine, data)
+    return [(NodeCommented(_text(data, "text")), None if node is None else node.id)], "noted"
+
+
+def _inject(engine: Engine, data: dict[str, Any]) -> Answer:
+    what = data.get("what")
+    if what == "hint":
+        return [(Injected("hint", text=_text(data, "text").strip()), None)], "the next designs are shown it"
+    if what != "program":
+        raise UsageError("inject: give a program or a hint")
+    code = _text(data, "code")
+    parent = None if data.get("parent") is None else _node(engine, {"node": data["parent"]}).id
+    try:
+        digest = check_program(code, engine.spec).digest
+    except ProgramError as exc:
+        raise UsageError(f"the program is refused: {exc.check}: {exc.reason}") from None
+    twin = engine.state.digests.get(digest)
+    if twin is not None:
+        raise UsageError(f"the program is refused: duplicate: the same as node {twin}", "'rerun' measures it again")
+    name = data.get("name")
+    injected = Injected(
+        "program",
+        text=str(data.get("text") or ""),
+        program=sha256_of(code),
+        name=name.strip() if isinstance(name, str) and name.strip() else "injected",
+        parent=parent,
+    )
+    engine.keep(code.encode())
+    number = engine.state.rounds_started + len(engine.state.injected) + 1
+    if number > engine.state.settings.rounds:
+        return [(injected, None)], f"it waits: all {engine.state.settings.rounds} rounds are given away; raise rounds"
+    return [(injected, None)], f"it takes round {number}"
+
+
+def _rerun(engine: Engine, data: dict[str, Any]) -> Answer:
+    node = _node(engine, data)
+    if node.id in engine.state.evaluations:
+        raise UsageError(f"node {node.id} is being measured")
+    stage = engine.spec.score_stage
+    repeats = [
+        event.data.repeat
+        for event in engine.past_of(node.id)
+        if isinstance(event.data, EvalStageDone) and event.data.stage == stage.name
+    ]
+    repeat = max(repeats, default=-1) + 1
+    return [(NodeRerun(repeat), node.id)], f"node {node.id} is measured once more"
+
+
+_HANDLERS: dict[str, Callable[[Engine, dict[str, Any]], Answer]] = {
     "pause": _pause,
     "resume": _resume,
     "step": _step,
     "stop": _stop,
     "set": _set,
+    "pin": _pin,
+    "unpin": _unpin,
+    "prune": _prune,
+    "restore": _restore,
+    "star": _star,
+    "comment": _comment,
+    "inject": _inject,
+    "rerun": _rerun,
 }

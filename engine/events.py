@@ -148,6 +148,8 @@ class RoundStarted(Data, frozen=True):
     KIND = "round.started"
 
     worker: int = 0
+    injected: int | None = None
+    """Position of the `injected` event whose program takes this round."""
 
 
 class RoundEnded(Data, frozen=True):
@@ -281,7 +283,7 @@ class EvalStageDone(Data, frozen=True):
 
 
 class EvalDone(Data, frozen=True):
-    """The evaluation of a node ended; it ends once."""
+    """The evaluation of a node ended; it ends once, and once more for each rerun."""
 
     KIND = "eval.done"
 
@@ -362,6 +364,8 @@ class Injected(Data, frozen=True):
     text: str = ""
     program: str = ""
     name: str = ""
+    parent: int | None = None
+    """The node that the program was made from, where a person says so."""
 
 
 class NodePinned(Data, frozen=True):
@@ -405,11 +409,12 @@ class NodeCommented(Data, frozen=True):
 
 
 class NodeRerun(Data, frozen=True):
-    """The node is to be measured again."""
+    """The node is to be measured again in the stage that ranks; a further `eval.done` says what came of it."""
 
     KIND = "node.rerun"
 
-    stage: str = ""
+    repeat: int = 0
+    """Number of the new measurement."""
 
 
 class BestCrowned(Data, frozen=True):

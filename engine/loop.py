@@ -7,15 +7,11 @@ there, go on with the rounds that are open, start new ones until a limit is reac
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import random
-import shutil
 import signal
 import socket
 import traceback
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,32 +25,27 @@ from engine.commands import answer_command
 from engine.errors import EvolveError, JournalError, RunError
 from engine.evaluation.sandbox import sandbox_name
 from engine.gate import PauseGate, Slots, Stopping
-from engine.journal import Command, JournalReader, now_ms, sha256_of
+from engine.journal import Command, now_ms
+from engine.ledger import Follower, Ledger
 from engine.prior_watch import PriorWatch
 from engine.program import outline
 from engine.run import Run, summary_of
-from engine.samplers import make_sampler
 from engine.settings import RetrievalSettings
 from engine.stages.analyze import analyze
-from engine.stages.design import design
-from engine.stages.experiment import experiment
+from engine.stages.design import design, take_injected
+from engine.stages.experiment import experiment, measure_again
 from engine.stages.learn import learn
-from engine.state import RunState, RunStatus
-from engine.task import Seed, TaskSpec
+from engine.state import RunStatus
 
 if TYPE_CHECKING:
-    from engine.designers.base import Designer
     from engine.evaluation.evaluator import Evaluation
 
-__all__ = ["Engine", "Follower"]
+__all__ = ["Engine"]
 
-Follower = Callable[[ev.Event, RunState], None]
-
-_KEPT_TEXTS = 512
 _TICK_SECONDS = 1.0
 
 
-class Engine:
+class Engine(Ledger):
     """Runs one run. The caller holds the run's lock.
 
     Args:
@@ -67,37 +58,23 @@ class Engine:
     """
 
     def __init__(self, run: Run, follow: Follower | None = None) -> None:
-        from engine.writer import JournalWriter
-
-        self.run = run
-        self._follow = follow
-        self._loop = asyncio.get_running_loop()
-        self._reader = JournalReader(run.db)
-        self.state = RunState()
-        self._texts: OrderedDict[str, str] = OrderedDict()
-        self._fold()
-        self._unpack_task()
-        assert self.state.start is not None
-        self._priors = PriorWatch(PriorFolder(Path(self.state.start.priors)))
         self.gate = PauseGate()
-        self.slots = Slots(self.slot_limit)
         self.running: dict[int, Evaluation] = {}
         """Evaluations that run now, by node."""
+        self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._rounds: dict[int, asyncio.Task[None]] = {}
+        """What runs now: rounds by their numbers, reruns of nodes by negative ones."""
         self._steps = 0
         self._end: ev.RunFinished | ev.RunStopped | ev.RunFailed | None = None
         self.command_horizon = now_ms()
         """Commands older than this were meant for an engine that is gone."""
-        self._writer = JournalWriter(run.db, self._loop, self._on_command, self._on_trouble)
+        super().__init__(run, follow, self._on_command, self._on_trouble)
+        assert self.state.start is not None
+        self._priors = PriorWatch(PriorFolder(Path(self.state.start.priors)))
+        self.slots = Slots(self.slot_limit)
 
     # What the stages use
-
-    @property
-    def spec(self) -> TaskSpec:
-        """The task, as recorded."""
-        assert self.state.spec is not None
-        return self.state.spec
 
     @property
     def slot_limit(self) -> int:
@@ -115,115 +92,12 @@ class Engine:
         """Threads that one evaluation should use, so that all of them together fill the cores."""
         return max(1, len(os.sched_getaffinity(0)) // self.slot_limit)
 
-    def rng(self, round_: int, stage: str, attempt: int = 0) -> random.Random:
-        """The generator for one draw: never a shared stream, so that resume and replay need no generator state."""
-        key = f"{self.state.settings.seed}/{round_}/{stage}/{attempt}"
-        return random.Random(hashlib.sha256(key.encode()).digest())
-
-    def emit(
-        self,
-        *data: ev.Data,
-        round: int | None = None,
-        node: int | None = None,
-        blobs: Iterable[bytes] = (),
-        answer: tuple[int, str] | None = None,
-    ) -> None:
-        """Append events: fold them at once, queue them for the disk in one transaction."""
-        contents = list(blobs)
-        for content in contents:
-            self._remember(sha256_of(content), content.decode("utf-8", "backslashreplace"))
-        batch = []
-        for item in data:
-            event = ev.Event(self.state.seq + 1, now_ms(), round, node, item)
-            self._apply(event)
-            batch.append(event)
-        self._writer.append(batch, contents, answer)
-        if self._follow is not None:
-            for event in batch:
-                self._follow(event, self.state)
-        self._changed.set()
-
-    async def durable(self) -> None:
-        """Wait until all that was emitted is on the disk.
-
-        Raises:
-            JournalError: it cannot be written.
-        """
-        await self._writer.durable()
-
-    def text(self, sha256: str) -> str:
-        """A blob as text; an empty name gives an empty text."""
-        if not sha256:
-            return ""
-        if sha256 in self._texts:
-            self._texts.move_to_end(sha256)
-            return self._texts[sha256]
-        text = self._reader.text(sha256)
-        self._remember(sha256, text)
-        return text
-
     def retrieve(self, query: str, settings: RetrievalSettings, rng: random.Random) -> list[Hit]:
         """Priors for a query from the files as they are now; what changed since the last look is recorded."""
         priors, changes = self._priors.read()
         for change in changes:
             self.emit(change)
         return retrieve(priors, query, settings.top_k, settings.drawn, rng)
-
-    # Starting
-
-    def _fold(self) -> None:
-        events = self._reader.events()
-        first = next(events, None)
-        if first is None or not isinstance(first.data, ev.RunStarted):
-            raise JournalError(f"{self._reader.path} holds no run: its first event is missing")
-        self.state.apply(first)
-        self.sampler = make_sampler(self.state.settings.sampler, self.spec)
-        self.designer = self._make_designer()
-        try:
-            for event in events:
-                self._apply(event)
-        except (AssertionError, LookupError, TypeError, msgspec.ValidationError) as exc:
-            raise JournalError(f"{self._reader.path} is damaged after event {self.state.seq}: {exc}") from None
-        # Kinds that a newer version wrote are skipped when folding, but their places are taken.
-        self.state.seq = self._reader.last_seq()
-
-    def _apply(self, event: ev.Event) -> None:
-        self.state.apply(event)
-        self.sampler.apply(event, self.state)
-        self.designer.apply(event)
-
-    def _make_designer(self) -> Designer:
-        from engine.designers.recombine import RecombineDesigner
-
-        if self.state.settings.designer.name == "llm":
-            raise RunError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
-        return RecombineDesigner(
-            self.spec, [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in self._seeds()]
-        )
-
-    def _seeds(self) -> list[tuple[str, str]]:
-        """Name and blob of the recorded seed files, in the order of their nodes."""
-        assert self.state.start is not None
-        files = self.state.start.files
-        several = sorted(name for name in files if name.startswith("seeds/") and name.endswith(".py"))
-        return [(name, files[name]) for name in several or ["seed.py"]]
-
-    def _unpack_task(self) -> None:
-        """Lay out the recorded copy of the task, whatever became of the folder it came from."""
-        assert self.state.start is not None
-        try:
-            shutil.rmtree(self.run.task, ignore_errors=True)
-            for name, sha256 in self.state.start.files.items():
-                path = self.run.task / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(self._reader.blob(sha256))
-            for name, note in self.state.start.large_files.items():
-                path = self.run.task / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.symlink_to(note.split(" ", 2)[2])
-            self.run.work.mkdir(exist_ok=True)
-        except OSError as exc:
-            raise RunError(f"{exc.filename or self.run.folder} cannot be written: {exc.strerror}") from None
 
     # Running
 
@@ -274,6 +148,9 @@ class Engine:
         """Keep as many rounds in flight as there are workers until something ends the run."""
         for round_ in sorted(self.state.open_rounds):
             self._launch(round_)
+        for node, evaluation in self.state.evaluations.items():
+            if evaluation.rerun is not None:
+                self.rerun(node)
         if 0 not in self._rounds and not self.state.seeds_done:
             self.emit(ev.RoundStarted(), round=0)
             self._launch(0)
@@ -282,14 +159,14 @@ class Engine:
             self.slots.limit = self.slot_limit
             if self.state.seeds_done:
                 self._start_rounds()
-                if not self._rounds and self._end is None:
+                if not self._rounds and self._end is None and not self.gate.stopping:
                     self._end = self._limit()
             if self._end is None:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), _TICK_SECONDS)
 
     def _start_rounds(self) -> None:
-        while len(self._rounds) < self.worker_limit and self._limit() is None and not self.gate.stopping:
+        while len(self.state.open_rounds) < self.worker_limit and self._limit() is None and not self.gate.stopping:
             if self.gate.paused and self._steps == 0:
                 return
             number = self.state.rounds_started + 1
@@ -298,7 +175,8 @@ class Engine:
                 self.gate.step(number)
             taken = {round_.worker for round_ in self.state.open_rounds.values()}
             worker = next(index for index in range(len(taken) + 1) if index not in taken)
-            self.emit(ev.RoundStarted(worker=worker), round=number)
+            injected = next(iter(self.state.injected), None)
+            self.emit(ev.RoundStarted(worker=worker, injected=injected), round=number)
             self._launch(number)
 
     def _limit(self) -> ev.RunFinished | ev.RunStopped | None:
@@ -327,6 +205,13 @@ class Engine:
         self._rounds[number] = task
         task.add_done_callback(lambda done: self._landed(number, done))
 
+    def rerun(self, node: int) -> None:
+        """Measure a node again, beside the rounds; `node.rerun` is recorded already."""
+        number = -1 - node
+        task = asyncio.create_task(measure_again(self, node))
+        self._rounds[number] = task
+        task.add_done_callback(lambda done: self._landed(number, done))
+
     def _landed(self, number: int, task: asyncio.Task[None]) -> None:
         del self._rounds[number]
         self.gate.end(number)
@@ -338,13 +223,16 @@ class Engine:
             self._fail(str(error))
             return
         traceback.print_exception(error)
-        self._fail(f"internal error in round {number}: {type(error).__name__}: {error}")
+        where = f"round {number}" if number >= 0 else f"the rerun of node {-1 - number}"
+        self._fail(f"internal error in {where}: {type(error).__name__}: {error}")
 
     async def _run_round(self, number: int) -> None:
         round_ = self.state.open_rounds[number]
         while number in self.state.open_rounds:
             await self.gate.wait(number)
             match self.state.phase(round_):
+                case "inject":
+                    await take_injected(self, round_)
                 case "learn":
                     await learn(self, number)
                 case "design":
@@ -361,7 +249,7 @@ class Engine:
     async def _run_seeds(self) -> None:
         """Round 0: every seed becomes a node and is measured."""
         await self.gate.wait(0)
-        for name, sha256 in self._seeds()[len(self.state.nodes) :]:
+        for name, sha256 in self.seeds[len(self.state.nodes) :]:
             self._add_seed(name, sha256)
         await self.durable()
         seeds = [node.id for node in self.state.nodes if node.round == 0 and not node.analyzed]
@@ -438,7 +326,7 @@ class Engine:
 
     def step(self) -> str:
         """Let one round run to its end although the run is paused; returns what happens."""
-        for number in sorted(self._rounds):
+        for number in sorted(self.state.open_rounds):
             if not self.gate.stepping(number):
                 self.gate.step(number)
                 return f"round {number} goes on to its end"
@@ -447,9 +335,3 @@ class Engine:
             return f"no further round: {limit.reason}"
         self._steps += 1
         return f"round {self.state.rounds_started + self._steps} runs to its end"
-
-    def _remember(self, sha256: str, text: str) -> None:
-        self._texts[sha256] = text
-        self._texts.move_to_end(sha256)
-        while len(self._texts) > _KEPT_TEXTS:
-            self._texts.popitem(last=False)

@@ -6,7 +6,8 @@ import asyncio
 import sys
 import warnings
 
-from engine.loop import Engine, Follower
+from engine.ledger import Follower
+from engine.loop import Engine
 from engine.run import Run, lock_run
 from engine.state import RunStatus
 

@@ -20,7 +20,7 @@ from engine.task import TaskSpec
 __all__ = ["BestStep", "Node", "NodeEvaluation", "OpenRound", "RunState", "RunStatus"]
 
 RunStatus = Literal["running", "paused", "finished", "stopped", "failed"]
-Phase = Literal["learn", "design", "experiment", "analyze", "end"]
+Phase = Literal["inject", "learn", "design", "experiment", "analyze", "end"]
 
 ENDED: tuple[RunStatus, ...] = ("finished", "stopped", "failed")
 
@@ -46,12 +46,20 @@ class Node:
     reason: str = ""
     seconds: float = 0.0
     verified: float | None = None
+    measurements: int = 0
+    """How often it was measured in the stage that ranks."""
+    spread: float | None = None
+    """Standard deviation of the score over its measurements."""
     stderr_blob: str = ""
     """What its last evaluation printed to stderr."""
     lesson: str = ""
     analyzed: bool = False
     expanded: int = 0
     """How often it was taken as a parent, rounds in flight included."""
+    pinned: bool = False
+    pruned: bool = False
+    starred: bool = False
+    comments: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -63,6 +71,8 @@ class NodeEvaluation:
     progress: ev.EvalProgress | None = None
     started_at: int = 0
     """When the repeat that is running began, in milliseconds."""
+    rerun: int | None = None
+    """Number of the measurement that a person asked for; None for a first evaluation."""
 
 
 @dataclass(slots=True)
@@ -72,6 +82,8 @@ class OpenRound:
     round: int
     worker: int
     started_at: int
+    injected: ev.Injected | None = None
+    """The program of a person that takes this round."""
     learned: ev.LearnDone | None = None
     rejected: list[ev.DesignRejected] = field(default_factory=list)
     node: int | None = None
@@ -124,6 +136,14 @@ class RunState:
         """Nodes by status."""
         self.usd = 0.0
         self.tokens = 0
+        self.pinned: dict[int, None] = {}
+        """Nodes that are taken as parents before all others, in the order they were pinned."""
+        self.injected: dict[int, ev.Injected] = {}
+        """Programs of people that wait for a round, by position of their event."""
+        self.hints: list[str] = []
+        """What people told the designer, oldest first."""
+        self.comments: list[str] = []
+        """What people wrote about the run."""
 
     @property
     def best_node(self) -> Node | None:
@@ -137,10 +157,10 @@ class RunState:
 
     def phase(self, round_: OpenRound) -> Phase:
         """The stage that an open round is in, or goes on with."""
-        if round_.learned is None:
-            return "learn"
         if round_.node is None:
-            return "design"
+            if round_.injected is not None:
+                return "inject"
+            return "learn" if round_.learned is None else "design"
         node = self.nodes[round_.node]
         if node.status is None:
             return "experiment"
@@ -202,7 +222,8 @@ class RunState:
 
     def _round_started(self, event: Event, data: ev.RoundStarted) -> None:
         assert event.round is not None
-        self.open_rounds[event.round] = OpenRound(event.round, data.worker, event.at)
+        injected = self.injected.pop(data.injected, None) if data.injected is not None else None
+        self.open_rounds[event.round] = OpenRound(event.round, data.worker, event.at, injected)
         self.rounds_started = max(self.rounds_started, event.round)
 
     def _round_ended(self, event: Event, data: ev.RoundEnded) -> None:
@@ -275,12 +296,16 @@ class RunState:
     def _eval_done(self, event: Event, data: ev.EvalDone) -> None:
         assert event.node is not None
         node = self.nodes[event.node]
+        if node.status is not None:
+            self.counts[node.status] -= 1
         node.status = data.status
         node.score = data.score
         node.metrics = data.metrics
         node.reason = data.reason
         node.seconds = data.seconds
         node.verified = data.verified
+        node.measurements = data.measurements
+        node.spread = data.spread
         evaluation = self.evaluations.pop(event.node, None)
         if evaluation is not None and evaluation.done:
             node.stderr_blob = evaluation.done[-1].stderr_blob
@@ -296,6 +321,36 @@ class RunState:
         node = self.nodes[event.node]
         node.lesson = data.lesson
         node.analyzed = True
+
+    # What people do
+
+    def _injected(self, event: Event, data: ev.Injected) -> None:
+        if data.what == "hint":
+            self.hints.append(data.text)
+        else:
+            self.injected[event.seq] = data
+
+    def _pinned(self, event: Event, data: ev.NodePinned | ev.NodeUnpinned) -> None:
+        assert event.node is not None
+        self.nodes[event.node].pinned = isinstance(data, ev.NodePinned)
+        self.pinned.pop(event.node, None)
+        if isinstance(data, ev.NodePinned):
+            self.pinned[event.node] = None
+
+    def _pruned(self, event: Event, data: ev.NodePruned | ev.NodeRestored) -> None:
+        assert event.node is not None
+        self.nodes[event.node].pruned = isinstance(data, ev.NodePruned)
+
+    def _starred(self, event: Event, data: ev.NodeStarred) -> None:
+        assert event.node is not None
+        self.nodes[event.node].starred = data.starred
+
+    def _commented(self, event: Event, data: ev.NodeCommented) -> None:
+        (self.comments if event.node is None else self.nodes[event.node].comments).append(data.text)
+
+    def _rerun(self, event: Event, data: ev.NodeRerun) -> None:
+        assert event.node is not None
+        self.evaluations[event.node] = NodeEvaluation(rerun=data.repeat)
 
     _HANDLERS: ClassVar[dict[str, Callable[[RunState, Event, Any], None]]] = {
         ev.RunStarted.KIND: _run_started,
@@ -318,6 +373,14 @@ class RunState:
         ev.EvalDone.KIND: _eval_done,
         ev.BestCrowned.KIND: _crowned,
         ev.AnalyzeDone.KIND: _analyzed,
+        ev.Injected.KIND: _injected,
+        ev.NodePinned.KIND: _pinned,
+        ev.NodeUnpinned.KIND: _pinned,
+        ev.NodePruned.KIND: _pruned,
+        ev.NodeRestored.KIND: _pruned,
+        ev.NodeStarred.KIND: _starred,
+        ev.NodeCommented.KIND: _commented,
+        ev.NodeRerun.KIND: _rerun,
     }
 
 

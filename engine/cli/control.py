@@ -14,15 +14,16 @@ from engine.cli.app import JsonOption, RunArgument, RunsOption, app, fail, pick,
 from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run
 from engine.commands import check_set
 from engine.config import deep_merge, parse_assignment, read_toml
+from engine.create import create_run
 from engine.errors import RunError, UsageError
 from engine.journal import JournalReader, send_command
-from engine.run import Run, create_run, fold_run, is_alive, run_status, spawn_engine
+from engine.run import Run, fold_run, is_alive, run_status, spawn_engine
 from engine.settings import Settings, merge_settings
 from engine.state import RunState
 from engine.task import find_task, load_task
 from engine.workspace import runs_folder, workspace
 
-__all__: list[str] = []
+__all__ = ["command_engine", "write_best"]
 
 _ANSWER_SECONDS = 10.0
 
@@ -203,13 +204,13 @@ def pause(
     runs: RunsOption = None,
 ) -> None:
     """Let running stages finish and start none."""
-    _command(pick(run, runs), "pause", {"now": now})
+    command_engine(pick(run, runs), "pause", {"now": now})
 
 
 @app.command()
 def step(run: RunArgument = None, runs: RunsOption = None) -> None:
     """Let one round of a paused run go to its end."""
-    _command(pick(run, runs), "step", {})
+    command_engine(pick(run, runs), "step", {})
 
 
 @app.command()
@@ -220,7 +221,7 @@ def stop(
 ) -> None:
     """End a run's engine after the running stages; 'evolve resume' goes on from there."""
     picked = pick(run, runs)
-    _command(picked, "stop", {"now": now})
+    command_engine(picked, "stop", {"now": now})
     if now:
         deadline = time.monotonic() + _ANSWER_SECONDS
         while is_alive(picked) and time.monotonic() < deadline:
@@ -241,7 +242,7 @@ def set_setting(
     with JournalReader(picked.db) as reader:
         check_set(fold_run(reader).settings, change)
     if is_alive(picked):
-        _command(picked, "set", {"settings": change})
+        command_engine(picked, "set", {"settings": change})
     else:
         _send(picked, "set", {"settings": change}, wait=False)
         print("kept for the run's next start")
@@ -255,7 +256,12 @@ def attach(run: RunArgument = None, runs: RunsOption = None) -> None:
     _close(picked, state, status, False)
 
 
-def _command(run: Run, kind: str, data: dict[str, Any]) -> None:
+def command_engine(run: Run, kind: str, data: dict[str, Any]) -> None:
+    """Ask a run's engine for something and print its answer.
+
+    Raises:
+        RunError: there is no engine, or it refused.
+    """
     if not is_alive(run):
         with JournalReader(run.db) as reader:
             status = run_status(run, fold_run(reader))

@@ -14,7 +14,7 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import EvalDone, Event, LearnDone
+from engine.events import EvalDone, Event, LearnDone, NodePruned, NodeRestored
 from engine.samplers.base import Sample
 from engine.state import RunState
 
@@ -36,17 +36,21 @@ class UCB1:
         self._ids: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._visits: NDArray[np.float64] = np.empty(0)
         self._total = 0.0
+        self._known: dict[int, float] = {}
+        """The score under which each node stands."""
 
     def apply(self, event: Event, state: RunState) -> None:
-        """Insert a node that got a score; count an expansion."""
+        """Insert a node that got a score, move one that was measured again, leave out one that was pruned."""
         data = event.data
-        if isinstance(data, EvalDone) and data.score is not None and event.node is not None:
-            self._insert(event.node, self._sign * data.score, 1.0 + state.nodes[event.node].expanded)
-        elif isinstance(data, LearnDone):
-            score = state.nodes[data.parent].score
-            if score is not None:
-                self._visits[self._position(data.parent, self._sign * score)] += 1.0
-                self._total += 1.0
+        if isinstance(data, EvalDone | NodePruned | NodeRestored) and event.node is not None:
+            node = state.nodes[event.node]
+            if node.id in self._known:
+                self._remove(node.id)
+            if node.score is not None and not node.pruned:
+                self._insert(node.id, self._sign * node.score, 1.0 + node.expanded)
+        elif isinstance(data, LearnDone) and data.parent in self._known:
+            self._visits[self._position(data.parent)] += 1.0
+            self._total += 1.0
 
     def _insert(self, node: int, score: float, visits: float) -> None:
         at = int(np.searchsorted(self._scores, score, side="right"))
@@ -54,8 +58,18 @@ class UCB1:
         self._ids = np.insert(self._ids, at, node)
         self._visits = np.insert(self._visits, at, visits)
         self._total += visits
+        self._known[node] = score
 
-    def _position(self, node: int, score: float) -> int:
+    def _remove(self, node: int) -> None:
+        at = self._position(node)
+        self._total -= float(self._visits[at])
+        self._scores = np.delete(self._scores, at)
+        self._ids = np.delete(self._ids, at)
+        self._visits = np.delete(self._visits, at)
+        del self._known[node]
+
+    def _position(self, node: int) -> int:
+        score = self._known[node]
         first = int(np.searchsorted(self._scores, score, side="left"))
         last = int(np.searchsorted(self._scores, score, side="right"))
         return first + int(np.flatnonzero(self._ids[first:last] == node)[0])

@@ -8,13 +8,14 @@ from cognition.prior import Prior, parse_prior
 from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, Rejection
 from engine.events import DesignDone, DesignRejected, RoundEnded
 from engine.journal import sha256_of
-from engine.program import Outline, ProgramError, check_program
+from engine.program import Outline, ProgramError, check_program, outline
+from engine.stages.learn import HINTS_SHOWN
 
 if TYPE_CHECKING:
     from engine.loop import Engine
     from engine.state import OpenRound
 
-__all__ = ["design"]
+__all__ = ["design", "take_injected"]
 
 
 async def design(engine: Engine, round_: OpenRound) -> bool:
@@ -36,6 +37,7 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
                 Rejection(rejected.check, rejected.reason, engine.text(rejected.program))
                 for rejected in round_.rejected
             ],
+            hints=engine.state.hints[-HINTS_SHOWN:],
         )
         made: Design | None = None
         try:
@@ -55,6 +57,25 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
     reason = f"{attempts} designs were rejected; the last: {last.check}: {last.reason}" if last else "no attempts"
     engine.emit(RoundEnded("no_design", reason), round=round_.round)
     return False
+
+
+async def take_injected(engine: Engine, round_: OpenRound) -> None:
+    """Make a node of the program that a person gave; it was checked when it came."""
+    injected = round_.injected
+    assert injected is not None
+    engine.emit(
+        DesignDone(
+            program=injected.program,
+            operator="injected",
+            name=injected.name,
+            motivation=injected.text or "given by a person",
+            parents=[] if injected.parent is None else [injected.parent],
+            digest=outline(engine.text(injected.program)).digest,
+        ),
+        round=round_.round,
+        node=len(engine.state.nodes),
+    )
+    await engine.durable()
 
 
 def _context(engine: Engine, node_id: int) -> ContextNode:

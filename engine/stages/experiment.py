@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.state import Node
     from engine.task import Stage
 
-__all__ = ["experiment"]
+__all__ = ["experiment", "measure_again"]
 
 _PROGRESS_MS = 1000
 
@@ -43,6 +43,42 @@ async def experiment(engine: Engine, node_id: int) -> None:
     if _is_new_best(engine, decided):
         decided = await _promote(engine, node, decided)
     _record_end(engine, node, decided)
+
+
+async def measure_again(engine: Engine, node_id: int) -> None:
+    """Add a measurement to a node that a person asked for, and record what all of them say together.
+
+    Raises:
+        Stopping: the engine is ending; the measurement is taken at the next start.
+    """
+    node = engine.state.nodes[node_id]
+    repeat = engine.state.evaluations[node_id].rerun
+    assert repeat is not None
+    stage = engine.spec.score_stage
+    if not _results(engine, node, stage):
+        await _run_repeat(engine, node, stage, repeat)
+    # All of this node's measurements are on the disk by now, the new one too.
+    past = [event.data for event in engine.past_of(node_id) if isinstance(event.data, EvalStageDone)]
+    measured = [result for result in past if result.stage == stage.name]
+    good = [result for result in measured if result.status == "ok"]
+    decided = _judge(engine, stage, good or measured[-1:], round(sum(result.seconds for result in past), 3))
+    if measured[-1].status != "ok" and good:
+        told = f"measurement {repeat + 1}: {measured[-1].status}: {measured[-1].reason}"
+        decided = msgspec.structs.replace(decided, reason=told)
+    _record_end(engine, node, msgspec.structs.replace(decided, verified=node.verified))
+    if engine.state.best == node_id:
+        _crown_again(engine, node)
+
+
+def _crown_again(engine: Engine, node: Node) -> None:
+    """After a best node was measured again, another one may be the best."""
+    scored = [other for other in engine.state.nodes if other.score is not None]
+    sign = 1 if engine.spec.direction == "maximize" else -1
+    best = max(scored, key=lambda other: sign * (other.score or 0.0), default=node)
+    if best is not node and best.score is not None:
+        engine.emit(BestCrowned(score=best.score, previous=node.id), round=best.round, node=best.id)
+    elif node.score is not None and node.score != engine.state.best_steps[-1].score:
+        engine.emit(BestCrowned(score=node.score, previous=node.id), round=node.round, node=node.id)
 
 
 def _is_new_best(engine: Engine, decided: EvalDone) -> bool:
@@ -148,7 +184,7 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int) -> No
         guarded=engine.spec.guarded,
         gpu=engine.spec.gpu,
         python=engine.spec.python,
-        mounts=engine.spec.mounts,
+        mounts=engine.mounts,
         stage=stage.name,
         repeat=repeat,
         # The same program meets the same evaluation seeds, whatever round it came in.
@@ -215,6 +251,6 @@ def _record(engine: Engine, node: Node, stage: Stage, repeat: int, outcome: Outc
 def _record_end(engine: Engine, node: Node, decided: EvalDone) -> None:
     """Record the verdict and, in the same transaction, a new best."""
     events: list[EvalDone | BestCrowned] = [decided]
-    if _is_new_best(engine, decided) and decided.score is not None:
+    if engine.state.best != node.id and _is_new_best(engine, decided) and decided.score is not None:
         events.append(BestCrowned(score=decided.score, previous=engine.state.best))
     engine.emit(*events, round=node.round, node=node.id)

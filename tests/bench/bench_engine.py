@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 from engine import events as ev
+from engine.create import create_run
 from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
-from engine.run import Run, create_run, fold_run
+from engine.run import Run, fold_run
 from engine.settings import merge_settings
 from engine.state import RunState
 from engine.task import load_task

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine import events as ev
+from engine.create import create_run
 from engine.journal import JournalReader, connect_writer
-from engine.run import Run, create_run, fold_run, is_alive
+from engine.run import Run, fold_run, is_alive
 from engine.settings import merge_settings
 from engine.state import RunState
 from engine.task import load_task

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine import events as ev
+from engine.journal import JournalReader, send_command
 from engine.run import Run, is_alive
 from tests.conftest import COMMAND, EVALUATE, OPEN_EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import (
@@ -34,7 +35,7 @@ import time
 
 
 def evaluate(program_path, report):
-    for step in range(6):
+    for step in range(10):
         report(step, tick=step)
         time.sleep(0.1)
     return {"score": 1.0}
@@ -167,11 +168,12 @@ def test_pause_now_freezes_a_running_evaluation_and_its_clock(
     run = make_run(make_task(evaluate=TICKING, seconds=2), tmp_path / "runs", rounds=0)
     engine = start_engine(run)
     wait_for_event(run, lambda e: isinstance(e.data, ev.EvalProgress), "progress")
-    where = ("--runs", tmp_path / "runs")
-    assert "stand still" in evolve("pause", "--now", *where).out
+    send_command(run.db, "pause", {"now": True})
+    wait_for(lambda: fold(run).frozen, "the pause")
     time.sleep(2.5)  # longer than the evaluation may take
     assert fold(run).nodes[0].status is None
-    assert evolve("resume", *where).code == 0
+    assert "evaluations stand still" in events(run, ev.CommandDone)[0].data.result  # type: ignore[attr-defined]
+    assert evolve("resume", "--runs", tmp_path / "runs").code == 0
     assert engine.wait(20) == 0
     node = fold(run).nodes[0]
     assert node.status == "ok"
@@ -282,8 +284,6 @@ def test_an_edited_prior_is_what_the_next_round_learns(make_task: TaskMaker, evo
     assert isinstance(new, ev.LearnDone)
     assert {p.title for p in new.priors} == {"New words", "Extra"}
     shown = next(p for p in new.priors if p.id == "hint")
-    from engine.journal import JournalReader
-
     with JournalReader(run.db) as reader:
         assert reader.text(shown.revision) == "# New words\n\nAbout the score, corrected.\n"
     changes = [(e.data.id, e.data.change) for e in events(run, ev.PriorChanged)]  # type: ignore[attr-defined]
@@ -304,8 +304,6 @@ def test_a_second_engine_is_turned_away(make_task: TaskMaker, evolve: Evolve, tm
 
 
 def test_a_stale_command_does_not_hit_the_next_engine(make_task: TaskMaker, tmp_path: Path) -> None:
-    from engine.journal import JournalReader, send_command
-
     run = make_run(make_task(), tmp_path / "runs", rounds=2)
     number = send_command(run.db, "stop")
     state = finish(run)

@@ -15,13 +15,13 @@ from engine.designers.recombine.messages import Donor, Edit, Hello
 from engine.events import DesignDone, DesignRejected, EvalDone, Event
 from engine.task import Seed, TaskSpec
 
-__all__ = ["RecombineDesigner"]
+__all__ = ["OPINIONS", "RecombineDesigner"]
 
 T = TypeVar("T")
 
 _EDITS = (0.55, 0.30, 0.15)
 """How often a design is made of one, two and three edits: half of a good pair may look bad alone."""
-_OPINIONS = {"swap": (2.0, 2.0), "exchange": (1.0, 3.0), "tune": (1.0, 3.0), "drop": (1.0, 2.0)}
+OPINIONS = {"swap": (2.0, 2.0), "exchange": (1.0, 3.0), "tune": (1.0, 3.0), "drop": (1.0, 2.0)}
 """Gains and failures of the operators before the first outcome: what a person wrote down for a function is a better
 guess than another number, and constants alone led nowhere in the study that this designer goes back to."""
 _DRAWS = 24
@@ -49,7 +49,7 @@ class RecombineDesigner:
         self, spec: TaskSpec, seeds: Sequence[Seed] = (), *, bandit: Bandit | None = None, timeout: float = 30.0
     ) -> None:
         self._spec = spec
-        self._bandit = bandit or Bandit(priors=_OPINIONS)
+        self._bandit = bandit or Bandit(priors=OPINIONS)
         self._steps = Steps()
         self._scores: dict[int, float] = {}
         self._parents: dict[int, int] = {}

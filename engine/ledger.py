@@ -1,0 +1,201 @@
+"""The run as its engine holds it: the state in memory and the journal behind it, moved forward together."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engine import events as ev
+from engine.errors import JournalError, RunError
+from engine.journal import Command, JournalReader, now_ms, sha256_of
+from engine.run import Run
+from engine.samplers import make_sampler
+from engine.state import RunState
+from engine.task import Seed, TaskSpec
+from engine.writer import JournalWriter
+
+if TYPE_CHECKING:
+    from engine.designers.base import Designer
+
+__all__ = ["Follower", "Ledger"]
+
+Follower = Callable[[ev.Event, RunState], None]
+"""Called for every new event after it is folded."""
+
+_KEPT_TEXTS = 512
+
+
+class Ledger:
+    """Folds a run's past, then takes new events in and has them written.
+
+    Args:
+        run: the run's folder.
+        follow: called for every new event.
+        on_command: called for every command of a person, in order.
+        on_trouble: called when the journal cannot be written any more, or only from the reserve.
+
+    Raises:
+        JournalError: the journal cannot be read or written.
+        RunError: the run cannot go on as it is.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        follow: Follower | None,
+        on_command: Callable[[Command], None],
+        on_trouble: Callable[[JournalError], None],
+    ) -> None:
+        self.run = run
+        self._follow = follow
+        self._reader = JournalReader(run.db)
+        self.state = RunState()
+        self._texts: OrderedDict[str, str] = OrderedDict()
+        self._blobs: list[bytes] = []
+        self._fold()
+        self._unpack_task()
+        self._writer = JournalWriter(run.db, asyncio.get_running_loop(), on_command, on_trouble)
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The task, as recorded."""
+        assert self.state.spec is not None
+        return self.state.spec
+
+    @property
+    def seeds(self) -> list[tuple[str, str]]:
+        """Name and blob of the recorded seed files, in the order of their nodes."""
+        assert self.state.start is not None
+        files = self.state.start.files
+        several = sorted(name for name in files if name.startswith("seeds/") and name.endswith(".py"))
+        return [(name, files[name]) for name in several or ["seed.py"]]
+
+    @property
+    def mounts(self) -> list[str]:
+        """Further folders that evaluations may read; relative ones start where the task was read from."""
+        assert self.state.start is not None
+        return [str(Path(self.state.start.source, mount)) for mount in self.spec.mounts]
+
+    def rng(self, round_: int, stage: str, attempt: int = 0) -> random.Random:
+        """The generator for one draw: never a shared stream, so that resume and replay need no generator state."""
+        key = f"{self.state.settings.seed}/{round_}/{stage}/{attempt}"
+        return random.Random(hashlib.sha256(key.encode()).digest())
+
+    def emit(
+        self,
+        *data: ev.Data,
+        round: int | None = None,
+        node: int | None = None,
+        blobs: Iterable[bytes] = (),
+        answer: tuple[int, str] | None = None,
+    ) -> None:
+        """Append events: fold them at once, queue them for the disk in one transaction."""
+        for content in blobs:
+            self.keep(content)
+        self._append([(item, round, node) for item in data], answer)
+
+    def emit_all(self, effects: Iterable[tuple[ev.Data, int | None]], answer: tuple[int, str] | None = None) -> None:
+        """Append events about different nodes, each with its node, in one transaction."""
+        nodes = self.state.nodes
+        self._append([(item, None if node is None else nodes[node].round, node) for item, node in effects], answer)
+
+    def keep(self, content: bytes) -> None:
+        """Keep a blob for the events that come next and name it."""
+        self._remember(sha256_of(content), content.decode("utf-8", "backslashreplace"))
+        self._blobs.append(content)
+
+    def _append(self, items: Iterable[tuple[ev.Data, int | None, int | None]], answer: tuple[int, str] | None) -> None:
+        batch = []
+        for data, round_, node in items:
+            event = ev.Event(self.state.seq + 1, now_ms(), round_, node, data)
+            self._apply(event)
+            batch.append(event)
+        blobs, self._blobs = self._blobs, []
+        self._writer.append(batch, blobs, answer)
+        if self._follow is not None:
+            for event in batch:
+                self._follow(event, self.state)
+
+    async def durable(self) -> None:
+        """Wait until all that was emitted is on the disk.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        await self._writer.durable()
+
+    def text(self, sha256: str) -> str:
+        """A blob as text; an empty name gives an empty text."""
+        if not sha256:
+            return ""
+        if sha256 in self._texts:
+            self._texts.move_to_end(sha256)
+            return self._texts[sha256]
+        text = self._reader.text(sha256)
+        self._remember(sha256, text)
+        return text
+
+    def past_of(self, node: int) -> list[ev.Event]:
+        """All events about a node that are on the disk, in order."""
+        return self._reader.node_events(node)
+
+    # The past
+
+    def _fold(self) -> None:
+        events = self._reader.events()
+        first = next(events, None)
+        if first is None or not isinstance(first.data, ev.RunStarted):
+            raise JournalError(f"{self._reader.path} holds no run: its first event is missing")
+        self.state.apply(first)
+        self.sampler = make_sampler(self.state.settings.sampler, self.spec)
+        self.designer = self._make_designer()
+        try:
+            for event in events:
+                self._apply(event)
+        except (AssertionError, LookupError, TypeError, msgspec.ValidationError) as exc:
+            raise JournalError(f"{self._reader.path} is damaged after event {self.state.seq}: {exc}") from None
+        # Kinds that a newer version wrote are skipped when folding, but their places are taken.
+        self.state.seq = self._reader.last_seq()
+
+    def _apply(self, event: ev.Event) -> None:
+        self.state.apply(event)
+        self.sampler.apply(event, self.state)
+        self.designer.apply(event)
+
+    def _make_designer(self) -> Designer:
+        from engine.designers.recombine import RecombineDesigner
+
+        if self.state.settings.designer.name == "llm":
+            raise RunError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
+        return RecombineDesigner(self.spec, [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in self.seeds])
+
+    def _unpack_task(self) -> None:
+        """Lay out the recorded copy of the task, whatever became of the folder it came from."""
+        assert self.state.start is not None
+        try:
+            shutil.rmtree(self.run.task, ignore_errors=True)
+            for name, sha256 in self.state.start.files.items():
+                path = self.run.task / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(self._reader.blob(sha256))
+            for name, note in self.state.start.large_files.items():
+                path = self.run.task / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.symlink_to(note.split(" ", 2)[2])
+            self.run.work.mkdir(exist_ok=True)
+        except OSError as exc:
+            raise RunError(f"{exc.filename or self.run.folder} cannot be written: {exc.strerror}") from None
+
+    def _remember(self, sha256: str, text: str) -> None:
+        self._texts[sha256] = text
+        self._texts.move_to_end(sha256)
+        while len(self._texts) > _KEPT_TEXTS:
+            self._texts.popitem(last=False)

@@ -1,0 +1,180 @@
+"""What people do to a run's nodes: each act is recorded, answered, and changes what comes after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import events as ev
+from engine.journal import JournalReader, send_command
+from engine.run import Run
+from tests.conftest import OPEN_EVALUATE, Evolve, TaskMaker
+from tests.e2e.runs import (
+    check_complete,
+    check_integrity,
+    events,
+    finish,
+    fold,
+    make_run,
+    start_engine,
+    started,
+    wait_for,
+)
+
+NOISY = OPEN_EVALUATE.replace("def evaluate(program_path):", "def evaluate(program_path, report):").replace(
+    "(y - 1.0) ** 2,", "(y - 1.0) ** 2 + report.seed % 1000 / 1000,"
+)
+
+
+@pytest.fixture
+def paused(make_task: TaskMaker, tmp_path: Path) -> Iterator[Run]:
+    """A paused run of five rounds and more to come, its engine alive."""
+    run = make_run(make_task(evaluate=NOISY), tmp_path / "runs", rounds=5, workers=1)
+    finish(run)
+    send_command(run.db, "set", {"settings": {"rounds": 12}})
+    # Sent before the engine lives, so that it is not refused as one of an earlier engine.
+    start_engine(run)
+    wait_for(lambda: len(events(run, ev.EngineStarted)) == 2, "the engine")
+    ask(run, "pause")
+    wait_for(lambda: not any(e.running for e in fold(run).evaluations.values()), "the running stages")
+    yield run
+
+
+def ask(run: Run, kind: str, **data: object) -> str:
+    """The engine's answer to a command."""
+    number = send_command(run.db, kind, dict(data))
+
+    def answer() -> str:
+        with JournalReader(run.db) as reader:
+            command = reader.command(number)
+        return command.result if command is not None and command.done else ""
+
+    wait_for(answer, "an answer")
+    return answer()
+
+
+def go_on(run: Run) -> None:
+    ask(run, "resume")
+    assert started[-1].wait(60) == 0, run.log.read_text()
+
+
+def parents_after(run: Run, seq: int) -> list[int]:
+    return [e.data.parent for e in events(run, ev.LearnDone) if e.seq > seq]  # type: ignore[attr-defined]
+
+
+def test_a_pinned_node_is_every_parent_until_it_is_unpinned(paused: Run) -> None:
+    seq = fold(paused).seq
+    assert ask(paused, "pin", node=2) == "node 2 is pinned"
+    assert ask(paused, "pin", node=2) == "it is pinned already"
+    go_on(paused)
+    assert set(parents_after(paused, seq)) == {2}
+    assert events(paused, ev.LearnDone)[-1].data.why == "pinned"  # type: ignore[attr-defined]
+    check_complete(paused, 12)
+
+
+def test_a_pruned_subtree_is_no_parent_until_it_is_restored(paused: Run) -> None:
+    seq = fold(paused).seq
+    assert "are pruned" in ask(paused, "prune", node=0, subtree=True)
+    assert ask(paused, "pin", node=1).startswith("refused: node 1 is pruned")
+    assert "restored" in ask(paused, "restore", node=3)
+    go_on(paused)
+    new = {node.id for node in fold(paused).nodes if node.round > 5}
+    assert set(parents_after(paused, seq)) <= {3} | new
+    assert 3 in parents_after(paused, seq)
+
+
+def test_nothing_left_to_design_from_fails_the_run_with_the_reason(paused: Run) -> None:
+    ask(paused, "prune", node=0, subtree=True)
+    ask(paused, "resume")
+    wait_for(lambda: fold(paused).status == "failed", "the end")
+    assert "every node with a score is pruned" in fold(paused).reason
+
+
+def test_an_injected_program_takes_the_next_round(paused: Run) -> None:
+    before = fold(paused)
+    code = "def point():\n    return [3.0, 1.0]\n"
+    assert (
+        ask(paused, "inject", what="program", code=code, name="mine", parent=0)
+        == f"it takes round {before.rounds_started + 1}"
+    )
+    assert "duplicate" in ask(
+        paused,
+        "inject",
+        what="program",
+        code="X = 0.5\nY = 0.25\nZ = 2.0\n"
+        + "def left():\n    return X * Z\ndef right():\n    return Y + Z\ndef point():\n    return [left(), right()]\n",
+    )
+    assert "refused: the program is refused: syntax" in ask(paused, "inject", what="program", code="def point(:")
+    assert "interface" in ask(paused, "inject", what="program", code="x = 1\n")
+    assert ask(paused, "inject", what="nonsense").startswith("refused")
+    go_on(paused)
+    state = fold(paused)
+    mine = next(node for node in state.nodes if node.operator == "injected")
+    assert (mine.name, mine.round, mine.parents, mine.status) == ("mine", before.rounds_started + 1, (0,), "ok")
+    assert state.best == mine.id
+    check_integrity(paused)
+    check_complete(paused, 12)
+
+
+def test_an_injected_program_survives_a_crash_before_its_round(paused: Run) -> None:
+    ask(paused, "inject", what="program", code="def point():\n    return [3.0, 1.0]\n")
+    started[-1].kill()
+    started[-1].wait()
+    state = finish(paused)
+    assert sum(node.operator == "injected" for node in state.nodes) == 1
+    check_complete(paused, 12)
+
+
+def test_a_hint_is_kept_and_noted(paused: Run) -> None:
+    assert ask(paused, "inject", what="hint", text=" move left ") == "the next designs are shown it"
+    assert ask(paused, "inject", what="hint", text=" ").startswith("refused")
+    assert fold(paused).hints == ["move left"]
+
+
+def test_a_rerun_adds_a_measurement_and_the_mean_ranks(paused: Run) -> None:
+    state = fold(paused)
+    best = state.best
+    assert best is not None
+    first = state.nodes[best].score
+    ask(paused, "resume")
+    assert ask(paused, "rerun", node=best) == f"node {best} is measured once more"
+    wait_for(lambda: fold(paused).nodes[best].measurements == 2, "the measurement")
+    wait_for(lambda: fold(paused).status == "finished", "the end")
+    node = fold(paused).nodes[best]
+    scores = [e.data.score for e in events(paused, ev.EvalStageDone) if e.node == best]  # type: ignore[attr-defined]
+    assert len(scores) == 2
+    assert scores[0] == first
+    assert scores[1] != first, "another measurement has another seed"
+    assert node.score == pytest.approx(sum(scores) / 2)
+    assert node.spread is not None
+    final = fold(paused)
+    assert final.best_node is not None
+    assert final.best_node.score == max(n.score for n in final.nodes if n.score is not None)
+    assert sum(final.counts.values()) == len(final.nodes)
+
+
+def test_stars_and_comments_are_recorded(paused: Run, evolve: Evolve) -> None:
+    where = ("--runs", paused.folder.parent)
+    assert evolve("star", paused.name, 1, *where).out == "node 1 is starred\n"
+    assert evolve("comment", paused.name, 1, "look", "here", *where).code == 0
+    assert evolve("comment", paused.name, "all in all", *where).code == 0
+    assert evolve("pin", paused.name, 99, *where).code == 1
+    state = fold(paused)
+    assert state.nodes[1].starred
+    assert (state.nodes[1].comments, state.comments) == (["look here"], ["all in all"])
+    assert evolve("star", paused.name, 1, "--off", *where).code == 0
+    assert not fold(paused).nodes[1].starred
+
+
+def test_runs_are_renamed_and_deleted_only_without_an_engine(paused: Run, evolve: Evolve) -> None:
+    where = ("--runs", paused.folder.parent)
+    assert "engine at work" in evolve("rename", paused.name, "other", *where).err
+    assert "engine at work" in evolve("delete", paused.name, "--yes", *where).err
+    evolve("stop", paused.name, "--now", *where)
+    assert evolve("rename", paused.name, "../other", *where).code == 1
+    assert evolve("rename", paused.name, "other", *where).code == 0
+    assert evolve("delete", "other", *where).code == 2, "it asks first"
+    assert evolve("delete", "other", "--yes", *where).code == 0
+    assert evolve("runs", "--json", *where).json == []
