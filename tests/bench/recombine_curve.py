@@ -1,9 +1,10 @@
 """Curves of the model-free designer on circle packing, without the engine: best score by round, several seeds.
 
-    python tests/bench/recombine_curve.py --seeds 0 1 2 --rounds 100 [--control] [--evaluations 2]
+    python -m tests.bench.recombine_curve --seeds 0 1 2 --rounds 100 [--bandit learning|frozen|uniform]
 
 Programs run in warm processes (SciPy is imported once), as trusted code: this measures the search, not the sandbox.
-With `--control` the bandit's draws are replaced by random choices. Prints one JSON object a seed.
+Controls: with `--bandit uniform` every choice is random; with `frozen` the bandit keeps the opinions it starts with.
+Prints one JSON object a seed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from cognition.retrieve import retrieve
 from engine.designers.base import ContextNode, DesignerError, DesignRequest
 from engine.designers.recombine import RecombineDesigner
 from engine.designers.recombine.bandit import Bandit
+from engine.designers.recombine.designer import OPINIONS
 from engine.events import DesignDone, EvalDone, Event
 from engine.program import outline
 from engine.task import Task, find_task, load_task
@@ -45,6 +47,13 @@ class Uniform(Bandit):
 
     def choose(self, arms: Sequence[str], rng: random.Random) -> str:
         return rng.choice(arms)
+
+
+class Frozen(Bandit):
+    """The other control: draws by the opinions that the designer starts with, and never learns."""
+
+    def learn(self, arm: str, gained: bool, share: float = 1.0) -> None:
+        pass
 
 
 class _Invalid(Exception):
@@ -95,12 +104,19 @@ def evaluate(folder: str, code: str, settings: dict[str, Any]) -> tuple[str, flo
     return status, score, reason, time.process_time() - started
 
 
+BANDITS = {
+    "learning": lambda: Bandit(priors=OPINIONS),
+    "frozen": lambda: Frozen(priors=OPINIONS),
+    "uniform": Uniform,
+}
+
+
 class Search:
     """The loop in small: rank-based UCB1 parents, several rounds in flight."""
 
-    def __init__(self, task: Task, seed: int, control: bool, pool: ProcessPoolExecutor, slots: int) -> None:
+    def __init__(self, task: Task, seed: int, bandit: str, pool: ProcessPoolExecutor, slots: int) -> None:
         self.task, self.seed, self.pool = task, seed, pool
-        self.designer = RecombineDesigner(task.spec, task.seeds, bandit=Uniform() if control else None)
+        self.designer = RecombineDesigner(task.spec, task.seeds, bandit=BANDITS[bandit]())
         self.priors = PriorFolder(task.priors)
         self.nodes: list[ContextNode] = []
         self.expanded: list[int] = []
@@ -233,13 +249,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--evaluations", type=int, default=2)
-    parser.add_argument("--control", action="store_true")
+    parser.add_argument("--bandit", choices=list(BANDITS), default="learning")
     parser.add_argument("--rows", type=Path, help="write every node as a JSON line")
     options = parser.parse_args()
     task = load_task(find_task("circle_packing"))
     with ProcessPoolExecutor(options.evaluations, get_context("spawn"), initializer=warm_up) as pool:
         for seed in options.seeds:
-            search = Search(task, seed, options.control, pool, options.evaluations)
+            search = Search(task, seed, options.bandit, pool, options.evaluations)
             print(json.dumps(asyncio.run(search.run(options.rounds))), flush=True)
             if options.rows:
                 with options.rows.open("a") as file:
