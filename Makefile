@@ -20,8 +20,10 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.installed
 
+# In a terminal: the application on a run whose engine goes on by itself. Elsewhere: progress lines, and an end.
 demo: install
-	$(BIN)/evolve run circle_packing --designer recombine --rounds 25 --headless
+	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/evolve run circle_packing --designer recombine --rounds 100; \
+	else $(BIN)/evolve run circle_packing --designer recombine --rounds 25 --headless; fi
 
 test: dev
 	$(BIN)/python -m pytest

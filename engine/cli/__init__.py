@@ -28,6 +28,12 @@ def main() -> None:
 
 
 def _run() -> int:
+    if len(sys.argv) == 1 and sys.stdin.isatty() and sys.stdout.isatty():
+        # The way in that a person takes many times a day does without the command line's library.
+        from engine.workspace import runs_folder
+        from tui.app import run_tui
+
+        return run_tui(runs_folder())
     from typer.main import get_command
 
     from engine.cli.app import app

@@ -105,11 +105,11 @@ def _work(run: Run, headless: bool, json: bool) -> None:
     """See a run through in this terminal, and leave with its exit code."""
     if headless:
         state, status = _serve(run)
-    else:
-        if not is_alive(run):
-            spawn_engine(run)
-        state, status = _attend(run)
-    _close(run, state, status, json)
+        _close(run, state, status, json)
+        return
+    if not is_alive(run):
+        spawn_engine(run)
+    _attend(run, json)
 
 
 def _serve(run: Run) -> tuple[RunState, str]:
@@ -122,13 +122,19 @@ def _serve(run: Run) -> tuple[RunState, str]:
     return state, run_status(run, state)
 
 
-def _attend(run: Run) -> tuple[RunState, str]:
+def _attend(run: Run, json: bool, mouse: bool = False) -> None:
+    """Watch a run: in the application where this is a terminal, else as lines until it ends."""
+    if not json and sys.stdin.isatty() and sys.stdout.isatty():
+        from tui.app import run_tui
+
+        raise typer.Exit(run_tui(run.folder.parent, run, mouse))
     print(f"run {run.folder}; Ctrl-C leaves it running", file=sys.stderr)
     try:
-        return follow_run(run)
+        state, status = follow_run(run)
     except KeyboardInterrupt:
         print(f"\nThe run goes on. 'evolve attach {run.name}' comes back to it.", file=sys.stderr)
         raise typer.Exit(130) from None
+    _close(run, state, status, json)
 
 
 def _close(run: Run, state: RunState, status: str, json: bool) -> None:
@@ -249,11 +255,13 @@ def set_setting(
 
 
 @app.command()
-def attach(run: RunArgument = None, runs: RunsOption = None) -> None:
-    """Watch a run; Ctrl-C leaves it running."""
-    picked = pick(run, runs)
-    state, status = _attend(picked)
-    _close(picked, state, status, False)
+def attach(
+    run: RunArgument = None,
+    mouse: Annotated[bool, typer.Option("--mouse", help="Take mouse events.")] = False,
+    runs: RunsOption = None,
+) -> None:
+    """Watch a run and steer it; leaving does not touch it."""
+    _attend(pick(run, runs), False, mouse)
 
 
 def command_engine(run: Run, kind: str, data: dict[str, Any]) -> None:
