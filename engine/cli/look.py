@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -10,10 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len, set_cell_size
 
 from engine import events as ev
 from engine.cli.app import JsonOption, RunArgument, RunsOption, app, pick, print_json
@@ -32,16 +30,18 @@ NodeArgument = Annotated[int | None, typer.Argument(metavar="[NODE]", help="Numb
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """A plain table; text in it is data, never markup."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        # Where the terminal is too narrow, the last column gives way.
-        last = index == len(columns) - 1
-        width = None if last else max(map(cell_len, [column, *(visible(row[index]) for row in rows)]))
-        table.add_column(Text(column), overflow="ellipsis", no_wrap=True, min_width=width)
-    for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+    """A plain table; text in it is data. In a terminal that is too narrow the last column gives way."""
+    lines = [columns, *([visible(cell) for cell in row] for row in rows)]
+    widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
+    if sys.stdout.isatty():
+        room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(columns) - 1)
+        widths[-1] = max(8, min(widths[-1], room))
+    for line in lines:
+        cells = [
+            set_cell_size(cell, width) if cell_len(cell) <= width else set_cell_size(cell, width - 1) + "…"
+            for cell, width in zip(line, widths, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
 
 
 @app.command()
