@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import read_toml
+from engine.create import create_run
 from engine.errors import JournalError, RunError, UsageError
 from engine.journal import JournalReader, send_command
-from engine.create import create_run
 from engine.run import Run, is_alive, lock_run, spawn_engine
 from engine.settings import merge_settings
 from engine.task import find_task, load_task

@@ -36,6 +36,9 @@ def run_tui(runs: Path, run: Run | None = None, mouse: bool = False) -> int:
         raise UsageError("this is no terminal", "Use --headless, or 'evolve runs' and 'evolve show'")
     for name, value in _SWITCHES.items():
         os.environ.setdefault(name, value)
+    for name in ("COLUMNS", "LINES"):
+        # Where a shell exports them they are believed before the terminal is asked, and no resize is seen.
+        os.environ.pop(name, None)
     from engine.workspace import workspace
     from tui.feed.live import LiveFeed
     from tui.guard import HANGUP_EXIT

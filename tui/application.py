@@ -96,7 +96,9 @@ class EvolveApp(App[int]):
             self.show_runs()
         if self.settings.theme not in THEMES:
             known = ", ".join(THEMES)
-            self._say(f"config.toml: [tui] theme is one of {known}, not '{self.settings.theme}'", "bad")
+            self.call_after_refresh(
+                self._say, f"config.toml: [tui] theme is one of {known}, not '{self.settings.theme}'", "bad"
+            )
 
     def on_ready(self) -> None:
         """Note how long the start took."""

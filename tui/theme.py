@@ -5,7 +5,7 @@ No meaning hangs on a hue alone: a failure is also a word, the best also a sign.
 
 from __future__ import annotations
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 __all__ = ["DEFAULT_THEME", "LOOKS", "THEMES", "looks_css"]
 
@@ -23,7 +23,9 @@ def _theme(name: str, dark: bool, ansi: bool, base: dict[str, str], looks: dict[
         name=name,
         dark=dark,
         ansi=ansi,
-        variables={f"look-{look}": looks.get(look, base["foreground"]) for look in LOOKS}
+        # Textual's own sheets want further variables of a theme that leaves the colours to the terminal.
+        variables=(dict(BUILTIN_THEMES["ansi-dark"].variables) if ansi else {})
+        | {f"look-{look}": looks.get(look, base["foreground"]) for look in LOOKS}
         | {
             "look-cursor-background": looks["cursor-background"],
             "look-bar-background": looks["bar-background"],
@@ -81,8 +83,8 @@ _ANSI = _theme(
         "dim": "ansi_bright_black", "heading": "ansi_default", "accent": "ansi_cyan", "ok": "ansi_green",
         "bad": "ansi_red", "best": "ansi_yellow", "added": "ansi_green", "removed": "ansi_red", "hunk": "ansi_blue",
         "keyword": "ansi_magenta", "string": "ansi_green", "comment": "ansi_bright_black", "number": "ansi_yellow",
-        "cursor": "ansi_black", "bar": "ansi_black", "key": "ansi_black", "cursor-background": "ansi_cyan",
-        "bar-background": "ansi_white", "border": "ansi_bright_black",
+        "cursor": "ansi_black", "bar": "ansi_default", "key": "ansi_cyan", "cursor-background": "ansi_cyan",
+        "bar-background": "ansi_default", "border": "ansi_bright_black",
     },
 )  # fmt: skip
 

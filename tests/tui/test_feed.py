@@ -18,6 +18,12 @@ from tui.feed.live import LiveFeed
 from tui.feed.runs_watch import RunRow, RunsWatch
 
 
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look after the run's place ten times as often as usual."""
+    monkeypatch.setattr("tui.feed.live._CHECK_SECONDS", 0.1)
+
+
 class Reading:
     """A feed and what it posted."""
 

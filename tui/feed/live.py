@@ -111,6 +111,7 @@ class LiveFeed:
 
     def _look(self) -> Batch | None:
         if self._reader is None:
+            self._follow_move()
             return self._open()
         alive = self._alive
         if time.monotonic() - self._checked >= _CHECK_SECONDS:
@@ -170,13 +171,23 @@ class LiveFeed:
             return self._open()
         except FileNotFoundError:
             pass
+        self._close()
+        self._follow_move()
+        return self._open()
+
+    def _follow_move(self) -> None:
+        """Find a run whose folder was renamed.
+
+        Raises:
+            JournalError: it is gone.
+        """
+        if self._identity is None or self.run.db.exists():
+            return
         found = self._find_again()
         if found is None:
-            raise JournalError(f"{self.run.folder} is gone")
+            raise JournalError(f"'{self.run.name}' is gone from {self.run.folder.parent}")
         _log.info("the run moved from %s to %s", self.run.folder, found.folder)
         self.run = found
-        self._close()
-        return self._open()
 
     def _find_again(self) -> Run | None:
         for run in all_runs(self.run.folder.parent):

@@ -19,7 +19,7 @@ def short_score(score: float) -> str:
     if score == 0 or 1e-3 <= abs(score) < 1e5:
         whole = len(str(int(abs(score))))
         return f"{score:.{max(1, 6 - whole)}f}"
-    return f"{score:.2e}"
+    return f"{score:.2e}" if 1e-99 < abs(score) < 1e99 else f"{score:.1e}"
 
 
 def outcome(model: RunModel, node: Node) -> str:

@@ -1,0 +1,82 @@
+"""The application without a terminal: on real journals, or on batches that a test delivers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import events as ev
+from engine.journal import JournalReader, connect_writer, pending_commands
+from engine.run import Run, lock_run
+from tests.tui.synthetic import make_run
+
+for name, value in {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "TEXTUAL_THEME": "evolve-dark"}.items():
+    os.environ.setdefault(name, value)
+os.environ["TZ"] = "UTC"
+time.tzset()
+
+
+class Desk:
+    """A run on disk, its lock held as an engine would, and a pen to write what the engine would answer."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        with JournalReader(run.db) as reader:
+            self.seq = reader.last_seq()
+
+    def commands(self) -> list[tuple[str, dict[str, Any]]]:
+        """What was asked and not answered."""
+        connection = connect_writer(self.run.db)
+        try:
+            return [(command.kind, command.data) for command in pending_commands(connection)]
+        finally:
+            connection.close()
+
+    def answer(self, *data: ev.Data, node: int | None = None, ok: bool = True, result: str = "") -> None:
+        """Answer the oldest command, with the events that carry it out."""
+        from engine.journal import insert_event, now_ms
+
+        connection = connect_writer(self.run.db)
+        try:
+            command = pending_commands(connection)[0]
+            done = ev.CommandDone(command.id, command.kind, ok, result)
+            connection.execute("BEGIN IMMEDIATE")
+            for item in (*data, done):
+                self.seq += 1
+                insert_event(connection, ev.Event(self.seq, now_ms(), None, node, item))
+            connection.execute("UPDATE commands SET done_at = 1, result = ? WHERE id = ?", (result, command.id))
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A folder of runs."""
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def live_run(runs: Path) -> Iterator[Desk]:
+    """A run that an engine seems to be at work on."""
+    run = make_run(runs / "alpha", 60)
+    with lock_run(run):
+        yield Desk(run)
+
+
+@pytest.fixture
+def make_app(runs: Path) -> Callable[..., Any]:
+    """Makes the application on the folder of runs."""
+    from tui.application import EvolveApp
+    from tui.feed.live import LiveFeed
+    from tui.settings import TuiSettings
+
+    def make(run: Run | None = None, **settings: Any) -> EvolveApp:
+        return EvolveApp(runs, run, TuiSettings(**settings), LiveFeed)
+
+    return make

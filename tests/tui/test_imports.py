@@ -1,0 +1,34 @@
+"""What the application may load: a start over a slow disk pays for every module."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "numpy", "scipy", "libcst", "sqlite_utils", "networkx", "openai", "engine.loop", "wordllama")
+
+
+def loaded(statement: str) -> set[str]:
+    """The modules that a statement loads in a fresh interpreter."""
+    code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_the_application_loads_nothing_heavy() -> None:
+    modules = loaded("import tui.app, tui.feed.live, tui.application, tui.screens.runs, tui.screens.node")
+    assert not modules.intersection(HEAVY)
+
+
+@pytest.mark.parametrize("module", ["tui.app", "tui.session", "tui.feed.live", "tui.feed.runs_watch"])
+def test_what_needs_no_textual_loads_none(module: str) -> None:
+    assert "textual" not in loaded(f"import {module}")
+
+
+def test_the_model_knows_no_terminal() -> None:
+    folder = Path(__file__).parents[2] / "tui" / "model"
+    names = ", ".join(f"tui.model.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__")
+    modules = loaded(f"import {names}")
+    assert not {name for name in modules if name.partition(".")[0] in ("textual", "rich")}

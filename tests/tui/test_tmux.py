@@ -1,0 +1,77 @@
+"""Inside tmux as it comes: 256 colours, no synchronised output, no clipboard; a narrow and a wide pane."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tui.synthetic import make_run
+
+ROOT = Path(__file__).parents[2]
+
+if shutil.which("tmux") is None and os.environ.get("CI") != "true":
+    pytest.skip("tmux is not installed", allow_module_level=True)
+
+
+class Tmux:
+    """A tmux server of the test's own, with one pane."""
+
+    def __init__(self, folder: Path) -> None:
+        self._socket = folder / "tmux"
+
+    def call(self, *arguments: str) -> str:
+        """One tmux command."""
+        command = ["tmux", "-S", str(self._socket), "-f", "/dev/null", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def start(self, runs: Path, name: str, size: tuple[int, int]) -> None:
+        """The application in a pane of a size."""
+        command = f"cd {ROOT} && {sys.executable} -m tests.tui.start_tui {runs} {name}; echo left with $?; sleep 60"
+        self.call("new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), command)
+
+    def keys(self, *keys: str) -> None:
+        """Press keys."""
+        self.call("send-keys", *keys)
+
+    def until(self, piece: str) -> str:
+        """Wait until the pane shows something; returns all it shows."""
+        deadline = time.monotonic() + 20
+        while piece not in (text := self.call("capture-pane", "-p")):
+            assert time.monotonic() < deadline, f"not shown: {piece}\n{text}"
+            time.sleep(0.05)
+        return text
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
+    """A tmux server."""
+    server = Tmux(tmp_path)
+    yield server
+    subprocess.run(["tmux", "-S", str(tmp_path / "tmux"), "kill-server"], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_watch_look_and_leave(tmux: Tmux, runs: Path, workspace: Path, size: tuple[int, int]) -> None:
+    make_run(runs / "alpha", 80, end="finished")
+    tmux.start(runs, "alpha", size)
+    text = tmux.until("Population 1/8")
+    assert "■ finished" in text and "? Help" in text.splitlines()[-1]
+    assert max(map(len, text.splitlines())) <= size[0]
+    tmux.keys("b", "Enter")
+    tmux.until("construct_packing")
+    tmux.keys("2")
+    tmux.until("@@")
+    tmux.keys("y")
+    tmux.until("sent to the terminal's clipboard")
+    assert "construct_packing" in tmux.call("show-buffer")
+    tmux.keys("Escape")
+    tmux.until("Population")
+    tmux.keys("q")
+    assert "evolve resume alpha" in tmux.until("left with 0")
