@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ from engine.config import read_toml
 from engine.create import create_run
 from engine.errors import JournalError, RunError, UsageError
 from engine.journal import JournalReader, send_command
-from engine.run import Run, is_alive, lock_run, spawn_engine
+from engine.run import Run, is_alive, spawn_engine
 from engine.settings import merge_settings
 from engine.task import find_task, load_task
 from engine.workspace import workspace
 
-__all__ = ["LABELS", "delete_run", "new_run", "program_of", "rename_run", "save_text", "send", "set_and_start"]
+__all__ = ["LABELS", "new_run", "program_of", "save_text", "send", "set_and_start"]
 
 LABELS = {
     "pause": "pausing…",
@@ -84,42 +83,6 @@ def new_run(task: str, runs: Path, rounds: int | None, name: str, started: Calla
     run = create_run(loaded, settings, runs, name)
     started(run)
     spawn_engine(run)
-
-
-def rename_run(run: Run, name: str) -> Run:
-    """Give a run's folder another name.
-
-    Raises:
-        RunError: the name is taken or no name, the run has an engine, or the folder cannot be renamed.
-    """
-    if not name or name in (".", "..") or "/" in name or name.startswith("-") or not name.isprintable():
-        raise RunError(f"{name!r} cannot name a run", "Use letters, digits, '.', '_' and '-'")
-    target = run.folder.with_name(name)
-    if target.exists():
-        raise RunError(f"there is a run '{name}' already")
-    if is_alive(run):
-        raise RunError(f"'{run.name}' has an engine at work", "Stop it first")
-    with lock_run(run):
-        try:
-            run.folder.rename(target)
-        except OSError as exc:
-            raise RunError(f"{run.folder} cannot be renamed: {exc.strerror}") from None
-    return Run(target)
-
-
-def delete_run(run: Run) -> None:
-    """Remove a run with all it found.
-
-    Raises:
-        RunError: it has an engine, or cannot be removed.
-    """
-    if is_alive(run):
-        raise RunError(f"'{run.name}' has an engine at work", "Stop it first")
-    with lock_run(run):
-        try:
-            shutil.rmtree(run.folder)
-        except OSError as exc:
-            raise RunError(f"{run.folder} cannot be removed: {exc.strerror}") from None
 
 
 def program_of(run: Run, sha256: str) -> str:

@@ -182,7 +182,7 @@ def test_short_texts() -> None:
 def test_marks_of_the_best_and_its_lineage(model: RunModel) -> None:
     assert model.state.best is not None
     assert marks(model, model.state.nodes[model.state.best])[0] == "▲"
-    assert marks(model, model.state.nodes[0])[0] == "│"
+    assert marks(model, model.state.nodes[0])[0] == "┃"
     other = next(node for node in model.state.nodes if node.id not in model.best_lineage)
     assert marks(model, other) == "  "
 

@@ -34,7 +34,7 @@ def outcome(model: RunModel, node: Node) -> str:
 
 def marks(model: RunModel, node: Node) -> str:
     """Two cells: best or on its lineage, then what a person marked."""
-    first = "▲" if node.id == model.state.best else "│" if node.id in model.best_lineage else " "
+    first = "▲" if node.id == model.state.best else "┃" if node.id in model.best_lineage else " "
     if has_mark(node, "pruned"):
         return first + "x"
     if has_mark(node, "pinned"):

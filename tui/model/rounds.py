@@ -65,7 +65,7 @@ def _line(state: RunState, item: OpenRound) -> WorkLine:
         if phase == "experiment" and evaluation is not None:
             since = evaluation.started_at or since
             if evaluation.running is None:
-                detail = f"{detail}, waits for a slot"
+                detail = f"#{node.id} waits for a slot  {name}"
             else:
                 repeat = f" #{evaluation.running.repeat + 1}" if evaluation.running.repeat else ""
                 phase_shown = f"{evaluation.running.stage}{repeat}"

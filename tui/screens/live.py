@@ -68,7 +68,7 @@ class LiveScreen(SteeringScreen):
     title_ = "Live"
     about = (
         "The population of a run. Each row shows marks, score (or what came instead), and the node below its parent.\n"
-        "Marks: ▲ best, │ on the best line of descent, ! pinned, * starred, x pruned.\n"
+        "Marks: ▲ best, ┃ on the best line of descent, ! pinned, * starred, x pruned.\n"
         "Nothing that comes in moves the row you read; f follows the newest or the best node."
     )
 

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from engine.errors import EvolveError
-from engine.run import Run
+from engine.run import Run, delete_run, rename_run
 from engine.task import builtin_tasks
 from engine.text import one_line
 from tui import acts
@@ -243,7 +243,7 @@ class RunsScreen(BaseScreen):
 
         def rename(name: str | None) -> None:
             if name and name.strip() and name.strip() != row.name:
-                self._in_thread(lambda: acts.rename_run(Run(row.folder), name.strip()))
+                self._in_thread(lambda: rename_run(Run(row.folder), name.strip()))
 
         self.app.push_screen(Prompt(f"Another name for '{one_line(row.name, 60)}':", row.name), rename)
 
@@ -254,7 +254,7 @@ class RunsScreen(BaseScreen):
             return
         question = f"Delete '{row.name}' with its {row.nodes} nodes, for ever? {row.folder}"
         self.app.push_screen(
-            Confirm(question), lambda yes: self._in_thread(lambda: acts.delete_run(Run(row.folder))) if yes else None
+            Confirm(question), lambda yes: self._in_thread(lambda: delete_run(Run(row.folder))) if yes else None
         )
 
     def _in_thread(self, work: Callable[[], object]) -> None:

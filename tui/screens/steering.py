@@ -55,6 +55,9 @@ class SteeringScreen(BaseScreen):
             tooltip="Do not sample it any more; or restore it",
         ),
         Binding(
+            "X", "prune_all", "Prune all", id="node.prune_all", show=False, tooltip="Prune it and what descends from it"
+        ),
+        Binding(
             "asterisk",
             "star",
             "Star",
@@ -85,7 +88,7 @@ class SteeringScreen(BaseScreen):
             return status not in ("running", "opening")
         if action == "step":
             return status == "paused"
-        if action in ("hint", "program", "pin", "prune", "star", "comment", "rerun"):
+        if action in ("hint", "program", "pin", "prune", "prune_all", "star", "comment", "rerun"):
             return status in ("running", "paused")
         return True
 
@@ -192,6 +195,18 @@ class SteeringScreen(BaseScreen):
     def action_prune(self) -> None:
         """Prune or restore."""
         self._toggle("pruned", "prune", "restore")
+
+    def action_prune_all(self) -> None:
+        """Prune the node with all that descends from it, or restore them, after a question."""
+        node, model = self.node, self.session.model
+        if node is None or model is None:
+            return
+        kind = "restore" if node.pruned else "prune"
+        below = model.population.descendants.get(node.id, 0)
+        self.app.push_screen(
+            Confirm(f"{kind.capitalize()} #{node.id} and the {below:,} nodes that descend from it?"),
+            lambda yes: self.ask(kind, {"node": node.id, "subtree": True}) if yes else None,
+        )
 
     def _toggle(self, mark: str, on: str, off: str) -> None:
         node = self.node

@@ -96,7 +96,7 @@ class WorkPanel(Painted):
         self._lines: list[WorkLine] = []
         self._now: int | None = None
         self._workers = 0
-        self._alive = False
+        self._alive: bool | None = None
 
     def show(self, model: RunModel, alive: bool, now: int | None) -> None:
         """Show what the workers do; without a time, how long is left out.
@@ -119,6 +119,8 @@ class WorkPanel(Painted):
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The title, then a worker a row."""
         if y == 0:
+            if self._alive is None:
+                return [(" Workers", "heading")]
             said = (
                 f"{len(self._lines)} of {self._workers} busy" if self._alive else f"{len(self._lines)} rounds left open"
             )

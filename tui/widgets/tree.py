@@ -61,7 +61,7 @@ class TreeView(RowsView):
         self._anchor: int | None = None
         self._base = 0
 
-    empty = " no node yet"
+    empty = " reading the run…"
 
     # The rows
 
@@ -93,6 +93,7 @@ class TreeView(RowsView):
         """Take in what changed, without painting: `sync` does that, less often."""
         if change.reset or self.model is not model:
             self.model = model
+            self.empty = " no node yet"
             self._list_anew()
         if self._listing is not None:
             for node in {event.node for event in change.events if event.node is not None}:

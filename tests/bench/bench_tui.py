@@ -1,0 +1,158 @@
+"""What the terminal application costs, under a real pseudo-terminal of 120×40 and a run of 10,000 nodes."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from engine.run import Run, is_alive  # noqa: E402
+from tests.tui.synthetic import make_run  # noqa: E402
+from tests.tui.terminal import Terminal  # noqa: E402
+
+Row = dict[str, Any]
+
+NODES = 10_000
+SHOWN = "1/10,0"
+"""The cursor's place among the rows: the run is read and can be used."""
+EVOLVE = [sys.executable, "-c", "from engine.cli import main; main()"]
+
+
+def main(full: bool) -> list[Row]:
+    """Measure; `full` takes longer and gives steadier figures."""
+    seconds, starts, keys = (20, 7, 100) if full else (8, 3, 40)
+    with tempfile.TemporaryDirectory(prefix="evolve-bench-") as folder, _environment(folder):
+        runs = Path(folder) / "runs"
+        runs.mkdir()
+        rows = _idle("list of runs", runs, [], seconds)
+        make_run(runs / "big", NODES)
+        rows = [*_starts(runs, starts), *rows, *_idle("10k nodes", runs, ["big"], seconds)]
+        for rate in (10, 50):
+            rows += _live(runs, rate, seconds, keys if rate == 10 else 0)
+        rows += _hang_up(runs)
+    return rows
+
+
+def _row(name: str, value: float, unit: str, budget: str, note: str = "") -> Row:
+    return {"name": name, "value": value, "unit": unit, "budget": budget, "note": note}
+
+
+@contextmanager
+def _environment(folder: str) -> Iterator[None]:
+    before = os.environ.get("EVOLVE_HOME")
+    os.environ["EVOLVE_HOME"] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["EVOLVE_HOME"]
+        else:
+            os.environ["EVOLVE_HOME"] = before
+
+
+@contextmanager
+def _terminal(runs: Path, names: list[str]) -> Iterator[Terminal]:
+    command = [*EVOLVE, "attach", *names, "--runs", str(runs)] if names else EVOLVE
+    terminal = Terminal(command, (120, 40), cwd=ROOT, emulate=False)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+@contextmanager
+def _engine(run: Run, rate: float) -> Iterator[None]:
+    command = [sys.executable, "-m", "tests.tui.synthetic", str(run.folder), "--rate", str(rate)]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    try:
+        while not is_alive(run):
+            assert process.poll() is None, "the stand-in for an engine ended"
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _starts(runs: Path, count: int) -> list[Row]:
+    paints, usable = [], []
+    for _ in range(count):
+        with _terminal(runs, ["big"]) as terminal:
+            paints.append(terminal.read_until("Population"))
+            usable.append(terminal.read_until(SHOWN))
+    note = f"median of {count}"
+    return [
+        _row("start to first paint, 10k nodes", statistics.median(paints), "s", "≤ 0.7", note),
+        _row("start to usable, 10k nodes", statistics.median(usable), "s", "≤ 1.2", note),
+    ]
+
+
+def _idle(what: str, runs: Path, names: list[str], seconds: int) -> list[Row]:
+    with _terminal(runs, names) as terminal:
+        terminal.read_until(SHOWN if names else "Help")
+        terminal.read(5, quiet=1.5)
+        cpu = terminal.cpu_seconds()
+        count = sum(terminal.read(1.0) for _ in range(seconds))
+        cpu = terminal.cpu_seconds() - cpu
+        rows = [
+            _row(f"idle, {what}: bytes", count, "B", "0", f"over {seconds} s"),
+            _row(f"idle, {what}: CPU", cpu / seconds * 100, "%", "≤ 0.7"),
+        ]
+        return [*rows, _row("memory at 10k nodes", terminal.memory_mb(), "MB", "≤ 120")] if names else rows
+
+
+def _live(runs: Path, rate: int, seconds: int, keys: int) -> list[Row]:
+    with _engine(Run(runs / "big"), rate), _terminal(runs, ["big"]) as terminal:
+        terminal.read_until("running")
+        for _ in range(3):
+            terminal.read(1.0)
+        cpu = terminal.cpu_seconds()
+        counts = [terminal.read(1.0) for _ in range(seconds)]
+        cpu = terminal.cpu_seconds() - cpu
+        budget = "≤ 4" if rate == 10 else "≤ 6"
+        rows = [
+            _row(f"{rate} events/s: CPU", cpu / seconds * 100, "%", budget),
+            _row(f"{rate} events/s: bytes, mean second", sum(counts) / seconds, "B", "≤ 4000"),
+            _row(f"{rate} events/s: bytes, worst second", max(counts), "B", "≤ 20000"),
+        ]
+        return [*rows, *_keys(terminal, keys, rate)] if keys else rows
+
+
+def _keys(terminal: Terminal, count: int, rate: int) -> list[Row]:
+    """Time from a cursor key to the first byte after it; bytes that events cause now and then make it look short."""
+    waits = []
+    for _ in range(count):
+        terminal.read(0.2, quiet=0.05)
+        begun = time.perf_counter()
+        terminal.send("j")
+        while not terminal.read(1.0, quiet=0.0):
+            assert time.perf_counter() - begun < 10, "the application does not answer"
+        waits.append(time.perf_counter() - begun)
+    waits.sort()
+    note = f"{count} keys, p50 {statistics.median(waits) * 1000:.0f} ms, longest {waits[-1] * 1000:.0f} ms"
+    return [_row(f"{rate} events/s: key to first byte, p95", waits[int(count * 0.95) - 1] * 1000, "ms", "≤ 40", note)]
+
+
+def _hang_up(runs: Path) -> list[Row]:
+    with _terminal(runs, ["big"]) as terminal:
+        terminal.read_until(SHOWN)
+        begun = time.perf_counter()
+        terminal.hang_up()
+        code = terminal.process.wait(20)
+        return [_row("hang-up to exit", time.perf_counter() - begun, "s", "< 1", f"exit code {code}, to be 129")]
+
+
+if __name__ == "__main__":
+    for row in main("--full" in sys.argv):
+        print(f"{row['name']:<42} {row['value']:>10.4g} {row['unit']:<3} budget {row['budget']:<8} {row['note']}")
