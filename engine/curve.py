@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Curve", "decode_curve"]
+__all__ = ["Curve", "Point", "decode_curve"]
 
 Point = tuple[float | None, dict[str, float]]
+"""A step and the values reported at it."""
 
 _MOST = 512
 
@@ -30,12 +31,15 @@ class Curve:
                 self._stride *= 2
         self._seen += 1
 
+    def points(self) -> list[Point]:
+        """The points kept, the newest always among them."""
+        if self._last is None or self._points[-1] is self._last:
+            return list(self._points)
+        return [*self._points, self._last]
+
     def encode(self) -> bytes:
-        """JSON of the points, the newest always among them; empty where nothing was reported."""
-        if self._last is None:
-            return b""
-        points = self._points if self._points[-1] is self._last else [*self._points, self._last]
-        return msgspec.json.encode(points)
+        """JSON of the points; empty where nothing was reported."""
+        return msgspec.json.encode(self.points()) if self._points else b""
 
 
 def decode_curve(raw: bytes) -> list[Point]:

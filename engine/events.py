@@ -453,6 +453,8 @@ class BudgetWarned(Data, frozen=True):
     budget: str
     spent: float
     limit: float
+    share: float = 0.0
+    """The share that was passed: 0.5 or 0.8."""
 
 
 class CommandDone(Data, frozen=True):

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
@@ -64,6 +64,9 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT RO
 _COMPRESS_ABOVE = 512
 _PAGE = 500
 _BUSY_SECONDS = 5.0
+
+
+D = TypeVar("D", bound=Data)
 
 
 class Command(NamedTuple):
@@ -256,6 +259,15 @@ class JournalReader:
         """The events about one node, in order."""
         rows = self._execute("SELECT seq, at, kind, round, node, data FROM events WHERE node = ? ORDER BY seq", (node,))
         return [event for row in rows if (event := decode_row(row, self.path)) is not None]
+
+    def newest(self, kind: type[D], count: int) -> list[D]:
+        """The data of the newest events of one kind, oldest first."""
+        rows = self._execute(
+            "SELECT seq, at, kind, round, node, data FROM events WHERE kind = ? ORDER BY seq DESC LIMIT ?",
+            (kind.KIND, count),
+        )
+        found = (decode_row(row, self.path) for row in reversed(rows))
+        return [event.data for event in found if event is not None and isinstance(event.data, kind)]
 
     def last_seq(self) -> int:
         """The newest event's position; 0 in an empty journal."""

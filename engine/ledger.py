@@ -147,6 +147,10 @@ class Ledger:
         """All events about a node that are on the disk, in order."""
         return self._reader.node_events(node)
 
+    def recent_results(self) -> list[ev.EvalStageDone]:
+        """What the newest repeats of stages gave, oldest first, a thousand at most."""
+        return self._reader.newest(ev.EvalStageDone, 1000)
+
     # The past
 
     def _fold(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import signal
 import socket
 import traceback
@@ -22,9 +23,14 @@ from cognition.files import PriorFolder
 from cognition.retrieve import Hit, retrieve
 from engine import events as ev
 from engine.commands import answer_command
+from engine.curve import decode_curve
+from engine.devices import Gpus
+from engine.early_stop import MedianRule
 from engine.errors import EvolveError, JournalError, RunError
+from engine.evaluation.evaluator import recover
 from engine.evaluation.sandbox import sandbox_name
 from engine.gate import PauseGate, Slots, Stopping
+from engine.hooks import read_hooks
 from engine.journal import Command, now_ms
 from engine.ledger import Follower, Ledger
 from engine.prior_watch import PriorWatch
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _TICK_SECONDS = 1.0
+_WARN_AT = (0.5, 0.8)
 
 
 class Engine(Ledger):
@@ -72,15 +79,22 @@ class Engine(Ledger):
         super().__init__(run, follow, self._on_command, self._on_trouble)
         assert self.state.start is not None
         self._priors = PriorWatch(PriorFolder(Path(self.state.start.priors)))
+        self.gpus = Gpus(self.state.settings.devices) if self.spec.gpu else None
         self.slots = Slots(self.slot_limit)
+        self.early_stop: dict[str, MedianRule] = {
+            stage.name: MedianRule(stage.early_stop) for stage in self.spec.stages if stage.early_stop
+        }
+        """The rule of each stage that gives hopeless evaluations up."""
+        self._hooks = read_hooks()
 
     # What the stages use
 
     @property
     def slot_limit(self) -> int:
         """Evaluations at once."""
-        # A task that needs a GPU would be given one slot a GPU; how many there are is known once one is leased.
-        return self.state.settings.slots or (1 if self.spec.gpu else len(os.sched_getaffinity(0)))
+        if self.state.settings.slots:
+            return self.state.settings.slots
+        return len(self.gpus) if self.gpus is not None else len(os.sched_getaffinity(0))
 
     @property
     def worker_limit(self) -> int:
@@ -91,6 +105,11 @@ class Engine(Ledger):
     def threads(self) -> int:
         """Threads that one evaluation should use, so that all of them together fill the cores."""
         return max(1, len(os.sched_getaffinity(0)) // self.slot_limit)
+
+    def crowned(self, node: int, score: float) -> None:
+        """Tell the user's hook of a new best."""
+        facts = {"run": self.run.folder, "task": self.spec.name, "node": node, "score": score}
+        self._hooks.start(self._hooks.on_best, **facts)
 
     def retrieve(self, query: str, settings: RetrievalSettings, rng: random.Random) -> list[Hit]:
         """Priors for a query from the files as they are now; what changed since the last look is recorded."""
@@ -111,6 +130,8 @@ class Engine(Ledger):
             self._loop.add_signal_handler(number, self._on_signal, number)
         try:
             self._started()
+            self._recall_curves()
+            await self._sweep()
             await self.durable()
             try:
                 await self._schedule()
@@ -118,6 +139,13 @@ class Engine(Ledger):
                 await self._drain()
             assert self._end is not None
             self.emit(self._end)
+            self._hooks.start(
+                self._hooks.on_stop,
+                run=self.run.folder,
+                task=self.spec.name,
+                status=self.state.status,
+                reason=self._end.reason,
+            )
             self._writer.append([], meta={"summary": msgspec.json.encode(summary_of(self.state)).decode()})
             await self.durable()
         finally:
@@ -144,6 +172,29 @@ class Engine(Ledger):
             )
         )
 
+    async def _sweep(self) -> None:
+        """Remove folders of evaluations whose results were recorded just before an engine died."""
+        awaited = tuple(f"{node}-" for node in self.state.evaluations)
+        recorded = {
+            f"{node}-{result.stage}-{result.repeat}"
+            for node, evaluation in self.state.evaluations.items()
+            for result in evaluation.done
+        }
+        for folder in self.run.work.iterdir():
+            if folder.name in recorded or not folder.name.startswith(awaited):
+                # Its supervisor may still be at work in it.
+                await recover(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _recall_curves(self) -> None:
+        """Give the rules of early stop the newest curves of the past."""
+        if not self.early_stop:
+            return
+        for event in self.recent_results():
+            rule = self.early_stop.get(event.stage)
+            if rule is not None and event.status == "ok" and event.curve_blob:
+                rule.add(decode_curve(self.text(event.curve_blob).encode()))
+
     async def _schedule(self) -> None:
         """Keep as many rounds in flight as there are workers until something ends the run."""
         for round_ in sorted(self.state.open_rounds):
@@ -157,6 +208,7 @@ class Engine(Ledger):
         while self._end is None:
             self._changed.clear()
             self.slots.limit = self.slot_limit
+            self._warn_of_budgets()
             if self.state.seeds_done:
                 self._start_rounds()
                 if not self._rounds and self._end is None and not self.gate.stopping:
@@ -199,6 +251,21 @@ class Engine(Ledger):
         if settings.tokens is not None and state.tokens >= settings.tokens:
             return ev.RunStopped(f"the {settings.tokens} tokens are spent")
         return None
+
+    def _warn_of_budgets(self) -> None:
+        """Say once when half, and when four fifths of a budget are spent."""
+        state, settings = self.state, self.state.settings
+        spent = {
+            "hours": (state.engine_ms / 3_600_000, settings.hours),
+            "usd": (state.usd, settings.usd),
+            "tokens": (float(state.tokens), settings.tokens),
+        }
+        for name, (used, limit) in spent.items():
+            if not limit:
+                continue
+            share = max((share for share in _WARN_AT if used >= share * limit), default=0.0)
+            if share > state.warned.get(name, 0.0):
+                self.emit(ev.BudgetWarned(budget=name, spent=used, limit=float(limit), share=share))
 
     def _launch(self, number: int) -> None:
         task = asyncio.create_task(self._run_seeds() if number == 0 else self._run_round(number))

@@ -60,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rounds in flight; by default slots + 2."""
     slots: int | None = None
     """Evaluations at once; by default the GPUs for a task that needs one, else the cores."""
+    devices: list[int] | None = None
+    """Indices of the GPUs that a task which needs one may use; all by default."""
     seed: int = 0
     """Every random draw derives from it."""
     designer: DesignerSettings = DesignerSettings()

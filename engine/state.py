@@ -136,6 +136,8 @@ class RunState:
         """Nodes by status."""
         self.usd = 0.0
         self.tokens = 0
+        self.warned: dict[str, float] = {}
+        """The largest share of each budget that was warned of."""
         self.pinned: dict[int, None] = {}
         """Nodes that are taken as parents before all others, in the order they were pinned."""
         self.injected: dict[int, ev.Injected] = {}
@@ -216,6 +218,8 @@ class RunState:
 
     def _settings_changed(self, event: Event, data: ev.SettingsChanged) -> None:
         self._settings_table = deep_merge(self._settings_table, data.settings)
+        # A raised budget is warned of anew.
+        self.warned = {name: share for name, share in self.warned.items() if name not in data.settings}
         self.settings = msgspec.convert(self._settings_table, Settings)
 
     # Rounds
@@ -322,6 +326,9 @@ class RunState:
         node.lesson = data.lesson
         node.analyzed = True
 
+    def _warned(self, event: Event, data: ev.BudgetWarned) -> None:
+        self.warned[data.budget] = data.share
+
     # What people do
 
     def _injected(self, event: Event, data: ev.Injected) -> None:
@@ -373,6 +380,7 @@ class RunState:
         ev.EvalDone.KIND: _eval_done,
         ev.BestCrowned.KIND: _crowned,
         ev.AnalyzeDone.KIND: _analyzed,
+        ev.BudgetWarned.KIND: _warned,
         ev.Injected.KIND: _injected,
         ev.NodePinned.KIND: _pinned,
         ev.NodeUnpinned.KIND: _pinned,

@@ -14,6 +14,7 @@ from engine.errors import TaskError
 
 __all__ = [
     "BUILTIN_TASKS",
+    "EarlyStop",
     "Interface",
     "Limits",
     "Seed",
@@ -53,6 +54,23 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"`{name}` must be above 0, not {value}")
 
 
+class EarlyStop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When an evaluation that runs is given up: the median of earlier nodes at the same step is better."""
+
+    value: str
+    """Name of the value that the evaluator reports: `report(step, loss=…)`."""
+    direction: Literal["maximize", "minimize"]
+    """Whether a higher or a lower value is better."""
+    from_step: float = 0.0
+    """No evaluation is given up before this step."""
+    earlier: int = 5
+    """Nodes that must have come as far before any is given up."""
+
+    def __post_init__(self) -> None:
+        if self.earlier < 1:
+            raise ValueError(f"`earlier` must be at least 1, not {self.earlier}")
+
+
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One fidelity level of an evaluation."""
 
@@ -65,6 +83,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Runs only for a new best or on request and never ranks; by default true for `verify` alone."""
     repeats: int = 1
     """How often the evaluator runs, with different seeds; the score is the mean."""
+    early_stop: EarlyStop | None = None
+    """Give hopeless evaluations up; every evaluation runs to its end by default."""
     settings: dict[str, Any] = {}
     """Handed to the evaluator as `report.settings`, on top of the task's own."""
 

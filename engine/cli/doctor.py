@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from engine.cli.app import JsonOption, RunsOption, app, fail, print_json
+from engine.devices import list_gpus
+from engine.errors import EvolveError
 from engine.evaluation.sandbox import sandbox_name
 from engine.workspace import network_file_system, runs_folder, workspace
 
@@ -35,7 +37,7 @@ class Check:
 def doctor(runs: RunsOption = None, json: JsonOption = False) -> None:
     """Look at terminal, sandbox, disk and Python: what is there, what to change."""
     folder = runs_folder() if runs is None else runs
-    checks = [_python(), _sandbox(), _disk(folder), _file_system(folder), _torch(), _terminal(), _lingering()]
+    checks = [_python(), _sandbox(), _disk(folder), _file_system(folder), _gpus(), _torch(), _terminal(), _lingering()]
     if json:
         print_json([asdict(check) for check in checks])
     else:
@@ -83,6 +85,17 @@ def _torch() -> Check:
     if find_spec("torch") is None:
         return Check("torch", "note", "not installed", "Tasks that train need it: pip install 'asi-evolve-tui[torch]'")
     return Check("torch", "ok", f"installed; triton {'installed' if find_spec('triton') else 'not installed'}")
+
+
+def _gpus() -> Check:
+    try:
+        gpus = list_gpus()
+    except EvolveError as exc:
+        return Check("gpu", "bad", exc.message, exc.hint)
+    if not gpus:
+        return Check("gpu", "note", "none found", "Tasks that need one will not start; the others do not mind")
+    told = [f"{g.index} {g.name} {g.memory_mb / 1024:.0f} GiB{' (held by a run)' if g.busy else ''}" for g in gpus]
+    return Check("gpu", "ok", ", ".join(told))
 
 
 def _terminal() -> Check:

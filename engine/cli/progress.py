@@ -57,6 +57,8 @@ class ProgressLines:
                 return "resumed"
             case ev.PriorChanged() as data:
                 return f"prior {data.change}: {one_line(data.id, 60)}"
+            case ev.BudgetWarned() as data:
+                return f"{data.share:.0%} of the {data.budget} are used: {data.spent:.4g} of {data.limit:g}"
             case ev.SettingsChanged() as data:
                 return f"set {one_line(str(data.settings), 120)}"
             case ev.RunFinished() | ev.RunStopped() | ev.RunFailed() as data:

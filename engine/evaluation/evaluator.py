@@ -19,6 +19,7 @@ import msgspec
 from engine.errors import EvolveError
 from engine.evaluation.launch import Job, build_commands, guarantee_of, job_spec, make_folder, prepare, spawn
 from engine.evaluation.sandbox import Sandbox
+from engine.events import Status
 
 __all__ = ["Evaluation", "Job", "Outcome", "Progress", "recover"]
 
@@ -32,7 +33,7 @@ _RECOVER_SECONDS = 10.0
 class Outcome:
     """How an evaluation ended."""
 
-    status: Literal["ok", "invalid", "crashed", "timeout", "cancelled"]
+    status: Status
     score: float | None
     """Finite, and there exactly where the status is `ok`."""
     metrics: dict[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import statistics
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.curve import Curve
+from engine.early_stop import RunningCurve
 from engine.evaluation.evaluator import Evaluation, Job, Outcome, recover
 from engine.events import BestCrowned, EvalDone, EvalProgress, EvalStageDone, EvalStarted
 from engine.gate import Stopping
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["experiment", "measure_again"]
 
 _PROGRESS_MS = 1000
+_CONFIRMATIONS = 2
+"""Further measurements before a new best of a noisy evaluator is crowned."""
 
 
 async def experiment(engine: Engine, node_id: int) -> None:
@@ -40,6 +44,10 @@ async def experiment(engine: Engine, node_id: int) -> None:
             if decided.status != "ok":
                 break
     assert decided is not None, "a task has at least one stage that ranks"
+    if engine.spec.noisy and _is_new_best(engine, decided):
+        # One lucky measurement must not crown a node.
+        score_stage = engine.spec.score_stage
+        decided = await _run_stage(engine, node, score_stage, score_stage.repeats + _CONFIRMATIONS)
     if _is_new_best(engine, decided):
         decided = await _promote(engine, node, decided)
     _record_end(engine, node, decided)
@@ -101,16 +109,19 @@ async def _promote(engine: Engine, node: Node, decided: EvalDone) -> EvalDone:
     return decided
 
 
-async def _run_stage(engine: Engine, node: Node, stage: Stage) -> EvalDone:
-    """All repeats of one stage, folded into what the stage says."""
-    for repeat in range(stage.repeats):
+async def _run_stage(engine: Engine, node: Node, stage: Stage, repeats: int = 0) -> EvalDone:
+    """All repeats of one stage, or so many, folded into what the stage says."""
+    count = repeats or stage.repeats
+    for repeat in range(count):
         results = _results(engine, node, stage)
         if any(result.repeat == repeat for result in results):
             continue
         if any(result.status != "ok" for result in results):
             break
         await _run_repeat(engine, node, stage, repeat)
-    return _judge(engine, stage, _results(engine, node, stage), _seconds(engine, node))
+    # After a crash there may be more results than this question is about.
+    results = [result for result in _results(engine, node, stage) if result.repeat < count]
+    return _judge(engine, stage, results, _seconds(engine, node))
 
 
 def _results(engine: Engine, node: Node, stage: Stage) -> list[EvalStageDone]:
@@ -170,12 +181,17 @@ async def _run_repeat(engine: Engine, node: Node, stage: Stage, repeat: int) -> 
         await engine.gate.wait(node.round)
         async with engine.slots:
             # While this round waited for the slot, a person may have paused the run.
-            if engine.gate.open_for(node.round):
-                await _evaluate(engine, node, stage, repeat)
-                return
+            if not engine.gate.open_for(node.round):
+                continue
+            if engine.gpus is None:
+                await _evaluate(engine, node, stage, repeat, "")
+            else:
+                async with engine.gpus.lease() as device:
+                    await _evaluate(engine, node, stage, repeat, device)
+            return
 
 
-async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int) -> None:
+async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, device: str) -> None:
     job = Job(
         program=engine.text(node.program),
         task_folder=engine.run.task,
@@ -192,14 +208,24 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int) -> No
         settings={**engine.spec.settings, **stage.settings},
         limits=engine.spec.limits_of(stage),
         threads=engine.threads,
+        device=device,
     )
-    engine.emit(EvalStarted(stage=stage.name, repeat=repeat, seed=job.seed), round=node.round, node=node.id)
+    engine.emit(
+        EvalStarted(stage=stage.name, repeat=repeat, seed=job.seed, device=device), round=node.round, node=node.id
+    )
     curve = Curve()
     last = 0
+    rule = engine.early_stop.get(stage.name)
+    running = RunningCurve(rule) if rule is not None else None
+    given_up = ""
 
     def on_progress(step: float | None, values: dict[str, float]) -> None:
-        nonlocal last
+        nonlocal last, given_up
         curve.add(step, values)
+        if running is not None and not given_up:
+            given_up = running.hopeless(step, values)
+            if given_up:
+                evaluation.cancel(given_up)
         # The journal gets a sample for those who watch; the whole curve is kept with the result.
         if now_ms() - last >= _PROGRESS_MS:
             last = now_ms()
@@ -218,6 +244,10 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int) -> No
     if outcome.status == "cancelled" and engine.gate.stopping:
         await evaluation.acknowledge()
         raise Stopping
+    if outcome.status == "cancelled" and given_up:
+        outcome = dataclasses.replace(outcome, status="rejected", reason=given_up)
+    elif outcome.status == "ok" and rule is not None:
+        rule.add(curve.points())
     _record(engine, node, stage, repeat, outcome, curve)
     await engine.durable()
     await evaluation.acknowledge()
@@ -254,3 +284,5 @@ def _record_end(engine: Engine, node: Node, decided: EvalDone) -> None:
     if engine.state.best != node.id and _is_new_best(engine, decided) and decided.score is not None:
         events.append(BestCrowned(score=decided.score, previous=engine.state.best))
     engine.emit(*events, round=node.round, node=node.id)
+    if len(events) > 1 and decided.score is not None:
+        engine.crowned(node.id, decided.score)

@@ -101,12 +101,13 @@ def check_integrity(run: Run) -> None:
         (e.node, e.data.stage, e.data.repeat) for e in all_events if isinstance(e.data, ev.EvalStageDone)
     )
     assert all(count == 1 for count in measured.values()), "an experiment was recorded twice"
-    seen: set[int | None] = set()
+    seen: set[tuple[int | None, str, int]] = set()
     for event in all_events:
         if isinstance(event.data, ev.EvalStageDone):
-            seen.add(event.node)
+            seen.add((event.node, event.data.stage, event.data.repeat))
         elif isinstance(event.data, ev.EvalStarted):
-            assert event.node not in seen, f"node {event.node} was run again after its result was there"
+            which = (event.node, event.data.stage, event.data.repeat)
+            assert which not in seen, f"{which} was run again after its result was there"
     ended = Counter(e.round for e in all_events if isinstance(e.data, ev.RoundEnded))
     assert all(count == 1 for count in ended.values()), "a round ended twice"
     with JournalReader(run.db) as reader:

@@ -93,8 +93,12 @@ def evaluate(program_path, report):
     engine = start_engine(run)
     wait_for(lambda: any(isinstance(e.data, ev.EvalProgress) for e in events(run)), "the evaluation")
     os.kill(engine.pid, signal.SIGSTOP)
+
     # The evaluation ends; the engine, stopped, takes no notice.
-    wait_for(lambda: not any("bwrap" in c or "evolve_task" in c for c in processes_of(str(run.folder))), "its end")
+    def evaluators() -> list[str]:
+        return [c for c in processes_of(str(run.folder)) if "supervisor" not in c and "-m engine" not in c]
+
+    wait_for(lambda: not evaluators(), "its end")
     os.kill(engine.pid, signal.SIGKILL)
     engine.wait()
     outcome = run.work / "0-explore-0" / "outcome.json"

@@ -1,0 +1,133 @@
+"""GPUs: which there are, and a lease on one for the length of an evaluation.
+
+A lease is a flock on a file per GPU in the user's runtime folder, so that all runs of a user share the GPUs without
+knowing of each other, and a lease ends with the process that holds it, whatever ended the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import EvolveError
+
+__all__ = ["Gpu", "Gpus", "list_gpus"]
+
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU of this machine."""
+
+    index: int
+    uuid: str
+    """As CUDA_VISIBLE_DEVICES takes it."""
+    name: str
+    memory_mb: int
+    busy: bool
+    """Whether a run of this user holds it now."""
+
+
+def list_gpus() -> list[Gpu]:
+    """The GPUs that NVML shows, none where there is no NVIDIA driver.
+
+    Raises:
+        EvolveError: the driver is there and does not answer.
+    """
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
+        return []
+    except pynvml.NVMLError as exc:
+        raise EvolveError(f"the NVIDIA driver does not answer: {exc}", "'nvidia-smi' tells more") from None
+    try:
+        found = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            uuid = _text(pynvml.nvmlDeviceGetUUID(handle))
+            memory = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total) >> 20
+            found.append(Gpu(index, uuid, _text(pynvml.nvmlDeviceGetName(handle)), memory, _is_held(uuid)))
+        return found
+    except pynvml.NVMLError as exc:
+        raise EvolveError(f"the NVIDIA driver does not answer: {exc}", "'nvidia-smi' tells more") from None
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _text(value: str | bytes) -> str:
+    """Older releases of the library answer in bytes."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+class Gpus:
+    """The GPUs that a run may use.
+
+    Args:
+        devices: indices that it is restricted to; all for None.
+
+    Raises:
+        EvolveError: there is none, or an index that is asked for is not there.
+    """
+
+    def __init__(self, devices: list[int] | None) -> None:
+        there = {gpu.index: gpu.uuid for gpu in list_gpus()}
+        if not there:
+            raise EvolveError("the task needs a GPU, and none is found", "'evolve doctor' says what it looked at")
+        missing = sorted(set(devices or []) - set(there))
+        if missing:
+            raise EvolveError(f"devices: there is no GPU {missing[0]}; there are {', '.join(map(str, there))}")
+        self._uuids = [there[index] for index in (devices or there)]
+
+    def __len__(self) -> int:
+        return len(self._uuids)
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator[str]:
+        """Wait for a GPU that no run of this user holds, and hold it; gives its UUID."""
+        while True:
+            for uuid in self._uuids:
+                descriptor = _hold(uuid)
+                if descriptor is not None:
+                    try:
+                        yield uuid
+                    finally:
+                        os.close(descriptor)
+                    return
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _lease_file(uuid: str) -> Path:
+    base = os.environ.get("XDG_RUNTIME_DIR") or str(Path(tempfile.gettempdir(), f"evolve-{os.getuid()}"))
+    folder = Path(base, "evolve-gpus")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder / uuid
+
+
+def _hold(uuid: str) -> int | None:
+    """A descriptor that holds the lease, or None while somebody else has it."""
+    try:
+        descriptor = os.open(_lease_file(uuid), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise EvolveError(f"{exc.filename or uuid} cannot be written: {exc.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _is_held(uuid: str) -> bool:
+    descriptor = _hold(uuid)
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is None

@@ -1,0 +1,56 @@
+"""The median rule: the figures are those of the definition, and a bounded past is remembered."""
+
+from __future__ import annotations
+
+import statistics
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.curve import Point
+from engine.early_stop import MedianRule, RunningCurve
+from engine.task import EarlyStop
+
+LOSS = EarlyStop(value="loss", direction="minimize", earlier=3)
+Values = st.lists(st.floats(0, 10), min_size=1, max_size=12)
+
+
+def points(values: list[float]) -> list[Point]:
+    return [(float(step), {"loss": value, "other": 1.0}) for step, value in enumerate(values)]
+
+
+@given(st.lists(Values, max_size=8), Values)
+def test_a_curve_is_given_up_where_the_definition_says(past: list[list[float]], values: list[float]) -> None:
+    rule = MedianRule(LOSS)
+    for earlier in past:
+        rule.add(points(earlier))
+    running = RunningCurve(rule)
+    for step, value in enumerate(values):
+        reached = [statistics.fmean(earlier[: step + 1]) for earlier in past if len(earlier) > step]
+        median = statistics.median(reached) if len(reached) >= 3 else None
+        reason = running.hopeless(float(step), {"loss": value})
+        best = min(values[: step + 1])
+        if median is None or best < median - 1e-9:
+            assert not reason
+        elif best > median + 1e-9:
+            assert f"stopped early at step {step}" in reason
+
+
+def test_what_is_not_reported_or_too_early_is_never_given_up() -> None:
+    rule = MedianRule(EarlyStop(value="loss", direction="minimize", earlier=1, from_step=5))
+    rule.add(points([0.0] * 10))
+    running = RunningCurve(rule)
+    assert not running.hopeless(1.0, {"loss": 9.0})
+    assert not running.hopeless(None, {"loss": 9.0})
+    assert not running.hopeless(6.0, {"other": 9.0})
+    assert running.hopeless(6.0, {"loss": 9.0})
+
+
+def test_only_the_newest_curves_are_kept() -> None:
+    rule = MedianRule(LOSS)
+    for _ in range(300):
+        rule.add(points([5.0, 5.0]))
+    for _ in range(200):
+        rule.add(points([1.0, 1.0]))
+    assert rule.median(1.0) == 1.0
+    assert rule.median(7.0) is None
