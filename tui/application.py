@@ -113,7 +113,8 @@ class EvolveApp(App[int]):
         session.answered = self._answered
         self.session = session
         self._show(LiveScreen(session))
-        session.start(lambda batch: self._post(session, batch))
+        # After the first paint, since the reader would take its time from it.
+        self.call_after_refresh(session.start, lambda batch: self._post(session, batch))
 
     def show_runs(self) -> None:
         """Show all runs."""

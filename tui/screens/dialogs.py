@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -53,6 +54,35 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(answer)
 
 
+class Line(Input):
+    """A line whose editing keys take effect in the order they were pressed.
+
+    Textual lets them bubble up to its bindings and meanwhile types what came after them, so that of a burst of keys,
+    as a slow line delivers it, the backspaces came last.
+    """
+
+    async def on_key(self, event: events.Key) -> None:
+        """Edit at once."""
+        action = _EDITING.get(event.key)
+        if action is not None:
+            event.stop()
+            event.prevent_default()
+            await self.run_action(action)
+
+
+_EDITING = {
+    "backspace": "delete_left",
+    "delete": "delete_right",
+    "left": "cursor_left",
+    "right": "cursor_right",
+    "home": "home",
+    "end": "end",
+    "ctrl+u": "delete_left_all",
+    "ctrl+w": "delete_left_word",
+    "enter": "submit",
+}
+
+
 class Prompt(ModalScreen[str | None]):
     """A line to be typed; None where the person thought better of it.
 
@@ -77,11 +107,15 @@ class Prompt(ModalScreen[str | None]):
         """The question, the line, what can be typed."""
         with Vertical():
             yield Static(visible(self._question), markup=False)
-            line = Input(self._value, select_on_focus=False)
+            line = Line(self._value, select_on_focus=False)
             # A blinking cursor writes for ever.
             line.cursor_blink = False
             yield line
             yield Static(visible(self._hint or "enter to go on, escape to leave"), classes="hint", markup=False)
+
+    def on_mount(self) -> None:
+        """Take keys from the first moment, since over a slow line people type ahead."""
+        self.set_focus(self.query_one(Input))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Close with what was typed."""

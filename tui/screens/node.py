@@ -85,6 +85,7 @@ class NodeScreen(SteeringScreen):
         self.session = session
         self._shown = node
         self._tab = 0
+        self._offered: tuple[str, int] = ("", -1)
         self._wanted = ""
         self._asked = 0
         self._status = StatusBar(id="status")
@@ -149,7 +150,10 @@ class NodeScreen(SteeringScreen):
             pieces += [(f" {index + 1} {name} ", "cursor" if index == self._tab else "dim"), (" ", "plain")]
         pieces.append((f"  {self._text.position}", "dim"))
         self._tabs.show(*pieces)
-        self.refresh_bindings()
+        offered = (session.status, self._shown)
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
 
     def _load(self, keep_place: bool = False) -> None:
         node, model = self.node, self.session.model

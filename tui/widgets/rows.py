@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
@@ -95,6 +96,25 @@ class RowsView(Painted, can_focus=True):
         self.repaint()
 
     # Moving
+
+    def on_click(self, event: events.Click) -> None:
+        """With the mouse: go to the row; a second click opens it."""
+        index = self.top + event.y
+        if index < self.count():
+            self.go(index)
+            if event.chain == 2:
+                self.action_open()
+
+    def on_mouse_scroll_down(self) -> None:
+        """With the mouse: a few rows down."""
+        self.action_move(3)
+
+    def on_mouse_scroll_up(self) -> None:
+        """With the mouse: a few rows up."""
+        self.action_move(-3)
+
+    def action_open(self) -> None:
+        """Open the row under the cursor, where there is something to open."""
 
     def go(self, index: int) -> None:
         """Put the cursor on a row and bring it into view."""

@@ -82,6 +82,14 @@ class TextView(Painted, can_focus=True):
                 return True
         return False
 
+    def on_mouse_scroll_down(self) -> None:
+        """With the mouse: a few lines down."""
+        self.action_scroll(3)
+
+    def on_mouse_scroll_up(self) -> None:
+        """With the mouse: a few lines up."""
+        self.action_scroll(-3)
+
     def action_scroll(self, lines: int) -> None:
         """Move by lines."""
         self.top = max(0, min(self.top + lines, len(self.lines) - self.size.height))

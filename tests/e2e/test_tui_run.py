@@ -1,0 +1,121 @@
+"""The application on a real engine: start, watch, pause, look, hint, lose the terminal, come back, go on to the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.events import EngineStarted, Injected, RunFinished, RunPaused, RunResumed
+from engine.run import Run, is_alive
+from tests.conftest import COMMAND, TaskMaker
+from tests.e2e.runs import events, fold, wait_for
+from tests.tui.terminal import Terminal
+
+ROOT = Path(__file__).parents[2]
+
+SLOW = """\
+import runpy
+import time
+
+
+def evaluate(program_path):
+    time.sleep(0.2)
+    x, y = runpy.run_path(program_path)["point"]()
+    return {"score": -((x - 3.0) ** 2) - (y - 1.0) ** 2, "x": x}
+"""
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    """Terminals to be closed at the end."""
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.close()
+
+
+def test_a_run_is_watched_steered_left_and_found_again(
+    make_task: TaskMaker, tmp_path: Path, workspace: Path, terminals: list[Terminal]
+) -> None:
+    task = make_task(evaluate=SLOW)
+    run = Run(workspace / "runs" / "mine")
+    command = [*COMMAND, "run", str(task), "--rounds", "40", "--workers", "2", "--slots", "1", "--name", "mine"]
+    first = Terminal(command, (80, 24), cwd=ROOT)
+    terminals.append(first)
+    first.read_until("● running", 30)
+    first.read_until("#1 ", 30)
+
+    first.send("p")
+    first.read_until("‖ paused")
+    first.send("j\r")
+    first.read_until("1 Code")
+    first.send("2")
+    first.read_until("@@")
+    first.send("\x1b")
+    first.read_until("Population")
+    first.send("i")
+    first.read_until("A hint for the next designs")
+    first.send("nearer to three\r")
+    first.read_until("inject:")
+    assert [event.data for event in events(run, Injected)] == [Injected("hint", text="nearer to three")]
+    first.send("p")
+    first.read_until("● running")
+
+    first.hang_up()
+    assert first.process.wait(20) == 129
+    assert is_alive(run)
+
+    second = Terminal([*COMMAND, "attach", "mine"], (120, 40), cwd=ROOT)
+    terminals.append(second)
+    second.read_until("hint: nearer to three")
+    second.read_until("■ finished", 60)
+    second.send("q")
+    second.read_until("evolve resume mine")
+    assert second.process.wait(20) == 0
+    wait_for(lambda: not is_alive(run), "the engine to end")
+    assert fold(run).rounds_done == 40
+    assert len(events(run, EngineStarted)) == 1 and len(events(run, RunFinished)) == 1
+    assert len(events(run, RunPaused)) == len(events(run, RunResumed)) == 1
+    assert not any(str(run.folder) in line for line in _commands()), "no process is left"
+
+
+def _commands() -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+            except OSError:
+                continue
+    return found
+
+
+def test_a_dead_run_is_taken_up_again_from_the_screen(
+    make_task: TaskMaker, workspace: Path, terminals: list[Terminal]
+) -> None:
+    from tests.e2e.runs import make_run, start_engine
+
+    run = make_run(make_task(evaluate=SLOW), workspace / "runs", rounds=12, workers=2, slots=1)
+    engine = start_engine(run)
+    wait_for(lambda: is_alive(run) and len(fold(run).nodes) > 2, "some nodes")
+    engine.kill()
+    engine.wait()
+
+    terminal = Terminal([*COMMAND, "attach", run.name], (80, 24), cwd=ROOT)
+    terminals.append(terminal)
+    terminal.read_until("✗ dead")
+    terminal.send("p")
+    terminal.read_until("■ finished", 60)
+    # A finished run is offered more rounds.
+    terminal.send("p")
+    terminal.read_until("Rounds in all, now 12")
+    # All at once, as a slow line would deliver it.
+    terminal.send("\x7f\x7f14\r")
+    terminal.read_until("14/14", 60)
+    terminal.send("q")
+    assert terminal.process.wait(20) == 0
+    wait_for(lambda: not is_alive(run), "the engine to end")
+    assert fold(run).rounds_done == 14
