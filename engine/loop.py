@@ -37,6 +37,7 @@ from engine.prior_watch import PriorWatch
 from engine.program import outline
 from engine.run import Run, summary_of
 from engine.settings import RetrievalSettings
+from engine.sketch import sketch
 from engine.stages.analyze import analyze
 from engine.stages.design import design, take_injected
 from engine.stages.experiment import experiment, measure_again
@@ -81,6 +82,8 @@ class Engine(Ledger):
         self._priors = PriorWatch(PriorFolder(Path(self.state.start.priors)))
         self.gpus = Gpus(self.state.settings.devices) if self.spec.gpu else None
         self.slots = Slots(self.slot_limit)
+        self.stage_slots = {stage.name: Slots(stage.slots) for stage in self.spec.stages if stage.slots}
+        """Further slots of stages that have fewer than the run."""
         self.early_stop: dict[str, MedianRule] = {
             stage.name: MedianRule(stage.early_stop) for stage in self.spec.stages if stage.early_stop
         }
@@ -333,13 +336,16 @@ class Engine(Ledger):
         self.emit(ev.RoundEnded("node"), round=0)
 
     def _add_seed(self, name: str, sha256: str) -> None:
+        code = self.text(sha256)
         self.emit(
             ev.DesignDone(
                 program=sha256,
                 operator="seed",
                 name=Path(name).stem,
                 motivation="the program to start from",
-                digest=outline(self.text(sha256)).digest,
+                digest=outline(code).digest,
+                size=len(code.encode()),
+                sketch=sketch(code),
             ),
             round=0,
             node=len(self.state.nodes),

@@ -81,6 +81,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A score worse than this ends the evaluation as `rejected`."""
     promotion: bool | None = None
     """Runs only for a new best or on request and never ranks; by default true for `verify` alone."""
+    slots: int | None = None
+    """Evaluations at once in this stage, within the run's slots; by default as many as the run has."""
     repeats: int = 1
     """How often the evaluator runs, with different seeds; the score is the mean."""
     early_stop: EarlyStop | None = None
@@ -89,8 +91,10 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Handed to the evaluator as `report.settings`, on top of the task's own."""
 
     def __post_init__(self) -> None:
-        if self.repeats < 1:
-            raise ValueError(f"`repeats` must be at least 1, not {self.repeats}")
+        for name in ("repeats", "slots"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"`{name}` must be at least 1, not {value}")
 
     @property
     def is_promotion(self) -> bool:
@@ -99,10 +103,14 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Interface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a program must define at its top level before it is worth an evaluation."""
+    """What a program must define at its top level, and may not use, before it is worth an evaluation."""
 
     functions: list[str] = []
     classes: list[str] = []
+    imports: list[str] | None = None
+    """Modules that it may import, each with what is below it; any by default."""
+    forbidden: list[str] = []
+    """Names that may not stand in it, such as `eval`. A help against mistakes; what confines is the sandbox."""
 
 
 class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

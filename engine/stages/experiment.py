@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import statistics
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -179,7 +180,8 @@ async def _run_repeat(engine: Engine, node: Node, stage: Stage, repeat: int) -> 
             return
     while True:
         await engine.gate.wait(node.round)
-        async with engine.slots:
+        # The scarcer slot first: who waits for it must not keep others from theirs.
+        async with engine.stage_slots.get(stage.name) or nullcontext(), engine.slots:
             # While this round waited for the slot, a person may have paused the run.
             if not engine.gate.open_for(node.round):
                 continue

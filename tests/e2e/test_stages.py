@@ -67,6 +67,32 @@ def test_stages_run_in_order_weak_nodes_are_rejected_and_a_new_best_is_verified(
     check_integrity(run)
 
 
+def test_a_stage_may_have_fewer_slots_than_the_run(make_task: TaskMaker, tmp_path: Path) -> None:
+    evaluate = """\
+import time
+
+
+def evaluate(path, report):
+    began = time.monotonic()
+    time.sleep(0.1)
+    return {"score": 1.0, "began": began, "ended": time.monotonic()}
+"""
+    toml = "[[stages]]\nname = 'quick'\n[[stages]]\nname = 'explore'\nslots = 1\n"
+    run = make_run(make_task(evaluate=evaluate, toml=toml), tmp_path / "runs", rounds=6, slots=3, workers=5)
+    finish(run)
+    spans: dict[str, list[tuple[float, float]]] = {"quick": [], "explore": []}
+    for event in events(run, ev.EvalStageDone):
+        metrics = event.data.metrics  # type: ignore[attr-defined]
+        spans[event.data.stage].append((metrics["began"], metrics["ended"]))  # type: ignore[attr-defined]
+    overlaps = {
+        stage: sum(before[1] > after[0] for before, after in itertools.pairwise(sorted(held)))
+        for stage, held in spans.items()
+    }
+    assert overlaps["explore"] == 0
+    assert overlaps["quick"] > 0
+    check_complete(run, 6)
+
+
 def test_a_lucky_measurement_does_not_crown_a_node(make_task: TaskMaker, tmp_path: Path) -> None:
     """Every first measurement after the seed's is lucky; the confirmations tell the truth."""
     evaluate = """\

@@ -42,6 +42,29 @@ def test_a_bad_program_is_refused_with_its_reason(code: str, check: str) -> None
     assert caught.value.reason
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("import os\n", "it imports os; allowed are math, numpy"),
+        ("from numpyx import a\n", "imports numpyx"),
+        ("def g():\n    from os import path\n", "imports os"),
+        ("from . import x\n", "imports ."),
+        ("y = eval('1')\n", "it uses eval"),
+        ("import math\ny = math.__loader__\n", "it uses __loader__"),
+        ("import numpy.linalg as n\nfrom math import pi\n", ""),
+    ],
+)
+def test_what_the_task_forbids_is_refused(body: str, told: str) -> None:
+    rules = Interface(imports=["math", "numpy"], forbidden=["eval", "__loader__"])
+    spec = TaskSpec(name="t", direction="maximize", interface=rules)
+    if not told:
+        check_program(body, spec)
+        return
+    with pytest.raises(ProgramError, match="static") as caught:
+        check_program(body, spec)
+    assert told in caught.value.reason
+
+
 def test_deep_nesting_is_refused_not_a_crash() -> None:
     spec = TaskSpec(name="t", direction="maximize")
     with pytest.raises(ProgramError):
