@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import read_toml
-from engine.create import create_run
 from engine.errors import JournalError, RunError, UsageError
 from engine.journal import JournalReader, send_command
 from engine.run import Run, is_alive, spawn_engine
@@ -75,6 +74,9 @@ def new_run(task: str, runs: Path, rounds: int | None, name: str, started: Calla
         UsageError: settings hold what cannot be.
         RunError: the run cannot be made, or its engine ended at once.
     """
+    # It looks up the versions of packages, which a start of the application need not wait for.
+    from engine.create import create_run
+
     loaded = load_task(find_task(task))
     config = workspace() / "config.toml"
     kept = read_toml(config, UsageError).get("run", {}) if config.exists() else {}
