@@ -41,7 +41,7 @@ Effects = list[tuple[Data, int | None]]
 Answer = tuple[Effects, str]
 """What a command brings about, and what the person is told."""
 
-_FIXED = {"seed", "sampler", "designer"}
+_FIXED = {"seed", "designer"}
 """Settings that are read once, when the engine starts."""
 
 

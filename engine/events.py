@@ -171,6 +171,8 @@ class LearnDone(Data, frozen=True):
     priors: list[PriorShown] = []
     why: str = ""
     """How the sampler came to this parent."""
+    island: int | None = None
+    """The island that the parent was drawn from, from 0, where the sampler has islands; the child joins it."""
 
 
 class CallStarted(Data, frozen=True):
@@ -237,6 +239,10 @@ class DesignDone(Data, frozen=True):
     """sha256 of the normalised syntax tree, by which duplicates are known."""
     credit: dict[str, str] = {}
     """What the designer wants rewarded for the outcome, in its own words."""
+    size: int = 0
+    """Bytes of the program."""
+    sketch: str = ""
+    """64 hexadecimal digits from which `engine.sketch` tells how far two programs differ."""
 
 
 class EvalStarted(Data, frozen=True):

@@ -17,7 +17,7 @@ from engine import events as ev
 from engine.errors import JournalError, RunError
 from engine.journal import Command, JournalReader, now_ms, sha256_of
 from engine.run import Run
-from engine.samplers import make_sampler
+from engine.samplers import make_sampler, take_up
 from engine.state import RunState
 from engine.task import Seed, TaskSpec
 from engine.writer import JournalWriter
@@ -170,8 +170,14 @@ class Ledger:
         self.state.seq = self._reader.last_seq()
 
     def _apply(self, event: ev.Event) -> None:
+        before = self.state.settings
         self.state.apply(event)
-        self.sampler.apply(event, self.state)
+        now = self.state.settings
+        if now is before or now.sampler == before.sampler:
+            self.sampler.apply(event, self.state)
+        else:
+            self.sampler = make_sampler(now.sampler, self.spec)
+            take_up(self.sampler, self.state)
         self.designer.apply(event)
 
     def _make_designer(self) -> Designer:

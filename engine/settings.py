@@ -2,25 +2,86 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
 
-from engine.config import convert_table, deep_merge
+from engine.config import convert_table, deep_merge, parse_assignment
 from engine.errors import EvolveError, UsageError
 
-__all__ = ["DesignerSettings", "RetrievalSettings", "SamplerSettings", "Settings", "check_settings", "merge_settings"]
+__all__ = [
+    "DesignerSettings",
+    "RetrievalSettings",
+    "SamplerSettings",
+    "Settings",
+    "check_settings",
+    "merge_settings",
+    "parse_setting",
+]
+
+
+_MOST_ISLANDS = 1_000
+_MOST_CELLS = 10_000
+"""A grid is gone through at every draw."""
 
 
 class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which nodes a design is shown."""
+    """Which nodes a design is shown. Parameters of a sampler that is not the one named are kept and do nothing."""
 
-    name: Literal["ucb1"] = "ucb1"
-    c: float = 0.1
-    """Weight of the exploration term of UCB1."""
+    name: Literal["ucb1", "ucb1_paper", "greedy", "random", "power_law", "weighted", "map_elites"] = "ucb1"
     inspirations: int = 2
     """Nodes shown beside the parent."""
+    keep: int | None = None
+    """Nodes that are sampled, the best ones; the others stay in the run and move up when a better one is pruned.
+    By default all."""
+    c: float = 0.1
+    """ucb1: weight of the exploration term. The published form, ucb1_paper, always has 1.414."""
+    alpha: float = 1.0
+    """power_law: exponent; 0 draws evenly, a large one takes the best."""
+    steepness: float = 10.0
+    """weighted: λ, how sharply the median parts good from bad."""
+    islands: int = 5
+    """map_elites: populations that meet only when nodes migrate."""
+    features: list[str] = msgspec.field(default_factory=lambda: ["complexity", "diversity"])
+    """map_elites: dimensions of the grid: complexity (bytes of the program), diversity (share of its lines that the
+    run's first 20 programs do not have, on average), or metrics that the evaluator returns."""
+    bins: int = 10
+    """map_elites: parts of each dimension."""
+    migration_interval: int = 10
+    """map_elites: nodes born on an island between two migrations from it."""
+    migration_rate: float = 0.1
+    """map_elites: share of the nodes born on an island, the best ones, that the next island gets too."""
+    exploration: float = 0.2
+    """map_elites: chance that the parent is drawn evenly from its island."""
+    exploitation: float = 0.3
+    """map_elites: chance that the parent comes from its island's elite archive; else it is the elite of a cell."""
+    archive: int = 100
+    """map_elites: places in the elite archives of all islands together."""
+
+    def __post_init__(self) -> None:
+        leasts = {"inspirations": 0, "keep": 1, "islands": 1, "bins": 1, "migration_interval": 1, "archive": 1}
+        for name, least in leasts.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"`{name}` must be at least {least}, not {value}")
+        for name in ("c", "alpha", "steepness"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"`{name}` must be a number from 0, not {value}")
+        for name in ("migration_rate", "exploration", "exploitation"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"`{name}` must lie between 0 and 1, not {value}")
+        if self.exploration + self.exploitation > 1:
+            raise ValueError("`exploration` and `exploitation` must not be more than 1 together")
+        if self.islands > _MOST_ISLANDS:
+            raise ValueError(f"`islands` must be at most {_MOST_ISLANDS}, not {self.islands}")
+        if not self.features or len(set(self.features)) < len(self.features):
+            raise ValueError(f"`features` must name at least one dimension and none twice, not {self.features}")
+        if self.bins ** len(self.features) > _MOST_CELLS:
+            raise ValueError(f"`bins` and `features` make more than {_MOST_CELLS:,} cells")
 
 
 class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,3 +155,17 @@ def merge_settings(*tables: tuple[str, Mapping[str, Any]]) -> Settings:
         check_settings(table, where, UsageError)
         merged = deep_merge(merged, table)
     return convert_table(merged, Settings, "settings", UsageError)
+
+
+def parse_setting(text: str) -> dict[str, Any]:
+    """A setting as the command line gives it, `sampler.c=0.2`, as a nested table; `sampler=greedy` names a sampler.
+
+    Raises:
+        UsageError: it is no `key=value`.
+    """
+    table = parse_assignment(text, UsageError)
+    return {key: {"name": value} if key in _NAMED and isinstance(value, str) else value for key, value in table.items()}
+
+
+_NAMED = ("designer", "sampler")
+"""Tables with a `name` that may stand for the whole."""

@@ -39,6 +39,12 @@ class Node:
     motivation: str
     priors: tuple[str, ...]
     designed_at: int
+    size: int = 0
+    """Bytes of its source; 0 where the journal does not tell."""
+    sketch: str = ""
+    """What `engine.sketch` says of its source."""
+    island: int | None = None
+    """The island that its parent was drawn from, where the sampler had islands."""
     status: ev.Status | None = None
     """None while its evaluation has not ended."""
     score: float | None = None
@@ -56,6 +62,8 @@ class Node:
     analyzed: bool = False
     expanded: int = 0
     """How often it was taken as a parent, rounds in flight included."""
+    shown: int = 0
+    """How often a design was shown it, as the parent or beside it."""
     pinned: bool = False
     pruned: bool = False
     starred: bool = False
@@ -242,6 +250,8 @@ class RunState:
 
     def _learned(self, event: Event, data: ev.LearnDone) -> None:
         self.nodes[data.parent].expanded += 1
+        for shown in {data.parent, *data.inspirations}:
+            self.nodes[shown].shown += 1
         round_ = self.open_rounds.get(event.round or 0)
         if round_ is not None:
             round_.learned = data
@@ -258,6 +268,8 @@ class RunState:
     def _designed(self, event: Event, data: ev.DesignDone) -> None:
         assert event.node == len(self.nodes), f"node {event.node} comes out of order"
         round_number = event.round or 0
+        round_ = self.open_rounds.get(round_number)
+        learned = None if round_ is None else round_.learned
         self.nodes.append(
             Node(
                 id=event.node,
@@ -269,11 +281,13 @@ class RunState:
                 motivation=data.motivation,
                 priors=tuple(data.priors),
                 designed_at=event.at,
+                size=data.size,
+                sketch=data.sketch,
+                island=learned.island if learned is not None and data.parents[:1] == [learned.parent] else None,
             )
         )
         self.digests.setdefault(data.digest, event.node)
         self.evaluations[event.node] = NodeEvaluation()
-        round_ = self.open_rounds.get(round_number)
         if round_ is not None:
             round_.node = event.node
 

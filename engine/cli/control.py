@@ -13,12 +13,13 @@ import typer
 from engine.cli.app import JsonOption, RunArgument, RunsOption, app, fail, pick, print_json
 from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run
 from engine.commands import check_set
-from engine.config import deep_merge, parse_assignment, read_toml
+from engine.config import deep_merge, read_toml
 from engine.create import create_run
 from engine.errors import RunError, UsageError
 from engine.journal import JournalReader, send_command
+from engine.presets import PRESETS, Preset, find_preset
 from engine.run import Run, fold_run, is_alive, run_status, spawn_engine
-from engine.settings import Settings, merge_settings
+from engine.settings import Settings, merge_settings, parse_setting
 from engine.state import RunState
 from engine.task import find_task, load_task
 from engine.workspace import runs_folder, workspace
@@ -26,6 +27,8 @@ from engine.workspace import runs_folder, workspace
 __all__ = ["command_engine", "write_best"]
 
 _ANSWER_SECONDS = 10.0
+
+_PRESET_NAMES = ", ".join(PRESETS)
 
 Rounds = Annotated[int | None, typer.Option(help="Rounds in all.", min=0)]
 Hours = Annotated[float | None, typer.Option(help="Stop after so many hours of engine time.", min=0)]
@@ -55,6 +58,7 @@ def run(
     slots: Slots = None,
     seed: Annotated[int | None, typer.Option(help="Every random draw derives from it; 0 by default.")] = None,
     designer: Annotated[str | None, typer.Option(help="auto, recombine or llm.")] = None,
+    preset: Annotated[str, typer.Option(metavar="NAME", help=f"Settings of a published run: {_PRESET_NAMES}.")] = "",
     set_: SetOption = None,
     name: Annotated[str, typer.Option(help="Name of the run.")] = "",
     runs: RunsOption = None,
@@ -69,6 +73,8 @@ def run(
     if headless and detach:
         raise UsageError("--headless and --detach exclude each other")
     loaded = load_task(find_task(task))
+    chosen = find_preset(preset) if preset else Preset()
+    loaded = chosen.limit(loaded)
     options: dict[str, Any] = {
         "rounds": rounds, "hours": hours, "usd": usd, "tokens": tokens, "target": target, "patience": patience,
         "workers": workers, "slots": slots, "seed": seed,
@@ -79,8 +85,9 @@ def run(
     settings = merge_settings(
         ("config.toml: run", _configured()),
         (f"{loaded.folder / 'task.toml'}: run", loaded.spec.run),
+        (f"preset {preset}", chosen.settings),
         ("command line", given),
-        *((f"--set {text}", parse_assignment(text, UsageError)) for text in set_ or []),
+        *((f"--set {text}", parse_setting(text)) for text in set_ or []),
     )
     if settings.designer.name == "llm":
         raise UsageError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
@@ -177,7 +184,7 @@ def resume(
     }  # fmt: skip
     change: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     for text in set_ or []:
-        change = deep_merge(change, parse_assignment(text, UsageError))
+        change = deep_merge(change, parse_setting(text))
     with JournalReader(picked.db) as reader:
         state = fold_run(reader)
     alive = is_alive(picked)
@@ -244,7 +251,7 @@ def set_setting(
     picked = pick(run, runs)
     change: dict[str, Any] = {}
     for text in assignments:
-        change = deep_merge(change, parse_assignment(text, UsageError))
+        change = deep_merge(change, parse_setting(text))
     with JournalReader(picked.db) as reader:
         check_set(fold_run(reader).settings, change)
     if is_alive(picked):

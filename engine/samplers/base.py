@@ -20,10 +20,16 @@ class Sample:
     inspirations: list[int]
     why: str
     """How the parent was chosen, in a few words."""
+    island: int | None = None
+    """The island that the parent was drawn from, where the sampler has islands."""
 
 
 class Sampler(Protocol):
-    """Picks context nodes. Its memory is a fold of the journal; a draw costs no loop over the population."""
+    """Picks context nodes. Its memory is a fold of the journal; a draw costs no loop over the population.
+
+    To write one: keep what a draw needs up to date in `apply`, reading nodes from the state and not from the event,
+    since a sampler that is taken up during a run gets one `eval.done` for each node there is. Draw from `rng` alone.
+    """
 
     def apply(self, event: Event, state: RunState) -> None:
         """Take note of an event; called after `state` has folded it, for every event of the run in order."""

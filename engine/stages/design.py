@@ -9,6 +9,7 @@ from engine.designers.base import ContextNode, Design, DesignerError, DesignRequ
 from engine.events import DesignDone, DesignRejected, RoundEnded
 from engine.journal import sha256_of
 from engine.program import Outline, ProgramError, check_program, outline
+from engine.sketch import sketch
 from engine.stages.learn import HINTS_SHOWN
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ async def take_injected(engine: Engine, round_: OpenRound) -> None:
     """Make a node of the program that a person gave; it was checked when it came."""
     injected = round_.injected
     assert injected is not None
+    code = engine.text(injected.program)
     engine.emit(
         DesignDone(
             program=injected.program,
@@ -70,7 +72,9 @@ async def take_injected(engine: Engine, round_: OpenRound) -> None:
             name=injected.name,
             motivation=injected.text or "given by a person",
             parents=[] if injected.parent is None else [injected.parent],
-            digest=outline(engine.text(injected.program)).digest,
+            digest=outline(code).digest,
+            size=len(_encode(code)),
+            sketch=sketch(code),
         ),
         round=round_.round,
         node=len(engine.state.nodes),
@@ -129,6 +133,8 @@ def _accept(engine: Engine, round_: OpenRound, made: Design, shape: Outline) -> 
             priors=made.priors,
             digest=shape.digest,
             credit=made.credit,
+            size=len(content),
+            sketch=sketch(made.code),
         ),
         round=round_.round,
         node=len(engine.state.nodes),

@@ -30,7 +30,7 @@ async def learn(engine: Engine, round_: int) -> None:
         PriorShown(hit.prior.id, hit.prior.revision, hit.prior.title, round(hit.score, 4), hit.why) for hit in hits
     ]
     engine.emit(
-        LearnDone(parent=sample.parent, inspirations=sample.inspirations, priors=shown, why=sample.why),
+        LearnDone(sample.parent, sample.inspirations, shown, sample.why, sample.island),
         round=round_,
         blobs=[hit.prior.text.encode() for hit in hits],
     )

@@ -1,0 +1,66 @@
+"""Presets: settings under one name, between the task's own and the command line's."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from engine.errors import UsageError
+from engine.task import Task
+
+__all__ = ["PRESETS", "Preset", "find_preset"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings that belong together."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Keys of `engine.settings.Settings`."""
+    seconds: float | None = None
+    """Wall-clock limit of a stage; a stage that has a limit of its own keeps it."""
+
+    def limit(self, task: Task) -> Task:
+        """The task with the preset's limits."""
+        if self.seconds is None:
+            return task
+        limits = msgspec.structs.replace(task.spec.limits, seconds=self.seconds)
+        return dataclasses.replace(task, spec=msgspec.structs.replace(task.spec, limits=limits))
+
+
+PRESETS = {
+    "paper": Preset(
+        settings={
+            "workers": 4,
+            "sampler": {
+                "name": "ucb1_paper",
+                "inspirations": 2,
+                "keep": 70,
+                "islands": 5,
+                "features": ["complexity", "diversity"],
+                "bins": 10,
+                "migration_interval": 10,
+                "migration_rate": 0.1,
+                "exploration": 0.2,
+                "exploitation": 0.6,
+            },
+        },
+        seconds=300.0,
+    ),
+}
+"""`paper` is appendix A of arXiv 2603.29640: 3 nodes shown, of the best 70. The settings of its islands are there for
+`--set sampler=map_elites`, the paper's other sampler."""
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"there is no preset '{name}'", f"There is {', '.join(PRESETS)}")
+    return PRESETS[name]

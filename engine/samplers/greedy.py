@@ -1,0 +1,41 @@
+"""Greedy: the best node is the parent, the next best are the inspirations."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from engine.events import Event
+from engine.samplers.base import Sample
+from engine.samplers.population import Population
+from engine.state import RunState
+
+__all__ = ["Greedy"]
+
+
+class Greedy:
+    """Takes the best nodes.
+
+    Args:
+        maximize: whether a higher score is better.
+        keep: at most so many nodes, the best, are sampled; None samples all.
+    """
+
+    def __init__(self, maximize: bool, keep: int | None = None) -> None:
+        self._population = Population(maximize, keep)
+
+    def apply(self, event: Event, state: RunState) -> None:
+        """Follow scores and pruning."""
+        self._population.apply(event, state)
+
+    def sample(self, state: RunState, inspirations: int, rng: random.Random) -> Sample | None:
+        """The best node, equal ones drawn, and the best of the others."""
+        scores, ids = self._population.scores, self._population.ids
+        if not len(ids):
+            return None
+        equals = len(ids) - int(np.searchsorted(scores, scores[-1], side="left"))
+        at = len(ids) - 1 - rng.randrange(equals)
+        # The parent is among the best equals, so that the best others are found among so many and one more.
+        others = [int(node) for node in ids[-inspirations - 1 :][::-1] if node != ids[at]] if inspirations else []
+        return Sample(int(ids[at]), others[:inspirations], f"greedy, best of {len(ids)}")

@@ -1,0 +1,162 @@
+"""Population: the nodes that can be sampled, sorted by score; what most samplers stand on."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.events import EvalDone, Event, LearnDone, NodePruned, NodeRestored
+from engine.state import Node, RunState
+
+__all__ = ["Population", "draw", "expansions", "rank_weights"]
+
+
+def expansions(node: Node) -> int:
+    """How often a node was taken as a parent, rounds in flight included."""
+    return node.expanded
+
+
+class Population:
+    """Keeps scored nodes sorted by score in growing arrays, so that a draw is a few passes of numpy over them.
+
+    A node enters when it gets a score, moves when it is measured again, leaves when it is pruned or loses its score,
+    and comes back when it is restored. Of equal scores the one that entered last stands higher.
+
+    Args:
+        maximize: whether a higher score is better.
+        keep: at most so many nodes, the best ones, are shown to the sampler; None shows all. The others are not
+            forgotten: one of them moves up when a better one is pruned.
+        count: what is counted of each node, read anew whenever the node was shown to a design.
+    """
+
+    def __init__(self, maximize: bool, keep: int | None = None, count: Callable[[Node], int] = expansions) -> None:
+        self._sign = 1.0 if maximize else -1.0
+        self._keep = keep
+        self._count = count
+        self._size = 0
+        self._scores: NDArray[np.float64] = np.empty(64)
+        self._ids: NDArray[np.int64] = np.empty(64, dtype=np.int64)
+        self._counts: NDArray[np.float64] = np.empty(64)
+        self._known: dict[int, float] = {}
+        """The score under which each node stands."""
+
+    def __len__(self) -> int:
+        """How many nodes are shown."""
+        return self._size if self._keep is None else min(self._keep, self._size)
+
+    def __contains__(self, node: int) -> bool:
+        return node in self._known
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Scores, turned so that higher is better, ascending, shape [n]."""
+        return self._scores[self._size - len(self) : self._size]
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Nodes in the order of `scores`, shape [n]."""
+        return self._ids[self._size - len(self) : self._size]
+
+    @property
+    def counts(self) -> NDArray[np.float64]:
+        """What is counted, in the order of `scores`, shape [n]."""
+        return self._counts[self._size - len(self) : self._size]
+
+    def apply(self, event: Event, state: RunState) -> bool:
+        """Take note of an event that `state` has folded; True if nodes came, went or moved."""
+        data = event.data
+        if isinstance(data, EvalDone | NodePruned | NodeRestored) and event.node is not None:
+            return self.put(state.nodes[event.node])
+        if isinstance(data, LearnDone):
+            for shown in {data.parent, *data.inspirations}:
+                if shown in self._known:
+                    self._counts[self._position(shown)] = self._count(state.nodes[shown])
+        return False
+
+    def put(self, node: Node) -> bool:
+        """Bring a node to where it belongs now; True if something changed."""
+        changed = self._remove(node.id)
+        # An evaluation never ends with a score that is no number; an old or foreign journal might say so.
+        if node.score is not None and math.isfinite(node.score) and not node.pruned:
+            self._insert(node.id, self._sign * node.score, float(self._count(node)))
+            return True
+        return changed
+
+    def _insert(self, node: int, score: float, count: float) -> None:
+        size = self._size
+        if size == len(self._ids):
+            self._scores, self._ids, self._counts = (
+                np.concatenate([self._scores, np.empty(size)]),
+                np.concatenate([self._ids, np.empty(size, dtype=np.int64)]),
+                np.concatenate([self._counts, np.empty(size)]),
+            )
+        at = int(self._scores[:size].searchsorted(score, side="right"))
+        column: NDArray[np.float64] | NDArray[np.int64]
+        for column, value in ((self._scores, score), (self._ids, node), (self._counts, count)):
+            column[at + 1 : size + 1] = column[at:size]
+            column[at] = value
+        self._size += 1
+        self._known[node] = score
+
+    def _remove(self, node: int) -> bool:
+        if node not in self._known:
+            return False
+        at, size = self._position(node), self._size
+        column: NDArray[np.float64] | NDArray[np.int64]
+        for column in (self._scores, self._ids, self._counts):
+            column[at : size - 1] = column[at + 1 : size]
+        self._size -= 1
+        del self._known[node]
+        return True
+
+    def _position(self, node: int) -> int:
+        score = self._known[node]
+        scores = self._scores[: self._size]
+        first = int(scores.searchsorted(score, side="left"))
+        last = int(scores.searchsorted(score, side="right"))
+        return first + int(np.flatnonzero(self._ids[first:last] == node)[0])
+
+    def ranks(self) -> NDArray[np.float64]:
+        """Ranks from 0 for the worst to 1 for the best, shape [n]; equal scores share their mean rank."""
+        scores = self.scores
+        count = len(scores)
+        ranks = np.arange(count, dtype=np.float64)
+        # Equal scores stand together: where a run of them begins and ends, their mean is half-way.
+        begins = np.flatnonzero(np.diff(scores, prepend=-np.inf))
+        if len(begins) < count:
+            lengths = np.diff(begins, append=count)
+            ranks = np.repeat(begins + (lengths - 1) / 2.0, lengths)
+        ranks /= max(1, count - 1)
+        return ranks
+
+
+def draw(weights: NDArray[np.float64], count: int, rng: random.Random) -> list[int]:
+    """Draw positions one after the other without putting them back, each with a chance in proportion to its weight.
+
+    Args:
+        weights: not negative, shape [n]; where all that is left is 0, what is left is drawn evenly.
+        count: how many; fewer come back where there are fewer.
+    """
+    left = np.array(weights)
+    taken: list[int] = []
+    for _ in range(min(count, len(left))):
+        sums = left.cumsum()
+        if sums[-1] > 0.0:
+            at = int(sums.searchsorted(rng.random() * sums[-1], side="right"))
+            # A product that was rounded up to the whole sum belongs to the last that has any weight.
+            at = at if at < len(left) else int(np.flatnonzero(left)[-1])
+        else:
+            others = np.setdiff1d(np.arange(len(left)), taken)
+            at = int(others[rng.randrange(len(others))])
+        taken.append(at)
+        left[at] = 0.0
+    return taken
+
+
+def rank_weights(count: int, alpha: float) -> NDArray[np.float64]:
+    """r^(−α) for ranks r = count … 1, shape [count]: weights for scores in ascending order."""
+    return np.arange(count, 0, -1, dtype=np.float64) ** -alpha

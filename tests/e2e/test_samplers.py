@@ -1,0 +1,137 @@
+"""Samplers in real runs: each carries one, a person switches between them, presets choose one."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+
+from engine import events as ev
+from engine.journal import JournalReader
+from engine.ledger import Ledger
+from engine.run import Run
+from engine.samplers.map_elites import MapElites
+from engine.settings import SamplerSettings
+from tests.conftest import OPEN_EVALUATE, Evolve, TaskMaker
+from tests.e2e.runs import (
+    check_complete,
+    check_integrity,
+    events,
+    finish,
+    fold,
+    make_run,
+    start_engine,
+    wait_for,
+    wait_for_event,
+)
+from tests.e2e.test_commands import outcome
+
+SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").replace(
+    "    x, y =", "    time.sleep(0.1)\n    x, y ="
+)
+NAMES: tuple[str, ...] = get_args(get_type_hints(SamplerSettings)["name"])
+
+
+def test_every_sampler_carries_a_run(make_task: TaskMaker, tmp_path: Path) -> None:
+    task = make_task()
+    for name in NAMES:
+        run = make_run(task, tmp_path / name, rounds=6, workers=2, sampler={"name": name})
+        finish(run)
+        check_integrity(run)
+        check_complete(run, 6)
+        learned = [e.data for e in events(run, ev.LearnDone)]
+        assert all(isinstance(data, ev.LearnDone) and data.why.startswith(name.split("_p")[0]) for data in learned)
+        assert {len(data.inspirations) for data in learned[4:]} == {2}  # type: ignore[attr-defined]
+        designed = [e.data for e in events(run, ev.DesignDone)]
+        assert all(isinstance(data, ev.DesignDone) and data.size and len(data.sketch) == 64 for data in designed)
+
+
+def test_the_sampler_is_switched_while_the_run_goes_on(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+    run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=500, workers=2)
+    engine = start_engine(run)
+    where = ("--runs", tmp_path / "runs")
+
+    def learned(since: int) -> list[ev.LearnDone]:
+        return [e.data for e in events(run, ev.LearnDone) if e.seq > since and isinstance(e.data, ev.LearnDone)]
+
+    wait_for(lambda: learned(0), "a draw")
+    for change, why in (("sampler=greedy", "greedy"), ("sampler.name=map_elites", "map_elites, island")):
+        assert evolve("set", run.name, change, "sampler.inspirations=1", *where).out == "set\n"
+        switched = events(run, ev.SettingsChanged)[-1].seq
+        wait_for(lambda: len(learned(switched)) >= 3, f"draws after {change}")  # noqa: B023
+        assert all(data.why.startswith(why) and len(data.inspirations) <= 1 for data in learned(switched))
+    assert evolve("stop", run.name, *where).code == 0
+    assert engine.wait(30) == 1, run.log.read_text()
+    check_integrity(run)
+    with JournalReader(run.db) as reader:
+        homes = {event.data.island for event in reader.events() if isinstance(event.data, ev.LearnDone)}
+    assert len(homes) > 1, "the island of a draw is recorded"
+
+
+def test_a_run_whose_sampler_was_switched_resumes_as_if_it_had_never_stopped(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
+) -> None:
+    task = make_task(evaluate=SLOW)
+    change = ["sampler.name=map_elites", "sampler.islands=2", "sampler.migration_interval=2"]
+    runs = []
+    for name in ("whole", "torn"):
+        run = make_run(task, tmp_path / name, rounds=4, workers=1, seed=3)
+        finish(run)
+        # Taken up by the next engine, at the same place in both journals.
+        assert evolve("set", run.name, "rounds=14", *change, "--runs", tmp_path / name).code == 0
+        runs.append(run)
+    whole, torn = runs
+    finish(whole)
+    for _ in range(3):
+        count = len(events(torn, ev.RoundEnded))
+        engine = start_engine(torn)
+        wait_for_event(torn, lambda e: len(events(torn, ev.RoundEnded)) > count + 1, "two rounds")  # noqa: B023
+        engine.send_signal(signal.SIGTERM)
+        assert engine.wait(10) == 1
+    finish(torn)
+    assert outcome(torn) == outcome(whole)
+    islands = {e.data.island for e in events(whole, ev.LearnDone)}  # type: ignore[attr-defined]
+    assert islands == {None, 0, 1}
+
+
+async def test_folding_a_journal_ends_with_the_sampler_that_was_set_last(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
+) -> None:
+    run = make_run(make_task(), tmp_path / "runs", rounds=3, workers=1)
+    finish(run)
+    assert evolve("set", run.name, "rounds=5", "sampler=map_elites", "--runs", tmp_path / "runs").code == 0
+    finish(run)
+    ledger = Ledger(run, None, lambda command: None, lambda error: None)
+    try:
+        assert isinstance(ledger.sampler, MapElites)
+        members = {node for island in range(5) for node in ledger.sampler.members(island)}
+        assert members == {node.id for node in ledger.state.nodes if node.score is not None}
+    finally:
+        ledger._reader.close()
+        await ledger._writer.close()
+
+
+@pytest.mark.parametrize(("options", "name", "workers"), [([], "ucb1_paper", 4), (["--workers", "2"], "greedy", 2)])
+def test_a_preset_stands_between_task_and_options(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path, options: list[str], name: str, workers: int
+) -> None:
+    task = make_task(toml="[run]\nworkers = 7\npatience = 50\n[run.sampler]\nname = 'random'\nc = 0.5\n")
+    if options:
+        options = [*options, "--set", "sampler=greedy"]
+    where = ("--runs", tmp_path / "runs")
+    done = evolve("run", task, "--preset", "paper", "--rounds", 2, "--headless", "--json", *options, *where)
+    assert done.code == 0, done.err
+    state = fold(Run(Path(done.json["run"])))
+    settings = state.settings
+    assert (settings.sampler.name, settings.workers, settings.patience) == (name, workers, 50)
+    assert (settings.sampler.keep, settings.sampler.exploitation, settings.sampler.c) == (70, 0.6, 0.5)
+    assert state.spec is not None
+    assert state.spec.limits.seconds == 300
+    assert state.spec.limits.memory_mb == 512, "what the preset does not name is the task's"
+
+
+def test_a_preset_that_is_none(make_task: TaskMaker, evolve: Evolve) -> None:
+    done = evolve("run", make_task(), "--preset", "papper")
+    assert (done.code, done.err) == (2, "error: there is no preset 'papper'\n  There is paper\n")
