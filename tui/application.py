@@ -18,6 +18,7 @@ from textual.widgets import Input
 from engine.run import Run
 from engine.workspace import workspace
 from tui.feed.batch import Batch, FeedMaker
+from tui.glyphs import needs_plain
 from tui.guard import HANGUP_EXIT, Guard
 from tui.log import tail_log
 from tui.palette import ActionProvider
@@ -53,6 +54,11 @@ class EvolveApp(App[int]):
     """
 
     TITLE = "evolve"
+    CSS = """
+    App.-plain LiveScreen #side { border-left: ascii $look-border; }
+    App.-plain LiveScreen.-narrow #side { border-left: none; border-top: ascii $look-border; }
+    App.-plain Prompt > Vertical, App.-plain Confirm > Vertical { border-top: ascii $look-border; }
+    """
     COMMANDS = {ActionProvider}  # noqa: RUF012 - as the base class declares it
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -81,6 +87,9 @@ class EvolveApp(App[int]):
             self.unregister_theme(name)
         self.theme = settings.theme if settings.theme in THEMES else DEFAULT_THEME
         self.set_keymap(settings.keymap)
+        self.plain = needs_plain(settings.glyphs)
+        """Draw with ASCII signs only."""
+        self.set_class(self.plain, "-plain")
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The looks' colours, for the moment before a theme is chosen."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,6 +20,8 @@ class TuiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`evolve-dark`, `evolve-light` or `ansi-16`, which takes the terminal's own colours."""
     mouse: bool = False
     """Take mouse events; the terminal's own selection then needs shift or option held down."""
+    glyphs: Literal["auto", "unicode", "ascii"] = "auto"
+    """Signs to draw with; `auto` takes ASCII where tmux says that its client shows no others."""
     keymap: dict[str, str] = {}
     """Binding id to keys, divided by commas: `"run.pause" = "p,f5"`. The help screen shows the ids."""
 

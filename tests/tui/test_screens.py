@@ -416,6 +416,17 @@ async def test_themes(live_run: Desk, make_app: Maker, theme: str) -> None:
         assert app.theme == (theme if " " not in theme else "evolve-dark")
 
 
+async def test_a_terminal_without_unicode(live_run: Desk, make_app: Maker) -> None:
+    app = make_app(live_run.run, glyphs="ascii")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        text = text_of(app)
+        assert text.isascii() and "* running" in text and "| v #1 " in text
+        await pilot.press("enter")
+        await until(pilot, lambda: "construct_packing" in text_of(app), "the code")
+        assert text_of(app).isascii()
+
+
 async def test_a_run_that_vanishes_is_told(runs: Path, make_app: Maker, tmp_path: Path) -> None:
     run: Run = make_run(runs / "gone", 10, end="finished")
     app = make_app(run)

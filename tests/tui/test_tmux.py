@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.tui.synthetic import make_run
+from tests.tui.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +33,7 @@ class Tmux:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     def start(self, runs: Path, name: str, size: tuple[int, int]) -> None:
-        """The application in a pane of a size."""
+        """The application in a pane of a size, without a client."""
         command = f"cd {ROOT} && {sys.executable} -m tests.tui.start_tui {runs} {name}; echo left with $?; sleep 60"
         self.call("new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), command)
 
@@ -75,3 +76,16 @@ def test_watch_look_and_leave(tmux: Tmux, runs: Path, workspace: Path, size: tup
     tmux.until("Population")
     tmux.keys("q")
     assert "evolve resume alpha" in tmux.until("left with 0")
+
+
+def test_a_client_without_utf8_is_drawn_for_in_ascii(tmux: Tmux, runs: Path, workspace: Path, tmp_path: Path) -> None:
+    make_run(runs / "alpha", 30, end="finished")
+    command = f"cd {ROOT} && {sys.executable} -m tests.tui.start_tui {runs} alpha; sleep 60"
+    server = ["tmux", "-S", str(tmp_path / "tmux"), "-f", "/dev/null"]
+    plain = {"LC_ALL": "C", "LANG": "", "LC_CTYPE": ""}
+    terminal = Terminal([*server, "new-session", command], (80, 24), env=plain)
+    try:
+        terminal.read_until("Population 1/3")
+        assert "# finished" in terminal.text and "| v #" in terminal.text
+    finally:
+        terminal.close()

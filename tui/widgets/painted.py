@@ -13,6 +13,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
+from tui.glyphs import PLAIN
 from tui.theme import LOOKS, looks_css
 
 __all__ = ["Painted", "Piece", "Throttle"]
@@ -86,12 +87,17 @@ class Painted(Widget):
             self._styles[(look, ground)] = style
         return style
 
+    def strip_of(self, pieces: Sequence[Piece], ground: str = "plain") -> Strip:
+        """Pieces with their styles, in signs that the terminal can show."""
+        if getattr(self.app, "plain", False):
+            pieces = [(text.translate(PLAIN), look) for text, look in pieces]
+        return Strip([Segment(text, self.style_of(look, ground)) for text, look in pieces if text])
+
     def render_line(self, y: int) -> Strip:
         """One row, cut or filled to the width."""
         ground = self.row_ground(y)
         pieces = self.row_pieces(y)
-        strip = Strip([Segment(text, self.style_of(look, ground)) for text, look in pieces if text])
-        return strip.adjust_cell_length(self.size.width, self.style_of(ground))
+        return self.strip_of(pieces, ground).adjust_cell_length(self.size.width, self.style_of(ground))
 
 
 class Throttle:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import ClassVar
 
-from rich.segment import Segment
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
@@ -66,8 +65,11 @@ class TextView(Painted, can_focus=True):
         """One line, from the column that the view stands at."""
         if not self.shift:
             return super().render_line(y)
-        strip = Strip([Segment(text, self.style_of(look)) for text, look in self.row_pieces(y) if text])
-        return strip.crop(self.shift).adjust_cell_length(self.size.width, self.style_of("plain"))
+        return (
+            self.strip_of(self.row_pieces(y))
+            .crop(self.shift)
+            .adjust_cell_length(self.size.width, self.style_of("plain"))
+        )
 
     def find(self, text: str, backwards: bool = False) -> bool:
         """Go to the next line that holds the text, round the end; false where there is none."""
