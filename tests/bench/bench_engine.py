@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -19,7 +19,9 @@ from engine import events as ev
 from engine.create import create_run
 from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
 from engine.run import Run, fold_run
-from engine.settings import merge_settings
+from engine.samplers import make_sampler, take_up
+from engine.settings import SamplerSettings, Settings, merge_settings
+from engine.sketch import sketch
 from engine.state import RunState
 from engine.task import load_task
 
@@ -65,6 +67,8 @@ def main(full: bool) -> list[dict[str, Any]]:
         rows += _disk(folder, task, 1_000 if full else 300)
         rows.append(_sandbox(folder, task))
         rows.append(_fold(folder))
+        for nodes in (100, 1_000, 10_000):
+            rows += _samplers(nodes, 1_000 if full else 200)
         return rows
     finally:
         shutil.rmtree(folder)
@@ -257,6 +261,61 @@ def _fold(folder: Path) -> dict[str, Any]:
     return _row(
         "events folded a second", state.seq / seconds, "1/s", "≥ 100,000", f"{state.seq:,} events from the file"
     )
+
+
+def _samplers(nodes: int, rounds: int) -> list[dict[str, Any]]:
+    """What each sampler takes in a round, in this process: one draw, and the events of a node that comes of it."""
+    rows = []
+    for name in get_args(get_type_hints(SamplerSettings)["name"]):
+        rng = random.Random(nodes)
+        state = _population(nodes, rng)
+        assert state.spec is not None
+        sampler = make_sampler(msgspec.convert({"name": name}, SamplerSettings), state.spec)
+        began = time.perf_counter()
+        take_up(sampler, state)
+        switch = time.perf_counter() - began
+        taken = []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            sample = sampler.sample(state, 2, rng)
+            seconds = time.perf_counter() - began
+            assert sample is not None
+            for event in _round(state, sample.parent, sample.inspirations, sample.island, rng):
+                state.apply(event)
+                began = time.perf_counter()
+                sampler.apply(event, state)
+                seconds += time.perf_counter() - began
+            taken.append(seconds * 1e3)
+        note = f"p95 {statistics.quantiles(taken, n=20)[-1]:.2f} ms; switching to it {switch * 1e3:.0f} ms"
+        rows.append(_row(f"{name} per round at {nodes:,} nodes", statistics.median(taken), "ms", "≤ 1", note))
+    return rows
+
+
+def _population(nodes: int, rng: random.Random) -> RunState:
+    """A run of so many nodes that differ in lines, size and score."""
+    state = RunState()
+    spec = {"name": "bench", "direction": "maximize"}
+    state.apply(ev.Event(1, 0, None, None, ev.RunStarted("bench", msgspec.to_builtins(Settings()), spec, {})))
+    while len(state.nodes) < nodes:
+        parent = rng.randrange(len(state.nodes)) if state.nodes else None
+        for event in _round(state, parent, [], None, rng):
+            state.apply(event)
+    return state
+
+
+def _round(
+    state: RunState, parent: int | None, inspirations: list[int], island: int | None, rng: random.Random
+) -> list[ev.Event]:
+    node = len(state.nodes)
+    code = "\n".join(f"x = {rng.randrange(200)}" for _ in range(rng.randrange(20, 60)))
+    parents = [] if parent is None else [parent]
+    made = ev.DesignDone("0" * 64, "tune", "n", "", parents, [], str(node), {}, len(code), sketch(code))
+    learned = [] if parent is None else [ev.LearnDone(parent, inspirations, island=island)]
+    steps = [ev.RoundStarted(), *learned, made, ev.EvalDone("ok", rng.random()), ev.RoundEnded("node")]
+    return [
+        ev.Event(state.seq + n, 0, node, node if isinstance(data, ev.DesignDone | ev.EvalDone) else None, data)
+        for n, data in enumerate(steps, 1)
+    ]
 
 
 def _nodes(run: Run) -> int:
