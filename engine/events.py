@@ -2,7 +2,7 @@
 
 An event is a row `(seq, at, kind, round, node, data)`. `data` is one of the structs below, as JSON. Changes are
 additive: a new field has a default, a reader skips kinds it does not know, and an old run is never rewritten.
-Fields named `*_blob`, `program`, `files` and the `revision` of a prior hold the sha256 of a blob.
+Fields named `*_blob`, `program`, `files`, `prior_files` and the `revision` of a prior hold the sha256 of a blob.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ class EngineStarted(Data, frozen=True):
     slots: int
     designer: str
     version: str = ""
+    missing: list[str] = []
+    """What the run had and this engine does not find, one sentence each; the run goes on without."""
 
 
 class RunPaused(Data, frozen=True):
@@ -131,12 +133,17 @@ class RunFailed(Data, frozen=True):
 
 
 class RunForked(Data, frozen=True):
-    """This run began as a copy of another one up to `at_seq`."""
+    """This run began as a copy of another one up to `at_seq`; what comes after is its own."""
 
     KIND = "run.forked"
 
     parent: str
+    """The folder of the other run."""
     at_seq: int
+    own_priors: bool = False
+    """True: from here on priors are read from the folder `priors` in the run's own folder."""
+    prior_files: dict[str, str] = {}
+    """What that folder begins with: file name to blob."""
 
 
 # Rounds and their stages
@@ -442,13 +449,19 @@ class SettingsChanged(Data, frozen=True):
 
 
 class TaskChanged(Data, frozen=True):
-    """The task's files differ from the recorded copy."""
+    """The task's files on the disk differ from the recorded copy, or the copy was replaced by them."""
 
     KIND = "task.changed"
 
     files: dict[str, str]
-    """Path to what happened: `edited`, `added`, `removed`; or to the new blob where the copy was replaced."""
+    """Every path that differs now: `edited`, `added` or `removed`; empty: all is as recorded again. Where the copy was
+    replaced: path to the new blob, or `removed`."""
     adopted: bool = False
+    """True: a person replaced the copy; what follows is the new one where it is given."""
+    spec: dict[str, Any] = {}
+    large_files: dict[str, str] = {}
+    source: str = ""
+    priors: str = ""
 
 
 class BudgetWarned(Data, frozen=True):

@@ -269,6 +269,13 @@ class JournalReader:
         found = (decode_row(row, self.path) for row in reversed(rows))
         return [event.data for event in found if event is not None and isinstance(event.data, kind)]
 
+    def events_of(self, kind: type[Data]) -> list[Event]:
+        """All events of one kind, in order."""
+        rows = self._execute(
+            "SELECT seq, at, kind, round, node, data FROM events WHERE kind = ? ORDER BY seq", (kind.KIND,)
+        )
+        return [event for row in rows if (event := decode_row(row, self.path)) is not None]
+
     def last_seq(self) -> int:
         """The newest event's position; 0 in an empty journal."""
         return int(self._execute("SELECT coalesce(max(seq), 0) FROM events")[0][0])
@@ -290,6 +297,11 @@ class JournalReader:
         if sha256_of(content) != sha256:
             raise JournalError(f"{self.path} is damaged: blob {sha256[:12]} does not match its name")
         return content
+
+    def stored_blob(self, sha256: str) -> tuple[bytes, str, bytes] | None:
+        """A blob as it is stored, a row of the table `blobs`; None where there is none."""
+        rows = self._execute("SELECT sha256, codec, bytes FROM blobs WHERE sha256 = ?", (bytes.fromhex(sha256),))
+        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
     def text(self, sha256: str) -> str:
         """A blob as text, or an empty string for an empty name; bytes that are no UTF-8 are shown as such."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,10 +15,11 @@ import msgspec
 from engine import events as ev
 from engine.errors import JournalError, RunError
 from engine.journal import Command, JournalReader, now_ms, sha256_of
-from engine.run import Run
+from engine.run import Run, unpack_priors
 from engine.samplers import make_sampler, take_up
 from engine.state import RunState
-from engine.task import Seed, TaskSpec
+from engine.task import Seed, TaskSpec, seed_files
+from engine.task_copy import large_paths, unpack_copy
 from engine.writer import JournalWriter
 
 if TYPE_CHECKING:
@@ -74,15 +74,18 @@ class Ledger:
     def seeds(self) -> list[tuple[str, str]]:
         """Name and blob of the recorded seed files, in the order of their nodes."""
         assert self.state.start is not None
-        files = self.state.start.files
-        several = sorted(name for name in files if name.startswith("seeds/") and name.endswith(".py"))
-        return [(name, files[name]) for name in several or ["seed.py"]]
+        return seed_files(self.state.start.files)
 
     @property
     def mounts(self) -> list[str]:
-        """Further folders that evaluations may read; relative ones start where the task was read from."""
-        assert self.state.start is not None
-        return [str(Path(self.state.start.source, mount)) for mount in self.spec.mounts]
+        """Further paths that evaluations may read; relative ones start where the task was read from.
+
+        Files too large for the journal are among them: the recorded copy holds links to them.
+        """
+        start = self.state.start
+        assert start is not None
+        folders = [str(Path(start.source, mount)) for mount in self.spec.mounts]
+        return folders + [str(path) for path in large_paths(start.large_files).values()]
 
     def rng(self, round_: int, stage: str, attempt: int = 0) -> random.Random:
         """The generator for one draw: never a shared stream, so that resume and replay need no generator state."""
@@ -159,8 +162,14 @@ class Ledger:
         if first is None or not isinstance(first.data, ev.RunStarted):
             raise JournalError(f"{self._reader.path} holds no run: its first event is missing")
         self.state.apply(first)
-        self.sampler = make_sampler(self.state.settings.sampler, self.spec)
-        self.designer = self._make_designer()
+        # Sampler and designer fold the whole past as the task is now, not as it was before its copy was replaced.
+        now = RunState()
+        now.apply(first)
+        for event in self._reader.events_of(ev.TaskChanged):
+            now.apply(event)
+        assert now.spec is not None and now.start is not None
+        self.sampler = make_sampler(self.state.settings.sampler, now.spec)
+        self.designer = self._make_designer(now.spec, now.start)
         try:
             for event in events:
                 self._apply(event)
@@ -180,26 +189,22 @@ class Ledger:
             take_up(self.sampler, self.state)
         self.designer.apply(event)
 
-    def _make_designer(self) -> Designer:
+    def _make_designer(self, spec: TaskSpec, start: ev.RunStarted) -> Designer:
         from engine.designers.recombine import RecombineDesigner
 
         if self.state.settings.designer.name == "llm":
             raise RunError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
-        return RecombineDesigner(self.spec, [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in self.seeds])
+        return RecombineDesigner(
+            spec, [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in seed_files(start.files)]
+        )
 
     def _unpack_task(self) -> None:
         """Lay out the recorded copy of the task, whatever became of the folder it came from."""
-        assert self.state.start is not None
+        start = self.state.start
+        assert start is not None
         try:
-            shutil.rmtree(self.run.task, ignore_errors=True)
-            for name, sha256 in self.state.start.files.items():
-                path = self.run.task / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(self._reader.blob(sha256))
-            for name, note in self.state.start.large_files.items():
-                path = self.run.task / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.symlink_to(note.split(" ", 2)[2])
+            unpack_copy(self.run.task, start.files, start.large_files, self._reader.blob)
+            unpack_priors(self.run, self.state, self._reader.blob)
             self.run.work.mkdir(exist_ok=True)
         except OSError as exc:
             raise RunError(f"{exc.filename or self.run.folder} cannot be written: {exc.strerror}") from None

@@ -35,7 +35,7 @@ from engine.journal import Command, now_ms
 from engine.ledger import Follower, Ledger
 from engine.prior_watch import PriorWatch
 from engine.program import outline
-from engine.run import Run, summary_of
+from engine.run import Run, priors_of, summary_of
 from engine.settings import RetrievalSettings
 from engine.sketch import sketch
 from engine.stages.analyze import analyze
@@ -43,6 +43,7 @@ from engine.stages.design import design, take_injected
 from engine.stages.experiment import experiment, measure_again
 from engine.stages.learn import learn
 from engine.state import RunStatus
+from engine.task_copy import TaskWatch
 
 if TYPE_CHECKING:
     from engine.evaluation.evaluator import Evaluation
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _TICK_SECONDS = 1.0
+_LOOK_SECONDS = 3.0
+"""How often the task's folder is looked at."""
 _WARN_AT = (0.5, 0.8)
 
 
@@ -78,8 +81,11 @@ class Engine(Ledger):
         self.command_horizon = now_ms()
         """Commands older than this were meant for an engine that is gone."""
         super().__init__(run, follow, self._on_command, self._on_trouble)
-        assert self.state.start is not None
-        self._priors = PriorWatch(PriorFolder(Path(self.state.start.priors)))
+        start = self.state.start
+        assert start is not None
+        self._prior_folder = priors_of(run, self.state)
+        self._priors = PriorWatch(PriorFolder(self._prior_folder))
+        self._task_watch = TaskWatch(Path(start.source), start.files, start.large_files, self.state.task_changes)
         self.gpus = Gpus(self.state.settings.devices) if self.spec.gpu else None
         self.slots = Slots(self.slot_limit)
         self.stage_slots = {stage.name: Slots(stage.slots) for stage in self.spec.stages if stage.slots}
@@ -117,8 +123,10 @@ class Engine(Ledger):
     def retrieve(self, query: str, settings: RetrievalSettings, rng: random.Random) -> list[Hit]:
         """Priors for a query from the files as they are now; what changed since the last look is recorded."""
         priors, changes = self._priors.read()
+        texts = {prior.id: prior.text for prior in priors}
         for change in changes:
-            self.emit(change)
+            # Its text is kept, so that a fork can go back to it although no design was shown it.
+            self.emit(change, blobs=[texts[change.id].encode()] if change.id in texts else [])
         return retrieve(priors, query, settings.top_k, settings.drawn, rng)
 
     # Running
@@ -135,11 +143,15 @@ class Engine(Ledger):
             self._started()
             self._recall_curves()
             await self._sweep()
+            await self._look_at_task()
             await self.durable()
+            watching = asyncio.create_task(self._watch_task())
             try:
                 await self._schedule()
             finally:
+                watching.cancel()
                 await self._drain()
+                await asyncio.wait([watching])
             assert self._end is not None
             self.emit(self._end)
             self._hooks.start(
@@ -172,8 +184,29 @@ class Engine(Ledger):
                 workers=self.worker_limit,
                 slots=self.slot_limit,
                 designer=self.designer.name,
+                missing=self._missing(),
             )
         )
+
+    def _missing(self) -> list[str]:
+        """What the run had and is not here, for a run that was moved."""
+        if self.state.priors_shown and not self._prior_folder.is_dir():
+            return [
+                f"the folder of its priors, {self._prior_folder}, is gone, so that designs are shown none "
+                "('evolve fork --priors-at-seq' makes a run with those that it was shown)"
+            ]
+        return []
+
+    async def _watch_task(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            await self._look_at_task()
+
+    async def _look_at_task(self) -> None:
+        """Record how the task's folder differs from the recorded copy, which goes on, where that is new."""
+        differences = await asyncio.to_thread(self._task_watch.look)
+        if differences is not None:
+            self.emit(ev.TaskChanged(differences))
 
     async def _sweep(self) -> None:
         """Remove folders of evaluations whose results were recorded just before an engine died."""

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +31,12 @@ __all__ = [
     "fold_run",
     "is_alive",
     "lock_run",
+    "priors_of",
     "rename_run",
     "run_status",
     "spawn_engine",
     "summarize",
+    "unpack_priors",
 ]
 
 _LOCK_SECONDS = 2.0
@@ -127,6 +129,9 @@ def find_run(name: str | None, runs: Path) -> Run:
 def _started(run: Run) -> int:
     try:
         with JournalReader(run.db) as reader:
+            forked = reader.meta("forked_at")
+            if forked:
+                return int(forked)
             first = next(reader.rows(upto=1), None)
             return int(first[1]) if first else 0
     except JournalError:
@@ -214,6 +219,30 @@ def run_status(run: Run, state: RunState) -> str:
     return "dead" if state.engine is not None else "stopped"
 
 
+def priors_of(run: Run, state: RunState) -> Path:
+    """The folder that the run's priors are read from; it may be missing."""
+    if state.forked is not None and state.forked.own_priors:
+        return run.folder / "priors"
+    return Path(state.start.priors if state.start is not None else "")
+
+
+def unpack_priors(run: Run, state: RunState, blob: Callable[[str], bytes]) -> None:
+    """Lay out the priors that a fork brought along, unless they are there: what a person edited is left alone.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    folder = run.folder / "priors"
+    if state.forked is None or not state.forked.own_priors or folder.exists():
+        return
+    partial = run.folder / f".priors.{os.getpid()}"
+    partial.mkdir()
+    for name, sha256 in state.forked.prior_files.items():
+        # A name is a file's name and nothing else, whoever wrote the journal.
+        (partial / Path(name).name).write_bytes(blob(sha256))
+    partial.rename(folder)
+
+
 def check_name(name: str) -> None:
     """Raise RunError for what cannot name a run's folder."""
     if name in ("", ".", "..") or "/" in name or name.startswith(("-", ".")) or not name.isprintable():
@@ -291,7 +320,7 @@ def summary_of(state: RunState) -> dict[str, Any]:
         "rounds": state.rounds_done,
         "nodes": len(state.nodes),
         "best": None if best is None else {"node": best.id, "score": best.score},
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(state.started_at / 1000)),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((state.forked_at or state.started_at) / 1000)),
         "host": state.start.host,
     }
 

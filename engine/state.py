@@ -154,6 +154,14 @@ class RunState:
         """What people told the designer, oldest first."""
         self.comments: list[str] = []
         """What people wrote about the run."""
+        self.forked: ev.RunForked | None = None
+        """Where this run left the one it is a copy of; the last time, if it is a copy of a copy."""
+        self.forked_at = 0
+        """When that was, in milliseconds."""
+        self.priors_shown = False
+        """Whether any design was shown a prior."""
+        self.task_changes: dict[str, str] = {}
+        """How the task's folder differs from the recorded copy, as last reported."""
 
     @property
     def best_node(self) -> Node | None:
@@ -182,8 +190,8 @@ class RunState:
 
     def apply(self, event: Event) -> None:
         """Take one event in; events come in order of `seq`."""
-        # The time between an engine's death and the next one's start is nobody's work.
-        if self.status == "running" and not isinstance(event.data, ev.EngineStarted):
+        # The time between an engine's death and the next one's start, or a fork, is nobody's work.
+        if self.status == "running" and not isinstance(event.data, ev.EngineStarted | ev.RunForked):
             self.engine_ms += max(0, event.at - self.at)
         self.seq = event.seq
         self.at = event.at
@@ -224,6 +232,33 @@ class RunState:
         self.reason = data.reason
         self.frozen = False
 
+    def _run_forked(self, event: Event, data: ev.RunForked) -> None:
+        self.forked = data
+        self.forked_at = event.at
+        self.status = "stopped"
+        self.frozen = False
+        self.reason = f"forked from {data.parent} at {data.at_seq}"
+        for evaluation in self.evaluations.values():
+            evaluation.running = None
+            evaluation.progress = None
+
+    def _task_changed(self, event: Event, data: ev.TaskChanged) -> None:
+        if not data.adopted:
+            self.task_changes = data.files
+            return
+        assert self.start is not None
+        self.task_changes = {}
+        files = {path: blob for path, blob in (self.start.files | data.files).items() if blob != "removed"}
+        self.start = msgspec.structs.replace(
+            self.start,
+            files=files,
+            large_files=data.large_files,
+            spec=data.spec,
+            source=data.source,
+            priors=data.priors,
+        )
+        self.spec = msgspec.convert(data.spec, TaskSpec)
+
     def _settings_changed(self, event: Event, data: ev.SettingsChanged) -> None:
         self._settings_table = deep_merge(self._settings_table, data.settings)
         # A raised budget is warned of anew.
@@ -252,6 +287,7 @@ class RunState:
         self.nodes[data.parent].expanded += 1
         for shown in {data.parent, *data.inspirations}:
             self.nodes[shown].shown += 1
+        self.priors_shown = self.priors_shown or bool(data.priors)
         round_ = self.open_rounds.get(event.round or 0)
         if round_ is not None:
             round_.learned = data
@@ -381,7 +417,9 @@ class RunState:
         ev.RunStopped.KIND: _ended,
         ev.RunFinished.KIND: _ended,
         ev.RunFailed.KIND: _ended,
+        ev.RunForked.KIND: _run_forked,
         ev.SettingsChanged.KIND: _settings_changed,
+        ev.TaskChanged.KIND: _task_changed,
         ev.RoundStarted.KIND: _round_started,
         ev.RoundEnded.KIND: _round_ended,
         ev.LearnDone.KIND: _learned,

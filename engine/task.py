@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ __all__ = [
     "builtin_tasks",
     "find_task",
     "load_task",
+    "seed_files",
 ]
 
 BUILTIN_TASKS = Path(__file__).parent / "tasks"
@@ -197,6 +199,12 @@ class Task:
     def priors(self) -> Path:
         """The folder with the task's own priors; it may be missing."""
         return self.folder / "priors"
+
+
+def seed_files(files: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Name and content of the seeds among a task's files, in the order of their nodes."""
+    several = sorted(name for name in files if name.startswith("seeds/") and name.endswith(".py"))
+    return [(name, files[name]) for name in several or ["seed.py"]]
 
 
 def builtin_tasks() -> list[Path]:

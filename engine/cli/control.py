@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from engine.adopt import adopt_task
 from engine.cli.app import JsonOption, RunArgument, RunsOption, app, fail, pick, print_json
 from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run
 from engine.commands import check_set
@@ -172,12 +173,17 @@ def resume(
     workers: Workers = None,
     slots: Slots = None,
     set_: SetOption = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Replace the run's copy of its task by this folder's files.")
+    ] = None,
     runs: RunsOption = None,
     headless: Headless = False,
     json: JsonOption = False,
 ) -> None:
     """Go on with a run: unpause it, or restart its engine; a limit given here replaces the run's."""
     picked = pick(run, runs)
+    if task is not None:
+        print(adopt_task(picked, load_task(find_task(task))), file=sys.stderr)
     options: dict[str, Any] = {
         "rounds": rounds, "hours": hours, "usd": usd, "tokens": tokens, "target": target, "patience": patience,
         "workers": workers, "slots": slots,

@@ -43,10 +43,15 @@ class ProgressLines:
     def _line(self, event: ev.Event, state: RunState) -> str:
         match event.data:
             case ev.EngineStarted() as data:
-                return (
+                started = (
                     f"engine started: {data.workers} workers, {data.slots} slots, designer {data.designer}, "
                     f"sandbox {data.sandbox}, {data.guarantee}"
                 )
+                return "; missing: ".join([started, *(one_line(lack, 400) for lack in data.missing)])
+            case ev.RunForked() as data:
+                return f"forked from {one_line(data.parent, 200)} at event {data.at_seq}"
+            case ev.TaskChanged() as data:
+                return _task_line(data)
             case ev.AnalyzeDone() if event.node is not None:
                 return _node_line(state, event.node)
             case ev.RoundEnded(outcome="no_design") as data:
@@ -64,6 +69,15 @@ class ProgressLines:
             case ev.RunFinished() | ev.RunStopped() | ev.RunFailed() as data:
                 return f"{state.status}: {one_line(data.reason, 300)}"
         return ""
+
+
+def _task_line(data: ev.TaskChanged) -> str:
+    if data.adopted:
+        return f"task replaced: {one_line(', '.join(data.files), 200) or 'no file differs'}; nodes keep their scores"
+    if not data.files:
+        return "task: its folder is as recorded again"
+    told = ", ".join(f"{path} {what}" for path, what in data.files.items())
+    return f"task changed on the disk: {one_line(told, 200)}; the recorded copy goes on ('resume --task' takes it)"
 
 
 def _node_line(state: RunState, node_id: int) -> str:

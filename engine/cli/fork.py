@@ -1,0 +1,56 @@
+"""The command that makes a run out of a part of another one: fork."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.cli.app import JsonOption, RunsOption, app, pick, print_json
+from engine.cli.control import SetOption
+from engine.config import deep_merge, parse_assignment
+from engine.errors import UsageError
+from engine.fork import fork_run
+from engine.workspace import runs_folder
+
+__all__: list[str] = []
+
+
+@app.command()
+def fork(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Path, name or the beginning of a name.")],
+    at: Annotated[
+        int | None, typer.Option(metavar="SEQ", help="The last event to keep; the newest by default.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed for what is drawn from there on.")] = None,
+    priors_at_seq: Annotated[
+        bool, typer.Option("--priors-at-seq", help="The priors as the run had them there, not as they are today.")
+    ] = False,
+    name: Annotated[str, typer.Option(help="Name of the new run.")] = "",
+    set_: SetOption = None,
+    runs: RunsOption = None,
+    allow_network_fs: Annotated[
+        bool, typer.Option("--allow-network-fs", help="Keep the run on a network file system all the same.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Begin a new run with what another one had come to, and print its path; 'evolve resume' goes on with it."""
+    source = pick(run, runs)
+    change: dict[str, Any] = {}
+    for text in set_ or []:
+        change = deep_merge(change, parse_assignment(text, UsageError))
+    target: Path = runs_folder() if runs is None else runs
+    made = fork_run(
+        source, target.absolute(), at_seq=at, seed=seed, priors_at_seq=priors_at_seq, change=change, name=name,
+        allow_network_fs=allow_network_fs,
+    )  # fmt: skip
+    if json:
+        print_json({"run": str(made.run.folder), "parent": str(source.folder), "at_seq": made.at_seq})
+        return
+    print(made.run.folder)
+    told = f"forked from '{source.name}' at event {made.at_seq}"
+    if made.own_priors is not None:
+        told += f" with {made.own_priors} priors of its own in {made.run.folder / 'priors'}"
+    print(f"{told}; 'evolve resume {made.run.name}' goes on with it", file=sys.stderr)
