@@ -20,6 +20,7 @@ from engine.workspace import workspace
 from tui.feed.batch import Batch, FeedMaker
 from tui.glyphs import needs_plain
 from tui.guard import HANGUP_EXIT, Guard
+from tui.keymap import unknown_ids
 from tui.log import tail_log
 from tui.palette import ActionProvider
 from tui.screens.base import BaseScreen
@@ -108,6 +109,12 @@ class EvolveApp(App[int]):
             self.call_after_refresh(
                 self._say, f"config.toml: [tui] theme is one of {known}, not '{self.settings.theme}'", "bad"
             )
+
+        if self.settings.keymap:
+            unknown = unknown_ids(self.settings.keymap)
+            if unknown:
+                told = f"config.toml: [tui.keymap] names no key of ours: {', '.join(unknown)}; the help shows the ids"
+                self.call_after_refresh(self._say, told, "bad")
 
     def on_ready(self) -> None:
         """Note how long the start took."""

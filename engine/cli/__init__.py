@@ -27,13 +27,20 @@ def main() -> None:
     sys.exit(code)
 
 
+def _is_plain_way_in(arguments: list[str]) -> bool:
+    """Whether the command is `evolve` or `evolve attach RUN`, with no option."""
+    return not arguments or (len(arguments) == 2 and arguments[0] == "attach" and not arguments[1].startswith("-"))
+
+
 def _run() -> int:
-    if len(sys.argv) == 1 and sys.stdin.isatty() and sys.stdout.isatty():
-        # The way in that a person takes many times a day does without the command line's library.
+    if sys.stdin.isatty() and sys.stdout.isatty() and _is_plain_way_in(sys.argv[1:]):
+        # What a person types many times a day does without the command line's library.
+        from engine.run import find_run
         from engine.workspace import runs_folder
         from tui.app import run_tui
 
-        return run_tui(runs_folder())
+        runs = runs_folder()
+        return run_tui(runs, find_run(sys.argv[2], runs) if len(sys.argv) == 3 else None)
     from typer.main import get_command
 
     from engine.cli.app import app

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sqlite3
+import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -103,8 +104,29 @@ def _terminal() -> Check:
     inside = ", inside tmux" if os.environ.get("TMUX") else ""
     if not sys.stdout.isatty():
         return Check("terminal", "ok", "none: output goes to a file or a pipe")
-    state = "note" if term in ("unset", "dumb") else "ok"
-    return Check("terminal", state, f"TERM={term} COLORTERM={colours}{inside}")
+    found = f"TERM={term} COLORTERM={colours}{inside}"
+    if term in ("unset", "dumb"):
+        return Check("terminal", "note", found, "The application needs a terminal that can move its cursor; set TERM")
+    advice = _tmux_advice() if inside else ""
+    return Check("terminal", "note" if advice else "ok", found, advice)
+
+
+def _tmux_advice() -> str:
+    """What to change in tmux: without UTF-8 it draws `_` for signs, and by default it drops what is copied."""
+    advice = []
+    if _ask_tmux("display-message", "-p", "#{client_utf8}") == "0":
+        advice.append("tmux draws plain signs only: start it as 'tmux -u', or set LANG to a UTF-8 locale")
+    if _ask_tmux("show-options", "-sv", "set-clipboard") not in ("on", ""):
+        advice.append("copying does not reach your clipboard: 'set -s set-clipboard on' in tmux.conf")
+    return "; ".join(advice)
+
+
+def _ask_tmux(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["tmux", *arguments], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
 
 
 def _lingering() -> Check:
