@@ -415,6 +415,17 @@ def test_sampling_reads_the_grid() -> None:
         assert set(search.sample(random.Random(seed)).inspirations) <= set(elites), "others are not worth showing"
 
 
+def test_an_island_keeps_elites_before_better_nodes_of_their_cells() -> None:
+    search = Search(name="map_elites", features=["a"], islands=1, keep=4, exploration=1, exploitation=0)
+    for score, place in ((1.0, 0.0), (2.0, 9.0), (5.0, 5.0), (4.0, 5.0), (3.0, 5.0)):
+        search.add(score, round=0, a=place)
+    assert search.islands.grid(0) == {(0,): 0, (9,): 1, (5,): 2}
+    assert set(parents(search, 400)) == {0, 1, 2, 3}, "the elites, and the best of the others"
+    search.add(0.0, round=0, a=2.0)
+    search.add(0.5, round=0, a=7.0)
+    assert search.islands.archive(0) == [2, 1, 0, 6], "five elites: the best four"
+
+
 def test_exploration_and_exploitation_are_their_formulas() -> None:
     def made(**sampler: Any) -> Search:
         search = Search(name="map_elites", features=["a"], islands=1, archive=5, **sampler)
