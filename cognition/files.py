@@ -29,7 +29,7 @@ class PriorFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problems: list[tuple[Path, str]] = []
-        """Files that could not be read at the last reading, and why."""
+        """Files that could not be read at the last reading, and why. Their names are printable: see `_printable`."""
         self._known: dict[Path, tuple[_Stamp, Prior | str]] = {}
 
     def read(self) -> list[Prior]:
@@ -39,7 +39,8 @@ class PriorFolder:
             before = self._known.get(path)
             known[path] = before if before is not None and before[0] == stamp else (stamp, _parse(path))
         self._known = known
-        self.problems = [(path, found) for path, (_, found) in sorted(known.items()) if isinstance(found, str)]
+        found_wrong = [(path, found) for path, (_, found) in sorted(known.items()) if isinstance(found, str)]
+        self.problems = [(path.with_name(_printable(path.name)), why) for path, why in found_wrong]
         priors = [found for _, found in known.values() if isinstance(found, Prior) and found.enabled]
         return sorted(priors, key=lambda prior: prior.id)
 
@@ -54,8 +55,15 @@ class PriorFolder:
                 yield path, _Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
 
 
+def _printable(name: str) -> str:
+    """A file's name with what is no UTF-8 in it replaced: it can be neither a prior's id nor be printed."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _parse(path: Path) -> Prior | str:
     """The prior in a file, or what is wrong with it."""
+    if path.name != _printable(path.name):
+        return "its name is no UTF-8 text: rename it"
     try:
         return parse_prior(path.stem, path.read_text(encoding="utf-8"))
     except PriorError as exc:

@@ -15,6 +15,9 @@ _RECIPE = re.compile(
     r"^(?P<fence>`{3,}|~{3,})[ \t]*python[ \t]+recipe[ \t]*\n(?P<code>.*?)^(?P=fence)[ \t]*$", re.DOTALL | re.MULTILINE
 )
 
+_HEAVIEST = 1e6
+"""The largest weight: with a few of these no sum of scores overflows."""
+
 
 class PriorError(Exception):
     """A prior's text is not as it should be; the message says what and where."""
@@ -64,7 +67,7 @@ def parse_prior(prior_id: str, text: str) -> Prior:
     """Read a prior from the text of its Markdown file.
 
     Front matter is optional: lines `key: value` between two `---`, with the keys title, tags (comma-separated or
-    `[a, b]`), source, weight (a number, 0 or more) and enabled (true or false). Without a title there, the first
+    `[a, b]`), source, weight (a number from 0 to 1e6) and enabled (true or false). Without a title there, the first
     heading is the title; without that, the id.
 
     Raises:
@@ -107,8 +110,8 @@ def _weight(value: str) -> float:
         weight = float(value)
     except ValueError:
         raise PriorError(f"weight: '{value}' is no number") from None
-    if not 0 <= weight < float("inf"):
-        raise PriorError(f"weight: {value} is not a finite number of 0 or more")
+    if not 0 <= weight <= _HEAVIEST:
+        raise PriorError(f"weight: {value} is not a finite number of 0 or more and at most {_HEAVIEST:g}")
     return weight
 
 

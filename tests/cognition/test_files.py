@@ -63,3 +63,13 @@ def test_a_broken_file_that_is_mended_comes_back(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("---\nweight: 2\n---\n# A\n")
     assert [prior.weight for prior in folder.read()] == [2.0]
     assert folder.problems == []
+
+
+def test_a_name_that_is_no_text_is_told_in_words_that_are(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# A\n")
+    (tmp_path / os.fsdecode(b"caf\xe9.md")).write_text("# Latin 1\n")
+    folder = PriorFolder(tmp_path)
+    assert [prior.id for prior in folder.read()] == ["a"]
+    ((path, why),) = folder.problems
+    assert path == tmp_path / "caf\ufffd.md" and "UTF-8" in why
+    str(path).encode()

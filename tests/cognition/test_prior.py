@@ -75,12 +75,18 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
         ("weight: -1", "0 or more"),
         ("weight: nan", "finite"),
         ("weight: inf", "finite"),
+        ("weight: 1e308", "at most 1e\\+06"),
+        ("weight: 1000000.1", "at most"),
         ("enabled: maybe", "neither"),
     ],
 )
 def test_a_wrong_front_matter_is_told(front: str, why: str) -> None:
     with pytest.raises(PriorError, match=why):
         parse_prior("a", f"---\n{front}\n---\n")
+
+
+def test_the_heaviest_prior() -> None:
+    assert parse_prior("a", "---\nweight: 1e6\n---\n").weight == 1e6
 
 
 @given(st.text())
