@@ -19,6 +19,7 @@ from engine.cli.control import write_best
 from engine.curve import decode_curve
 from engine.errors import EvolveError, RunError
 from engine.journal import JournalReader
+from engine.lineage import ancestors, best_path, descendants, first_parents, lineage
 from engine.run import Run, all_runs, fold_run, is_alive, summarize
 from engine.state import Node, RunState
 from engine.text import one_line, visible
@@ -104,6 +105,7 @@ def _show_run(run: Run, state: RunState, json: bool) -> None:
     print(f"rounds {state.rounds_done}/{state.settings.rounds}, nodes {len(state.nodes)}, {_counts(state)}")
     if best is not None and best.score is not None:
         print(f"best {best.score:.10g}, node {best.id}: {one_line(best.name, 100)}")
+        print(f"best path {_path(best_path(state))}")
     guarantee = state.engine.guarantee if state.engine else "–"
     print(f"results {guarantee}; journal {run.db}\n")
     rows = [
@@ -115,6 +117,12 @@ def _show_run(run: Run, state: RunState, json: bool) -> None:
         for node in state.nodes
     ]  # fmt: skip
     print_table(["node", "parents", "round", "status", "score", "s", "operator", "name"], rows)
+
+
+def _path(nodes: list[int]) -> str:
+    """A path of nodes, its middle left out where it is long."""
+    shown: list[object] = [*nodes] if len(nodes) <= 16 else [*nodes[:6], f"… {len(nodes) - 14} more …", *nodes[-8:]]
+    return " → ".join(map(str, shown))
 
 
 def _counts(state: RunState) -> str:
@@ -152,6 +160,9 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool) -
     score = "no score" if node.score is None else f"{node.score:.10g}"
     print(f"node {node.id}, round {node.round}: {node.status or 'being evaluated'}, {score}")
     print(f"{one_line(node.name, 200)} ({node.operator} of {', '.join(f'#{p}' for p in node.parents) or 'nothing'})")
+    graph = lineage(state)
+    above, below = ancestors(graph, node.id), descendants(graph, node.id)
+    print(f"path {_path(first_parents(state, node.id))}; {len(above)} ancestors, {len(below)} descendants")
     for label, text in (("why", node.motivation), ("reason", node.reason), ("lesson", node.lesson)):
         if text:
             print(f"{label}: {visible(text)}")

@@ -116,6 +116,9 @@ def test_three_forks_one_on_another_folder_with_the_first_deleted(
         check_complete(Run(folder), rounds)
         shown = evolve("show", folder, "--json", **other_home)
         assert len(shown.json["nodelist"]) == done.json["nodes"]
+        report = tmp_path / f"{folder.name}.html"
+        assert evolve("export", folder, "-o", report, **other_home).code == 0
+        assert "what people wrote down" in report.read_text()
     told = [e.data.missing for e in events(Run(tmp_path / "elsewhere"), ev.EngineStarted)]  # type: ignore[attr-defined]
     assert [len(missing) for missing in told] == [0, 1]
     assert "is gone, so that designs are shown none" in told[1][0]

@@ -1,0 +1,80 @@
+"""GraphML: the lineage for programs that draw and measure graphs; networkx reads it back."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.export.record import Record
+from engine.lineage import lineage
+from engine.text import visible
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+__all__ = ["write_graphml"]
+
+_NOT_XML = re.compile("[\ufffe\uffff]")
+
+
+def write_graphml(record: Record, path: Path) -> None:
+    """Write the graph with typed attributes; what a node does not have is left out of it.
+
+    A metric is `metric.NAME`: a double where it is a number in every node that has it, else a string.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    import networkx as nx
+
+    graph = lineage(record.state)
+    state = record.state
+    graph.graph |= {
+        "run": _text(record.run.name),
+        "task": _text(record.start.task),
+        "metric": _text(state.spec.metric if state.spec else ""),
+        "direction": state.spec.direction if state.spec else "",
+        "status": record.status,
+        "guarantee": record.guarantee,
+    }
+    _describe(record, graph)
+    nx.write_graphml_xml(graph, path)
+
+
+def _describe(record: Record, graph: nx.DiGraph[int]) -> None:
+    numbers = _numeric(record)
+    for node in record.state.nodes:
+        attributes: dict[str, Any] = {
+            "round": node.round,
+            "status": node.status or "",
+            "best": node.id == record.state.best,
+            "operator": _text(node.operator),
+            "name": _text(node.name),
+            "lesson": _text(node.lesson),
+            "seconds": float(node.seconds),
+            "program": node.program,
+            "starred": node.starred,
+            "pruned": node.pruned,
+        }
+        if node.score is not None:
+            attributes["score"] = float(node.score)
+        for key, value in node.metrics.items():
+            if value is not None:
+                attributes[f"metric.{_text(key)}"] = float(value) if key in numbers else _text(str(value))
+        graph.nodes[node.id].update(attributes)
+
+
+def _numeric(record: Record) -> set[str]:
+    found: dict[str, bool] = {}
+    for node in record.state.nodes:
+        for key, value in node.metrics.items():
+            if value is not None:
+                number = isinstance(value, int | float) and not isinstance(value, bool)
+                found[key] = found.get(key, True) and number
+    return {key for key, number in found.items() if number}
+
+
+def _text(text: str) -> str:
+    """Text without what XML cannot hold."""
+    return _NOT_XML.sub("\ufffd", visible(text))

@@ -1,0 +1,172 @@
+"""What an export tells of a run beside its state: notes, what designs were shown, what people did, what models cost."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from engine import events as ev
+from engine.errors import JournalError
+from engine.journal import JournalReader
+from engine.run import Run, run_status
+from engine.state import RunState
+
+__all__ = ["RECOMBINED", "Act", "Cost", "Record", "iso_time", "read_record"]
+
+RECOMBINED = (
+    "The designer 'recombine' invents nothing: these results are a search among what people wrote down "
+    "(seeds, recipes in priors, injected programs) and the numbers in it."
+)
+"""Said wherever results of that designer are shown."""
+
+
+class Act(NamedTuple):
+    """Something that a person did."""
+
+    seq: int
+    at: int
+    node: int | None
+    what: str
+    text: str
+
+
+@dataclass(slots=True)
+class Cost:
+    """What the calls of one role to one model came to."""
+
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float = 0.0
+    seconds: float = 0.0
+    failed: int = 0
+
+
+@dataclass
+class Record:
+    """A run, read whole; programs and logs stay in the journal until they are asked for."""
+
+    run: Run
+    reader: JournalReader
+    state: RunState
+    status: str = ""
+    notes: dict[int, str] = field(default_factory=dict)
+    """The analyzer's note on each node."""
+    shown: dict[int, list[ev.PriorShown]] = field(default_factory=dict)
+    """Priors that the design of each round was shown."""
+    acts: list[Act] = field(default_factory=list)
+    costs: dict[tuple[str, str], Cost] = field(default_factory=dict)
+    """By role and model."""
+    designers: list[str] = field(default_factory=list)
+    """Names of the designers that were at work, in order."""
+    guarantees: dict[str, int] = field(default_factory=dict)
+    """How many measurements were `guarded` and `open`."""
+
+    @property
+    def start(self) -> ev.RunStarted:
+        """The first event."""
+        assert self.state.start is not None
+        return self.state.start
+
+    @property
+    def guarantee(self) -> str:
+        """`guarded` where every measurement was, else `open`."""
+        return "guarded" if set(self.guarantees) == {"guarded"} else "open"
+
+    @property
+    def recombined(self) -> bool:
+        """Whether the designer without a model wrote any candidates."""
+        return "recombine" in self.designers
+
+    def code(self, node: int) -> str:
+        """A node's program."""
+        return self.reader.text(self.state.nodes[node].program)
+
+
+def read_record(run: Run, reader: JournalReader) -> Record:
+    """Read a run's events once.
+
+    Raises:
+        JournalError: the journal is damaged or holds no run.
+    """
+    state = RunState()
+    record = Record(run, reader, state)
+    seq = 0
+    try:
+        for event in reader.events():
+            seq = event.seq
+            state.apply(event)
+            _take(record, event)
+    except (AssertionError, LookupError, TypeError, msgspec.ValidationError) as exc:
+        raise JournalError(f"{reader.path} is damaged at event {seq}: {exc}") from None
+    if state.start is None:
+        raise JournalError(f"{reader.path} holds no run: its first event is missing")
+    record.status = run_status(run, state)
+    return record
+
+
+def _take(record: Record, event: ev.Event) -> None:
+    match event.data:
+        case ev.AnalyzeDone() as data if event.node is not None:
+            record.notes[event.node] = data.note
+        case ev.LearnDone() as data if event.round is not None:
+            record.shown[event.round] = data.priors
+        case ev.EvalStageDone() as data:
+            record.guarantees[data.guarantee] = record.guarantees.get(data.guarantee, 0) + 1
+        case ev.EngineStarted() as data:
+            if data.designer not in record.designers:
+                record.designers.append(data.designer)
+        case ev.CallDone() as data:
+            cost = record.costs.setdefault((data.role, data.model), Cost())
+            cost.calls += 1
+            cost.tokens_in += data.tokens_in
+            cost.tokens_out += data.tokens_out
+            cost.usd += data.usd
+            cost.seconds += data.seconds
+            cost.failed += bool(data.error)
+        case _:
+            told = _act(event.data)
+            if told is not None:
+                record.acts.append(Act(event.seq, event.at, event.node, *told))
+
+
+def _act(data: ev.Data) -> tuple[str, str] | None:
+    """What a person did, in a word or two, and the words that go with it."""
+    match data:
+        case ev.Injected():
+            return f"injected a {data.what}", data.text if data.what == "hint" else f"{data.name} {data.text}".strip()
+        case ev.NodeCommented():
+            return "commented", data.text
+        case ev.NodeStarred():
+            return ("starred" if data.starred else "took the star off"), ""
+        case ev.NodeRerun():
+            return "measured again", f"measurement {data.repeat + 1}"
+        case ev.NodePinned() | ev.NodeUnpinned() | ev.NodePruned() | ev.NodeRestored():
+            return data.KIND.removeprefix("node."), ""
+        case ev.SettingsChanged():
+            return "set", ", ".join(f"{key} = {value}" for key, value in data.settings.items())
+        case ev.RunPaused():
+            return "paused", "evaluations frozen" if data.now else data.reason
+        case ev.RunResumed():
+            return "resumed", ""
+        case ev.RunStopped():
+            return "stopped", data.reason
+        case ev.RunForked():
+            return "forked", f"from {data.parent} at event {data.at_seq}"
+        case ev.TaskChanged(adopted=True):
+            return "replaced the task", ", ".join(data.files)
+        case ev.PriorChanged():
+            return f"prior {data.change}", f"{data.id}: {data.title}" if data.title else data.id
+        case ev.PriorAccepted() | ev.PriorRejected():
+            return data.KIND.replace(".", " "), data.id
+        case ev.CommandDone(ok=False):
+            return f"{data.name} was refused", data.result
+    return None
+
+
+def iso_time(at: int) -> str:
+    """Milliseconds since 1970 as an ISO time, UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at / 1000))

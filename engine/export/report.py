@@ -1,0 +1,178 @@
+"""The report of a run: one HTML file that needs nothing beside it and asks nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from engine.export.record import RECOMBINED, Record, iso_time
+from engine.export.score_curve import HEIGHT, WIDTH, draw_curve
+from engine.lineage import best_path
+from engine.state import Node, RunState
+from engine.text import one_line, visible
+
+__all__ = ["write_report"]
+
+_FOLDER = Path(__file__).parent
+_OPEN_BELOW = 200
+"""A tree of more nodes begins with only the best path unfolded."""
+_DEEPEST = 24
+"""Levels that are indented; what lies deeper says so in words."""
+_LESSONS = 500
+_ACTS = 1000
+
+
+class TreeRow(NamedTuple):
+    """A node in the tree, parents before children."""
+
+    node: Node
+    depth: int
+    children: int
+    gain: float | None
+    """Score above that of the parent that was edited, in the direction of better."""
+
+
+class DiffLine(NamedTuple):
+    """A line of a diff and what it is: `same`, `added`, `removed` or `place`."""
+
+    kind: str
+    text: str
+
+
+def write_report(record: Record, path: Path) -> None:
+    """Write the report.
+
+    Every text from programs, models and people is escaped, and characters that steer or hide are shown as such. The
+    page's own policy lets nothing run or load but the one script and the one style sheet that it brings.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "time": iso_time, "line": one_line, "seconds": _seconds}
+    stream = environment.get_template("report.html.j2").stream(_context(record))
+    stream.enable_buffering(64)
+    with path.open("wb") as file:
+        stream.dump(file, encoding="utf-8")
+
+
+def _shown(value: Any) -> Any:
+    """What an expression of the template puts out; markup of our own passes."""
+    return visible(value) if type(value) is str else value
+
+
+def _context(record: Record) -> dict[str, Any]:
+    state, start = record.state, record.start
+    path = best_path(state)
+    best = state.best_node
+    style = (_FOLDER / "report.css").read_text(encoding="utf-8")
+    script = (_FOLDER / "report.js").read_text(encoding="utf-8")
+    seed = record.code(path[0]) if path else ""
+    code = record.code(path[-1]) if path else ""
+    lessons = [node for node in state.nodes if node.lesson]
+    return {
+        "record": record,
+        "state": state,
+        "spec": state.spec,
+        "start": start,
+        "best": best,
+        "path": path,
+        "on_path": set(path),
+        "style": Markup(style),
+        "script": Markup(script),
+        "style_hash": _hash(style),
+        "script_hash": _hash(script),
+        "recombined": RECOMBINED if record.recombined else "",
+        "curve": draw_curve(state),
+        "width": WIDTH,
+        "height": HEIGHT,
+        "rows": _rows(state),
+        "folded": len(state.nodes) > _OPEN_BELOW,
+        "deepest": _DEEPEST,
+        "code": code,
+        "diff": list(_diff(seed, code)) if len(path) > 1 else [],
+        "steps": [state.nodes[step.node] for step in state.best_steps],
+        "lessons": lessons[-_LESSONS:],
+        "lessons_in_all": len(lessons),
+        "acts": record.acts[-_ACTS:],
+        "acts_in_all": len(record.acts),
+        "evaluation_seconds": sum(node.seconds for node in state.nodes),
+        "settings": list(_flat(msgspec.to_builtins(state.settings))),
+        "brief": record.reader.text(start.files.get("brief.md", "")),
+    }
+
+
+def _rows(state: RunState) -> Iterator[TreeRow]:
+    """All nodes, each after the parent that was edited, siblings in the order of their numbers."""
+    children: dict[int, list[int]] = {}
+    roots = []
+    for node in state.nodes:
+        if node.parents:
+            children.setdefault(node.parents[0], []).append(node.id)
+        else:
+            roots.append(node.id)
+    pending = [(root, 0) for root in reversed(roots)]
+    while pending:
+        number, depth = pending.pop()
+        node = state.nodes[number]
+        below = children.get(number, [])
+        yield TreeRow(node, depth, len(below), _gain(state, node))
+        pending.extend((child, depth + 1) for child in reversed(below))
+
+
+def _gain(state: RunState, node: Node) -> float | None:
+    before = state.nodes[node.parents[0]].score if node.parents else None
+    if before is None or node.score is None:
+        return None
+    sign = -1.0 if state.spec is not None and state.spec.direction == "minimize" else 1.0
+    return sign * (node.score - before)
+
+
+def _diff(before: str, after: str) -> Iterator[DiffLine]:
+    kinds = {"+": "added", "-": "removed", "@": "place"}
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3)
+    for number, line in enumerate(lines):
+        # The first two lines name files, and there are none.
+        if number >= 2:
+            yield DiffLine(kinds.get(line[:1], "same"), line)
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", "–" if value is None else str(value)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.8g}"
+    return "–" if value is None else str(value)
+
+
+def _seconds(value: float) -> str:
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{value:.1f} s"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
