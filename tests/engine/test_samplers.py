@@ -544,7 +544,7 @@ SKETCH = "d3f538406c34486367727fd2e85e8b5291cada89df24d5c232368a1541ce8d4c"
     [
         ({"name": "best"}, "name"),
         ({"k": 1}, "unknown key 'sampler.k'"),
-        ({"c": math.nan}, "`c`"),
+        ({"c": -0.1}, "`c`"),
         ({"alpha": -1.0}, "`alpha`"),
         ({"keep": 0}, "`keep`"),
         ({"exploration": 0.8, "exploitation": 0.3}, "together"),
