@@ -36,6 +36,7 @@ __all__ = ["CandidateError", "CandidateTimeout", "Invalid", "Report", "call", "s
 
 CHANNEL = 3
 ARRAY = "__evolve_array__"
+LARGEST = 1e300  # above it sums and differences overflow
 
 
 class Invalid(Exception):
@@ -230,7 +231,10 @@ def _to_array(found: dict[str, Any]) -> Any:
 
 
 def _to_number(value: Any) -> int | float | None:
-    """A finite number as a plain int or float, or None; numpy's scalars and arrays of one element count as numbers."""
+    """A finite number up to 1e300 as a plain int or float, or None; beyond 2**53 whole ones become floats.
+
+    numpy's scalars and arrays of one element count as numbers.
+    """
     if type(value).__module__ == "numpy" and hasattr(value, "item"):
         try:
             value = value.item()
@@ -240,10 +244,9 @@ def _to_number(value: Any) -> int | float | None:
         return None
     # Not float(value): a subclass may answer with another number.
     number = int.__int__(value) if isinstance(value, int) else float.__float__(value)
-    try:
-        return number if math.isfinite(number) else None
-    except OverflowError:
+    if not abs(number) <= LARGEST:  # NaN is not
         return None
+    return float(number) if isinstance(number, int) and abs(number) > 2**53 else number
 
 
 def _show(value: Any) -> str:
@@ -259,7 +262,7 @@ def _show(value: Any) -> str:
 
 def _judge(returned: Any, metric: str) -> dict[str, Any]:
     """The result message for what `evaluate` returned."""
-    expected = f"expected a dict with a finite number as {metric!r}"
+    expected = f"expected a dict with a finite number (up to 1e300 in size) as {metric!r}"
     if not isinstance(returned, dict):
         return {"status": "invalid", "reason": f"evaluate() returned {_show(returned)}, {expected}"}
     if metric not in returned:
@@ -273,8 +276,8 @@ def _judge(returned: Any, metric: str) -> dict[str, Any]:
         number = _to_number(value)
         if number is not None or value is None or isinstance(value, bool):
             metrics[str(key)] = value if number is None else number
-        elif isinstance(value, float):
-            metrics[str(key)] = None  # NaN and infinity have no place in JSON
+        elif isinstance(value, (int, float)):
+            metrics[str(key)] = None  # NaN, infinity and numbers above 1e300 in size cannot be reckoned with
         elif isinstance(value, str):
             metrics[str(key)] = str(value[:4096])
         elif isinstance(value, (list, tuple)) and len(value) <= 64 and all(_to_number(x) is not None for x in value):

@@ -6,7 +6,7 @@ and every outcome say so.
 """
 
 # It deals in the words of a command line.
-# ruff: noqa: PTH110, PTH112, PTH114, PTH115, PTH207
+# ruff: noqa: PTH110, PTH112, PTH114, PTH115, PTH118, PTH120, PTH207
 
 from __future__ import annotations
 
@@ -111,15 +111,41 @@ class Interpreter:
 def find_interpreter(python: str | None, task_folder: Path) -> Interpreter:
     """Ask an interpreter, once, what it needs.
 
+    It runs unconfined for that, so it must be this machine's own: what lies in the task folder, or is reached by a
+    link that lies there, came with the task and is not started.
+
     Args:
-        python: a program name, or a path (absolute or relative to the task folder); None is the engine's own.
+        python: a program name, which is looked up on PATH only; or a path, absolute or relative to the task folder
+            (`../venv/bin/python`). None is the engine's own.
 
     Raises:
-        EvolveError: it is missing, does not run, or is older than Python 3.9.
+        EvolveError: it lies in the task folder, is missing, does not run, or is older than Python 3.9.
     """
-    path = python or sys.executable
-    is_path = "/" in path
-    return _find_interpreter(os.path.normpath(task_folder / path) if is_path else shutil.which(path) or path)
+    if not python:
+        return _find_interpreter(sys.executable)
+    path = python if "/" in python else shutil.which(python)
+    if not path:
+        problem = f"the task's interpreter '{python}' is not on PATH, so it does not run"
+        raise EvolveError(problem, "Name another one as `python` in task.toml")
+    # A name found by a relative entry of PATH is relative to where the engine runs.
+    path = os.path.normpath((task_folder if "/" in python else Path.cwd()) / path)
+    if _leads_through(path, os.path.realpath(task_folder)):
+        hint = "`python` in task.toml may name a program on PATH or an interpreter outside the task folder"
+        raise EvolveError(f"the task's interpreter {path} lies in the task folder, so it is not started", hint)
+    return _find_interpreter(path)
+
+
+def _leads_through(path: str, folder: str) -> bool:
+    """Whether a path, or one of the links that it stands for, lies in a folder (whose own path has no links)."""
+    for _ in range(41):  # the kernel follows 40
+        above, name = os.path.split(path)
+        path = os.path.join(os.path.realpath(above), name)
+        if _is_below(path, folder):
+            return True
+        if not os.path.islink(path):
+            return False
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+    return True
 
 
 _ASK = """

@@ -12,6 +12,7 @@ What it promises:
     - When it ends, no process of the evaluation is left. It is their subreaper, so that whoever loses a parent becomes
       its child, and it ends only when it has no child any more. End of file from the engine ends the evaluation too.
     - A finished result outlives the engine: unless the engine acknowledges `done`, it is left in FOLDER/outcome.json.
+      One that was cancelled did not finish, and leaves nothing there.
     - FOLDER/lock is held for as long as any of this may still happen.
 
 A frame on the result channel is four bytes of length (big endian), a header (one line of JSON) and a body that is
@@ -19,7 +20,7 @@ passed on unread: arguments and return values of `evolve_task.call`.
 """
 
 # Pathlib would double the time it takes to start.
-# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH108, PTH208
+# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH108, PTH114, PTH208
 
 from __future__ import annotations
 
@@ -127,16 +128,18 @@ if __name__ == "__main__":
 
 import base64  # noqa: E402 - see above
 import ctypes  # noqa: E402
+import errno  # noqa: E402
 import json  # noqa: E402
-import math  # noqa: E402
 import resource  # noqa: E402
 import select  # noqa: E402
 import signal  # noqa: E402
-from typing import Any, Callable  # noqa: E402, UP035 - Python 3.9
+from typing import Any, Callable, Iterator  # noqa: E402, UP035 - Python 3.9
 
 KEEP = 65536
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
+LARGEST = 1e300
+MOST_FILES = 100_000
 STATUSES = ("ok", "invalid", "crashed", "timeout")
 
 
@@ -273,6 +276,73 @@ class Watch:
         return True
 
 
+class Scratch:
+    """What lies in the folders that an evaluation may write to, counted a slice at a time so that nothing else waits.
+
+    What it reads may change under it, and by the hand of an enemy: it follows no link at the end of a path, and a
+    folder that cannot be counted (its path too long, or not to be read) counts as one above the limit.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.excess = ""
+        """The limit that is exceeded, in words."""
+        self.next = 0.2
+        self.walk: Iterator[None] | None = None
+
+    def look(self, folders: list[str], now: float) -> None:
+        """Go on counting, or begin anew where the last count is a second old."""
+        if self.walk is None and now >= self.next:
+            self.walk = self.count(folders)
+        if self.walk is not None:
+            try:
+                next(self.walk)
+            except StopIteration:
+                self.walk, self.next = None, now + 1.0
+
+    def count(self, folders: list[str]) -> Iterator[None]:
+        pending = list(folders)
+        size = entries = names = 0
+        linked: set[tuple[int, int]] = set()
+        while pending:
+            folder = pending.pop()
+            names -= len(folder)
+            try:
+                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except OSError as exc:
+                if exc.errno in (errno.ENAMETOOLONG, errno.EACCES):
+                    self.excess = f"scratch limit: a folder that cannot be counted ({exc.strerror})"
+                    return
+                continue  # it is gone, or no folder any more
+            try:
+                with os.scandir(fd) as found:
+                    for entry in found:
+                        try:
+                            status = entry.stat(follow_symlinks=False)
+                        except OSError:
+                            continue  # it is gone
+                        entries += 1
+                        if status.st_nlink == 1 or (status.st_dev, status.st_ino) not in linked:
+                            size += status.st_blocks * 512
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(f"{folder}/{entry.name}")
+                            names += len(pending[-1])
+                        elif status.st_nlink > 1:
+                            linked.add((status.st_dev, status.st_ino))
+                        if size > self.limit:
+                            self.excess = f"scratch limit of {self.limit // 2**20} MiB"
+                            return
+                        if entries > MOST_FILES or names > 2**24:
+                            self.excess = f"scratch limit of {MOST_FILES} files"
+                            return
+                        if entries % 2000 == 0:
+                            yield
+            except OSError:
+                pass  # it went while it was read
+            finally:
+                os.close(fd)
+
+
 def send_signal(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
@@ -281,7 +351,16 @@ def send_signal(pid: int, number: int) -> None:
 
 
 def remove_tree(folder: str) -> None:
-    """Delete a folder whatever is in it; its depth is flattened, since a hostile one may be deeper than any path."""
+    """Delete a folder whatever is in it; its depth is flattened, since a hostile one may be deeper than any path.
+
+    Links in it are removed and never followed; folders that may not be read or written are opened first. Nothing may
+    write to it meanwhile.
+
+    Raises:
+        OSError: it is missing, is no folder but a link to one, or cannot be removed.
+    """
+    if os.path.islink(folder):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
     moved, mark = 0, os.urandom(8).hex()
     while True:
         os.chmod(folder, 0o700)
@@ -323,10 +402,13 @@ def describe_exit(status: int, wrapped: bool) -> tuple[str, int]:
 
 
 def is_number(value: object) -> bool:
-    try:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:
-        return False
+    """Whether it is a number that can be reckoned with: finite, and so small that no sum or difference overflows."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def plain_number(value: Any) -> int | float:
+    """A number as every reader takes it: a whole one that does not fit a float exactly becomes a float."""
+    return float(value) if isinstance(value, int) and abs(value) > 2**53 else value
 
 
 def plain_text(value: object, length: int) -> str:
@@ -350,9 +432,12 @@ def clean_result(message: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, str):
             metrics[key] = plain_text(value, 4096)
             continue
-        items = value if isinstance(value, list) and len(value) <= 64 else [value]
-        if value is None or isinstance(value, bool) or all(is_number(item) for item in items):
+        if value is None or isinstance(value, bool):
             metrics[key] = value
+        elif isinstance(value, (int, float)):
+            metrics[key] = plain_number(value) if is_number(value) else None
+        elif isinstance(value, list) and len(value) <= 64 and all(is_number(item) for item in value):
+            metrics[key] = [plain_number(item) for item in value]
     reason = " ".join(plain_text(message.get("reason"), 4096).split())
     return {
         "status": status,
@@ -372,6 +457,7 @@ class Supervisor:
         self.calls = 0
         self.clock = Clock()
         self.watch = Watch(os.getpid())
+        self.scratch = Scratch(0)
         self.captures = (Capture(), Capture())
         self.poller = select.poll()
         self.handlers: dict[int, Callable[[], None]] = {}
@@ -470,6 +556,8 @@ class Supervisor:
         except OSError as exc:
             self.fault = f"{exc.filename}: {exc.strerror}"
             return
+        # A file may be as large as it likes below its own limit: a few of them are what a program may need.
+        self.scratch.limit = int(max(4 * limits["file_mb"], 64)) * 2**20
         self.adopt(self.evaluator)
         self.send(self.evaluator, {"limits": limits, **self.job["evaluator"]}, self.program)
 
@@ -586,12 +674,18 @@ class Supervisor:
                 memory += size if pss is None else pss
         self.cpu = max(self.cpu, cpu)
         self.peak = max(self.peak, memory / 2**20)
+        folders = [self.job["scratch"]]
+        if self.candidate is not None:
+            folders.append(self.candidate.scratch)
+        self.scratch.look(folders, self.clock.now())
         if memory > limits["memory_mb"] * 2**20:
             self.end("crashed", f"memory limit of {limits['memory_mb']} MiB")
         elif alive > limits["processes"]:
             self.end("crashed", f"limit of {limits['processes']} processes")
         elif limits["cpu_seconds"] is not None and self.cpu > limits["cpu_seconds"]:
             self.end("timeout", f"CPU time limit of {limits['cpu_seconds']:g} s")
+        elif self.scratch.excess:
+            self.end("crashed", self.scratch.excess)
         return bool(memory > limits["memory_mb"] * 2**19) or alive > limits["processes"] / 2
 
     # What comes from inside
@@ -635,6 +729,9 @@ class Supervisor:
     def on_frame(self, box: Box, header: dict[str, Any], body: bytes) -> None:
         kind = header.get("type")
         if kind == "ready":
+            # The harness says it before anything of the task runs; what says it again wants more time than it has.
+            if box.ready:
+                raise ValueError("a second message that it is ready")
             box.ready = True
             if box.seconds is not None:
                 box.deadline = self.clock.now() + box.seconds
@@ -658,10 +755,10 @@ class Supervisor:
         values = {}
         for name, value in list((found if isinstance(found, dict) else {}).items())[:64]:
             if is_number(value):
-                values[plain_text(name, 128)] = value
+                values[plain_text(name, 128)] = plain_number(value)
         if len(self.progress) >= 128:
             del self.progress[::2]  # a flood is thinned out evenly rather than passed on or cut
-        self.progress.append([step if is_number(step) else None, values])
+        self.progress.append([plain_number(step) if is_number(step) else None, values])
 
     def on_call(self, header: dict[str, Any], body: bytes) -> None:
         """Start a candidate in a sandbox of its own, beside the evaluator's."""
@@ -839,7 +936,7 @@ class Supervisor:
             self.tell({"type": "done", "outcome": outcome})
         while not (self.acknowledged or self.abandoned):
             self.turn(None)
-        if outcome is not None and not self.acknowledged:
+        if outcome is not None and outcome["status"] != "cancelled" and not self.acknowledged:
             self.spool(outcome)
         while not dead:
             dead = self.kill_tree(60.0)

@@ -424,3 +424,31 @@ async def test_a_call_freezes_too(guarded: Workplace) -> None:
     outcome = await evaluation.outcome()
     assert outcome.score == 1
     await evaluation.acknowledge()
+
+
+async def test_time_of_a_call_cannot_be_extended(guarded: Workplace) -> None:
+    evaluator = """
+import evolve_task
+def evaluate(path):
+    try:
+        gained = evolve_task.call("attack", seconds=1)
+    except evolve_task.CandidateError as error:
+        gained = str(error)
+    return {"score": 1.0, "gained": str(gained)}
+"""
+    program = """
+import os, time
+def attack():
+    frame = b'{"type": "ready"}\\n'
+    for _ in range(40):
+        os.write(3, len(frame).to_bytes(4, "big") + frame)
+        time.sleep(0.25)
+    return "ten seconds"
+"""
+    outcome = await guarded.evaluate(program, evaluator, guarded=True)
+    assert outcome.metrics["gained"] == "the candidate sent a second message that it is ready"
+    assert outcome.seconds < 5
+    frame = r"""b'\0\0\0\x11{"type":"ready"}\n'"""
+    program = f"import os\ndef run(report):\n    os.write(3, {frame})\n    return {{'score': 1}}\n"
+    outcome = await guarded.evaluate(program)
+    assert outcome.reason == "the evaluator sent a second message that it is ready"

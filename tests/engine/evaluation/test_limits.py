@@ -5,6 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from pathlib import Path
+
+import pytest
+
+from engine.evaluation import supervisor
 
 from .conftest import GUARDED, Workplace, until
 
@@ -100,6 +105,85 @@ async def test_file_size(work: Workplace) -> None:
     program = "def run(report):\n    with open('x', 'wb') as file:\n        file.write(bytes(3 * 2**20))\n"
     outcome = await work.evaluate(program, limits={"file_mb": 1})
     assert outcome.status == "crashed" and "File too large" in outcome.reason
+
+
+async def test_scratch(work: Workplace) -> None:
+    program = """
+import time
+def run(report):
+    for i in range(40):
+        with open(f"{i}", "wb") as file:
+            file.write(bytes(4 * 2**20))
+    report(step=1)
+    time.sleep(1000)
+"""
+    outcome = await work.evaluate(program, limits={"file_mb": 5})
+    assert (outcome.status, outcome.reason) == ("crashed", "scratch limit of 64 MiB")
+
+
+async def test_scratch_of_a_candidate(guarded: Workplace) -> None:
+    program = """
+import os, time
+def run():
+    for i in range(24):
+        os.mkdir(f"d{i}")
+        with open(f"d{i}/file", "wb") as file:
+            file.write(bytes(4 * 2**20))
+    time.sleep(1000)
+"""
+    outcome = await guarded.evaluate(program, GUARDED, guarded=True, limits={"file_mb": 20})
+    assert (outcome.status, outcome.reason) == ("crashed", "scratch limit of 80 MiB")
+
+
+async def test_scratch_below_the_limit(guarded: Workplace) -> None:
+    # Links count once, holes not at all.
+    program = """
+import os, time
+def run(report):
+    with open("hole", "wb") as file:
+        file.truncate(100 * 2**20)
+    with open("file", "wb") as file:
+        file.write(bytes(10 * 2**20))
+    for i in range(20):
+        os.link("file", f"file{i}")
+        os.symlink("/usr", f"link{i}")
+    time.sleep(1.5)
+    return {"score": 1}
+"""
+    outcome = await guarded.evaluate(program, limits={"file_mb": 16 * 10})
+    assert outcome.status == "ok", outcome.reason
+
+
+async def test_scratch_deeper_than_a_path(guarded: Workplace) -> None:
+    program = """
+import os, time
+def run(report):
+    for _ in range(50):
+        os.mkdir("d" * 200)
+        os.chdir("d" * 200)
+    time.sleep(1000)
+"""
+    outcome = await guarded.evaluate(program)
+    assert outcome.reason == "scratch limit: a folder that cannot be counted (File name too long)"
+
+
+def test_files_in_scratch_are_counted_a_slice_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "MOST_FILES", 5000)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for i in range(2499):
+            (tmp_path / folder / f"{i}").touch()
+    scratch = supervisor.Scratch(2**30)
+    assert [_look(scratch, tmp_path, now) for now in (0.0, 0.3, 0.4, 0.5)] == ["", "", "", ""]
+    assert scratch.walk is None and scratch.next == 1.5  # 5000 with the two folders
+    (tmp_path / "one more").touch()
+    found = [_look(scratch, tmp_path, now) for now in (1.0, 1.6, 1.7, 1.8)]
+    assert found == ["", "", "", "scratch limit of 5000 files"]
+
+
+def _look(scratch: supervisor.Scratch, folder: Path, now: float) -> str:
+    scratch.look([str(folder), str(folder / "missing")], now)
+    return scratch.excess
 
 
 async def test_output_is_drained_and_cut(work: Workplace) -> None:

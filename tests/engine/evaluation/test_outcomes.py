@@ -11,6 +11,7 @@ import pytest
 
 from engine.errors import EvolveError
 from engine.evaluation.evaluator import Evaluation
+from engine.evaluation.supervisor import clean_result
 
 from .conftest import GUARDED, Workplace
 
@@ -60,6 +61,12 @@ def run(report):
         ("{'score': True}", "invalid", "'score' is True (bool)"),
         ("{'score': '1'}", "invalid", "'score' is '1' (str)"),
         ("{'score': 10**400}", "invalid", "'score' is"),
+        (
+            "{'score': 1.7e308}",
+            "invalid",
+            "'score' is 1.7e+308 (float), expected a dict with a finite number (up to 1e300",
+        ),
+        ("{'score': -(10**301)}", "invalid", "'score' is -1000"),
         ("{'loss': 1}", "invalid", "no 'score' (its keys: loss)"),
         ("[1]", "invalid", "evaluate() returned [1] (list)"),
         ("None", "invalid", "evaluate() returned None"),
@@ -114,6 +121,31 @@ def evaluate(path):
     outcome = await guarded.evaluate("", source)
     assert outcome.score == 0.5
     assert outcome.metrics == {"a": 3, "b": 2.0, "c": None}
+
+
+async def test_numbers_that_cannot_be_reckoned_with(guarded: Workplace) -> None:
+    source = """
+def evaluate(path, report):
+    report(step=10**30, big=10**25, huge=10**305, loss=1e301)
+    return {"score": -10**25, "int": 2**53, "large": 10**25, "huge": 10**305, "float": -1.7e308, "list": [2**60, 1],
+            "huge_list": [1e301], "true": True}
+"""
+    outcome = await guarded.evaluate("", source)
+    assert (outcome.status, outcome.score) == ("ok", -1e25)
+    expected = {"int": 2**53, "large": 1e25, "huge": None, "float": None, "list": [2.0**60, 1], "true": True}
+    assert outcome.metrics == expected
+    assert type(outcome.metrics["large"]) is float and type(outcome.metrics["int"]) is int
+    assert guarded.progress == [(1e30, {"big": 1e25})] and type(guarded.progress[0][1]["big"]) is float
+
+
+def test_forged_numbers() -> None:
+    metrics = {"a": 10**25, "b": 10**305, "c": [1, 10**305], "d": [10**25], "e": math.nan, "f": False, "g": {}}
+    found = clean_result({"status": "ok", "score": 10**30, "metrics": metrics})
+    assert found["metrics"] == {"a": 1e25, "b": None, "d": [1e25], "e": None, "f": False}
+    assert type(found["metrics"]["a"]) is type(found["score"]) is float
+    for score in (1e301, -(10**400), math.nan, True, None):
+        with pytest.raises(ValueError, match="finite score"):
+            clean_result({"status": "ok", "score": score})
 
 
 async def test_lying_number(guarded: Workplace) -> None:

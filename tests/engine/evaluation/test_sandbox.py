@@ -21,7 +21,7 @@ from .conftest import Workplace, hide_bubblewrap
 def test_runs_on_python_3_9_with_the_standard_library_alone(name: str) -> None:
     source = Path(engine.evaluation.__file__).with_name(f"{name}.py").read_text()
     tree = ast.parse(source, feature_version=(3, 9))
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name.partition(".")[0] for alias in node.names)
@@ -70,8 +70,42 @@ def test_old_interpreter_is_refused(tmp_path: Path) -> None:
     old = tmp_path / "python"
     old.write_text("#!/bin/sh\necho '[[3, 8], [\"/usr\"], [], [], null]'\n")
     old.chmod(0o755)
-    with pytest.raises(EvolveError, match=r"is Python 3\.8, below 3\.9"):
-        sb.find_interpreter("./python", tmp_path)
+    (tmp_path / "task").mkdir()
+    for python in ("../python", "./../python", str(old)):
+        with pytest.raises(EvolveError, match=r"is Python 3\.8, below 3\.9"):
+            sb.find_interpreter(python, tmp_path / "task")
+
+
+def test_what_came_with_a_task_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = tmp_path / "real"
+    task = tmp_path / "task"  # the same folder by another name
+    (real / "venv" / "bin").mkdir(parents=True)
+    task.symlink_to(real)
+    evil = real / "evil"
+    evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    evil.chmod(0o755)
+    # An environment's interpreter is a link out of it, but what it imports lies in the environment.
+    (real / "venv" / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / "link").symlink_to(evil)
+    (tmp_path / "hop").symlink_to("real/venv/bin/python")
+    (tmp_path / "venv").symlink_to(real / "venv")
+    paths = ["./evil", "../task/evil", "../real/evil", str(evil), str(task / "evil"), "../link", "venv/bin/python"]
+    paths += ["../hop", "../venv/bin/python", "../task/../real/evil"]
+    for python in paths:
+        for folder in (task, real):
+            with pytest.raises(EvolveError, match="lies in the task folder"):
+                sb.find_interpreter(python, folder)
+    # A bare name is one on PATH, and not the task's own even where PATH has the current folder.
+    monkeypatch.chdir(real)
+    with pytest.raises(EvolveError, match="not on PATH"):
+        sb.find_interpreter("evil", task)
+    for entry in (".", str(task)):
+        monkeypatch.setenv("PATH", entry)
+        with pytest.raises(EvolveError, match="lies in the task folder"):
+            sb.find_interpreter("evil", task)
+    assert not (tmp_path / "ran").exists()
+    # The engine's own may lie anywhere.
+    assert sb.find_interpreter(None, Path(sys.prefix)).path == sys.executable
 
 
 def test_a_checkout_on_the_path_shows_its_packages_only(tmp_path: Path) -> None:
@@ -118,3 +152,31 @@ def test_hostile_folders_are_removed(tmp_path: Path) -> None:
     os.close(here)
     remove_tree(str(top))
     assert not top.exists() and (tmp_path / "outside").exists()
+
+
+def test_folders_deeper_than_any_recursion_are_removed(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    here = os.open(top, os.O_RDONLY)
+    for depth in range(sys.getrecursionlimit() + 1000):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(os.open("file", os.O_CREAT, dir_fd=below))
+        if depth % 3:
+            os.fchmod(here, 0o500 if depth % 2 else 0)
+        os.close(here)
+        here = below
+    os.close(here)
+    remove_tree(str(top))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_not_removed_as_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "outside")
+    with pytest.raises(NotADirectoryError):
+        remove_tree(str(tmp_path / "link"))
+    with pytest.raises(FileNotFoundError):
+        remove_tree(str(tmp_path / "nowhere"))
+    assert (tmp_path / "outside" / "file").exists()
