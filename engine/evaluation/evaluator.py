@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import fcntl
 import json
 import os
@@ -27,6 +28,13 @@ Progress = Callable[[float | None, dict[str, float]], None]
 """Called with the step and the values of each report, in the event loop."""
 
 _RECOVER_SECONDS = 10.0
+_RETRIES = (0.1, 0.4)
+"""Seconds to wait before a start is tried again."""
+_SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""What the kernel says where there is no room for a process just now."""
+_worked: set[tuple[Path, str | None]] = set()
+"""Task folders and interpreters of which an evaluation ended as it should: what fails afterwards is no mistake in the
+task's settings."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +61,27 @@ class Outcome:
 
 
 class Evaluation:
-    """A running evaluation. `start` makes one; `acknowledge` ends its hold on the machine."""
+    """A running evaluation. `start` makes one; `acknowledge` ends its hold on the machine.
 
-    def __init__(self, job: Job, sandbox: Sandbox, on_progress: Progress, control: socket.socket, pid: int) -> None:
+    Where its processes cannot be started (the sandboxed interpreter is killed before it runs, there is no room for a
+    process), it is started again, twice at most.
+    """
+
+    def __init__(
+        self, job: Job, sandbox: Sandbox, commands: tuple[list[str], list[str]], on_progress: Progress
+    ) -> None:
         self._job = job
         self._sandbox = sandbox
+        self._commands = commands
         self._on_progress = on_progress
-        self._control = control
-        self._pid = pid
+        self._control: socket.socket | None = None
+        self._pid = 0
+        self._pauses = list(_RETRIES)
+        self._fault = False
+        """Whether the supervisor that runs now is to be followed by another one."""
+        self._frozen = False
+        self._cancelled: str | None = None
+        self._restarting: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[Outcome] = self._loop.create_future()
         # An outcome that nobody waits for any more is no error.
@@ -68,7 +89,6 @@ class Evaluation:
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._inbox = bytearray()
         self._outbox = bytearray()
-        self._loop.add_reader(control.fileno(), self._read)
 
     @classmethod
     async def start(cls, job: Job, on_progress: Progress) -> Evaluation:
@@ -84,18 +104,47 @@ class Evaluation:
         """
         job = replace(job, folder=job.folder.absolute(), task_folder=job.task_folder.absolute())
         sandbox, interpreter = await prepare(job)
-        command, candidate = build_commands(job, sandbox, interpreter)
-        try:
-            make_folder(job)
-            control, pid = spawn(job, sandbox, command)
-        except OSError as exc:
-            raise EvolveError(
-                f"an evaluation cannot be started in {job.folder}: {exc}",
-                "See to it that there is space and that the folder can be written",
-            ) from None
-        evaluation = cls(job, sandbox, on_progress, control, pid)
-        evaluation._send(job_spec(job, sandbox, candidate))
+        evaluation = cls(job, sandbox, build_commands(job, sandbox, interpreter), on_progress)
+        await evaluation._start()
         return evaluation
+
+    async def _start(self) -> None:
+        """Start the supervisor, again where there is no room for a process.
+
+        Raises:
+            EvolveError: it cannot be started, for a reason that is not a passing one.
+        """
+        job = self._job
+        while True:
+            try:
+                make_folder(job)
+                self._control, self._pid = spawn(job, self._sandbox, self._commands[0])
+                break
+            except OSError as exc:
+                if exc.errno in _SHORTAGES and self._pauses:
+                    await asyncio.sleep(self._pauses.pop(0))
+                    continue
+                error = EvolveError(
+                    f"an evaluation cannot be started in {job.folder}: {exc}",
+                    "See to it that there is space and that the folder can be written",
+                )
+                if exc.errno not in _SHORTAGES or self._key not in _worked:
+                    raise error from None
+                self._settle_crash(str(error))
+                self._gone.set_result(None)
+                return
+        self._inbox.clear()
+        self._outbox.clear()
+        self._loop.add_reader(self._control.fileno(), self._read)
+        self._send(job_spec(job, self._sandbox, self._commands[1]))
+        if self._frozen:
+            self._send({"do": "freeze"})
+        if self._cancelled is not None:
+            self._send({"do": "cancel", "reason": self._cancelled})
+
+    @property
+    def _key(self) -> tuple[Path, str | None]:
+        return self._job.task_folder, self._job.python
 
     async def outcome(self) -> Outcome:
         """Wait for the end. Cancelling this wait does not cancel the evaluation.
@@ -107,14 +156,20 @@ class Evaluation:
 
     def freeze(self) -> None:
         """Stop all its processes; its clocks stand still."""
+        self._frozen = True
         self._send({"do": "freeze"})
 
     def thaw(self) -> None:
         """Let a frozen evaluation go on."""
+        self._frozen = False
         self._send({"do": "thaw"})
 
     def cancel(self, reason: str) -> None:
-        """End it; its outcome is `cancelled` with this reason, unless it has ended by itself already."""
+        """End it; its outcome is `cancelled` with this reason, unless it has ended by itself already.
+
+        The outcome is for whoever waits for it: `recover` never gives one that was cancelled.
+        """
+        self._cancelled = reason
         self._send({"do": "cancel", "reason": reason})
 
     async def acknowledge(self) -> None:
@@ -135,12 +190,13 @@ class Evaluation:
     # The conversation
 
     def _send(self, message: dict[str, Any]) -> None:
-        if self._gone.done():
-            return
+        if self._control is None:
+            return  # it is gone, or the next attempt has yet to begin and is told then
         self._outbox += msgspec.json.encode(message) + b"\n"
         self._write()
 
     def _write(self) -> None:
+        assert self._control is not None
         try:
             del self._outbox[: self._control.send(self._outbox)]
         except BlockingIOError:
@@ -153,6 +209,7 @@ class Evaluation:
             self._loop.remove_writer(self._control.fileno())
 
     def _read(self) -> None:
+        assert self._control is not None
         try:
             data = self._control.recv(262144)
         except BlockingIOError:
@@ -163,6 +220,7 @@ class Evaluation:
             self._loop.remove_reader(self._control.fileno())
             self._loop.remove_writer(self._control.fileno())
             self._control.close()
+            self._control = None
             self._reap(0.001)
             return
         self._inbox += data
@@ -179,10 +237,34 @@ class Evaluation:
                 self._on_progress(step, values)
         elif message["type"] == "done":
             if not self._outcome.done():
-                self._outcome.set_result(_to_outcome(message["outcome"]))
+                outcome = _to_outcome(message["outcome"])
+                if outcome.status != "cancelled":
+                    _worked.add(self._key)
+                self._outcome.set_result(outcome)
         elif not self._outcome.done():
+            self._fail(message["message"])
+            if self._fault:
+                self._send({"do": "acknowledge"})
+
+    def _fail(self, what: str) -> None:
+        """It could not run: note that it is to be tried again, or settle what comes of it."""
+        if self._pauses:
+            self._fault = True
+            return
+        message = f"the evaluation could not run: {what}"
+        if self._key in _worked:
+            self._settle_crash(message)
+        else:
             hint = "'evolve doctor' checks the sandbox; `python` and `mounts` in task.toml name what it shows"
-            self._outcome.set_exception(EvolveError(f"the evaluation could not run: {message['message']}", hint))
+            self._outcome.set_exception(EvolveError(message, hint))
+
+    async def _restart(self) -> None:
+        await asyncio.sleep(self._pauses.pop(0))
+        try:
+            await self._start()
+        except EvolveError as exc:
+            self._outcome.set_exception(exc)
+            self._gone.set_result(None)
 
     def _reap(self, pause: float) -> None:
         """Collect the ended supervisor; its exit follows the end of file within moments."""
@@ -193,28 +275,40 @@ class Evaluation:
         if not pid:
             self._loop.call_later(pause, self._reap, min(2 * pause, 0.1))
             return
-        if not self._outcome.done():
+        if not self._outcome.done() and not self._fault:
             self._lose(os.waitstatus_to_exitcode(status))
-        self._gone.set_result(None)
+        if self._fault:
+            self._fault = False
+            self._restarting = self._loop.create_task(self._restart())
+        else:
+            self._gone.set_result(None)
 
     def _lose(self, code: int) -> None:
         """The supervisor ended without an outcome."""
         if not self._sandbox.path:
             _kill_left(self._job.folder)
-        if code >= 0:
-            try:
-                lines = (self._job.folder / "supervisor.log").read_text("utf-8", "replace").strip().splitlines()
-            except OSError:
-                lines = []
-            said = lines[-1] if lines else f"exit code {code}"
-            self._outcome.set_exception(EvolveError(f"the supervisor of an evaluation failed: {said}"))
+        if code < 0:
+            self._settle_crash(f"its supervisor was killed by {signal.Signals(-code).name}")
             return
+        try:
+            lines = (self._job.folder / "supervisor.log").read_text("utf-8", "replace").strip().splitlines()
+        except OSError:
+            lines = []
+        said = lines[-1] if lines else f"exit code {code}"
+        from engine.evaluation.supervisor import FAULT
+
+        if code == FAULT:
+            self._fail(f"its supervisor says: {said}")
+        else:
+            self._outcome.set_exception(EvolveError(f"the supervisor of an evaluation failed: {said}"))
+
+    def _settle_crash(self, reason: str) -> None:
         self._outcome.set_result(
             Outcome(
                 status="crashed",
                 score=None,
                 metrics={},
-                reason=f"its supervisor was killed by {signal.Signals(-code).name}",
+                reason=" ".join(reason.split()),
                 guarantee=guarantee_of(self._job, self._sandbox),
                 sandbox="bubblewrap" if self._sandbox.path else "limits",
                 seconds=0.0,
@@ -229,6 +323,7 @@ class Evaluation:
 async def recover(folder: Path) -> Outcome | None:
     """The outcome that a supervisor left because no engine took it, or None where the evaluation did not end.
 
+    One that was cancelled did not end: whoever cancelled it has not had a say about what is to come of it.
     Waits up to 10 seconds for a supervisor that is still ending its processes. The folder stays as it is.
 
     Args:
@@ -248,7 +343,8 @@ async def recover(folder: Path) -> Outcome | None:
             except OSError:
                 await asyncio.sleep(0.02)
         try:
-            return _to_outcome(json.loads((folder / "outcome.json").read_bytes()))
+            outcome = _to_outcome(json.loads((folder / "outcome.json").read_bytes()))
+            return outcome if outcome.status != "cancelled" else None
         except (OSError, ValueError, TypeError, KeyError):
             return None
     finally:

@@ -31,14 +31,17 @@ async def main(task, folder):
     if "freeze" in sys.argv:
         await asyncio.sleep(0.2)
         evaluation.freeze()
+    if "cancel" in sys.argv:
+        await asyncio.sleep(0.2)
+        evaluation.cancel("the engine is stopping")
     print("done", (await evaluation.outcome()).score, flush=True)
     await asyncio.sleep(1000)
 
 asyncio.run(main(*sys.argv[1:3]))
 """
 
-GONE = 3.0
-"""Seconds in which nothing may be left: 0.1 on an idle machine, more where every core is busy."""
+GONE = 1.0
+"""Seconds in which nothing may be left."""
 
 HANG = """
 import os, subprocess, time
@@ -102,6 +105,30 @@ async def test_finished_result_survives_the_engine(work: Workplace) -> None:
     assert (outcome.status, outcome.score, outcome.metrics, outcome.stdout) == ("ok", 4.5, {"a": 1}, b"x\n")
     assert folder.exists() and json.loads((folder / "outcome.json").read_text())["score"] == 4.5
     await until(lambda: not processes_with(str(folder)), seconds=GONE)
+
+
+async def test_cancelled_outcome_does_not_survive_the_engine(work: Workplace) -> None:
+    engine, folder = await start_engine(work, HANG, "cancel")
+    while (line := await read_line(engine)) == "progress":
+        pass
+    assert line == "done None"
+    engine.kill()
+    await engine.wait()
+    assert await recover(folder) is None
+    await until(lambda: not processes_with(str(folder)), seconds=GONE)
+    assert folder.exists() and not (folder / "outcome.json").exists()
+
+
+async def test_recover_takes_no_cancelled_outcome(work: Workplace) -> None:
+    # As an earlier version left it.
+    engine, folder = await start_engine(work, "def run(report):\n    return {'score': 4.5}\n")
+    assert await read_line(engine) == "done 4.5"
+    engine.kill()
+    await engine.wait()
+    assert (await recover(folder)) is not None
+    found = json.loads((folder / "outcome.json").read_text())
+    (folder / "outcome.json").write_text(json.dumps({**found, "status": "cancelled", "score": None}))
+    assert await recover(folder) is None
 
 
 async def test_recover_without_a_trace(tmp_path: Path) -> None:

@@ -1,0 +1,144 @@
+"""Passing shortages of the machine: an evaluation that cannot be started is started again, and no run fails for it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import EvolveError
+from engine.evaluation import evaluator, launch
+from engine.evaluation.supervisor import find_tree
+
+from .conftest import GUARDED, Workplace, until
+
+SCORE = "def run(report):\n    return {'score': 1}\n"
+
+
+class Wrapped:
+    """A bubblewrap that is killed as it starts, as by the kernel that is out of memory, for the first few times."""
+
+    def __init__(self, work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = work.folder / "faults"
+        self.folder.mkdir()
+        self.monkeypatch = monkeypatch
+        self.real = launch.build_commands
+
+    def fail(self, times: int, of: str, skip: int = 0) -> None:
+        """Let the starts of `evaluator` or `candidate` fail, from the one after `skip` on."""
+        for path in self.folder.iterdir():
+            path.unlink()
+        for index in range(skip, skip + times):
+            (self.folder / f"{index}").touch()
+
+        def build(*args: Any) -> tuple[list[str], list[str]]:
+            script = (
+                f"n=$(cat {self.folder}/n 2>/dev/null || echo 0); echo $((n + 1)) > {self.folder}/n; "
+                f'test -e {self.folder}/$n && kill -9 $$; exec "$@"'
+            )
+            found = {"evaluator": self.real(*args)[0], "candidate": self.real(*args)[1]}
+            found[of] = ["/bin/sh", "-c", script, "sh", *found[of]]
+            return found["evaluator"], found["candidate"]
+
+        self.monkeypatch.setattr(evaluator, "build_commands", build)
+
+    def starts(self) -> int:
+        return int((self.folder / "n").read_text())
+
+
+@pytest.fixture
+def wrapped(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> Wrapped:
+    evaluator._worked.clear()
+    return Wrapped(work, monkeypatch)
+
+
+async def test_interpreter_killed_while_it_starts(work: Workplace, wrapped: Wrapped) -> None:
+    wrapped.fail(2, of="evaluator")
+    assert (await work.evaluate(SCORE)).status == "ok"
+    assert wrapped.starts() == 3
+
+
+async def test_candidate_killed_while_it_starts(work: Workplace, wrapped: Wrapped) -> None:
+    wrapped.fail(1, of="candidate")
+    assert (await work.evaluate("def run():\n    return 2\n", GUARDED, guarded=True)).score == 2
+    assert wrapped.starts() == 2
+
+
+async def test_it_never_starts(work: Workplace, wrapped: Wrapped) -> None:
+    wrapped.fail(100, of="evaluator")
+    evaluation = await work.start(SCORE)
+    with pytest.raises(EvolveError, match="the sandboxed interpreter was killed by SIGKILL"):
+        await evaluation.outcome()
+    await evaluation.acknowledge()
+    assert wrapped.starts() == 3
+    wrapped.fail(100, of="evaluator", skip=1)  # the first one runs
+    assert (await work.evaluate(SCORE)).status == "ok"
+    outcome = await work.evaluate(SCORE)
+    assert (outcome.status, outcome.score) == ("crashed", None)
+    assert outcome.reason.startswith("the evaluation could not run: the sandboxed interpreter was killed by SIGKILL")
+    wrapped.fail(0, of="evaluator")
+    assert (await work.evaluate(SCORE)).status == "ok"
+
+
+async def test_no_room_for_a_supervisor(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluator._worked.clear()
+    real, left = launch.spawn, 2
+
+    def spawn(*args: Any) -> Any:
+        nonlocal left
+        if left:
+            left -= 1
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return real(*args)
+
+    monkeypatch.setattr(evaluator, "spawn", spawn)
+    assert (await work.evaluate(SCORE)).status == "ok"
+    left = 3
+    outcome = await work.evaluate(SCORE)
+    assert outcome.status == "crashed" and "Resource temporarily unavailable" in outcome.reason
+    evaluator._worked.clear()
+    left = 3
+    with pytest.raises(EvolveError, match="Resource temporarily unavailable"):
+        await work.evaluate(SCORE)
+
+
+async def test_no_room_for_the_sandbox(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the supervisor cannot start it says with its exit code.
+    evaluator._worked.clear()
+    real = launch.build_commands
+    monkeypatch.setattr(evaluator, "build_commands", lambda *args: (["/no/such/program"], real(*args)[1]))
+    with pytest.raises(EvolveError, match=r"its supervisor says: .*No such file"):
+        await work.evaluate(SCORE)
+
+
+async def test_orders_outlast_a_failed_start(work: Workplace, wrapped: Wrapped) -> None:
+    wrapped.fail(1, of="evaluator")
+    job = work.job("import time\ndef run(report):\n    time.sleep(1000)\n")
+    evaluation = await evaluator.Evaluation.start(job, lambda step, values: None)
+    evaluation.freeze()
+    await until(lambda: (wrapped.folder / "n").exists() and wrapped.starts() == 2)
+    await asyncio.sleep(0.3)
+    states = [state for pid, state in find_tree(os.getpid()).items() if _mentions(pid, "evolve_task._main")]
+    assert states and set(states) == {"T"}
+    evaluation.thaw()
+    evaluation.cancel("enough")
+    assert (await evaluation.outcome()).status == "cancelled"
+    await evaluation.acknowledge()
+    wrapped.fail(1, of="evaluator")
+    evaluation = await evaluator.Evaluation.start(work.job(job.program), lambda step, values: None)
+    evaluation.cancel("at once")
+    outcome = await asyncio.wait_for(evaluation.outcome(), 20)
+    assert (outcome.status, outcome.reason) == ("cancelled", "at once")
+    await evaluation.acknowledge()
+
+
+def _mentions(pid: int, text: str) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return False
+    return any(text in word for word in words) and "supervisor" not in " ".join(words)
