@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from engine.program import ProgramError, changed_parts
+from engine.program import ProgramError, changed_parts, outline
 from engine.state import Node
 from engine.task import TaskSpec
 
 __all__ = ["Report", "analyze_by_rules"]
 
-_FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>[^\s,]+)', re.MULTILINE)
+_FRAME = re.compile(r'^[ \t]*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>[^\s,]+)', re.MULTILINE)
 _LESSON_LENGTH = 300
 _REASON_LENGTH = 160
 _METRICS_SHOWN = 12
+_TRACEBACK_LENGTH = 20_000
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,14 @@ def _outcome(spec: TaskSpec, node: Node, parent: Node | None, stderr: str, code:
 
 def _blamed(stderr: str, code: str) -> str:
     """The program's own function nearest to where the error was raised, or an empty string."""
-    for match in reversed(list(_FRAME.finditer(stderr))):
-        if match["function"] != "<module>" and re.search(
-            rf"^\s*(async\s+)?def {re.escape(match['function'])}\b", code, re.M
-        ):
+    try:
+        functions = outline(code).functions
+    except ProgramError:
+        return ""
+    # The innermost frames stand last; what a program prints before them may be of any length.
+    tail = "\n".join(stderr[-_TRACEBACK_LENGTH:].splitlines()[-200:])
+    for match in reversed(list(_FRAME.finditer(tail))):
+        if match["function"] in functions:
             return match["function"]
     return ""
 

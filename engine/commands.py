@@ -24,7 +24,7 @@ from engine.events import (
     SettingsChanged,
 )  # fmt: skip
 from engine.journal import Command, sha256_of
-from engine.program import ProgramError, check_program
+from engine.program import ProgramError, check_program, outline
 from engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ Effects = list[tuple[Data, int | None]]
 Answer = tuple[Effects, str]
 """What a command brings about, and what the person is told."""
 
-_FIXED = {"seed", "designer"}
+_FIXED = {"designer", "devices", "seed"}
 """Settings that are read once, when the engine starts."""
 
 
@@ -93,12 +93,15 @@ def _pause(engine: Engine, data: dict[str, Any]) -> Answer:
 
 
 def _resume(engine: Engine, data: dict[str, Any]) -> Answer:
+    if engine.gate.stopping:
+        raise UsageError("it is stopping")
     if not engine.gate.paused:
         return [], "it is not paused"
     if engine.state.frozen:
         for evaluation in engine.running.values():
             evaluation.thaw()
     engine.gate.resume()
+    engine.resumed()
     return [(RunResumed(), None)], "resumed"
 
 
@@ -218,6 +221,8 @@ def _inject(engine: Engine, data: dict[str, Any]) -> Answer:
     twin = engine.state.digests.get(digest)
     if twin is not None:
         raise UsageError(f"the program is refused: duplicate: the same as node {twin}", "'rerun' measures it again")
+    if any(outline(engine.text(other.program)).digest == digest for other in engine.state.injected.values()):
+        raise UsageError("the program is refused: duplicate: it waits for its round already")
     name = data.get("name")
     injected = Injected(
         "program",

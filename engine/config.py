@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,10 +53,25 @@ def convert_table(
     Raises:
         error: the table does not fit.
     """
+    strange = _not_finite(table, "")
+    if strange:
+        raise error(f"{where}: {strange}: must be a finite number; leave it out for no limit")
     try:
         return msgspec.convert(table, kind, strict=strict)
     except msgspec.ValidationError as exc:
         raise error(f"{where}: {_explain(str(exc), kind)}") from None
+
+
+def _not_finite(value: Any, path: str) -> str:
+    """The path of the first number that is not finite, or an empty string; a journal cannot hold such numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return path
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        items = ((f"{path}.{key}" if path else key, below) for key, below in value.items())
+    elif isinstance(value, list):
+        items = ((f"{path}[{index}]", below) for index, below in enumerate(value))
+    return next((found for where, below in items if (found := _not_finite(below, where))), "")
 
 
 def _explain(message: str, kind: type[msgspec.Struct]) -> str:

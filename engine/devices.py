@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,7 @@ class Gpus:
     """
 
     def __init__(self, devices: list[int] | None) -> None:
-        there = {gpu.index: gpu.uuid for gpu in list_gpus()}
+        there = {gpu.index: gpu.uuid for gpu in list_gpus() if _is_allotted(gpu)}
         if not there:
             raise EvolveError("the task needs a GPU, and none is found", "'evolve doctor' says what it looked at")
         missing = sorted(set(devices or []) - set(there))
@@ -91,9 +91,13 @@ class Gpus:
         return len(self._uuids)
 
     @asynccontextmanager
-    async def lease(self) -> AsyncIterator[str]:
-        """Wait for a GPU that no run of this user holds, and hold it; gives its UUID."""
-        while True:
+    async def lease(self, wanted: Callable[[], bool]) -> AsyncIterator[str | None]:
+        """Wait for a GPU that no run of this user holds, and hold it; gives its UUID.
+
+        Args:
+            wanted: asked while it waits; when it says no, None is given in place of a GPU.
+        """
+        while wanted():
             for uuid in self._uuids:
                 descriptor = _hold(uuid)
                 if descriptor is not None:
@@ -103,6 +107,16 @@ class Gpus:
                         os.close(descriptor)
                     return
             await asyncio.sleep(_POLL_SECONDS)
+        yield None
+
+
+def _is_allotted(gpu: Gpu) -> bool:
+    """Whether CUDA_VISIBLE_DEVICES, as a scheduler sets it for this process, leaves the GPU to us."""
+    allotted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (
+        allotted is None
+        or {str(gpu.index), gpu.uuid}.intersection(part.strip() for part in allotted.split(",")) != set()
+    )
 
 
 def _lease_file(uuid: str) -> Path:

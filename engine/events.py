@@ -7,6 +7,7 @@ Fields named `*_blob`, `program`, `files`, `prior_files` and the `revision` of a
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
@@ -503,8 +504,24 @@ _DECODERS = {kind: msgspec.json.Decoder(data) for kind, data in DATA_KINDS.items
 
 
 def encode_data(data: Data) -> bytes:
-    """The JSON of an event's data."""
-    return _ENCODER.encode(data)
+    """The JSON of an event's data.
+
+    Raises:
+        ValueError: it holds what would not be read back: a number that is not finite, or text that is no Unicode.
+    """
+    raw = _ENCODER.encode(data)
+    # JSON has no NaN and no infinity: they are written as null, and a null of ours is rare.
+    if b"null" in raw and not _is_finite(msgspec.to_builtins(data)):
+        raise ValueError(f"{data.KIND} holds a number that is not finite")
+    return raw
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, list) or all(map(_is_finite, value))
 
 
 def decode_data(kind: str, raw: bytes | str) -> Data | None:

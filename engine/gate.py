@@ -19,6 +19,8 @@ class PauseGate:
     def __init__(self) -> None:
         self.paused = False
         self.stopping = False
+        self.cancelling = False
+        """Stopping at once: what runs is ended too."""
         self._stepping: set[int] = set()
         self._changed = asyncio.Event()
 
@@ -62,9 +64,10 @@ class PauseGate:
         """Forget a round that is over."""
         self._stepping.discard(round_)
 
-    def stop(self) -> None:
+    def stop(self, now: bool = False) -> None:
         """Turn away whoever waits and whoever comes."""
         self.stopping = True
+        self.cancelling = self.cancelling or now
         self._notify()
 
     def _notify(self) -> None:

@@ -35,7 +35,10 @@ class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Start a hook and go on; it outlives the engine, and what it prints goes where the engine's words go."""
         if not command:
             return
-        environment = {**os.environ, **{f"EVOLVE_{key.upper()}": str(value) for key, value in facts.items()}}
+        environment = {
+            **os.environ,
+            **{f"EVOLVE_{key.upper()}": str(value).replace("\0", "") for key, value in facts.items()},
+        }
         try:
             subprocess.Popen(
                 ["/bin/sh", "-c", command],
@@ -44,8 +47,8 @@ class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 env=environment,
                 start_new_session=True,
             )
-        except OSError as exc:
-            sys.stderr.write(f"warning: the hook {command!r} cannot be started: {exc.strerror}\n")
+        except (OSError, ValueError) as exc:
+            sys.stderr.write(f"warning: the hook {command!r} cannot be started: {exc}\n")
 
 
 def read_hooks() -> Hooks:

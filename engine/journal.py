@@ -126,12 +126,28 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+Row = tuple[int, int, str, int | None, int | None, str]
+"""An event as it is stored: seq, at, kind, round, node, data."""
+
+
+def to_row(event: Event) -> Row:
+    """An event as it is stored.
+
+    Raises:
+        ValueError: its data cannot be kept.
+    """
+    seq, at, round_, node, data = event
+    return seq, at, data.KIND, round_, node, encode_data(data).decode()
+
+
+def insert_row(connection: sqlite3.Connection, row: Row) -> None:
+    """Append one event inside the caller's transaction."""
+    connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", row)
+
+
 def insert_event(connection: sqlite3.Connection, event: Event) -> None:
     """Append one event inside the caller's transaction."""
-    seq, at, round_, node, data = event
-    connection.execute(
-        "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", (seq, at, data.KIND, round_, node, encode_data(data).decode())
-    )
+    insert_row(connection, to_row(event))
 
 
 def insert_blob(connection: sqlite3.Connection, content: bytes) -> None:
@@ -152,12 +168,13 @@ def send_command(path: Path, kind: str, data: dict[str, Any] | None = None) -> i
     Raises:
         JournalError: the run cannot be written.
     """
+    try:
+        raw = msgspec.json.encode(data or {}).decode()
+    except ValueError as exc:
+        raise JournalError(f"the command '{kind}' cannot be written down: it is no valid text ({exc})") from None
     connection = connect_writer(path)
     try:
-        cursor = connection.execute(
-            "INSERT INTO commands (at, kind, data) VALUES (?, ?, ?)",
-            (now_ms(), kind, msgspec.json.encode(data or {}).decode()),
-        )
+        cursor = connection.execute("INSERT INTO commands (at, kind, data) VALUES (?, ?, ?)", (now_ms(), kind, raw))
         return int(cursor.lastrowid or 0)
     except sqlite3.Error as exc:
         raise JournalError(f"{path} cannot take the command '{kind}': {exc}") from None
@@ -311,6 +328,13 @@ class JournalReader:
         """A command as it stands now."""
         rows = self._execute("SELECT id, at, kind, data, done_at, result FROM commands WHERE id = ?", (command_id,))
         return _command(rows[0]) if rows else None
+
+    def pending(self) -> list[Command]:
+        """Commands that nobody has answered yet, oldest first."""
+        rows = self._execute(
+            "SELECT id, at, kind, data, done_at, result FROM commands WHERE done_at IS NULL ORDER BY id"
+        )
+        return [_command(row) for row in rows]
 
     def meta(self, key: str) -> str | None:
         """A value of the `meta` table."""

@@ -14,7 +14,7 @@ import msgspec
 
 from engine import events as ev
 from engine.errors import JournalError, RunError
-from engine.journal import Command, JournalReader, now_ms, sha256_of
+from engine.journal import Command, JournalReader, Row, now_ms, sha256_of, to_row
 from engine.run import Run, unpack_priors
 from engine.samplers import make_sampler, take_up
 from engine.state import RunState
@@ -30,7 +30,8 @@ __all__ = ["Follower", "Ledger"]
 Follower = Callable[[ev.Event, RunState], None]
 """Called for every new event after it is folded."""
 
-_KEPT_TEXTS = 512
+_KEPT_CHARACTERS = 4_000_000
+"""Of texts that are asked for again and again; one text may take a sixteenth of it."""
 
 
 class Ledger:
@@ -59,10 +60,15 @@ class Ledger:
         self._reader = JournalReader(run.db)
         self.state = RunState()
         self._texts: OrderedDict[str, str] = OrderedDict()
+        self._kept = 0
         self._blobs: list[bytes] = []
+        self._on_command, self._on_trouble = on_command, on_trouble
         self._fold()
+
+    def _open(self) -> None:
+        """Lay out what the run needs and begin to write; until then nothing was touched."""
         self._unpack_task()
-        self._writer = JournalWriter(run.db, asyncio.get_running_loop(), on_command, on_trouble)
+        self._writer = JournalWriter(self.run.db, asyncio.get_running_loop(), self._on_command, self._on_trouble)
 
     @property
     def spec(self) -> TaskSpec:
@@ -116,13 +122,16 @@ class Ledger:
         self._blobs.append(content)
 
     def _append(self, items: Iterable[tuple[ev.Data, int | None, int | None]], answer: tuple[int, str] | None) -> None:
-        batch = []
+        batch: list[ev.Event] = []
+        rows: list[Row] = []
         for data, round_, node in items:
             event = ev.Event(self.state.seq + 1, now_ms(), round_, node, data)
+            # Written down first: what cannot be kept must not become state.
+            rows.append(to_row(event))
             self._apply(event)
             batch.append(event)
         blobs, self._blobs = self._blobs, []
-        self._writer.append(batch, blobs, answer)
+        self._writer.append(rows, blobs, answer)
         if self._follow is not None:
             for event in batch:
                 self._follow(event, self.state)
@@ -161,7 +170,10 @@ class Ledger:
         first = next(events, None)
         if first is None or not isinstance(first.data, ev.RunStarted):
             raise JournalError(f"{self._reader.path} holds no run: its first event is missing")
-        self.state.apply(first)
+        try:
+            self.state.apply(first)
+        except msgspec.ValidationError as exc:
+            raise JournalError(f"{self._reader.path} is damaged at event 1: {exc}") from None
         # Sampler and designer fold the whole past as the task is now, not as it was before its copy was replaced.
         now = RunState()
         now.apply(first)
@@ -210,7 +222,9 @@ class Ledger:
             raise RunError(f"{exc.filename or self.run.folder} cannot be written: {exc.strerror}") from None
 
     def _remember(self, sha256: str, text: str) -> None:
+        if sha256 in self._texts or len(text) > _KEPT_CHARACTERS // 16:
+            return
         self._texts[sha256] = text
-        self._texts.move_to_end(sha256)
-        while len(self._texts) > _KEPT_TEXTS:
-            self._texts.popitem(last=False)
+        self._kept += len(text)
+        while self._kept > _KEPT_CHARACTERS:
+            self._kept -= len(self._texts.popitem(last=False)[1])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import signal
 import socket
 import traceback
@@ -29,6 +28,7 @@ from engine.early_stop import MedianRule
 from engine.errors import EvolveError, JournalError, RunError
 from engine.evaluation.evaluator import recover
 from engine.evaluation.sandbox import sandbox_name
+from engine.evaluation.supervisor import remove_tree
 from engine.gate import PauseGate, Slots, Stopping
 from engine.hooks import read_hooks
 from engine.journal import Command, now_ms
@@ -80,7 +80,8 @@ class Engine(Ledger):
         self._end: ev.RunFinished | ev.RunStopped | ev.RunFailed | None = None
         self.command_horizon = now_ms()
         """Commands older than this were meant for an engine that is gone."""
-        super().__init__(run, follow, self._on_command, self._on_trouble)
+        self._closing = False
+        super().__init__(run, follow, self._take_command, self._give_up)
         start = self.state.start
         assert start is not None
         self._prior_folder = priors_of(run, self.state)
@@ -95,6 +96,7 @@ class Engine(Ledger):
         }
         """The rule of each stage that gives hopeless evaluations up."""
         self._hooks = read_hooks()
+        self._open()
 
     # What the stages use
 
@@ -153,14 +155,8 @@ class Engine(Ledger):
                 await self._drain()
                 await asyncio.wait([watching])
             assert self._end is not None
+            self._closing = True
             self.emit(self._end)
-            self._hooks.start(
-                self._hooks.on_stop,
-                run=self.run.folder,
-                task=self.spec.name,
-                status=self.state.status,
-                reason=self._end.reason,
-            )
             self._writer.append([], meta={"summary": msgspec.json.encode(summary_of(self.state)).decode()})
             await self.durable()
         finally:
@@ -171,6 +167,8 @@ class Engine(Ledger):
             await self._writer.close()
         with suppress(OSError):
             self.run.work.rmdir()
+        facts = {"run": self.run.folder, "task": self.spec.name}
+        self._hooks.start(self._hooks.on_stop, **facts, status=self.state.status, reason=self.state.reason)
         return self.state.status
 
     def _started(self) -> None:
@@ -220,7 +218,7 @@ class Engine(Ledger):
             if folder.name in recorded or not folder.name.startswith(awaited):
                 # Its supervisor may still be at work in it.
                 await recover(folder)
-                shutil.rmtree(folder, ignore_errors=True)
+                await asyncio.to_thread(remove_tree, str(folder))
 
     def _recall_curves(self) -> None:
         """Give the rules of early stop the newest curves of the past."""
@@ -278,7 +276,7 @@ class Engine(Ledger):
                 return ev.RunFinished(f"the target {settings.target:g} is reached")
         if state.rounds_started >= settings.rounds:
             return ev.RunFinished(f"{settings.rounds} rounds are done")
-        if settings.patience is not None and state.rounds_done - state.best_round >= settings.patience:
+        if settings.patience is not None and state.rounds_done - state.rounds_at_best >= settings.patience:
             return ev.RunFinished(f"no new best in {settings.patience} rounds")
         if settings.hours is not None and state.engine_ms >= settings.hours * 3_600_000:
             return ev.RunStopped(f"the {settings.hours:g} hours are used up")
@@ -310,6 +308,8 @@ class Engine(Ledger):
 
     def rerun(self, node: int) -> None:
         """Measure a node again, beside the rounds; `node.rerun` is recorded already."""
+        if -1 - node in self._rounds:
+            return
         number = -1 - node
         task = asyncio.create_task(measure_again(self, node))
         self._rounds[number] = task
@@ -397,7 +397,7 @@ class Engine(Ledger):
         """End the run: running stages finish, or with `now` are ended; open rounds go on at the next start."""
         if self._end is None:
             self._end = ev.RunStopped(reason)
-        self.gate.stop()
+        self.gate.stop(now)
         for evaluation in self.running.values():
             if now:
                 evaluation.cancel("the engine is stopping")
@@ -421,14 +421,21 @@ class Engine(Ledger):
         # A second Ctrl-C, or whoever ends the service, does not want to wait for an evaluation.
         self.stop(f"{name} received", now=self.gate.stopping or number == signal.SIGTERM)
 
-    def _on_trouble(self, error: JournalError) -> None:
+    def _give_up(self, error: JournalError) -> None:
         self._fail(str(error))
 
     # Commands
 
-    def _on_command(self, command: Command) -> None:
+    def _take_command(self, command: Command) -> None:
+        if self._closing:
+            # The run's last word is said: what is asked now is for the next engine.
+            return
         answer_command(self, command)
         self._changed.set()
+
+    def resumed(self) -> None:
+        """Forget steps that were asked for and not taken."""
+        self._steps = 0
 
     def step(self) -> str:
         """Let one round run to its end although the run is paused; returns what happens."""

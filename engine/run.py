@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -95,8 +95,12 @@ class RunSummary(TypedDict):
 
 def all_runs(runs: Path) -> list[Run]:
     """The runs in a folder, newest first."""
-    found = [path.parent for path in runs.glob("*/run.db")] if runs.is_dir() else []
-    return [Run(folder) for folder in sorted(found, key=lambda f: ((f / "run.db").stat().st_ctime_ns, f), reverse=True)]
+    found = []
+    for path in runs.glob("*/run.db") if runs.is_dir() else []:
+        # One that is being deleted is no run any more.
+        with suppress(FileNotFoundError):
+            found.append((path.stat().st_ctime_ns, path.parent))
+    return [Run(folder) for _, folder in sorted(found, reverse=True)]
 
 
 def find_run(name: str | None, runs: Path) -> Run:
@@ -245,6 +249,8 @@ def unpack_priors(run: Run, state: RunState, blob: Callable[[str], bytes]) -> No
 
 def check_name(name: str) -> None:
     """Raise RunError for what cannot name a run's folder."""
+    if len(name.encode("utf-8", "surrogateescape")) > 200:
+        raise RunError(f"{name[:40]!r}… is too long to name a run")
     if name in ("", ".", "..") or "/" in name or name.startswith(("-", ".")) or not name.isprintable():
         raise RunError(f"{name!r} cannot name a run", "Use letters, digits, '.', '_' and '-'")
 
@@ -273,10 +279,12 @@ def delete_run(run: Run) -> None:
     Raises:
         RunError: its engine is alive, or the folder cannot be removed.
     """
+    from engine.evaluation.supervisor import remove_tree
+
     if is_alive(run):
         raise RunError(f"run '{run.name}' has an engine at work", f"'evolve stop {run.name}' ends it")
     try:
-        shutil.rmtree(run.folder)
+        remove_tree(str(run.folder))
     except OSError as exc:
         raise RunError(f"{exc.filename or run.folder} cannot be removed: {exc.strerror}") from None
 

@@ -130,7 +130,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retrieval: RetrievalSettings = RetrievalSettings()
 
     def __post_init__(self) -> None:
-        for name, least in (("rounds", 0), ("patience", 1), ("workers", 1), ("slots", 1), ("tokens", 0)):
+        least_of = {"rounds": 0, "hours": 0, "usd": 0, "tokens": 0, "patience": 1, "workers": 1, "slots": 1}
+        for name, least in least_of.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"`{name}` must be at least {least}, not {value}")

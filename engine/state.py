@@ -138,6 +138,8 @@ class RunState:
         self.seeds_done = False
         self.best: int | None = None
         self.best_steps: list[BestStep] = []
+        self.rounds_at_best = 0
+        """Rounds that had ended when the best was crowned."""
         self.digests: dict[str, int] = {}
         """Normalised syntax tree to the first node that has it."""
         self.counts: dict[str, int] = {}
@@ -167,11 +169,6 @@ class RunState:
     def best_node(self) -> Node | None:
         """The best node so far."""
         return None if self.best is None else self.nodes[self.best]
-
-    @property
-    def best_round(self) -> int:
-        """The round of the last improvement; 0 where there was none."""
-        return self.best_steps[-1].round if self.best_steps else 0
 
     def phase(self, round_: OpenRound) -> Phase:
         """The stage that an open round is in, or goes on with."""
@@ -368,6 +365,7 @@ class RunState:
     def _crowned(self, event: Event, data: ev.BestCrowned) -> None:
         assert event.node is not None
         self.best = event.node
+        self.rounds_at_best = self.rounds_done
         self.best_steps.append(BestStep(event.seq, event.at, self.nodes[event.node].round, event.node, data.score))
 
     def _analyzed(self, event: Event, data: ev.AnalyzeDone) -> None:

@@ -266,13 +266,17 @@ def _read(path: Path, what: str) -> str:
 
 
 def _read_seeds(folder: Path, spec: TaskSpec) -> tuple[Seed, ...]:
+    from engine.program import ProgramError, check_program
+
     paths = sorted((folder / "seeds").glob("*.py")) or [folder / "seed.py"]
     seeds = []
     for path in paths:
         code = _read(path, "the program to start from (or several as seeds/*.py)")
         _parse(path, code)
-        if len(code.encode()) > spec.max_program_bytes:
-            raise TaskError(f"{path} is longer than max_program_bytes = {spec.max_program_bytes}")
+        try:
+            check_program(code, spec)
+        except ProgramError as exc:
+            raise TaskError(f"{path}: {exc.check}: {exc.reason}") from None
         seeds.append(Seed(path.stem, code))
     return tuple(seeds)
 

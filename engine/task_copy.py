@@ -80,9 +80,13 @@ def unpack_copy(
         blob: gives a blob's content.
 
     Raises:
-        RunError: a large file is not there any more, or has another size.
+        RunError: a large file is not there any more or has another size, or a name leads outside the folder.
         OSError: the folder cannot be written.
     """
+    for name in [*files, *large_files]:
+        # A journal may come from anywhere; what it unpacks stays inside.
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise RunError(f"the recorded task holds a file named {name!r}, outside its folder")
     _check_large(large_files)
     shutil.rmtree(target, ignore_errors=True)
     for name, sha256 in files.items():

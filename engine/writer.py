@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from engine.errors import JournalError
-from engine.events import Event
-from engine.journal import Command, connect_writer, insert_blob, insert_event, now_ms, pending_commands
+from engine.journal import Command, Row, connect_writer, insert_blob, insert_row, now_ms, pending_commands
 
 __all__ = ["JournalWriter"]
 
@@ -50,7 +50,7 @@ class JournalWriter:
         self._on_trouble = on_trouble
         self._reserve = path.with_name("reserve")
         self._wake = threading.Condition()
-        self._events: list[Event] = []
+        self._rows: list[Row] = []
         self._blobs: list[bytes] = []
         self._answers: list[tuple[int, str]] = []
         self._meta: dict[str, str] = {}
@@ -67,7 +67,7 @@ class JournalWriter:
 
     def append(
         self,
-        events: Iterable[Event],
+        rows: Iterable[Row],
         blobs: Iterable[bytes] = (),
         answer: tuple[int, str] | None = None,
         meta: dict[str, str] | None = None,
@@ -75,13 +75,13 @@ class JournalWriter:
         """Queue events and what they refer to; all of one call is committed in one transaction.
 
         Args:
-            events: in order of `seq`.
+            rows: events as they are stored, in order of `seq`.
             blobs: contents that the events name by sha256.
             answer: id and result of the command that the events carry out.
             meta: values for the `meta` table.
         """
         with self._wake:
-            self._events.extend(events)
+            self._rows.extend(rows)
             self._blobs.extend(blobs)
             if answer is not None:
                 self._answers.append(answer)
@@ -125,22 +125,38 @@ class JournalWriter:
     # What follows runs in the writer's thread.
 
     def _work(self) -> None:
+        waiting: list[asyncio.Future[None]] = []
+        try:
+            self._write_until_closed(waiting)
+        except BaseException as exc:
+            # Whatever it was, nobody may wait for this thread for ever.
+            traceback.print_exc()
+            self._failed = JournalError(f"{self._path} cannot be written: {type(exc).__name__}: {exc}")
+            with self._wake:
+                waiting.extend(self._waiting)
+                self._waiting = []
+            self._call(self._on_trouble, self._failed)
+            self._call(self._settle, waiting, self._failed)
+
+    def _write_until_closed(self, waiting: list[asyncio.Future[None]]) -> None:
+        """Commit what comes in; `waiting` holds those who wait for the commit that is under way."""
         connection = connect_writer(self._path)
         try:
             while True:
                 with self._wake:
                     if not self._waiting and not self._closing:
                         self._wake.wait(_POLL_SECONDS)
-                    batch = (self._events, self._blobs, self._answers, self._meta)
-                    self._events, self._blobs, self._answers, self._meta = [], [], [], {}
-                    waiting, self._waiting = self._waiting, []
+                    batch = (self._rows, self._blobs, self._answers, self._meta)
+                    self._rows, self._blobs, self._answers, self._meta = [], [], [], {}
+                    waiting[:], self._waiting = self._waiting, []
                     closing = self._closing
                 error = self._failed or (self._commit(connection, *batch) if any(batch) else None)
                 # Before those who wait are told: an engine that starts hears what was asked of it before it goes on.
                 if error is None and not closing:
                     self._hear(connection)
                 if waiting:
-                    self._call(self._settle, waiting, error)
+                    self._call(self._settle, list(waiting), error)
+                    waiting.clear()
                 if closing:
                     break
             if self._failed is None:
@@ -151,7 +167,7 @@ class JournalWriter:
     def _commit(
         self,
         connection: sqlite3.Connection,
-        events: list[Event],
+        rows: list[Row],
         blobs: list[bytes],
         answers: list[tuple[int, str]],
         meta: dict[str, str],
@@ -161,8 +177,8 @@ class JournalWriter:
                 connection.execute("BEGIN IMMEDIATE")
                 for content in blobs:
                     insert_blob(connection, content)
-                for event in events:
-                    insert_event(connection, event)
+                for row in rows:
+                    insert_row(connection, row)
                 for command, result in answers:
                     connection.execute(
                         "UPDATE commands SET done_at = ?, result = ? WHERE id = ?", (now_ms(), result, command)

@@ -93,7 +93,7 @@ def comment(
     runs: RunsOption = None,
 ) -> None:
     """Write something about a run, or about one of its nodes."""
-    node = int(words[0]) if len(words) > 1 and words[0].isdigit() else None
+    node = int(words[0]) if len(words) > 1 and words[0].isdecimal() else None
     text = " ".join(words if node is None else words[1:])
     command_engine(pick(run, runs), "comment", {"node": node, "text": text})
 

@@ -12,7 +12,7 @@ import typer
 
 from engine.adopt import adopt_task
 from engine.cli.app import JsonOption, RunArgument, RunsOption, app, fail, pick, print_json
-from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run
+from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run, tell
 from engine.commands import check_set
 from engine.config import deep_merge, read_toml
 from engine.create import create_run
@@ -123,7 +123,7 @@ def _work(run: Run, headless: bool, json: bool) -> None:
 def _serve(run: Run) -> tuple[RunState, str]:
     from engine.serve import serve
 
-    print(f"run {run.folder}", file=sys.stderr)
+    tell(f"run {run.folder}")
     serve(run, ProgressLines())
     with JournalReader(run.db) as reader:
         state = fold_run(reader)
@@ -136,29 +136,34 @@ def _attend(run: Run, json: bool, mouse: bool = False) -> None:
         from tui.app import run_tui
 
         raise typer.Exit(run_tui(run.folder.parent, run, mouse))
-    print(f"run {run.folder}; Ctrl-C leaves it running", file=sys.stderr)
+    tell(f"run {run.folder}; Ctrl-C leaves it running")
     try:
         state, status = follow_run(run)
     except KeyboardInterrupt:
-        print(f"\nThe run goes on. 'evolve attach {run.name}' comes back to it.", file=sys.stderr)
+        tell(f"\nThe run goes on. 'evolve attach {run.name}' comes back to it.")
         raise typer.Exit(130) from None
     _close(run, state, status, json)
 
 
 def _close(run: Run, state: RunState, status: str, json: bool) -> None:
     best = state.best_node
-    if best is not None:
-        with JournalReader(run.db) as reader:
-            best_path(run).write_bytes(reader.blob(best.program))
     if json:
         print_json(closing_object(run, state, status))
-    elif best is not None and best.score is not None:
-        print(f"{status}: best {best.score:.6g} (#{best.id}) in {best_path(run)}")
-    else:
+    elif best is None or best.score is None:
         print(f"{status}: no node has a score")
+    if best is not None and best.score is not None:
+        with JournalReader(run.db) as reader:
+            code = reader.blob(best.program)
+        try:
+            best_path(run).write_bytes(code)
+        except OSError as exc:
+            tell(f"warning: {best_path(run)} cannot be written: {exc.strerror}")
+        if not json:
+            print(f"{status}: best {best.score:.6g} (#{best.id}) in {best_path(run)}")
     if status in ("stopped", "dead") and not json:
-        print(f"'evolve resume {run.name}' goes on with it.", file=sys.stderr)
-    fail(0 if status == "finished" else 1)
+        tell(f"'evolve resume {run.name}' goes on with it.")
+    interrupted = status == "stopped" and state.reason.startswith("SIGINT")
+    fail(0 if status == "finished" else 130 if interrupted else 1)
 
 
 @app.command()
@@ -183,7 +188,7 @@ def resume(
     """Go on with a run: unpause it, or restart its engine; a limit given here replaces the run's."""
     picked = pick(run, runs)
     if task is not None:
-        print(adopt_task(picked, load_task(find_task(task))), file=sys.stderr)
+        tell(adopt_task(picked, load_task(find_task(task))))
     options: dict[str, Any] = {
         "rounds": rounds, "hours": hours, "usd": usd, "tokens": tokens, "target": target, "patience": patience,
         "workers": workers, "slots": slots,
@@ -193,14 +198,18 @@ def resume(
         change = deep_merge(change, parse_setting(text))
     with JournalReader(picked.db) as reader:
         state = fold_run(reader)
+        kept = [command.data.get("settings") for command in reader.pending() if command.kind == "set"]
     alive = is_alive(picked)
     if change:
         check_set(state.settings, change)
         _send(picked, "set", {"settings": change}, wait=alive)
+    for earlier in reversed(kept):
+        # What was set while there was no engine counts as if it were given here.
+        change = deep_merge(earlier, change) if isinstance(earlier, dict) else change
     if not alive and state.status == "finished" and not _goes_on(state, change):
         _close(picked, state, "finished", json)
-    if alive and state.status == "paused":
-        _send(picked, "resume", {}, wait=True)
+    if alive:
+        alive = _unpause(picked)
     if headless and alive:
         _close(picked, *follow_run(picked), json)
     elif headless:
@@ -208,6 +217,21 @@ def resume(
     elif not alive:
         spawn_engine(picked)
     print_json({"run": str(picked.folder)}) if json else print(f"run '{picked.name}' goes on")
+
+
+def _unpause(run: Run) -> bool:
+    """Unpause a run with an engine; one that is stopping is waited for. Returns whether the engine stays."""
+    try:
+        _send(run, "resume", {}, wait=True)
+        return True
+    except RunError as exc:
+        if "it is stopping" not in exc.message and is_alive(run):
+            raise
+    if is_alive(run):
+        tell(f"waiting for the engine of '{run.name}' to end what it is at")
+    while is_alive(run):
+        time.sleep(0.05)
+    return False
 
 
 def _goes_on(state: RunState, change: dict[str, Any]) -> bool:

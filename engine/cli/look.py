@@ -133,15 +133,15 @@ def _counts(state: RunState) -> str:
 def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool) -> None:
     events = reader.node_events(node.id)
     stages = [event.data for event in events if isinstance(event.data, ev.EvalStageDone)]
-    done = next((event.data for event in events if isinstance(event.data, ev.EvalDone)), None)
-    analysis = next((event.data for event in events if isinstance(event.data, ev.AnalyzeDone)), None)
+    analyses = [event.data for event in events if isinstance(event.data, ev.AnalyzeDone)]
     learned = _learned(reader, node)
     whole: dict[str, Any] = {
         "id": node.id, "parents": list(node.parents), "round": node.round, "status": node.status,
         "score": node.score, "operator": node.operator, "name": node.name, "motivation": node.motivation,
         "priors": list(node.priors), "metrics": node.metrics, "reason": node.reason, "seconds": node.seconds,
-        "verified": node.verified, "spread": done.spread if done else None,
-        "lesson": node.lesson, "note": analysis.note if analysis else "",
+        "verified": node.verified, "spread": node.spread, "measurements": node.measurements,
+        "pinned": node.pinned, "pruned": node.pruned, "starred": node.starred, "comments": node.comments,
+        "lesson": node.lesson, "note": analyses[-1].note if analyses else "",
         "shown": msgspec.to_builtins(learned) if learned else None,
         "program": node.program, "code": reader.text(node.program),
         "stages": [

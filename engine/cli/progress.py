@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from engine.run import Run, is_alive, run_status
 from engine.state import RunState
 from engine.text import one_line
 
-__all__ = ["ProgressLines", "closing_object", "follow_run"]
+__all__ = ["ProgressLines", "best_path", "closing_object", "follow_run", "tell"]
 
 _POLL_SECONDS = 0.1
 
@@ -36,9 +37,7 @@ class ProgressLines:
         line = self._line(event, state)
         if line:
             elapsed = max(0, event.at - state.started_at) // 1000
-            print(
-                f"{elapsed // 3600:d}:{elapsed // 60 % 60:02d}:{elapsed % 60:02d}  {line}", file=sys.stderr, flush=True
-            )
+            tell(f"{elapsed // 3600:d}:{elapsed // 60 % 60:02d}:{elapsed % 60:02d}  {line}")
 
     def _line(self, event: ev.Event, state: RunState) -> str:
         match event.data:
@@ -78,6 +77,12 @@ def _task_line(data: ev.TaskChanged) -> str:
         return "task: its folder is as recorded again"
     told = ", ".join(f"{path} {what}" for path, what in data.files.items())
     return f"task changed on the disk: {one_line(told, 200)}; the recorded copy goes on ('resume --task' takes it)"
+
+
+def tell(line: str) -> None:
+    """Print a line for whoever reads; that nobody does any more is no reason to end a run."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _node_line(state: RunState, node_id: int) -> str:

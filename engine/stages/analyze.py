@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
-from engine.analyzer import analyze_by_rules
+from engine.analyzer import Report, analyze_by_rules
 from engine.events import AnalyzeDone
 
 if TYPE_CHECKING:
     from engine.loop import Engine
+    from engine.state import Node
 
 __all__ = ["analyze"]
 
@@ -18,13 +20,26 @@ async def analyze(engine: Engine, node_id: int) -> None:
     state = engine.state
     node = state.nodes[node_id]
     parent = state.nodes[node.parents[0]] if node.parents else None
-    report = analyze_by_rules(
+    report = _report(engine, node, parent)
+    engine.emit(AnalyzeDone(lesson=report.lesson, note=report.note), round=node.round, node=node_id)
+
+
+def _report(engine: Engine, node: Node, parent: Node | None) -> Report:
+    try:
+        return _analyze(engine, node, parent)
+    except Exception:
+        # A lesson is worth less than the run: odd figures or texts of a candidate end neither.
+        traceback.print_exc()
+        return Report(f"{node.name}: {node.status}", "The analyzer met an error of its own; the engine's log has it.")
+
+
+def _analyze(engine: Engine, node: Node, parent: Node | None) -> Report:
+    return analyze_by_rules(
         engine.spec,
         node,
         engine.text(node.program),
         parent,
         engine.text(parent.program) if parent is not None else "",
-        state.best_node,
+        engine.state.best_node,
         engine.text(node.stderr_blob),
     )
-    engine.emit(AnalyzeDone(lesson=report.lesson, note=report.note), round=node.round, node=node_id)

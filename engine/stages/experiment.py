@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-import shutil
 import statistics
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -13,9 +13,11 @@ import msgspec
 from engine.curve import Curve
 from engine.early_stop import RunningCurve
 from engine.evaluation.evaluator import Evaluation, Job, Outcome, recover
+from engine.evaluation.supervisor import remove_tree
 from engine.events import BestCrowned, EvalDone, EvalProgress, EvalStageDone, EvalStarted
 from engine.gate import Stopping
 from engine.journal import now_ms, sha256_of
+from engine.stages.analyze import analyze
 
 if TYPE_CHECKING:
     from engine.loop import Engine
@@ -77,6 +79,7 @@ async def measure_again(engine: Engine, node_id: int) -> None:
     _record_end(engine, node, msgspec.structs.replace(decided, verified=node.verified))
     if engine.state.best == node_id:
         _crown_again(engine, node)
+    await analyze(engine, node_id)
 
 
 def _crown_again(engine: Engine, node: Node) -> None:
@@ -153,8 +156,16 @@ def _judge(engine: Engine, stage: Stage, results: list[EvalStageDone], seconds: 
         stage=stage.name,
         seconds=seconds,
         measurements=len(scores),
-        spread=statistics.stdev(scores) if len(scores) > 1 else None,
+        spread=_spread(scores),
     )
+
+
+def _spread(scores: list[float]) -> float | None:
+    """Standard deviation, where there are several scores and it is a number."""
+    try:
+        return statistics.stdev(scores) if len(scores) > 1 else None
+    except OverflowError:
+        return None
 
 
 def _mean_metrics(results: list[EvalStageDone]) -> dict[str, object]:
@@ -175,7 +186,7 @@ async def _run_repeat(engine: Engine, node: Node, stage: Stage, repeat: int) -> 
         if outcome is not None:
             _record(engine, node, stage, repeat, outcome, Curve())
             await engine.durable()
-        shutil.rmtree(folder, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, str(folder))
         if outcome is not None:
             return
     while True:
@@ -188,7 +199,9 @@ async def _run_repeat(engine: Engine, node: Node, stage: Stage, repeat: int) -> 
             if engine.gpus is None:
                 await _evaluate(engine, node, stage, repeat, "")
             else:
-                async with engine.gpus.lease() as device:
+                async with engine.gpus.lease(lambda: engine.gate.open_for(node.round)) as device:
+                    if device is None:
+                        continue
                     await _evaluate(engine, node, stage, repeat, device)
             return
 
@@ -237,7 +250,9 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, devic
 
     evaluation = await Evaluation.start(job, on_progress)
     engine.running[node.id] = evaluation
-    if engine.state.frozen:
+    if engine.gate.cancelling:
+        evaluation.cancel("the engine is stopping")
+    elif engine.state.frozen:
         evaluation.freeze()
     try:
         outcome = await evaluation.outcome()

@@ -69,7 +69,9 @@ def test_an_evaluator_that_misbehaves_is_a_recorded_outcome(make_task: TaskMaker
         f"        return {{'score': 0.5}}\n    {body}\n"
     )
     toml = "cpu_seconds = 5\nprocesses = 20\noutput_mb = 1\n"
-    run = make_run(make_task(evaluate=evaluate, toml=toml, seconds=2), tmp_path / "runs", rounds=2)
+    run = make_run(
+        make_task(evaluate=evaluate, toml=toml, seconds=2 if kind == "hangs" else 30), tmp_path / "runs", rounds=2
+    )
     state = finish(run)
     assert [node.status for node in state.nodes] == ["ok", status, status]
     assert told in state.nodes[1].reason, state.nodes[1].reason

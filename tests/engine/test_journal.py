@@ -22,6 +22,7 @@ from engine.journal import (
     insert_event,
     send_command,
     sha256_of,
+    to_row,
 )
 from engine.writer import JournalWriter
 
@@ -50,8 +51,8 @@ async def test_what_is_appended_is_read_back_in_order(db: Path) -> None:
     pen = writer(db)
     written = [event(n, ev.RoundStarted(worker=n % 3), round=n) for n in range(1, 1201)]
     content = b"print('x')\n" * 200
-    pen.append(written[:1], [content, b"small"])
-    pen.append(written[1:])
+    pen.append(map(to_row, written[:1]), [content, b"small"])
+    pen.append(map(to_row, written[1:]))
     await pen.durable()
     with JournalReader(db) as reader:
         assert list(reader.events()) == written
@@ -69,7 +70,7 @@ async def test_a_reader_sees_commits_and_says_when_there_are_none(db: Path) -> N
     with JournalReader(db) as reader:
         assert reader.changed()
         assert not reader.changed()
-        pen.append([event(1, ev.RunResumed())])
+        pen.append([to_row(event(1, ev.RunResumed()))])
         await pen.durable()
         assert reader.changed()
         assert [e.seq for e in reader.events()] == [1]
@@ -83,7 +84,7 @@ async def test_commands_are_heard_once_and_answered_with_their_events(db: Path) 
     while not heard:
         await asyncio.sleep(0.01)
     assert (heard[0].id, heard[0].kind, heard[0].data) == (number, "pause", {"now": True})  # type: ignore[attr-defined]
-    pen.append([event(1, ev.CommandDone(number, "pause", True, "paused"))], answer=(number, "paused"))
+    pen.append([to_row(event(1, ev.CommandDone(number, "pause", True, "paused")))], answer=(number, "paused"))
     await pen.durable()
     with JournalReader(db) as reader:
         command = reader.command(number)
@@ -100,7 +101,7 @@ async def test_a_full_disk_is_told_and_what_was_queued_is_kept(tmp_path: Path) -
         import asyncio, sys, os
         from pathlib import Path
         from engine import events as ev
-        from engine.journal import create_journal, JournalReader
+        from engine.journal import create_journal, JournalReader, to_row
         from engine.writer import JournalWriter
         from engine.errors import JournalError
 
@@ -113,10 +114,10 @@ async def test_a_full_disk_is_told_and_what_was_queued_is_kept(tmp_path: Path) -
             seq = 0
             while not troubles and seq < 200:
                 seq += 1
-                pen.append([ev.Event(seq, seq, None, None, ev.NodeCommented(text="c"))], [os.urandom(100_000)])
+                pen.append([to_row(ev.Event(seq, seq, None, None, ev.NodeCommented(text="c")))], [os.urandom(100_000)])
                 await pen.durable()
                 await asyncio.sleep(0)
-            pen.append([ev.Event(seq + 1, 1, None, None, ev.RunFailed("no space"))])
+            pen.append([to_row(ev.Event(seq + 1, 1, None, None, ev.RunFailed("no space")))])
             await pen.durable()
             await pen.close()
             with JournalReader(folder / "run.db") as reader:
