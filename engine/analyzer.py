@@ -63,9 +63,9 @@ def _outcome(spec: TaskSpec, node: Node, parent: Node | None, stderr: str, code:
         return f"{score}, where #{parent.id} {parent.status}"
     gain = node.score - parent.score
     if spec.better(node.score, parent.score):
-        return f"gained {gain:+.4g} over #{parent.id}, {score}"
+        return f"gained {abs(gain):.4g} over #{parent.id}, {score}"
     if spec.better(parent.score, node.score):
-        return f"lost {gain:+.4g} against #{parent.id}, {score}"
+        return f"lost {abs(gain):.4g} against #{parent.id}, {score}"
     return f"no difference to #{parent.id}, {score}"
 
 

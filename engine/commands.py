@@ -88,8 +88,12 @@ def _pause(engine: Engine, data: dict[str, Any]) -> Answer:
         for evaluation in engine.running.values():
             evaluation.freeze()
     running = len(engine.running)
-    what = "stand still" if now else "finish first"
-    return [(RunPaused(now=now), None)], f"paused; {running} evaluations {what}" if running else "paused"
+    what = ("stands still" if running == 1 else "stand still") if now else "finish" + "es" * (running == 1) + " first"
+    return [(RunPaused(now=now), None)], f"paused; {_count(running)} {what}" if running else "paused"
+
+
+def _count(evaluations: int) -> str:
+    return "1 evaluation" if evaluations == 1 else f"{evaluations} evaluations"
 
 
 def _resume(engine: Engine, data: dict[str, Any]) -> Answer:
@@ -117,15 +121,20 @@ def _stop(engine: Engine, data: dict[str, Any]) -> Answer:
     now = data.get("now") is True
     running = len(engine.running)
     engine.stop("stopped by hand", now)
-    return [], "stopping" if now or not running else f"stopping; {running} evaluations finish first"
+    return (
+        [],
+        "stopping" if now or not running else f"stopping; {_count(running)} finish{'es' if running == 1 else ''} first",
+    )
 
 
 def _set(engine: Engine, data: dict[str, Any]) -> Answer:
     change = data.get("settings")
     if not isinstance(change, dict):
         raise UsageError("set: nothing to set")
-    check_set(engine.state.settings, change)
-    return [(SettingsChanged(change), None)], "set"
+    before = engine.state.settings
+    after = check_set(before, change)
+    told = [f"{key} = {getattr(after, key)} (was {getattr(before, key)})" for key in change]
+    return [(SettingsChanged(change), None)], ", ".join(told)
 
 
 def _node(engine: Engine, data: dict[str, Any]) -> Node:
@@ -165,8 +174,9 @@ def _prune(engine: Engine, data: dict[str, Any]) -> Answer:
     if not changed:
         return [], "it is pruned already"
     effects: Effects = [(NodeUnpinned(), other.id) for other in changed if other.pinned]
+    lost = f"; no longer pinned: {', '.join(str(node) for _, node in effects)}" if effects else ""
     effects += [(NodePruned(), other.id) for other in changed]
-    return effects, _told(changed, "pruned: never a parent again, until restored")
+    return effects, _told(changed, "pruned: never a parent again, until restored") + lost
 
 
 def _restore(engine: Engine, data: dict[str, Any]) -> Answer:
@@ -217,12 +227,12 @@ def _inject(engine: Engine, data: dict[str, Any]) -> Answer:
     try:
         digest = check_program(code, engine.spec).digest
     except ProgramError as exc:
-        raise UsageError(f"the program is refused: {exc.check}: {exc.reason}") from None
+        raise UsageError(f"{exc.check}: {exc.reason}") from None
     twin = engine.state.digests.get(digest)
     if twin is not None:
-        raise UsageError(f"the program is refused: duplicate: the same as node {twin}", "'rerun' measures it again")
+        raise UsageError(f"duplicate: the program is the same as node {twin}", "'rerun' measures it again")
     if any(outline(engine.text(other.program)).digest == digest for other in engine.state.injected.values()):
-        raise UsageError("the program is refused: duplicate: it waits for its round already")
+        raise UsageError("duplicate: the program waits for its round already")
     name = data.get("name")
     injected = Injected(
         "program",
@@ -249,7 +259,8 @@ def _rerun(engine: Engine, data: dict[str, Any]) -> Answer:
         if isinstance(event.data, EvalStageDone) and event.data.stage == stage.name
     ]
     repeat = max(repeats, default=-1) + 1
-    return [(NodeRerun(repeat), node.id)], f"node {node.id} is measured once more"
+    when = " when the run goes on" if engine.gate.paused else ""
+    return [(NodeRerun(repeat), node.id)], f"node {node.id} is measured once more{when}"
 
 
 _HANDLERS: dict[str, Callable[[Engine, dict[str, Any]], Answer]] = {

@@ -81,12 +81,31 @@ def _explain(message: str, kind: type[msgspec.Struct]) -> str:
     unknown = _UNKNOWN.search(message)
     if unknown:
         key = unknown["key"]
-        close = difflib.get_close_matches(key, _field_names(kind), n=1)
+        close = [name for name in difflib.get_close_matches(key, _field_names(kind), n=2, cutoff=0.7) if name != key]
         hint = f" (did you mean '{close[0]}'?)" if close else ""
         return f"unknown key '{f'{path}.{key}' if path else key}'{hint}"
     text = message[: at.start()] if at else message
     text = text.replace("Object missing required field", "missing key")
+    if text.startswith("Invalid enum value"):
+        text += f"; it is one of {', '.join(_choices(kind, path))}"
     return f"{path}: {text}" if path else text
+
+
+def _choices(kind: Any, path: str) -> list[str]:
+    """The legal values of the field at a path such as `stages[0].name`."""
+    for part in re.findall(r"\w+", re.sub(r"\[[^]]*\]", "", path)):
+        structs = [t for t in (kind, *_arguments(kind)) if isinstance(t, type) and issubclass(t, msgspec.Struct)]
+        fields = {field.encode_name: field.type for struct in structs for field in msgspec.structs.fields(struct)}
+        kind = fields.get(part)
+    return [str(value) for value in _arguments(kind) if isinstance(value, str)]
+
+
+def _arguments(kind: Any) -> list[Any]:
+    """What stands in the brackets of a type, at any depth."""
+    found = []
+    for argument in getattr(kind, "__args__", ()):
+        found += [argument, *_arguments(argument)]
+    return found
 
 
 def _field_names(kind: type[msgspec.Struct]) -> set[str]:

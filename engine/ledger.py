@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -92,6 +93,23 @@ class Ledger:
         assert start is not None
         folders = [str(Path(start.source, mount)) for mount in self.spec.mounts]
         return folders + [str(path) for path in large_paths(start.large_files).values()]
+
+    @property
+    def python(self) -> str | None:
+        """The task's interpreter; a relative path starts where the task was read from.
+
+        Raises:
+            RunError: it lies inside the task's folder, which may have come from anywhere.
+        """
+        start, name = self.state.start, self.spec.python
+        assert start is not None
+        if name is None or "/" not in name:
+            return name
+        path = Path(os.path.normpath(Path(start.source, name)))
+        for inside in (path, path.resolve()):
+            if inside.is_relative_to(start.source) or inside.is_relative_to(Path(start.source).resolve()):
+                raise RunError(f"python = {name!r} lies inside the task's folder", "Name an interpreter of your own")
+        return str(path)
 
     def rng(self, round_: int, stage: str, attempt: int = 0) -> random.Random:
         """The generator for one draw: never a shared stream, so that resume and replay need no generator state."""

@@ -127,7 +127,8 @@ def find_run(name: str | None, runs: Path) -> Run:
         raise RunError(
             f"'{name}' fits several runs: {', '.join(run.name for run in fitting)}", "Write more of the name"
         )
-    raise RunError(f"there is no run '{name}' in {runs}", "'evolve runs' lists them")
+    hint = f"'evolve show RUN {name}' shows a node; 'evolve runs' lists the runs" if name.isdecimal() else ""
+    raise RunError(f"there is no run '{name}' in {runs}", hint or "'evolve runs' lists them")
 
 
 def _started(run: Run) -> int:
@@ -252,7 +253,9 @@ def check_name(name: str) -> None:
     if len(name.encode("utf-8", "surrogateescape")) > 200:
         raise RunError(f"{name[:40]!r}… is too long to name a run")
     if name in ("", ".", "..") or "/" in name or name.startswith(("-", ".")) or not name.isprintable():
-        raise RunError(f"{name!r} cannot name a run", "Use letters, digits, '.', '_' and '-'")
+        raise RunError(
+            f"{name!r} cannot name a run", "It may not hold '/' or what cannot be printed, nor begin with '.' or '-'"
+        )
 
 
 def rename_run(run: Run, name: str) -> Run:

@@ -43,7 +43,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     processes: int = 64
     """Processes alive at once."""
     file_mb: int = 1024
-    """Largest file it may write, in MiB."""
+    """Largest file it may write, in MiB. All that lies in its scratch folder may take four times as much (at least
+    64 MiB) and 100,000 files; more ends it as `crashed`."""
     output_mb: int = 64
     """What it may print, in MiB; only the head and the tail are kept."""
     result_mb: int = 64

@@ -28,6 +28,8 @@ from engine.workspace import runs_folder, workspace
 __all__ = ["command_engine", "write_best"]
 
 _ANSWER_SECONDS = 10.0
+KEPT = {"pin", "unpin", "prune", "restore", "star", "comment", "inject", "rerun"}
+"""Commands that an engine to come carries out as well."""
 
 _PRESET_NAMES = ", ".join(PRESETS)
 
@@ -216,7 +218,8 @@ def resume(
         _work(picked, True, json)
     elif not alive:
         spawn_engine(picked)
-    print_json({"run": str(picked.folder)}) if json else print(f"run '{picked.name}' goes on")
+    what = "is running already" if alive and state.status == "running" else "goes on"
+    print_json({"run": str(picked.folder)}) if json else print(f"run '{picked.name}' {what}")
 
 
 def _unpause(run: Run) -> bool:
@@ -310,7 +313,12 @@ def command_engine(run: Run, kind: str, data: dict[str, Any]) -> None:
     if not is_alive(run):
         with JournalReader(run.db) as reader:
             status = run_status(run, fold_run(reader))
-        raise RunError(f"run '{run.name}' has no engine: it is {status}", f"'evolve resume {run.name}' starts one")
+        if kind in KEPT:
+            send_command(run.db, kind, data)
+            print("kept for the run's next start")
+            return
+        how = " --rounds N" if status == "finished" else ""
+        raise RunError(f"run '{run.name}' has no engine: it is {status}", f"'evolve resume {run.name}{how}' starts one")
     print(_send(run, kind, data, wait=True))
 
 

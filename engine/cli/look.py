@@ -166,6 +166,11 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool) -
     for label, text in (("why", node.motivation), ("reason", node.reason), ("lesson", node.lesson)):
         if text:
             print(f"{label}: {visible(text)}")
+    marks = [mark for mark in ("pinned", "pruned", "starred") if getattr(node, mark)]
+    if marks:
+        print(f"marks: {', '.join(marks)}")
+    for text in node.comments:
+        print(f"comment: {visible(text)}")
     for key, value in node.metrics.items():
         print(f"  {visible(key)} = {visible(str(value))}")
     if learned is not None and learned.priors:
@@ -200,10 +205,15 @@ def best(
     run: RunArgument = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write it there.")] = None,
     runs: RunsOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Print the best program, or write it to a file."""
-    code = write_best(pick(run, runs), out)
-    if out is None:
+    picked = pick(run, runs)
+    code = write_best(picked, out)
+    if json:
+        found = summarize(picked)["best"] or {}
+        print_json({"run": str(picked.folder), **found, "code": code})
+    elif out is None:
         print(visible(code) if sys.stdout.isatty() else code, end="")
     else:
         print(out)
@@ -215,6 +225,7 @@ def diff(
     a: Annotated[int, typer.Argument(help="A node.", min=0)],
     b: Annotated[int, typer.Argument(help="Another node.", min=0)],
     runs: RunsOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Print the differences between two nodes' programs."""
     picked = pick(run, runs)
@@ -224,7 +235,11 @@ def diff(
             if number >= len(state.nodes):
                 raise RunError(f"run '{picked.name}' has no node {number}; its nodes are 0 to {len(state.nodes) - 1}")
         before, after = (reader.text(state.nodes[number].program).splitlines() for number in (a, b))
-    for line in difflib.unified_diff(before, after, fromfile=f"node {a}", tofile=f"node {b}", lineterm=""):
+    lines = list(difflib.unified_diff(before, after, fromfile=f"node {a}", tofile=f"node {b}", lineterm=""))
+    if json:
+        print_json({"a": a, "b": b, "diff": lines})
+        return
+    for line in lines:
         print(visible(line))
 
 
@@ -234,8 +249,9 @@ def events(
     follow: Annotated[bool, typer.Option("--follow", help="Go on until the run's engine has ended.")] = False,
     since: Annotated[int, typer.Option(help="Only events after this one.", min=0)] = 0,
     runs: RunsOption = None,
+    json: JsonOption = False,
 ) -> None:
-    """Print the journal, one JSON object a line."""
+    """Print the journal, one JSON object a line, with or without --json."""
     picked = pick(run, runs)
     with JournalReader(picked.db) as reader:
         seq = since

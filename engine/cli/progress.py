@@ -36,7 +36,7 @@ class ProgressLines:
             return
         line = self._line(event, state)
         if line:
-            elapsed = max(0, event.at - state.started_at) // 1000
+            elapsed = state.engine_ms // 1000
             tell(f"{elapsed // 3600:d}:{elapsed // 60 % 60:02d}:{elapsed % 60:02d}  {line}")
 
     def _line(self, event: ev.Event, state: RunState) -> str:
@@ -92,7 +92,7 @@ def _node_line(state: RunState, node_id: int) -> str:
     star = "*" if best is node else " "
     top = f"best {best.score:.6g} #{best.id}" if best is not None else "no best yet"
     return (
-        f"round {node.round}/{state.settings.rounds}  #{node.id} {score}{star} {node.seconds:.1f} s  "
+        f"{state.rounds_done + (node.round > 0)}/{state.settings.rounds} rounds  #{node.id} {score}{star} {node.seconds:.1f} s  "
         f"{one_line(node.name, 60)}  ({top})"
     )
 

@@ -214,7 +214,7 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, devic
         metric=engine.spec.metric,
         guarded=engine.spec.guarded,
         gpu=engine.spec.gpu,
-        python=engine.spec.python,
+        python=engine.python,
         mounts=engine.mounts,
         stage=stage.name,
         repeat=repeat,

@@ -86,7 +86,7 @@ def node(id: int, score: float | None, status: str = "ok", reason: str = "", nam
 
 @pytest.mark.parametrize(
     ("direction", "score", "told"),
-    [("maximize", 2.0, "gained +1"), ("minimize", 2.0, "lost +1"), ("maximize", 1.0, "no difference to #0")],
+    [("maximize", 2.0, "gained 1 over"), ("minimize", 2.0, "lost 1 against"), ("maximize", 1.0, "no difference to #0")],
 )
 def test_a_lesson_says_what_the_change_did(direction: str, score: float, told: str) -> None:
     spec = TaskSpec(name="t", direction=direction)  # type: ignore[arg-type]

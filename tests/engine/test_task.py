@@ -25,7 +25,7 @@ def test_several_seeds_stand_in_a_folder(make_task: TaskMaker) -> None:
     folder = make_task()
     (folder / "seeds").mkdir()
     for name in ("b", "a"):
-        (folder / "seeds" / f"{name}.py").write_text("X = 1\n")
+        (folder / "seeds" / f"{name}.py").write_text("def point():\n    return [1, 1]\n")
     assert [seed.name for seed in load_task(folder).seeds] == ["a", "b"]
 
 
@@ -35,7 +35,10 @@ def test_several_seeds_stand_in_a_folder(make_task: TaskMaker) -> None:
         ("[limts]\nseconds = 3\n", "unknown key 'limts' (did you mean 'limits'?)"),
         ("[settings]\n[run]\nround = 3\n", "run: unknown key 'round' (did you mean 'rounds'?)"),
         ("[run]\nrounds = 'many'\n", "run: rounds: Expected `int`, got `str`"),
-        ("[[stages]]\nname = 'quik'\n", "stages[0].name: Invalid enum value 'quik'"),
+        (
+            "[[stages]]\nname = 'quik'\n",
+            "stages[0].name: Invalid enum value 'quik'; it is one of quick, explore, verify",
+        ),
         ("[[stages]]\nname = 'quick'\nlimits = {secs = 3}\n", "stages[0].limits: unknown key 'secs'"),
         ("[[stages]]\nname = 'verify'\n", "promotion stages only"),
         ("[[stages]]\nname = 'quick'\nrepeats = 0\n", "`repeats` must be at least 1"),
