@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len, set_cell_size
+
 from engine.state import Node
 from engine.text import one_line
 from tui.model.run_model import RunModel, has_mark
 
-__all__ = ["age", "clock", "marks", "outcome", "score_text", "short_score"]
+__all__ = ["age", "clock", "cut_middle", "marks", "outcome", "score_text", "short_score"]
 
 
 def score_text(score: float | None) -> str:
@@ -40,6 +42,20 @@ def marks(model: RunModel, node: Node) -> str:
     if has_mark(node, "pinned"):
         return first + "!"
     return first + ("*" if has_mark(node, "starred") else " ")
+
+
+def cut_middle(text: str, cells: int) -> str:
+    """A name in at most so many cells: what is too long loses its middle, since its end (a time) tells it apart."""
+    if cell_len(text) <= cells:
+        return text
+    if cells < 4:
+        return set_cell_size(text, max(0, cells - 1)).rstrip() + "…" * (cells > 0)
+    tail, kept = "", (cells - 1) * 2 // 3
+    for char in reversed(text):
+        if cell_len(char + tail) > kept:
+            break
+        tail = char + tail
+    return f"{set_cell_size(text, cells - 1 - cell_len(tail)).rstrip()}…{tail}"
 
 
 def age(milliseconds: int) -> str:

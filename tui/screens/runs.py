@@ -18,7 +18,7 @@ from engine.task import builtin_tasks
 from engine.text import one_line
 from tui import acts
 from tui.feed.runs_watch import RunRow, RunsWatch, since
-from tui.model.labels import score_text
+from tui.model.labels import cut_middle, score_text
 from tui.model.status import STATUS_LOOKS, Cell
 from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Confirm, Prompt
@@ -34,7 +34,8 @@ _WIDE = 112
 
 
 def _name_width(width: int) -> int:
-    return width - 41 - (50 if width >= _WIDE else 0)
+    # Below the smallest size only the word about it is seen, but the rows are made all the same.
+    return max(3, width - 41 - (50 if width >= _WIDE else 0))
 
 
 def _columns(width: int) -> str:
@@ -89,7 +90,8 @@ class RunsView(RowsView):
         """Name, status, rounds, best; then what fits."""
         row = self.rows_[index]
         name = _name_width(self.size.width)
-        pieces: list[Piece] = [(f" {set_cell_size(one_line(row.name, name), name - 1)}", "plain")]
+        shown = cut_middle(one_line(row.name, 250), name - 2)
+        pieces: list[Piece] = [(f" {set_cell_size(shown, name - 1)}", "plain")]
         pieces.append((f"{row.status:<9}", STATUS_LOOKS.get(row.status, "bad")))
         if row.trouble:
             return [*pieces, (one_line(row.trouble, 200), "bad")]
@@ -161,9 +163,8 @@ class RunsScreen(BaseScreen):
         """Fit the bar to the size."""
         super().on_resize(event)
         self._columns.show((_columns(event.size.width), "dim"))
-        self._status.show(
-            [Cell(" evolve", 10, "heading"), Cell(str(self._folder), max(1, event.size.width - 10), "dim")]
-        )
+        room = max(1, event.size.width - 10)
+        self._status.show([Cell(" evolve", 10, "heading"), Cell(cut_middle(str(self._folder), room), room, "dim")])
 
     class RunsFound(Message):
         """The list of runs changed."""

@@ -1,0 +1,69 @@
+"""Any window size, down to a single cell: a person who drags an edge loses nothing but the view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tui.conftest import Desk
+from tests.tui.synthetic import make_run
+from tests.tui.test_screens import Maker, opened, text_of, until
+from tui.model.labels import cut_middle
+from tui.screens.dialogs import Confirm, Prompt
+from tui.screens.node import NodeScreen
+from tui.screens.reading import HelpScreen, LogScreen
+from tui.screens.runs import RunsScreen
+
+SIZES = [(59, 14), (39, 20), (20, 5), (120, 1), (1, 40), (2, 2), (1, 1), (112, 30), (80, 24)]
+
+
+async def resize(pilot: Any) -> None:
+    """Through all sizes, and back to one that is large enough."""
+    for size in SIZES:
+        await pilot.resize_terminal(*size)
+        await pilot.pause()
+
+
+@pytest.mark.parametrize("keys", [(), ("enter",), ("question_mark",), ("f12",), ("S",), ("i",), ("ctrl+p",)])
+async def test_a_run_in_any_size(live_run: Desk, make_app: Maker, keys: tuple[str, ...]) -> None:
+    kinds: dict[str, type] = {
+        "enter": NodeScreen, "question_mark": HelpScreen, "f12": LogScreen, "S": Confirm, "i": Prompt
+    }  # fmt: skip
+    app = make_app(live_run.run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press(*keys)
+        assert isinstance(app.screen, kinds.get("".join(keys), object))
+        await resize(pilot)
+        await pilot.press("escape")
+        if keys:
+            await until(pilot, lambda: "#0 seed" in text_of(app), "the tree")
+
+
+@pytest.mark.parametrize("keys", [(), ("t",), ("question_mark",)])
+async def test_the_runs_in_any_size(runs: Path, make_app: Callable[..., Any], keys: tuple[str, ...]) -> None:
+    make_run(runs / "circle_packing-20261122-0500", 10, end="finished")
+    (runs / "broken").mkdir()
+    (runs / "broken" / "run.db").write_bytes(b"no journal")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "finished" in text_of(app), "the list")
+        await pilot.press(*keys)
+        await resize(pilot)
+        if keys:
+            await pilot.press("escape")
+        assert isinstance(app.screen, RunsScreen)
+        await pilot.resize_terminal(62, 20)
+        await until(pilot, lambda: "0500 finished" in text_of(app), "a name whose end is seen, and a gap")
+        assert "cir" in text_of(app) and "…" in text_of(app)
+
+
+def test_a_name_keeps_its_end() -> None:
+    name = "circle_packing-20261122-0500"
+    assert cut_middle(name, 28) == name
+    assert cut_middle(name, 20) == "circle_…0261122-0500"
+    assert [len(cut_middle(name, cells)) for cells in range(6)] == list(range(6))
+    assert cut_middle("漢字漢字漢字", 6) == "漢…字"
