@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from engine.run import Run
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
 from tui.application import EvolveApp
+from tui.feed.live import LiveFeed
 from tui.screens.dialogs import Confirm, Prompt
 from tui.screens.live import LiveScreen
 from tui.screens.node import NodeScreen
 from tui.screens.reading import HelpScreen
 from tui.screens.runs import RunsScreen
+from tui.widgets.bars import Footer
 from tui.widgets.painted import Painted
 
 Maker = Callable[..., EvolveApp]
@@ -51,6 +54,7 @@ async def opened(pilot: Pilot[Any]) -> LiveScreen:
     await until(pilot, lambda: app.session is not None and app.session.model is not None, "the run to be read")
     await pilot.pause()
     assert isinstance(app.screen, LiveScreen)
+    await until(pilot, lambda: app.screen.ready, "the first paint")
     return app.screen
 
 
@@ -117,6 +121,30 @@ def _score(app: EvolveApp, node: int) -> str:
 
 def _row(app: EvolveApp, node: int) -> str:
     return next((line for line in text_of(app).splitlines() if f"#{node} " in line), "")
+
+
+async def test_no_node_is_acted_on_before_it_is_seen(live_run: Desk, make_app: Maker, monkeypatch: Any) -> None:
+    gate = threading.Event()
+    original = LiveFeed._open
+    monkeypatch.setattr(LiveFeed, "_open", lambda self: (gate.wait(20), original(self))[1])
+    app = make_app(live_run.run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for key in ("b", "asterisk", "c", "X", "r", "e", "enter", "end"):
+            await pilot.press(key)
+            assert isinstance(app.screen, LiveScreen), key
+            assert "reading the run…" in text_of(app).splitlines()[-1], key
+            app.screen.query_one(Footer).hush()
+        gate.set()
+        await opened(pilot)
+        assert "reading the run…" not in text_of(app)
+        assert live_run.commands() == []
+        await pilot.press("b", "c")
+        assert isinstance(app.screen, Prompt) and app.screen._question.startswith(f"Comment on #{_best(app)} ")
+
+
+def _best(app: EvolveApp) -> int | None:
+    assert app.session is not None and app.session.model is not None
+    return app.session.model.state.best
 
 
 async def test_hint_stop_and_comment_are_asked_for(live_run: Desk, make_app: Maker) -> None:

@@ -17,7 +17,7 @@ from tui.model.status import status_cells
 from tui.screens.dialogs import Prompt
 from tui.screens.steering import SteeringScreen
 from tui.session import Change, Session
-from tui.widgets.bars import StatusBar, Title
+from tui.widgets.bars import Footer, StatusBar, Title
 from tui.widgets.painted import Throttle
 from tui.widgets.panels import NodePeek, NotesPanel, PlotPanel, WorkPanel
 from tui.widgets.rows import RowsView
@@ -86,6 +86,9 @@ class LiveScreen(SteeringScreen):
         self._search: Query | None = None
         self._clock: Timer | None = None
         self._offered: tuple[str, bool] = ("", False)
+        self.ready = False
+        """The run was painted: whoever presses a key has seen the node that it acts on."""
+        self._refused = False
         # How often each part is painted at most: what changes fast is not worth more to a reader.
         self._draw_tree = Throttle(self, 0.2, self._paint_tree)
         self._draw_followed = Throttle(self, 0.5, self._paint_tree)
@@ -129,6 +132,22 @@ class LiveScreen(SteeringScreen):
         super().on_resize(event)
         self._paint_status()
         self.call_after_refresh(self._paint_all)
+
+    def on_key(self, event: events.Key) -> None:
+        """Refuse to act on nodes that nobody has seen yet, with a word instead of silence."""
+        if self.ready:
+            return
+        active = self.active_bindings.get(event.key)
+        if active is not None and active.binding.id and active.binding.id.startswith(("node.", "tree.", "rows.")):
+            event.stop()
+            event.prevent_default()
+            self._refused = True
+            self.say("reading the run…", "best")
+
+    def _seen(self) -> None:
+        self.ready = True
+        if self._refused:
+            self.query_one(Footer).hush()
 
     # What the session says
 
@@ -176,6 +195,8 @@ class LiveScreen(SteeringScreen):
         return self.session.feed.now_ms() if self.session.is_moving else None
 
     def _paint_all(self) -> None:
+        if self.session.model is not None and not self.ready:
+            self.call_after_refresh(self._seen)
         self._paint_tree()
         self._paint_status()
         self._plot.repaint()

@@ -88,8 +88,11 @@ class SteeringScreen(BaseScreen):
             return status not in ("running", "opening")
         if action == "step":
             return status == "paused"
-        if action in ("hint", "program", "pin", "prune", "prune_all", "star", "comment", "rerun"):
+        if action in ("hint", "program"):
             return status in ("running", "paused")
+        if action in ("pin", "prune", "prune_all", "star", "comment", "rerun"):
+            # While the run is read they are refused with a word, which silence would not be.
+            return status in ("running", "paused", "opening")
         return True
 
     # Asking
@@ -222,10 +225,10 @@ class SteeringScreen(BaseScreen):
     def action_comment(self) -> None:
         """Comment on the node, or on the run where there is none."""
         node = self.node
-        about = f"#{node.id}" if node is not None else "the run"
+        about = f"#{node.id} {one_line(node.name, 40)}" if node is not None else "the run"
         data = {"node": node.id if node is not None else None}
         self.app.push_screen(
-            Prompt(f"A comment on {about}:"),
+            Prompt(f"Comment on {about}:"),
             lambda text: self.ask("comment", {**data, "text": text.strip()}) if text and text.strip() else None,
         )
 
