@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine import events as ev
 from engine.events import EvalDone
 from engine.state import Node
 from tests.tui.synthetic import Synthesizer, story
@@ -15,7 +16,7 @@ from tui.model.braille import Canvas
 from tui.model.labels import age, marks, short_score
 from tui.model.listing import Listing, Order
 from tui.model.query import QueryError, parse_query
-from tui.model.rounds import work_lines
+from tui.model.rounds import work_lines, worker_limit
 from tui.model.run_model import RunModel
 from tui.model.score_plot import ScorePlot
 from tui.model.status import status_cells
@@ -172,6 +173,25 @@ def test_every_worker_has_a_line() -> None:
     assert [line.worker for line in lines] == sorted(item.worker for item in model.state.open_rounds.values())
     assert {line.phase for line in lines} <= {"learn", "design", "explore", "experiment", "analyze", "end"}
     assert work_lines(model_of(50, end="finished").state) == []
+
+
+def test_workers_are_counted_by_the_settings_of_now_and_a_pause_leaves_only_evaluations_busy() -> None:
+    model = model_of(50)
+    state, seq = model.state, model.state.seq
+    assert worker_limit(state) == 4 and all(line.busy for line in work_lines(state))
+    scored = next(node.id for node in state.nodes if node.score is not None)
+    for number, (node, data) in enumerate(
+        [(None, ev.SettingsChanged({"workers": 2})), (scored, ev.NodeRerun(1)), (None, ev.RunPaused())], 1
+    ):
+        model.apply(ev.Event(seq + number, state.at, None, node, data))
+    assert worker_limit(state) == 2
+    running = [item for item in state.evaluations.values() if item.running is not None and item.rerun is None]
+    assert sum(line.busy for line in work_lines(state)) == len(running)
+    assert not any(line.busy for line in work_lines(state) if line.phase == "rerun")
+    model.apply(ev.Event(seq + 9, state.at, None, None, ev.RunPaused(now=True)))
+    assert not any(line.busy for line in work_lines(state))
+    model.apply(ev.Event(seq + 10, state.at, None, None, ev.SettingsChanged({"workers": None, "slots": 3})))
+    assert worker_limit(state) == 5
 
 
 def test_short_texts() -> None:

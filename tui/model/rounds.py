@@ -7,7 +7,7 @@ from typing import NamedTuple
 from engine.state import OpenRound, RunState
 from engine.text import one_line
 
-__all__ = ["WorkLine", "work_lines"]
+__all__ = ["WorkLine", "work_lines", "worker_limit"]
 
 
 _NOBODY = 1 << 16
@@ -24,13 +24,15 @@ class WorkLine(NamedTuple):
     detail: str
     since: int
     """When this began, in milliseconds; the elapsed time is drawn by whoever knows the clock."""
+    busy: bool = True
+    """A worker is at it: not at a rerun, and not at what waits until the run goes on."""
 
 
 def work_lines(state: RunState) -> list[WorkLine]:
     """The rounds in flight by worker; none where no engine can be at them."""
     if state.status not in ("running", "paused"):
         return []
-    lines = [_line(state, item) for item in state.open_rounds.values()]
+    lines = [_line(state, item)._replace(busy=_is_busy(state, item)) for item in state.open_rounds.values()]
     lines += [
         WorkLine(
             _NOBODY,
@@ -38,11 +40,26 @@ def work_lines(state: RunState) -> list[WorkLine]:
             "rerun",
             f"#{node} {one_line(state.nodes[node].name, 40)}",
             item.started_at,
+            busy=False,
         )
         for node, item in state.evaluations.items()
         if item.rerun is not None
     ]
     return sorted(lines, key=lambda line: (line.worker, line.round))
+
+
+def worker_limit(state: RunState) -> int:
+    """Rounds that may be in flight by the settings as they are now."""
+    slots = state.settings.slots or (state.engine.slots if state.engine is not None else 0)
+    return state.settings.workers or slots + 2
+
+
+def _is_busy(state: RunState, item: OpenRound) -> bool:
+    """Of a paused run, only evaluations that were started go on; all else waits."""
+    if state.status != "paused":
+        return True
+    evaluation = state.evaluations.get(item.node) if item.node is not None else None
+    return not state.frozen and evaluation is not None and evaluation.running is not None
 
 
 def _line(state: RunState, item: OpenRound) -> WorkLine:

@@ -9,7 +9,7 @@ from engine.events import BestCrowned, EvalDone
 from engine.state import Node
 from engine.text import one_line, visible
 from tui.model.labels import age, clock, outcome, score_text, short_score
-from tui.model.rounds import WorkLine, work_lines
+from tui.model.rounds import WorkLine, work_lines, worker_limit
 from tui.model.run_model import Note, RunModel
 from tui.model.score_plot import ScorePlot
 from tui.session import Change
@@ -107,7 +107,7 @@ class WorkPanel(Painted):
             now: the time to measure against, or None where time does not pass.
         """
         self._lines = work_lines(model.state)
-        self._workers = model.state.engine.workers if model.state.engine is not None else 0
+        self._workers = worker_limit(model.state)
         self._alive = alive
         self._now = now
         self.repaint()
@@ -121,9 +121,8 @@ class WorkPanel(Painted):
         if y == 0:
             if self._alive is None:
                 return [(" Workers", "heading")]
-            said = (
-                f"{len(self._lines)} of {self._workers} busy" if self._alive else f"{len(self._lines)} rounds left open"
-            )
+            busy = sum(line.busy for line in self._lines)
+            said = f"{busy} of {self._workers} busy" if self._alive else f"{len(self._lines)} rounds left open"
             return [(" Workers ", "heading"), (said, "dim")]
         room = self.size.height - 1
         index = y - 1
