@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import shutil
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from engine import events as ev
-from engine.journal import connect_writer, send_command
-from engine.run import Run, lock_run
+from engine.journal import JournalReader, connect_writer, send_command
+from engine.run import Run, fold_run, lock_run, summary_of
 from tests.tui.synthetic import Pen, Synthesizer, make_run
 from tui.feed.batch import Batch
 from tui.feed.live import LiveFeed
@@ -169,6 +170,28 @@ def test_a_journal_that_does_not_fold_is_trouble(run: Run) -> None:
         assert "damaged after event" in reading.next().trouble
     finally:
         reading.feed.stop()
+
+
+def test_the_list_counts_rounds_as_they_are_set_now(tmp_path: Path) -> None:
+    """By the kept summary, by the whole journal, and by what waits for the next engine."""
+    runs = tmp_path / "runs"
+    kept, folded, waiting = (make_run(runs / name, 10, end="stopped") for name in ("kept", "folded", "waiting"))
+    for run in (kept, folded):
+        write(run, ev.SettingsChanged({"rounds": 130}))
+    with JournalReader(kept.db) as reader:
+        summary = summary_of(fold_run(reader))
+    connection = connect_writer(kept.db)
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('summary', ?)", (json.dumps(summary),))
+    connection.close()
+    send_command(waiting.db, "set", {"settings": {"rounds": 140}})
+    rows: queue.Queue[list[RunRow]] = queue.Queue()
+    watch = RunsWatch(runs, rows.put)
+    watch.start()
+    try:
+        totals = {row.name: row.rounds_total for row in rows.get(timeout=10)}
+        assert totals == {"kept": 130, "folded": 130, "waiting": 140}
+    finally:
+        watch.stop()
 
 
 def test_the_list_of_runs(tmp_path: Path) -> None:

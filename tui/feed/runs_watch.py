@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from engine.errors import EvolveError
+from engine.events import SettingsChanged
 from engine.journal import JournalReader
 from engine.run import Run, all_runs, is_alive, run_status, summary_of
 from engine.state import RunState
@@ -122,6 +124,9 @@ class RunsWatch:
             if summary.get("seq") == reader.last_seq() and not alive:
                 first = next(reader.events(upto=1), None)
                 settings = getattr(first.data, "settings", {}) if first is not None else {}
+                for changed in reader.events_of(SettingsChanged):
+                    settings = settings | getattr(changed.data, "settings", {})
+                settings = settings | _pending_settings(reader)
                 best = summary["best"]
                 return RunRow(
                     run.folder,
@@ -137,6 +142,7 @@ class RunsWatch:
             state = self._states.pop(run.folder, None) or RunState()
             for event in reader.events(after=state.seq):
                 state.apply(event)
+            pending = _pending_settings(reader)
         if alive:
             # A dead run is read once; one that goes on is folded further next time.
             self._states[run.folder] = state
@@ -147,12 +153,22 @@ class RunsWatch:
             run_status(run, state),
             summary["task"],
             state.rounds_done,
-            state.settings.rounds,
+            int(pending.get("rounds", state.settings.rounds)),
             len(state.nodes),
             best_node.score if best_node is not None else None,
             state.started_at,
             summary["host"],
         )
+
+
+def _pending_settings(reader: JournalReader) -> dict[str, Any]:
+    """What was set while the run stood still: its next engine takes that up before all else."""
+    settings: dict[str, Any] = {}
+    for command in reader.pending():
+        table = command.data.get("settings")
+        if command.kind == "set" and isinstance(table, dict):
+            settings |= table
+    return settings
 
 
 def since(milliseconds: int) -> str:
