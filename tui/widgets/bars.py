@@ -10,6 +10,7 @@ from textual.geometry import Region
 from textual.screen import Screen
 from textual.timer import Timer
 
+from tui.glyphs import PLAIN
 from tui.model.status import Cell
 from tui.widgets.painted import Painted, Piece
 
@@ -132,6 +133,9 @@ class Footer(Painted):
             pieces += [(f" {key}", "key"), (f" {text} ", "bar")]
         return pieces
 
+    def _shown(self, text: str) -> str:
+        return text.translate(PLAIN) if getattr(self.app, "plain", False) else text
+
     def _offers(self) -> list[tuple[str, str]]:
         """Keys and what they do, what is wanted most first, help last."""
         found: dict[tuple[str, str], int] = {}
@@ -139,7 +143,8 @@ class Footer(Painted):
             binding = active.binding
             if binding.show and active.enabled:
                 rank = _ORDER.index(binding.id) if binding.id in _ORDER else len(_ORDER) + place
-                entry = (self.app.get_key_display(binding), binding.description)
+                # Signs are replaced before anything is measured: `enter` is longer than its sign.
+                entry = (self._shown(self.app.get_key_display(binding)), self._shown(binding.description))
                 found[entry] = min(rank, found.get(entry, rank))
         offers = sorted(found, key=lambda entry: found[entry])
         helps = [entry for entry in offers if entry[1] == "Help"]
