@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input, Static
 
 from engine import events as ev
 from engine.journal import JournalReader
@@ -305,6 +306,39 @@ async def test_the_list_of_runs(runs: Path, make_app: Maker) -> None:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list again")
 
 
+async def test_a_name_that_is_refused_can_be_mended(runs: Path, make_app: Maker) -> None:
+    make_run(runs / "one", 5, end="finished")
+    make_run(runs / "two", 5, end="finished")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "finished" in text_of(app), "the list")
+        screen: Any = app.screen
+        first = screen._list.selected.name
+        other = "two" if first == "one" else "one"
+        await pilot.press("R", *other, "enter")
+        prompt = app.screen
+        assert isinstance(prompt, Prompt)
+        hint = prompt.query_one("#hint", Static)
+        await until(pilot, lambda: f"a run '{other}' already" in str(hint.render()), "the refusal")
+        assert app.screen is prompt and prompt.query_one(Input).value == other
+        await pilot.press("end", "q", "enter")
+        await until(pilot, (runs / f"{other}q").exists, "the new name")
+        await until(pilot, lambda: app.screen is screen, "the list")
+
+
+async def test_typing_replaces_what_a_prompt_holds(runs: Path, make_app: Maker) -> None:
+    app = make_app(make_run(runs / "done", 10, rounds=10, end="finished"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        for keys, value in (("14", "14"), (("end", "1"), "601"), (("left", "1"), "160")):
+            await pilot.press("p", *keys)
+            assert app.screen.query_one(Input).value == value
+            await pilot.press("escape")
+        await pilot.press("p", *"x", "enter")
+        await until(pilot, lambda: "is no number" in str(app.screen.query_one("#hint", Static).render()), "the refusal")
+        assert isinstance(app.screen, Prompt)
+
+
 async def test_help_lists_the_bindings_that_work(live_run: Desk, make_app: Maker) -> None:
     app = make_app(live_run.run, keymap={"run.pause": "f5"})
     async with app.run_test(size=(80, 24)) as pilot:
@@ -453,6 +487,17 @@ async def test_a_terminal_without_unicode(live_run: Desk, make_app: Maker) -> No
         await pilot.press("enter")
         await until(pilot, lambda: "construct_packing" in text_of(app), "the code")
         assert text_of(app).isascii()
+
+
+@pytest.mark.parametrize("glyphs", ["ascii", "unicode"])
+async def test_the_footer_ends_in_help_whatever_the_signs(live_run: Desk, make_app: Maker, glyphs: str) -> None:
+    app = make_app(live_run.run, glyphs=glyphs)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        for width in range(60, 100, 3):
+            await pilot.resize_terminal(width, 24)
+            await pilot.pause()
+            assert text_of(app).splitlines()[-1].endswith(" ? Help"), width
 
 
 async def test_a_run_that_vanishes_is_told(runs: Path, make_app: Maker, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 from textual import events
@@ -11,9 +13,10 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from engine.text import visible
+from engine.errors import EvolveError, UsageError
+from engine.text import one_line, visible
 
-__all__ = ["Confirm", "Prompt"]
+__all__ = ["Confirm", "Prompt", "check_number"]
 
 _CSS = """
 {name} {{ align: left bottom; background: transparent; }}
@@ -23,6 +26,7 @@ _CSS = """
 {name} Input {{ border: none; height: 1; padding: 0; background: $surface; }}
 {name} Input:focus {{ border: none; background: $surface; background-tint: transparent 0%; }}
 {name} .hint {{ color: $look-dim; }}
+{name} .refused {{ color: $look-bad; }}
 """
 
 
@@ -90,6 +94,7 @@ class Prompt(ModalScreen[str | None]):
         question: what is asked.
         value: what stands there at first.
         hint: what can be typed.
+        act: what is done with the line, in a thread; where it refuses, the line stays with the reason below it.
     """
 
     DEFAULT_CSS = _CSS.format(name="Prompt")
@@ -97,8 +102,12 @@ class Prompt(ModalScreen[str | None]):
         Binding("escape", "cancel", "Cancel", id="prompt.cancel", tooltip="Do nothing"),
     ]
 
-    def __init__(self, question: str, value: str = "", hint: str = "") -> None:
+    def __init__(
+        self, question: str, value: str = "", hint: str = "", act: Callable[[str], object] | None = None
+    ) -> None:
         super().__init__()
+        self._act = act
+        self._acting = False
         self._question = question
         self._value = value
         self._hint = hint
@@ -111,17 +120,50 @@ class Prompt(ModalScreen[str | None]):
             # A blinking cursor writes for ever.
             line.cursor_blink = False
             yield line
-            yield Static(visible(self._hint or "enter to go on, escape to leave"), classes="hint", markup=False)
+            hint = visible(self._hint or "enter to go on, escape to leave")
+            yield Static(hint, id="hint", classes="hint", markup=False)
 
     def on_mount(self) -> None:
         """Take keys from the first moment, since over a slow line people type ahead."""
-        self.set_focus(self.query_one(Input))
+        line = self.query_one(Input)
+        self.set_focus(line)
+        # Whoever types wants something else than what stands there; an arrow key keeps it.
+        line.select_all()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Close with what was typed."""
         event.stop()
-        self.dismiss(event.value)
+        if self._act is None:
+            self.dismiss(event.value)
+        elif not self._acting:
+            self._acting = True
+            self.run_worker(partial(self._try, self._act, event.value), thread=True, exit_on_error=False)
+
+    def _try(self, act: Callable[[str], object], value: str) -> None:
+        try:
+            act(value)
+        except EvolveError as exc:
+            self.app.call_from_thread(self._refuse, str(exc))
+        else:
+            self.app.call_from_thread(self._close, value)
+
+    def _refuse(self, reason: str) -> None:
+        self._acting = False
+        if self.is_attached:
+            hint = self.query_one("#hint", Static)
+            hint.set_classes("refused")
+            hint.update(visible(reason))
+
+    def _close(self, value: str) -> None:
+        if self.is_attached and self.is_current:
+            self.dismiss(value)
 
     def action_cancel(self) -> None:
         """Close with nothing."""
         self.dismiss(None)
+
+
+def check_number(text: str) -> None:
+    """Raise UsageError for what is neither empty nor a number of rounds."""
+    if text.strip() and not (text.strip().isascii() and text.strip().isdigit() and len(text.strip()) < 10):
+        raise UsageError(f"'{one_line(text, 40)}' is no number", "Digits only")

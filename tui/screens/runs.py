@@ -21,7 +21,7 @@ from tui.feed.runs_watch import RunRow, RunsWatch, since
 from tui.model.labels import cut_middle, score_text
 from tui.model.status import STATUS_LOOKS, Cell
 from tui.screens.base import BaseScreen
-from tui.screens.dialogs import Confirm, Prompt
+from tui.screens.dialogs import Confirm, Prompt, check_number
 from tui.widgets.bars import StatusBar, Title
 from tui.widgets.painted import Piece
 from tui.widgets.rows import RowsView
@@ -217,14 +217,14 @@ class RunsScreen(BaseScreen):
         if task and task.strip():
             self._asked_for = task.strip()
             self.app.push_screen(
-                Prompt(f"Rounds for {one_line(self._asked_for, 60)}:", hint="empty: as the task says"), self._start
+                Prompt(
+                    f"Rounds for {one_line(self._asked_for, 60)}:", hint="empty: as the task says", act=check_number
+                ),
+                self._start,
             )
 
     def _start(self, rounds: str | None) -> None:
         if rounds is None:
-            return
-        if rounds.strip() and not rounds.strip().isdigit():
-            self.say(f"'{one_line(rounds, 40)}' is no number", "bad")
             return
         number = int(rounds) if rounds.strip() else None
         self.say(f"starting {one_line(self._asked_for, 60)}…", "accent", 30.0)
@@ -242,11 +242,12 @@ class RunsScreen(BaseScreen):
         if row is None:
             return
 
-        def rename(name: str | None) -> None:
-            if name and name.strip() and name.strip() != row.name:
-                self._in_thread(lambda: rename_run(Run(row.folder), name.strip()))
+        def rename(name: str) -> None:
+            if name.strip() and name.strip() != row.name:
+                rename_run(Run(row.folder), name.strip())
 
-        self.app.push_screen(Prompt(f"Another name for '{one_line(row.name, 60)}':", row.name), rename)
+        question = f"Another name for '{one_line(row.name, 60)}':"
+        self.app.push_screen(Prompt(question, row.name, act=rename), lambda _: self._watch.wake())
 
     def action_delete(self) -> None:
         """Ask, then remove."""

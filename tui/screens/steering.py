@@ -17,7 +17,7 @@ from tui.clipboard import keep_copy
 from tui.editor import edit_text
 from tui.model.run_model import has_mark
 from tui.screens.base import BaseScreen
-from tui.screens.dialogs import Confirm, Prompt
+from tui.screens.dialogs import Confirm, Prompt, check_number
 from tui.session import Session
 
 __all__ = ["SteeringScreen"]
@@ -140,18 +140,15 @@ class SteeringScreen(BaseScreen):
         elif status == "finished" and self.session.model is not None:
             rounds = self.session.model.state.settings.rounds
             self.app.push_screen(
-                Prompt(f"The run is finished. Rounds in all, now {rounds}:", str(rounds + 50)), self._raise_rounds
+                Prompt(f"The run is finished. Rounds in all, now {rounds}:", str(rounds + 50), act=check_number),
+                self._raise_rounds,
             )
         else:
             self._start({})
 
     def _raise_rounds(self, answer: str | None) -> None:
-        if answer is None:
-            return
-        if not answer.strip().isdigit():
-            self.say(f"'{one_line(answer, 40)}' is no number", "bad")
-            return
-        self._start({"rounds": int(answer)})
+        if answer is not None and answer.strip():
+            self._start({"rounds": int(answer)})
 
     def _start(self, settings: dict[str, Any]) -> None:
         run = self.session.run
