@@ -284,8 +284,10 @@ def evaluate(path):
 import os, pathlib, subprocess
 def run(n):
     subprocess.Popen(["sleep", "1000.TOKEN"], start_new_session=True)
-    seen = [str(p) for top in (os.getcwd(), "/tmp", "/dev/shm") for p in pathlib.Path(top).iterdir()]
-    for top in (os.getcwd(), "/tmp", "/dev/shm"):
+    # Files only: the interpreter's own folder may be mounted below /tmp.
+    tops = (os.getcwd(), "/tmp", "/dev/shm")
+    seen = [str(p) for top in tops for p in pathlib.Path(top).iterdir() if p.is_file()]
+    for top in tops:
         pathlib.Path(top, "left").write_text("x")
     return str(seen) + str(sum("sleep" in open(f"/proc/{p}/comm").read() for p in os.listdir("/proc") if p.isdigit()))
 """
