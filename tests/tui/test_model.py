@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from itertools import chain
 from typing import Any
@@ -161,10 +162,10 @@ def test_the_status_line_fits_and_says_what_matters(model: RunModel) -> None:
         text = " ".join(cell.text for cell in cells)
         assert "running" in text and "best" in text
         if width >= 80:
-            assert "guarded" in text and "5s" in text and f"{model.state.rounds_done}/" in text
+            assert "guarded" in text and "last 5s" in text and f"{model.state.rounds_done}/" in text
     waiting = status_cells("run", model, "running", "pausing…", "", None, 80)
     assert any(cell.text == "pausing…" for cell in waiting)
-    assert not any("s" in cell.text and cell.width == 5 for cell in waiting), "no age where time stands still"
+    assert not any("last" in cell.text for cell in waiting), "no age where time stands still"
 
 
 def test_every_worker_has_a_line() -> None:
@@ -204,7 +205,11 @@ def test_marks_of_the_best_and_its_lineage(model: RunModel) -> None:
     assert marks(model, model.state.nodes[model.state.best])[0] == "▲"
     assert marks(model, model.state.nodes[0])[0] == "┃"
     other = next(node for node in model.state.nodes if node.id not in model.best_lineage)
-    assert marks(model, other) == "  "
+    assert marks(model, other) == "   "
+    for on, shown in (("starred", "*"), ("pinned", "!*"), ("pruned", "x+")):
+        other = copy.copy(other)
+        setattr(other, on, True)
+        assert marks(model, other) == f" {shown:>2}"
 
 
 def test_random_order_of_seeds_gives_different_stories() -> None:

@@ -65,7 +65,17 @@ async def test_live_shows_the_run(live_run: Desk, make_app: Maker, size: tuple[i
     async with app.run_test(size=size) as pilot:
         await opened(pilot)
         text = text_of(app)
-        for piece in ("alpha", "● running", "best 1.", "guarded", "#0 seed", "Population 1/60", "sum_radii", "? Help"):
+        pieces = (
+            "alpha",
+            "● running",
+            "best 1.",
+            "guarded",
+            "#0 seed",
+            "Population  row 1 of 60",
+            "sum_radii",
+            "? Help",
+        )
+        for piece in pieces:
             assert piece in text, piece
         assert ("Workers" in text) == (size[0] >= 100)
 
@@ -86,6 +96,16 @@ async def test_pause_is_shown_when_the_event_comes(live_run: Desk, make_app: Mak
         assert "2 evaluations finish first" in text_of(app)
         await pilot.press("p")
         await until(pilot, lambda: live_run.commands() == [("resume", {})], "the resume")
+
+
+async def test_what_is_cut_says_so(runs: Path, make_app: Maker) -> None:
+    name = "circle_packing-with-a-name-20261122-0500"
+    app = make_app(make_run(runs / name, 40, hostile=True, end="finished"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        lines = text_of(app).splitlines()
+        assert "…122-0500 ■ finished" in lines[0] or "2-0500 ■ finished" in lines[0]
+        assert _row(app, 1).endswith("…") and len(_row(app, 1)) <= 80
 
 
 async def test_a_refusal_is_told(live_run: Desk, make_app: Maker) -> None:

@@ -75,7 +75,7 @@ def last_seq(runs: Path, name: str) -> int:
 def test_idle_means_not_a_byte(runs: Path, open_tui: Open, end: str) -> None:
     make_run(runs / "still", 200, end=end)
     terminal = open_tui("still")
-    terminal.read_until("Population 1/20")
+    terminal.read_until("Population  row 1 of 20")
     terminal.read(3, quiet=0.8)
     assert terminal.read(2.2) == 0
 
@@ -102,7 +102,7 @@ def test_live_bytes_stay_in_budget(runs: Path, open_tui: Open, engine: Any) -> N
 def test_a_cursor_key_and_a_screen_cost_few_bytes(runs: Path, open_tui: Open) -> None:
     make_run(runs / "still", 300, end="finished")
     terminal = open_tui("still")
-    terminal.read_until("Population 1/30")
+    terminal.read_until("Population  row 1 of 30")
     terminal.read(3, quiet=1.0)
     terminal.send("j")
     assert terminal.read(1.5, quiet=0.6) <= 2_000
@@ -143,7 +143,7 @@ def test_a_hang_up_ends_an_open_editor_too(runs: Path, open_tui: Open, tmp_path:
     editor.chmod(0o755)
     make_run(runs / "still", 20, end="finished")
     terminal = open_tui("still", env={"EDITOR": str(editor), "VISUAL": ""})
-    terminal.read_until("Population 1/2")
+    terminal.read_until("Population  row 1 of 2")
     terminal.send("e")
     deadline = time.monotonic() + 10
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
@@ -206,13 +206,13 @@ def test_leaving_says_how_to_come_back(runs: Path, open_tui: Open, engine: Any) 
 def test_stopped_and_continued_from_outside(runs: Path, open_tui: Open) -> None:
     make_run(runs / "still", 40, end="finished")
     terminal = open_tui("still")
-    terminal.read_until("Population 1/4")
+    terminal.read_until("Population  row 1 of 4")
     terminal.read(2, quiet=0.5)
     os.kill(terminal.process.pid, signal.SIGSTOP)
     time.sleep(0.3)
     os.kill(terminal.process.pid, signal.SIGCONT)
     terminal.send("j")
-    terminal.read_until("Population 2/4")
+    terminal.read_until("Population  row 2 of 4")
 
 
 def test_hostile_text_reaches_no_terminal(runs: Path, open_tui: Open) -> None:
@@ -221,7 +221,7 @@ def test_hostile_text_reaches_no_terminal(runs: Path, open_tui: Open) -> None:
     seen = bytearray()
     feed = terminal._stream.feed
     terminal._stream.feed = lambda data: (seen.extend(data), feed(data))[1]  # type: ignore[method-assign]
-    terminal.read_until("Population 1/4")
+    terminal.read_until("Population  row 1 of 4")
     terminal.send("\r")
     terminal.read_until("construct_packing")
     for key in "23456":

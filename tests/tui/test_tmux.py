@@ -62,7 +62,7 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
 def test_watch_look_and_leave(tmux: Tmux, runs: Path, workspace: Path, size: tuple[int, int]) -> None:
     make_run(runs / "alpha", 80, end="finished")
     tmux.start(runs, "alpha", size)
-    text = tmux.until("Population 1/8")
+    text = tmux.until("Population  row 1 of 8")
     assert "■ finished" in text and "? Help" in text.splitlines()[-1]
     assert max(map(len, text.splitlines())) <= size[0]
     tmux.keys("b", "Enter")
@@ -85,7 +85,7 @@ def test_a_client_without_utf8_is_drawn_for_in_ascii(tmux: Tmux, runs: Path, wor
     plain = {"LC_ALL": "C", "LANG": "", "LC_CTYPE": ""}
     terminal = Terminal([*server, "new-session", command], (80, 24), env=plain)
     try:
-        terminal.read_until("Population 1/3")
+        terminal.read_until("Population  row 1 of 3")
         assert "# finished" in terminal.text and "| v #" in terminal.text
     finally:
         terminal.close()

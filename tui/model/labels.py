@@ -35,13 +35,10 @@ def outcome(model: RunModel, node: Node) -> str:
 
 
 def marks(model: RunModel, node: Node) -> str:
-    """Two cells: best or on its lineage, then what a person marked."""
+    """Three cells: best or on its lineage, then what a person marked, two signs at most."""
     first = "▲" if node.id == model.state.best else "┃" if node.id in model.best_lineage else " "
-    if has_mark(node, "pruned"):
-        return first + "x"
-    if has_mark(node, "pinned"):
-        return first + "!"
-    return first + ("*" if has_mark(node, "starred") else " ")
+    signs = "".join(sign for mark, sign in (("pruned", "x"), ("pinned", "!"), ("starred", "*")) if has_mark(node, mark))
+    return first + (f"{signs:>2}" if len(signs) < 3 else "x+")
 
 
 def cut_middle(text: str, cells: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from engine.text import one_line
-from tui.model.labels import age, score_text
+from tui.model.labels import age, cut_middle, score_text
 from tui.model.run_model import RunModel
 
 __all__ = ["STATUS_LOOKS", "Cell", "status_cells"]
@@ -45,7 +45,7 @@ def status_cells(
     """
     sign = {"running": "●", "paused": "‖", "dead": "✗", "failed": "✗"}.get(status, "■")
     cells = [
-        Cell(f" {one_line(name, 200)}", 24 if width < 110 else 30, "heading"),
+        _named(name, 24 if width < 110 else 30),
         Cell(waiting or f"{sign} {status}", 12, "accent" if waiting else STATUS_LOOKS.get(status, "dim")),
     ]
     if trouble:
@@ -57,24 +57,30 @@ def status_cells(
     best = state.best_node
     found = f"best {score_text(best.score)} #{best.id}" if best is not None else "no score yet"
     guarantee = state.engine.guarantee if state.engine is not None else ""
-    last = f"{age(now - state.at)}" if now is not None else ""
+    last = f"last {age(now - state.at)}" if now is not None else ""
     wide = [
         Cell(found, 24, "best"),
         Cell(f"round {state.rounds_done}/{state.settings.rounds}", 17),
         Cell(guarantee, 9, "ok" if guarantee == "guarded" else "best"),
-        Cell(f"{last:>4}", 5, "dim"),
+        Cell(last, 10, "dim"),
         Cell(_spent(model), 17),
         Cell(one_line(start.task, 40), 18, "dim"),
         Cell(one_line(state.engine.host if state.engine else start.host, 40), 16, "dim"),
     ]
-    if width < 92:
-        wide[1] = Cell(f"r {state.rounds_done}/{state.settings.rounds}", 13)
+    if width < 97:
+        wide[1] = Cell(f"r {state.rounds_done}/{state.settings.rounds}", 12)
         wide[0] = Cell(found, 21, "best")
-        cells[0] = Cell(cells[0].text, max(12, width - 12 - 21 - 13 - 9 - 5), "heading")
+        wide[3] = Cell(last, 9, "dim")
+        cells[0] = _named(name, max(12, width - 12 - 21 - 12 - 9 - 9))
     for cell in wide:
         if sum(item.width for item in cells) + cell.width <= width:
             cells.append(cell)
     return cells
+
+
+def _named(name: str, width: int) -> Cell:
+    # A run's name ends in the time of its start, which tells it from the others of its task.
+    return Cell(f" {cut_middle(one_line(name, 250), width - 2)}", width, "heading")
 
 
 def _spent(model: RunModel) -> str:
@@ -91,6 +97,6 @@ def _spent(model: RunModel) -> str:
     if shares:
         return max(shares)[1]
     if state.usd:
-        return f"${state.usd:.2f}"
+        return f"spent ${state.usd:.2f}"
     minutes = state.engine_ms / 60_000
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.0f} h"
+    return f"run {minutes:.0f} min" if minutes < 120 else f"run {minutes / 60:.0f} h"

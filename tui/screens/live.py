@@ -218,7 +218,7 @@ class LiveScreen(SteeringScreen):
         counts = self.session.model.state.counts if self.session.model is not None else {}
         failed = sum(count for status, count in counts.items() if status != "ok")
         self._head.show(
-            (" Population ", "heading"), (shown, "accent"), (tree.position, "plain"),
+            (" Population  ", "heading"), (shown, "accent"), (tree.position, "plain"),
             (f"  {failed:,} failed" if failed else "", "dim"), (followed, "accent"),
         )  # fmt: skip
 

@@ -44,11 +44,17 @@ class StatusBar(Painted):
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The cells, each cut or filled to its width."""
-        return [(set_cell_size(cell.text, cell.width), cell.look) for cell in self.cells]
+        return [(_fit(cell), cell.look) for cell in self.cells]
 
     def row_ground(self, y: int) -> str:
         """A bar."""
         return "bar"
+
+
+def _fit(cell: Cell) -> str:
+    if cell_len(cell.text) > cell.width > 0:
+        return set_cell_size(cell.text, cell.width - 1) + "…"
+    return set_cell_size(cell.text, cell.width)
 
 
 class Title(Painted):

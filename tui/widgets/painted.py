@@ -30,6 +30,8 @@ class Painted(Widget):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"look--{look}" for look in LOOKS}
     DEFAULT_CSS = looks_css("Painted")
+    shows_cut = True
+    """A row that is cut ends in a sign that says so; not where every character counts and one can shift."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -97,7 +99,11 @@ class Painted(Widget):
         """One row, cut or filled to the width."""
         ground = self.row_ground(y)
         pieces = self.row_pieces(y)
-        return self.strip_of(pieces, ground).adjust_cell_length(self.size.width, self.style_of(ground))
+        strip, width = self.strip_of(pieces, ground), self.size.width
+        if self.shows_cut and strip.cell_length > width > 1:
+            sign = self.strip_of([("…", "plain" if ground == "plain" else ground)], ground)
+            strip = Strip.join([strip.crop(0, width - 1), sign])
+        return strip.adjust_cell_length(width, self.style_of(ground))
 
 
 class Throttle:

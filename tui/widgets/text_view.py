@@ -28,6 +28,8 @@ class TextView(Painted, can_focus=True):
         Binding("left", "shift(-16)", "Left", id="text.left", show=False, tooltip="Back to the start of the lines"),
     ]
 
+    shows_cut = False
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.lines: list[Line] = []

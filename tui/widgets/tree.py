@@ -87,7 +87,7 @@ class TreeView(RowsView):
     @property
     def position(self) -> str:
         """Where the cursor stands."""
-        return f"{self.cursor + 1:,}/{self.count():,}" if self.count() else ""
+        return f"row {self.cursor + 1:,} of {self.count():,}" if self.count() else ""
 
     def take(self, change: Change, model: RunModel) -> None:
         """Take in what changed, without painting: `sync` does that, less often."""
