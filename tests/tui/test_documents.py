@@ -10,7 +10,7 @@ import pytest
 from engine.journal import JournalReader
 from engine.run import Run
 from tests.tui.synthetic import HOSTILE, make_run
-from tui.model.document import Line, code_lines, curve_lines, diff_lines, table_lines, text_lines
+from tui.model.document import Line, code_lines, curve_lines, diff_lines, prose_lines, table_lines, text_lines
 from tui.model.node_documents import TABS, make_subject, read_document
 from tui.model.run_model import RunModel
 
@@ -94,6 +94,32 @@ def test_every_tab_of_every_node(tmp_path: Path, hostile: bool) -> None:
     assert "went into the program" in plain(read_document(subject, "Priors", 80))
     failed = next(node for node in model.state.nodes if node.status not in (None, "ok"))
     assert "Traceback" in plain(read_document(make_subject(run, model, failed), "Logs", 80))
+
+
+def test_prose_is_wrapped_and_tables_are_not() -> None:
+    row = "| a | " + "x" * 60
+    lines = prose_lines("  one two three four five six\n\nshort\n" + row, 12)
+    assert plain(lines).split("\n") == ["  one two", "  three four", "  five six", "", "short", row]
+    assert plain(prose_lines("y" * 30, 12)).split("\n") == ["y" * 12, "y" * 12, "y" * 6]
+    assert_harmless(plain(prose_lines(HOSTILE * 9, 20)))
+    assert "more characters" in plain(prose_lines("z " * 500_000, 70)).replace("\n", " ")
+
+
+def test_metrics_begin_with_the_score_and_end_with_what_people_said(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", 5, end="finished")
+    with JournalReader(run.db) as reader:
+        model = RunModel()
+        model.load(reader.events())
+    node = next(node for node in model.state.nodes if node.score is not None)
+    node.measurements, node.spread, node.verified = 3, 0.0125, 0.95
+    node.starred = node.pinned = True
+    node.comments.append("look at " + "this " * 30)
+    lines = read_document(make_subject(run, model, node), "Metrics", 80)
+    text = plain(lines)
+    assert text.startswith(f"sum_radii = {node.score:.6g}  ±0.013 over 3 measurements  verified 0.95\n")
+    assert text.count("verified") == 1
+    assert "* starred, ! pinned" in text and "look at this" in text
+    assert max(len(line) for line in text.split("\n")) <= 100
 
 
 def test_a_run_whose_blobs_are_gone(tmp_path: Path) -> None:

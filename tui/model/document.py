@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from engine.text import visible
 from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
 
-__all__ = ["Line", "Look", "Span", "code_lines", "curve_lines", "diff_lines", "table_lines", "text_lines"]
+__all__ = [
+    "Line",
+    "Look",
+    "Span",
+    "code_lines",
+    "curve_lines",
+    "diff_lines",
+    "prose_lines",
+    "table_lines",
+    "text_lines",
+]
 
 Look = Literal[
     "plain", "dim", "heading", "accent", "ok", "bad", "best", "added", "removed", "hunk", "keyword", "string",
@@ -55,6 +66,20 @@ def text_lines(text: str, look: Look = "plain") -> list[Line]:
     if len(lines) > _MOST_LINES:
         shown.append((Span(f"… and {len(lines) - _MOST_LINES:,} more lines", "dim"),))
     return shown
+
+
+def prose_lines(text: str, width: int, look: Look = "plain") -> list[Line]:
+    """Plain text, long lines broken between words; tables stay as they are."""
+    lines: list[Line] = []
+    for line in _split(text)[:_MOST_LINES]:
+        shown = clean_line(line)
+        if len(shown) <= width or shown.lstrip().startswith("|"):
+            lines.append((Span(shown, look),))
+            continue
+        indent = " " * min(len(shown) - len(shown.lstrip()), width // 2)
+        broken = textwrap.wrap(shown, width, subsequent_indent=indent, break_on_hyphens=False, replace_whitespace=False)
+        lines += [(Span(part, look),) for part in broken]
+    return lines + text_lines(text, look)[_MOST_LINES:]
 
 
 def code_lines(code: str) -> list[Line]:

@@ -18,11 +18,12 @@ from tui.model.document import (
     code_lines,
     curve_lines,
     diff_lines,
+    prose_lines,
     table_lines,
     text_lines,
 )
 from tui.model.labels import score_text
-from tui.model.run_model import RunModel
+from tui.model.run_model import RunModel, has_mark
 
 __all__ = ["TABS", "Subject", "make_subject", "read_document"]
 
@@ -39,6 +40,8 @@ class Subject:
     parent: Node | None
     best: Node | None
     learned_at: int | None
+    metric: str = "score"
+    """What the task calls its score."""
 
 
 def make_subject(run: Run, model: RunModel, node: Node) -> Subject:
@@ -51,6 +54,7 @@ def make_subject(run: Run, model: RunModel, node: Node) -> Subject:
         copy.copy(parent) if parent is not None else None,
         copy.copy(best) if best is not None else None,
         model.learned_at.get(node.round),
+        model.state.spec.metric if model.state.spec is not None else "score",
     )
 
 
@@ -88,11 +92,11 @@ def _diff(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
 def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     node, parent = subject.node, subject.parent
     before = parent.metrics if parent is not None else {}
+    lines = _score(subject)
     rows = [
         (key, _value(value), _value(before.get(key)), _change(value, before.get(key)))
         for key, value in node.metrics.items()
     ]
-    lines: list[Line] = []
     if rows:
         lines += [*table_lines(("metric", f"#{node.id}", f"#{parent.id}" if parent else "parent", "change"), rows), ()]
     done = [event.data for event in reader.node_events(node.id) if isinstance(event.data, EvalStageDone)]
@@ -105,13 +109,40 @@ def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     ]  # fmt: skip
     if stages:
         lines += [*table_lines(("stage", "status", "score", "time", "cpu", "peak", "result"), stages), ()]
-    if node.verified is not None:
-        lines += [(Span(f"verified {score_text(node.verified)}", "ok"),), ()]
     for item in done:
         if item.curve_blob:
-            lines.append((Span(f"reported in {item.stage} {item.repeat + 1}", "dim"),))
-            lines += curve_lines(decode_curve(reader.blob(item.curve_blob)), max(20, min(80, width - 14)), 6)
-    return lines or text_lines("nothing is measured yet", "dim")
+            curves = curve_lines(decode_curve(reader.blob(item.curve_blob)), max(20, min(80, width - 14)), 6)
+            if curves:
+                lines += [(Span(f"reported in {item.stage} {item.repeat + 1}", "dim"),), *curves]
+    if not lines:
+        lines = [*text_lines("nothing is measured yet", "dim"), ()]
+    marks = [said for mark, said in _MARKS if has_mark(node, mark)]
+    if marks:
+        lines += [(Span("marked  ", "dim"), Span(", ".join(marks), "accent")), ()]
+    for comment in node.comments:
+        lines += [(Span("comment", "dim"),), *prose_lines(comment, max(20, width - 1), "accent"), ()]
+    return lines
+
+
+_MARKS = (
+    ("starred", "* starred"),
+    ("pinned", "! pinned: taken as parent"),
+    ("pruned", "x pruned: not sampled any more"),
+)
+
+
+def _score(subject: Subject) -> list[Line]:
+    """The score, how sure it is, and what the last stage made of it."""
+    node, spans = subject.node, []
+    if node.score is not None:
+        spans.append(Span(f"{clean_line(subject.metric)[:40]} = {score_text(node.score)}", "ok"))
+        if node.measurements > 1:
+            spans.append(Span(f"  ±{node.spread or 0:.2g} over {node.measurements} measurements"))
+    elif node.status is not None:
+        spans.append(Span(f"{node.status}: no {clean_line(subject.metric)[:40]}", "bad"))
+    if node.verified is not None:
+        spans.append(Span(f"  verified {score_text(node.verified)}", "ok"))
+    return [tuple(spans), ()] if spans else []
 
 
 def _value(value: object) -> str:
@@ -143,21 +174,27 @@ def _logs(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
 
 def _note(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     node = subject.node
-    lines: list[Line] = [(Span("why it was made", "heading"),), *text_lines(node.motivation or "no reason given"), ()]
+    room = max(20, width - 1)
+    lines: list[Line] = [
+        (Span("why it was made", "heading"),),
+        *prose_lines(node.motivation or "no reason given", room),
+        (),
+    ]
     if node.reason:
-        lines += [(Span("why it ended so", "heading"),), *text_lines(node.reason, "bad"), ()]
+        lines += [(Span("why it ended so", "heading"),), *prose_lines(node.reason, room, "bad"), ()]
     for event in reader.node_events(node.id):
-        lines += _said(event)
+        lines += _said(event, room)
     return lines
 
 
-def _said(event: Event) -> list[Line]:
+def _said(event: Event, room: int) -> list[Line]:
     data = event.data
     if isinstance(data, AnalyzeDone):
         heading: Line = (Span("lesson", "heading"), Span(f"  {clean_line(data.analyzer)}", "dim"))
-        return [heading, *text_lines(data.lesson, "accent"), (), (Span("note", "heading"),), *text_lines(data.note), ()]
+        lesson, note = prose_lines(data.lesson, room, "accent"), prose_lines(data.note, room)
+        return [heading, *lesson, (), (Span("note", "heading"),), *note, ()]
     if isinstance(data, NodeCommented):
-        return [(Span("comment", "heading"),), *text_lines(data.text, "accent"), ()]
+        return [(Span("comment", "heading"),), *prose_lines(data.text, room, "accent"), ()]
     return []
 
 
@@ -170,17 +207,20 @@ def _priors(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
         return text_lines("what it was shown is not recorded", "dim")
     learned = event.data
     shown = ", ".join(f"#{item}" for item in learned.inspirations) or "none"
+    room = max(20, width - 1)
+    parent, *further = prose_lines(f"#{learned.parent}  {' '.join(learned.why.split())}", room - 13)
     lines: list[Line] = [
-        (Span("parent       ", "dim"), Span(f"#{learned.parent}  {clean_line(learned.why)}")),
+        (Span("parent       ", "dim"), *parent),
+        *((Span(" " * 13), *line) for line in further),
         (Span("inspirations ", "dim"), Span(shown)),
         (),
     ]
     for prior in learned.priors:
         used = "  went into the program" if prior.id in node.priors else ""
         lines.append((Span(clean_line(prior.title), "heading"), Span(used, "ok")))
-        lines.append((Span(f"{clean_line(prior.id)}  score {prior.score:.3g}  {clean_line(prior.why)}", "dim"),))
+        lines += prose_lines(f"{prior.id}  score {prior.score:.3g}  {' '.join(prior.why.split())}", room, "dim")
         try:
-            lines += [*text_lines(reader.text(prior.revision)), ()]
+            lines += [*prose_lines(reader.text(prior.revision), room), ()]
         except (JournalError, ValueError):
             lines += [(Span("its text is not in the journal", "dim"),), ()]
     return lines if learned.priors else [*lines, (Span("no prior was shown", "dim"),)]

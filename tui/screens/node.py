@@ -88,6 +88,7 @@ class NodeScreen(SteeringScreen):
         self._offered: tuple[str, int] = ("", -1)
         self._wanted = ""
         self._asked = 0
+        self._width = 0
         self._status = StatusBar(id="status")
         self._head = Title(id="head")
         self._tabs = Title(id="tabs")
@@ -119,6 +120,9 @@ class NodeScreen(SteeringScreen):
         """Fit the bars to the size."""
         super().on_resize(event)
         self._paint()
+        if self._width not in (0, event.size.width):
+            self._load(keep_place=True)
+        self._width = event.size.width
 
     @property
     def node(self) -> Node | None:
