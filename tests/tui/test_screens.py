@@ -113,6 +113,8 @@ async def test_a_refusal_is_told(live_run: Desk, make_app: Maker) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("r")
+        assert isinstance(app.screen, Confirm) and live_run.commands() == []
+        await pilot.press("y")
         await until(pilot, live_run.commands, "the command")
         assert live_run.commands() == [("rerun", {"node": 0})]
         live_run.answer(ok=False, result="it is being measured already")
@@ -142,6 +144,19 @@ def _score(app: EvolveApp, node: int) -> str:
 
 def _row(app: EvolveApp, node: int) -> str:
     return next((line for line in text_of(app).splitlines() if f"#{node} " in line), "")
+
+
+async def test_escape_and_a_letter_as_one_key_do_nothing(live_run: Desk, make_app: Maker) -> None:
+    app = make_app(live_run.run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("alt+i", "alt+r", "alt+x", "alt+p", "alt+q")
+        assert isinstance(app.screen, LiveScreen)
+        await pilot.press("i", "a", "alt+b", "c")
+        assert app.screen.query_one(Input).value == "ac"
+        await pilot.press("escape")
+        await pilot.pause(0.2)
+        assert live_run.commands() == []
 
 
 async def test_no_node_is_acted_on_before_it_is_seen(live_run: Desk, make_app: Maker, monkeypatch: Any) -> None:
@@ -299,7 +314,7 @@ async def test_hostile_text_on_every_screen(runs: Path, make_app: Maker) -> None
             texts.append(text_of(app))
         for text in texts:
             assert not any(char in text for char in "\x1b\x07\x9b\u202e\u200b\r\b")
-        assert "[bold red]markup[/]" in texts[0]
+        assert "[bold red]markup" in texts[0]
 
 
 async def test_the_list_of_runs(runs: Path, make_app: Maker) -> None:

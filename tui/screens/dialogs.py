@@ -68,7 +68,11 @@ class Line(Input):
     async def on_key(self, event: events.Key) -> None:
         """Edit at once."""
         action = _EDITING.get(event.key)
-        if action is not None:
+        if event.key.startswith("alt+"):
+            # Over a slow line escape and the next key come as one: neither is text.
+            event.stop()
+            event.prevent_default()
+        elif action is not None:
             event.stop()
             event.prevent_default()
             await self.run_action(action)

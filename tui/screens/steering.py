@@ -233,7 +233,10 @@ class SteeringScreen(BaseScreen):
         """Measure again."""
         node = self.node
         if node is not None:
-            self.ask("rerun", {"node": node.id})
+            self.app.push_screen(
+                Confirm(f"Measure #{node.id} {one_line(node.name, 40)} again? It takes one evaluation."),
+                lambda yes: self.ask("rerun", {"node": node.id}) if yes else None,
+            )
 
     def with_program(self, use: Callable[[Node, str], None]) -> None:
         """Read the node's program in a thread, then use it here."""
