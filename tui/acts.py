@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +59,23 @@ def set_and_start(run: Run, settings: dict[str, Any] | None = None) -> None:
     if settings:
         send_command(run.db, "set", {"settings": settings})
     if not is_alive(run):
-        spawn_engine(run)
+        _spawn(run)
+
+
+def _spawn(run: Run) -> None:
+    """Start an engine, and take its exit status when it ends: it would stay a zombie until this program leaves.
+
+    `spawn_engine` has its `Popen` believe that the child is gone, so nothing else waits for it. A thread that does
+    costs nothing meanwhile.
+    """
+    pid = spawn_engine(run)
+    threading.Thread(target=_reap, args=(pid,), name="reaper", daemon=True).start()
+
+
+def _reap(pid: int) -> None:
+    # One that was over at once was waited for already.
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def new_run(task: str, runs: Path, rounds: int | None, name: str, started: Callable[[Run], None]) -> None:
@@ -84,7 +103,7 @@ def new_run(task: str, runs: Path, rounds: int | None, name: str, started: Calla
     settings = merge_settings((str(config), kept), ("task.toml", loaded.spec.run), ("rounds", over))
     run = create_run(loaded, settings, runs, name)
     started(run)
-    spawn_engine(run)
+    _spawn(run)
 
 
 def program_of(run: Run, sha256: str) -> str:

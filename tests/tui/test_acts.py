@@ -1,0 +1,34 @@
+"""What is asked of a run from threads: here, that nothing of it is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine.run import Run
+from tests.tui.synthetic import make_run
+from tui import acts
+
+
+def test_an_engine_that_ended_is_no_zombie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pids: list[int] = []
+
+    def spawn(run: Run) -> int:
+        # As spawn_engine does: the Popen is told that its child is gone.
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.2)"])
+        process.returncode = 0
+        pids.append(process.pid)
+        return process.pid
+
+    monkeypatch.setattr(acts, "spawn_engine", spawn)
+    acts.set_and_start(make_run(tmp_path / "run", 3))
+    for thread in threading.enumerate():
+        if thread.name == "reaper":
+            thread.join(20)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
