@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len, set_cell_size
+import unicodedata
 
 from engine.state import Node
 from engine.text import one_line
@@ -43,16 +43,22 @@ def marks(model: RunModel, node: Node) -> str:
 
 def cut_middle(text: str, cells: int) -> str:
     """A name in at most so many cells: what is too long loses its middle, since its end (a time) tells it apart."""
-    if cell_len(text) <= cells:
+    if _cells(text) <= cells:
         return text
     if cells < 4:
-        return set_cell_size(text, max(0, cells - 1)).rstrip() + "…" * (cells > 0)
-    tail, kept = "", (cells - 1) * 2 // 3
-    for char in reversed(text):
-        if cell_len(char + tail) > kept:
-            break
-        tail = char + tail
-    return f"{set_cell_size(text, cells - 1 - cell_len(tail)).rstrip()}…{tail}"
+        return _head(text, cells - 1) + "…" * (cells > 0)
+    tail = _head(text[::-1], (cells - 1) * 2 // 3)[::-1]
+    return f"{_head(text, cells - 1 - _cells(tail)).rstrip()}…{tail}"
+
+
+def _head(text: str, cells: int) -> str:
+    while text and _cells(text) > cells:
+        text = text[:-1]
+    return text
+
+
+def _cells(text: str) -> int:
+    return sum(0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
 
 
 def age(milliseconds: int) -> str:
