@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import warnings
 
@@ -12,6 +13,10 @@ from engine.run import Run, lock_run
 from engine.state import RunStatus
 
 __all__ = ["serve", "watch_children_without_threads"]
+
+
+_GC_THRESHOLDS = (20_000, 20, 100)
+"""New objects before each generation is looked through; a round makes some thousands that need no such look."""
 
 
 def serve(run: Run, follow: Follower | None = None) -> RunStatus:
@@ -31,7 +36,12 @@ def serve(run: Run, follow: Follower | None = None) -> RunStatus:
 
 
 async def _work(run: Run, follow: Follower | None) -> RunStatus:
-    return await Engine(run, follow).work()
+    engine = Engine(run, follow)
+    # The folded past is not garbage: looking through it for cycles would cost more the longer a run gets.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    return await engine.work()
 
 
 def watch_children_without_threads() -> None:
