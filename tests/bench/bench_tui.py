@@ -24,7 +24,7 @@ from tests.tui.terminal import Terminal  # noqa: E402
 Row = dict[str, Any]
 
 NODES = 10_000
-SHOWN = "1/10,0"
+SHOWN = "of 10,0"
 """The cursor's place among the rows: the run is read and can be used."""
 EVOLVE = [sys.executable, "-c", "from engine.cli import main; main()"]
 
