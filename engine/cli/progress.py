@@ -91,8 +91,9 @@ def _node_line(state: RunState, node_id: int) -> str:
     score = node.status if node.score is None else f"{node.score:.6g}"
     star = "*" if best is node else " "
     top = f"best {best.score:.6g} #{best.id}" if best is not None else "no best yet"
+    rounds = f"{state.rounds_done + (node.round > 0)}/{state.settings.rounds} rounds"
     return (
-        f"{state.rounds_done + (node.round > 0)}/{state.settings.rounds} rounds  #{node.id} {score}{star} {node.seconds:.1f} s  "
+        f"{rounds}  #{node.id} {score}{star} {node.seconds:.1f} s  "
         f"{one_line(node.name, 60)}  ({top})"
     )
 

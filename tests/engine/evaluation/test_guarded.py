@@ -170,7 +170,12 @@ def attack(settings):
 """
     run = guarded.folder / "run"
     paths = [str(path) for path in (run, run / "run.db", guarded.folder / "beside", "/etc/shadow", "/etc/passwd")]
-    paths += [str(guarded.folder / "task"), str(guarded.folder / "task" / "evaluate.py"), str(Path.home() / ".ssh"), "/home"]
+    paths += [
+        str(guarded.folder / "task"),
+        str(guarded.folder / "task" / "evaluate.py"),
+        str(Path.home() / ".ssh"),
+        "/home",
+    ]
     assert await attack(guarded, program, paths=paths) == "[]"
 
 
