@@ -92,10 +92,7 @@ def _node_line(state: RunState, node_id: int) -> str:
     star = "*" if best is node else " "
     top = f"best {best.score:.6g} #{best.id}" if best is not None else "no best yet"
     rounds = f"{state.rounds_done + (node.round > 0)}/{state.settings.rounds} rounds"
-    return (
-        f"{rounds}  #{node.id} {score}{star} {node.seconds:.1f} s  "
-        f"{one_line(node.name, 60)}  ({top})"
-    )
+    return f"{rounds}  #{node.id} {score}{star} {node.seconds:.1f} s  {one_line(node.name, 60)}  ({top})"
 
 
 def closing_object(run: Run, state: RunState, status: str) -> dict[str, Any]:
