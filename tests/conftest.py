@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Times are asserted nowhere: a busy machine must not fail a property.
+settings.register_profile("evolve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("evolve")
 
 SEED = '''\
 """A point in the plane, to be moved."""
