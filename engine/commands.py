@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from engine.config import convert_table, deep_merge
@@ -133,8 +134,16 @@ def _set(engine: Engine, data: dict[str, Any]) -> Answer:
         raise UsageError("set: nothing to set")
     before = engine.state.settings
     after = check_set(before, change)
-    told = [f"{key} = {getattr(after, key)} (was {getattr(before, key)})" for key in change]
+    told = [f"{path} = {attrgetter(path)(after)} (was {attrgetter(path)(before)})" for path in _leaves(change)]
     return [(SettingsChanged(change), None)], ", ".join(told)
+
+
+def _leaves(table: dict[str, Any]) -> list[str]:
+    """The dotted keys of what a nested table sets."""
+    found = []
+    for key, value in table.items():
+        found += [f"{key}.{below}" for below in _leaves(value)] if isinstance(value, dict) else [key]
+    return found
 
 
 def _node(engine: Engine, data: dict[str, Any]) -> Node:

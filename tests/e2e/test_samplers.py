@@ -58,7 +58,9 @@ def test_the_sampler_is_switched_while_the_run_goes_on(make_task: TaskMaker, evo
 
     wait_for(lambda: learned(0), "a draw")
     for change, why in (("sampler=greedy", "greedy"), ("sampler.name=map_elites", "map_elites, island")):
-        assert evolve("set", run.name, change, "sampler.inspirations=1", *where).out == "set\n"
+        told = evolve("set", run.name, change, "sampler.inspirations=1", *where).out
+        assert f"sampler.name = {why.split(',')[0]} (was " in told
+        assert "sampler.inspirations = 1 (was " in told
         switched = events(run, ev.SettingsChanged)[-1].seq
         wait_for(lambda: len(learned(switched)) >= 3, f"draws after {change}")  # noqa: B023
         assert all(data.why.startswith(why) and len(data.inspirations) <= 1 for data in learned(switched))
