@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -54,16 +55,20 @@ def outline(code: str) -> Outline:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(code)
-            names: set[str] = set()
-            imports: set[str] = set()
-            texts = [(_part_name(item), _text(item, names, imports)) for item in tree.body[_is_docstring(tree.body) :]]
+            # As the parser counts lines; str.splitlines would count form feeds and others, too.
+            lines = re.split(r"\r\n|\r|\n", code)
+            read = [_read_part(item, lines) for item in tree.body[_is_docstring(tree.body) :]]
     except SyntaxError as exc:
         raise ProgramError("syntax", f"line {exc.lineno}: {exc.msg}") from None
     except (ValueError, RecursionError, MemoryError) as exc:
         raise ProgramError("syntax", f"it cannot be parsed: {exc or type(exc).__name__}") from None
     parts: dict[str, str] = {}
     whole = hashlib.sha256()
-    for name, text in texts:
+    names: set[str] = set()
+    imports: set[str] = set()
+    for name, text, its_names, its_imports in read:
+        names |= its_names
+        imports |= its_imports
         whole.update(text.encode("utf-8", "surrogatepass") + b"\n")
         parts[name] = hashlib.sha256((parts.get(name, "") + text).encode("utf-8", "surrogatepass")).hexdigest()
     return Outline(
@@ -76,10 +81,28 @@ def outline(code: str) -> Outline:
     )
 
 
-def _text(item: ast.stmt, names: set[str], imports: set[str]) -> str:
-    out: list[str] = []
-    _dump(item, out, names, imports)
-    return " ".join(out)
+_Part = tuple[str, str, set[str], set[str]]
+"""Name, normalised text, names and imports of a top-level statement."""
+
+_parts_read: dict[tuple[str, int, int | None], _Part] = {}
+_PARTS_KEPT = 2048
+
+
+def _read_part(item: ast.stmt, lines: list[str]) -> _Part:
+    """What a top-level statement is; the parts of a program mostly stand in its parent, too, and are read once."""
+    first = min([item.lineno, *(decorator.lineno for decorator in getattr(item, "decorator_list", []))])
+    key = ("\n".join(lines[first - 1 : item.end_lineno]), item.col_offset, item.end_col_offset)
+    known = _parts_read.get(key)
+    if known is None:
+        out: list[str] = []
+        names: set[str] = set()
+        imports: set[str] = set()
+        _dump(item, out, names, imports)
+        known = (_part_name(item), " ".join(out), names, imports)
+        if len(_parts_read) >= _PARTS_KEPT:
+            _parts_read.clear()
+        _parts_read[key] = known
+    return known
 
 
 def _part_name(item: ast.stmt) -> str:

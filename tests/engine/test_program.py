@@ -71,6 +71,13 @@ def test_deep_nesting_is_refused_not_a_crash() -> None:
         check_program("x = " + "-" * 50_000 + "1\n", spec)
 
 
+def test_two_statements_on_one_line_are_told_apart() -> None:
+    assert outline("A = 1; B = 2\n").digest == outline("A = 1\nB = 2\n").digest
+    assert set(outline("A = 1; B = 2\n").parts) == {"A", "B"}
+    assert outline("@a\ndef f(): pass\n").digest != outline("@b\ndef f(): pass\n").digest
+    assert outline("x = 1\ny = 2\n").digest == outline("x = 1\r\ny = 2\r\n").digest
+
+
 def test_changed_parts_are_named() -> None:
     before = "import math\nA = 1\n\ndef f(): return A\n\ndef g(): return 2\n"
     after = "import math\nA = 3\n\ndef f(): return A\n\ndef h(): return 2\n"
