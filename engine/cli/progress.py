@@ -109,7 +109,7 @@ def closing_object(run: Run, state: RunState, status: str) -> dict[str, Any]:
     }
 
 
-def follow_run(run: Run, from_start: bool = False) -> tuple[RunState, str]:
+def follow_run(run: Run) -> tuple[RunState, str]:
     """Print a run's progress until it ends or its engine is gone; returns its state and status.
 
     Raises:
@@ -117,7 +117,7 @@ def follow_run(run: Run, from_start: bool = False) -> tuple[RunState, str]:
     """
     state = RunState()
     with JournalReader(run.db) as reader:
-        lines = ProgressLines(0 if from_start else reader.last_seq())
+        lines = ProgressLines(reader.last_seq())
         while True:
             alive = is_alive(run)
             # Looked at after the lock: what a dying engine still wrote is read before its death is believed.
