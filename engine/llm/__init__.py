@@ -1,0 +1,1 @@
+"""Language models: the client, recorded calls, prompts and answers."""

@@ -1,0 +1,134 @@
+"""Models as people configure them: `[models.NAME]` and `[roles]` of config.toml, `[run.models.NAME]` of a task."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+__all__ = ["RULES", "ModelSpec", "RoleSettings", "check_models"]
+
+RULES = "rules"
+"""What `roles.analyzer` says for the analyzer that needs no model."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model behind an OpenAI-compatible endpoint."""
+
+    model: str
+    """The name by which the endpoint knows it."""
+    base_url: str = ""
+    """Where the endpoint is, usually ending in `/v1`; OpenAI's own where empty."""
+    key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key; empty for an endpoint that wants none."""
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    """Most tokens of an answer; sent only where it is set."""
+    max_completion_tokens: int | None = None
+    """The same under the name that reasoning models want, thoughts included."""
+    reasoning_effort: str | None = None
+    extra_body: dict[str, Any] = {}
+    """Further fields of the request, as the endpoint documents them."""
+    structured: Literal["auto", "json_schema", "none"] = "auto"
+    """Whether answers may be asked for by a JSON schema; `auto` tries, and stops where the endpoint refuses it."""
+    context_tokens: int = 32768
+    """Tokens that prompt and answer may have together."""
+    price_in: float | None = None
+    """US dollars per million tokens of a prompt; with no price the model counts as free."""
+    price_out: float | None = None
+    """US dollars per million tokens of an answer, thoughts included."""
+    price_cached: float | None = None
+    """US dollars per million tokens of a prompt that the endpoint had in its cache; `price_in` where not given."""
+    concurrency: int = 8
+    """Requests to the endpoint at once; the smallest number of the models that share it counts."""
+    retries: int = 3
+    """Further tries after a failure that may pass, before the endpoint counts as down."""
+    connect_seconds: float = 10.0
+    first_token_seconds: float = 120.0
+    """From the request to the first piece of the answer."""
+    idle_seconds: float = 60.0
+    """Between two pieces of an answer."""
+    total_seconds: float = 900.0
+    """From the request to the end of the answer."""
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise ValueError("`model` must name a model")
+        if self.base_url:
+            url = urlsplit(self.base_url)
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise ValueError("`base_url` must be an address such as http://127.0.0.1:8000/v1")
+            # What is written here is recorded with the run.
+            if url.username or url.password or url.query:
+                raise ValueError("`base_url` must hold neither a name, a password nor a query: the key goes into the "
+                                 "environment variable that `key_env` names")  # fmt: skip
+        if self.key_env and not _VARIABLE.fullmatch(self.key_env):
+            raise ValueError("`key_env` must be the name of an environment variable, not the key itself")
+        for name in ("connect_seconds", "first_token_seconds", "idle_seconds", "total_seconds", "context_tokens",
+                     "concurrency", "max_tokens", "max_completion_tokens"):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"`{name}` must be above 0, not {value}")
+        for name in ("price_in", "price_out", "price_cached", "retries", "temperature", "top_p"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"`{name}` must not be below 0, not {value}")
+
+    @property
+    def priced(self) -> bool:
+        """Whether any price above 0 is known."""
+        return any((self.price_in, self.price_out, self.price_cached))
+
+    @property
+    def answer_tokens(self) -> int:
+        """Most tokens of an answer; 4,096, but at most half of the context, where no limit is set."""
+        return self.max_completion_tokens or self.max_tokens or min(4096, self.context_tokens // 2)
+
+
+class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which model does what, by the names under `models`."""
+
+    researcher: dict[str, float] = {}
+    """Weights by which a model is drawn for each design; empty: all models evenly."""
+    analyzer: str = ""
+    """`rules` for the analyzer that needs no model; empty: the first model."""
+    judge: str = ""
+    """Empty: the first model. Only a task with criteria is judged."""
+    fixer: str = ""
+    """For designs that mend a failed program; empty: a model of the researcher."""
+    fallback: list[str] = []
+    """Models that are asked, in this order, while the endpoint of another is down. Where none is stated, the other
+    models of the researcher stand in for each other."""
+
+
+def check_models(models: Iterable[str], roles: RoleSettings) -> None:
+    """Raise ValueError for a name that cannot name a model, or a role that names none."""
+    known = set(models)
+    for name in known:
+        if not _NAME.fullmatch(name) or name == RULES:
+            raise ValueError(f"`models`: {name!r} cannot name a model: letters, digits, '-' and '_' can")
+    named = {
+        "researcher": list(roles.researcher),
+        "analyzer": [roles.analyzer] if roles.analyzer not in ("", RULES) else [],
+        "judge": [roles.judge] if roles.judge else [],
+        "fixer": [roles.fixer] if roles.fixer else [],
+        "fallback": roles.fallback,
+    }
+    for role, names in named.items():
+        for name in names:
+            if name not in known:
+                raise ValueError(
+                    f"`roles.{role}` names the model '{name}', and there is no `models.{name}`"
+                    + (f" (there are {', '.join(sorted(known))})" if known else "")
+                )
+    if any(weight < 0 for weight in roles.researcher.values()):
+        raise ValueError("`roles.researcher`: a weight must not be below 0")
+    if roles.researcher and not any(roles.researcher.values()):
+        raise ValueError("`roles.researcher`: at least one weight must be above 0")
