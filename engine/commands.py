@@ -24,9 +24,11 @@ from engine.events import (
     RunResumed,
     SettingsChanged,
 )  # fmt: skip
+from engine.fitness import fitness_of
 from engine.journal import Command, sha256_of
 from engine.program import ProgramError, check_program, outline
 from engine.settings import Settings
+from engine.stages.experiment import crown_fittest
 
 if TYPE_CHECKING:
     from engine.loop import Engine
@@ -42,7 +44,7 @@ Effects = list[tuple[Data, int | None]]
 Answer = tuple[Effects, str]
 """What a command brings about, and what the person is told."""
 
-_FIXED = {"designer", "devices", "seed"}
+_FIXED = ("designer.name", "devices", "seed")
 """Settings that are read once, when the engine starts."""
 
 
@@ -63,6 +65,8 @@ def answer_command(engine: Engine, command: Command) -> None:
     for data, node in effects:
         if isinstance(data, NodeRerun) and node is not None:
             engine.rerun(node)
+        elif isinstance(data, SettingsChanged) and "fitness" in data.settings:
+            crown_fittest(engine)
 
 
 def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
@@ -74,7 +78,7 @@ def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
     import msgspec
 
     merged = convert_table(deep_merge(msgspec.to_builtins(settings), change), Settings, "set", UsageError)
-    fixed = sorted(key for key in _FIXED if getattr(merged, key) != getattr(settings, key))
+    fixed = [path for path in _FIXED if attrgetter(path)(merged) != attrgetter(path)(settings)]
     if fixed:
         raise UsageError(f"set: {', '.join(fixed)} cannot change during a run")
     return merged
@@ -134,8 +138,33 @@ def _set(engine: Engine, data: dict[str, Any]) -> Answer:
         raise UsageError("set: nothing to set")
     before = engine.state.settings
     after = check_set(before, change)
-    told = [f"{path} = {attrgetter(path)(after)} (was {attrgetter(path)(before)})" for path in _leaves(change)]
+    if after.fitness != before.fitness:
+        _check_fitness(engine, after)
+    told = [f"{path} = {_value(after, path)} (was {_value(before, path)})" for path in _leaves(change)]
     return [(SettingsChanged(change), None)], ", ".join(told)
+
+
+def _check_fitness(engine: Engine, settings: Settings) -> None:
+    """Weights for what was never measured would leave nothing that is ranked."""
+    spec, best = engine.spec, engine.state.best_node
+    if best is None:
+        return
+    seed = engine.state.nodes[0]
+    measured, baseline = ({**node.metrics, spec.metric: node.score} for node in (best, seed))
+    if fitness_of(settings.fitness, spec.metric, spec.direction, measured, baseline, best.judge) is None:
+        known = [name for name in measured if name in baseline]
+        judged = "it was judged" if best.judge is not None else "nobody judged it"
+        raise UsageError(
+            f"set: the best node, {best.id}, lacks a part of that fitness",
+            f"It and the baseline have {', '.join(known)}; {judged}",
+        )
+
+
+def _value(settings: Settings, path: str) -> Any:
+    value: Any = settings
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+    return value
 
 
 def _leaves(table: dict[str, Any]) -> list[str]:

@@ -181,6 +181,8 @@ class LearnDone(Data, frozen=True):
     """How the sampler came to this parent."""
     island: int | None = None
     """The island that the parent was drawn from, from 0, where the sampler has islands; the child joins it."""
+    mode: Literal["full", "diff", "crossover", "fix"] = "diff"
+    """How the design is to be written; of `fix` the parent is a node that failed."""
 
 
 class CallStarted(Data, frozen=True):
@@ -312,6 +314,8 @@ class EvalDone(Data, frozen=True):
     spread: float | None = None
     """Standard deviation over the measurements, where there are several."""
     verified: float | None = None
+    judge: float | None = None
+    """The judge's mark from 0 to 1; None where nobody judged, or the judgement failed."""
 
 
 class AnalyzeDone(Data, frozen=True):

@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -30,6 +30,7 @@ __all__ = [
     "create_journal",
     "insert_blob",
     "insert_event",
+    "make_plain",
     "now_ms",
     "send_command",
     "sha256_of",
@@ -293,6 +294,20 @@ class JournalReader:
         )
         return [event for row in rows if (event := decode_row(row, self.path)) is not None]
 
+    def times(self, after: int = 0) -> list[tuple[int, int]]:
+        """`(seq, at)` of all events after one of them, without reading what they say."""
+        rows = self._execute("SELECT seq, at FROM events WHERE seq > ? ORDER BY seq", (after,))
+        return [(seq, at) for seq, at in rows]
+
+    def places_of(self, kinds: Iterable[type[Data]], after: int = 0) -> list[tuple[int, str]]:
+        """`(seq, kind)` of the events of some kinds after a place, in order, without reading what they say."""
+        names = [kind.KIND for kind in kinds]
+        marks = ", ".join("?" * len(names))
+        rows = self._execute(
+            f"SELECT seq, kind FROM events WHERE seq > ? AND kind IN ({marks}) ORDER BY seq", (after, *names)
+        )
+        return [(seq, kind) for seq, kind in rows]
+
     def last_seq(self) -> int:
         """The newest event's position; 0 in an empty journal."""
         return int(self._execute("SELECT coalesce(max(seq), 0) FROM events")[0][0])
@@ -371,6 +386,24 @@ def pending_commands(connection: sqlite3.Connection) -> list[Command]:
         "SELECT id, at, kind, data, done_at, result FROM commands WHERE done_at IS NULL ORDER BY id"
     ).fetchall()
     return [_command(row) for row in rows]
+
+
+def make_plain(path: Path) -> None:
+    """Fold the write-ahead log of a run without an engine into its file, so that one plain file is left.
+
+    Best effort: somebody else may hold the file, or it cannot be written; whoever opens it next tries again.
+    """
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0)
+    except sqlite3.Error:
+        return
+    try:
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+            connection.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error:
+        return
+    finally:
+        connection.close()
 
 
 def _command(row: tuple[Any, ...]) -> Command:

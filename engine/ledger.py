@@ -198,7 +198,7 @@ class Ledger:
         for event in self._reader.events_of(ev.TaskChanged):
             now.apply(event)
         assert now.spec is not None and now.start is not None
-        self.sampler = make_sampler(self.state.settings.sampler, now.spec)
+        self.sampler = make_sampler(self.state.settings.sampler)
         self.designer = self._make_designer(now.spec, now.start)
         try:
             for event in events:
@@ -209,14 +209,14 @@ class Ledger:
         self.state.seq = self._reader.last_seq()
 
     def _apply(self, event: ev.Event) -> None:
-        before = self.state.settings
-        self.state.apply(event)
-        now = self.state.settings
-        if now is before or now.sampler == before.sampler:
-            self.sampler.apply(event, self.state)
+        state = self.state
+        before = state.settings.sampler, state.rankings
+        state.apply(event)
+        if (state.settings.sampler, state.rankings) == before:
+            self.sampler.apply(event, state)
         else:
-            self.sampler = make_sampler(now.sampler, self.spec)
-            take_up(self.sampler, self.state)
+            self.sampler = make_sampler(state.settings.sampler)
+            take_up(self.sampler, state)
         self.designer.apply(event)
 
     def _make_designer(self, spec: TaskSpec, start: ev.RunStarted) -> Designer:
@@ -224,9 +224,8 @@ class Ledger:
 
         if self.state.settings.designer.name == "llm":
             raise RunError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
-        return RecombineDesigner(
-            spec, [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in seed_files(start.files)]
-        )
+        seeds = [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in seed_files(start.files)]
+        return RecombineDesigner(spec, seeds, gained=self.state.gained)
 
     def _unpack_task(self) -> None:
         """Lay out the recorded copy of the task, whatever became of the folder it came from."""

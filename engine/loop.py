@@ -40,7 +40,7 @@ from engine.settings import RetrievalSettings
 from engine.sketch import sketch
 from engine.stages.analyze import analyze
 from engine.stages.design import design, take_injected
-from engine.stages.experiment import experiment, measure_again
+from engine.stages.experiment import crown_fittest, experiment, measure_again
 from engine.stages.learn import learn
 from engine.state import RunStatus
 from engine.task_copy import TaskWatch
@@ -360,12 +360,21 @@ class Engine(Ledger):
         for error in await asyncio.gather(*map(self._measure_seed, seeds), return_exceptions=True):
             if error is not None:
                 raise error
-        if not any(node.score is not None for node in self.state.nodes):
+        best = self.state.fittest()
+        if best is None:
             first = self.state.nodes[0]
+            if first.score is not None:
+                raise RunError(
+                    f"no seed can be ranked: {first.name} lacks a part of its fitness",
+                    f"Measured are {', '.join([self.spec.metric, *first.metrics])}; see fitness in the settings",
+                )
             raise RunError(
                 f"no seed has a score; {first.name}: {first.status}: {first.reason}",
                 "'evolve check' on the task shows what the evaluator printed",
             )
+        if self.state.gained(best.id, self.state.best):
+            # It was measured before the baseline that it is ranked against.
+            crown_fittest(self)
         self.emit(ev.RoundEnded("node"), round=0)
 
     def _add_seed(self, name: str, sha256: str) -> None:

@@ -10,9 +10,11 @@ import msgspec
 
 from engine.config import convert_table, deep_merge, parse_assignment
 from engine.errors import EvolveError, UsageError
+from engine.fitness import FitnessSettings
 
 __all__ = [
     "DesignerSettings",
+    "ModeWeights",
     "RetrievalSettings",
     "SamplerSettings",
     "Settings",
@@ -84,6 +86,27 @@ class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"`bins` and `features` make more than {_MOST_CELLS:,} cells")
 
 
+class ModeWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often a design is written in which way, among the ways that the designer and the round offer."""
+
+    full: float = 0.3
+    """The whole program is written anew."""
+    diff: float = 0.6
+    """Parts of the parent are edited."""
+    crossover: float = 0.05
+    """Parts of other nodes go into the parent; needs a node beside it."""
+    fix: float = 0.05
+    """A program that failed is mended; needs a recent failure that nobody took up."""
+
+    def __post_init__(self) -> None:
+        weights = [getattr(self, name) for name in self.__struct_fields__]
+        for name, weight in zip(self.__struct_fields__, weights, strict=True):
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"`{name}` must be a number from 0, not {weight}")
+        if self.full + self.diff == 0:
+            raise ValueError("`full` or `diff` must weigh something: the other two are not always possible")
+
+
 class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What writes candidates."""
 
@@ -91,6 +114,7 @@ class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`auto` is `llm` where a model is configured, else `recombine`."""
     attempts: int = 4
     """Designs tried in a round before it ends without a node."""
+    modes: ModeWeights = ModeWeights()
 
 
 class RetrievalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,6 +152,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     designer: DesignerSettings = DesignerSettings()
     sampler: SamplerSettings = SamplerSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    fitness: FitnessSettings = FitnessSettings()
 
     def __post_init__(self) -> None:
         least_of = {"rounds": 0, "hours": 0, "usd": 0, "tokens": 0, "patience": 1, "workers": 1, "slots": 1}

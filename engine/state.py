@@ -14,6 +14,7 @@ import msgspec
 from engine import events as ev
 from engine.config import deep_merge
 from engine.events import Event
+from engine.fitness import fitness_of, least_gain
 from engine.settings import Settings
 from engine.task import TaskSpec
 
@@ -23,6 +24,8 @@ RunStatus = Literal["running", "paused", "finished", "stopped", "failed"]
 Phase = Literal["inject", "learn", "design", "experiment", "analyze", "end"]
 
 ENDED: tuple[RunStatus, ...] = ("finished", "stopped", "failed")
+
+_MENDABLE: tuple[ev.Status, ...] = ("invalid", "crashed", "timeout")
 
 
 @dataclass(slots=True)
@@ -56,6 +59,10 @@ class Node:
     """How often it was measured in the stage that ranks."""
     spread: float | None = None
     """Standard deviation of the score over its measurements."""
+    judge: float | None = None
+    """The judge's mark from 0 to 1."""
+    fitness: float | None = None
+    """What it is ranked by under the settings of now, higher is better; None: it is not ranked."""
     stderr_blob: str = ""
     """What its last evaluation printed to stderr."""
     lesson: str = ""
@@ -148,6 +155,10 @@ class RunState:
         self.tokens = 0
         self.warned: dict[str, float] = {}
         """The largest share of each budget that was warned of."""
+        self.rankings = 0
+        """How often all nodes were ranked anew, so that what follows their order must look at all of them."""
+        self.failed: dict[int, None] = {}
+        """Nodes that failed and that nobody took up yet, oldest first."""
         self.pinned: dict[int, None] = {}
         """Nodes that are taken as parents before all others, in the order they were pinned."""
         self.injected: dict[int, ev.Injected] = {}
@@ -184,6 +195,34 @@ class RunState:
     def better(self, a: float, b: float) -> bool:
         """Whether score `a` is a gain over score `b`."""
         return self.spec.better(a, b) if self.spec is not None else a > b
+
+    def fitness(self, node: int, score: float | None, metrics: dict[str, Any], judge: float | None) -> float | None:
+        """What a node is, or would be, ranked by with these results; None: not at all."""
+        if score is None:
+            return None
+        assert self.spec is not None
+        metric = self.spec.metric
+        measured = {**metrics, metric: score}
+        seed = self.nodes[0]
+        baseline = measured if node == 0 else {**seed.metrics, metric: seed.score}
+        return fitness_of(self.settings.fitness, metric, self.spec.direction, measured, baseline, judge)
+
+    def gained(self, node: int, other: int | None) -> bool:
+        """Whether a node is ranked, and above another one by more than noise; any is above none."""
+        return self.beats(self.nodes[node].fitness, other)
+
+    def beats(self, fitness: float | None, other: int | None) -> bool:
+        """Whether a fitness is above that of a node by more than noise."""
+        before = None if other is None else self.nodes[other].fitness
+        if fitness is None or before is None:
+            return fitness is not None
+        assert self.spec is not None
+        return fitness - before > least_gain(self.settings.fitness, self.spec.min_gain)
+
+    def fittest(self) -> Node | None:
+        """The node that ranks highest of all, the earliest of equal ones; goes through all nodes."""
+        ranked = (node for node in self.nodes if node.fitness is not None)
+        return max(ranked, key=lambda node: (node.fitness, -node.id), default=None)
 
     def apply(self, event: Event) -> None:
         """Take one event in; events come in order of `seq`."""
@@ -260,7 +299,9 @@ class RunState:
         self._settings_table = deep_merge(self._settings_table, data.settings)
         # A raised budget is warned of anew.
         self.warned = {name: share for name, share in self.warned.items() if name not in data.settings}
-        self.settings = msgspec.convert(self._settings_table, Settings)
+        before, self.settings = self.settings.fitness, msgspec.convert(self._settings_table, Settings)
+        if self.settings.fitness != before:
+            self._rank_all()
 
     # Rounds
 
@@ -282,6 +323,7 @@ class RunState:
 
     def _learned(self, event: Event, data: ev.LearnDone) -> None:
         self.nodes[data.parent].expanded += 1
+        self.failed.pop(data.parent, None)
         for shown in {data.parent, *data.inspirations}:
             self.nodes[shown].shown += 1
         self.priors_shown = self.priors_shown or bool(data.priors)
@@ -355,12 +397,29 @@ class RunState:
         node.reason = data.reason
         node.seconds = data.seconds
         node.verified = data.verified
+        node.judge = data.judge
         node.measurements = data.measurements
         node.spread = data.spread
         evaluation = self.evaluations.pop(event.node, None)
         if evaluation is not None and evaluation.done:
             node.stderr_blob = evaluation.done[-1].stderr_blob
         self.counts[data.status] = self.counts.get(data.status, 0) + 1
+        if node.id == 0 and self.settings.fitness.kind == "composite":
+            # It is the baseline of all.
+            self._rank_all()
+        else:
+            self._rank(node)
+        self.failed.pop(node.id, None)
+        if data.status in _MENDABLE and node.round and not node.expanded:
+            self.failed[node.id] = None
+
+    def _rank_all(self) -> None:
+        self.rankings += 1
+        for node in self.nodes:
+            self._rank(node)
+
+    def _rank(self, node: Node) -> None:
+        node.fitness = self.fitness(node.id, node.score, node.metrics, node.judge)
 
     def _crowned(self, event: Event, data: ev.BestCrowned) -> None:
         assert event.node is not None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from cognition.prior import Prior
 from engine.events import Event
 
-__all__ = ["ContextNode", "Design", "DesignRequest", "Designer", "DesignerError", "Rejection"]
+__all__ = ["ContextNode", "Design", "DesignRequest", "Designer", "DesignerError", "Mode", "Rejection"]
+
+Mode = Literal["full", "diff", "crossover", "fix"]
+"""How a design is written: anew, by editing the parent, with parts of other nodes, or by mending a failure."""
 
 
 class DesignerError(Exception):
@@ -25,6 +28,11 @@ class ContextNode:
     score: float | None
     lesson: str = ""
     motivation: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    """Why it has no score."""
+    error: str = ""
+    """The end of what its evaluation printed to stderr, where it failed."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class DesignRequest:
     """What retrieval chose, best first."""
     rejections: list[Rejection] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
+    mode: Mode = "diff"
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,8 @@ class Designer(Protocol):
     """Writes candidates. Its memory is a fold of the journal, so that resume and replay need nothing else."""
 
     name: str
+    modes: tuple[Mode, ...]
+    """The ways of writing that it offers."""
 
     def apply(self, event: Event) -> None:
         """Take note of an event; called for every event of the run in order, live and on resume."""

@@ -6,44 +6,43 @@ from engine.events import EvalDone, Event
 from engine.samplers.base import Sample, Sampler
 from engine.settings import SamplerSettings
 from engine.state import RunState
-from engine.task import TaskSpec
 
 __all__ = ["Sample", "Sampler", "make_sampler", "take_up"]
 
 
-def make_sampler(settings: SamplerSettings, spec: TaskSpec) -> Sampler:
+def make_sampler(settings: SamplerSettings) -> Sampler:
     """The sampler that the settings name, empty; fold the run's events into it."""
-    maximize, keep = spec.direction == "maximize", settings.keep
+    keep = settings.keep
     # Imported where they are needed: numpy is not on the path of what only reads settings.
     match settings.name:
         case "ucb1":
             from engine.samplers.ucb1 import UCB1
 
-            return UCB1(settings.c, maximize, keep)
+            return UCB1(settings.c, keep)
         case "ucb1_paper":
             from engine.samplers.ucb1_paper import PaperUCB1
 
-            return PaperUCB1(maximize, keep)
+            return PaperUCB1(keep)
         case "greedy":
             from engine.samplers.greedy import Greedy
 
-            return Greedy(maximize, keep)
+            return Greedy(keep)
         case "random":
             from engine.samplers.uniform import Uniform
 
-            return Uniform(maximize, keep)
+            return Uniform(keep)
         case "power_law":
             from engine.samplers.power_law import PowerLaw
 
-            return PowerLaw(settings.alpha, maximize, keep)
+            return PowerLaw(settings.alpha, keep)
         case "weighted":
             from engine.samplers.weighted import Weighted
 
-            return Weighted(settings.steepness, maximize, keep)
+            return Weighted(settings.steepness, keep)
         case "map_elites":
             from engine.samplers.map_elites import MapElites
 
-            return MapElites(settings, maximize)
+            return MapElites(settings)
 
 
 def take_up(sampler: Sampler, state: RunState) -> None:

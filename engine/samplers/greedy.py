@@ -18,12 +18,11 @@ class Greedy:
     """Takes the best nodes.
 
     Args:
-        maximize: whether a higher score is better.
         keep: at most so many nodes, the best, are sampled; None samples all.
     """
 
-    def __init__(self, maximize: bool, keep: int | None = None) -> None:
-        self._population = Population(maximize, keep)
+    def __init__(self, keep: int | None = None) -> None:
+        self._population = Population(keep)
 
     def apply(self, event: Event, state: RunState) -> None:
         """Follow scores and pruning."""

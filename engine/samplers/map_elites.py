@@ -55,13 +55,12 @@ class MapElites:
 
     Args:
         settings: the sampler's settings.
-        maximize: whether a higher score is better.
     """
 
-    def __init__(self, settings: SamplerSettings, maximize: bool) -> None:
+    def __init__(self, settings: SamplerSettings) -> None:
         self._settings = settings
-        self._islands = [Population(maximize) for _ in range(settings.islands)]
-        self._all = Population(maximize)
+        self._islands = [Population() for _ in range(settings.islands)]
+        self._all = Population()
         self._grid = FeatureGrid(settings.features, settings.bins)
         self._views: list[_View | None] = [None] * settings.islands
         self._homes: NDArray[np.int64] = np.full(64, _NOWHERE, dtype=np.int64)
@@ -81,7 +80,7 @@ class MapElites:
             self._travelled = np.concatenate([self._travelled, np.zeros_like(self._travelled)])
         newborn = self._homes[node.id] == _NOWHERE
         if newborn:
-            if node.score is None:
+            if node.fitness is None:
                 return
             self._homes[node.id] = self._choose_home(node, state)
         self._put(node, state)
@@ -107,7 +106,7 @@ class MapElites:
 
     def _put(self, node: Node, state: RunState) -> None:
         """Bring a node to where it belongs in all its islands."""
-        if node.score is not None:
+        if node.fitness is not None:
             self._grid.put(node, state)
         self._all.put(node)
         for island in self.islands_of(node.id):

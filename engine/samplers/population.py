@@ -1,8 +1,7 @@
-"""Population: the nodes that can be sampled, sorted by score; what most samplers stand on."""
+"""Population: the nodes that can be sampled, sorted by fitness; what most samplers stand on."""
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
 
@@ -21,20 +20,18 @@ def expansions(node: Node) -> int:
 
 
 class Population:
-    """Keeps scored nodes sorted by score in growing arrays, so that a draw is a few passes of numpy over them.
+    """Keeps ranked nodes sorted by fitness in growing arrays, so that a draw is a few passes of numpy over them.
 
-    A node enters when it gets a score, moves when it is measured again, leaves when it is pruned or loses its score,
-    and comes back when it is restored. Of equal scores the one that entered last stands higher.
+    A node enters when it gets a fitness, moves when it is measured again, leaves when it is pruned or loses its
+    fitness, and comes back when it is restored. Of equal ones the one that entered last stands higher.
 
     Args:
-        maximize: whether a higher score is better.
         keep: at most so many nodes, the best ones, are shown to the sampler; None shows all. The others are not
             forgotten: one of them moves up when a better one is pruned.
         count: what is counted of each node, read anew whenever the node was shown to a design.
     """
 
-    def __init__(self, maximize: bool, keep: int | None = None, count: Callable[[Node], int] = expansions) -> None:
-        self._sign = 1.0 if maximize else -1.0
+    def __init__(self, keep: int | None = None, count: Callable[[Node], int] = expansions) -> None:
         self._keep = keep
         self._count = count
         self._size = 0
@@ -42,7 +39,7 @@ class Population:
         self._ids: NDArray[np.int64] = np.empty(64, dtype=np.int64)
         self._counts: NDArray[np.float64] = np.empty(64)
         self._known: dict[int, float] = {}
-        """The score under which each node stands."""
+        """The fitness under which each node stands."""
 
     def __len__(self) -> int:
         """How many nodes are shown."""
@@ -53,7 +50,7 @@ class Population:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """Scores, turned so that higher is better, ascending, shape [n]."""
+        """Fitness, higher is better, ascending, shape [n]."""
         return self._scores[self._size - len(self) : self._size]
 
     @property
@@ -80,9 +77,8 @@ class Population:
     def put(self, node: Node) -> bool:
         """Bring a node to where it belongs now; True if something changed."""
         changed = self._remove(node.id)
-        # An evaluation never ends with a score that is no number; an old or foreign journal might say so.
-        if node.score is not None and math.isfinite(node.score) and not node.pruned:
-            self._insert(node.id, self._sign * node.score, float(self._count(node)))
+        if node.fitness is not None and not node.pruned:
+            self._insert(node.id, node.fitness, float(self._count(node)))
             return True
         return changed
 

@@ -20,13 +20,12 @@ class PowerLaw:
 
     Args:
         alpha: the exponent.
-        maximize: whether a higher score is better.
         keep: at most so many nodes, the best, are sampled; None samples all.
     """
 
-    def __init__(self, alpha: float, maximize: bool, keep: int | None = None) -> None:
+    def __init__(self, alpha: float, keep: int | None = None) -> None:
         self.alpha = alpha
-        self._population = Population(maximize, keep)
+        self._population = Population(keep)
         self._weights = rank_weights(64, alpha)
 
     def apply(self, event: Event, state: RunState) -> None:

@@ -27,13 +27,12 @@ class UCB1:
 
     Args:
         c: weight of the exploration term.
-        maximize: whether a higher score is better.
         keep: at most so many nodes, the best, are sampled; None samples all.
     """
 
-    def __init__(self, c: float, maximize: bool, keep: int | None = None) -> None:
+    def __init__(self, c: float, keep: int | None = None) -> None:
         self.c = c
-        self._population = Population(maximize, keep)
+        self._population = Population(keep)
 
     def apply(self, event: Event, state: RunState) -> None:
         """Insert a node that got a score, move one that was measured again, leave out one that was pruned."""

@@ -31,12 +31,11 @@ class PaperUCB1:
     """Takes the nodes with the highest values: the first is the parent, all of them are shown and counted.
 
     Args:
-        maximize: whether a higher score is better.
         keep: at most so many nodes, the best, are sampled; None samples all.
     """
 
-    def __init__(self, maximize: bool, keep: int | None = None) -> None:
-        self._population = Population(maximize, keep, _shown)
+    def __init__(self, keep: int | None = None) -> None:
+        self._population = Population(keep, _shown)
 
     def apply(self, event: Event, state: RunState) -> None:
         """Follow scores, pruning, and what was shown."""

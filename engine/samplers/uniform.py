@@ -16,12 +16,11 @@ class Uniform:
     """Takes nodes evenly, none twice for the same design.
 
     Args:
-        maximize: whether a higher score is better, for `keep`.
         keep: at most so many nodes, the best, are sampled; None samples all.
     """
 
-    def __init__(self, maximize: bool, keep: int | None = None) -> None:
-        self._population = Population(maximize, keep)
+    def __init__(self, keep: int | None = None) -> None:
+        self._population = Population(keep)
 
     def apply(self, event: Event, state: RunState) -> None:
         """Follow scores and pruning."""

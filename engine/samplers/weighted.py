@@ -27,13 +27,12 @@ class Weighted:
 
     Args:
         steepness: λ, how sharply the median parts good from bad.
-        maximize: whether a higher score is better.
         keep: at most so many nodes, the best, are sampled; None samples all.
     """
 
-    def __init__(self, steepness: float, maximize: bool, keep: int | None = None) -> None:
+    def __init__(self, steepness: float, keep: int | None = None) -> None:
         self.steepness = steepness
-        self._population = Population(maximize, keep)
+        self._population = Population(keep)
 
     def apply(self, event: Event, state: RunState) -> None:
         """Follow scores, pruning and expansions."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["design", "take_injected"]
 
+_ERROR_SHOWN = 4_000
+"""Characters of what a failed evaluation printed, its end."""
+
 
 async def design(engine: Engine, round_: OpenRound) -> bool:
     """Write and check candidates until one becomes a node; False when the round ended without one."""
@@ -39,6 +42,7 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
                 for rejected in round_.rejected
             ],
             hints=engine.state.hints[-HINTS_SHOWN:],
+            mode=learned.mode,
         )
         made: Design | None = None
         try:
@@ -91,6 +95,9 @@ def _context(engine: Engine, node_id: int) -> ContextNode:
         score=node.score,
         lesson=node.lesson,
         motivation=node.motivation,
+        metrics=node.metrics,
+        reason=node.reason,
+        error=engine.text(node.stderr_blob)[-_ERROR_SHOWN:] if node.status != "ok" else "",
     )
 
 

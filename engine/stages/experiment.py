@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from engine.state import Node
     from engine.task import Stage
 
-__all__ = ["experiment", "measure_again"]
+__all__ = ["crown_fittest", "experiment", "measure_again"]
 
 _PROGRESS_MS = 1000
 _CONFIRMATIONS = 2
@@ -47,11 +47,11 @@ async def experiment(engine: Engine, node_id: int) -> None:
             if decided.status != "ok":
                 break
     assert decided is not None, "a task has at least one stage that ranks"
-    if engine.spec.noisy and _is_new_best(engine, decided):
+    if engine.spec.noisy and _is_new_best(engine, node, decided):
         # One lucky measurement must not crown a node.
         score_stage = engine.spec.score_stage
         decided = await _run_stage(engine, node, score_stage, score_stage.repeats + _CONFIRMATIONS)
-    if _is_new_best(engine, decided):
+    if _is_new_best(engine, node, decided):
         decided = await _promote(engine, node, decided)
     _record_end(engine, node, decided)
 
@@ -78,26 +78,23 @@ async def measure_again(engine: Engine, node_id: int) -> None:
         decided = msgspec.structs.replace(decided, reason=told)
     _record_end(engine, node, msgspec.structs.replace(decided, verified=node.verified))
     if engine.state.best == node_id:
-        _crown_again(engine, node)
+        crown_fittest(engine)
     await analyze(engine, node_id)
 
 
-def _crown_again(engine: Engine, node: Node) -> None:
-    """After a best node was measured again, another one may be the best."""
-    scored = [other for other in engine.state.nodes if other.score is not None]
-    sign = 1 if engine.spec.direction == "maximize" else -1
-    best = max(scored, key=lambda other: sign * (other.score or 0.0), default=node)
-    if best is not node and best.score is not None:
-        engine.emit(BestCrowned(score=best.score, previous=node.id), round=best.round, node=best.id)
-    elif node.score is not None and node.score != engine.state.best_steps[-1].score:
-        engine.emit(BestCrowned(score=node.score, previous=node.id), round=node.round, node=node.id)
+def crown_fittest(engine: Engine) -> None:
+    """After the best node was measured again, or all were ranked anew, another one may be the best."""
+    state = engine.state
+    best = state.fittest()
+    if best is None or best.score is None:
+        return
+    if best.id != state.best or best.score != state.best_steps[-1].score:
+        engine.emit(BestCrowned(score=best.score, previous=state.best), round=best.round, node=best.id)
 
 
-def _is_new_best(engine: Engine, decided: EvalDone) -> bool:
-    best = engine.state.best_node
-    if decided.score is None:
-        return False
-    return best is None or best.score is None or engine.state.better(decided.score, best.score)
+def _is_new_best(engine: Engine, node: Node, decided: EvalDone) -> bool:
+    state = engine.state
+    return state.beats(state.fitness(node.id, decided.score, decided.metrics, decided.judge), state.best)
 
 
 async def _promote(engine: Engine, node: Node, decided: EvalDone) -> EvalDone:
@@ -298,7 +295,7 @@ def _record(engine: Engine, node: Node, stage: Stage, repeat: int, outcome: Outc
 def _record_end(engine: Engine, node: Node, decided: EvalDone) -> None:
     """Record the verdict and, in the same transaction, a new best."""
     events: list[EvalDone | BestCrowned] = [decided]
-    if engine.state.best != node.id and _is_new_best(engine, decided) and decided.score is not None:
+    if engine.state.best != node.id and _is_new_best(engine, node, decided) and decided.score is not None:
         events.append(BestCrowned(score=decided.score, previous=engine.state.best))
     engine.emit(*events, round=node.round, node=node.id)
     if len(events) > 1 and decided.score is not None:

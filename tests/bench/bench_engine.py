@@ -270,7 +270,7 @@ def _samplers(nodes: int, rounds: int) -> list[dict[str, Any]]:
         rng = random.Random(nodes)
         state = _population(nodes, rng)
         assert state.spec is not None
-        sampler = make_sampler(msgspec.convert({"name": name}, SamplerSettings), state.spec)
+        sampler = make_sampler(msgspec.convert({"name": name}, SamplerSettings))
         began = time.perf_counter()
         take_up(sampler, state)
         switch = time.perf_counter() - began

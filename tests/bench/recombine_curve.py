@@ -116,7 +116,7 @@ class Search:
 
     def __init__(self, task: Task, seed: int, bandit: str, pool: ProcessPoolExecutor, slots: int) -> None:
         self.task, self.seed, self.pool = task, seed, pool
-        self.designer = RecombineDesigner(task.spec, task.seeds, bandit=BANDITS[bandit]())
+        self.designer = RecombineDesigner(task.spec, task.seeds, gained=self.gained, bandit=BANDITS[bandit]())
         self.priors = PriorFolder(task.priors)
         self.nodes: list[ContextNode] = []
         self.expanded: list[int] = []
@@ -130,6 +130,10 @@ class Search:
 
     def rng(self, *parts: object) -> random.Random:
         return random.Random(hashlib.sha256(repr((self.seed, *parts)).encode()).digest())
+
+    def gained(self, node: int, parent: int) -> bool:
+        score, before = self.nodes[node].score, self.nodes[parent].score
+        return score is not None and (before is None or self.task.spec.better(score, before))
 
     def parent(self) -> int:
         scored = [node for node in self.nodes if node.score is not None]

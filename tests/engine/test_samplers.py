@@ -41,7 +41,7 @@ class Search:
         started = ev.RunStarted("t", msgspec.to_builtins(Settings()), {"name": "t", "direction": direction}, {})
         self.apply(started)
         assert self.state.spec is not None
-        self.sampler = make_sampler(self.settings, self.state.spec)
+        self.sampler = make_sampler(self.settings)
 
     @property
     def islands(self) -> MapElites:
@@ -270,7 +270,7 @@ def test_a_fold_of_the_events_is_the_sampler_that_lived_through_them(name: str, 
     search = play(steps, name)
     assert search.sampler is not None
     assert search.state.spec is not None
-    again, state = make_sampler(search.settings, search.state.spec), RunState()
+    again, state = make_sampler(search.settings), RunState()
     cut = data.draw(st.integers(1, len(search.events)))
     for event in search.events[:cut]:
         state.apply(event)
@@ -290,7 +290,7 @@ def test_a_sampler_that_is_taken_up_knows_the_population(name: str, steps: list[
     search = play(steps, name)
     assert search.sampler is not None
     assert search.state.spec is not None
-    late = make_sampler(search.settings, search.state.spec)
+    late = make_sampler(search.settings)
     take_up(late, search.state)
     if name in ("ucb1_paper", "random", "weighted"):
         # Equal scores stand in the order in which they came, which these three do not look at, or only by chance.
@@ -501,7 +501,7 @@ def test_complexity_and_diversity_place_a_node_wherever_it_was_folded(lines: lis
     search = Search(name="map_elites", islands=1)
     for numbers in lines:
         search.add(1.0, code=program(*numbers), round=0)
-    late = make_sampler(search.settings, search.state.spec)  # type: ignore[arg-type]
+    late = make_sampler(search.settings)
     take_up(late, search.state)
     assert isinstance(late, MapElites)
     assert late.grid(0) == search.islands.grid(0)

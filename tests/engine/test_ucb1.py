@@ -23,7 +23,7 @@ class Population:
 
     def __init__(self, c: float, direction: str = "maximize") -> None:
         self.state = RunState()
-        self.sampler = UCB1(c, direction == "maximize")
+        self.sampler = UCB1(c)
         spec = {"name": "t", "direction": direction}
         self._apply(ev.RunStarted("t", msgspec.to_builtins(Settings()), spec, {}))
         assert isinstance(self.state.spec, TaskSpec)

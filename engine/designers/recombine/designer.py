@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from cognition.prior import Prior
-from engine.designers.base import Design, DesignerError, DesignRequest
+from engine.designers.base import Design, DesignerError, DesignRequest, Mode
 from engine.designers.recombine.bandit import Bandit, Steps
 from engine.designers.recombine.choices import Choice, list_choices
 from engine.designers.recombine.client import EditorClient
@@ -24,6 +24,8 @@ _EDITS = (0.55, 0.30, 0.15)
 OPINIONS = {"swap": (2.0, 2.0), "exchange": (1.0, 3.0), "tune": (1.0, 3.0), "drop": (1.0, 2.0)}
 """Gains and failures of the operators before the first outcome: what a person wrote down for a function is a better
 guess than another number, and constants alone led nowhere in the study that this designer goes back to."""
+_OPERATORS: dict[Mode, str] = {"crossover": "exchange", "fix": "drop"}
+"""What is made of a program where not every edit will do."""
 _DRAWS = 24
 """Combinations drawn before a request is given up."""
 
@@ -36,22 +38,29 @@ class RecombineDesigner:
     constants gain over the parent. Trees are edited in a child process (`worker.py`), started at the first design.
 
     Args:
-        spec: the task; a gain counts above its `min_gain`.
+        spec: the task.
         seeds: the programs the run started from. Their functions are the parts that programs keep; without them, all
             functions whose names do not begin with an underscore are.
+        gained: whether a node, its evaluation done, is better than its parent, as `RunState.gained` tells.
         bandit: what draws operators and arms; by default one that learns.
         timeout: seconds after which an edit is given up.
     """
 
     name = "recombine"
+    modes: tuple[Mode, ...] = ("diff", "crossover", "fix")
 
     def __init__(
-        self, spec: TaskSpec, seeds: Sequence[Seed] = (), *, bandit: Bandit | None = None, timeout: float = 30.0
+        self,
+        spec: TaskSpec,
+        seeds: Sequence[Seed] = (),
+        *,
+        gained: Callable[[int, int], bool],
+        bandit: Bandit | None = None,
+        timeout: float = 30.0,
     ) -> None:
-        self._spec = spec
+        self._gained = gained
         self._bandit = bandit or Bandit(priors=OPINIONS)
         self._steps = Steps()
-        self._scores: dict[int, float] = {}
         self._parents: dict[int, int] = {}
         """Parent of every node whose outcome is still to come."""
         self._credits: dict[int, dict[str, str]] = {}
@@ -75,14 +84,10 @@ class RecombineDesigner:
             self._credit(data.credit, gained=False)
 
     def _learn_outcome(self, node: int, data: EvalDone) -> None:
-        if data.score is not None:
-            self._scores[node] = data.score
         parent, credit = self._parents.pop(node, None), self._credits.pop(node, {})
         if parent is None or data.status == "cancelled":
             return
-        before = self._scores.get(parent)
-        gained = data.score is not None and (before is None or self._spec.better(data.score, before))
-        self._credit(credit, gained)
+        self._credit(credit, self._gained(node, parent))
 
     def _credit(self, credit: dict[str, str], gained: bool) -> None:
         arms = [arm for key, arm in sorted(credit.items()) if key.startswith("edit")]
@@ -106,6 +111,8 @@ class RecombineDesigner:
         recipes, nodes, priors = _donors(request)
         options = await self._editor.survey(request.parent.code, recipes, nodes)
         choices = list_choices(request, options, {donor.key: donor.code for donor in [*recipes, *nodes]}, priors)
+        # Where the program offers no edit of the kind that is asked for, any other is as good.
+        choices = [choice for choice in choices if choice.operator == _OPERATORS.get(request.mode)] or choices
         if not choices:
             raise DesignerError(
                 "there is nothing to recombine: no prior, node or number offers a change of this program"
@@ -171,7 +178,10 @@ def _describe(request: DesignRequest, code: str, made: Sequence[tuple[Choice, Ed
         motivation=motivation,
         parents=_unique([request.parent.id, *(choice.node for choice, _ in made if choice.node is not None)]),
         priors=_unique(choice.prior for choice, _ in made if choice.prior),
-        credit={f"edit{number}": choice.arm for number, (choice, _) in enumerate(made, start=1)},
+        # That a program which failed runs again is no praise for what was put in the place of the failure.
+        credit={}
+        if request.mode == "fix"
+        else {f"edit{number}": choice.arm for number, (choice, _) in enumerate(made, start=1)},
     )
 
 

@@ -57,6 +57,17 @@ def first(x):
 """Its `STEPS` clashes with the seed's, which `total` reads."""
 
 SPEC = TaskSpec(name="sum", direction="maximize", min_gain=0.01, interface=Interface(functions=["total"]))
+
+
+class Scores(dict[int, float | None]):
+    """Scores by node, given when an outcome is told."""
+
+    def gained(self, node: int, parent: int) -> bool:
+        """Whether the node is better than its parent by more than noise."""
+        score, before = self.get(node), self.get(parent)
+        return score is not None and (before is None or SPEC.better(score, before))
+
+
 SEEDS = [Seed("seed", SEED)]
 COMPONENTS = frozenset({"first", "second", "third", "total"})
 

@@ -1,0 +1,123 @@
+"""Fitness: what nodes are ranked by, from what was recorded of them, so that other weights rank anew without new runs.
+
+`score` ranks by the score of the evaluation, `composite` by the paper's composite (arXiv 2603.29640 takes it over from
+ASI-Arch, arXiv 2507.18074): the mean of sigmoids of relative gains over the baseline, which is node 0. A judge's mark,
+where it weighs anything, is blended with either: (1 − ρ)·x + ρ·judge. Fitness is turned so that higher is better. A
+part that is missing or no number fails the whole: the node is not ranked, since any number in its place is made up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = ["FitnessPart", "FitnessSettings", "fitness_of", "least_gain"]
+
+
+class FitnessPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A metric that counts in the composite."""
+
+    direction: Literal["maximize", "minimize"]
+    """Whether more or less of it is better."""
+    weight: float = 1.0
+    """Its share among the parts; 0 leaves it out."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"`weight` must be a number from 0, not {self.weight}")
+
+
+class FitnessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What nodes are ranked by."""
+
+    kind: Literal["score", "composite"] = "score"
+    judge: float = 0.0
+    """ρ, the share of the judge's mark (0 to 1); with 0 nobody needs to judge."""
+    parts: dict[str, FitnessPart] = {}
+    """composite: the metrics that count, by name; by default the score alone."""
+    sharpness: float = 10.0
+    """composite: steepness of the sigmoid; with 10 a gain of a tenth of the baseline makes 0.73 of 0.5."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.judge <= 1:
+            raise ValueError(f"`judge` must lie between 0 and 1, not {self.judge}")
+        if not 0 < self.sharpness < math.inf:
+            raise ValueError(f"`sharpness` must be a number above 0, not {self.sharpness}")
+        if self.parts and not any(part.weight for part in self.parts.values()):
+            raise ValueError("`parts` must leave at least one part a weight")
+
+
+def fitness_of(
+    settings: FitnessSettings,
+    metric: str,
+    direction: str,
+    measured: Mapping[str, Any],
+    baseline: Mapping[str, Any],
+    judge: float | None,
+) -> float | None:
+    """The fitness of a node with a score; higher is better.
+
+    Args:
+        settings: how to weigh.
+        metric: the name of the score.
+        direction: `maximize` or `minimize`: whether a higher or a lower score is better.
+        measured: its metrics, the score among them.
+        baseline: those of the baseline.
+        judge: the judge's mark, 0 to 1.
+
+    Returns:
+        None where a part that weighs anything is missing.
+    """
+    if settings.kind == "score":
+        score = _number(measured.get(metric))
+        value = None if score is None else _turned(score, direction)
+    else:
+        parts = settings.parts or {metric: FitnessPart("maximize" if direction == "maximize" else "minimize")}
+        value = _composite(parts, settings.sharpness, measured, baseline)
+    if value is None or not settings.judge:
+        return value
+    return None if judge is None else (1.0 - settings.judge) * value + settings.judge * judge
+
+
+def least_gain(settings: FitnessSettings, min_gain: float) -> float:
+    """The difference in fitness up to which two nodes count as equal: `min_gain` is in units of the score."""
+    return min_gain * (1.0 - settings.judge) if settings.kind == "score" else 0.0
+
+
+def _composite(
+    parts: Mapping[str, FitnessPart], sharpness: float, measured: Mapping[str, Any], baseline: Mapping[str, Any]
+) -> float | None:
+    total = weights = 0.0
+    for name, part in parts.items():
+        if not part.weight:
+            continue
+        value, before = _number(measured.get(name)), _number(baseline.get(name))
+        if value is None or before is None:
+            return None
+        gain = _turned(value - before, part.direction)
+        # A baseline of 0 has no relative gain: then the gain itself counts.
+        exponent = sharpness * (gain / abs(before) if before else gain)
+        total += part.weight * _sigmoid(exponent)
+        weights += part.weight
+    return total / weights
+
+
+def _sigmoid(x: float) -> float:
+    # exp() of more than 700 is no number.
+    return 1.0 / (1.0 + math.exp(-max(-700.0, min(700.0, x))))
+
+
+def _turned(value: float, direction: str) -> float:
+    return value if direction == "maximize" else -value
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
