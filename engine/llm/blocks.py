@@ -1,0 +1,164 @@
+"""Where the parts of an answer lie: reasoning, tags, code fences, JSON. Nothing here judges what they hold."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "AnswerError",
+    "Block",
+    "fence_blocks",
+    "json_object",
+    "open_fence",
+    "tag_blocks",
+    "tag_text",
+    "variants",
+    "without_reasoning",
+]
+
+_REASONING = re.compile(r"\s*<(?P<tag>think|thinking|thought|reasoning)>", re.IGNORECASE)
+_LONE_CLOSING = re.compile(r"^[ \t]*</(?:think|thinking)>[ \t]*\n?", re.IGNORECASE | re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]{0,8}(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*?)[ \t]*$", re.MULTILINE)
+_CDATA = re.compile(r"\A\s*<!\[CDATA\[(?P<text>.*)\]\]>\s*\Z", re.DOTALL)
+_MOST_MARKS = 40
+"""Openings and closings of one kind that are looked at, the first and the last of them."""
+_MOST_OBJECTS = 20
+
+
+class AnswerError(Exception):
+    """An answer cannot be used; the message says why, and what the model should do differently."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch of an answer that may be a program."""
+
+    start: int
+    """Offset of its first character."""
+    end: int
+    """Offset behind its last one."""
+    text: str
+    closed: bool = True
+    """False: nothing closes it, so that it goes on to the end of the answer."""
+
+
+def without_reasoning(text: str) -> str:
+    """The answer behind the reasoning that some models put before it, with line ends as `\\n`.
+
+    Raises:
+        AnswerError: there is nothing behind the reasoning.
+    """
+    text = text.replace("\r\n", "\n").removeprefix("\ufeff")
+    while opening := _REASONING.match(text):
+        closing = re.compile(f"</{opening['tag']}>", re.IGNORECASE).search(text, opening.end())
+        if closing is None:
+            raise AnswerError("the answer ends within its reasoning; reason less and write the answer itself")
+        text = text[closing.end() :]
+    # Some servers swallow the opening tag; a program may hold such a line too.
+    lone = _LONE_CLOSING.search(text)
+    if lone is not None and not _inside_block(text[: lone.start()]):
+        text = text[lone.end() :]
+    if not text.strip():
+        raise AnswerError("the answer is empty; write it in the form that is asked for")
+    return text
+
+
+def _inside_block(before: str) -> bool:
+    tags = len(re.findall("<(?:program|code)>", before)) > len(re.findall("</(?:program|code)>", before))
+    return tags or "<<<<<<<" in before or len(_FENCE.findall(before)) % 2 == 1
+
+
+def tag_blocks(text: str, *names: str) -> list[Block]:
+    """Every stretch from an opening tag to any closing tag behind it, or to the end where there is none.
+
+    A program may hold either tag in a string, so which closing tag is meant is for the caller to try.
+    """
+    either = "|".join(names)
+    opens = [match.end() for match in re.finditer(rf"<(?:{either})(?:[ \t][^<>\n]*)?>", text, re.IGNORECASE)]
+    closes = [match.start() for match in re.finditer(rf"</(?:{either})[ \t]*>", text, re.IGNORECASE)]
+    return _pairs(text, _bounded(opens), _bounded(closes))
+
+
+def tag_text(text: str, name: str) -> str:
+    """What stands in the first pair of tags of this name, stripped; empty where there is none."""
+    match = re.search(rf"<{name}>(.*?)</{name}>", text, re.DOTALL | re.IGNORECASE)
+    return match[1].strip() if match else ""
+
+
+def fence_blocks(text: str) -> list[Block]:
+    """Every stretch from a fence to any fence that may close it, or to the end where none does."""
+    marks = list(_FENCE.finditer(text))
+    blocks: list[Block] = []
+    for mark in _bounded(marks):
+        start = min(mark.end() + 1, len(text))
+        closes = [
+            other.start()
+            for other in marks
+            if other.start() >= start
+            and not other["info"]
+            and other["fence"][0] == mark["fence"][0]
+            and len(other["fence"]) >= len(mark["fence"])
+        ]
+        blocks += _pairs(text, [start], _bounded(closes))
+    return blocks
+
+
+def open_fence(text: str) -> bool:
+    """Whether a fence is still open at the end, read as Markdown reads fences."""
+    opened = ""
+    for mark in _FENCE.finditer(text):
+        if not opened:
+            opened = mark["fence"]
+        elif not mark["info"] and mark["fence"][0] == opened[0] and len(mark["fence"]) >= len(opened):
+            opened = ""
+    return bool(opened)
+
+
+def _pairs(text: str, opens: Sequence[int], closes: Sequence[int]) -> list[Block]:
+    blocks: list[Block] = []
+    for start in opens:
+        behind = [end for end in closes if end >= start]
+        blocks += [Block(start, end, text[start:end]) for end in behind]
+        if not behind:
+            blocks.append(Block(start, len(text), text[start:], closed=False))
+    return blocks
+
+
+def _bounded(items: list[Any]) -> list[Any]:
+    return items if len(items) <= _MOST_MARKS else items[: _MOST_MARKS // 2] + items[-_MOST_MARKS // 2 :]
+
+
+def variants(text: str) -> Iterator[str]:
+    """Ways to read a block as a program, the likeliest first: as it stands, unindented, with entities decoded."""
+    cdata = _CDATA.match(text)
+    # Blank lines around it are no part of a program; blanks before its first word may be its indentation.
+    plain = re.sub(r"\A(?:[ \t]*\n)+", "", cdata["text"] if cdata else text).rstrip() + "\n"
+    yield plain
+    level = textwrap.dedent(plain)
+    if level != plain:
+        yield level
+    if re.search("&(?:lt|gt|amp|quot|#39);", plain):
+        yield html.unescape(plain)
+
+
+def json_object(text: str, *keys: str) -> dict[str, Any] | None:
+    """The first JSON object in an answer that has one of these keys, whatever surrounds it; None without one."""
+    decoder = json.JSONDecoder(strict=False)
+    position = -1
+    for _ in range(_MOST_OBJECTS):
+        position = text.find("{", position + 1)
+        if position < 0:
+            return None
+        try:
+            found, _ = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict) and any(key in found for key in keys):
+            return found
+    return None
