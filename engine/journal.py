@@ -299,14 +299,14 @@ class JournalReader:
         rows = self._execute("SELECT seq, at FROM events WHERE seq > ? ORDER BY seq", (after,))
         return [(seq, at) for seq, at in rows]
 
-    def places_of(self, kinds: Iterable[type[Data]], after: int = 0) -> list[tuple[int, str]]:
-        """`(seq, kind)` of the events of some kinds after a place, in order, without reading what they say."""
+    def places_of(self, kinds: Iterable[type[Data]], after: int = 0) -> list[tuple[int, str, int | None]]:
+        """`(seq, kind, round)` of the events of some kinds after a place, without reading what they say."""
         names = [kind.KIND for kind in kinds]
         marks = ", ".join("?" * len(names))
         rows = self._execute(
-            f"SELECT seq, kind FROM events WHERE seq > ? AND kind IN ({marks}) ORDER BY seq", (after, *names)
+            f"SELECT seq, kind, round FROM events WHERE seq > ? AND kind IN ({marks}) ORDER BY seq", (after, *names)
         )
-        return [(seq, kind) for seq, kind in rows]
+        return [(seq, kind, round_) for seq, kind, round_ in rows]
 
     def last_seq(self) -> int:
         """The newest event's position; 0 in an empty journal."""

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from engine import events as ev
 from engine.state import Node, RunState
+from engine.timeline import copy_state
 from tui.model.population import Population
 
 __all__ = ["Note", "NoteKind", "Part", "RunModel", "has_mark"]
@@ -42,14 +43,28 @@ class RunModel:
     def load(self, events: Iterable[ev.Event]) -> None:
         """Fold many events at once."""
         for event in events:
-            self._fold(event)
+            self.fold(event)
+        self.settle()
+
+    def settle(self) -> None:
+        """Make what is derived from the state, after events were folded one by one."""
+        self.population = Population()
         self.population.load((node.id, parent_of(node)) for node in self.state.nodes)
         self._crown()
+
+    def copy(self) -> RunModel:
+        """A model of its own, to be settled before it is shown."""
+        twin = RunModel()
+        twin.state = copy_state(self.state)
+        twin.notes = self.notes.copy()
+        twin.learned_at = self.learned_at.copy()
+        twin.answers = self.answers.copy()
+        return twin
 
     def apply(self, event: ev.Event) -> tuple[Part, ...]:
         """Fold one event; returns what it changed."""
         known = len(self.state.nodes)
-        self._fold(event)
+        self.fold(event)
         for node in self.state.nodes[known:]:
             self.population.insert(node.id, parent_of(node))
         if isinstance(event.data, ev.BestCrowned):
@@ -74,7 +89,8 @@ class RunModel:
         known = best is not None and best in self.population
         self.best_lineage = frozenset(self.population.lineage(best)) if known and best is not None else frozenset()
 
-    def _fold(self, event: ev.Event) -> None:
+    def fold(self, event: ev.Event) -> None:
+        """Fold one event, leaving what is derived from the state to `settle`."""
         self.state.apply(event)
         keeper = _KEEPERS.get(event.data.KIND)
         if keeper is not None:

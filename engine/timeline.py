@@ -1,0 +1,168 @@
+"""A run's state at any event: some states are kept in memory, what lies between is folded from the nearest one.
+
+Kept states are a cache, never truth: the journal is read again for whatever they do not hold.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from engine.errors import JournalError
+from engine.events import Event
+from engine.journal import JournalReader
+from engine.state import Node, RunState
+
+__all__ = ["Timeline", "copy_state", "run_timeline"]
+
+_EVERY = 10_000
+_MOST_WEIGHT = 100_000
+"""Nodes of all kept states together, each some 350 bytes."""
+
+S = TypeVar("S")
+
+_node_values = attrgetter(*(field.name for field in fields(Node)))
+_NODE_LISTS = [field.name for field in fields(Node) if field.default_factory is list]
+
+
+class Timeline(Generic[S]):
+    """Gives a run's state after any prefix of its events, within a bounded number of events to fold.
+
+    Use from one thread, as the reader that it is given.
+
+    Args:
+        reader: the run's journal.
+        make: the state before the first event.
+        fold: takes one event into a state.
+        twin: a copy of a state that shares nothing which folding changes.
+        weigh: the number of nodes in a state, by which memory is bounded.
+        every: events between two kept states; doubled when they grow too heavy together.
+    """
+
+    def __init__(
+        self,
+        reader: JournalReader,
+        make: Callable[[], S],
+        fold: Callable[[S, Event], object],
+        twin: Callable[[S], S],
+        weigh: Callable[[S], int],
+        every: int = _EVERY,
+    ) -> None:
+        self._reader = reader
+        self._make = make
+        self._fold = fold
+        self._twin = twin
+        self._weigh = weigh
+        self._every = every
+        self._head = make()
+        self.reached = 0
+        """The last event that was folded on the way through the run."""
+        self._kept: list[tuple[int, S]] = []
+
+    def grow(self, upto: int) -> None:
+        """Fold further, keeping states on the way, up to an event; a run may be folded in slices.
+
+        Raises:
+            JournalError: the journal cannot be read, or does not fold.
+        """
+        upto = min(upto, self._reader.last_seq())
+        with _uncollected():
+            while self.reached < upto:
+                end = min(upto, (self.reached // self._every + 1) * self._every)
+                self._take(self._head, self.reached, end)
+                self.reached = end
+                if end % self._every == 0:
+                    self._keep()
+
+    def at(self, seq: int) -> S:
+        """The state after the events up to one of them, for the caller to change.
+
+        Raises:
+            JournalError: the journal cannot be read, or does not fold.
+        """
+        with _uncollected():
+            if seq >= self.reached:
+                self.grow(seq)
+                return self._twin(self._head)
+            place = bisect_right(self._kept, seq, key=lambda kept: kept[0]) - 1
+            after, state = (self._kept[place][0], self._twin(self._kept[place][1])) if place >= 0 else (0, self._make())
+            self._take(state, after, seq)
+            return state
+
+    def _take(self, state: S, after: int, upto: int) -> None:
+        seq = after
+        try:
+            for event in self._reader.events(after, upto):
+                seq = event.seq
+                self._fold(state, event)
+        except (AssertionError, LookupError, TypeError, ValueError, msgspec.ValidationError) as exc:
+            raise JournalError(f"{self._reader.path} is damaged at event {seq}: {exc}") from None
+
+    def _keep(self) -> None:
+        self._kept.append((self.reached, self._twin(self._head)))
+        while len(self._kept) > 1 and sum(self._weigh(state) for _, state in self._kept) > _MOST_WEIGHT:
+            self._every *= 2
+            self._kept = [kept for kept in self._kept if kept[0] % self._every == 0]
+
+
+def run_timeline(reader: JournalReader, every: int = _EVERY) -> Timeline[RunState]:
+    """The timeline of a run's `RunState`."""
+    return Timeline(reader, RunState, RunState.apply, copy_state, lambda state: len(state.nodes), every)
+
+
+def copy_state(state: RunState) -> RunState:
+    """A state of its own: folding further changes neither the other. Events and metrics are shared."""
+    twin = RunState.__new__(RunState)
+    for name, value in vars(state).items():
+        vars(twin)[name] = _copied(value)
+    return twin
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, list):
+        return _items(value) if value and is_dataclass(value[0]) else value.copy()
+    if isinstance(value, dict):
+        changing = is_dataclass(next(iter(value.values()), None))
+        return dict(zip(value, _items(value.values()), strict=True)) if changing else value.copy()
+    return value.copy() if isinstance(value, set) else value
+
+
+def _items(items: Iterable[Any]) -> list[Any]:
+    return [_copy_node(item) if type(item) is Node else _copy_item(item) for item in items]
+
+
+def _copy_node(node: Node) -> Node:
+    """Three times as fast as `copy.copy`, and there are ten thousand of them."""
+    twin = Node(*_node_values(node))
+    for name in _NODE_LISTS:
+        setattr(twin, name, getattr(node, name).copy())
+    return twin
+
+
+def _copy_item(item: Any) -> Any:
+    twin = copy.copy(item)
+    for field in fields(item):
+        value = getattr(item, field.name)
+        if isinstance(value, list | dict | set):
+            setattr(twin, field.name, value.copy())
+    return twin
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Hold the garbage collector back: it would go through all kept states again and again, and finds no garbage."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
