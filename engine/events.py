@@ -225,7 +225,7 @@ class DesignRejected(Data, frozen=True):
 
     attempt: int
     check: str
-    """`syntax`, `size`, `interface`, `static`, `duplicate` or `designer`."""
+    """`syntax`, `size`, `interface`, `static`, `duplicate`, `designer` or `answer`."""
     reason: str
     operator: str = ""
     program: str = ""

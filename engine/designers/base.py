@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from cognition.prior import Prior
 from engine.events import Event
+from engine.llm.messages import Ask
 
 __all__ = ["ContextNode", "Design", "DesignRequest", "Designer", "DesignerError", "Mode", "Rejection"]
 
@@ -15,7 +16,15 @@ Mode = Literal["full", "diff", "crossover", "fix"]
 
 
 class DesignerError(Exception):
-    """The designer has nothing to offer for this request; the message says why."""
+    """The designer has nothing to offer for this request; the message says why.
+
+    Attributes:
+        check: `designer`, or `answer` where a model's answer could not be used.
+    """
+
+    def __init__(self, message: str, check: str = "designer") -> None:
+        super().__init__(message)
+        self.check = check
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,8 @@ class DesignRequest:
     rejections: list[Rejection] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
     mode: Mode = "diff"
+    ask: Ask | None = None
+    """Asks a model on behalf of the round; None where no model is configured."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class Design:
 
     code: str
     operator: str
-    """How it was made: `tune`, `swap`, `exchange`, `drop`, …"""
+    """How it was made: `tune`, `swap`, `exchange`, `drop`, or the mode in which a model wrote it."""
     name: str
     """A few words for lists."""
     motivation: str

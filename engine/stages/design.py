@@ -50,7 +50,7 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
             shape = check_program(made.code, engine.spec)
             _check_duplicate(engine, shape)
         except DesignerError as exc:
-            _reject(engine, round_, made, "designer", str(exc))
+            _reject(engine, round_, made, exc.check, str(exc))
         except ProgramError as exc:
             _reject(engine, round_, made, exc.check, exc.reason)
         else:
