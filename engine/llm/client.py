@@ -1,0 +1,346 @@
+"""Requests to OpenAI-compatible endpoints: streamed, timed, tried again where that may help, and counted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.gate import Slots
+from engine.llm.faults import Fault, fault_of, key_of, place_of
+from engine.llm.messages import Message
+from engine.llm.models import ModelSpec
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+__all__ = ["Client", "Reply", "Spent", "estimate_tokens"]
+
+_FIRST_WAIT, _LAST_WAIT = 0.5, 30.0
+"""Seconds before the first and at most before any further try; doubled from one to the next."""
+_LONGEST_ANSWER = 1_000_000
+"""Characters, thoughts included; an endpoint that sends more is cut off."""
+
+OnText = Callable[[str, bool], None]
+"""Gets each piece of an answer as it comes, and whether it is thought."""
+
+
+@dataclass
+class Spent:
+    """What a request has cost so far, failed tries included."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+    usd: float = 0.0
+    estimated: bool = False
+    """True where any part is ours, not the server's."""
+    retries: int = 0
+    """Tries after the first."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole answer as it came."""
+
+    text: str
+    reasoning: str
+    refused: bool
+    truncated: bool
+
+
+@dataclass
+class _Endpoint:
+    """What all models behind one address share."""
+
+    slots: Slots
+    not_before: float = 0.0
+    """Time of the loop until which it wants to be left alone."""
+    counts_usage: bool = True
+    """False where it refuses to be asked for the number of tokens."""
+
+
+class Client:
+    """Asks models; keeps connections open between requests.
+
+    Args:
+        sleep: waits so many seconds; it may raise to end the wait.
+    """
+
+    def __init__(self, sleep: Callable[[float], Awaitable[object]]) -> None:
+        self._sleep = sleep
+        self._connections: dict[tuple[str, str, float], AsyncOpenAI] = {}
+        self._endpoints: dict[str, _Endpoint] = {}
+        self._no_schema: set[tuple[str, str]] = set()
+        """Address and model of those that refuse a schema."""
+
+    async def ask(
+        self,
+        spec: ModelSpec,
+        messages: Sequence[Message],
+        spent: Spent,
+        on_text: OnText,
+        schema: dict[str, Any] | None = None,
+        concurrency: int = 0,
+    ) -> Reply:
+        """One answer, after as many tries as the model is given.
+
+        Args:
+            spec: the model.
+            messages: the prompt.
+            spent: gets what each try cost, also where no answer comes of it.
+            on_text: gets each piece of the answer as it comes; after a failed try the pieces begin anew.
+            schema: the JSON schema of the answer, asked for where the endpoint supports it.
+            concurrency: requests to the endpoint at once; by default as the model says.
+
+        Raises:
+            Fault: no answer came.
+        """
+        endpoint = self._endpoints.setdefault(spec.base_url, _Endpoint(Slots(1)))
+        endpoint.slots.limit = concurrency or spec.concurrency
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            while endpoint.not_before > loop.time():
+                await self._sleep(endpoint.not_before - loop.time())
+            try:
+                async with endpoint.slots:
+                    # Whoever waited for its turn may find that there is no use any more.
+                    await self._sleep(0)
+                    reply = await self._adapted(spec, endpoint, messages, schema, spent, on_text)
+                if reply.text or reply.refused or reply.truncated or failures >= spec.retries:
+                    return reply
+                wait = None
+            except Fault as fault:
+                if not fault.passing or failures >= spec.retries:
+                    raise
+                wait = fault.wait
+            if wait is not None:
+                endpoint.not_before = max(endpoint.not_before, loop.time() + wait)
+            else:
+                await self._sleep(min(_LAST_WAIT, _FIRST_WAIT * 2**failures) * random.uniform(0.5, 1.0))
+            failures += 1
+            spent.retries += 1
+
+    async def _adapted(
+        self,
+        spec: ModelSpec,
+        endpoint: _Endpoint,
+        messages: Sequence[Message],
+        schema: dict[str, Any] | None,
+        spent: Spent,
+        on_text: OnText,
+    ) -> Reply:
+        """One try, repeated without what the endpoint refuses to be asked for."""
+        name = (spec.base_url, spec.model)
+        if spec.structured == "none" or (spec.structured == "auto" and name in self._no_schema):
+            schema = None
+        while True:
+            try:
+                return await self._once(spec, endpoint, messages, schema, spent, on_text)
+            except Fault as fault:
+                if fault.kind != "bad_request" or fault.status not in (400, 422):
+                    raise
+                if endpoint.counts_usage and "stream_options" in fault.message:
+                    endpoint.counts_usage = False
+                elif schema is not None and spec.structured == "auto":
+                    reply = await self._once(spec, endpoint, messages, None, spent, on_text)
+                    self._no_schema.add(name)
+                    return reply
+                else:
+                    raise
+
+    async def _once(
+        self,
+        spec: ModelSpec,
+        endpoint: _Endpoint,
+        messages: Sequence[Message],
+        schema: dict[str, Any] | None,
+        spent: Spent,
+        on_text: OnText,
+    ) -> Reply:
+        """One request, streamed to its end."""
+        from openai import AsyncStream, OpenAIError
+
+        loop = asyncio.get_running_loop()
+        last = loop.time() + spec.total_seconds
+        got = _Received(on_text)
+        sent = False
+        try:
+            async with asyncio.timeout_at(min(last, loop.time() + spec.first_token_seconds)) as clock:
+                try:
+                    stream = await self._connection(spec).post(
+                        "/chat/completions",
+                        # Plain data: one object for each piece of an answer would cost more than all the rest.
+                        cast_to=object,
+                        body=_body(spec, messages, schema, endpoint.counts_usage),
+                        stream=True,
+                        stream_cls=AsyncStream[object],
+                    )
+                    sent = True
+                    try:
+                        if "json" in stream.response.headers.get("content-type", ""):
+                            got.take(json.loads(await stream.response.aread()))
+                        else:
+                            async for chunk in stream:
+                                got.take(chunk)
+                                if got.begun:
+                                    clock.reschedule(min(last, loop.time() + spec.idle_seconds))
+                                if got.size > _LONGEST_ANSWER:
+                                    got.finish = "length"
+                                    break
+                    finally:
+                        await stream.close()
+                except (OpenAIError, json.JSONDecodeError, UnicodeDecodeError) as error:
+                    raise fault_of(error, spec) from None
+        except TimeoutError:
+            sent = True
+            if not got.begun:
+                limit = min(spec.first_token_seconds, spec.total_seconds)
+                raise Fault("down", f"{place_of(spec)} sent nothing within {limit:g} s", passing=True) from None
+            if loop.time() < last:
+                raise Fault(
+                    "down", f"{place_of(spec)} fell silent for {spec.idle_seconds:g} s within an answer", passing=True
+                ) from None
+            # What it wrote until then is an answer that is too long.
+            got.finish = "length"
+        except asyncio.CancelledError:
+            sent = True
+            raise
+        finally:
+            if sent or got.begun:
+                _count(spent, spec, messages, got)
+        if not got.finish:
+            raise Fault("down", f"{place_of(spec)} cut an answer off", passing=True)
+        return Reply(
+            text=_clean("".join(got.text) or "".join(got.refusal)),
+            reasoning=_clean("".join(got.reasoning)),
+            refused=bool(got.refusal) or got.finish == "content_filter",
+            truncated=got.finish == "length",
+        )
+
+    def _connection(self, spec: ModelSpec) -> AsyncOpenAI:
+        key = key_of(spec)
+        name = (spec.base_url, key, spec.connect_seconds)
+        if name not in self._connections:
+            from openai import AsyncOpenAI, Timeout
+
+            self._connections[name] = AsyncOpenAI(
+                # An endpoint that wants no key does not mind a wrong one.
+                api_key=key or "none",
+                base_url=spec.base_url or None,
+                max_retries=0,
+                timeout=Timeout(None, connect=spec.connect_seconds),
+            )
+        return self._connections[name]
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for connection in self._connections.values():
+            await connection.close()
+        self._connections.clear()
+
+
+class _Received:
+    """The pieces of one answer."""
+
+    def __init__(self, on_text: OnText) -> None:
+        self._on_text = on_text
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.refusal: list[str] = []
+        self.size = 0
+        self.finish = ""
+        self.usage: dict[str, Any] = {}
+
+    @property
+    def begun(self) -> bool:
+        return self.size > 0
+
+    def take(self, chunk: object) -> None:
+        """Take in one piece, whatever an endpoint makes of the format."""
+        if not isinstance(chunk, dict):
+            return
+        if isinstance(chunk.get("usage"), dict):
+            self.usage = chunk["usage"]
+        choices = chunk.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        if not isinstance(choice, dict):
+            return
+        self.finish = str(choice.get("finish_reason") or self.finish)
+        delta = choice.get("delta") or choice.get("message")
+        if not isinstance(delta, dict):
+            return
+        for thought in (delta.get("reasoning_content"), delta.get("reasoning")):
+            if isinstance(thought, str) and thought:
+                self._add(self.reasoning, thought, True)
+                break
+        for pieces, name in ((self.text, "content"), (self.refusal, "refusal")):
+            if isinstance(delta.get(name), str) and delta[name]:
+                self._add(pieces, delta[name], False)
+
+    def _add(self, pieces: list[str], piece: str, thought: bool) -> None:
+        pieces.append(piece)
+        self.size += len(piece)
+        self._on_text(piece, thought)
+
+
+def _body(
+    spec: ModelSpec, messages: Sequence[Message], schema: dict[str, Any] | None, counts_usage: bool
+) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": spec.model,
+        "messages": [{"role": message.role, "content": message.content} for message in messages],
+        "stream": True,
+    }
+    if counts_usage:
+        body["stream_options"] = {"include_usage": True}
+    for name in ("temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort"):
+        if getattr(spec, name) is not None:
+            body[name] = getattr(spec, name)
+    if schema is not None:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": schema, "strict": True},
+        }
+    return body | spec.extra_body
+
+
+def estimate_tokens(characters: int) -> int:
+    """About how many tokens a text of so many characters has."""
+    return -(-characters // 4)
+
+
+def _count(spent: Spent, spec: ModelSpec, messages: Sequence[Message], got: _Received) -> None:
+    """Add what one try cost: the server's figures, else ours."""
+    tokens_in, tokens_out = _number(got.usage.get("prompt_tokens")), _number(got.usage.get("completion_tokens"))
+    details = got.usage.get("prompt_tokens_details")
+    cached = int(_number(details.get("cached_tokens")) or 0) if isinstance(details, dict) else 0
+    if tokens_in is None or tokens_out is None:
+        spent.estimated = True
+        tokens_in = estimate_tokens(sum(len(message.content) for message in messages))
+        tokens_out = estimate_tokens(got.size)
+    cost = _number(got.usage.get("cost"))
+    if cost is None:
+        price_in, price_out = spec.price_in or 0.0, spec.price_out or 0.0
+        price_cached = price_in if spec.price_cached is None else spec.price_cached
+        cost = ((tokens_in - cached) * price_in + cached * price_cached + tokens_out * price_out) / 1e6
+    spent.tokens_in += int(tokens_in)
+    spent.tokens_out += int(tokens_out)
+    spent.tokens_cached += cached
+    spent.usd += max(0.0, cost)
+
+
+def _number(value: object) -> float | None:
+    """A figure of the server's, if it is one that can be meant."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < 1e12 else None
+
+
+def _clean(text: str) -> str:
+    """Text that can be written down: JSON may hold halves of characters."""
+    return text.encode("utf-8", "replace").decode()

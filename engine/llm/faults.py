@@ -1,0 +1,174 @@
+"""What can go wrong with a request to a model: which faults pass, which need a person, which are the request's own."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+from engine.llm.models import ModelSpec
+from engine.text import one_line
+
+__all__ = ["REQUEST_KINDS", "Fault", "FaultKind", "fault_of", "held_back", "key_of", "place_of", "redact"]
+
+FaultKind = Literal["down", "auth", "model", "quota", "context", "moderation", "bad_request", "stopped"]
+"""`down` may pass by itself; `auth`, `model` and `quota` need a person; the next three are the request's own."""
+
+REQUEST_KINDS = frozenset({"context", "moderation", "bad_request"})
+
+_LONGEST_WAIT = 60.0
+"""Seconds; an endpoint that asks for more patience is asked again all the same."""
+_SHORTEST_SECRET = 8
+"""Shorter keys are placeholders, and could stand anywhere in a text."""
+
+_CONTEXT = re.compile(
+    r"context.{0,20}(length|size|window|limit)|maximum context|too (long|many tokens)|n_ctx|prompt is too"
+    r"|exceed\w*.{0,40}(context|token)",
+    re.IGNORECASE,
+)
+_MODERATION = re.compile(r"content.?(filter|policy)|moderation|safety (system|policy)|flagged", re.IGNORECASE)
+_MODEL = re.compile(
+    r"model.{0,80}(not found|not exist|doesn.t exist|unknown|not supported|not available)"
+    r"|(unknown|invalid|no such) model",
+    re.IGNORECASE,
+)
+_QUOTA = re.compile(r"insufficient.?(quota|credit|balance|fund)|billing|exceeded your current quota", re.IGNORECASE)
+_PASSING = frozenset({408, 409, 425, 429})
+
+
+class Fault(Exception):
+    """A request to a model that brought no answer.
+
+    Args:
+        kind: what sort of fault it is.
+        message: what happened, for people; it never holds a key.
+        passing: the same request may be tried again at once.
+        wait: seconds after which the endpoint wants to be asked again, where it says so.
+        status: what HTTP status the endpoint answered with, where it did.
+    """
+
+    def __init__(
+        self, kind: FaultKind, message: str, *, passing: bool = False, wait: float | None = None, status: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.passing = passing
+        self.wait = wait
+        self.status = status
+
+
+def key_of(spec: ModelSpec) -> str:
+    """The model's key from the environment; empty where there is none."""
+    return os.environ.get(spec.key_env, "").strip() if spec.key_env else ""
+
+
+def redact(text: str, spec: ModelSpec) -> str:
+    """The text without the model's key, which a server may have echoed."""
+    key = key_of(spec)
+    return text.replace(key, "***") if len(key) >= _SHORTEST_SECRET else text
+
+
+def held_back(text: str, spec: ModelSpec) -> int:
+    """How many characters at the end of a text might be the beginning of the model's key."""
+    key = key_of(spec)
+    if len(key) < _SHORTEST_SECRET:
+        return 0
+    return next((size for size in range(min(len(key) - 1, len(text)), 0, -1) if text.endswith(key[:size])), 0)
+
+
+def place_of(spec: ModelSpec) -> str:
+    """The endpoint, for people."""
+    return spec.base_url or "OpenAI's endpoint"
+
+
+def fault_of(error: Exception, spec: ModelSpec) -> Fault:
+    """What an exception of the HTTP client means; one that it does not know is raised again."""
+    import openai
+
+    place = place_of(spec)
+    if isinstance(error, openai.APIStatusError):
+        return _status_fault(error.status_code, error.body, error.response.headers, spec)
+    if isinstance(error, openai.APITimeoutError):
+        return Fault("down", f"{place} took no connection within {spec.connect_seconds:g} s", passing=True)
+    if isinstance(error, openai.APIConnectionError):
+        cause = error.__cause__
+        why = f"{type(cause).__name__}: {cause}" if cause is not None and str(cause) else error.message
+        return Fault("down", f"no connection to {place}: {_short(why, spec)}", passing=True)
+    if isinstance(error, openai.APIError):
+        # An error in the middle of a stream: the status has said 200 already.
+        body = error.body if isinstance(error.body, Mapping) else {}
+        code = body.get("code")
+        if isinstance(code, int) and code >= 400:
+            return _status_fault(code, body, {}, spec)
+        return Fault("down", f"{place} broke off with an error: {_short(error.message, spec)}", passing=True)
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return Fault("down", f"{place} sent what is no JSON: {_short(str(error), spec)}", passing=True)
+    raise error
+
+
+def _status_fault(status: int, body: object, headers: Mapping[str, str], spec: ModelSpec) -> Fault:
+    place = place_of(spec)
+    told = _told(body, spec)
+    said = f": {told}" if told else ""
+    codes = " ".join(_codes(body))
+    if status == 401:
+        # What the server says of a wrong key may hold parts of it.
+        state = "is wrong" if key_of(spec) else "is not set"
+        return Fault("auth", f"{place} refuses the key (401): {_key_name(spec, state)}", status=status)
+    if status == 402 or (status == 429 and _QUOTA.search(f"{codes} {told}")):
+        return Fault("quota", f"{place} says that the account has nothing left ({status}){said}", status=status)
+    if status == 413 or (status in (400, 422) and _CONTEXT.search(f"{codes} {told}")):
+        return Fault("context", f"the prompt is too long for '{spec.model}' ({status}){said}", status=status)
+    if status in (400, 403, 422, 451) and _MODERATION.search(f"{codes} {told}"):
+        return Fault("moderation", f"{place} declines this prompt ({status}){said}", status=status)
+    if status == 403:
+        return Fault("auth", f"{place} forbids this (403){said}; {_key_name(spec, 'may not do this')}", status=status)
+    if status == 404 or (status in (400, 422) and _MODEL.search(f"{codes} {told}")):
+        return Fault("model", f"{place} knows no model '{spec.model}' ({status}){said}", status=status)
+    if status in _PASSING or status >= 500:
+        what = "is overloaded" if status == 429 else "fails"
+        return Fault("down", f"{place} {what} ({status}){said}", passing=True, wait=_wait_of(headers), status=status)
+    return Fault("bad_request", f"{place} refuses the request ({status}){said}", status=status)
+
+
+def _key_name(spec: ModelSpec, state: str) -> str:
+    return f"the key in {spec.key_env} {state}" if spec.key_env else "no `key_env` is configured for it"
+
+
+def _told(body: object, spec: ModelSpec) -> str:
+    """What the body of an error says, on one line."""
+    found: object = body
+    if isinstance(body, Mapping):
+        inner = body.get("error", body)
+        found = inner.get("message") or inner.get("detail") or "" if isinstance(inner, Mapping) else inner
+    return _short(found if isinstance(found, str) else json.dumps(found, default=str), spec) if found else ""
+
+
+def _codes(body: object) -> list[str]:
+    inner: Any = body.get("error", body) if isinstance(body, Mapping) else {}
+    return [str(inner[key]) for key in ("code", "type") if key in inner] if isinstance(inner, Mapping) else []
+
+
+def _short(text: str, spec: ModelSpec) -> str:
+    return one_line(redact(text, spec), 300)
+
+
+def _wait_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the header Retry-After asks for, as a number or as a date."""
+    value = headers.get("retry-after")
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except ValueError:
+            return None
+    return min(max(seconds, 0.0), _LONGEST_WAIT) if math.isfinite(seconds) else None
