@@ -7,7 +7,14 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["Prior", "PriorError", "Recipe", "parse_prior"]
+__all__ = ["MOST_BYTES", "Prior", "PriorError", "Recipe", "check_id", "check_text", "parse_prior", "with_front"]
+
+MOST_BYTES = 256 * 1024
+"""The longest text of a prior: a lesson, not a data set."""
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_NAME_BYTES = 120
+_CONFLICT = re.compile(r"\.conflict-\d+\Z")
 
 _FRONT = re.compile(r"\A---[ \t]*\n(?P<front>.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _HEADING = re.compile(r"^#{1,6}[ \t]+(?P<title>.+?)[ \t#]*$", re.MULTILINE)
@@ -47,6 +54,8 @@ class Prior:
     source: str = ""
     weight: float = 1.0
     enabled: bool = True
+    number: int = 0
+    """Which revision of the cognition base this is, from 1; 0 for one that was read from a file alone."""
 
     @cached_property
     def revision(self) -> str:
@@ -89,6 +98,54 @@ def parse_prior(prior_id: str, text: str) -> Prior:
         weight=_weight(fields.get("weight", "1")),
         enabled=_flag(fields.get("enabled", "true")),
     )
+
+
+def check_text(text: str) -> None:
+    """Raise PriorError for what no prior may hold: nothing at all, too much, or control characters."""
+    if not text.strip():
+        raise PriorError("is empty")
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MOST_BYTES:
+        raise PriorError(f"is too long: {size:,} bytes, and {MOST_BYTES:,} are the most")
+    found = _CONTROL.search(text.replace("\r\n", "\n"))
+    if found:
+        line = text.count("\n", 0, found.start()) + 1
+        raise PriorError(f"line {line}: holds the control character U+{ord(found[0]):04X}")
+
+
+def check_id(prior_id: str) -> None:
+    """Raise PriorError for what cannot be the id of a prior, which is its file's name without `.md`."""
+    if not prior_id or "/" in prior_id or not prior_id.isprintable() or prior_id.startswith((".", "#", "-")):
+        raise PriorError(
+            f"{prior_id!r} cannot name a prior: a name is printable, without '/', and begins with none of '.', '#', '-'"
+        )
+    if len(prior_id.encode()) > _NAME_BYTES:
+        raise PriorError(f"{prior_id[:40]!r}… is too long to name a prior: {_NAME_BYTES} bytes are the most")
+    if _CONFLICT.search(prior_id):
+        raise PriorError(f"{prior_id!r} is what the second text of a conflict is named")
+
+
+def with_front(text: str, key: str, value: str) -> str:
+    """The text with one field of its front matter set; every other line stays as it is.
+
+    Args:
+        text: a prior's text, with or without front matter.
+        key: `weight`, `enabled` or another known field.
+        value: as it is to be written.
+    """
+    text = text.replace("\r\n", "\n").removeprefix("\ufeff")
+    front = _FRONT.match(text)
+    if front is None:
+        return f"---\n{key}: {value}\n---\n{text}"
+    lines = front["front"].split("\n")
+    # The last one counts where a field stands there twice.
+    for index in reversed(range(len(lines))):
+        if lines[index].partition(":")[0].strip() == key and ":" in lines[index]:
+            lines[index] = f"{key}: {value}"
+            break
+    else:
+        lines.append(f"{key}: {value}")
+    return text[: front.start("front")] + "\n".join(lines) + text[front.end("front") :]
 
 
 def _front_matter(front: str) -> dict[str, str]:

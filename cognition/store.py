@@ -1,0 +1,201 @@
+"""cognition.db: collections of priors, every text that each prior ever had, safe with several processes at once.
+
+The text of a prior is the whole of its Markdown file; title, tags, weight and whether it is enabled are read from it,
+so that the base and the files cannot tell different things. An edit adds a revision and never destroys one.
+
+CognitionError            something about the base that a person can do something about
+├── BaseError             cognition.db is locked, damaged, or cannot be written
+├── NotFound              there is no such prior, revision or collection
+└── Conflict              somebody else edited the prior since its text was read
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cognition.migrations import migrate
+
+__all__ = ["BaseError", "CognitionError", "CollectionInfo", "Conflict", "NotFound", "Store"]
+
+_BUSY_SECONDS = 5.0
+
+
+class CognitionError(Exception):
+    """What happened and where, one sentence without a full stop at the end; `hint` says what to do about it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class BaseError(CognitionError):
+    """cognition.db is locked, damaged, or cannot be written."""
+
+
+class NotFound(CognitionError):
+    """There is no such prior, revision or collection."""
+
+
+class Conflict(CognitionError):
+    """Somebody else edited the prior since its text was read; both texts are here, and the base is as it was."""
+
+    def __init__(self, prior_id: str, number: int, theirs: str, ours: str) -> None:
+        super().__init__(
+            f"'{prior_id}' was edited meanwhile: it is at revision {number} now",
+            "Look at both texts and save again what should stand",
+        )
+        self.number = number
+        """The revision that stands in the base."""
+        self.theirs = theirs
+        """Its text."""
+        self.ours = ours
+        """The text that was to be saved."""
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """A collection of the base: the priors of one task."""
+
+    id: str
+    name: str
+    """The task's name."""
+    folder: Path
+    """Where its files are."""
+    priors: int
+    """How many are active."""
+    used_at: int
+    """When it was last changed or opened by name, in milliseconds since 1970."""
+
+
+class Store:
+    """One connection to cognition.db; its methods may be called from several threads, one at a time gets its turn.
+
+    Args:
+        path: the file; it is made where it is missing.
+        busy_seconds: how long a write waits for another process.
+
+    Raises:
+        BaseError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, busy_seconds: float = _BUSY_SECONDS) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._depth = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as exc:
+            raise _trouble(path, exc) from None
+        try:
+            self.connection.execute("PRAGMA journal_mode = WAL")
+            self.connection.execute("PRAGMA synchronous = FULL")
+            self.connection.execute("PRAGMA foreign_keys = ON")
+            migrate(self.connection)
+        except sqlite3.Error as exc:
+            self.connection.close()
+            raise _trouble(path, exc) from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self.connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for statements that change nothing.
+
+        Raises:
+            BaseError: the base cannot be read.
+        """
+        with self._lock:
+            try:
+                yield self.connection
+            except sqlite3.Error as exc:
+                raise _trouble(self.path, exc) from None
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that no other process can come between; one inside another belongs to the outer one.
+
+        Raises:
+            BaseError: the base cannot be written, or another process keeps it locked.
+        """
+        with self._lock:
+            if self._depth:
+                yield self.connection
+                return
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                self._depth = 1
+                try:
+                    yield self.connection
+                    self.connection.execute("COMMIT")
+                except BaseException:
+                    with suppress(sqlite3.Error):
+                        self.connection.execute("ROLLBACK")
+                    raise
+                finally:
+                    self._depth = 0
+            except sqlite3.Error as exc:
+                raise _trouble(self.path, exc) from None
+
+    def collections(self) -> list[CollectionInfo]:
+        """All collections, the one used last first.
+
+        Raises:
+            BaseError: the base cannot be read.
+        """
+        with self.reading() as db:
+            rows = db.execute(
+                "SELECT id, name, folder, used_at, (SELECT count(*) FROM priors WHERE collection = collections.id "
+                "AND status = 'active') FROM collections ORDER BY used_at DESC, id"
+            ).fetchall()
+        return [CollectionInfo(id_, name, Path(folder), count, used) for id_, name, folder, used, count in rows]
+
+    def take_up(self, collection: str, name: str, folder: Path) -> None:
+        """Make a collection, or note that it is used now and where its files are.
+
+        Raises:
+            BaseError: the base cannot be written.
+        """
+        with self.writing() as db:
+            db.execute(
+                "INSERT INTO collections (id, name, folder, used_at) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET name = excluded.name, folder = excluded.folder, "
+                "used_at = excluded.used_at",
+                (collection, name, str(folder), now_ms()),
+            )
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def _trouble(path: Path, error: Exception) -> BaseError:
+    """What a failure of the file means to a person."""
+    if isinstance(error, OSError):
+        return BaseError(f"{path} cannot be opened: {error.strerror or error}")
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return BaseError(f"{path} is locked by another process", "Try again, or end what holds it")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return BaseError(
+            f"{path} is damaged: {error}",
+            "Move it away: it is made anew from the priors' files, without their history",
+        )
+    return BaseError(f"{path} cannot be used: {error}")
