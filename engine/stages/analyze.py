@@ -5,7 +5,8 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING
 
-from engine.analyzer import Report, analyze_by_rules
+from engine.analyzers.report import Facts, Report
+from engine.analyzers.rules import analyze_by_rules
 from engine.events import AnalyzeDone
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ def _report(engine: Engine, node: Node, parent: Node | None) -> Report:
 
 def _analyze(engine: Engine, node: Node, parent: Node | None) -> Report:
     return analyze_by_rules(
-        engine.spec,
-        node,
-        engine.text(node.program),
-        parent,
-        engine.text(parent.program) if parent is not None else "",
-        engine.state.best_node,
-        engine.text(node.stderr_blob),
+        Facts(
+            spec=engine.spec,
+            node=node,
+            code=engine.text(node.program),
+            parent=parent,
+            parent_code=engine.text(parent.program) if parent is not None else "",
+            best=engine.state.best_node,
+            stderr=engine.text(node.stderr_blob),
+        )
     )

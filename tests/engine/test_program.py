@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.analyzer import analyze_by_rules
+from engine.analyzers.report import Facts
+from engine.analyzers.rules import analyze_by_rules
 from engine.curve import Curve, decode_curve
 from engine.program import ProgramError, changed_parts, check_program, outline
 from engine.state import Node
@@ -98,7 +99,7 @@ def node(id: int, score: float | None, status: str = "ok", reason: str = "", nam
 def test_a_lesson_says_what_the_change_did(direction: str, score: float, told: str) -> None:
     spec = TaskSpec(name="t", direction=direction)  # type: ignore[arg-type]
     child, parent = node(1, score), node(0, 1.0)
-    report = analyze_by_rules(spec, child, "X = 2\n", parent, "X = 1\n", parent, "")
+    report = analyze_by_rules(Facts(spec, child, "X = 2\n", parent, "X = 1\n", parent))
     assert told in report.lesson
     assert "[changed X]" in report.lesson
     assert "| sum | 1 |" in report.note
@@ -112,7 +113,8 @@ def test_a_failure_is_blamed_on_the_programs_own_function() -> None:
     )
     code = "def refine(c):\n    return c\n\n\ndef construct():\n    return refine(1)\n"
     child = node(1, None, "crashed", "ValueError: nan")
-    report = analyze_by_rules(SPEC, child, code, node(0, 1.0), "def refine(c):\n    return 1\n", None, stderr)
+    before = "def refine(c):\n    return 1\n"
+    report = analyze_by_rules(Facts(SPEC, child, code, node(0, 1.0), before, stderr=stderr))
     assert "crashed in refine(): ValueError: nan" in report.lesson
     assert "\n" not in report.lesson
     assert "    ValueError: nan" in report.note

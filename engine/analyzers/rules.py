@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from engine.analyzers.report import Facts, Report
 from engine.program import ProgramError, changed_parts, outline
 from engine.state import Node
 from engine.task import TaskSpec
 
-__all__ = ["Report", "analyze_by_rules"]
+__all__ = ["analyze_by_rules"]
 
 _FRAME = re.compile(r'^[ \t]*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>[^\s,]+)', re.MULTILINE)
 _LESSON_LENGTH = 300
@@ -18,36 +18,16 @@ _METRICS_SHOWN = 12
 _TRACEBACK_LENGTH = 20_000
 
 
-@dataclass(frozen=True)
-class Report:
-    """What the analyzer says of a node."""
-
-    lesson: str
-    """One line that later rounds read."""
-    note: str
-    """Markdown for people."""
-
-
-def analyze_by_rules(
-    spec: TaskSpec, node: Node, code: str, parent: Node | None, parent_code: str, best: Node | None, stderr: str
-) -> Report:
-    """Compare a node with its parent and say what the change did.
-
-    Args:
-        spec: the task, for direction and metric.
-        node: the node, its evaluation ended.
-        code: its program.
-        parent: the node it was made from; None for a seed.
-        parent_code: the parent's program.
-        best: the best node before or with this one.
-        stderr: what the evaluation printed to stderr, for the traceback.
-    """
-    changed = _changed(parent_code, code) if parent is not None else []
+def analyze_by_rules(facts: Facts) -> Report:
+    """Compare a node with its parent and say what the change did."""
+    spec, node, parent = facts.spec, facts.node, facts.parent
+    changed = _changed(facts.parent_code, facts.code) if parent is not None else []
     what = node.name if parent is not None else f"seed {node.name}"
-    lesson = f"{what}: {_outcome(spec, node, parent, stderr, code)}"
+    lesson = f"{what}: {_outcome(spec, node, parent, facts.stderr, facts.code)}"
     if changed:
         lesson += f" [changed {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''}]"
-    return Report(_clip(" ".join(lesson.split()), _LESSON_LENGTH), _note(spec, node, parent, best, changed, stderr))
+    note = _note(spec, node, parent, facts.best, changed, facts.stderr)
+    return Report(_clip(" ".join(lesson.split()), _LESSON_LENGTH), note)
 
 
 def _outcome(spec: TaskSpec, node: Node, parent: Node | None, stderr: str, code: str) -> str:

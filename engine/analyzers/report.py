@@ -1,0 +1,54 @@
+"""What an analyzer looks at and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.curve import Point
+from engine.state import Node
+from engine.task import TaskSpec
+
+__all__ = ["Facts", "Proposal", "Report"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known of a node whose evaluation has ended."""
+
+    spec: TaskSpec
+    node: Node
+    code: str
+    parent: Node | None = None
+    """The node it was made from; None for a seed."""
+    parent_code: str = ""
+    best: Node | None = None
+    """The best node before or with this one."""
+    stdout: str = ""
+    stderr: str = ""
+    curve: Sequence[Point] = ()
+    """What the evaluator reported while it ran."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A prior that an analyzer proposes; a person takes it into the cognition base, or does not."""
+
+    title: str
+    body: str
+    """Markdown."""
+    evidence: list[int] = field(default_factory=list)
+    """The nodes it was learnt from."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the analyzer says of a node."""
+
+    lesson: str
+    """One line that later rounds read."""
+    note: str
+    """Markdown for people."""
+    analyzer: str = "rules"
+    """`rules`, or the configured name of the model that wrote it."""
+    proposals: list[Proposal] = field(default_factory=list)
