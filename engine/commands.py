@@ -27,7 +27,7 @@ from engine.events import (
 from engine.fitness import fitness_of
 from engine.journal import Command, sha256_of
 from engine.program import ProgramError, check_program, outline
-from engine.settings import Settings
+from engine.settings import Settings, check_whole
 from engine.stages.experiment import crown_fittest
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
     fixed = [path for path in _FIXED if attrgetter(path)(merged) != attrgetter(path)(settings)]
     if fixed:
         raise UsageError(f"set: {', '.join(fixed)} cannot change during a run")
+    check_whole(merged)
     return merged
 
 

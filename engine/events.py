@@ -191,10 +191,16 @@ class CallStarted(Data, frozen=True):
     KIND = "call.started"
 
     call: int
+    """Number of the call, from 1."""
     role: str
     model: str
+    """Its name under `models` of the settings."""
     prompt_blob: str = ""
+    """JSON: `{"messages": [{"role", "content"}], "schema": ...}`."""
     parameters: dict[str, Any] = {}
+    """The model as it was configured then."""
+    key: str = ""
+    """Tells the calls of a round, or of a node, apart."""
 
 
 class CallDone(Data, frozen=True):
@@ -214,8 +220,21 @@ class CallDone(Data, frozen=True):
     estimated: bool = False
     """True where tokens or cost are ours, not the server's."""
     seconds: float = 0.0
+    """From the first request to the end, tries and the waits between them included."""
     retries: int = 0
     error: str = ""
+    """Why no answer came; what it cost is counted all the same."""
+    fault: str = ""
+    """Kind of the error, one of `engine.llm.faults.FaultKind`."""
+    key: str = ""
+    refused: bool = False
+    """The model declined, or a filter kept its answer back."""
+    truncated: bool = False
+    """The answer reached its limit of tokens."""
+    priced: bool = True
+    """False where no price is configured and the endpoint tells no cost, so that `usd` says nothing."""
+    replayed: bool = False
+    """True where the answer comes from the record of another run, and no model was asked."""
 
 
 class DesignRejected(Data, frozen=True):

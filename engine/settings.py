@@ -11,6 +11,7 @@ import msgspec
 from engine.config import convert_table, deep_merge, parse_assignment
 from engine.errors import EvolveError, UsageError
 from engine.fitness import FitnessSettings
+from engine.llm.models import ModelSpec, RoleSettings, check_models
 
 __all__ = [
     "DesignerSettings",
@@ -19,6 +20,7 @@ __all__ = [
     "SamplerSettings",
     "Settings",
     "check_settings",
+    "check_whole",
     "merge_settings",
     "parse_setting",
 ]
@@ -153,6 +155,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sampler: SamplerSettings = SamplerSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     fitness: FitnessSettings = FitnessSettings()
+    models: dict[str, ModelSpec] = {}
+    """Models that may be asked, by names of your own."""
+    roles: RoleSettings = RoleSettings()
+    answers: str = ""
+    """Folder of a run whose recorded answers are given in place of asking models; empty: models are asked."""
 
     def __post_init__(self) -> None:
         least_of = {"rounds": 0, "hours": 0, "usd": 0, "tokens": 0, "patience": 1, "workers": 1, "slots": 1}
@@ -180,7 +187,17 @@ def merge_settings(*tables: tuple[str, Mapping[str, Any]]) -> Settings:
     for where, table in tables:
         check_settings(table, where, UsageError)
         merged = deep_merge(merged, table)
-    return convert_table(merged, Settings, "settings", UsageError)
+    settings = convert_table(merged, Settings, "settings", UsageError)
+    check_whole(settings)
+    return settings
+
+
+def check_whole(settings: Settings) -> None:
+    """Raise UsageError for what only the whole of the settings can tell."""
+    try:
+        check_models(settings.models, settings.roles)
+    except ValueError as exc:
+        raise UsageError(str(exc)) from None
 
 
 def parse_setting(text: str) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from engine import events as ev
 from engine.config import deep_merge
 from engine.events import Event
 from engine.fitness import fitness_of, least_gain
+from engine.llm.messages import REQUEST_KINDS
 from engine.settings import Settings
 from engine.task import TaskSpec
 
-__all__ = ["BestStep", "Node", "NodeEvaluation", "OpenRound", "RunState", "RunStatus"]
+__all__ = ["BestStep", "Node", "NodeEvaluation", "OpenRound", "RoleSpent", "RunState", "RunStatus"]
 
 RunStatus = Literal["running", "paused", "finished", "stopped", "failed"]
 Phase = Literal["inject", "learn", "design", "experiment", "analyze", "end"]
@@ -91,6 +92,15 @@ class NodeEvaluation:
 
 
 @dataclass(slots=True)
+class RoleSpent:
+    """What the calls of one role came to, those left out that cost nothing."""
+
+    calls: int = 0
+    usd: float = 0.0
+    tokens: int = 0
+
+
+@dataclass(slots=True)
 class OpenRound:
     """A round that has not ended."""
 
@@ -153,6 +163,14 @@ class RunState:
         """Nodes by status."""
         self.usd = 0.0
         self.tokens = 0
+        self.spent: dict[str, RoleSpent] = {}
+        """What the calls of each role came to."""
+        self.last_call = 0
+        """Number of the newest call."""
+        self.calls: dict[int, Event] = {}
+        """Calls that have not ended, by number: their `call.started`."""
+        self.answered: dict[tuple[int | None, int | None, str], ev.CallDone] = {}
+        """Calls of open rounds and of reruns that need not be made again, by round, node and key."""
         self.warned: dict[str, float] = {}
         """The largest share of each budget that was warned of."""
         self.rankings = 0
@@ -314,6 +332,7 @@ class RunState:
     def _round_ended(self, event: Event, data: ev.RoundEnded) -> None:
         assert event.round is not None
         self.open_rounds.pop(event.round, None)
+        self._forget_answers(event.round)
         if event.round == 0:
             self.seeds_done = True
             return
@@ -331,9 +350,26 @@ class RunState:
         if round_ is not None:
             round_.learned = data
 
+    def _call_started(self, event: Event, data: ev.CallStarted) -> None:
+        self.last_call = max(self.last_call, data.call)
+        self.calls[data.call] = event
+
     def _call_done(self, event: Event, data: ev.CallDone) -> None:
+        self.calls.pop(data.call, None)
         self.usd += data.usd
         self.tokens += data.tokens_in + data.tokens_out
+        if data.tokens_in + data.tokens_out:
+            spent = self.spent.setdefault(data.role, RoleSpent())
+            spent.calls += 1
+            spent.usd += data.usd
+            spent.tokens += data.tokens_in + data.tokens_out
+        if data.key and (not data.error or data.fault in REQUEST_KINDS):
+            self.answered[event.round, event.node, data.key] = data
+
+    def _forget_answers(self, round_: int | None, node: int | None = None) -> None:
+        """What was answered for a round that is over, or for one node of it, is not asked for again."""
+        for name in [name for name in self.answered if name[0] == round_ and node in (None, name[1])]:
+            del self.answered[name]
 
     def _design_rejected(self, event: Event, data: ev.DesignRejected) -> None:
         round_ = self.open_rounds.get(event.round or 0)
@@ -432,6 +468,9 @@ class RunState:
         node = self.nodes[event.node]
         node.lesson = data.lesson
         node.analyzed = True
+        # Of a rerun it is the end.
+        if node.round not in self.open_rounds:
+            self._forget_answers(node.round, node.id)
 
     def _warned(self, event: Event, data: ev.BudgetWarned) -> None:
         self.warned[data.budget] = data.share
@@ -465,6 +504,7 @@ class RunState:
     def _rerun(self, event: Event, data: ev.NodeRerun) -> None:
         assert event.node is not None
         self.evaluations[event.node] = NodeEvaluation(rerun=data.repeat)
+        self._forget_answers(event.round, event.node)
 
     _HANDLERS: ClassVar[dict[str, Callable[[RunState, Event, Any], None]]] = {
         ev.RunStarted.KIND: _run_started,
@@ -480,6 +520,7 @@ class RunState:
         ev.RoundStarted.KIND: _round_started,
         ev.RoundEnded.KIND: _round_ended,
         ev.LearnDone.KIND: _learned,
+        ev.CallStarted.KIND: _call_started,
         ev.CallDone.KIND: _call_done,
         ev.DesignRejected.KIND: _design_rejected,
         ev.DesignDone.KIND: _designed,

@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["Answer", "Ask", "CallFailed", "Message", "Role"]
+__all__ = ["REQUEST_KINDS", "Answer", "Ask", "CallFailed", "Message", "Role"]
 
 Role = Literal["researcher", "analyzer", "judge", "fixer"]
+
+
+REQUEST_KINDS = frozenset({"context", "moderation", "bad_request"})
+"""Faults of the request itself: the same one would be refused again."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class CallFailed(Exception):
     """The request was refused as it is, and waiting would not help.
 
     Args:
-        kind: `context` (the prompt is too long), `moderation` or `bad_request`.
+        kind: one of `REQUEST_KINDS`; `context`: the prompt is too long.
         message: what the endpoint said.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -21,8 +21,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model behind an OpenAI-compatible endpoint."""
 
-    model: str
-    """The name by which the endpoint knows it."""
+    model: str = ""
+    """The name by which the endpoint knows it; must be given."""
     base_url: str = ""
     """Where the endpoint is, usually ending in `/v1`; OpenAI's own where empty."""
     key_env: str = "OPENAI_API_KEY"
@@ -59,8 +59,6 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the request to the end of the answer."""
 
     def __post_init__(self) -> None:
-        if not self.model:
-            raise ValueError("`model` must name a model")
         if self.base_url:
             url = urlsplit(self.base_url)
             if url.scheme not in ("http", "https") or not url.hostname:
@@ -108,12 +106,14 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models of the researcher stand in for each other."""
 
 
-def check_models(models: Iterable[str], roles: RoleSettings) -> None:
-    """Raise ValueError for a name that cannot name a model, or a role that names none."""
+def check_models(models: Mapping[str, ModelSpec], roles: RoleSettings) -> None:
+    """Raise ValueError for what only the whole of the settings can tell: a model without a name, a role without one."""
     known = set(models)
-    for name in known:
+    for name, spec in models.items():
         if not _NAME.fullmatch(name) or name == RULES:
-            raise ValueError(f"`models`: {name!r} cannot name a model: letters, digits, '-' and '_' can")
+            raise ValueError(f"models: {name!r} cannot name a model: letters, digits, '-' and '_' can")
+        if not spec.model:
+            raise ValueError(f"models.{name}.model: missing: the name by which the endpoint knows the model")
     named = {
         "researcher": list(roles.researcher),
         "analyzer": [roles.analyzer] if roles.analyzer not in ("", RULES) else [],
@@ -125,10 +125,10 @@ def check_models(models: Iterable[str], roles: RoleSettings) -> None:
         for name in names:
             if name not in known:
                 raise ValueError(
-                    f"`roles.{role}` names the model '{name}', and there is no `models.{name}`"
+                    f"roles.{role} names the model '{name}', and there is no models.{name}"
                     + (f" (there are {', '.join(sorted(known))})" if known else "")
                 )
     if any(weight < 0 for weight in roles.researcher.values()):
-        raise ValueError("`roles.researcher`: a weight must not be below 0")
+        raise ValueError("roles.researcher: a weight must not be below 0")
     if roles.researcher and not any(roles.researcher.values()):
-        raise ValueError("`roles.researcher`: at least one weight must be above 0")
+        raise ValueError("roles.researcher: at least one weight must be above 0")
