@@ -28,7 +28,7 @@ demo: install
 	else $(BIN)/evolve run circle_packing --designer recombine --rounds 25 --headless; fi
 
 test: dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: dev
 	$(BIN)/ruff format --check .

@@ -18,6 +18,7 @@ from engine.cli.app import JsonOption, RunArgument, RunsOption, app, pick, print
 from engine.cli.control import write_best
 from engine.curve import decode_curve
 from engine.errors import EvolveError, RunError
+from engine.fitness import FitnessSettings
 from engine.journal import JournalReader
 from engine.lineage import ancestors, best_path, descendants, first_parents, lineage
 from engine.run import Run, all_runs, fold_run, is_alive, summarize
@@ -140,6 +141,7 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool) -
         "score": node.score, "operator": node.operator, "name": node.name, "motivation": node.motivation,
         "priors": list(node.priors), "metrics": node.metrics, "reason": node.reason, "seconds": node.seconds,
         "verified": node.verified, "spread": node.spread, "measurements": node.measurements,
+        "fitness": node.fitness, "judge": node.judge,
         "pinned": node.pinned, "pruned": node.pruned, "starred": node.starred, "comments": node.comments,
         "lesson": node.lesson, "note": analyses[-1].note if analyses else "",
         "shown": msgspec.to_builtins(learned) if learned else None,
@@ -163,6 +165,9 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool) -
     graph = lineage(state)
     above, below = ancestors(graph, node.id), descendants(graph, node.id)
     print(f"path {_path(first_parents(state, node.id))}; {len(above)} ancestors, {len(below)} descendants")
+    if state.settings.fitness != FitnessSettings() and node.score is not None:
+        mark = "" if node.judge is None else f", judge {node.judge:.3g}"
+        print(f"fitness {'none: a part of it is missing' if node.fitness is None else f'{node.fitness:.6g}'}{mark}")
     for label, text in (("why", node.motivation), ("reason", node.reason), ("lesson", node.lesson)):
         if text:
             print(f"{label}: {visible(text)}")

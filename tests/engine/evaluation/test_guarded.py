@@ -288,7 +288,10 @@ def evaluate(path):
     program = """
 import os, pathlib, subprocess
 def run(n):
-    subprocess.Popen(["sleep", "1000.TOKEN"], start_new_session=True)
+    child = subprocess.Popen(["sleep", "1000.TOKEN"], start_new_session=True)
+    # Its name changes a moment after the start is told.
+    while "sleep" not in open(f"/proc/{child.pid}/comm").read():
+        os.sched_yield()
     # Files only: the interpreter's own folder may be mounted below /tmp.
     tops = (os.getcwd(), "/tmp", "/dev/shm")
     seen = [str(p) for top in tops for p in pathlib.Path(top).iterdir() if p.is_file()]
