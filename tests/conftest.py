@@ -144,3 +144,12 @@ def evolve() -> Iterator[Evolve]:
         return Result(done.returncode, done.stdout, done.stderr)
 
     yield call
+
+
+@pytest.fixture(scope="session")
+def fake_nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a libnvidia-ml.so.1 of our own."""
+    folder = tmp_path_factory.mktemp("nvml")
+    source = Path(__file__).parent / "fake_nvml.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-o", str(folder / "libnvidia-ml.so.1"), str(source)], check=True)
+    return folder

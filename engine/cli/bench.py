@@ -13,7 +13,7 @@ from engine.cli.app import JsonOption, app, print_json
 from engine.cli.look import print_table
 from engine.errors import UsageError
 
-__all__: list[str] = []
+__all__ = ["load_bench"]
 
 _BENCHES = Path(__file__).parents[2] / "tests" / "bench"
 
@@ -34,7 +34,7 @@ def bench(
     for name, path in known.items():
         if what in ("all", name):
             print(f"measuring {name} …", file=sys.stderr, flush=True)
-            rows += [{"bench": name, **row} for row in _load(path).main(full)]
+            rows += [{"bench": name, **row} for row in load_bench(name).main(full)]
     if json:
         print_json(rows)
         return
@@ -44,7 +44,9 @@ def bench(
     )
 
 
-def _load(path: Path) -> Any:
+def load_bench(name: str) -> Any:
+    """The module of a benchmark; one benchmark may stand on another."""
+    path = _BENCHES / f"bench_{name}.py"
     spec = importlib.util.spec_from_file_location(f"evolve_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

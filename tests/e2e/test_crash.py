@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine import events as ev
-from engine.run import is_alive
+from engine.fork import fork_run
+from engine.run import Run, is_alive
 from tests.conftest import OPEN_EVALUATE, TaskMaker
 from tests.e2e.runs import check_complete, check_integrity, events, fold, make_run, processes_of, start_engine, wait_for
 
@@ -36,22 +38,44 @@ def evaluate(program_path, report):
 """
 
 
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize(("kind", "evaluate"), [("instant", OPEN_EVALUATE), ("slow", SLOW), ("children", CHILDREN)])
-def test_kill_9_at_random_instants_loses_nothing(
-    make_task: TaskMaker, tmp_path: Path, kind: str, evaluate: str
-) -> None:
-    rng = random.Random(kind)
-    token = f"86400.{rng.randrange(10**9)}"
-    rounds = 24
-    run = make_run(
-        make_task(evaluate=evaluate, toml=f'[settings]\ntoken = "{token}"\n'),
-        tmp_path / "runs",
-        rounds=rounds,
-        workers=3,
-    )
+STAGED = """\
+import fcntl
+import os
+import runpy
+import subprocess
+import time
+
+
+def evaluate(program_path, report):
+    # Whoever holds this lock is alone on the device: a second evaluation on it would be told by an error.
+    device = open(os.path.join(report.settings["locks"], os.environ["CUDA_VISIBLE_DEVICES"]))
+    fcntl.flock(device, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    subprocess.Popen(["sh", "-c", f"setsid sleep {report.settings['token']} &"], close_fds=True).wait()
+    for step in range(4):
+        time.sleep(0.02)
+        report(step, loss=1.0)
+    x, y = runpy.run_path(program_path)["point"]()
+    return {"score": -((x - 3.0) ** 2) - (y - 1.0) ** 2}
+"""
+STAGES = """
+[[stages]]
+name = "quick"
+threshold = -8.0
+
+[[stages]]
+name = "explore"
+repeats = 2
+early_stop = {value = "loss", direction = "minimize"}
+
+[[stages]]
+name = "verify"
+"""
+
+
+def kill_again_and_again(run: Run, rng: random.Random, token: str, times: int) -> None:
+    """Kill the run's engine after random events; nothing is lost, nobody survives."""
     kills = 0
-    while kills < 7:
+    while kills < times:
         known = [(e.seq, e.data) for e in events(run)]
         engine = start_engine(run)
         target = len(known) + rng.randint(1, 22)
@@ -69,13 +93,64 @@ def test_kill_9_at_random_instants_loses_nothing(
         # What was on the disk stays, and what comes goes on from there.
         assert [(e.seq, e.data) for e in events(run)][: len(known)] == known
         check_integrity(run)
-    assert kills == 7, f"the run ended after {kills} kills: give it more rounds"
+    assert kills == times, f"the run ended after {kills} kills: give it more rounds"
+
+
+def finish_after_kills(run: Run, token: str, rounds: int) -> None:
+    """Let the run go to its end; it is whole."""
     engine = start_engine(run)
     assert engine.wait(90) == 0, run.log.read_text()
     check_integrity(run)
     check_complete(run, rounds)
     assert not processes_of(token)
-    assert len([e for e in events(run) if isinstance(e.data, ev.EngineStarted)]) == kills + 1
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("kind", "evaluate"), [("instant", OPEN_EVALUATE), ("slow", SLOW), ("children", CHILDREN)])
+def test_kill_9_at_random_instants_loses_nothing(
+    make_task: TaskMaker, tmp_path: Path, kind: str, evaluate: str
+) -> None:
+    rng = random.Random(kind)
+    token = f"86400.{rng.randrange(10**9)}"
+    task = make_task(evaluate=evaluate, toml=f'[settings]\ntoken = "{token}"\n')
+    run = make_run(task, tmp_path / "runs", rounds=24, workers=3)
+    kill_again_and_again(run, rng, token, 7)
+    finish_after_kills(run, token, 24)
+    assert len(events(run, ev.EngineStarted)) == 8
+
+
+@pytest.mark.timeout(240)
+def test_kill_9_with_stages_repeats_leases_and_forks(
+    make_task: TaskMaker, tmp_path: Path, fake_nvml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(fake_nvml))
+    monkeypatch.setenv("FAKE_GPUS", "2")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+    rng = random.Random("stages")
+    token = f"86401.{rng.randrange(10**9)}"
+    locks = tmp_path / "locks"
+    locks.mkdir()
+    for device in ("GPU-fake-0", "GPU-fake-1"):
+        (locks / device).touch()
+    toml = f'mounts = ["{locks}"]\nnoisy = true\ngpu = true\n'
+    settings = f'[settings]\ntoken = "{token}"\nlocks = "{locks}"\n'
+    task = make_task(evaluate=STAGED, toml=STAGES + settings)
+    (task / "task.toml").write_text(toml + (task / "task.toml").read_text())
+    run = make_run(task, tmp_path / "runs", rounds=12, workers=3)
+    kill_again_and_again(run, rng, token, 5)
+    # A fork of what is left, at an event in the middle of a round, is killed too; the first is gone by then.
+    middle = len(events(run)) * 2 // 3
+    fork = fork_run(run, tmp_path / "elsewhere", at_seq=middle).run
+    finish_after_kills(run, token, 12)
+    shutil.rmtree(run.folder)
+    kill_again_and_again(fork, rng, token, 4)
+    finish_after_kills(fork, token, 12)
+    for node in fold(fork).nodes:
+        assert node.status in ("ok", "rejected"), node.reason
+    done = [event.data for event in events(fork, ev.EvalStageDone)]
+    assert {(data.stage, data.repeat) for data in done if isinstance(data, ev.EvalStageDone)} >= {
+        ("quick", 0), ("explore", 0), ("explore", 1), ("verify", 0),
+    }  # fmt: skip
 
 
 def test_a_result_that_the_engine_had_no_time_to_record_is_kept(make_task: TaskMaker, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -138,15 +137,6 @@ def evaluate(path, report):
     send_command(run.db, "set", {"settings": {"rounds": 3}})
     again = finish(run)
     assert again.nodes[3].status == "rejected", "a new engine remembers the curves of the past"
-
-
-@pytest.fixture(scope="session")
-def fake_nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a libnvidia-ml.so.1 of our own."""
-    folder = tmp_path_factory.mktemp("nvml")
-    source = Path(__file__).parents[1] / "fake_nvml.c"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-o", str(folder / "libnvidia-ml.so.1"), str(source)], check=True)
-    return folder
 
 
 def test_runs_share_the_gpus_one_evaluation_each(
