@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from engine.errors import TaskError
 
 __all__ = [
     "BUILTIN_TASKS",
+    "Criterion",
     "EarlyStop",
     "Interface",
+    "JudgeSpec",
     "Limits",
     "Seed",
     "Stage",
@@ -116,6 +119,40 @@ class Interface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names that may not stand in it, such as `eval`. A help against mistakes; what confines is the sandbox."""
 
 
+class Criterion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing that a model judges programs by."""
+
+    name: str
+    """Letters, digits, `_` and `-`; the judge's scores are told by it."""
+    text: str
+    """What is asked of a program, so that two readers would agree on it."""
+    weight: float = 1.0
+    """Its share in the judge's mark."""
+
+    def __post_init__(self) -> None:
+        if not self.name.isascii() or not self.name.replace("_", "a").replace("-", "a").isalnum():
+            raise ValueError(f"`name` may hold letters, digits, '_' and '-' only, not {self.name!r}")
+        if not self.text.strip():
+            raise ValueError(f"`text` of the criterion '{self.name}' is empty")
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"`weight` must be a number from 0, not {self.weight}")
+
+
+class JudgeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[judge]`: what a model judges programs by; its mark counts as `fitness.judge` says."""
+
+    criteria: list[Criterion]
+
+    def __post_init__(self) -> None:
+        names = [criterion.name for criterion in self.criteria]
+        if not names:
+            raise ValueError("`criteria` must hold at least one criterion")
+        if len(set(names)) < len(names):
+            raise ValueError(f"`criteria` names one twice: {names}")
+        if not any(criterion.weight for criterion in self.criteria):
+            raise ValueError("`criteria` must leave at least one of them a weight")
+
+
 class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`task.toml`, decoded strictly."""
 
@@ -146,6 +183,8 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stages: list[Stage] = msgspec.field(default_factory=lambda: [Stage()])
     settings: dict[str, Any] = {}
     """Handed to the evaluator as `report.settings`."""
+    judge: JudgeSpec | None = None
+    """What a model judges programs by, beside the measurement; by default nothing is judged."""
     run: dict[str, Any] = {}
     """Defaults for runs of this task: the keys of `engine.settings.Settings`."""
 
