@@ -25,13 +25,13 @@ def bench(
     json: JsonOption = False,
 ) -> None:
     """Measure speed, memory and bytes against the budgets."""
-    known = {path.stem.removeprefix("bench_"): path for path in sorted(_BENCHES.glob("bench_*.py"))}
+    known = [path.stem.removeprefix("bench_") for path in sorted(_BENCHES.glob("bench_*.py"))]
     if not known:
         raise UsageError("the benchmarks are not installed", "Run them from a checkout of the project")
     if what != "all" and what not in known:
         raise UsageError(f"there is no benchmark '{what}'", f"There are {', '.join(known)}")
     rows: list[dict[str, Any]] = []
-    for name, path in known.items():
+    for name in known:
         if what in ("all", name):
             print(f"measuring {name} …", file=sys.stderr, flush=True)
             rows += [{"bench": name, **row} for row in load_bench(name).main(full)]

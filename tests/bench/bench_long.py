@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -57,7 +58,7 @@ def _rows(marks: list[_Mark], rounds: int) -> list[dict[str, Any]]:
         count = last.rounds - first.rounds
         return (last.cpu - first.cpu) / count * 1e3, (last.seconds - first.seconds) / count * 1e3
 
-    parts = [each(first, last) for first, last in zip(marks, marks[1:], strict=False)]
+    parts = [each(first, last) for first, last in itertools.pairwise(marks)]
     cpus, walls = [part[0] for part in parts], [part[1] for part in parts]
     disk = (marks[-1].disk_mb - marks[0].disk_mb) / (marks[-1].rounds - marks[0].rounds) * 1e3
     grown = (marks[-1].rss_mb - marks[1].rss_mb) / (marks[-1].rounds - marks[1].rounds) * 1e3
