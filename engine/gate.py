@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from types import TracebackType
+from typing import Literal
 
 __all__ = ["PauseGate", "Slots", "Stopping"]
+
+
+Holder = Literal["person", "endpoint"]
+"""Who holds a run paused: a person, or that no model answers."""
 
 
 class Stopping(Exception):
@@ -17,12 +22,23 @@ class PauseGate:
     """Stands before every stage. Paused, it lets only those rounds through that a `step` allows."""
 
     def __init__(self) -> None:
-        self.paused = False
+        self._holders: set[Holder] = set()
         self.stopping = False
         self.cancelling = False
         """Stopping at once: what runs is ended too."""
         self._stepping: set[int] = set()
         self._changed = asyncio.Event()
+        self.ended = asyncio.Event()
+        """Set when the engine is ending."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether anybody holds it closed."""
+        return bool(self._holders)
+
+    def held_by(self, holder: Holder) -> bool:
+        """Whether this one holds it closed."""
+        return holder in self._holders
 
     def open_for(self, round_: int) -> bool:
         """Whether a stage of this round may start now."""
@@ -41,15 +57,32 @@ class PauseGate:
         if self.stopping:
             raise Stopping
 
-    def pause(self) -> None:
-        """Let no further stage start."""
-        self.paused = True
+    async def sleep(self, seconds: float, woken: asyncio.Event | None = None) -> None:
+        """Wait so long, or until `woken` is set.
 
-    def resume(self) -> None:
-        """Let all stages start again."""
-        self.paused = False
-        self._stepping.clear()
-        self._notify()
+        Raises:
+            Stopping: the engine is ending.
+        """
+        if seconds > 0 and not self.stopping:
+            waiting = [asyncio.ensure_future(event.wait()) for event in (self.ended, woken) if event is not None]
+            try:
+                await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for future in waiting:
+                    future.cancel()
+        if self.stopping:
+            raise Stopping
+
+    def pause(self, holder: Holder = "person") -> None:
+        """Let no further stage start until this holder resumes."""
+        self._holders.add(holder)
+
+    def resume(self, holder: Holder = "person") -> None:
+        """Let all stages start again, unless another holds the gate closed."""
+        self._holders.discard(holder)
+        if not self._holders:
+            self._stepping.clear()
+            self._notify()
 
     def step(self, round_: int) -> None:
         """Let one round run to its end although all others wait."""
@@ -68,6 +101,7 @@ class PauseGate:
         """Turn away whoever waits and whoever comes."""
         self.stopping = True
         self.cancelling = self.cancelling or now
+        self.ended.set()
         self._notify()
 
     def _notify(self) -> None:

@@ -21,6 +21,7 @@ import msgspec
 
 from engine.errors import JournalError
 from engine.events import Data, Event, decode_data, encode_data
+from engine.live import LIVE_SCHEMA, LiveRow
 
 __all__ = [
     "APPLICATION_ID",
@@ -101,7 +102,7 @@ def create_journal(path: Path) -> sqlite3.Connection:
         raise JournalError(f"{path} exists already")
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
-        connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        connection.executescript(f"BEGIN; {_SCHEMA} {LIVE_SCHEMA} COMMIT;")
     except sqlite3.Error as exc:
         raise JournalError(f"{path} cannot be created: {exc}") from None
     return connection
@@ -307,6 +308,20 @@ class JournalReader:
             f"SELECT seq, kind, round FROM events WHERE seq > ? AND kind IN ({marks}) ORDER BY seq", (after, *names)
         )
         return [(seq, kind, round_) for seq, kind, round_ in rows]
+
+    def round_events(self, round_: int) -> list[Event]:
+        """The events of one round, in order; goes through the whole journal."""
+        rows = self._execute(
+            "SELECT seq, at, kind, round, node, data FROM events WHERE round = ? ORDER BY seq", (round_,)
+        )
+        return [event for row in rows if (event := decode_row(row, self.path)) is not None]
+
+    def live_after(self, id_: int) -> list[LiveRow]:
+        """Live rows after one of them, oldest first; those that were dropped meanwhile are missing."""
+        if not self._execute("SELECT 1 FROM sqlite_master WHERE name = 'live'"):
+            return []
+        rows = self._execute("SELECT id, at, kind, round, data FROM live WHERE id > ? ORDER BY id", (id_,))
+        return [LiveRow(id_, at, kind, round_, msgspec.json.decode(raw)) for id_, at, kind, round_, raw in rows]
 
     def last_seq(self) -> int:
         """The newest event's position; 0 in an empty journal."""

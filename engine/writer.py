@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import JournalError
 from engine.journal import Command, Row, connect_writer, insert_blob, insert_row, now_ms, pending_commands
+from engine.live import LIVE_SCHEMA, LiveInsert, insert_live
 
 __all__ = ["JournalWriter"]
 
@@ -54,6 +57,8 @@ class JournalWriter:
         self._blobs: list[bytes] = []
         self._answers: list[tuple[int, str]] = []
         self._meta: dict[str, str] = {}
+        self._live: list[LiveInsert] = []
+        self._live_at = 0.0
         self._waiting: list[asyncio.Future[None]] = []
         self._closing = False
         self._failed: JournalError | None = None
@@ -61,7 +66,13 @@ class JournalWriter:
         self._data_version = -1
         self._make_reserve()
         # Checked in the caller's thread, so that a bad file is an error here and not a dead thread later.
-        connect_writer(path).close()
+        connection = connect_writer(path)
+        try:
+            connection.execute(LIVE_SCHEMA)
+        except sqlite3.Error as exc:
+            raise JournalError(f"{path} cannot be opened for writing: {exc}") from None
+        finally:
+            connection.close()
         self._thread = threading.Thread(target=self._work, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -87,6 +98,11 @@ class JournalWriter:
                 self._answers.append(answer)
             if meta:
                 self._meta.update(meta)
+
+    def live(self, kind: str, round_: int | None, data: bytes) -> None:
+        """Queue a live row; it is written within a moment, ten times a second at most, and may be lost in a crash."""
+        with self._wake:
+            self._live.append((now_ms(), kind, round_, data.decode()))
 
     async def durable(self) -> None:
         """Wait until all that was appended before is on the disk.
@@ -150,7 +166,12 @@ class JournalWriter:
                     self._rows, self._blobs, self._answers, self._meta = [], [], [], {}
                     waiting[:], self._waiting = self._waiting, []
                     closing = self._closing
+                    live = self._take_live(closing)
                 error = self._failed or (self._commit(connection, *batch) if any(batch) else None)
+                if live and self._failed is None:
+                    # What is only watched is worth neither a wait nor an error.
+                    with suppress(sqlite3.Error):
+                        insert_live(connection, live)
                 # Before those who wait are told: an engine that starts hears what was asked of it before it goes on.
                 if error is None and not closing:
                     self._hear(connection)
@@ -163,6 +184,13 @@ class JournalWriter:
                 self._make_plain(connection)
         finally:
             connection.close()
+
+    def _take_live(self, closing: bool) -> list[LiveInsert]:
+        if not self._live or (time.monotonic() - self._live_at < _POLL_SECONDS and not closing):
+            return []
+        self._live_at = time.monotonic()
+        live, self._live = self._live, []
+        return live
 
     def _commit(
         self,

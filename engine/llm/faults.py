@@ -17,7 +17,7 @@ from engine.text import one_line
 __all__ = ["Fault", "FaultKind", "fault_of", "held_back", "key_of", "place_of", "redact"]
 
 FaultKind = Literal["down", "auth", "model", "quota", "context", "moderation", "bad_request", "stopped"]
-"""`down` may pass by itself; `auth`, `model` and `quota` need a person; the next three are the request's own, `REQUEST_KINDS`."""
+"""`down` may pass by itself; `auth`, `model` and `quota` need a person; the next three are the request's own."""
 
 _LONGEST_WAIT = 60.0
 """Seconds; an endpoint that asks for more patience is asked again all the same."""
