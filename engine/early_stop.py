@@ -1,8 +1,9 @@
 """Early stop: end an evaluation whose curve runs below the median of earlier nodes at the same step.
 
-The median stopping rule of Golovin et al., "Google Vizier: A Service for Black-Box Optimization", KDD 2017, section
-3.2.1: a trial is ended at step s if its best value up to s is strictly worse than the median over completed trials of
-their mean values up to s.
+The median pruning rule as Optuna has it (Akiba et al., "Optuna: A Next-generation Hyperparameter Optimization
+Framework", KDD 2019): a trial is ended at step s if its best value up to s is strictly worse than the median of the
+values that earlier trials had at s. Google Vizier's form (KDD 2017, section 3.2.1) has the median of their running
+means instead, which a falling loss passes nearly always.
 """
 
 from __future__ import annotations
@@ -33,21 +34,19 @@ class MedianRule:
     def add(self, points: list[Point]) -> None:
         """Take the curve of an evaluation that ended well."""
         steps: list[float] = []
-        means: list[float] = []
-        total = 0.0
+        reported: list[float] = []
         for step, values in points:
             value = values.get(self.settings.value)
             if step is not None and value is not None and (not steps or step > steps[-1]):
-                total += value
                 steps.append(step)
-                means.append(total / len(steps))
+                reported.append(value)
         if steps:
-            self._curves.append((steps, means))
+            self._curves.append((steps, reported))
 
     def median(self, step: float) -> float | None:
-        """The median of the earlier curves' running means at a step; None while too few reach it."""
+        """The median of what earlier curves last reported by a step; None while too few reach it."""
         reached = [
-            means[bisect_right(steps, step) - 1] for steps, means in self._curves if steps[0] <= step <= steps[-1]
+            values[bisect_right(steps, step) - 1] for steps, values in self._curves if steps[0] <= step <= steps[-1]
         ]
         return statistics.median(reached) if len(reached) >= self.settings.earlier else None
 
