@@ -88,8 +88,9 @@ class Collection:
             self.entries()
         else:
             for prior_id in stale:
-                self.get(prior_id)
-        priors = (self._parsed[prior_id] for prior_id, _ in rows)
+                self.find(prior_id)
+        # One that another process took away meanwhile is missing, and the generation tells so the next time.
+        priors = (self._parsed[prior_id] for prior_id, _ in rows if prior_id in self._parsed)
         return sorted((prior for prior in priors if prior.enabled), key=lambda prior: prior.id)
 
     def get(self, prior_id: str) -> Entry:
@@ -346,6 +347,39 @@ class Collection:
             entry = self._proposed(prior_id)
             self._set(db, entry.id, status="rejected", reason=reason)
             return self.get(entry.id)
+
+    # For the sync
+
+    def take_back(self, prior_id: str, text: str) -> Entry:
+        """Make a prior of any status active with the text of its file.
+
+        Raises:
+            NotFound: there is none of this id.
+            PriorError: the text is not as it should be.
+        """
+        with self.store.writing() as db:
+            self._set(db, prior_id, status="active", gone=0)
+            return self.edit(prior_id, text, author="file")
+
+    def set_gone(self, prior_id: str, gone: bool) -> None:
+        """Note that a prior's file vanished, or is back."""
+        with self.store.writing() as db:
+            self._set(db, prior_id, gone=int(gone))
+
+    def rename(self, prior_id: str, new_id: str) -> Entry:
+        """Give a prior another id; its history and its former ids stay with it.
+
+        Raises:
+            NotFound: there is none of this id.
+        """
+        with self.store.writing() as db:
+            entry = self.get(prior_id)
+            former = json.dumps([*entry.former, entry.id])
+            old, new = key_of(prior_id), key_of(new_id)
+            db.execute("UPDATE revisions SET key = ? WHERE collection = ? AND key = ?", (new, self.id, old))
+            db.execute("UPDATE priors SET key = ? WHERE collection = ? AND key = ?", (new, self.id, old))
+            self._set(db, new_id, id=new_id, gone=0, former=former)
+            return self.get(new_id)
 
     # Inside
 

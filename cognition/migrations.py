@@ -89,7 +89,7 @@ CREATE TABLE priors (
     created_at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL,
     PRIMARY KEY (collection, key)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE TABLE revisions (
     collection TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -109,12 +109,12 @@ CREATE TABLE files (
     revision INTEGER NOT NULL,
     problem TEXT NOT NULL,
     PRIMARY KEY (collection, name)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE TABLE usage (
     collection TEXT NOT NULL,
     run TEXT NOT NULL,
     seq INTEGER NOT NULL,
     figures TEXT NOT NULL,
     PRIMARY KEY (collection, run)
-) STRICT, WITHOUT ROWID
+) STRICT
 """

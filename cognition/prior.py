@@ -7,7 +7,17 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["MOST_BYTES", "Prior", "PriorError", "Recipe", "check_id", "check_text", "parse_prior", "with_front"]
+__all__ = [
+    "MOST_BYTES",
+    "Prior",
+    "PriorError",
+    "Recipe",
+    "check_id",
+    "check_text",
+    "is_conflict",
+    "parse_prior",
+    "with_front",
+]
 
 MOST_BYTES = 256 * 1024
 """The longest text of a prior: a lesson, not a data set."""
@@ -121,8 +131,13 @@ def check_id(prior_id: str) -> None:
         )
     if len(prior_id.encode()) > _NAME_BYTES:
         raise PriorError(f"{prior_id[:40]!r}… is too long to name a prior: {_NAME_BYTES} bytes are the most")
-    if _CONFLICT.search(prior_id):
+    if is_conflict(prior_id):
         raise PriorError(f"{prior_id!r} is what the second text of a conflict is named")
+
+
+def is_conflict(prior_id: str) -> bool:
+    """Whether a name is that of the second text of a conflict, which is kept beside the prior and is none itself."""
+    return _CONFLICT.search(prior_id) is not None
 
 
 def with_front(text: str, key: str, value: str) -> str:
