@@ -13,6 +13,7 @@ from engine.designers.recombine import check_recipes
 from engine.errors import TaskError
 from engine.evaluation.evaluator import Evaluation, Job, Outcome
 from engine.evaluation.sandbox import sandbox_name
+from engine.llm.prompts import check_prompts
 from engine.program import ProgramError, check_program
 from engine.task import Seed, Stage, Task
 
@@ -41,6 +42,8 @@ async def check_task(task: Task) -> AsyncIterator[Finding]:
     yield Finding(True, "task.toml", f"{task.spec.name}, {task.spec.direction} {task.spec.metric}")
     for finding in _priors(task):
         yield finding
+    for where, problem in check_prompts(task):
+        yield Finding(False, where, problem)
     sandbox = sandbox_name()
     if task.spec.guarded and sandbox != "bubblewrap":
         yield Finding(True, "sandbox", "bubblewrap is missing, so that results are 'open', not 'guarded'")

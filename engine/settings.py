@@ -117,6 +117,12 @@ class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attempts: int = 4
     """Designs tried in a round before it ends without a node."""
     modes: ModeWeights = ModeWeights()
+    recombine_share: float = 0.0
+    """llm: chance that an attempt is written by recombination, which costs nothing, in place of a model."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.recombine_share <= 1:
+            raise ValueError(f"`recombine_share` must lie between 0 and 1, not {self.recombine_share}")
 
 
 class RetrievalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

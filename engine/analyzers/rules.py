@@ -9,7 +9,7 @@ from engine.program import ProgramError, changed_parts, outline
 from engine.state import Node
 from engine.task import TaskSpec
 
-__all__ = ["analyze_by_rules"]
+__all__ = ["analyze_by_rules", "outcome_of"]
 
 _FRAME = re.compile(r'^[ \t]*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>[^\s,]+)', re.MULTILINE)
 _LESSON_LENGTH = 300
@@ -23,16 +23,18 @@ def analyze_by_rules(facts: Facts) -> Report:
     spec, node, parent = facts.spec, facts.node, facts.parent
     changed = _changed(facts.parent_code, facts.code) if parent is not None else []
     what = node.name if parent is not None else f"seed {node.name}"
-    lesson = f"{what}: {_outcome(spec, node, parent, facts.stderr, facts.code)}"
+    lesson = f"{what}: {outcome_of(facts)}"
     if changed:
         lesson += f" [changed {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''}]"
     note = _note(spec, node, parent, facts.best, changed, facts.stderr)
     return Report(_clip(" ".join(lesson.split()), _LESSON_LENGTH), note)
 
 
-def _outcome(spec: TaskSpec, node: Node, parent: Node | None, stderr: str, code: str) -> str:
+def outcome_of(facts: Facts) -> str:
+    """What came of a node beside its parent, in figures."""
+    spec, node, parent = facts.spec, facts.node, facts.parent
     if node.status != "ok":
-        blamed = _blamed(stderr, code)
+        blamed = _blamed(facts.stderr, facts.code)
         where = f" in {blamed}()" if blamed else ""
         return f"{node.status}{where}: {_clip(node.reason or 'no reason given', _REASON_LENGTH)}"
     assert node.score is not None

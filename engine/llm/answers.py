@@ -31,10 +31,10 @@ from engine.text import one_line
 __all__ = [
     "REPORT_SCHEMA",
     "AnswerError",
+    "Findings",
     "Idea",
     "Judgement",
     "Program",
-    "Report",
     "judgement_schema",
     "parse_diff",
     "parse_judgement",
@@ -80,7 +80,7 @@ class Idea:
 
 
 @dataclass(frozen=True)
-class Report:
+class Findings:
     """What a model says of a measured program."""
 
     lesson: str
@@ -309,7 +309,7 @@ def judgement_schema(criteria: Collection[str]) -> dict[str, Any]:
     }
 
 
-def parse_report(text: str) -> Report:
+def parse_report(text: str) -> Findings:
     """Read an Analyzer's answer: JSON, or the same parts in tags.
 
     Raises:
@@ -322,7 +322,7 @@ def parse_report(text: str) -> Report:
     lesson = one_line(str(found.get("lesson") or ""), _LESSON_LENGTH)
     if not lesson:
         raise AnswerError("the answer holds no lesson; answer with the JSON object that is asked for and nothing else")
-    return Report(
+    return Findings(
         lesson=lesson,
         note=str(found.get("note") or "")[:_NOTE_LENGTH].strip(),
         causes=tuple(one_line(cause, _REASON_LENGTH) for cause in _items(found.get("causes")))[:8],

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from engine.llm.blocks import AnswerError
 from engine.text import visible
 
-__all__ = ["Hunk", "apply_hunks", "read_hunks"]
+__all__ = ["Hunk", "apply_hunks", "has_hunks", "read_hunks"]
 
 _OPENING = re.compile(r"<{5,9}[ \t]*SEARCH:?[ \t]*", re.IGNORECASE)
 _DIVIDER = re.compile(r"={5,9}[ \t]*")
@@ -41,6 +41,11 @@ class _Edit:
     lines: tuple[str, ...]
     number: int
     """Which hunk of the answer it is, from 1."""
+
+
+def has_hunks(text: str) -> bool:
+    """Whether any line of an answer opens a hunk."""
+    return any(_OPENING.fullmatch(line.strip()) for line in text.split("\n"))
 
 
 def read_hunks(text: str) -> list[list[Hunk]]:

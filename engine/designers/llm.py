@@ -1,0 +1,113 @@
+"""The Researcher: a model writes candidates from the context nodes, the priors and what was refused before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.designers.base import Design, DesignerError, DesignRequest, Mode
+from engine.events import Event
+from engine.llm.answers import AnswerError, Program, parse_diff, parse_program
+from engine.llm.hunks import has_hunks
+from engine.llm.messages import Answer, CallFailed, Role
+from engine.llm.prompts import Prompts, PromptTooLong, researcher_prompt
+from engine.program import ProgramError, changed_parts
+from engine.task import TaskSpec
+from engine.text import one_line
+
+__all__ = ["LlmDesigner"]
+
+_PARTS_NAMED = 3
+_DECLINED_LENGTH = 200
+
+
+class LlmDesigner:
+    """Asks a model for a program, for edits of the parent, for a crossing of two programs, or for a repair.
+
+    An answer that cannot be used is an attempt: the next one is told why. It has no memory of its own.
+
+    Args:
+        spec: the task.
+        brief: its problem statement.
+        prompts: the templates, the task's own among them.
+        room: gives the tokens that a prompt may have, by the settings as they are now.
+    """
+
+    name = "llm"
+    modes: tuple[Mode, ...] = ("full", "diff", "crossover", "fix")
+
+    def __init__(self, spec: TaskSpec, brief: str, prompts: Prompts, room: Callable[[], int]) -> None:
+        self._spec = spec
+        self._brief = brief
+        self._prompts = prompts
+        self._room = room
+
+    def apply(self, event: Event) -> None:
+        """Nothing is to be noted: what a model learns from stands in the next request."""
+
+    async def design(self, request: DesignRequest) -> Design:
+        """Have one candidate written.
+
+        Raises:
+            DesignerError: no model may be asked, the prompt has no room, or the answer cannot be used.
+            Stopping: the engine is ending.
+            TaskError: a template of the task is wrong.
+        """
+        if request.ask is None:
+            raise DesignerError("no model is configured")
+        try:
+            messages = researcher_prompt(self._prompts, self._spec, self._brief, request, self._room())
+            role: Role = "fixer" if request.mode == "fix" else "researcher"
+            answer = await request.ask(role, messages, key=f"design/{request.attempt}")
+        except PromptTooLong as exc:
+            raise DesignerError(str(exc)) from None
+        except CallFailed as exc:
+            raise DesignerError(f"the model's endpoint refused the call: {exc}") from None
+        if answer.refused:
+            said = one_line(answer.text, _DECLINED_LENGTH)
+            raise DesignerError(f"the model declined to answer{f': {said}' if said else ''}", "answer")
+        try:
+            program, operator = self._read(answer, request)
+        except AnswerError as exc:
+            raise DesignerError(str(exc), "answer") from None
+        parents = [request.parent.id]
+        if operator == "crossover":
+            parents += [node.id for node in request.inspirations[:1] if node.id != request.parent.id]
+        return Design(
+            code=program.code,
+            operator=operator,
+            name=program.name or _changes(request.parent.code, program.code),
+            motivation=program.motivation or "the model gave no reason",
+            parents=parents,
+        )
+
+    def _read(self, answer: Answer, request: DesignRequest) -> tuple[Program, Mode]:
+        """The program of an answer and the way in which it was written in fact."""
+        interface = self._spec.interface
+        if request.mode != "diff":
+            return parse_program(answer.text, interface, truncated=answer.truncated), request.mode
+        if not has_hunks(answer.text) and (interface.functions or interface.classes):
+            # Asked for edits, a model may still write the whole program; only the interface tells it from a part.
+            whole = parse_program(answer.text, interface, truncated=answer.truncated)
+            if _is_whole(whole.code, [*interface.functions, *interface.classes]):
+                return whole, "full"
+        return parse_diff(answer.text, request.parent.code, truncated=answer.truncated), "diff"
+
+    async def aclose(self) -> None:
+        """Nothing was started."""
+
+
+def _is_whole(code: str, required: list[str]) -> bool:
+    try:
+        return set(required) <= set(changed_parts("", code))
+    except ProgramError:
+        return False
+
+
+def _changes(before: str, after: str) -> str:
+    """A name for a design whose model gave it none."""
+    try:
+        changed = changed_parts(before, after)
+    except ProgramError:
+        return "a new program"
+    more = ", …" if len(changed) > _PARTS_NAMED else ""
+    return f"changed {', '.join(changed[:_PARTS_NAMED])}{more}" if changed else "the same program"

@@ -1,0 +1,222 @@
+"""Prompts made of what a stage knows; to fit, whole sections are left out in a stated order, and nothing is cut."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cognition.prior import Prior
+from engine.analyzers.report import Facts
+from engine.curve import Point
+from engine.designers.base import DesignRequest
+from engine.llm.messages import Message
+from engine.llm.models import ModelSpec
+from engine.llm.prompts.templates import Prompts
+from engine.program import ProgramError, outline
+from engine.task import Criterion, TaskSpec
+
+__all__ = ["PromptTooLong", "analyzer_prompt", "estimate_tokens", "judge_prompt", "prompt_room", "researcher_prompt"]
+
+_BYTES_A_TOKEN = 3.5
+_MESSAGE_TOKENS = 8
+_METRICS_SHOWN = 20
+_POINTS_SHOWN = 12
+_OUTPUT_SHOWN = 3000
+_DIFF_LINES = 3
+
+
+class PromptTooLong(Exception):
+    """What cannot be left out of a prompt is longer than the model's context allows; the message says both."""
+
+
+def estimate_tokens(messages: Iterable[Message]) -> int:
+    """About how many tokens a prompt has: one for 3.5 bytes, which is on the safe side for programs and English."""
+    return sum(math.ceil(len(item.content.encode()) / _BYTES_A_TOKEN) + _MESSAGE_TOKENS for item in messages)
+
+
+def prompt_room(models: Iterable[ModelSpec]) -> int:
+    """Tokens that a prompt may have so that any of these models has room for its answer too."""
+    return min(model.context_tokens - model.answer_tokens for model in models)
+
+
+_Shed = tuple[str, int, int]
+"""A variable, the end of it that is left out first (0 or -1), and how many of its items are kept."""
+
+
+def researcher_prompt(prompts: Prompts, spec: TaskSpec, brief: str, request: DesignRequest, room: int) -> list[Message]:
+    """The prompt for a design in the request's mode.
+
+    Where it is longer than `room` tokens, whole sections are left out in this order: refused attempts but the last
+    (oldest first), nodes shown beside the parent (last first; a crossover keeps the first), priors (last first), hints
+    (oldest first), what a failed program printed, the last refused attempt.
+
+    Raises:
+        PromptTooLong: the task and the programs that the mode is about are too long by themselves.
+        TaskError: a template of the task is wrong.
+    """
+    context: dict[str, Any] = {
+        **_task_variables(spec, brief),
+        "mode": request.mode,
+        "parent": request.parent,
+        "error": request.parent.error,
+        "inspirations": list(request.inspirations),
+        "priors": [{"title": prior.title, "body": _body(prior)} for prior in request.priors],
+        "hints": list(request.hints),
+        "rejections": _rejections(request),
+    }
+    partners = 1 if request.mode == "crossover" else 0
+    order: list[_Shed] = [
+        ("rejections", 0, 1),
+        ("inspirations", -1, partners),
+        ("priors", -1, 0),
+        ("hints", 0, 0),
+        ("error", 0, 0),
+        ("rejections", 0, 0),
+    ]
+    return _fit(prompts, f"researcher_{request.mode}", context, order, room, f"node {request.parent.id}")
+
+
+def analyzer_prompt(prompts: Prompts, brief: str, facts: Facts, room: int, problem: str = "") -> list[Message]:
+    """The prompt for the report on a node.
+
+    Left out, in this order, where it is too long: what the evaluation printed to stdout, the curve, what it printed to
+    stderr, the best node, the change itself.
+
+    Args:
+        prompts: the templates.
+        brief: the problem statement.
+        facts: what is known of the node.
+        room: tokens that the prompt may have.
+        problem: why the answer to an earlier prompt could not be used.
+
+    Raises:
+        PromptTooLong: the task is too long by itself.
+        TaskError: a template of the task is wrong.
+    """
+    node = facts.node
+    context: dict[str, Any] = {
+        **_task_variables(facts.spec, brief),
+        "node": node,
+        "parent": facts.parent,
+        "best": facts.best if facts.best is not None and facts.best.id != node.id else None,
+        "program": "" if facts.parent is not None else facts.code,
+        "change": _change(facts.parent_code, facts.code) if facts.parent is not None else "",
+        "metrics": _metrics(node.metrics, facts.parent.metrics if facts.parent is not None else {}),
+        "curve": _thinned(facts.curve),
+        "stdout": facts.stdout[-_OUTPUT_SHOWN:].strip(),
+        "stderr": facts.stderr[-_OUTPUT_SHOWN:].strip(),
+        "problem": problem,
+    }
+    order: list[_Shed] = [(name, 0, 0) for name in ("stdout", "curve", "stderr", "best", "change", "program")]
+    return _fit(prompts, "analyzer", context, order, room, f"the report on node {node.id}")
+
+
+def judge_prompt(
+    prompts: Prompts,
+    spec: TaskSpec,
+    brief: str,
+    criteria: Sequence[Criterion],
+    code: str,
+    metrics: Mapping[str, Any],
+    room: int,
+    problem: str = "",
+) -> list[Message]:
+    """The prompt for a judgement of a program by a task's criteria; nothing of it can be left out.
+
+    Raises:
+        PromptTooLong: task and program are too long.
+        TaskError: a template of the task is wrong.
+    """
+    context = {
+        **_task_variables(spec, brief),
+        "criteria": list(criteria),
+        "program": code,
+        "metrics": _metrics(metrics, {}),
+        "problem": problem,
+    }
+    return _fit(prompts, "judge", context, [], room, "the program to be judged")
+
+
+def _fit(
+    prompts: Prompts, name: str, context: dict[str, Any], order: Sequence[_Shed], room: int, what: str
+) -> list[Message]:
+    sheds = iter(order)
+    shed = next(sheds, None)
+    while True:
+        messages = prompts.messages(name, context)
+        tokens = estimate_tokens(messages)
+        if tokens <= room:
+            return messages
+        while shed is not None and not _leave_out(context, *shed):
+            shed = next(sheds, None)
+        if shed is None:
+            raise PromptTooLong(
+                f"{what} and the task take about {tokens} tokens, and the model's context has room for {max(room, 0)}: "
+                "raise `context_tokens` or lower `max_tokens` of the model, or use one with a longer context"
+            )
+
+
+def _leave_out(context: dict[str, Any], name: str, end: int, keep: int) -> bool:
+    """Take one item out of a variable, or the whole of it where it is no list; False where nothing is left to take."""
+    value = context[name]
+    if not isinstance(value, list):
+        context[name] = "" if isinstance(value, str) else None
+        return bool(value)
+    if len(value) <= keep:
+        return False
+    context[name] = value[1:] if end == 0 else value[:-1]
+    return True
+
+
+def _task_variables(spec: TaskSpec, brief: str) -> dict[str, Any]:
+    return {"task": spec, "brief": brief.strip(), "limits": spec.limits_of(spec.score_stage)}
+
+
+def _body(prior: Prior) -> str:
+    """A prior's text without a heading that only repeats its title."""
+    first, _, rest = prior.body.lstrip().partition("\n")
+    return (rest if first.lstrip("# ").strip() == prior.title else prior.body).strip()
+
+
+def _rejections(request: DesignRequest) -> list[dict[str, str]]:
+    """Earlier attempts with their reasons, the last with its program unless it was one that the search has had."""
+    shown = []
+    for number, rejection in enumerate(request.rejections, start=1):
+        code = rejection.code if number == len(request.rejections) and rejection.check != "duplicate" else ""
+        shown.append({"check": rejection.check, "reason": rejection.reason, "code": code})
+    return shown
+
+
+def _change(before: str, after: str) -> str:
+    """What changed, as a unified diff; the layout of code that did not change is of no interest to anyone."""
+    if _same(before, after):
+        return ""
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), "parent", "program", n=_DIFF_LINES, lineterm=""
+    )
+    return "\n".join(lines)
+
+
+def _same(before: str, after: str) -> bool:
+    try:
+        return outline(before).digest == outline(after).digest
+    except ProgramError:
+        return before == after
+
+
+def _metrics(metrics: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "value": value, "before": before.get(name)}
+        for name, value in list(metrics.items())[:_METRICS_SHOWN]
+        if isinstance(value, int | float | str)
+    ]
+
+
+def _thinned(curve: Sequence[Point]) -> list[Point]:
+    """At most so many points, evenly spread, the last among them."""
+    if len(curve) <= _POINTS_SHOWN:
+        return list(curve)
+    stride = (len(curve) - 1) / (_POINTS_SHOWN - 1)
+    return [curve[round(index * stride)] for index in range(_POINTS_SHOWN)]

@@ -1,0 +1,119 @@
+"""`evolve check` of a task's own prompts: each is rendered once with all that a prompt can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from cognition.prior import parse_prior
+from engine.analyzers.report import Facts
+from engine.designers.base import ContextNode, DesignRequest, Mode, Rejection
+from engine.errors import TaskError
+from engine.llm.messages import Message
+from engine.llm.prompts.build import analyzer_prompt, judge_prompt, researcher_prompt
+from engine.llm.prompts.templates import TEMPLATES, Prompts
+from engine.state import Node
+from engine.task import Criterion, Task
+
+__all__ = ["check_prompts"]
+
+_ROOM = 1_000_000
+_MODES: tuple[Mode, ...] = ("full", "diff", "crossover", "fix")
+
+
+def check_prompts(task: Task) -> list[tuple[str, str]]:
+    """What is wrong with a task's own prompts: pairs of the file and the problem; empty where all can be rendered."""
+    folder = task.folder / "prompts"
+    if not folder.is_dir():
+        return []
+    problems: list[tuple[str, str]] = []
+    known = {f"{name}.j2" for name in TEMPLATES}
+    for path in sorted(folder.iterdir()):
+        # Parts that templates include or extend may have any name with an underscore before it.
+        if path.name not in known and not path.name.startswith(("_", ".")):
+            problems.append((f"prompts/{path.name}", f"no prompt has this name; there are {', '.join(sorted(known))}"))
+    if any((folder / name).is_file() for name in known):
+        problems += _render_all(task, Prompts(folder))
+    return problems
+
+
+def _render_all(task: Task, prompts: Prompts) -> Iterator[tuple[str, str]]:
+    told = set()
+    for render in _samples(task, prompts):
+        try:
+            messages = render()
+        except TaskError as exc:
+            if exc.message not in told:
+                told.add(exc.message)
+                file, _, problem = exc.message.partition(": ")
+                yield file.replace(f"{task.folder}/", ""), problem
+            continue
+        empty = [message.role for message in messages if not message.content.strip()]
+        if empty:
+            yield "prompts", f"the {' and the '.join(empty)} part of a prompt is empty; a template gets both in `part`"
+            return
+
+
+def _samples(task: Task, prompts: Prompts) -> Iterator[Callable[[], list[Message]]]:
+    code = task.seeds[0].code
+    for mode in _MODES:
+        for request in (_full_request(code, mode), _bare_request(code, mode)):
+            yield lambda request=request: researcher_prompt(prompts, task.spec, task.brief, request, _ROOM)  # type: ignore[misc]
+    for facts in _facts(task, code):
+        yield lambda facts=facts: analyzer_prompt(prompts, task.brief, facts, _ROOM)  # type: ignore[misc]
+    criteria = task.spec.judge.criteria if task.spec.judge else [Criterion(name="clarity", text="It can be read.")]
+    yield lambda: judge_prompt(prompts, task.spec, task.brief, criteria, code, {"score": 1.0}, _ROOM, "no scores")
+
+
+def _node(code: str, number: int, status: str = "ok") -> ContextNode:
+    return ContextNode(
+        id=number,
+        code=code,
+        status=status,
+        score=1.0 if status == "ok" else None,
+        lesson="a lesson",
+        motivation="a motivation",
+        metrics={"score": 1.0},
+        reason="" if status == "ok" else "ValueError: no",
+        error="" if status == "ok" else "Traceback (most recent call last):\nValueError: no",
+    )
+
+
+def _full_request(code: str, mode: Mode) -> DesignRequest:
+    return DesignRequest(
+        round=2,
+        attempt=1,
+        seed=0,
+        parent=_node(code, 1, "crashed" if mode == "fix" else "ok"),
+        inspirations=[_node(code, 2), _node(code, 3)],
+        priors=[parse_prior("prior", "# A title\n\nWhat is known.\n")],
+        rejections=[Rejection("duplicate", "the same program as node 1", code), Rejection("syntax", "line 1", "x =")],
+        hints=["a hint"],
+        mode=mode,
+    )
+
+
+def _bare_request(code: str, mode: Mode) -> DesignRequest:
+    parent = ContextNode(1, code, "crashed" if mode == "fix" else "ok", None if mode == "fix" else 1.0)
+    others = [ContextNode(2, code, "ok", 0.5)] if mode == "crossover" else []
+    return DesignRequest(round=1, attempt=0, seed=0, parent=parent, inspirations=others, priors=[], mode=mode)
+
+
+def _facts(task: Task, code: str) -> Iterator[Facts]:
+    def node(number: int, status: str, score: float | None) -> Node:
+        made = Node(number, number, (0,) if number else (), "", "full", "a name", "a motivation", (), 0)
+        made.status, made.score, made.lesson = status, score, "a lesson"  # type: ignore[assignment]
+        made.metrics, made.reason = {"score": 1.0}, "" if score is not None else "ValueError: no"
+        return made
+
+    yield Facts(
+        spec=task.spec,
+        node=node(1, "ok", 1.0),
+        code=f"{code}\nADDED = 1\n",
+        parent=node(0, "ok", 0.5),
+        parent_code=code,
+        best=node(2, "ok", 2.0),
+        stdout="printed",
+        stderr="warned",
+        curve=[(1.0, {"loss": 0.5}), (None, {"loss": 0.25})],
+    )
+    yield Facts(spec=task.spec, node=node(0, "crashed", None), code=code)

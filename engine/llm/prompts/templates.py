@@ -1,0 +1,120 @@
+"""Templates of prompts: the ones that come with the engine, and a task's own in their place."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import TaskError
+from engine.llm.messages import Message
+from engine.text import one_line, visible
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+__all__ = ["TEMPLATES", "Prompts", "fenced"]
+
+TEMPLATES = (
+    "researcher",
+    "researcher_full",
+    "researcher_diff",
+    "researcher_crossover",
+    "researcher_fix",
+    "analyzer",
+    "judge",
+)
+"""`researcher` is what the four after it have in common. A task's `prompts/NAME.j2` takes the place of each."""
+
+_FOLDER = Path(__file__).parent
+_TICKS = re.compile(r"`{3,}")
+_LINE_LENGTH = 500
+
+
+def fenced(text: str, language: str = "") -> str:
+    """The text between two fences longer than any run of backticks in it; what could hide in it is shown as an escape.
+
+    So the text cannot close its fence, whatever it holds.
+    """
+    shown = visible(text.replace("\r\n", "\n")).strip("\n")
+    longest = max((len(match[0]) for match in _TICKS.finditer(shown)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{shown}\n{fence}"
+
+
+def _line(text: str) -> str:
+    """The text on one line, for use outside of fences."""
+    return one_line(text, _LINE_LENGTH)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "none" if value is None else _line(str(value))
+    return f"{value:.6g}"
+
+
+class Prompts:
+    """Renders prompts from templates.
+
+    Templates are rendered in jinja2's sandbox, and a variable that there is none of is an error. Those of a task may
+    take over blocks of the engine's own: `{% extends "default/researcher_full.j2" %}`.
+
+    Args:
+        folder: a task's own templates; it may be missing.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        own = FileSystemLoader(str(_FOLDER))
+        loaders = [FileSystemLoader(str(folder))] if folder is not None and folder.is_dir() else []
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=ChoiceLoader([*loaders, own, PrefixLoader({"default": own})]),
+            undefined=StrictUndefined,
+            autoescape=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(fenced=fenced, line=_line, number=_number, visible=visible)
+        self._templates: dict[str, Template] = {}
+
+    def messages(self, name: str, context: Mapping[str, Any]) -> list[Message]:
+        """A system and a user message.
+
+        Args:
+            name: one of `TEMPLATES`.
+            context: the template's variables; `part` is added, `system` or `user`.
+
+        Raises:
+            TaskError: the template is wrong; the message names file and line.
+        """
+        try:
+            if name not in self._templates:
+                self._templates[name] = self._environment.get_template(f"{name}.j2")
+            template = self._templates[name]
+            system, user = (template.render(context, part=part) for part in ("system", "user"))
+        except Exception as exc:
+            raise _told(exc, name) from None
+        return [Message("system", _tidy(system)), Message("user", _tidy(user))]
+
+
+def _tidy(text: str) -> str:
+    return text.strip() + "\n"
+
+
+def _told(exc: Exception, name: str) -> TaskError:
+    """A template's error by file and line, whatever it is: what templates call may raise anything."""
+    from jinja2 import TemplateNotFound, TemplateSyntaxError
+
+    if isinstance(exc, TemplateSyntaxError):
+        return TaskError(f"{exc.filename or f'prompts/{name}.j2'}:{exc.lineno}: {exc.message}", _HINT)
+    frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if frame.filename.endswith(".j2")]
+    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else f"prompts/{name}.j2"
+    what = f"there is no template '{exc}'" if isinstance(exc, TemplateNotFound) else f"{type(exc).__name__}: {exc}"
+    return TaskError(f"{where}: {what}", _HINT)
+
+
+_HINT = "docs/prompts.md lists the variables of each prompt"
