@@ -17,7 +17,7 @@ from engine.settings import merge_settings
 from engine.task import find_task, load_task
 from engine.workspace import workspace
 
-__all__ = ["LABELS", "new_run", "program_of", "save_text", "send", "set_and_start"]
+__all__ = ["LABELS", "fork_run_at", "new_run", "program_of", "save_text", "send", "set_and_start"]
 
 LABELS = {
     "pause": "pausing…",
@@ -104,6 +104,19 @@ def new_run(task: str, runs: Path, rounds: int | None, name: str, started: Calla
     run = create_run(loaded, settings, runs, name)
     started(run)
     _spawn(run)
+
+
+def fork_run_at(source: Run, runs: Path, seq: int, name: str) -> Run:
+    """Make a run of what another one had come to at an event; its engine is not started.
+
+    Raises:
+        UsageError: there is no such event.
+        RunError: the name is taken, or the folder cannot be written.
+        JournalError: the other run cannot be read.
+    """
+    from engine.fork import fork_run
+
+    return fork_run(source, runs.absolute(), at_seq=seq, name=name).run
 
 
 def program_of(run: Run, sha256: str) -> str:

@@ -11,6 +11,7 @@ from engine.run import Run, is_alive
 
 __all__ = ["run_tui"]
 
+_LET_GO_SECONDS = 1.0
 _SWITCHES = {
     "TEXTUAL_ANIMATIONS": "none",
     "TEXTUAL_SMOOTH_SCROLL": "0",
@@ -19,7 +20,9 @@ _SWITCHES = {
 """Read by Textual when it is imported. Over a slow line every animation is a flood."""
 
 
-def run_tui(runs: Path, run: Run | None = None, mouse: bool = False) -> int:
+def run_tui(
+    runs: Path, run: Run | None = None, mouse: bool = False, replay: tuple[int | None, float, bool] | None = None
+) -> int:
     """Show the application in this terminal until the person leaves it or the terminal goes; returns the exit code.
 
     The run is never touched by leaving. After a hang-up the process ends at once with code 129.
@@ -28,6 +31,8 @@ def run_tui(runs: Path, run: Run | None = None, mouse: bool = False) -> int:
         runs: the folder of the runs.
         run: the run to look at; the list of runs for None.
         mouse: take mouse events, whatever config.toml says.
+        replay: show how the run went: the event to begin at (None: the first), how many times faster than recorded,
+            whether it plays at once.
 
     Raises:
         UsageError: this is no terminal, or config.toml holds what cannot be.
@@ -49,13 +54,17 @@ def run_tui(runs: Path, run: Run | None = None, mouse: bool = False) -> int:
     log = open_log(workspace() / "state")
     from tui.application import EvolveApp
 
-    app = EvolveApp(runs, run, settings, LiveFeed, log)
+    app = EvolveApp(runs, run, settings, LiveFeed, log, replay)
     app.run(mouse=mouse or settings.mouse)
     code = app.return_code or 0
     if code == HANGUP_EXIT:
         # Textual's threads may be stuck in writes that nobody will ever take.
         os._exit(HANGUP_EXIT)
-    left = app.session.run if app.session is not None else None
+    if app.session is not None:
+        app.session.stop()
+        # So that a run which is over is left as one plain file.
+        app.session.feed.wait(_LET_GO_SECONDS)
+    left = app.session.run if app.session is not None and not app.session.is_replay else None
     if left is not None and left.db.exists():
         verb = "attach" if is_alive(left) else "resume"
         goes = "goes on" if verb == "attach" else "has no engine at work"

@@ -49,8 +49,10 @@ class EvolveApp(App[int]):
     Args:
         runs: the folder of the runs.
         run: the run to look at first; None shows the list.
+        replay: show how that run went instead of how it is: the event to begin at (None: the first), how many times
+            faster than recorded, whether it plays at once.
         settings: look and keys.
-        make_feed: gives the feed for a run; the one seam for replay and for tests.
+        make_feed: gives the feed for a run; the seam for tests.
         log: the log file.
     """
 
@@ -69,7 +71,13 @@ class EvolveApp(App[int]):
     ]
 
     def __init__(
-        self, runs: Path, run: Run | None, settings: TuiSettings, make_feed: FeedMaker, log: Path | None = None
+        self,
+        runs: Path,
+        run: Run | None,
+        settings: TuiSettings,
+        make_feed: FeedMaker,
+        log: Path | None = None,
+        replay: tuple[int | None, float, bool] | None = None,
     ) -> None:
         super().__init__()
         self._started = time.monotonic()
@@ -79,6 +87,7 @@ class EvolveApp(App[int]):
         self.settings = settings
         self.guard = Guard(self._lost, self._continued)
         self._first = run
+        self._replay = replay
         self._make_feed = make_feed
         self._log_path = log
         self.animation_level = "none"
@@ -100,21 +109,23 @@ class EvolveApp(App[int]):
         """Show the first screen and begin to watch the terminal."""
         if not self.is_headless:
             self.guard.install()
-        if self._first is not None:
+        if self._first is not None and self._replay is not None:
+            self.replay(self._first, *self._replay)
+        elif self._first is not None:
             self.attach(self._first)
         else:
             self.show_runs()
         if self.settings.theme not in THEMES:
             known = ", ".join(THEMES)
             self.call_after_refresh(
-                self._say, f"config.toml: [tui] theme is one of {known}, not '{self.settings.theme}'", "bad"
+                self.say, f"config.toml: [tui] theme is one of {known}, not '{self.settings.theme}'", "bad"
             )
 
         if self.settings.keymap:
             unknown = unknown_ids(self.settings.keymap)
             if unknown:
                 told = f"config.toml: [tui.keymap] names no key of ours: {', '.join(unknown)}; the help shows the ids"
-                self.call_after_refresh(self._say, told, "bad")
+                self.call_after_refresh(self.say, told, "bad")
 
     def on_ready(self) -> None:
         """Note how long the start took."""
@@ -126,9 +137,31 @@ class EvolveApp(App[int]):
         """Look at a run."""
         self._let_go()
         session = Session(self._make_feed(run))
+        self._begin(session, LiveScreen(session))
+
+    def replay(
+        self, run: Run, at: int | None = None, speed: float = 10, playing: bool = True, came_from_live: bool = False
+    ) -> None:
+        """Look at how a run went.
+
+        Args:
+            run: the run.
+            at: the event to begin at; the first one for None.
+            speed: how many times faster than recorded.
+            playing: whether it plays at once.
+            came_from_live: whether leaving goes to the run as it is now.
+        """
+        from tui.feed.replay import ReplayFeed
+        from tui.screens.replay import ReplayScreen
+
+        self._let_go()
+        session = Session(ReplayFeed(run, at, speed, playing))
+        self._begin(session, ReplayScreen(session, came_from_live))
+
+    def _begin(self, session: Session, screen: LiveScreen) -> None:
         session.answered = self._answered
         self.session = session
-        self._show(LiveScreen(session))
+        self._show(screen)
         # After the first paint, since the reader would take its time from it.
         self.call_after_refresh(session.start, lambda batch: self._post(session, batch))
 
@@ -176,11 +209,12 @@ class EvolveApp(App[int]):
 
     def _answered(self, waiting: Waiting, ok: bool, result: str) -> None:
         if not ok:
-            self._say(f"{waiting.kind} refused: {result}", "bad", 10.0)
+            self.say(f"{waiting.kind} refused: {result}", "bad", 10.0)
         elif result and result != waiting.kind:
-            self._say(f"{waiting.kind}: {result}", "ok")
+            self.say(f"{waiting.kind}: {result}", "ok")
 
-    def _say(self, text: str, look: str, seconds: float = 5.0) -> None:
+    def say(self, text: str, look: str, seconds: float = 5.0) -> None:
+        """Say something on the screen that is seen."""
         _log.info("said: %s", text)
         for screen in reversed(self.screen_stack):
             if isinstance(screen, BaseScreen):

@@ -102,9 +102,14 @@ class Session:
         return state.status
 
     @property
+    def is_replay(self) -> bool:
+        """Whether what is shown was recorded."""
+        return self.feed.is_replay
+
+    @property
     def is_moving(self) -> bool:
         """Whether time passes for the run, so that ages are worth drawing."""
-        return self.status == "running"
+        return self.status == "running" and self.feed.is_moving
 
     def focus(self, focused: bool) -> None:
         """Look seldom while nobody looks."""
@@ -140,6 +145,8 @@ class Session:
         self.alive = batch.alive
         self.trouble = batch.trouble
         if batch.model is not None:
+            if self.model is not None:
+                batch.model.population.fold_again(self.model.population.folded)
             self.model = batch.model
         parts: set[Part] = {"status", "rounds"} if changed else set()
         try:

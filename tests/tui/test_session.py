@@ -17,6 +17,9 @@ from tui.session import Change, Session
 class ScriptedFeed:
     """A feed whose batches come from the test."""
 
+    is_replay = False
+    is_moving = True
+
     def __init__(self) -> None:
         self.run = Run(Path("/runs/test"))
         self.acknowledged = 0
@@ -45,6 +48,9 @@ class ScriptedFeed:
 
     def stop(self) -> None:
         """Nothing to stop."""
+
+    def wait(self, seconds: float) -> None:
+        """Nothing to wait for."""
 
 
 class Case:

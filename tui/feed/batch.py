@@ -37,6 +37,12 @@ class Feed(Protocol):
     """Where batches come from. Every method is called from the screens' thread and returns at once."""
 
     run: Run
+    is_replay: bool
+    """Whether it shows what was recorded: nothing can be asked of the run then."""
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether its clock runs."""
 
     def start(self, post: Post) -> None:
         """Begin; the first batch holds a model."""
@@ -55,6 +61,9 @@ class Feed(Protocol):
 
     def stop(self) -> None:
         """End, without waiting for the thread."""
+
+    def wait(self, seconds: float) -> None:
+        """After `stop`: wait until the journal is let go."""
 
 
 FeedMaker = Callable[[Run], Feed]

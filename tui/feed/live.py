@@ -14,7 +14,7 @@ from itertools import islice
 
 from engine.errors import JournalError
 from engine.events import CallStarted, EvalProgress, Event, Telemetry
-from engine.journal import JournalReader, decode_row, now_ms
+from engine.journal import JournalReader, decode_row, make_plain, now_ms
 from engine.run import Run, all_runs, is_alive
 from tui.feed.batch import Batch, Post
 from tui.model.run_model import RunModel
@@ -40,6 +40,9 @@ class LiveFeed:
         run: the run's folder.
     """
 
+    is_replay = False
+    is_moving = True
+
     def __init__(self, run: Run) -> None:
         self.run = run
         self._post: Post
@@ -48,6 +51,7 @@ class LiveFeed:
         self._wake = threading.Event()
         self._acknowledged = threading.Event()
         self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
         self._reader: JournalReader | None = None
         self._identity: tuple[int, int] | None = None
         self._seq = 0
@@ -61,7 +65,8 @@ class LiveFeed:
     def start(self, post: Post) -> None:
         """Begin to read; `post` is called from the reader's thread."""
         self._post = post
-        threading.Thread(target=self._work, name="journal-reader", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="journal-reader", daemon=True)
+        self._thread.start()
 
     def acknowledge(self) -> None:
         """Let the next batch come."""
@@ -88,6 +93,11 @@ class LiveFeed:
         self._wake.set()
         self._acknowledged.set()
 
+    def wait(self, seconds: float) -> None:
+        """After `stop`: wait until the journal is let go."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
     # What follows runs in the reader's thread
 
     def _work(self) -> None:
@@ -108,6 +118,9 @@ class LiveFeed:
             self._wake.wait(period if self._reader is not None else _CHECK_SECONDS)
             self._wake.clear()
         self._close()
+        if self.run.db.exists() and not is_alive(self.run):
+            # While it was watched, its engine could not leave one plain file.
+            make_plain(self.run.db)
 
     def _look(self) -> Batch | None:
         if self._reader is None:

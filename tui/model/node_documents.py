@@ -42,6 +42,12 @@ class Subject:
     learned_at: int | None
     metric: str = "score"
     """What the task calls its score."""
+    seq: int = 1 << 62
+    """The moment: what the journal holds after this event is not known yet."""
+
+    def events(self, reader: JournalReader) -> list[Event]:
+        """The events about the node up to the moment."""
+        return [event for event in reader.node_events(self.node.id) if event.seq <= self.seq]
 
 
 def make_subject(run: Run, model: RunModel, node: Node) -> Subject:
@@ -55,6 +61,7 @@ def make_subject(run: Run, model: RunModel, node: Node) -> Subject:
         copy.copy(best) if best is not None else None,
         model.learned_at.get(node.round),
         model.state.spec.metric if model.state.spec is not None else "score",
+        model.state.seq,
     )
 
 
@@ -99,7 +106,7 @@ def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     ]
     if rows:
         lines += [*table_lines(("metric", f"#{node.id}", f"#{parent.id}" if parent else "parent", "change"), rows), ()]
-    done = [event.data for event in reader.node_events(node.id) if isinstance(event.data, EvalStageDone)]
+    done = [event.data for event in subject.events(reader) if isinstance(event.data, EvalStageDone)]
     stages = [
         (
             f"{item.stage} {item.repeat + 1}", item.status, score_text(item.score), f"{item.seconds:.2f} s",
@@ -158,7 +165,7 @@ def _change(value: object, before: object) -> str:
 
 def _logs(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     lines: list[Line] = []
-    for event in reader.node_events(subject.node.id):
+    for event in subject.events(reader):
         data = event.data
         if not isinstance(data, EvalStageDone):
             continue
@@ -182,7 +189,7 @@ def _note(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     ]
     if node.reason:
         lines += [(Span("why it ended so", "heading"),), *prose_lines(node.reason, room, "bad"), ()]
-    for event in reader.node_events(node.id):
+    for event in subject.events(reader):
         lines += _said(event, room)
     return lines
 

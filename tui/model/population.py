@@ -102,6 +102,12 @@ class Population:
         self.folded = {node for node in self.parents if self.children(node)} - set(but)
         self._rebuild()
 
+    def fold_again(self, folded: Iterable[int]) -> None:
+        """Fold those of some nodes that are there, as in another view of the same run."""
+        self.folded = {node for node in folded if node in self.parents}
+        if self.folded:
+            self._rebuild()
+
     def unfold_all(self) -> None:
         """Show every node."""
         self.folded.clear()

@@ -10,7 +10,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
+from engine.run import Run
 from engine.state import Node
+from tui import acts
 from tui.model.query import Query, QueryError, parse_query
 from tui.model.run_model import RunModel
 from tui.model.status import status_cells
@@ -62,6 +64,8 @@ class LiveScreen(SteeringScreen):
             "ampersand", "filter", "Filter", id="tree.filter", key_display="&", tooltip="Show only the nodes that fit"
         ),
         Binding("v", "panel", "Panel", id="live.panel", tooltip="The next panel, where only one fits"),
+        Binding("T", "replay", "Replay", id="live.replay", show=False, tooltip="Rewind: see how the run went"),
+        Binding("F", "fork", "Fork", id="live.fork", show=False, tooltip="Begin a new run at the event that is shown"),
         Binding("escape", "back", "Runs", id="live.back", tooltip="Clear the filter, or back to the runs"),
     ]
 
@@ -290,6 +294,32 @@ class LiveScreen(SteeringScreen):
         if action == "panel":
             return self.size.width < 100
         return super().check_action(action, parameters)
+
+    def action_replay(self) -> None:
+        """See how the run went, beginning where it is now."""
+        if self.session.model is not None:
+            self.evolve.replay(self.session.run, self.session.model.state.seq, playing=False, came_from_live=True)
+
+    def action_fork(self) -> None:
+        """Ask for a name, begin a new run with what was until here, and show it."""
+        model, run = self.session.model, self.session.run
+        if model is None:
+            return
+        seq = model.state.seq
+        made: list[Run] = []
+
+        def fork(name: str) -> None:
+            made.append(acts.fork_run_at(run, self.evolve.runs, seq, name.strip()))
+
+        self.app.push_screen(
+            Prompt(f"Fork '{run.name}' at event {seq:,} as:", f"{run.name}-at-{seq}", act=fork),
+            lambda _: self._forked(made),
+        )
+
+    def _forked(self, made: list[Run]) -> None:
+        if made:
+            self.evolve.attach(made[0])
+            self.evolve.call_after_refresh(self.evolve.say, f"'{made[0].name}' is a run of its own; p starts it", "ok")
 
     def action_back(self) -> None:
         """Clear the filter, or go back to the runs."""

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 
 from engine.errors import EvolveError
@@ -21,6 +22,13 @@ from tui.screens.dialogs import Confirm, Prompt, check_number
 from tui.session import Session
 
 __all__ = ["SteeringScreen"]
+
+
+_ASKING = {
+    "pause", "resume", "pause_now", "step", "stop", "hint", "program", "pin", "prune", "prune_all", "star", "comment",
+    "rerun",
+}  # fmt: skip
+"""Actions that ask something of the run."""
 
 
 class SteeringScreen(BaseScreen):
@@ -82,6 +90,9 @@ class SteeringScreen(BaseScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done as the run stands."""
         status = self.session.status
+        if self.session.is_replay and action in _ASKING:
+            # Of two actions on one key only one may be left, so that its refusal is told.
+            return None if action != "resume" else False
         if action in ("pause", "stop", "pause_now"):
             return status == "running" or (status == "paused" and action == "stop")
         if action == "resume":
@@ -94,6 +105,13 @@ class SteeringScreen(BaseScreen):
             # While the run is read they are refused with a word, which silence would not be.
             return status in ("running", "paused", "opening")
         return True
+
+    def on_key(self, event: events.Key) -> None:
+        """Say why what acts on the run does nothing in a replay."""
+        if self.session.is_replay:
+            active = self.active_bindings.get(event.key)
+            if active is not None and not active.enabled and active.binding.id:
+                self.say("A replay asks nothing of the run. In the population, T goes to the run itself", "best")
 
     # Asking
 
@@ -299,7 +317,7 @@ class SteeringScreen(BaseScreen):
             return
         if changed is None:
             return
-        if self.session.status not in ("running", "paused"):
+        if self.session.is_replay or self.session.status not in ("running", "paused"):
             self._keep_edited(changed, node)
             return
         name = f"{one_line(node.name, 40)} by hand"

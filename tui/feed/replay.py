@@ -1,0 +1,233 @@
+"""A thread that plays a recorded run: the batches of the live feed, from a clock that can be stopped and set.
+
+The journal is only read, so that a run may be replayed while its engine goes on, or from a medium that cannot be
+written. What was recorded later is never shown earlier.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from itertools import islice
+
+from engine.errors import JournalError
+from engine.events import Event
+from engine.journal import JournalReader, make_plain
+from engine.run import Run, is_alive
+from engine.timeline import Timeline
+from tui.feed.batch import Batch, Post
+from tui.model.outline import Outline
+from tui.model.run_model import RunModel
+
+__all__ = ["SPEEDS", "ReplayFeed"]
+
+_log = logging.getLogger(__name__)
+
+SPEEDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""How many times faster than recorded."""
+
+_BATCH = 500
+_NEAR = 1000
+"""Up to so many events ahead are delivered as news; whatever is farther, or behind, as another model."""
+_SLICE = 5000
+"""Events folded ahead in one go while nothing else is to be done."""
+_PERIOD = 0.1
+_CHECK_SECONDS = 1.0
+
+
+class ReplayFeed:
+    """Plays one run's journal.
+
+    Args:
+        run: the run's folder.
+        at: the event to stand at first; the first one for None.
+        speed: how many times faster than recorded.
+        playing: whether it plays at once.
+    """
+
+    is_replay = True
+
+    def __init__(self, run: Run, at: int | None = None, speed: float = SPEEDS[3], playing: bool = True) -> None:
+        self.run = run
+        self.outline: Outline | None = None
+        """Known from the first batch on."""
+        self.playing = playing
+        self.speed = speed
+        self.position = 0
+        """The event that was delivered last."""
+        self._wanted: int | None = at
+        self._first = at is None
+        self._post: Post
+        self._clock = 0.0
+        self._looked = 0.0
+        self._checked = 0.0
+        self._wake = threading.Event()
+        self._acknowledged = threading.Event()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    # Called from the screens' thread
+
+    def start(self, post: Post) -> None:
+        """Begin; `post` is called from the feed's thread."""
+        self._post = post
+        self._thread = threading.Thread(target=self._work, name="replay", daemon=True)
+        self._thread.start()
+
+    def acknowledge(self) -> None:
+        """Let the next batch come."""
+        self._acknowledged.set()
+
+    def set_period(self, seconds: float) -> None:
+        """The clock goes on whether or not anybody looks."""
+
+    def wake(self) -> None:
+        """There is no news to be expected."""
+
+    @property
+    def aim(self) -> int:
+        """The event that it stands at, or is on its way to."""
+        wanted = self._wanted
+        return self.position if wanted is None else wanted
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether the clock runs."""
+        return self.playing
+
+    def now_ms(self) -> int:
+        """What the clock on the wall showed."""
+        outline = self.outline
+        return outline.recorded(self._clock) if outline is not None else 0
+
+    def play(self, playing: bool) -> None:
+        """Let the clock run, or stop it."""
+        with self._lock:
+            self._looked = time.monotonic()
+            self.playing = playing
+        self._wake.set()
+
+    def set_speed(self, speed: float) -> None:
+        """Let the clock run faster or slower."""
+        with self._lock:
+            self._tick()
+            self.speed = speed
+        self._wake.set()
+
+    def seek(self, seq: int) -> None:
+        """Go to an event; of several wishes the last one counts."""
+        self._wanted = seq
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End at the next look."""
+        self._stopped.set()
+        self._wake.set()
+        self._acknowledged.set()
+
+    def wait(self, seconds: float) -> None:
+        """After `stop`: wait until the journal is let go."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    # What follows runs in the feed's thread
+
+    def _work(self) -> None:
+        try:
+            with JournalReader(self.run.db) as reader:
+                self._play(reader)
+        except (JournalError, OSError) as exc:
+            _log.warning("%s", exc)
+            self.playing = False
+            self._post(Batch(self.run, False, trouble=str(exc)))
+        finally:
+            if not is_alive(self.run):
+                make_plain(self.run.db)
+
+    def _play(self, reader: JournalReader) -> None:
+        outline = Outline()
+        outline.extend(reader)
+        reader.changed()
+        timeline = Timeline(reader, RunModel, RunModel.fold, RunModel.copy, lambda model: len(model.state.nodes))
+        self.outline = outline
+        if self._first:
+            self._wanted = outline.find("start")
+        while not self._stopped.is_set():
+            wanted, self._wanted = self._wanted, None
+            if wanted is not None:
+                self._go(reader, timeline, outline, max(0, min(wanted, outline.last)))
+                continue
+            with self._lock:
+                self._tick()
+                due = outline.seq_at(self._clock) if self.playing else self.position
+            if due > self.position:
+                self._deliver(reader, outline, due)
+                continue
+            if self._follow(reader, outline):
+                continue
+            if timeline.reached < outline.last:
+                timeline.grow(timeline.reached + _SLICE)
+                continue
+            self._wake.wait(self._pause(outline))
+            self._wake.clear()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self.playing and self.outline is not None:
+            # Not past the end, so that the clock of a run that goes on begins there when news comes.
+            self._clock = min(self._clock + (now - self._looked) * 1000 * self.speed, float(self.outline.length))
+        self._looked = now
+
+    def _pause(self, outline: Outline) -> float:
+        """How long nothing will happen, in seconds."""
+        if not self.playing:
+            return _CHECK_SECONDS
+        upcoming = outline.next_clock(self.position)
+        if upcoming is None:
+            return _PERIOD
+        return min(_CHECK_SECONDS, max(_PERIOD, (upcoming - self._clock) / 1000 / self.speed))
+
+    def _go(self, reader: JournalReader, timeline: Timeline[RunModel], outline: Outline, seq: int) -> None:
+        self._set_clock(outline, seq)
+        if self.position and self.position <= seq <= self.position + _NEAR:
+            while self.position < seq and self._wanted is None and not self._stopped.is_set():
+                self._deliver(reader, outline, seq)
+            return
+        model = timeline.at(seq)
+        model.settle()
+        self.position = seq
+        self._looked = time.monotonic()
+        self._send(Batch(self.run, outline.has_engine(seq), model=model))
+
+    def _set_clock(self, outline: Outline, seq: int) -> None:
+        with self._lock:
+            self._clock = float(outline.clock_of(seq))
+            self._looked = time.monotonic()
+
+    def _deliver(self, reader: JournalReader, outline: Outline, upto: int) -> None:
+        events: tuple[Event, ...] = tuple(islice(reader.events(self.position, upto), _BATCH))
+        # Kinds that this version does not know leave gaps; at the end of them the place is reached all the same.
+        self.position = events[-1].seq if len(events) == _BATCH else upto
+        if self.position >= outline.last and not is_alive(self.run):
+            self.playing = False
+        self._send(Batch(self.run, outline.has_engine(self.position), events))
+
+    def _follow(self, reader: JournalReader, outline: Outline) -> bool:
+        """Take in what the run's engine has written meanwhile."""
+        if time.monotonic() - self._checked < _CHECK_SECONDS:
+            return False
+        self._checked = time.monotonic()
+        if not reader.changed():
+            return False
+        at_end = self.position >= outline.last
+        grown = outline.extend(reader)
+        if grown and at_end and self.playing:
+            self._set_clock(outline, self.position)
+        return grown
+
+    def _send(self, batch: Batch) -> None:
+        self._acknowledged.clear()
+        self._post(batch)
+        self._acknowledged.wait()

@@ -1,0 +1,214 @@
+"""Replay: the Live screen over what was recorded, with a transport bar."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from engine.errors import EvolveError
+from tui.feed.replay import SPEEDS, ReplayFeed
+from tui.model.outline import StepKind
+from tui.screens.dialogs import Prompt
+from tui.screens.live import LiveScreen
+from tui.session import Change, Session
+from tui.widgets.painted import Throttle
+from tui.widgets.transport import TransportBar
+
+__all__ = ["ReplayScreen"]
+
+_PLACE_HINT = "an event (1234), a share (40%), a round (r12), start, end"
+_NAMES: dict[StepKind, str] = {"event": "event", "round": "round", "best": "improvement", "act": "act of a person"}
+
+
+class ReplayScreen(LiveScreen):
+    """The run as it went.
+
+    Args:
+        session: the run; its feed is the replay's.
+        came_from_live: whether a person rewound a run that was being watched.
+    """
+
+    DEFAULT_CSS = "ReplayScreen.-too-small #transport { display: none; }"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "play", "Play", id="replay.play", priority=True, tooltip="Play, or stand still"),
+        Binding("plus,equals_sign", "faster(1)", "Faster", id="replay.faster", key_display="+", tooltip="Play faster"),
+        Binding("minus", "faster(-1)", "Slower", id="replay.slower", key_display="-", tooltip="Play slower"),
+        Binding(
+            "full_stop", "move('event',1)", "Event", id="replay.event", key_display=".", tooltip="One event further"
+        ),
+        Binding(
+            "comma",
+            "move('event',-1)",
+            "Event back",
+            id="replay.event_back",
+            key_display=",",
+            show=False,
+            tooltip="One event back",
+        ),
+        Binding(
+            "right_parenthesis",
+            "move('round',1)",
+            "Round",
+            id="replay.round",
+            key_display=")",
+            tooltip="To the end of the next round",
+        ),
+        Binding(
+            "left_parenthesis",
+            "move('round',-1)",
+            "Round back",
+            id="replay.round_back",
+            key_display="(",
+            show=False,
+            tooltip="To the end of the round before",
+        ),
+        Binding(
+            "right_square_bracket",
+            "move('best',1)",
+            "Next best",
+            id="replay.best",
+            key_display="]",
+            tooltip="To the next improvement",
+        ),
+        Binding(
+            "left_square_bracket",
+            "move('best',-1)",
+            "Best before",
+            id="replay.best_back",
+            key_display="[",
+            show=False,
+            tooltip="To the improvement before",
+        ),
+        Binding(
+            "right_curly_bracket",
+            "move('act',1)",
+            "Act",
+            id="replay.act",
+            key_display="}",
+            tooltip="To what a person did next",
+        ),
+        Binding(
+            "left_curly_bracket",
+            "move('act',-1)",
+            "Act back",
+            id="replay.act_back",
+            key_display="{",
+            show=False,
+            tooltip="To what a person did before",
+        ),
+        Binding("t", "seek", "Go to", id="replay.seek", tooltip="Go to an event, a share, a round"),
+        Binding("T", "now", "Now", id="replay.now", tooltip="Back to the run as it is now"),
+    ]
+
+    title_ = "Replay"
+    about = (
+        "A run as it went, from its journal. The bar below the first line shows the way from its start to its end:\n"
+        "▲ improvements, ● what people did, ‖ pauses, ■ engines that came or went. Long gaps are shortened.\n"
+        "Nothing can be asked of the run here; F begins a new run at this event, T goes to the run as it is now."
+    )
+
+    def __init__(self, session: Session, came_from_live: bool = False) -> None:
+        super().__init__(session)
+        assert isinstance(session.feed, ReplayFeed)
+        self._feed = session.feed
+        self._came_from_live = came_from_live
+        self._transport = TransportBar(session.feed, id="transport")
+        self._draw_transport = Throttle(self, 0.5, self._paint_transport)
+
+    def compose_body(self) -> ComposeResult:
+        """The Live screen's parts, the transport bar below the status."""
+        parts = iter(super().compose_body())
+        yield next(parts)
+        yield self._transport
+        yield from parts
+
+    def _changed(self, change: Change) -> None:
+        super()._changed(change)
+        if change.reset:
+            self._paint_transport()
+        else:
+            self._draw_transport()
+
+    def _tick(self) -> None:
+        super()._tick()
+        self._draw_transport()
+
+    def _paint_all(self) -> None:
+        super()._paint_all()
+        self._paint_transport()
+
+    def _paint_transport(self) -> None:
+        if self.is_current:
+            self._transport.show(self.session.model)
+
+    # Acting
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """One cannot replay a replay."""
+        return False if action == "replay" else super().check_action(action, parameters)
+
+    def action_play(self) -> None:
+        """Play, or stand still; from the end it begins anew."""
+        feed = self._feed
+        outline = feed.outline
+        if outline is None:
+            return
+        if not feed.playing and feed.position >= outline.last:
+            feed.seek(outline.find("start"))
+        feed.play(not feed.playing)
+        self._run_clock()
+        self._paint_all()
+
+    def action_faster(self, by: int) -> None:
+        """Take the next speed, or the one before."""
+        speed = self._feed.speed
+        if by > 0:
+            chosen = next((known for known in SPEEDS if known > speed), speed)
+        else:
+            chosen = next((known for known in reversed(SPEEDS) if known < speed), speed)
+        self._feed.set_speed(chosen)
+        self._paint_transport()
+
+    def action_move(self, kind: StepKind, by: int) -> None:
+        """Go to the next place of a kind, and stand still there."""
+        feed, outline = self._feed, self._feed.outline
+        if outline is None:
+            return
+        feed.play(False)
+        place = outline.step(feed.aim, kind, by)
+        if place is None:
+            self.say(f"no {_NAMES[kind]} {'after' if by > 0 else 'before'} this", "best")
+        else:
+            feed.seek(place)
+        self._run_clock()
+        self._paint_all()
+
+    def action_seek(self) -> None:
+        """Ask where to go."""
+        self.app.push_screen(Prompt("Go to:", hint=_PLACE_HINT, act=self._find_place), self._seek)
+
+    def _find_place(self, text: str) -> None:
+        if text.strip() and self._feed.outline is not None:
+            self._feed.outline.find(text)
+
+    def _seek(self, text: str | None) -> None:
+        outline = self._feed.outline
+        if text and text.strip() and outline is not None:
+            try:
+                self._feed.seek(outline.find(text))
+            except EvolveError as exc:
+                self.say_error(exc)
+
+    def action_now(self) -> None:
+        """Show the run as it is now."""
+        self.evolve.attach(self.session.run)
+
+    def action_back(self) -> None:
+        """Clear the filter; go back to where the replay was asked for."""
+        if self._tree.query_ is None and self._came_from_live:
+            self.action_now()
+        else:
+            super().action_back()
