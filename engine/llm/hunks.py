@@ -61,6 +61,9 @@ def read_hunks(text: str) -> list[list[Hunk]]:
     at = 0
     while at < len(lines):
         if not _OPENING.fullmatch(lines[at].strip()):
+            if _CLOSING.fullmatch(lines[at].strip()):
+                # What stands before it would be lost.
+                raise AnswerError("a line '>>>>>>> REPLACE' ends no block; let no program line look like a marker")
             at += 1
             continue
         end = _find_closing(lines, at + 1, len(hunks) + 1)
