@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 __all__ = ["chunk_recurrence"]
 
 # Bytes of one of the dozen matrices that a segment works on: a few of them fit a core's second-level cache.
-_SEGMENT_BYTES = 1 << 20
+_SEGMENT_BYTES = 1 << 19
 
 
 def chunk_recurrence(
@@ -79,7 +79,7 @@ class _Segment(NamedTuple):
 class _Chunk(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: Any,
         q: Tensor,
         k: Tensor,
         v: Tensor,
@@ -91,11 +91,11 @@ class _Chunk(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         out, state, kept = _forward(q, k, v, beta, g, scale, initial_state, chunk, keep=True)
         ctx.save_for_backward(q, k, v, beta, g, *kept)
-        ctx.scale, ctx.chunk = scale, chunk  # type: ignore[attr-defined]
+        ctx.scale, ctx.chunk = scale, chunk
         return out, state
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, d_out: Tensor, d_state: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, beta, g, *kept = ctx.saved_tensors
         return (*_backward(q, k, v, beta, g, ctx.scale, ctx.chunk, kept, d_out, d_state), None, None)
@@ -249,7 +249,8 @@ def _segment(
 def _mixing(part: _Segment, step: Tensor) -> Tensor:
     """N = (I + M diag β)⁻¹ M, [n, C, C], strictly lower."""
     overlap = _lower(torch.bmm(part.k, part.k.mT), part.ratio, -1)
-    return torch.linalg.solve_triangular(overlap * step[:, None, :], overlap, upper=False, unitriangular=True)
+    mixing: Tensor = torch.linalg.solve_triangular(overlap * step[:, None, :], overlap, upper=False, unitriangular=True)
+    return mixing
 
 
 def _take(x: Tensor, chunk: int, start: int, stop: int, dtype: torch.dtype) -> Tensor:
@@ -257,17 +258,17 @@ def _take(x: Tensor, chunk: int, start: int, stop: int, dtype: torch.dtype) -> T
     x = x[:, start:stop]
     if missing := -(stop - start) % chunk:
         x = torch.nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (0, missing))
-    x = x.unflatten(1, (-1, chunk)).permute(1, 0, 3, 2, *range(4, x.dim() + 1))
+    x = x.view(x.shape[0], -1, chunk, *x.shape[2:]).permute(1, 0, 3, 2, *range(4, x.dim() + 1))
     return x.to(dtype, memory_format=torch.contiguous_format, copy=True).flatten(0, 2)
 
 
 def _put(x: Tensor, out: Tensor, chunk: int, start: int, stop: int) -> None:
     """Write [chunks·B·H, C, …] as tokens start to stop of [B, T, H, …]."""
     batch, _, heads, *_ = out.shape
-    x = x.unflatten(0, (-1, batch, heads)).permute(1, 0, 3, 2, *range(4, x.dim() + 2))
+    x = x.view(-1, batch, heads, *x.shape[1:]).permute(1, 0, 3, 2, *range(4, x.dim() + 2))
     whole = (stop - start) // chunk
     middle = start + whole * chunk
-    out[:, start:middle].unflatten(1, (whole, chunk)).copy_(x[:, :whole])
+    out[:, start:middle].view(batch, whole, chunk, *out.shape[2:]).copy_(x[:, :whole])
     if middle < stop:
         out[:, middle:stop].copy_(x[:, whole, : stop - middle])
 

@@ -1,0 +1,165 @@
+"""The recurrences of `kernels.reference` on a GPU: the stages of `kernels.triton_kernels` as one differentiable call.
+
+Forward: N of all chunks at once, a walk over the chunks for the states, the outputs of all chunks at once. Backward:
+the same three in reverse. Kept between them: the inputs, w, N and the state before each chunk.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from kernels import triton_kernels as kernels
+
+__all__ = ["Launch", "choose_launch", "interpreted", "triton_recurrence"]
+
+
+class Launch(NamedTuple):
+    """How a stage is started."""
+
+    block_v: int
+    """Columns of V that a program holds."""
+    warps: int
+    stages: int
+    """Depth of the software pipeline of loads."""
+
+
+def interpreted() -> bool:
+    """Whether the kernels run in Triton's interpreter, on CPU tensors: TRITON_INTERPRET was set when they were made."""
+    return not isinstance(kernels.state_kernel, triton.JITFunction)
+
+
+def choose_launch(stage: str, width: int, itemsize: int) -> Launch:
+    """The launch of a stage, named as its kernel, for a head of `width` (K or V, the larger) and a type's bytes."""
+    wide, single = width > 64, itemsize > 2
+    if stage == "mixing_kernel":
+        return Launch(32, 4, 1)
+    if stage == "gradient_kernel":
+        return Launch(32, 8 if wide or single else 4, 1)
+    return Launch(32, 8 if single else 4, 1 if single else 2)
+
+
+def triton_recurrence(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor | None,
+    g: Tensor | None,
+    scale: float,
+    initial_state: Tensor,
+    chunk: int,
+) -> tuple[Tensor, Tensor]:
+    """Run one of the four recurrences over a whole sequence; arguments and results as `kernels.chunk.chunk_recurrence`.
+
+    q, k and v are float32, float16 or bfloat16; the initial state is float32. Products of float32 are exact unless
+    `torch.backends.cuda.matmul.allow_tf32` is set.
+
+    Raises:
+        ValueError: the tensors are not where the kernels run, or of a type that they do not take.
+    """
+    if interpreted():
+        if q.dtype == torch.bfloat16:
+            raise ValueError("Triton's interpreter computes bfloat16 wrongly: use float32 or float16 there")
+        if q.device.type != "cpu":
+            raise ValueError("TRITON_INTERPRET is set, so the kernels run on CPU tensors; unset it to use the GPU")
+    elif not q.is_cuda:
+        raise ValueError(
+            f"Triton needs a GPU and the tensors are on {q.device}: leave the implementation to 'auto', or set "
+            "TRITON_INTERPRET=1 before Python starts"
+        )
+    if q.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise ValueError(f"the Triton kernels take float32, float16 and bfloat16, not {q.dtype}: use 'chunk'")
+    steps, decays = (None if x is None else x.float().contiguous() for x in (beta, g))
+    out, state = _Triton.apply(  # type: ignore[no-untyped-call]
+        q.contiguous(), k.contiguous(), v.contiguous(), steps, decays, initial_state.contiguous(), scale, chunk
+    )
+    return out, state
+
+
+class _Stages:
+    """Starts the kernels for one set of shapes."""
+
+    def __init__(self, q: Tensor, v: Tensor, chunk: int, delta: bool, gated: bool) -> None:
+        self.batch, self.length, self.heads, self.k_width = q.shape
+        self.v_width = v.shape[-1]
+        self.chunk, self.delta, self.gated = chunk, delta, gated
+        self.chunks = triton.cdiv(self.length, chunk)
+        self.itemsize = q.element_size()
+        exact = q.dtype == torch.float32 and not torch.backends.cuda.matmul.allow_tf32
+        self.precision = "ieee" if exact else "tf32"
+
+    def run(self, kernel: Any, *tensors: Any, chunks: bool, blocks: bool, **constants: Any) -> None:
+        """Start a kernel over heads, and over chunks and blocks of V where it does not walk them itself."""
+        launch = choose_launch(kernel.__name__, max(self.k_width, self.v_width), self.itemsize)
+        block_v = min(launch.block_v, max(16, triton.next_power_of_2(self.v_width)))
+        grid = [triton.cdiv(self.v_width, block_v)] * blocks + [self.chunks] * chunks + [self.batch * self.heads]
+        values = {
+            "CHUNKS": self.chunks,
+            "K": self.k_width,
+            "V": self.v_width,
+            "C": self.chunk,
+            "BLOCK_K": max(16, triton.next_power_of_2(self.k_width)),
+            "BLOCK_V": block_v,
+            "DELTA": self.delta,
+            "GATED": self.gated,
+            "LEVELS": self.chunk.bit_length() - 1,
+            "PRECISION": self.precision,
+        }
+        named = {name: value for name, value in values.items() if name in kernel.arg_names}
+        options = {} if interpreted() else {"num_warps": launch.warps, "num_stages": launch.stages}
+        kernel[tuple(grid)](*tensors, T=self.length, H=self.heads, **named, **constants, **options)
+
+
+class _Triton(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        beta: Tensor | None,
+        g: Tensor | None,
+        initial: Tensor,
+        scale: float,
+        chunk: int,
+    ) -> tuple[Tensor, Tensor]:
+        run = _Stages(q, v, chunk, beta is not None, g is not None)
+        states = q.new_empty(run.batch, run.chunks, run.heads, run.k_width, run.v_width)
+        final, out = torch.empty_like(initial), torch.empty_like(v)
+        mixing, update = None, v
+        if beta is not None:
+            mixing, update = q.new_empty(*q.shape[:3], chunk), torch.empty_like(v)
+            run.run(kernels.mixing_kernel, k, beta, g, mixing, chunks=True, blocks=False)
+        run.run(kernels.state_kernel, k, v, beta, g, mixing, initial, update, states, final, chunks=False, blocks=True)
+        run.run(kernels.output_kernel, q, k, update, beta, g, states, out, scale, chunks=True, blocks=True)
+        ctx.save_for_backward(q, k, v, beta, g, mixing, update, states)
+        ctx.scale, ctx.chunk = scale, chunk
+        return out, final
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_out: Tensor, d_final: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, beta, g, mixing, update, states = ctx.saved_tensors
+        run = _Stages(q, v, ctx.chunk, beta is not None, g is not None)
+        d_out, d_final = d_out.contiguous(), d_final.contiguous()
+        dq, dk, dv, d_beta, dg = (None if x is None else torch.empty_like(x) for x in (q, k, v, beta, g))
+        d_update = dv if beta is None else torch.empty_like(v)
+        d_states, d_initial = torch.empty_like(states), torch.empty_like(d_final)
+        run.run(kernels.local_gradient_kernel, q, k, g, d_out, d_update, ctx.scale, chunks=True, blocks=True)
+        run.run(
+            kernels.state_gradient_kernel,
+            *(q, k, beta, g, mixing, d_out, d_final, d_update, d_states, d_initial, ctx.scale),
+            chunks=False,
+            blocks=True,
+        )
+        run.run(
+            kernels.gradient_kernel,
+            *(q, k, update, beta, g, states, d_out, d_update, d_states, dq, dk, dv, d_beta, dg, ctx.scale),
+            chunks=True,
+            blocks=False,
+        )
+        return dq, dk, dv, d_beta, dg, d_initial, None, None

@@ -1,0 +1,331 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators, allow-incomplete-defs
+"""The stages of `kernels.chunk` as Triton kernels; see there for the formulas and the names.
+
+All tensors are contiguous. Per token: q, k and their gradients [B, T, H, K]; v, w and outputs [B, T, H, V]; beta and
+g [B, T, H] in float32; mixing (N) [B, T, H, C]. Per chunk: states before and their gradients after it
+[B, chunks, H, K, V]. K and V are the widths, BLOCK_K and BLOCK_V the tiles, powers of two, BLOCK_K ≥ K. A program sees
+one head; DELTA and GATED choose among the four recurrences. Tiles beyond T, K or V are read as zero: such a token
+writes nothing to the state and does not decay it. Sums are made in float32; operands of products have q's type.
+"""
+
+import triton
+import triton.language as tl
+
+__all__ = [
+    "gradient_kernel",
+    "local_gradient_kernel",
+    "mixing_kernel",
+    "output_kernel",
+    "state_gradient_kernel",
+    "state_kernel",
+]
+
+
+@triton.jit
+def _tile(x, chunk, i_bh, T, H, D: tl.constexpr, C: tl.constexpr, BLOCK: tl.constexpr, first):
+    """Pointers and mask of [C, BLOCK] of a [B, T, H, D] tensor: one head's chunk, columns from `first` on."""
+    rows = chunk * C + tl.arange(0, C)
+    columns = first + tl.arange(0, BLOCK)
+    batch, head = (i_bh // H).to(tl.int64), i_bh % H
+    at = (batch * T + rows[:, None]) * (H * D) + head * D + columns[None, :]
+    return x + at, (rows[:, None] < T) & (columns[None, :] < D)
+
+
+@triton.jit
+def _row(x, chunk, i_bh, T, H, C: tl.constexpr):
+    """Pointers and mask of [C] of a [B, T, H] tensor."""
+    rows = chunk * C + tl.arange(0, C)
+    batch, head = (i_bh // H).to(tl.int64), i_bh % H
+    return x + (batch * T + rows) * H + head, rows < T
+
+
+@triton.jit
+def _state(x, index, K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, first):
+    """Pointers and mask of [BLOCK_K, BLOCK_V] of the state with this index, columns from `first` on."""
+    rows = tl.arange(0, BLOCK_K)
+    columns = first + tl.arange(0, BLOCK_V)
+    at = index.to(tl.int64) * (K * V) + rows[:, None] * V + columns[None, :]
+    return x + at, (rows[:, None] < K) & (columns[None, :] < V)
+
+
+@triton.jit
+def _decay(g, chunk, i_bh, T, H, C: tl.constexpr):
+    """c, [C], and c_last: running sums of the log decay within a chunk."""
+    pointers, mask = _row(g, chunk, i_bh, T, H, C)
+    log = tl.load(pointers, mask=mask, other=0.0)
+    return tl.cumsum(log, 0), tl.sum(log, 0)
+
+
+@triton.jit
+def _ratio(c, C: tl.constexpr):
+    """L: exp(c_i − c_j) for i ≥ j, [C, C]; above the diagonal one, for exp could overflow there."""
+    rows = tl.arange(0, C)
+    return tl.exp(tl.where(rows[:, None] >= rows[None, :], c[:, None] - c[None, :], 0.0))
+
+
+@triton.jit
+def mixing_kernel(
+    k, beta, g, mixing, T, H, K: tl.constexpr, C: tl.constexpr, BLOCK_K: tl.constexpr, GATED: tl.constexpr,
+    LEVELS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """N = (I + M diag β)⁻¹ M of one chunk; grid (chunks, B·H); LEVELS = log2 C.
+
+    The inverse X grows by doubling: from the inverses of two diagonal blocks to that of both, X ← X − X A X with A the
+    part of M diag β that couples them. Each level is exact, so that near-parallel keys cost no accuracy.
+    """
+    chunk, i_bh = tl.program_id(0), tl.program_id(1)
+    rows = tl.arange(0, C)
+    pointers, mask = _tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    keys = tl.load(pointers, mask=mask, other=0.0)
+    pointers, mask = _row(beta, chunk, i_bh, T, H, C)
+    step = tl.load(pointers, mask=mask, other=0.0)
+    overlap = tl.dot(keys, tl.trans(keys), input_precision=PRECISION)
+    if GATED:
+        c, _ = _decay(g, chunk, i_bh, T, H, C)
+        overlap *= _ratio(c, C)
+    overlap = tl.where(rows[:, None] > rows[None, :], overlap, 0.0)
+    coupling = overlap * step[None, :]
+    inverse = tl.where(rows[:, None] == rows[None, :], 1.0, 0.0)
+    for level in tl.static_range(LEVELS):
+        size: tl.constexpr = 2**level
+        couples = (rows[:, None] // size - rows[None, :] // size == 1) & ((rows[:, None] // size) % 2 == 1)
+        between = tl.dot(tl.where(couples, coupling, 0.0), inverse, input_precision=PRECISION)
+        inverse -= tl.dot(inverse, between, input_precision=PRECISION)
+    result = tl.dot(inverse, overlap, input_precision=PRECISION)
+    pointers, mask = _tile(mixing, chunk, i_bh, T, H, C, C, C, 0)
+    tl.store(pointers, result.to(mixing.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def state_kernel(
+    k, v, beta, g, mixing, initial, update, states, final, T, H, CHUNKS, K: tl.constexpr, V: tl.constexpr,
+    C: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, DELTA: tl.constexpr, GATED: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Walk the chunks of one head: w (`update`) and the state before each; grid (V blocks, B·H)."""
+    first, i_bh = tl.program_id(0) * BLOCK_V, tl.program_id(1)
+    batch, head = i_bh // H, i_bh % H
+    pointers, mask = _state(initial, i_bh, K, V, BLOCK_K, BLOCK_V, first)
+    state = tl.load(pointers, mask=mask, other=0.0)
+    for chunk in range(0, CHUNKS):
+        pointers, mask = _state(states, (batch * CHUNKS + chunk) * H + head, K, V, BLOCK_K, BLOCK_V, first)
+        tl.store(pointers, state.to(states.dtype.element_ty), mask=mask)
+        pointers, mask = _tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+        keys = tl.load(pointers, mask=mask, other=0.0)
+        pointers, mask = _tile(v, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+        values = tl.load(pointers, mask=mask, other=0.0)
+        if GATED:
+            c, c_last = _decay(g, chunk, i_bh, T, H, C)
+        if DELTA:
+            pointers, mask = _row(beta, chunk, i_bh, T, H, C)
+            step = tl.load(pointers, mask=mask, other=0.0)[:, None]
+            error = tl.dot(keys, state.to(keys.dtype), input_precision=PRECISION)
+            if GATED:
+                error *= tl.exp(c)[:, None]
+            error = values.to(tl.float32) - error
+            pointers, mask = _tile(mixing, chunk, i_bh, T, H, C, C, C, 0)
+            mix = tl.load(pointers, mask=mask, other=0.0)
+            write = error - tl.dot(mix, (error * step).to(mix.dtype), input_precision=PRECISION)
+            pointers, mask = _tile(update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+            tl.store(pointers, write.to(update.dtype.element_ty), mask=mask)
+            write *= step
+        else:
+            write = values.to(tl.float32)
+        if GATED:
+            write *= tl.exp(c_last - c)[:, None]
+            state *= tl.exp(c_last)
+        state += tl.dot(tl.trans(keys), write.to(keys.dtype), input_precision=PRECISION)
+    pointers, mask = _state(final, i_bh, K, V, BLOCK_K, BLOCK_V, first)
+    tl.store(pointers, state, mask=mask)
+
+
+@triton.jit
+def output_kernel(
+    q, k, update, beta, g, states, out, scale, T, H, CHUNKS, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, DELTA: tl.constexpr, GATED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """O = (e^c∘Q) S + P U of one chunk; grid (V blocks, chunks, B·H). `update` is v where there is no delta rule."""
+    first, chunk, i_bh = tl.program_id(0) * BLOCK_V, tl.program_id(1), tl.program_id(2)
+    rows = tl.arange(0, C)
+    pointers, mask = _tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    queries = tl.load(pointers, mask=mask, other=0.0)
+    pointers, mask = _tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    keys = tl.load(pointers, mask=mask, other=0.0)
+    index = (i_bh // H * CHUNKS + chunk) * H + i_bh % H
+    pointers, mask = _state(states, index, K, V, BLOCK_K, BLOCK_V, first)
+    state = tl.load(pointers, mask=mask, other=0.0)
+    outputs = tl.dot(queries, state, input_precision=PRECISION)
+    attention = tl.dot(queries, tl.trans(keys), input_precision=PRECISION)
+    if GATED:
+        c, _ = _decay(g, chunk, i_bh, T, H, C)
+        outputs *= tl.exp(c)[:, None]
+        attention *= _ratio(c, C)
+    if DELTA:
+        pointers, mask = _row(beta, chunk, i_bh, T, H, C)
+        attention *= tl.load(pointers, mask=mask, other=0.0)[None, :]
+    attention = tl.where(rows[:, None] >= rows[None, :], attention, 0.0)
+    pointers, mask = _tile(update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+    write = tl.load(pointers, mask=mask, other=0.0)
+    outputs += tl.dot(attention.to(write.dtype), write, input_precision=PRECISION)
+    pointers, mask = _tile(out, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+    tl.store(pointers, (outputs * scale).to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def local_gradient_kernel(
+    q, k, g, d_out, d_update, scale, T, H, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, GATED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Pᵀ dO: what reaches U from its own chunk; grid (V blocks, chunks, B·H)."""
+    first, chunk, i_bh = tl.program_id(0) * BLOCK_V, tl.program_id(1), tl.program_id(2)
+    rows = tl.arange(0, C)
+    pointers, mask = _tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    queries = tl.load(pointers, mask=mask, other=0.0)
+    pointers, mask = _tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    keys = tl.load(pointers, mask=mask, other=0.0)
+    attention = tl.dot(queries, tl.trans(keys), input_precision=PRECISION) * scale
+    if GATED:
+        c, _ = _decay(g, chunk, i_bh, T, H, C)
+        attention *= _ratio(c, C)
+    attention = tl.where(rows[:, None] >= rows[None, :], attention, 0.0)
+    pointers, mask = _tile(d_out, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+    d_outputs = tl.load(pointers, mask=mask, other=0.0)
+    result = tl.dot(tl.trans(attention).to(d_outputs.dtype), d_outputs, input_precision=PRECISION)
+    pointers, mask = _tile(d_update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+    tl.store(pointers, result.to(d_update.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def state_gradient_kernel(
+    q, k, beta, g, mixing, d_out, d_final, d_update, d_states, d_initial, scale, T, H, CHUNKS, K: tl.constexpr,
+    V: tl.constexpr, C: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, DELTA: tl.constexpr,
+    GATED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Walk the chunks of one head backwards; grid (V blocks, B·H).
+
+    `d_update` holds Pᵀ dO and is given the gradient of v, under the delta rule that of β∘Y; `d_states` is given the
+    gradient of the state after each chunk.
+    """
+    first, i_bh = tl.program_id(0) * BLOCK_V, tl.program_id(1)
+    batch, head = i_bh // H, i_bh % H
+    pointers, mask = _state(d_final, i_bh, K, V, BLOCK_K, BLOCK_V, first)
+    d_state = tl.load(pointers, mask=mask, other=0.0)
+    for back in range(0, CHUNKS):
+        chunk = CHUNKS - 1 - back
+        pointers, mask = _state(d_states, (batch * CHUNKS + chunk) * H + head, K, V, BLOCK_K, BLOCK_V, first)
+        tl.store(pointers, d_state.to(d_states.dtype.element_ty), mask=mask)
+        pointers, mask = _tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+        keys = tl.load(pointers, mask=mask, other=0.0)
+        pointers, mask = _tile(d_out, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+        d_outputs = tl.load(pointers, mask=mask, other=0.0)
+        if GATED:
+            c, c_last = _decay(g, chunk, i_bh, T, H, C)
+        d_write = tl.dot(keys, d_state.to(keys.dtype), input_precision=PRECISION)
+        if GATED:
+            d_write *= tl.exp(c_last - c)[:, None]
+            d_state *= tl.exp(c_last)
+            d_outputs = (d_outputs.to(tl.float32) * tl.exp(c)[:, None]).to(d_outputs.dtype)
+        update_pointers, update_mask = _tile(d_update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+        d_write += tl.load(update_pointers, mask=update_mask, other=0.0).to(tl.float32)
+        if DELTA:
+            pointers, mask = _row(beta, chunk, i_bh, T, H, C)
+            step = tl.load(pointers, mask=mask, other=0.0)[:, None]
+            pointers, mask = _tile(mixing, chunk, i_bh, T, H, C, C, C, 0)
+            mix = tl.load(pointers, mask=mask, other=0.0)
+            d_write -= tl.dot(tl.trans(mix), (d_write * step).to(mix.dtype), input_precision=PRECISION)
+        tl.store(update_pointers, d_write.to(d_update.dtype.element_ty), mask=update_mask)
+        if DELTA:
+            d_write *= step
+            if GATED:
+                d_write *= tl.exp(c)[:, None]
+            d_state -= tl.dot(tl.trans(keys), d_write.to(keys.dtype), input_precision=PRECISION)
+        pointers, mask = _tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+        queries = tl.load(pointers, mask=mask, other=0.0)
+        d_state += scale * tl.dot(tl.trans(queries), d_outputs, input_precision=PRECISION)
+    pointers, mask = _state(d_initial, i_bh, K, V, BLOCK_K, BLOCK_V, first)
+    tl.store(pointers, d_state, mask=mask)
+
+
+@triton.jit
+def gradient_kernel(
+    q, k, update, beta, g, states, d_out, d_update, d_states, dq, dk, dv, d_beta, dg, scale, T, H, CHUNKS,
+    K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
+    DELTA: tl.constexpr, GATED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The gradients of q, k, beta and g, and under the delta rule of v, of one chunk; grid (chunks, B·H)."""
+    chunk, i_bh = tl.program_id(0), tl.program_id(1)
+    rows = tl.arange(0, C)
+    index = (i_bh // H * CHUNKS + chunk) * H + i_bh % H
+    grad_q = tl.zeros((C, BLOCK_K), dtype=tl.float32)
+    written = tl.zeros((C, BLOCK_K), dtype=tl.float32)
+    d_attention = tl.zeros((C, C), dtype=tl.float32)
+    if DELTA:
+        read = tl.zeros((C, BLOCK_K), dtype=tl.float32)
+        d_overlap = tl.zeros((C, C), dtype=tl.float32)
+        grad_beta = tl.zeros((C,), dtype=tl.float32)
+        pointers, mask = _row(beta, chunk, i_bh, T, H, C)
+        step = tl.load(pointers, mask=mask, other=0.0)[:, None]
+    if GATED:
+        through_state = tl.zeros((BLOCK_V,), dtype=tl.float32)
+    for first in range(0, V, BLOCK_V):
+        pointers, mask = _tile(d_out, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+        d_outputs = tl.load(pointers, mask=mask, other=0.0)
+        pointers, mask = _tile(update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+        write = tl.load(pointers, mask=mask, other=0.0)
+        pointers, mask = _state(states, index, K, V, BLOCK_K, BLOCK_V, first)
+        before = tl.load(pointers, mask=mask, other=0.0)
+        pointers, mask = _state(d_states, index, K, V, BLOCK_K, BLOCK_V, first)
+        after = tl.load(pointers, mask=mask, other=0.0)
+        if GATED:
+            through_state += tl.sum(before.to(tl.float32) * after.to(tl.float32), 0)
+        if DELTA:
+            pointers, mask = _tile(d_update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+            d_error = tl.load(pointers, mask=mask, other=0.0).to(tl.float32)
+            grad_beta += tl.sum(d_error * write.to(tl.float32), 1)
+            d_error = (d_error * step).to(write.dtype)
+            write = (write.to(tl.float32) * step).to(write.dtype)
+            pointers, mask = _tile(dv, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+            tl.store(pointers, d_error.to(dv.dtype.element_ty), mask=mask)
+            read += tl.dot(d_error, tl.trans(before), input_precision=PRECISION)
+            d_overlap += tl.dot(d_error, tl.trans(write), input_precision=PRECISION)
+        grad_q += tl.dot(d_outputs, tl.trans(before), input_precision=PRECISION)
+        d_attention += tl.dot(d_outputs, tl.trans(write), input_precision=PRECISION)
+        written += tl.dot(write, tl.trans(after), input_precision=PRECISION)
+    pointers, mask = _tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    queries = tl.load(pointers, mask=mask, other=0.0)
+    pointers, mask = _tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    keys = tl.load(pointers, mask=mask, other=0.0)
+    if GATED:
+        c, c_last = _decay(g, chunk, i_bh, T, H, C)
+        ratio = _ratio(c, C)
+        d_attention *= ratio
+        grad_q *= tl.exp(c)[:, None]
+        written *= tl.exp(c_last - c)[:, None]
+        d_last = tl.sum(through_state, 0) * tl.exp(c_last) + tl.sum(tl.sum(written * keys.to(tl.float32), 1), 0)
+    d_attention = tl.where(rows[:, None] >= rows[None, :], d_attention, 0.0).to(keys.dtype)
+    grad_q += tl.dot(d_attention, keys, input_precision=PRECISION)
+    written += tl.dot(tl.trans(d_attention), queries, input_precision=PRECISION) * scale
+    if GATED:
+        d_c = tl.sum(grad_q * queries.to(tl.float32), 1) * scale
+    grad_k = written
+    if DELTA:
+        if GATED:
+            read *= tl.exp(c)[:, None]
+            d_overlap *= ratio
+        d_overlap = tl.where(rows[:, None] > rows[None, :], d_overlap, 0.0).to(keys.dtype)
+        read += tl.dot(d_overlap, keys, input_precision=PRECISION)
+        written -= tl.dot(tl.trans(d_overlap), keys, input_precision=PRECISION)
+        grad_k = written - read
+        pointers, mask = _row(d_beta, chunk, i_bh, T, H, C)
+        tl.store(pointers, grad_beta, mask=mask)
+        if GATED:
+            d_c -= tl.sum(read * keys.to(tl.float32), 1)
+    if GATED:
+        d_c -= tl.sum(written * keys.to(tl.float32), 1)
+        d_c = tl.sum(d_c, 0) - tl.cumsum(d_c, 0) + d_c + d_last
+        pointers, mask = _row(dg, chunk, i_bh, T, H, C)
+        tl.store(pointers, d_c, mask=mask)
+    pointers, mask = _tile(dq, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    tl.store(pointers, (grad_q * scale).to(dq.dtype.element_ty), mask=mask)
+    pointers, mask = _tile(dk, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    tl.store(pointers, grad_k.to(dk.dtype.element_ty), mask=mask)
