@@ -44,7 +44,7 @@ Effects = list[tuple[Data, int | None]]
 Answer = tuple[Effects, str]
 """What a command brings about, and what the person is told."""
 
-_FIXED = ("designer.name", "devices", "seed")
+_FIXED = ("designer.name", "designer.bandit", "devices", "seed")
 """Settings that are read once, when the engine starts."""
 
 
@@ -65,8 +65,11 @@ def answer_command(engine: Engine, command: Command) -> None:
     for data, node in effects:
         if isinstance(data, NodeRerun) and node is not None:
             engine.rerun(node)
-        elif isinstance(data, SettingsChanged) and "fitness" in data.settings:
-            crown_fittest(engine)
+        elif isinstance(data, SettingsChanged):
+            if "fitness" in data.settings:
+                crown_fittest(engine)
+            if not data.settings.keys().isdisjoint(("models", "roles")):
+                engine.caller.troubles.retry()
 
 
 def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
@@ -87,7 +90,7 @@ def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
 
 def _pause(engine: Engine, data: dict[str, Any]) -> Answer:
     now = data.get("now") is True
-    if engine.gate.paused and (engine.state.frozen or not now):
+    if engine.gate.held_by("person") and (engine.state.frozen or not now):
         return [], "it is paused already"
     engine.gate.pause()
     if now:
@@ -105,13 +108,19 @@ def _count(evaluations: int) -> str:
 def _resume(engine: Engine, data: dict[str, Any]) -> Answer:
     if engine.gate.stopping:
         raise UsageError("it is stopping")
+    silence = engine.caller.troubles.reason
     if not engine.gate.paused:
         return [], "it is not paused"
+    engine.caller.troubles.retry()
+    if not engine.gate.held_by("person"):
+        return [], f"it waits, and asks again now: {silence}"
     if engine.state.frozen:
         for evaluation in engine.running.values():
             evaluation.thaw()
     engine.gate.resume()
     engine.resumed()
+    if silence:
+        return [(RunResumed(), None), (RunPaused(reason=silence), None)], f"it waits, and asks again now: {silence}"
     return [(RunResumed(), None)], "resumed"
 
 

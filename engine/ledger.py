@@ -8,6 +8,7 @@ import os
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from engine.errors import JournalError, RunError
 from engine.journal import Command, JournalReader, Row, now_ms, sha256_of, to_row
 from engine.run import Run, unpack_priors
 from engine.samplers import make_sampler, take_up
+from engine.settings import Settings, designs_by_model
 from engine.state import RunState
 from engine.task import Seed, TaskSpec, seed_files
 from engine.task_copy import large_paths, unpack_copy
@@ -25,6 +27,7 @@ from engine.writer import JournalWriter
 
 if TYPE_CHECKING:
     from engine.designers.base import Designer
+    from engine.llm.prompts import Prompts
 
 __all__ = ["Follower", "Ledger"]
 
@@ -111,6 +114,25 @@ class Ledger:
                 raise RunError(f"python = {name!r} lies inside the task's folder", "Name an interpreter of your own")
         return str(path)
 
+    @property
+    def brief(self) -> str:
+        """The problem statement that a model reads."""
+        assert self.state.start is not None
+        return self.text(self.state.start.files.get("brief.md", ""))
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """Templates of prompts, the task's own in place of ours."""
+        from engine.llm.prompts import Prompts
+
+        return Prompts(self.run.task / "prompts")
+
+    def prompt_room(self) -> int:
+        """Tokens that a prompt may have."""
+        from engine.llm.prompts import prompt_room
+
+        return prompt_room(self.state.settings.models.values())
+
     def rng(self, round_: int, stage: str, attempt: int = 0) -> random.Random:
         """The generator for one draw: never a shared stream, so that resume and replay need no generator state."""
         key = f"{self.state.settings.seed}/{round_}/{stage}/{attempt}"
@@ -154,6 +176,10 @@ class Ledger:
             for event in batch:
                 self._follow(event, self.state)
 
+    def live(self, kind: str, round_: int | None, data: bytes) -> None:
+        """Show something while it happens; it is no part of the run."""
+        self._writer.live(kind, round_, data)
+
     async def durable(self) -> None:
         """Wait until all that was emitted is on the disk.
 
@@ -195,11 +221,12 @@ class Ledger:
         # Sampler and designer fold the whole past as the task is now, not as it was before its copy was replaced.
         now = RunState()
         now.apply(first)
-        for event in self._reader.events_of(ev.TaskChanged):
-            now.apply(event)
+        for kind in (ev.TaskChanged, ev.SettingsChanged):
+            for event in self._reader.events_of(kind):
+                now.apply(event)
         assert now.spec is not None and now.start is not None
         self.sampler = make_sampler(self.state.settings.sampler)
-        self.designer = self._make_designer(now.spec, now.start)
+        self.designer = self._make_designer(now.spec, now.start, now.settings)
         try:
             for event in events:
                 self._apply(event)
@@ -219,13 +246,21 @@ class Ledger:
             take_up(self.sampler, state)
         self.designer.apply(event)
 
-    def _make_designer(self, spec: TaskSpec, start: ev.RunStarted) -> Designer:
-        from engine.designers.recombine import RecombineDesigner
+    def _make_designer(self, spec: TaskSpec, start: ev.RunStarted, settings: Settings) -> Designer:
+        from engine.designers.recombine import BANDITS, OPINIONS, RecombineDesigner
 
-        if self.state.settings.designer.name == "llm":
-            raise RunError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
         seeds = [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in seed_files(start.files)]
-        return RecombineDesigner(spec, seeds, gained=self.state.gained)
+        bandit = BANDITS[self.state.settings.designer.bandit](priors=OPINIONS)
+        recombine = RecombineDesigner(spec, seeds, gained=self.state.gained, bandit=bandit)
+        if not designs_by_model(settings):
+            return recombine
+        if not settings.models:
+            raise RunError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
+        from engine.designers.llm import LlmDesigner
+        from engine.designers.mixed import MixedDesigner
+
+        model = LlmDesigner(spec, self.text(start.files.get("brief.md", "")), self.prompts, self.prompt_room)
+        return MixedDesigner(model, recombine, lambda: self.state.settings.designer.recombine_share)
 
     def _unpack_task(self) -> None:
         """Lay out the recorded copy of the task, whatever became of the folder it came from."""

@@ -11,7 +11,7 @@ import msgspec
 from engine.config import convert_table, deep_merge, parse_assignment
 from engine.errors import EvolveError, UsageError
 from engine.fitness import FitnessSettings
-from engine.llm.models import ModelSpec, RoleSettings, check_models
+from engine.llm.models import NO_ANALYZER, RULES, ModelSpec, RoleSettings, check_models
 
 __all__ = [
     "DesignerSettings",
@@ -19,8 +19,10 @@ __all__ = [
     "RetrievalSettings",
     "SamplerSettings",
     "Settings",
+    "analyzes_by_model",
     "check_settings",
     "check_whole",
+    "designs_by_model",
     "merge_settings",
     "parse_setting",
 ]
@@ -117,6 +119,9 @@ class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attempts: int = 4
     """Designs tried in a round before it ends without a node."""
     modes: ModeWeights = ModeWeights()
+    bandit: Literal["learning", "frozen", "even"] = "learning"
+    """recombine: what draws edits. `frozen` keeps to the opinions it starts with, `even` has none: the controls by
+    which the bandit is measured."""
     recombine_share: float = 0.0
     """llm: chance that an attempt is written by recombination, which costs nothing, in place of a model."""
 
@@ -132,6 +137,8 @@ class RetrievalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Best matches for the context nodes' lessons."""
     drawn: int = 2
     """Further priors drawn by weight, so that what nothing asks for is still tried."""
+    proposals: Literal["ask", "auto", "off"] = "ask"
+    """What becomes of priors that the analyzer proposes: a person decides, all are taken, or none is kept."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -196,6 +203,17 @@ def merge_settings(*tables: tuple[str, Mapping[str, Any]]) -> Settings:
     settings = convert_table(merged, Settings, "settings", UsageError)
     check_whole(settings)
     return settings
+
+
+def designs_by_model(settings: Settings) -> bool:
+    """Whether a model writes the candidates, or some of them."""
+    return settings.designer.name == "llm" or (settings.designer.name == "auto" and bool(settings.models))
+
+
+def analyzes_by_model(settings: Settings) -> bool:
+    """Whether a model reports on nodes: where one is named for it, or where one designs anyway."""
+    analyzer = settings.roles.analyzer
+    return bool(settings.models) and analyzer not in (RULES, NO_ANALYZER) and (bool(analyzer) or designs_by_model(settings))
 
 
 def check_whole(settings: Settings) -> None:

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-__all__ = ["RULES", "ModelSpec", "RoleSettings", "check_models"]
+__all__ = ["NO_ANALYZER", "RULES", "ModelSpec", "RoleSettings", "check_models"]
 
 RULES = "rules"
 """What `roles.analyzer` says for the analyzer that needs no model."""
+NO_ANALYZER = "none"
+"""What it says for no analysis at all: what the analyzer is worth is measured so."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -96,7 +98,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     researcher: dict[str, float] = {}
     """Weights by which a model is drawn for each design; empty: all models evenly."""
     analyzer: str = ""
-    """`rules` for the analyzer that needs no model; empty: the first model."""
+    """`rules` for the analyzer that needs no model, `none` for no analysis; empty: the first model."""
     judge: str = ""
     """Empty: the first model. Only a task with criteria is judged."""
     fixer: str = ""
@@ -110,13 +112,13 @@ def check_models(models: Mapping[str, ModelSpec], roles: RoleSettings) -> None:
     """Raise ValueError for what only the whole of the settings can tell: a model without a name, a role without one."""
     known = set(models)
     for name, spec in models.items():
-        if not _NAME.fullmatch(name) or name == RULES:
+        if not _NAME.fullmatch(name) or name in (RULES, NO_ANALYZER):
             raise ValueError(f"models: {name!r} cannot name a model: letters, digits, '-' and '_' can")
         if not spec.model:
             raise ValueError(f"models.{name}.model: missing: the name by which the endpoint knows the model")
     named = {
         "researcher": list(roles.researcher),
-        "analyzer": [roles.analyzer] if roles.analyzer not in ("", RULES) else [],
+        "analyzer": [roles.analyzer] if roles.analyzer not in ("", RULES, NO_ANALYZER) else [],
         "judge": [roles.judge] if roles.judge else [],
         "fixer": [roles.fixer] if roles.fixer else [],
         "fallback": roles.fallback,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engine.analyzers.report import Facts, Report
 from engine.analyzers.rules import analyze_by_rules
 from engine.events import AnalyzeDone
+from engine.llm.models import NO_ANALYZER
 
 if TYPE_CHECKING:
     from engine.loop import Engine
@@ -19,6 +20,9 @@ __all__ = ["analyze"]
 async def analyze(engine: Engine, node_id: int) -> None:
     """Record the report on a node whose evaluation has ended."""
     state = engine.state
+    if state.settings.roles.analyzer == NO_ANALYZER:
+        engine.emit(AnalyzeDone(lesson="", analyzer=NO_ANALYZER), round=state.nodes[node_id].round, node=node_id)
+        return
     node = state.nodes[node_id]
     parent = state.nodes[node.parents[0]] if node.parents else None
     report = _report(engine, node, parent)

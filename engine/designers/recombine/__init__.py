@@ -1,6 +1,7 @@
 """The model-free designer: recombination of seeds, recipes and earlier nodes."""
 
-from engine.designers.recombine.designer import RecombineDesigner
+from engine.designers.recombine.bandit import BANDITS
+from engine.designers.recombine.designer import OPINIONS, RecombineDesigner
 from engine.designers.recombine.recipes import check_recipes
 
-__all__ = ["RecombineDesigner", "check_recipes"]
+__all__ = ["BANDITS", "OPINIONS", "RecombineDesigner", "check_recipes"]

@@ -12,7 +12,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 
-__all__ = ["Bandit", "Steps"]
+__all__ = ["BANDITS", "Bandit", "Even", "Frozen", "Steps"]
 
 _ARMS_KEPT = 4096
 
@@ -64,6 +64,25 @@ class Bandit:
         gains, failures = self._counts.get(arm, (0.0, 0.0))
         hope, doubt = self._priors.get(arm, self._PRIOR)
         return gains + hope, failures + doubt
+
+
+class Frozen(Bandit):
+    """A control: draws by the opinions that it starts with and never learns."""
+
+    def learn(self, arm: str, gained: bool, share: float = 1.0) -> None:
+        """Take no note."""
+
+
+class Even(Frozen):
+    """The other control: draws evenly."""
+
+    def choose(self, arms: Sequence[str], rng: random.Random) -> str:
+        """Any arm."""
+        return rng.choice(arms)
+
+
+BANDITS: dict[str, type[Bandit]] = {"learning": Bandit, "frozen": Frozen, "even": Even}
+"""By the names that the settings give them."""
 
 
 class Steps:
