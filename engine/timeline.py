@@ -23,9 +23,10 @@ from engine.state import Node, RunState
 
 __all__ = ["Timeline", "copy_state", "run_timeline"]
 
-_EVERY = 10_000
-_MOST_WEIGHT = 100_000
-"""Nodes of all kept states together, each some 350 bytes."""
+_EVERY = 5_000
+_FAR = 4 * _EVERY
+_MOST_WEIGHT = 150_000
+"""Nodes of all kept states together; most of them are shared between neighbours."""
 
 S = TypeVar("S")
 
@@ -43,7 +44,7 @@ class Timeline(Generic[S]):
         make: the state before the first event.
         fold: takes one event into a state.
         twin: a copy of a state that shares nothing which folding changes.
-        weigh: the number of nodes in a state, by which memory is bounded.
+        nodes: the list of nodes in a state; its length bounds the memory.
         every: events between two kept states; doubled when they grow too heavy together.
     """
 
@@ -53,14 +54,14 @@ class Timeline(Generic[S]):
         make: Callable[[], S],
         fold: Callable[[S, Event], object],
         twin: Callable[[S], S],
-        weigh: Callable[[S], int],
+        nodes: Callable[[S], list[Node]],
         every: int = _EVERY,
     ) -> None:
         self._reader = reader
         self._make = make
         self._fold = fold
         self._twin = twin
-        self._weigh = weigh
+        self._nodes = nodes
         self._every = every
         self._head = make()
         self.reached = 0
@@ -89,6 +90,11 @@ class Timeline(Generic[S]):
             JournalError: the journal cannot be read, or does not fold.
         """
         with _uncollected():
+            if seq > self.reached + _FAR:
+                # Whoever asks waits for this one only; the states on the way can be kept afterwards.
+                state = self._twin(self._head)
+                self._take(state, self.reached, seq)
+                return state
             if seq >= self.reached:
                 self.grow(seq)
                 return self._twin(self._head)
@@ -107,15 +113,20 @@ class Timeline(Generic[S]):
             raise JournalError(f"{self._reader.path} is damaged at event {seq}: {exc}") from None
 
     def _keep(self) -> None:
-        self._kept.append((self.reached, self._twin(self._head)))
-        while len(self._kept) > 1 and sum(self._weigh(state) for _, state in self._kept) > _MOST_WEIGHT:
+        state = self._twin(self._head)
+        if self._kept:
+            # Nobody changes a kept state, so that what stayed as it was need not be there twice.
+            before, now = self._nodes(self._kept[-1][1]), self._nodes(state)
+            now[: len(before)] = [old if old == new else new for old, new in zip(before, now, strict=False)]
+        self._kept.append((self.reached, state))
+        while len(self._kept) > 1 and sum(len(self._nodes(state)) for _, state in self._kept) > _MOST_WEIGHT:
             self._every *= 2
             self._kept = [kept for kept in self._kept if kept[0] % self._every == 0]
 
 
 def run_timeline(reader: JournalReader, every: int = _EVERY) -> Timeline[RunState]:
     """The timeline of a run's `RunState`."""
-    return Timeline(reader, RunState, RunState.apply, copy_state, lambda state: len(state.nodes), every)
+    return Timeline(reader, RunState, RunState.apply, copy_state, lambda state: state.nodes, every)
 
 
 def copy_state(state: RunState) -> RunState:

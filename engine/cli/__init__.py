@@ -28,8 +28,10 @@ def main() -> None:
 
 
 def _is_plain_way_in(arguments: list[str]) -> bool:
-    """Whether the command is `evolve` or `evolve attach RUN`, with no option."""
-    return not arguments or (len(arguments) == 2 and arguments[0] == "attach" and not arguments[1].startswith("-"))
+    """Whether the command is `evolve`, `evolve attach RUN` or `evolve replay RUN`, with no option."""
+    return not arguments or (
+        len(arguments) == 2 and arguments[0] in ("attach", "replay") and not arguments[1].startswith("-")
+    )
 
 
 def _run() -> int:
@@ -40,7 +42,8 @@ def _run() -> int:
         from tui.app import run_tui
 
         runs = runs_folder()
-        return run_tui(runs, find_run(sys.argv[2], runs) if len(sys.argv) == 3 else None)
+        run = find_run(sys.argv[2], runs) if len(sys.argv) == 3 else None
+        return run_tui(runs, run, replay=(None, 10.0, True) if sys.argv[1:2] == ["replay"] else None)
     from typer.main import get_command
 
     from engine.cli.app import app

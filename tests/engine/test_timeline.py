@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import events as ev
@@ -70,6 +70,12 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JournalReader]:
         yield reader
 
 
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is far is set by the test."""
+    monkeypatch.setattr(timeline, "_FAR", timeline._FAR)
+
+
 def plain(state: RunState) -> dict[str, Any]:
     """All that a state holds, to be compared."""
     whole = {**vars(state), "nodes": [asdict(node) for node in state.nodes]}
@@ -78,9 +84,11 @@ def plain(state: RunState) -> dict[str, Any]:
     return whole
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.usefixtures("far")
 @given(places=st.lists(st.integers(0, 800), min_size=1, max_size=4), every=st.integers(1, 400))
 def test_any_place_is_the_fold_of_its_prefix(reader: JournalReader, places: list[int], every: int) -> None:
+    timeline._FAR = every * 2
     line = run_timeline(reader, every)
     last = reader.last_seq()
     for place in places:

@@ -150,7 +150,7 @@ class ReplayFeed:
         outline = Outline()
         outline.extend(reader)
         reader.changed()
-        timeline = Timeline(reader, RunModel, RunModel.fold, RunModel.copy, lambda model: len(model.state.nodes))
+        timeline = Timeline(reader, RunModel, RunModel.fold, RunModel.copy, lambda model: model.state.nodes)
         self.outline = outline
         if self._first:
             self._wanted = outline.find("start")

@@ -86,9 +86,12 @@ class Outline:
             JournalError: the journal cannot be read.
         """
         after = self.last
+        clock, before = self.length, self._ats[-1] if self._ats else None
         for seq, at in reader.times(after):
-            gap = min(LONGEST_GAP_MS, max(0, at - self._ats[-1])) if self._ats else 0
-            self._clock.append(self.length + gap)
+            if before is not None and at > before:
+                clock += min(LONGEST_GAP_MS, at - before)
+            before = at
+            self._clock.append(clock)
             self._ats.append(at)
             self._seqs.append(seq)
         for seq, kind, round_ in reader.places_of((*_MARKS, ev.RoundStarted, ev.RoundEnded), after):
