@@ -12,7 +12,8 @@ For the author of an `evaluate.py`:
         return {"score": float(len(circles))}
 
 `call` runs a function of the candidate in a sandbox of its own and gives back data; `source` is the candidate's text;
-`Invalid` says that what it returned breaks the rules. Standard library only, one file, Python 3.9 or later.
+`Invalid` says that what it returned breaks the rules; `progress` streams numbers from a helper that runs beside the
+candidate. Standard library only, one file, Python 3.9 or later.
 """
 
 # Pathlib would add to the time it takes to start.
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-__all__ = ["CandidateError", "CandidateTimeout", "Invalid", "Report", "call", "source"]
+__all__ = ["CandidateError", "CandidateTimeout", "Invalid", "Report", "call", "progress", "source"]
 
 CHANNEL = 3
 ARRAY = "__evolve_array__"
@@ -85,12 +86,20 @@ class Report:
             step: where it stands, on whatever scale the task uses (training steps, tokens, instances).
             values: named numbers, such as loss=0.31.
         """
-        numbers = {name: _to_number(value) for name, value in values.items()}
-        finite = {name: value for name, value in numbers.items() if value is not None}
-        _send({"type": "progress", "step": _to_number(step), "values": finite})
+        progress(step, **values)
 
 
-def call(function: str, *args: Any, seconds: float | None = None, **kwargs: Any) -> Any:
+def progress(step: float | None = None, **values: float) -> None:
+    """What `report(step, name=value, …)` does, for a helper that runs beside the candidate in a `call` with a `report`.
+
+    What arrives is no more trustworthy than the candidate: curves may be drawn from it, a score must not.
+    """
+    numbers = {name: _to_number(value) for name, value in values.items()}
+    finite = {name: value for name, value in numbers.items() if value is not None}
+    _send({"type": "progress", "step": _to_number(step), "values": finite})
+
+
+def call(function: str, *args: Any, seconds: float | None = None, report: Report | None = None, **kwargs: Any) -> Any:
     """Run a top-level function of the candidate in a sandbox of its own, and return what it returned.
 
     Arguments and the returned value travel as data: None, booleans, numbers, strings, lists, dicts with string keys,
@@ -101,6 +110,7 @@ def call(function: str, *args: Any, seconds: float | None = None, **kwargs: Any)
             candidate and may `import program`. What a helper returns is no more trustworthy than the candidate.
         args: handed to the function, as are `kwargs`.
         seconds: the longest it may take, the candidate's imports included; by default as long as the evaluation.
+        report: lets `progress` in that sandbox stream values as this evaluation's own; without it that is an offence.
 
     Raises:
         CandidateError: it raised, ended without an answer, or returned what is no data.
@@ -117,7 +127,10 @@ def call(function: str, *args: Any, seconds: float | None = None, **kwargs: Any)
     if len(body) > job["limits"]["result_mb"] * 2**20:
         raise TypeError(f"the arguments take more than result_mb = {job['limits']['result_mb']} MiB")
     with _call_lock:
-        _send({"type": "call", "function": name, "helper": helper, "seconds": seconds}, body)
+        _send(
+            {"type": "call", "function": name, "helper": helper, "seconds": seconds, "progress": report is not None},
+            body,
+        )
         header, body = _receive()
     if header["type"] == "timeout":
         raise CandidateTimeout(f"{function}: {header['message']}")

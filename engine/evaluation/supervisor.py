@@ -85,6 +85,8 @@ class Box:
         self.outbox = bytearray()
         self.call = 0
         self.scratch = ""
+        self.reports = False
+        """Whether this candidate may send progress."""
         self.seconds: float | None = None
         self.deadline: float | None = None
         self.answer: tuple[dict[str, object], bytes] | None = None
@@ -735,6 +737,8 @@ class Supervisor:
             box.ready = True
             if box.seconds is not None:
                 box.deadline = self.clock.now() + box.seconds
+        elif kind == "progress" and (box is self.evaluator or box.reports):
+            self.add_progress(header)
         elif box is not self.evaluator:
             if kind == "returned":
                 self.answer(box, {"type": "returned"}, body)
@@ -743,8 +747,6 @@ class Supervisor:
                 self.answer(box, {"type": "raised", **texts})
         elif kind == "result":
             self.result = clean_result(header)
-        elif kind == "progress":
-            self.add_progress(header)
         elif kind == "call":
             self.on_call(header, body)
         else:
@@ -782,6 +784,7 @@ class Supervisor:
             self.fault = f"a candidate cannot be started: {exc}"
             return
         box.scratch = scratch
+        box.reports = header.get("progress") is True
         box.seconds = float(seconds) if is_number(seconds) else None  # type: ignore[arg-type]
         self.candidate = box
         self.adopt(box)

@@ -380,6 +380,36 @@ def evaluate(path):
     assert (outcome.status, outcome.score) == ("ok", 42.0), outcome.reason
 
 
+REPORTING = """
+import evolve_task
+def evaluate(path, report):
+    return {"score": evolve_task.call("trainer.py:train", 3%s)}
+"""
+
+TRAINER = """
+import evolve_task, program
+def train(steps):
+    for step in range(steps):
+        evolve_task.progress(step=step, loss=1 / (1 + step), broken=float("nan"))
+    return program.double(steps)
+"""
+
+
+async def test_a_helper_streams_progress_where_the_call_lets_it(work: Workplace) -> None:
+    job = work.job("")
+    (job.task_folder / "trainer.py").write_text(TRAINER)
+    outcome = await work.evaluate("def double(x):\n    return 2 * x\n", REPORTING % ", report=report", guarded=True)
+    assert (outcome.status, outcome.score) == ("ok", 6.0), outcome.reason
+    assert work.progress == [(0, {"loss": 1.0}), (1, {"loss": 0.5}), (2, {"loss": 1 / 3})]
+
+
+async def test_progress_that_was_not_asked_for_ends_the_call(work: Workplace) -> None:
+    job = work.job("")
+    (job.task_folder / "trainer.py").write_text(TRAINER)
+    outcome = await work.evaluate("def double(x):\n    return 2 * x\n", REPORTING % "", guarded=True)
+    assert outcome.status == "crashed" and work.progress == []
+
+
 async def test_an_evaluator_goes_on_after_a_failed_call(work: Workplace) -> None:
     evaluator = """
 import evolve_task
