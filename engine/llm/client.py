@@ -92,7 +92,7 @@ class Client:
             spec: the model.
             messages: the prompt.
             spent: gets what each try cost, also where no answer comes of it.
-            on_text: gets each piece of the answer as it comes; after a failed try the pieces begin anew.
+            on_text: gets each piece of the answer as it comes; an empty one before they begin anew.
             schema: the JSON schema of the answer, asked for where the endpoint supports it.
             concurrency: requests to the endpoint at once; by default as the model says.
 
@@ -124,6 +124,7 @@ class Client:
                 await self._sleep(min(_LAST_WAIT, _FIRST_WAIT * 2**failures) * random.uniform(0.5, 1.0))
             failures += 1
             spent.retries += 1
+            on_text("", False)
 
     async def _adapted(
         self,

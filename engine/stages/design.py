@@ -43,6 +43,7 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
             ],
             hints=engine.state.hints[-HINTS_SHOWN:],
             mode=learned.mode,
+            ask=engine.caller.for_round(round_.round),
         )
         made: Design | None = None
         try:

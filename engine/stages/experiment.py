@@ -47,10 +47,12 @@ async def experiment(engine: Engine, node_id: int) -> None:
             if decided.status != "ok":
                 break
     assert decided is not None, "a task has at least one stage that ranks"
+    decided = await _judged(engine, node, decided)
     if engine.spec.noisy and _is_new_best(engine, node, decided):
         # One lucky measurement must not crown a node.
         score_stage = engine.spec.score_stage
-        decided = await _run_stage(engine, node, score_stage, score_stage.repeats + _CONFIRMATIONS)
+        confirmed = await _run_stage(engine, node, score_stage, score_stage.repeats + _CONFIRMATIONS)
+        decided = msgspec.structs.replace(confirmed, judge=decided.judge)
     if _is_new_best(engine, node, decided):
         decided = await _promote(engine, node, decided)
     _record_end(engine, node, decided)
@@ -76,10 +78,36 @@ async def measure_again(engine: Engine, node_id: int) -> None:
     if measured[-1].status != "ok" and good:
         told = f"measurement {repeat + 1}: {measured[-1].status}: {measured[-1].reason}"
         decided = msgspec.structs.replace(decided, reason=told)
+    decided = await _judged(engine, node, decided)
     _record_end(engine, node, msgspec.structs.replace(decided, verified=node.verified))
     if engine.state.best == node_id:
         crown_fittest(engine)
     await analyze(engine, node_id)
+
+
+async def _judged(engine: Engine, node: Node, decided: EvalDone) -> EvalDone:
+    """The verdict with the judge's mark, where a judge's word counts; a program is judged once.
+
+    Raises:
+        Stopping: the engine is ending.
+    """
+    wanted = decided.status == "ok" and engine.state.settings.fitness.judge > 0 and engine.spec.judge is not None
+    if not wanted or node.judge is not None:
+        return msgspec.structs.replace(decided, judge=node.judge)
+    from engine.judge import judge_program
+
+    await engine.gate.wait(node.round)
+    verdict = await judge_program(
+        engine.caller.for_round(node.round, node.id),
+        engine.prompts,
+        engine.spec,
+        engine.brief,
+        engine.text(node.program),
+        decided.metrics,
+        engine.prompt_room(),
+    )
+    reason = f"not judged: {verdict.problem}" if verdict.mark is None else decided.reason
+    return msgspec.structs.replace(decided, judge=verdict.mark, reason=reason)
 
 
 def crown_fittest(engine: Engine) -> None:

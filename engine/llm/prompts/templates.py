@@ -70,7 +70,7 @@ class Prompts:
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
         own = FileSystemLoader(str(_FOLDER))
-        loaders = [FileSystemLoader(str(folder))] if folder is not None and folder.is_dir() else []
+        loaders = [FileSystemLoader(str(folder))] if folder is not None else []
         self._environment = ImmutableSandboxedEnvironment(
             loader=ChoiceLoader([*loaders, own, PrefixLoader({"default": own})]),
             undefined=StrictUndefined,

@@ -1,0 +1,64 @@
+"""What a model writes, as it writes it, for those who watch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from engine.llm.faults import held_back, redact
+from engine.llm.models import ModelSpec
+
+__all__ = ["LiveText"]
+
+_GATHER_SECONDS = 0.1
+
+
+class LiveText:
+    """Gathers the pieces of one answer and passes them on ten times a second at most.
+
+    Args:
+        send: gets the JSON of a live row.
+        head: what each row says beside its text.
+        spec: the model, whose key is kept out of what it writes.
+    """
+
+    def __init__(self, send: Callable[[bytes], None], head: dict[str, Any], spec: ModelSpec) -> None:
+        self._send = send
+        self._head = head
+        self._spec = spec
+        self._pieces: list[str] = []
+        self._thought = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __call__(self, piece: str, thought: bool) -> None:
+        """Take a piece in; an empty one says that the answer begins anew."""
+        if thought != self._thought:
+            self._pass_on(whole=True)
+            self._thought = thought
+        if not piece:
+            self._pieces.clear()
+            self._send(msgspec.json.encode({**self._head, "text": "", "again": True}))
+            return
+        self._pieces.append(piece)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._pass_on)
+
+    def close(self) -> None:
+        """Pass on what is left."""
+        self._pass_on(whole=True)
+
+    def _pass_on(self, whole: bool = False) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        text = redact("".join(self._pieces), self._spec)
+        # The rest of a key may be on its way.
+        kept = 0 if whole else held_back(text, self._spec)
+        self._pieces = [text[len(text) - kept :]] if kept else []
+        text = text[: len(text) - kept].encode("utf-8", "replace").decode()
+        if text:
+            thought = {"thought": True} if self._thought else {}
+            self._send(msgspec.json.encode({**self._head, "text": text, **thought}))
