@@ -213,7 +213,9 @@ def designs_by_model(settings: Settings) -> bool:
 def analyzes_by_model(settings: Settings) -> bool:
     """Whether a model reports on nodes: where one is named for it, or where one designs anyway."""
     analyzer = settings.roles.analyzer
-    return bool(settings.models) and analyzer not in (RULES, NO_ANALYZER) and (bool(analyzer) or designs_by_model(settings))
+    if not settings.models or analyzer in (RULES, NO_ANALYZER):
+        return False
+    return bool(analyzer) or designs_by_model(settings)
 
 
 def check_whole(settings: Settings) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import traceback
 from typing import TYPE_CHECKING
 
 from engine.analyzers.report import Facts, Report
 from engine.analyzers.rules import analyze_by_rules
-from engine.events import AnalyzeDone
+from engine.curve import decode_curve
+from engine.events import AnalyzeDone, EvalStageDone, PriorProposed
+from engine.journal import sha256_of
 from engine.llm.models import NO_ANALYZER
+from engine.settings import analyzes_by_model
 
 if TYPE_CHECKING:
     from engine.loop import Engine
@@ -25,28 +29,54 @@ async def analyze(engine: Engine, node_id: int) -> None:
         return
     node = state.nodes[node_id]
     parent = state.nodes[node.parents[0]] if node.parents else None
-    report = _report(engine, node, parent)
-    engine.emit(AnalyzeDone(lesson=report.lesson, note=report.note), round=node.round, node=node_id)
+    if analyzes_by_model(state.settings):
+        report = await _ask(engine, node, parent)
+    else:
+        report = _report(_facts(engine, node, parent), node)
+    proposed = [
+        PriorProposed(f"node-{node_id}-{number}", proposal.title, sha256_of(proposal.body), proposal.evidence)
+        for number, proposal in enumerate(report.proposals, start=1)
+    ]
+    engine.emit(
+        AnalyzeDone(lesson=report.lesson, note=report.note, analyzer=report.analyzer),
+        *proposed,
+        round=node.round,
+        node=node_id,
+        blobs=[proposal.body.encode() for proposal in report.proposals],
+    )
 
 
-def _report(engine: Engine, node: Node, parent: Node | None) -> Report:
+async def _ask(engine: Engine, node: Node, parent: Node | None) -> Report:
+    """What a model says of the node."""
+    from engine.analyzers.llm import analyze_by_model
+
+    results = [event.data for event in engine.past_of(node.id) if isinstance(event.data, EvalStageDone)]
+    facts = _facts(engine, node, parent)
+    if results:
+        curve = engine.text(results[-1].curve_blob)
+        facts = dataclasses.replace(
+            facts, stdout=engine.text(results[-1].stdout_blob), curve=decode_curve(curve.encode()) if curve else ()
+        )
+    ask = engine.caller.for_round(node.round, node.id)
+    return await analyze_by_model(ask, engine.prompts, engine.brief, facts, engine.prompt_room())
+
+
+def _report(facts: Facts, node: Node) -> Report:
     try:
-        return _analyze(engine, node, parent)
+        return analyze_by_rules(facts)
     except Exception:
         # A lesson is worth less than the run: odd figures or texts of a candidate end neither.
         traceback.print_exc()
         return Report(f"{node.name}: {node.status}", "The analyzer met an error of its own; the engine's log has it.")
 
 
-def _analyze(engine: Engine, node: Node, parent: Node | None) -> Report:
-    return analyze_by_rules(
-        Facts(
-            spec=engine.spec,
-            node=node,
-            code=engine.text(node.program),
-            parent=parent,
-            parent_code=engine.text(parent.program) if parent is not None else "",
-            best=engine.state.best_node,
-            stderr=engine.text(node.stderr_blob),
-        )
+def _facts(engine: Engine, node: Node, parent: Node | None) -> Facts:
+    return Facts(
+        spec=engine.spec,
+        node=node,
+        code=engine.text(node.program),
+        parent=parent,
+        parent_code=engine.text(parent.program) if parent is not None else "",
+        best=engine.state.best_node,
+        stderr=engine.text(node.stderr_blob),
     )
