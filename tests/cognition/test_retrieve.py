@@ -1,16 +1,23 @@
-"""Which priors are chosen for a query, and which are drawn."""
+"""Which priors are chosen for a question, and which are drawn."""
 
 from __future__ import annotations
 
 import random
+import zlib
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from cognition import retrieve as module
+from cognition.embedders import EmbedderError, unit_rows
 from cognition.prior import Prior, parse_prior
-from cognition.retrieve import retrieve
+from cognition.retrieve import Hit, Retriever
+from cognition.vectors import VectorStore
+from cognition.words import content_words
 
 
 def prior(name: str, text: str, weight: float = 1.0) -> Prior:
@@ -25,33 +32,79 @@ BASE = [
 ]
 
 
+class Hashing:
+    """Words hashed to directions: texts that share words are near; counts what it is asked."""
+
+    def __init__(self, name: str = "hashing", dim: int = 512) -> None:
+        self.name = name
+        self.dim = dim
+        self.asked: list[str] = []
+        self.broken = ""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if self.broken:
+            raise EmbedderError(self.broken)
+        self.asked += texts
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        for row, text in enumerate(texts):
+            for word in content_words(text):
+                vectors[row, zlib.crc32(word[:4].encode()) % self.dim] += 1
+        return unit_rows(vectors)
+
+    def close(self) -> None:
+        self.broken = "closed"
+
+
+def ask(base: Sequence[Prior], *texts: str, top_k: int = 3, drawn: int = 0, seed: int = 0) -> list[Hit]:
+    return Retriever().search(base, texts, top_k, drawn, rng=random.Random(seed))
+
+
+def ids(hits: Sequence[Hit]) -> list[str]:
+    return [hit.prior.id for hit in hits]
+
+
 def test_matches_come_best_first_and_say_why() -> None:
-    hits = retrieve(BASE, "Which solver has smooth constraints? Rows.", 2, 0, random.Random(0))
-    assert [hit.prior.id for hit in hits] == ["solver", "lattice"]
+    hits = ask(BASE, "Which solver has smooth constraints? Rows.", top_k=2)
+    assert ids(hits) == ["solver", "lattice"]
     assert hits[0].score > hits[1].score > 0
-    assert "solver" in hits[0].why
+    assert hits[0].why == "words #1 (solver, smooth, constraints), by words only"
+    assert hits[0].words == ("solver", "smooth", "constraints")
 
 
-def test_word_forms_match() -> None:
-    assert [hit.prior.id for hit in retrieve(BASE, "perturbed", 3, 0, random.Random(0))] == ["hop"]
+def test_stop_words_and_numbers_are_no_reason() -> None:
+    assert ask(BASE, "in the and for a 26 of 0.5") == []
+    assert ids(ask(BASE, "what about the rows in a solver for 26?")) == ["lattice", "solver"]
+    assert all(set(hit.words) <= {"rows", "solver"} for hit in ask(BASE, "what about the rows in a solver for 26?"))
+
+
+def test_word_forms_match_and_the_words_told_are_those_that_were_asked() -> None:
+    (hit,) = ask(BASE, "perturbed")
+    assert (hit.prior.id, hit.words) == ("hop", ("perturbed",))
+
+
+def test_functions_of_a_recipe_are_found_by_the_parts_of_their_names() -> None:
+    base = [*BASE, prior("recipe", "# Growth\n\n```python recipe\ndef radii_for(c):\n    return c\n```")]
+    assert ids(ask(base, "swap radii_for: lost 0.1")) == ["recipe"]
 
 
 def test_weight_counts_and_zero_is_never_chosen() -> None:
-    assert retrieve(BASE, "losses rows", 4, 0, random.Random(0))[0].prior.id == "lattice", "in its title's column too"
+    assert ids(ask(BASE, "losses rows", top_k=4))[0] == "lattice", "in its title's column too"
     base = [*BASE[:3], prior("anneal", "# Annealing\n\nAccept losses; circles shake.", weight=100)]
-    assert retrieve(base, "losses rows", 4, 0, random.Random(0))[0].prior.id == "anneal"
+    hits = ask(base, "losses rows", top_k=4)
+    assert hits[0].prior.id == "anneal" and hits[0].why.endswith("weight 100, by words only")
     silent = [prior("lattice", BASE[0].body, weight=0), *BASE[1:]]
     for seed in range(30):
-        assert "lattice" not in {h.prior.id for h in retrieve(silent, "rows", 4, 4, random.Random(seed))}
+        assert "lattice" not in ids(ask(silent, "rows", top_k=4, drawn=4, seed=seed))
 
 
 def test_the_drawn_are_others_by_weight_and_reproducible() -> None:
     counts: Counter[str] = Counter()
     base = [*BASE, prior("heavy", "# Heavy", weight=5)]
+    kept = Retriever()
     for seed in range(400):
-        hits = retrieve(base, "solver", 1, 1, random.Random(seed))
-        assert hits == retrieve(base[::-1], "solver", 1, 1, random.Random(seed))
-        assert [hit.prior.id for hit in hits[:1]] == ["solver"]
+        hits = kept.search(base, ["solver"], 1, 1, rng=random.Random(seed))
+        assert hits == kept.search(base[::-1], ["solver"], 1, 1, rng=random.Random(seed))
+        assert ids(hits[:1]) == ["solver"]
         assert (hits[1].why, hits[1].score) == ("drawn", 0.0)
         counts[hits[1].prior.id] += 1
     assert counts["solver"] == 0
@@ -59,27 +112,117 @@ def test_the_drawn_are_others_by_weight_and_reproducible() -> None:
 
 
 def test_never_more_than_there_are_and_none_twice() -> None:
-    hits = retrieve(BASE, "circles", 10, 10, random.Random(0))
-    assert sorted(hit.prior.id for hit in hits) == sorted(p.id for p in BASE)
-    assert retrieve([], "circles", 3, 3, random.Random(0)) == []
-    assert [hit.why for hit in retrieve(BASE, "", 3, 1, random.Random(0))] == ["drawn"]
+    assert sorted(ids(ask(BASE, "circles", top_k=10, drawn=10))) == sorted(p.id for p in BASE)
+    assert ask([], "circles", drawn=3) == []
+    assert [hit.why for hit in ask(BASE, "", " ", drawn=1)] == ["drawn"]
+    assert ask(BASE) == []
 
 
-def test_an_edited_prior_is_found_by_its_new_words() -> None:
-    assert retrieve(BASE, "zebra", 3, 0, random.Random(0)) == []
+def test_a_threshold_leaves_weak_matches_out() -> None:
+    kept = Retriever()
+    everything = kept.search(BASE, ["circles in rows shake"], 4)
+    assert ids(everything) == ["lattice", "anneal"]
+    assert kept.search(BASE, ["circles in rows shake"], 4, threshold=everything[0].score) == everything[:1]
+    assert kept.search(BASE, ["circles in rows shake"], 4, threshold=1.01) == []
+
+
+def test_an_edited_prior_is_found_by_its_new_words_only() -> None:
+    kept = Retriever()
+    assert ids(kept.search(BASE, ["rows"], 3)) == ["lattice"]
     edited = [prior("lattice", "# Zebra"), *BASE[1:]]
-    assert [hit.prior.id for hit in retrieve(edited, "zebra", 3, 0, random.Random(0))] == ["lattice"]
+    assert ids(kept.search(edited, ["zebra"], 3)) == ["lattice"]
+    assert kept.search(edited, ["rows"], 3) == []
+    assert kept.search(BASE[1:], ["zebra"], 3) == [], "removed"
 
 
-def test_the_index_is_kept_while_no_revision_changes() -> None:
-    retrieve(BASE, "circles", 1, 0, random.Random(0))
-    before = module._index.cache_info().misses
-    again = [parse_prior(p.id, p.text) for p in BASE]
-    retrieve(again, "solver", 1, 0, random.Random(0))
-    assert module._index.cache_info().misses == before
+TEXTS = st.sampled_from(["circles", "rows of circles", "solver", "rows", "", "shake the solver in rows", "losses"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abcde"), TEXTS, st.booleans()), max_size=25), TEXTS, st.booleans())
+def test_what_was_there_before_does_not_matter(
+    edits: list[tuple[str, str, bool]], question: str, by_meaning: bool
+) -> None:
+    kept = Retriever(Hashing() if by_meaning else None)
+    base: dict[str, Prior] = {}
+    for name, text, remove in edits:
+        base.pop(name, None) if remove else base.update({name: prior(name, f"# {name}\n\n{text}")})
+        kept.search(list(base.values()), ["circles"], 2)
+    fresh = Retriever(Hashing() if by_meaning else None)
+    expected = fresh.search(list(base.values()), [question], 3, 1, rng=random.Random(1))
+    assert kept.search(list(base.values())[::-1], [question], 3, 1, rng=random.Random(1)) == expected
+
+
+def test_many_edits_do_not_make_the_index_grow_without_end() -> None:
+    kept = Retriever()
+    for number in range(1_100):
+        base = [*BASE[1:], prior("lattice", f"# Version v{number}x")]
+        kept.search(base, ["solver"], 1)
+    assert ids(kept.search(base, ["v1099x"], 3)) == ["lattice"]
+    assert kept.search(base, ["v7x"], 3) == []
+    assert len(kept._words._ids) < 600
+
+
+def test_meaning_finds_what_shares_no_word_and_is_fused() -> None:
+    embedder = Hashing()
+    kept = Retriever(embedder)
+    # To this embedder words that begin alike are one; to the word index they have other stems.
+    hits = kept.search(BASE, ["hopper shaken", "smooth constraints"], 4)
+    assert kept.problem == ""
+    by_id = {hit.prior.id: hit for hit in hits}
+    assert by_id["solver"].word_rank == by_id["solver"].meaning_rank == 1
+    assert by_id["solver"].score == 1.0
+    assert by_id["hop"].meaning_rank is not None and by_id["hop"].word_rank is None
+    assert by_id["hop"].cosine is not None and by_id["hop"].cosine >= 0.2
+    assert "words" not in by_id["hop"].why and "meaning #" in by_id["hop"].why
+    assert kept.search(BASE, ["zebra"], 4) == [], "near nothing"
+
+
+def test_only_new_texts_are_embedded_and_vectors_are_kept_between_processes(tmp_path: Path) -> None:
+    store = VectorStore(tmp_path / "cognition.db")
+    first = Hashing()
+    kept = Retriever(first, store)
+    expected = kept.search(BASE, ["circles in rows"], 4)
+    asked = len(first.asked)
+    kept.search(BASE, ["circles in rows"], 4)
+    assert len(first.asked) == asked
+    edited = [prior("lattice", "# Hexagonal rows\n\nZebras stand here."), *BASE[1:]]
+    kept.search(edited, ["circles in rows"], 4)
+    assert [text for text in first.asked[asked:] if "Circles" in text or "solver" in text] == []
+    assert any("Zebras" in text for text in first.asked[asked:])
+    again = Hashing()
+    assert Retriever(again, store).search(BASE, ["circles in rows"], 4) == expected
+    assert again.asked == ["circles in rows"], "the priors' vectors were there"
+    other = Hashing("another", dim=32)
+    Retriever(other, store).search(BASE, ["circles in rows"], 4)
+    assert len(other.asked) > len(BASE), "vectors of another embedder are not its own"
+
+
+def test_without_its_embedder_it_goes_by_words_and_says_so() -> None:
+    embedder = Hashing()
+    kept = Retriever(embedder)
+    both = kept.search(BASE, ["circles in rows"], 2)
+    embedder.broken = "the process is gone"
+    hits = kept.search([*BASE, prior("new", "# New rows")], ["shifted circles"], 2)
+    assert kept.problem == "the process is gone"
+    assert all(hit.why.endswith("by words only") and hit.cosine is None for hit in hits) and hits
+    embedder.broken = ""
+    kept._retry_at = 0.0
+    assert kept.search(BASE, ["circles in rows"], 2) == both
+    assert kept.problem == ""
+
+
+def test_a_base_that_cannot_be_used_costs_only_time(tmp_path: Path) -> None:
+    broken = tmp_path / "cognition.db"
+    broken.write_text("no database")
+    hits = Retriever(Hashing(), VectorStore(broken)).search(BASE, ["circles in rows"], 4)
+    assert hits == Retriever(Hashing()).search(BASE, ["circles in rows"], 4)
+    assert broken.read_text() == "no database"
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.text() | st.sampled_from(['"', "a OR", "NEAR(a b)", "title:x", "* ^a -b", "rows\0", "'; DROP TABLE prior"]))
-def test_no_query_is_syntax(query: str) -> None:
-    retrieve(BASE, query, 3, 1, random.Random(0))
+def test_no_question_is_syntax(question: str) -> None:
+    base = [*BASE, prior("odd", f"# Odd\n\n{question}")]
+    hits = Retriever(Hashing()).search(base, [question], 5, 1)
+    assert len(set(ids(hits))) == len(hits)

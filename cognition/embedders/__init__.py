@@ -1,0 +1,32 @@
+"""Embedders: static vectors or sentence-transformers in a child process, or an endpoint."""
+
+from __future__ import annotations
+
+from cognition.embedders.base import Embedder, EmbedderError, unit_rows
+from cognition.embedders.child import ChildEmbedder
+from cognition.embedders.endpoint import EndpointEmbedder
+from cognition.embedders.static import STATIC_NAME, static_files
+
+__all__ = ["ChildEmbedder", "Embedder", "EmbedderError", "EndpointEmbedder", "make_embedder", "unit_rows"]
+
+
+def make_embedder(kind: str, model: str = "", base_url: str = "", key_env: str = "") -> tuple[Embedder | None, str]:
+    """The embedder of a kind, or None and why there is none.
+
+    Args:
+        kind: `auto` (wordllama where it is installed), `none`, `wordllama`, `endpoint` or `sentence-transformers`.
+        model: the endpoint's model, or the folder of the sentence-transformers model.
+        base_url: see `EndpointEmbedder`.
+        key_env: see `EndpointEmbedder`.
+    """
+    match kind:
+        case "none":
+            return None, ""
+        case "endpoint":
+            return EndpointEmbedder(model, base_url, key_env), ""
+        case "sentence-transformers":
+            return ChildEmbedder(f"sentence-transformers {model}", [kind, model]), ""
+        case _:
+            if static_files() is None:
+                return None, "the package wordllama is not installed, or ships no weights"
+            return ChildEmbedder(STATIC_NAME, ["wordllama"]), ""

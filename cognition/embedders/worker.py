@@ -1,0 +1,62 @@
+"""The embedder's process: a line of JSON texts in on stdin; a line of JSON and float32 numbers out on stdout.
+
+`python -m cognition.embedders.worker IDLE_SECONDS NAME [MODEL]`
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["main"]
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve requests until stdin ends or nobody asked for the idle seconds."""
+    # Ctrl-C in the terminal reaches the whole group; whoever asks decides when this process ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")
+    idle = float(arguments[0])
+    # What a library prints must not come between the answers.
+    answers, sys.stdout = sys.stdout.buffer, sys.stderr
+    embed: Embed | None = None
+    requests = sys.stdin.buffer
+    # A request is one line and the next is sent after the answer, so that nothing waits in the buffer unseen.
+    while select.select([requests], [], [], idle)[0] and (line := requests.readline()):
+        try:
+            if embed is None:
+                embed = _load(arguments[1:])
+            vectors = np.ascontiguousarray(embed(json.loads(line)), dtype="<f4")
+        except Exception as exc:
+            # Whatever a library or a strange text brings about is said to whoever asked.
+            answers.write(json.dumps({"error": _one_line(exc)}).encode() + b"\n")
+        else:
+            answers.write(json.dumps({"dim": vectors.shape[1]}).encode() + b"\n" + vectors.tobytes())
+        answers.flush()
+
+
+def _load(arguments: Sequence[str]) -> Embed:
+    if arguments[0] == "wordllama":
+        from cognition.embedders.static import load_static
+
+        return load_static()
+    from cognition.embedders.sentence_transformers import load_sentence_transformer
+
+    return load_sentence_transformer(arguments[1])
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

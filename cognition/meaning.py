@@ -1,0 +1,131 @@
+"""Which priors are near a text in meaning: cosine of vectors, of a prior's whole and of its sentences.
+
+Vectors are rounded to multiples of 1/2048. Every product and every sum of a cosine is then a whole number below 2^24,
+which float32 holds exactly: the figures are the same in whatever order they are added, on every machine and whatever
+else the index holds. The rounding moves a cosine by about 0.0002.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cognition.embedders import Embedder, EmbedderError
+from cognition.prior import Prior
+from cognition.prose import passages
+from cognition.vectors import Vectors, VectorStore, key_of
+
+__all__ = ["MeaningIndex"]
+
+_SCALE = 2048
+_QUESTIONS_KEPT = 1_000
+_EMBEDDED_AT_ONCE = 500
+_LOOKED_INTO = 400
+"""Priors whose sentences are looked at: those whose wholes are nearest, and those that the caller names."""
+
+Numbers = NDArray[np.float32]
+
+
+class MeaningIndex:
+    """Vectors of the priors, all of one embedder.
+
+    Args:
+        embedder: what embeds priors and questions.
+        store: where vectors are kept from one process to the next.
+    """
+
+    def __init__(self, embedder: Embedder, store: VectorStore) -> None:
+        self._embedder = embedder
+        self._store = store
+        self._vectors: dict[str, Vectors] = {}
+        """By prior: its whole, then its sentences."""
+        self._ids: list[str] = []
+        self._wholes: Numbers = np.zeros((0, 0), np.float32)
+        self._questions: OrderedDict[str, Numbers] = OrderedDict()
+
+    def update(self, priors: Sequence[Prior], removed: Iterable[str]) -> None:
+        """Take up new priors and new revisions, and forget the priors with the ids in `removed`.
+
+        Raises:
+            EmbedderError: they cannot be embedded now; those that were taken up before the error stay.
+        """
+        gone = [prior_id for prior_id in removed if self._vectors.pop(prior_id, None) is not None]
+        for start in range(0, len(priors), _EMBEDDED_AT_ONCE):
+            self._vectors.update(self._of(priors[start : start + _EMBEDDED_AT_ONCE]))
+        if len({vectors.shape[1] for vectors in self._vectors.values()}) > 1:
+            self._vectors.clear()
+            raise EmbedderError(f"{self._embedder.name} gave vectors of different lengths")
+        row_of = {prior_id: row for row, prior_id in enumerate(self._ids)}
+        if gone or any(prior.id not in row_of for prior in priors):
+            self._ids = sorted(self._vectors)
+            self._wholes = np.array([self._vectors[prior_id][0] for prior_id in self._ids], np.float32)
+        else:
+            for prior in priors:
+                self._wholes[row_of[prior.id]] = self._vectors[prior.id][0]
+
+    def search(self, texts: Sequence[str], most: int, also: Iterable[str] = ()) -> list[tuple[str, float]]:
+        """The ids of the priors that are nearest to any of the texts, and how near: the best `most`, ties by id.
+
+        How near is the mean of two cosines: of the text with the whole prior, and with that one of its sentences that
+        is nearest.
+
+        Args:
+            texts: several questions; a prior's figure is that for the text it is nearest to.
+            most: how many.
+            also: priors whose sentences are looked at in any case.
+
+        Raises:
+            EmbedderError: a text cannot be embedded now.
+        """
+        if not self._ids or not texts:
+            return []
+        asked = self._asked(texts)
+        if asked.shape[1] != self._wholes.shape[1]:
+            raise EmbedderError(f"{self._embedder.name} gave vectors of different lengths")
+        wholes = self._wholes @ asked.T / _SCALE**2
+        rows: NDArray[np.intp] = np.arange(len(self._ids))
+        if len(rows) > _LOOKED_INTO:
+            nearest = wholes.max(axis=1)
+            least = np.partition(nearest, -_LOOKED_INTO)[-_LOOKED_INTO]
+            wanted = set(also)
+            rows = np.array([row for row in rows if nearest[row] >= least or self._ids[row] in wanted], np.intp)
+        parts = [self._vectors[self._ids[row]] for row in rows]
+        starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+        cosines = np.concatenate(parts).astype(np.float32) @ asked.T / _SCALE**2
+        near = ((wholes[rows] + np.maximum.reduceat(cosines, starts, axis=0)) / 2).max(axis=1)
+        best = sorted((-float(value), self._ids[row]) for value, row in zip(near, rows, strict=True))[:most]
+        return [(prior_id, -value) for value, prior_id in best]
+
+    def _of(self, priors: Sequence[Prior]) -> Mapping[str, Vectors]:
+        """The vectors of some priors, by id, from the store where they are there."""
+        told = {prior.id: passages(prior) for prior in priors}
+        keys = {prior_id: key_of(texts) for prior_id, texts in told.items()}
+        found = self._store.read(self._embedder.name, list(keys.values()))
+        missing = {prior_id: texts for prior_id, texts in told.items() if keys[prior_id] not in found}
+        if missing:
+            made = _rounded(self._embedder.embed([text for texts in missing.values() for text in texts]))
+            ends = np.cumsum([len(texts) for texts in missing.values()])
+            new = {keys[prior_id]: part for prior_id, part in zip(missing, np.split(made, ends[:-1]), strict=True)}
+            self._store.write(self._embedder.name, new)
+            found.update(new)
+        return {prior_id: found[keys[prior_id]] for prior_id in told}
+
+    def _asked(self, texts: Sequence[str]) -> Numbers:
+        """The vectors of questions [len(texts), dim]; nodes are context again and again, so they are kept."""
+        missing = list(dict.fromkeys(text for text in texts if text not in self._questions))
+        if missing:
+            made = _rounded(self._embedder.embed(missing)).astype(np.float32)
+            self._questions.update(zip(missing, made, strict=True))
+        for text in texts:
+            self._questions.move_to_end(text)
+        asked = np.array([self._questions[text] for text in texts])
+        while len(self._questions) > _QUESTIONS_KEPT:
+            self._questions.popitem(last=False)
+        return asked
+
+
+def _rounded(vectors: NDArray[np.float32]) -> Vectors:
+    return np.rint(vectors * _SCALE).astype(np.int16)

@@ -1,0 +1,33 @@
+"""The parts of a prior's text that retrieval reads: prose apart from code, and the sentences of the prose."""
+
+from __future__ import annotations
+
+import re
+
+from cognition.prior import Prior
+
+__all__ = ["code_of", "passages", "prose_of"]
+
+_FENCED = re.compile(r"^(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<code>.*?)^(?P=fence)[ \t]*$", re.DOTALL | re.MULTILINE)
+_BREAK = re.compile(r"(?<=[.:;!?])\s+|\n\s*\n")
+_SHORTEST_WORDS = 3
+_MOST_SENTENCES = 24
+_WHOLE_LENGTH = 8_000
+
+
+def prose_of(prior: Prior) -> str:
+    """A prior's body without its fenced blocks."""
+    return _FENCED.sub("", prior.body)
+
+
+def code_of(prior: Prior) -> str:
+    """What stands in a prior's fenced blocks."""
+    return "\n".join(match["code"] for match in _FENCED.finditer(prior.body))
+
+
+def passages(prior: Prior) -> list[str]:
+    """What is embedded of a prior: first the whole of its prose, then its sentences; of a long one the beginning."""
+    whole = f"{prior.title}. {', '.join(prior.tags)}. {prose_of(prior)}"[:_WHOLE_LENGTH]
+    sentences = (" ".join(sentence.split()) for sentence in _BREAK.split(whole))
+    told = [sentence for sentence in sentences if len(sentence.split()) >= _SHORTEST_WORDS]
+    return [whole, *list(dict.fromkeys(told))[:_MOST_SENTENCES]]

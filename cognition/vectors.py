@@ -1,0 +1,91 @@
+"""Vectors of texts kept in cognition.db, so that what was embedded once is not embedded again.
+
+A vector is kept under the text's sha256 and the name of the embedder that made it: vectors of two embedders are never
+mixed. They are a cache: a base that cannot be read or written costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cognition.migrations import migrate, migration
+
+__all__ = ["VectorStore", "Vectors", "key_of"]
+
+Vectors = NDArray[np.int16]
+"""Rows of unit length times 2048, rounded [n, dim]; see `cognition.meaning`."""
+
+_BUSY_SECONDS = 2.0
+_ASKED_AT_ONCE = 500
+
+
+@migration
+def vectors_of_texts(connection: sqlite3.Connection) -> None:
+    """What an embedder made of the passages of a text, all in one row."""
+    connection.execute(
+        "CREATE TABLE vectors (sha256 TEXT NOT NULL, embedder TEXT NOT NULL, dim INTEGER NOT NULL, "
+        "vector BLOB NOT NULL, PRIMARY KEY (embedder, sha256)) STRICT"
+    )
+
+
+def key_of(passages: Sequence[str]) -> str:
+    """sha256 of the passages that were embedded."""
+    return hashlib.sha256("\0".join(passages).encode("utf-8", "replace")).hexdigest()
+
+
+class VectorStore:
+    """The table `vectors` of a base; a connection for each call, so that any thread may call.
+
+    Args:
+        path: cognition.db; None keeps nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def read(self, embedder: str, keys: Sequence[str]) -> dict[str, Vectors]:
+        """What is kept for these keys."""
+        found: dict[str, Vectors] = {}
+        if self._path is None or not self._path.exists() or not keys:
+            return found
+        with suppress(sqlite3.Error, ValueError), closing(self._connect(self._path)) as connection:
+            for start in range(0, len(keys), _ASKED_AT_ONCE):
+                asked = keys[start : start + _ASKED_AT_ONCE]
+                marks = ", ".join("?" * len(asked))
+                rows = connection.execute(
+                    f"SELECT sha256, dim, vector FROM vectors WHERE embedder = ? AND sha256 IN ({marks})",
+                    (embedder, *asked),
+                )
+                found.update({key: np.frombuffer(blob, dtype="<i2").reshape(-1, dim) for key, dim, blob in rows})
+        return found
+
+    def write(self, embedder: str, vectors: Mapping[str, Vectors]) -> None:
+        """Keep vectors under their keys."""
+        if self._path is None or not vectors:
+            return
+        rows = [
+            (key, embedder, vector.shape[1], np.ascontiguousarray(vector, "<i2").tobytes())
+            for key, vector in vectors.items()
+        ]
+        with suppress(sqlite3.Error), closing(self._connect(self._path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?, ?)", rows)
+            connection.execute("COMMIT")
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
