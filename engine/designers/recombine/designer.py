@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from cognition.prior import Prior
@@ -157,6 +158,7 @@ class RecombineDesigner:
         await self._editor.aclose()
 
 
+@lru_cache(maxsize=8192)
 def _path(arm: str, depth: int) -> str:
     """The first parts of an arm's name: `swap/refine/some-prior` of depth 2 is `swap/refine`."""
     return "/".join(arm.split("/")[:depth])
