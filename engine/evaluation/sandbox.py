@@ -39,7 +39,20 @@ _ETC = ["/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives"]
 """Few, because each mount takes 0.2 ms: the linker's cache, the time zone, and what /usr/bin/cc may point to."""
 _ETC_OF_GPU = ["/etc/OpenCL", "/etc/vulkan"]
 _DEVICES = ["/dev/nvidia*", "/dev/dri", "/dev/kfd", "/dev/dxg"]
-_LOCALE = "ALL COLLATE CTYPE IDENTIFICATION MEASUREMENT MESSAGES MONETARY NAME NUMERIC PAPER TELEPHONE TIME".split()
+_LOCALE = [
+    "ALL",
+    "COLLATE",
+    "CTYPE",
+    "IDENTIFICATION",
+    "MEASUREMENT",
+    "MESSAGES",
+    "MONETARY",
+    "NAME",
+    "NUMERIC",
+    "PAPER",
+    "TELEPHONE",
+    "TIME",
+]
 _PASSED = ["PATH", "LANG", "TZ", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", *(f"LC_{name}" for name in _LOCALE)]
 _THREADS = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"]
 _CACHES = {"XDG_CACHE_HOME": "cache", "TRITON_CACHE_DIR": "triton", "MPLCONFIGDIR": "matplotlib"}
