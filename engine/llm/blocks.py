@@ -24,6 +24,7 @@ __all__ = [
 
 _REASONING = re.compile(r"\s*<(?P<tag>think|thinking|thought|reasoning)>", re.IGNORECASE)
 _LONE_CLOSING = re.compile(r"^[ \t]*</(?:think|thinking)>[ \t]*\n?", re.IGNORECASE | re.MULTILINE)
+_ANSWER_BEGINS = re.compile(r"<(?:program|code)\b|<{5,9}|`{3,}|~{3,}", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]{0,8}(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*?)[ \t]*$", re.MULTILINE)
 _CDATA = re.compile(r"\A\s*<!\[CDATA\[(?P<text>.*)\]\]>\s*\Z", re.DOTALL)
 _MOST_MARKS = 40
@@ -60,18 +61,13 @@ def without_reasoning(text: str) -> str:
         if closing is None:
             raise AnswerError("the answer ends within its reasoning; reason less and write the answer itself")
         text = text[closing.end() :]
-    # Some servers swallow the opening tag; a program may hold such a line too.
+    # Some servers swallow the opening tag. A program may hold such a line too, so nothing of the answer may have begun.
     lone = _LONE_CLOSING.search(text)
-    if lone is not None and not _inside_block(text[: lone.start()]):
+    if lone is not None and not _ANSWER_BEGINS.search(text, 0, lone.start()):
         text = text[lone.end() :]
     if not text.strip():
         raise AnswerError("the answer is empty; write it in the form that is asked for")
     return text
-
-
-def _inside_block(before: str) -> bool:
-    tags = len(re.findall("<(?:program|code)>", before)) > len(re.findall("</(?:program|code)>", before))
-    return tags or "<<<<<<<" in before or len(_FENCE.findall(before)) % 2 == 1
 
 
 def tag_blocks(text: str, *names: str) -> list[Block]:

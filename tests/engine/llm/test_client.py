@@ -1,0 +1,306 @@
+"""The client against a real server on loopback: every way in which an endpoint can answer, or not."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.llm import client as client_module
+from engine.llm.client import Client, Reply as Answer, Spent
+from engine.llm.faults import Fault
+from engine.llm.messages import Message
+from engine.llm.models import ModelSpec
+from tests.llm_server import LlmServer, Reply, error, llm_server
+
+PROMPT = [Message("system", "s" * 40), Message("user", "u" * 60)]
+SCHEMA = {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+@pytest.fixture
+def server() -> Iterator[LlmServer]:
+    with llm_server() as served:
+        yield served
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once, and the key is set."""
+    monkeypatch.setattr(client_module, "_FIRST_WAIT", 0.001)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
+
+
+class Asked:
+    """One request through a client, with what was heard on the way."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.spec = ModelSpec(**{"model": "m", "retries": 2, "idle_seconds": 0.2, **spec})
+        self.spent = Spent()
+        self.pieces: list[tuple[str, bool]] = []
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds > 0.01:
+            self.slept.append(seconds)
+            # Long waits are noted, not waited for.
+            await asyncio.sleep(0.01)
+
+    async def __call__(self, schema: dict[str, Any] | None = None) -> Answer:
+        client = Client(self.sleep)
+        try:
+            return await client.ask(self.spec, PROMPT, self.spent, lambda *piece: self.pieces.append(piece), schema)
+        finally:
+            await client.aclose()
+
+    async def fault(self) -> Fault:
+        with pytest.raises(Fault) as raised:
+            await self()
+        return raised.value
+
+
+async def test_an_answer_is_streamed_and_counted(server: LlmServer) -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 200, "prompt_tokens_details": {"cached_tokens": 600}}
+    server.script.append(Reply("hello there", reasoning="hm", usage=usage))
+    asked = Asked(base_url=server.url, temperature=0.5, max_tokens=50, price_in=1.0, price_cached=0.1, price_out=10.0,
+                  extra_body={"seed": 7})  # fmt: skip
+    reply = await asked()
+    assert (reply.text, reply.reasoning, reply.refused, reply.truncated) == ("hello there", "hm", False, False)
+    assert [piece for piece, thought in asked.pieces if thought] == ["hm"]
+    assert len([piece for piece, thought in asked.pieces if not thought]) == 4
+    spent = asked.spent
+    assert (spent.tokens_in, spent.tokens_out, spent.tokens_cached, spent.estimated) == (1000, 200, 600, False)
+    assert spent.usd == pytest.approx((400 * 1.0 + 600 * 0.1 + 200 * 10.0) / 1e6)
+    (request,) = server.requests
+    assert request.headers["Authorization"] == "Bearer sk-test-0123456789"
+    body = dict(request.body)
+    assert body.pop("messages")[1] == {"role": "user", "content": "u" * 60}
+    assert body == {
+        "model": "m", "temperature": 0.5, "max_tokens": 50, "seed": 7, "stream": True,
+        "stream_options": {"include_usage": True},
+    }  # fmt: skip
+
+
+async def test_what_the_server_does_not_count_is_estimated(server: LlmServer) -> None:
+    server.script.append(Reply("x" * 80, usage=None))
+    asked = Asked(base_url=server.url, price_in=4.0)
+    await asked()
+    assert (asked.spent.tokens_in, asked.spent.tokens_out, asked.spent.estimated) == (25, 20, True)
+    assert asked.spent.usd == pytest.approx(25 * 4.0 / 1e6)
+
+
+async def test_a_cost_that_the_server_tells_counts(server: LlmServer) -> None:
+    server.script.append(Reply("x", usage={"prompt_tokens": 10, "completion_tokens": 1, "cost": 0.25}))
+    asked = Asked(base_url=server.url, price_in=1000.0)
+    await asked()
+    assert asked.spent.usd == 0.25
+
+
+BAD = [
+    pytest.param(Reply("half an answer", end="close"), True, id="cut"),
+    pytest.param(Reply("half an answer", end="reset"), True, id="reset"),
+    pytest.param(Reply("half an answer", end="garbage"), True, id="malformed"),
+    pytest.param(Reply("half an answer", end="error"), True, id="error in the stream"),
+    pytest.param(Reply("half an answer", end="silent"), True, id="stalled"),
+    pytest.param(Reply("late", before=3600.0), True, id="slow first token"),
+    pytest.param(Reply("", usage={"prompt_tokens": 9, "completion_tokens": 0}), True, id="empty"),
+    pytest.param(error(500, "oops"), False, id="500"),
+    pytest.param(error(503, "Loading model"), False, id="503"),
+    pytest.param(error(408, "slow"), False, id="408"),
+    pytest.param(Reply(status=502, body="<html>bad gateway</html>"), False, id="502 in HTML"),
+]
+
+
+@pytest.mark.parametrize(("bad", "billed"), BAD)
+async def test_what_may_pass_is_tried_again(server: LlmServer, bad: Reply, billed: bool) -> None:
+    server.script.extend([bad, bad, Reply("whole")])
+    asked = Asked(base_url=server.url, first_token_seconds=0.15)
+    assert (await asked()).text == "whole"
+    assert len(server.requests) == 3
+    assert asked.spent.retries == 2
+    # Tries that the server may have billed count.
+    assert (asked.spent.tokens_in > 100) is billed
+    assert asked.pieces.count(("", False)) == 2
+
+
+@pytest.mark.parametrize(("bad", "billed"), BAD)
+async def test_what_does_not_pass_is_a_fault_after_the_last_try(server: LlmServer, bad: Reply, billed: bool) -> None:
+    server.answer = lambda request: bad
+    asked = Asked(base_url=server.url, retries=1, first_token_seconds=0.15)
+    if bad.text == "" and bad.status == 200:
+        assert (await asked()).text == ""
+    else:
+        fault = await asked.fault()
+        assert (fault.kind, server.url in fault.message) == ("down", True)
+    assert len(server.requests) == 2
+
+
+async def test_retry_after_is_honoured_as_a_number_and_as_a_date(server: LlmServer) -> None:
+    date = email.utils.formatdate(time.time() + 30, usegmt=True)
+    server.script.extend([error(429, "slow down", Retry_After="7"), error(429, "slow", Retry_After=date)])
+    asked = Asked(base_url=server.url)
+    sleeping = time.monotonic()
+
+    async def sleep(seconds: float) -> None:
+        if seconds > 0.01:
+            asked.slept.append(seconds)
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().time = lambda: time.monotonic() + sum(asked.slept)  # type: ignore[method-assign]
+
+    asked.sleep = sleep  # type: ignore[method-assign]
+    assert (await asked()).text == "answer 2"
+    assert 6.5 < asked.slept[0] <= 7
+    assert 25 < asked.slept[1] <= 31
+    assert time.monotonic() - sleeping < 5
+
+
+async def test_an_hour_of_patience_is_not_granted(server: LlmServer) -> None:
+    server.answer = lambda request: error(429, "slow down", Retry_After="3600")
+    fault = await Asked(base_url=server.url, retries=0).fault()
+    assert (fault.kind, fault.wait) == ("down", 60.0)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (error(401, "bad key"), "auth"),
+        (error(403, "not in your country"), "auth"),
+        (error(404, "no such model"), "model"),
+        (error(400, "The model `m` does not exist"), "model"),
+        (error(429, "You exceeded your current quota", "insufficient_quota"), "quota"),
+        (error(402, "Insufficient credits"), "quota"),
+        (error(400, "This model's maximum context length is 8192 tokens", "context_length_exceeded"), "context"),
+        (error(413, "too large"), "context"),
+        (error(400, "flagged by our content policy", "content_filter"), "moderation"),
+        (error(400, "Unsupported parameter: 'temperature'"), "bad_request"),
+        (error(422, "extra fields not permitted"), "bad_request"),
+    ],
+)
+async def test_what_does_not_pass_is_not_tried_again(server: LlmServer, reply: Reply, kind: str) -> None:
+    server.answer = lambda request: reply
+    fault = await Asked(base_url=server.url).fault()
+    assert fault.kind == kind
+    assert len(server.requests) == 1
+
+
+async def test_nobody_listens() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+    asked = Asked(base_url=url, retries=1)
+    fault = await asked.fault()
+    assert fault.kind == "down"
+    assert url in fault.message
+    assert asked.spent == Spent(retries=1)
+
+
+async def test_a_wrong_key_is_named_by_its_variable_and_never_shown(server: LlmServer) -> None:
+    server.key = "another"
+    fault = await Asked(base_url=server.url).fault()
+    assert "OPENAI_API_KEY" in fault.message
+    assert "sk-test" not in fault.message
+
+
+async def test_an_echoed_key_is_not_passed_on(server: LlmServer) -> None:
+    server.answer = lambda request: error(403, f"got {request.headers['Authorization']}")
+    fault = await Asked(base_url=server.url).fault()
+    assert "got Bearer ***" in fault.message
+
+
+@pytest.mark.parametrize("word", ["stream_options", "json_schema"])
+async def test_what_an_endpoint_refuses_to_be_asked_for_is_left_out(server: LlmServer, word: str) -> None:
+    field = {"stream_options": "stream_options", "json_schema": "response_format"}[word]
+    server.answer = lambda request: error(400, f"unknown field {word}") if field in request.body else Reply("fine")
+    asked = Asked(base_url=server.url)
+    client = Client(asked.sleep)
+    for _ in range(2):
+        reply = await client.ask(asked.spec, PROMPT, asked.spent, lambda *piece: None, SCHEMA)
+        assert reply.text == "fine"
+    await client.aclose()
+    # The second time it is known.
+    assert len(server.requests) == 3
+
+
+async def test_a_schema_is_asked_for_or_not_as_configured(server: LlmServer) -> None:
+    await Asked(base_url=server.url, structured="none")(SCHEMA)
+    assert "response_format" not in server.requests[0].body
+    await Asked(base_url=server.url)(SCHEMA)
+    assert server.requests[1].body["response_format"]["json_schema"]["schema"] == SCHEMA
+    server.answer = lambda request: error(400, "unsupported response_format")
+    with pytest.raises(Fault):
+        await Asked(base_url=server.url, structured="json_schema")(SCHEMA)
+    assert len(server.requests) == 3
+
+
+async def test_an_answer_that_is_no_stream_is_taken_too(server: LlmServer) -> None:
+    whole = {"choices": [{"message": {"content": "all at once"}, "finish_reason": "stop"}],
+             "usage": {"prompt_tokens": 3, "completion_tokens": 4}}  # fmt: skip
+    server.script.append(Reply(body=whole))
+    asked = Asked(base_url=server.url)
+    assert (await asked()).text == "all at once"
+    assert (asked.spent.tokens_in, asked.spent.tokens_out) == (3, 4)
+
+
+async def test_a_refusal_and_a_filter_are_told(server: LlmServer) -> None:
+    server.script.append(Reply(extra={"refusal": "I would rather not."}))
+    reply = await Asked(base_url=server.url)()
+    assert (reply.text, reply.refused) == ("I would rather not.", True)
+    server.script.append(Reply("half", finish="content_filter"))
+    assert (await Asked(base_url=server.url)()).refused
+
+
+async def test_an_answer_at_its_limit_is_marked(server: LlmServer) -> None:
+    server.script.append(Reply("def f(", finish="length"))
+    assert (await Asked(base_url=server.url)()).truncated
+
+
+async def test_an_endless_answer_is_cut_off(server: LlmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_LONGEST_ANSWER", 50_000)
+    server.script.append(Reply(end="endless"))
+    asked = Asked(base_url=server.url)
+    reply = await asked()
+    assert reply.truncated
+    assert 50_000 < len(reply.text) < 70_000
+    assert asked.spent.estimated
+    assert await asyncio.to_thread(server.hung_up.wait, 10)
+
+
+async def test_an_answer_that_takes_too_long_in_all_is_what_came_until_then(server: LlmServer) -> None:
+    server.script.append(Reply("0123456789", pieces=10, pause=0.1))
+    reply = await Asked(base_url=server.url, total_seconds=0.35)()
+    assert reply.truncated
+    assert "0123456789".startswith(reply.text) and reply.text
+    assert len(server.requests) == 1
+
+
+async def test_halves_of_characters_can_be_written_down(server: LlmServer) -> None:
+    server.script.append(Reply("a\ud800b", pieces=1))
+    assert (await Asked(base_url=server.url)()).text == "a?b"
+
+
+async def test_cancelling_hangs_up(server: LlmServer) -> None:
+    server.script.append(Reply("never ends", pause=0.05, end="silent"))
+    asked = Asked(base_url=server.url, idle_seconds=60)
+    request = asyncio.create_task(asked())
+    while not asked.pieces:
+        await asyncio.sleep(0.01)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert await asyncio.to_thread(server.hung_up.wait, 10)
+    assert asked.spent.tokens_in == 25
+
+
+async def test_requests_at_once_are_limited(server: LlmServer) -> None:
+    server.answer = lambda request: Reply("x", before=0.05)
+    asked = Asked(base_url=server.url, concurrency=3)
+    client = Client(asked.sleep)
+    spec = msgspec.structs.replace(asked.spec, first_token_seconds=10)
+    await asyncio.gather(*(client.ask(spec, PROMPT, asked.spent, lambda *piece: None) for _ in range(9)))
+    await client.aclose()
+    assert server.most_open == 3

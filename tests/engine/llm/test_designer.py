@@ -1,0 +1,302 @@
+"""The Researcher, mixed search, the Analyzer and the judge, with an `Ask` that follows a script."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from engine.analyzers.llm import analyze_by_model
+from engine.analyzers.report import Facts, Report
+from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, Mode, Rejection
+from engine.designers.llm import LlmDesigner
+from engine.designers.mixed import MixedDesigner
+from engine.designers.recombine import RecombineDesigner
+from engine.errors import TaskError
+from engine.events import DesignDone, EvalDone, Event
+from engine.judge import judge_program
+from engine.llm.answers import REPORT_SCHEMA
+from engine.llm.messages import Answer, CallFailed, Message, Role
+from engine.llm.prompts import Prompts
+from engine.state import Node
+from engine.task import Criterion, JudgeSpec, TaskSpec
+from tests.engine.designers.programs import SEED, SEEDS, SPEC
+from tests.engine.designers.programs import request as recombine_request
+
+BRIEF = "Make total() large."
+ROOM = 20_000
+
+
+class Script:
+    """Answers in order; keeps what it was asked."""
+
+    def __init__(self, *answers: str | Answer | Exception) -> None:
+        self.answers = list(answers)
+        self.calls: list[tuple[Role, str, dict[str, Any] | None]] = []
+        self.prompts: list[str] = []
+
+    async def __call__(
+        self,
+        role: Role,
+        messages: Sequence[Message],
+        *,
+        key: str,
+        models: Mapping[str, float] | None = None,
+        schema: dict[str, Any] | None = None,
+    ) -> Answer:
+        self.calls.append((role, key, schema))
+        self.prompts.append("\n".join(message.content for message in messages))
+        given = self.answers.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return given if isinstance(given, Answer) else answer(given)
+
+
+def answer(text: str, refused: bool = False, truncated: bool = False) -> Answer:
+    return Answer(text, "", "fast", 10, 10, 0.0, refused, truncated)
+
+
+def ask_for(script: Script, mode: Mode = "full", **fields: Any) -> DesignRequest:
+    rejections: list[Rejection] = fields.get("rejections", [])
+    return DesignRequest(
+        round=4,
+        attempt=len(rejections),
+        seed=7,
+        parent=ContextNode(3, SEED, "crashed" if mode == "fix" else "ok", None if mode == "fix" else 1.0),
+        inspirations=[ContextNode(5, SEED.replace("0.75", "0.5"), "ok", 0.5)],
+        priors=[],
+        mode=mode,
+        ask=script,
+        rejections=rejections,
+    )
+
+
+def designer(room: int = ROOM) -> LlmDesigner:
+    return LlmDesigner(SPEC, BRIEF, Prompts(), lambda: room)
+
+
+WHOLE = "<name>twice</name>\n<motivation>More.</motivation>\n<program>\ndef total():\n    return 2\n</program>\n"
+HUNK = "<<<<<<< SEARCH\ndef third():\n    return 1\n=======\ndef third():\n    return 3\n>>>>>>> REPLACE\n"
+EDIT = f"<name>rate</name>\n{HUNK}"
+
+
+async def design(*answers: str | Answer | Exception, mode: Mode = "full", **fields: Any) -> tuple[Design, Script]:
+    script = Script(*answers)
+    return await designer().design(ask_for(script, mode, **fields)), script
+
+
+@pytest.mark.parametrize(
+    ("mode", "role", "parents"),
+    [("full", "researcher", [3]), ("crossover", "researcher", [3, 5]), ("fix", "fixer", [3])],
+)
+async def test_whole_programs(mode: Mode, role: Role, parents: list[int]) -> None:
+    made, script = await design(WHOLE, mode=mode)
+    assert made == Design("def total():\n    return 2\n", mode, "twice", "More.", parents)
+    assert script.calls == [(role, "design/0", None)]
+
+
+async def test_edits_are_applied_to_the_parent() -> None:
+    made, _ = await design(EDIT, mode="diff")
+    assert made.code == SEED.replace("return 1\n", "return 3\n")
+    assert (made.operator, made.name, made.parents) == ("diff", "rate", [3])
+
+
+async def test_who_was_asked_for_edits_may_write_the_whole_program() -> None:
+    made, _ = await design(WHOLE, mode="diff")
+    assert made.operator == "full"
+    assert made.code == "def total():\n    return 2\n"
+    with pytest.raises(DesignerError, match="no SEARCH/REPLACE block") as caught:
+        await design("```python\ndef third():\n    return 3\n```", mode="diff")
+    assert caught.value.check == "answer"
+
+
+async def test_a_design_without_a_name_is_named_for_what_it_changes() -> None:
+    made, _ = await design(HUNK, mode="diff")
+    assert made.name == "changed third"
+    assert made.motivation
+
+
+@pytest.mark.parametrize(
+    ("given", "check", "told"),
+    [
+        (answer(WHOLE[:90], truncated=True), "answer", "cut off"),
+        (answer("I can't help with that.", refused=True), "answer", "declined to answer: I can't help"),
+        (answer(""), "answer", "empty"),
+        (answer("Use annealing."), "answer", "no program"),
+        (CallFailed("context", "too many tokens"), "designer", "too many tokens"),
+    ],
+)
+async def test_an_answer_that_cannot_be_used_is_an_attempt(given: Answer | Exception, check: str, told: str) -> None:
+    with pytest.raises(DesignerError, match=told) as caught:
+        await design(given)
+    assert caught.value.check == check
+
+
+async def test_the_next_attempt_is_told_why_the_last_was_refused() -> None:
+    twin = Rejection("duplicate", "the same program as node 3", SEED)
+    _, script = await design(WHOLE, rejections=[twin, Rejection("answer", "block 1 has no line", "")])
+    assert script.calls[0][1] == "design/2"
+    assert "the same program as node 3" in script.prompts[0]
+    assert "block 1 has no line" in script.prompts[0]
+
+
+async def test_a_prompt_without_room_and_a_missing_model_are_told() -> None:
+    script = Script(WHOLE)
+    with pytest.raises(DesignerError, match="context_tokens"):
+        await designer(room=100).design(ask_for(script))
+    assert script.calls == []
+    bare = ask_for(script)
+    with pytest.raises(DesignerError, match="no model"):
+        await designer().design(DesignRequest(**{**vars(bare), "ask": None}))
+
+
+async def test_a_template_that_is_wrong_ends_more_than_the_attempt(tmp_path: Any) -> None:
+    (tmp_path / "researcher_full.j2").write_text("{{ nothing }}")
+    made = LlmDesigner(SPEC, BRIEF, Prompts(tmp_path), lambda: ROOM)
+    with pytest.raises(TaskError, match=r"researcher_full\.j2:1: .*'nothing' is undefined"):
+        await made.design(ask_for(Script(WHOLE)))
+
+
+# Mixed search
+
+
+@pytest.fixture
+async def recombine() -> AsyncIterator[RecombineDesigner]:
+    made = RecombineDesigner(SPEC, SEEDS, gained=lambda node, parent: False)
+    yield made
+    await made.aclose()
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.5, 4, 16), (1.0, 20, 20)])
+async def test_recombination_writes_its_share(
+    recombine: RecombineDesigner, share: float, least: int, most: int
+) -> None:
+    script = Script(*[WHOLE] * 20)
+    mixed = MixedDesigner(designer(), recombine, lambda: share)
+    operators = []
+    for seed in range(20):
+        asked = recombine_request(seed)
+        mode: Mode = ("full", "diff")[seed % 2]
+        made = await mixed.design(DesignRequest(**{**vars(asked), "ask": script, "mode": mode}))
+        operators.append(made.operator)
+    by_model = operators.count("full")
+    assert by_model == len(script.calls)
+    assert least <= 20 - by_model <= most
+    assert set(operators) <= {"full", "tune", "swap", "exchange", "drop"}
+
+
+async def test_both_learn_from_every_outcome(recombine: RecombineDesigner) -> None:
+    noted: list[Event] = []
+
+    class Noting(LlmDesigner):
+        def apply(self, event: Event) -> None:
+            noted.append(event)
+
+    mixed = MixedDesigner(Noting(SPEC, BRIEF, Prompts(), lambda: ROOM), recombine, lambda: 1.0)
+    before = await mixed.design(recombine_request(3))
+    done = DesignDone(program="", operator="x", name="", motivation="", parents=[0], credit=before.credit)
+    events = [Event(1, 0, 1, 1, done), Event(2, 0, 1, 1, EvalDone(status="crashed"))]
+    for _ in range(30):
+        for event in events:
+            mixed.apply(event)
+    assert noted[:2] == events
+    after = await mixed.design(recombine_request(3))
+    assert after.credit != before.credit, "what failed thirty times is drawn no more"
+
+
+# The Analyzer and the judge
+
+
+def node(number: int, score: float | None, parents: tuple[int, ...] = ()) -> Node:
+    made = Node(number, number, parents, "", "full", "a name", "a motive", (), 0)
+    made.status, made.score, made.measurements = ("ok" if score is not None else "crashed"), score, 1
+    return made
+
+
+FACTS = Facts(SPEC, node(2, 1.5, (1,)), SEED.replace("return 1\n", "return 3\n"), node(1, 1.0), SEED)
+REPORT = (
+    '{"lesson": "third() counts.", "causes": ["it is added"], "next_step": "Raise it.", "note": "Fine.", "priors": []}'
+)
+
+
+async def report(*answers: str | Answer | Exception) -> tuple[Report, Script]:
+    script = Script(*answers)
+    return await analyze_by_model(script, Prompts(), BRIEF, FACTS, ROOM), script
+
+
+async def test_a_model_reports_and_the_figures_are_ours() -> None:
+    made, script = await report(REPORT.replace('"priors": []', '"priors": [{"title": "T", "body": "B"}]'))
+    assert made.lesson == "third() counts. [gained 0.5 over #1, score 1.5]"
+    assert made.analyzer == "fast"
+    for part in ("Fine.", "- it is added", "Next: Raise it."):
+        assert part in made.note
+    (proposal,) = made.proposals
+    assert (proposal.title, proposal.body, proposal.evidence) == ("T", "B", [2, 1])
+    assert script.calls == [("analyzer", "analyze/1", REPORT_SCHEMA)]
+
+
+async def test_a_report_that_cannot_be_read_is_asked_for_once_more() -> None:
+    made, script = await report("It went well.", REPORT)
+    assert made.analyzer == "fast"
+    assert [call[1] for call in script.calls] == ["analyze/1", "analyze/1/repair"]
+    assert "holds no lesson" in script.prompts[1]
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        (["no", "no"], "holds no lesson"),
+        ([answer('{"lesson', truncated=True)] * 2, "cut off"),
+        ([answer("", refused=True)], "declined"),
+        ([CallFailed("moderation", "filtered")], "filtered"),
+    ],
+)
+async def test_where_no_model_reports_the_rules_do_and_say_so(answers: list[Any], told: str) -> None:
+    made, _ = await report(*answers)
+    assert made.analyzer == "rules"
+    assert "gained 0.5 over #1" in made.lesson
+    assert told in made.note.splitlines()[0]
+
+
+JUDGED = TaskSpec(
+    name="t", direction="maximize", judge=JudgeSpec([Criterion("clear", "Clear.", 3.0), Criterion("short", "Short.")])
+)
+
+
+async def judge(*answers: str | Answer | Exception) -> tuple[Any, Script]:
+    script = Script(*answers)
+    return await judge_program(script, Prompts(), JUDGED, BRIEF, "X = 1\n", {"score": 1.0}, ROOM), script
+
+
+MARKS = '{"clear": {"reason": "Yes.", "score": 1.0}, "short": {"reason": "No.", "score": 0.2}}'
+
+
+async def test_criteria_are_blended_by_weight() -> None:
+    verdict, script = await judge(MARKS)
+    assert verdict.mark == pytest.approx((3 * 1.0 + 0.2) / 4)
+    assert verdict.judged["short"].reason == "No."
+    role, key, schema = script.calls[0]
+    assert (role, key) == ("judge", "judge")
+    assert schema is not None
+    assert schema["required"] == ["clear", "short"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ([MARKS.replace("0.2", "20"), "no"], "no scores"),
+        ([answer("", refused=True)], "declined"),
+        ([CallFailed("bad_request", "no")], "no"),
+    ],
+)
+async def test_a_judgement_that_fails_is_no_mark(answers: list[Any], told: str) -> None:
+    verdict, _ = await judge(*answers)
+    assert verdict.mark is None
+    assert told in verdict.problem
+
+
+async def test_a_judgement_is_asked_for_once_more() -> None:
+    verdict, script = await judge(MARKS.replace("0.2", "20"), MARKS)
+    assert verdict.mark is not None
+    assert "scores lie between 0 and 1" in script.prompts[1]
