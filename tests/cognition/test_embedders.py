@@ -1,0 +1,230 @@
+"""Embedders: the child process and its ends, the endpoint, and what they answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cognition.embedders import ChildEmbedder, EmbedderError, EndpointEmbedder, make_embedder
+from cognition.embedders.static import STATIC_NAME
+from cognition.prior import parse_prior
+from cognition.retrieve import Retriever
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def static() -> Iterator[ChildEmbedder]:
+    embedder, problem = make_embedder("auto")
+    assert isinstance(embedder, ChildEmbedder) and problem == ""
+    yield embedder
+    embedder.close()
+
+
+def gone(pid: int, seconds: float = 20.0) -> bool:
+    """Waits until a process is gone or a zombie."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_static_vectors_tell_what_is_near(static: ChildEmbedder) -> None:
+    texts = ["training of a neural network", "deep learning", "a recipe for apple pie", "", "\ud800 x\n"]
+    vectors = static.embed(texts)
+    assert static.name == STATIC_NAME
+    assert vectors.shape == (5, 256) and vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors[:3], axis=1), 1, atol=1e-5)
+    assert not vectors[3].any(), "an empty text is near nothing"
+    assert vectors[0] @ vectors[1] > 0.2 > vectors[0] @ vectors[2]
+    alone = static.embed(["deep learning"])
+    assert np.array_equal(alone[0], vectors[1]), "the same whatever it is embedded beside"
+    many = static.embed([f"text {number}" for number in range(600)])
+    assert many.shape == (600, 256)
+    assert static.embed([]).shape[0] == 0
+
+
+def test_the_caller_never_loads_the_model_nor_an_endpoints_library() -> None:
+    code = (
+        "import sys; from cognition.embedders import make_embedder; e, _ = make_embedder('auto'); e.embed(['a']);"
+        "e.close(); print(sorted({'wordllama', 'tokenizers', 'safetensors', 'openai', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_child_that_dies_is_started_again(static: ChildEmbedder) -> None:
+    before = static.embed(["circles"])
+    first = static.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    assert np.array_equal(static.embed(["circles"]), before)
+    assert static.pid not in (None, first)
+
+
+def test_an_idle_child_ends_by_itself_and_comes_back() -> None:
+    embedder = ChildEmbedder(STATIC_NAME, ["wordllama"], idle=0.2)
+    before = embedder.embed(["circles"])
+    pid = embedder.pid
+    assert pid is not None and gone(pid)
+    assert np.array_equal(embedder.embed(["circles"]), before)
+    embedder.close()
+    assert embedder.pid is None
+
+
+def test_the_child_dies_with_its_parent() -> None:
+    code = (
+        "import time; from cognition.embedders import make_embedder; e, _ = make_embedder('auto'); e.embed(['a']);"
+        "print(e.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
+        assert gone(child)
+
+
+def test_a_child_that_cannot_serve_says_why(tmp_path: Path) -> None:
+    embedder, _ = make_embedder("sentence-transformers", str(tmp_path / "nowhere"))
+    assert embedder is not None
+    with pytest.raises(EmbedderError, match=r"no folder .*nowhere with a model"):
+        embedder.embed(["a"])
+    embedder.close()
+    wrong = ChildEmbedder("wrong", ["wordllama"])
+    wrong._command = [sys.executable, "-c", "print('hello', flush=True); input()"]
+    with pytest.raises(EmbedderError, match="nonsense"):
+        wrong.embed(["a"])
+    wrong._command = [sys.executable, "-c", "raise SystemExit(3)"]
+    with pytest.raises(EmbedderError, match=r"ended .exit code 3"):
+        wrong.embed(["a"])
+    stuck = ChildEmbedder("stuck", ["wordllama"], timeout=0.2)
+    stuck._command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with pytest.raises(EmbedderError, match=r"no answer in 0\.2 s"):
+        stuck.embed(["a"])
+    assert stuck.pid is None
+
+
+def test_sentence_transformers_are_loaded_from_their_folder_in_the_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The library is heavy and seldom there: what it is asked for is what counts.
+    (tmp_path / "sentence_transformers.py").write_text(
+        "import os\n"
+        "class SentenceTransformer:\n"
+        "    def __init__(self, folder, device, local_files_only):\n"
+        "        assert device == 'cpu' and local_files_only and os.environ['HF_HUB_OFFLINE'] == '1'\n"
+        "        self.size = len(os.listdir(folder))\n"
+        "        print('noise on stdout')\n"
+        "    def encode(self, text, show_progress_bar):\n"
+        "        return [len(text), self.size, 0.0]\n"
+    )
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    embedder, _ = make_embedder("sentence-transformers", str(tmp_path / "model"))
+    assert embedder is not None
+    assert np.allclose(embedder.embed(["abc"]), [[3 / 10**0.5, 1 / 10**0.5, 0]])
+    assert str(tmp_path / "model") in embedder.name
+    embedder.close()
+
+
+@contextmanager
+def endpoint(answer: Any, seen: list[dict[str, Any]], status: int = 200) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            seen.append({"path": self.path, "key": self.headers.get("Authorization"), **body})
+            sent = json.dumps(answer(body) if callable(answer) else answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(sent)))
+            self.end_headers()
+            self.wfile.write(sent)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def vectors(body: dict[str, Any]) -> dict[str, Any]:
+    """An answer in any order, each text's vector its length and 4."""
+    data = [
+        {"object": "embedding", "index": n, "embedding": [float(len(text)), 4.0]}
+        for n, text in enumerate(body["input"])
+    ]
+    return {"object": "list", "model": "m", "data": data[::-1], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+
+
+def test_an_endpoint_is_asked_with_the_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "k1")
+    seen: list[dict[str, Any]] = []
+    with endpoint(vectors, seen) as url:
+        embedder, _ = make_embedder("endpoint", "small", url, "MY_KEY")
+        assert embedder is not None
+        found = embedder.embed(["abc", "", "x" * 3])
+        assert np.allclose(found, [[0.6, 0.8], [1 / 17**0.5, 4 / 17**0.5], [0.6, 0.8]])
+        embedder.embed([f"{number}" for number in range(70)])
+        embedder.close()
+    assert [len(request["input"]) for request in seen] == [3, 64, 6]
+    assert seen[0]["path"] == "/v1/embeddings" and seen[0]["key"] == "Bearer k1" and seen[0]["model"] == "small"
+    assert seen[0]["encoding_format"] == "float"
+
+
+def test_an_endpoints_faults_are_told_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MY_KEY", raising=False)
+    with pytest.raises(EmbedderError, match="environment variable MY_KEY"):
+        EndpointEmbedder("m", "http://127.0.0.1:9/v1", "MY_KEY").embed(["a"])
+    with endpoint({"error": {"message": "no such model"}}, [], status=404) as url:
+        embedder = EndpointEmbedder("m", url, "")
+        with pytest.raises(EmbedderError, match="no such model"):
+            embedder.embed(["a"])
+        embedder.close()
+    for answer in ({"data": []}, {"data": [{"index": 0, "embedding": "x"}]}, {"nothing": 1}):
+        with endpoint(answer, []) as url:
+            embedder = EndpointEmbedder("m", url, "")
+            with pytest.raises(EmbedderError):
+                embedder.embed(["a"])
+            embedder.close()
+
+
+def test_an_endpoint_that_changes_the_length_of_its_vectors_is_not_trusted() -> None:
+    priors = [parse_prior(name, f"# {name}\n\nSome words of {name} here.") for name in ("one", "two")]
+
+    def growing(body: dict[str, Any]) -> dict[str, Any]:
+        answer = vectors(body)
+        for item in answer["data"]:
+            item["embedding"] += [1.0] * (len(body["input"]) == 1)
+        return answer
+
+    with endpoint(growing, []) as url:
+        retriever = Retriever(EndpointEmbedder("m", url, ""))
+        hits = retriever.search(priors, ["words of one"], 2)
+        retriever.close()
+    assert "different lengths" in retriever.problem
+    assert [hit.prior.id for hit in hits] == ["one", "two"], "by words"
