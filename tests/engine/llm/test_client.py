@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from engine.llm import client as client_module
-from engine.llm.client import Client, Reply as Answer, Spent
+from engine.llm.client import Client, Spent
+from engine.llm.client import Reply as Answer
 from engine.llm.faults import Fault
 from engine.llm.messages import Message
 from engine.llm.models import ModelSpec
@@ -77,7 +78,7 @@ async def test_an_answer_is_streamed_and_counted(server: LlmServer) -> None:
     assert (spent.tokens_in, spent.tokens_out, spent.tokens_cached, spent.estimated) == (1000, 200, 600, False)
     assert spent.usd == pytest.approx((400 * 1.0 + 600 * 0.1 + 200 * 10.0) / 1e6)
     (request,) = server.requests
-    assert request.headers["Authorization"] == "Bearer sk-test-0123456789"
+    assert request.headers["authorization"] == "Bearer sk-test-0123456789"
     body = dict(request.body)
     assert body.pop("messages")[1] == {"role": "user", "content": "u" * 60}
     assert body == {
@@ -207,7 +208,7 @@ async def test_a_wrong_key_is_named_by_its_variable_and_never_shown(server: LlmS
 
 
 async def test_an_echoed_key_is_not_passed_on(server: LlmServer) -> None:
-    server.answer = lambda request: error(403, f"got {request.headers['Authorization']}")
+    server.answer = lambda request: error(403, f"got {request.headers['authorization']}")
     fault = await Asked(base_url=server.url).fault()
     assert "got Bearer ***" in fault.message
 
