@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from engine.errors import UsageError
+from engine.llm.models import ModelSpec
+from engine.settings import Settings
 from engine.task import Task
 
 __all__ = ["PRESETS", "Preset", "find_preset"]
@@ -22,6 +24,8 @@ class Preset:
     """Keys of `engine.settings.Settings`."""
     seconds: float | None = None
     """Wall-clock limit of a stage; a stage that has a limit of its own keeps it."""
+    sampling: dict[str, float] = field(default_factory=dict)
+    """Fields of `ModelSpec` for models that leave them open."""
 
     def limit(self, task: Task) -> Task:
         """The task with the preset's limits."""
@@ -30,11 +34,26 @@ class Preset:
         limits = msgspec.structs.replace(task.spec.limits, seconds=self.seconds)
         return dataclasses.replace(task, spec=msgspec.structs.replace(task.spec, limits=limits))
 
+    def sample(self, settings: Settings) -> Settings:
+        """The settings with the preset's way of sampling, where a model leaves it open and takes any.
+
+        Endpoints refuse it for models that reason at a stated effort.
+        """
+        models = {name: self._fill(model) for name, model in settings.models.items()}
+        return msgspec.structs.replace(settings, models=models)
+
+    def _fill(self, model: ModelSpec) -> ModelSpec:
+        if model.reasoning_effort is not None:
+            return model
+        missing = {name: value for name, value in self.sampling.items() if getattr(model, name) is None}
+        return msgspec.structs.replace(model, **missing)
+
 
 PRESETS = {
     "paper": Preset(
         settings={
             "workers": 4,
+            "designer": {"modes": {"full": 1.0, "diff": 0.0, "crossover": 0.0, "fix": 0.0}, "recombine_share": 0.0},
             "sampler": {
                 "name": "ucb1_paper",
                 "inspirations": 2,
@@ -49,10 +68,11 @@ PRESETS = {
             },
         },
         seconds=300.0,
+        sampling={"temperature": 0.7, "top_p": 0.95},
     ),
 }
-"""`paper` is appendix A of arXiv 2603.29640: 3 nodes shown, of the best 70. The settings of its islands are there for
-`--set sampler=map_elites`, the paper's other sampler."""
+"""`paper` is appendix A of arXiv 2603.29640: 3 nodes shown, of the best 70; every program written anew; no judge. The
+settings of its islands are there for `--set sampler=map_elites`, the paper's other sampler."""
 
 
 def find_preset(name: str) -> Preset:

@@ -92,6 +92,7 @@ def run(
         ("command line", given),
         *((f"--set {text}", parse_setting(text)) for text in set_ or []),
     )
+    settings = chosen.sample(settings)
     if settings.designer.name == "llm":
         raise UsageError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
     made = create_run(loaded, settings, runs_folder() if runs is None else runs, name, allow_network_fs)

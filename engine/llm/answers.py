@@ -26,7 +26,7 @@ from engine.llm.blocks import (
 from engine.llm.hunks import apply_hunks, read_hunks
 from engine.program import ProgramError, outline
 from engine.task import Interface
-from engine.text import one_line
+from engine.text import one_line, visible
 
 __all__ = [
     "REPORT_SCHEMA",
@@ -324,11 +324,15 @@ def parse_report(text: str) -> Findings:
         raise AnswerError("the answer holds no lesson; answer with the JSON object that is asked for and nothing else")
     return Findings(
         lesson=lesson,
-        note=str(found.get("note") or "")[:_NOTE_LENGTH].strip(),
+        note=_markdown(found.get("note")),
         causes=tuple(one_line(cause, _REASON_LENGTH) for cause in _items(found.get("causes")))[:8],
         next_step=one_line(str(found.get("next_step") or ""), _REASON_LENGTH),
         priors=tuple(_ideas(found.get("priors")))[:3],
     )
+
+
+def _markdown(value: Any) -> str:
+    return visible(str(value or "")[:_NOTE_LENGTH]).strip()
 
 
 def _items(value: Any) -> Iterator[str]:
@@ -341,9 +345,9 @@ def _items(value: Any) -> Iterator[str]:
 def _ideas(value: Any) -> Iterator[Idea]:
     for item in value if isinstance(value, list) else []:
         if isinstance(item, dict):
-            title, body = one_line(str(item.get("title") or ""), 120), str(item.get("body") or "").strip()
+            title, body = one_line(str(item.get("title") or ""), _NAME_LENGTH), _markdown(item.get("body"))
             if title and body:
-                yield Idea(title, body[:_NOTE_LENGTH])
+                yield Idea(title, body)
 
 
 def parse_judgement(text: str, criteria: Collection[str]) -> dict[str, Judgement]:

@@ -246,5 +246,5 @@ def _nearest(search: tuple[str, ...], lines: list[str]) -> int | None:
 
 
 def _shown(lines: tuple[str, ...] | list[str]) -> str:
-    shown = [line[:_SHOWN_WIDTH] for line in lines[:_SHOWN_LINES]]
+    shown = [visible(line[:_SHOWN_WIDTH]) for line in lines[:_SHOWN_LINES]]
     return "\n".join(f"| {line}" for line in [*shown, *(["…"] if len(lines) > _SHOWN_LINES else [])])

@@ -33,7 +33,8 @@ class PromptTooLong(Exception):
 
 def estimate_tokens(messages: Iterable[Message]) -> int:
     """About how many tokens a prompt has: one for 3.5 bytes, which is on the safe side for programs and English."""
-    return sum(math.ceil(len(item.content.encode()) / _BYTES_A_TOKEN) + _MESSAGE_TOKENS for item in messages)
+    sizes = [len(item.content.encode("utf-8", "replace")) for item in messages]
+    return sum(math.ceil(size / _BYTES_A_TOKEN) + _MESSAGE_TOKENS for size in sizes)
 
 
 def prompt_room(models: Iterable[ModelSpec]) -> int:

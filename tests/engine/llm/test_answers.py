@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from engine.llm.answers import AnswerError, parse_diff, parse_judgement, parse_p
 from engine.llm.hunks import has_hunks
 from engine.program import ProgramError, outline
 from engine.task import Interface
+from engine.text import visible
 
 CORPUS = Path(__file__).parent / "corpus"
 EXPECTED: dict[str, dict[str, Any]] = tomllib.loads((CORPUS / "expected.toml").read_text())
@@ -178,6 +180,17 @@ def test_so_it_does_for_hostile_programs_or_it_is_an_error(before: str, after: s
         assert MARKS.search(before) or MARKS.search(after)
 
 
+def test_half_characters_do_not_get_into_the_journal() -> None:
+    half = json.dumps("\ud800")[1:-1]
+    report = parse_report(
+        f'{{"lesson": "{half}", "note": "{half}", "priors": [{{"title": "{half}", "body": "{half}"}}]}}'
+    )
+    assert msgspec.json.encode([report.lesson, report.note, report.priors[0].body])
+    with pytest.raises(AnswerError) as caught:
+        parse_diff("<<<<<<< SEARCH\nRATE = \ud800\n=======\n>>>>>>> REPLACE\n", PARENT)
+    assert str(caught.value).encode()
+
+
 HOSTILE = st.lists(
     st.one_of(
         WORDS, st.text(max_size=20), st.sampled_from(["\n", "<think>", "<code>", "def solve(): pass", "{", "[" * 50])
@@ -206,7 +219,7 @@ def test_no_answer_raises_anything_but_an_answer_error(text: str, truncated: boo
         try:
             read_it()
         except AnswerError as exc:
-            assert str(exc)
+            assert str(exc).encode(), "it goes into the journal"
 
 
 @settings(max_examples=50)
@@ -215,6 +228,6 @@ def test_a_report_and_a_judgement_in_json_come_back(text: str, score: float, les
     assume(" ".join(lesson.split()))
     report = parse_report(f"prose\n```json\n{json.dumps({'lesson': lesson, 'note': text, 'causes': [text]})}\n```")
     assert report.lesson
-    assert report.note == text.strip()
+    assert report.note == visible(text).strip()
     judged = parse_judgement(json.dumps({"clarity": {"score": score, "reason": text}}), ["clarity"])
     assert judged["clarity"].score == score
