@@ -11,9 +11,9 @@ For the author of an `evaluate.py`:
         report(step=1, circles=len(circles))
         return {"score": float(len(circles))}
 
-`call` runs a function of the candidate in a sandbox of its own and gives back data; `source` is the candidate's text;
-`Invalid` says that what it returned breaks the rules; `progress` streams numbers from a helper that runs beside the
-candidate. Standard library only, one file, Python 3.9 or later.
+`call` runs a function of the candidate in a sandbox of its own and gives back data; a `Session` is such a sandbox for
+many calls; `source` is the candidate's text; `Invalid` says that what it returned breaks the rules; `progress` streams
+numbers from a helper that runs beside the candidate. Standard library only, one file, Python 3.9 or later.
 """
 
 # Pathlib would add to the time it takes to start.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-__all__ = ["CandidateError", "CandidateTimeout", "Invalid", "Report", "call", "progress", "source"]
+__all__ = ["CandidateError", "CandidateTimeout", "Invalid", "Report", "Session", "call", "progress", "source"]
 
 CHANNEL = 3
 ARRAY = "__evolve_array__"
@@ -117,29 +117,79 @@ def call(function: str, *args: Any, seconds: float | None = None, report: Report
         CandidateTimeout: it took longer than `seconds`.
         TypeError: an argument is no data.
     """
-    job = _the_job()
     file, colon, name = function.rpartition(":")
-    helper = None
-    if colon:
-        with open(os.path.join(job["task_folder"], file), encoding="utf-8") as opened:
-            helper = {"file": file, "source": opened.read()}
-    body = _encode([list(args), kwargs])
-    if len(body) > job["limits"]["result_mb"] * 2**20:
-        raise TypeError(f"the arguments take more than result_mb = {job['limits']['result_mb']} MiB")
+    helper = _read_helper(file) if colon else None
+    header = {"function": name, "helper": helper, "seconds": seconds, "progress": report is not None}
+    return _ask(header, function, [list(args), kwargs])
+
+
+class Session:
+    """One sandbox for many calls: the candidate is loaded once, and what it keeps in its globals stays between calls.
+
+        with evolve_task.Session() as candidate:
+            for step in range(100):
+                gradient = candidate.call("gradient", position)
+
+    It is open from its first call to the end of the `with` block, and no other call can be made meanwhile.
+
+    Args:
+        file: a helper in the task folder, which runs beside the candidate and may `import program`; calls then go to
+            its functions instead of the candidate's. What a helper returns is no more trustworthy than the candidate.
+    """
+
+    def __init__(self, file: str | None = None) -> None:
+        self._helper = _read_helper(file) if file else None
+        self._open = False
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._open:
+            self._open = False
+            with _call_lock:
+                _send({"type": "close"})
+                _receive()
+
+    def call(self, function: str, *args: Any, seconds: float | None = None, **kwargs: Any) -> Any:
+        """Run a function as `evolve_task.call` does, in the session's sandbox.
+
+        A candidate that raises stays; one that runs out of time or ends is gone for the rest of the session.
+
+        Raises:
+            CandidateError: it raised, ended without an answer or before this call, or returned what is no data.
+            CandidateTimeout: it took longer than `seconds`.
+            TypeError: an argument is no data.
+        """
+        header: dict[str, Any] = {"function": function, "seconds": seconds, "session": "again"}
+        if not self._open:
+            header.update(session="new", helper=self._helper)
+            self._open = True
+        return _ask(header, function, [list(args), kwargs])
+
+
+def _read_helper(file: str) -> dict[str, str]:
+    with open(os.path.join(_the_job()["task_folder"], file), encoding="utf-8") as opened:
+        return {"file": file, "source": opened.read()}
+
+
+def _ask(header: dict[str, Any], name: str, arguments: list[Any]) -> Any:
+    """Send a call, wait for its answer, and take that apart."""
+    limits = _the_job()["limits"]
+    body = _encode(arguments)
+    if len(body) > limits["result_mb"] * 2**20:
+        raise TypeError(f"the arguments take more than result_mb = {limits['result_mb']} MiB")
     with _call_lock:
-        _send(
-            {"type": "call", "function": name, "helper": helper, "seconds": seconds, "progress": report is not None},
-            body,
-        )
-        header, body = _receive()
-    if header["type"] == "timeout":
-        raise CandidateTimeout(f"{function}: {header['message']}")
-    if header["type"] == "raised":
-        raise CandidateError(header["message"], header.get("traceback", ""))
+        _send({"type": "call", **header}, body)
+        answer, body = _receive()
+    if answer["type"] == "timeout":
+        raise CandidateTimeout(f"{name}: {answer['message']}")
+    if answer["type"] == "raised":
+        raise CandidateError(answer["message"], answer.get("traceback", ""))
     try:
         return _decode(body)
     except (ValueError, TypeError, KeyError, RecursionError, ImportError) as exc:
-        raise CandidateError(f"{function} returned what is no data: {exc}") from None
+        raise CandidateError(f"{name} returned what is no data: {exc}") from None
 
 
 def source() -> str:
@@ -411,24 +461,49 @@ def _evaluate(job: dict[str, Any]) -> dict[str, Any]:
         return {"status": "crashed", "reason": reason}
 
 
-def _run_candidate(job: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-    """Call the candidate's function; the answer as header and body."""
+def _load_candidate(job: dict[str, Any], program: str) -> Any:
+    """The module whose functions are called: the candidate's, or that of the helper beside it."""
+    module = _load(job["program_path"], "program", program)
+    helper = job["helper"]
+    if helper:
+        module = _load(helper["file"], os.path.basename(helper["file"]).partition(".")[0], helper["source"])
+    return module
+
+
+def _answer(find: Callable[[], Any], name: str, body: bytes, result_mb: float) -> tuple[dict[str, Any], bytes]:
+    """Call a function of the module that `find` gives; the answer as header and body."""
     try:
-        size = job["program_size"]
-        args, kwargs = _decode(body[size:])
-        module = _load(job["program_path"], "program", body[:size].decode())
-        helper = job["helper"]
-        if helper:
-            module = _load(helper["file"], os.path.basename(helper["file"]).partition(".")[0], helper["source"])
-        function = getattr(module, job["function"], None)
+        args, kwargs = _decode(body)
+        function = getattr(find(), name, None)
         if not callable(function):
-            return {"type": "raised", "message": f"the program defines no function {job['function']}()"}, b""
+            return {"type": "raised", "message": f"the program defines no function {name}()"}, b""
         answer = _encode(function(*args, **kwargs))
-        if len(answer) > job["limits"]["result_mb"] * 2**20:
-            raise ValueError(f"{job['function']} returned more than result_mb = {job['limits']['result_mb']} MiB")
+        if len(answer) > result_mb * 2**20:
+            raise ValueError(f"{name} returned more than result_mb = {result_mb} MiB")
         return {"type": "returned"}, answer
     except BaseException as exc:
         return {"type": "raised", "message": _last_line(exc)[:4096], "traceback": _traceback(exc)[-20000:]}, b""
+
+
+def _run_candidate(job: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    """Load the candidate and answer what is asked of it; the last answer as header and body.
+
+    The calls of a session have no last one: the supervisor ends it.
+    """
+    size, result_mb = job["program_size"], job["limits"]["result_mb"]
+    loaded: list[Any] = []
+
+    def find() -> Any:
+        if not loaded:
+            loaded.append(_load_candidate(job, body[:size].decode()))
+        return loaded[0]
+
+    found = _answer(find, job["function"], body[size:], result_mb)
+    while job.get("session"):
+        _send(*found)
+        header, arguments = _receive()
+        found = _answer(find, header["function"], arguments, result_mb)
+    return found
 
 
 def _main(role: str) -> NoReturn:

@@ -90,6 +90,10 @@ class Box:
         self.seconds: float | None = None
         self.deadline: float | None = None
         self.answer: tuple[dict[str, object], bytes] | None = None
+        self.kept = False
+        """Whether it stays for the further calls of a session."""
+        self.idle = False
+        """Whether it is kept and nothing is asked of it just now."""
 
     def take(self, limit: int) -> tuple[dict[str, object], bytes] | None:
         """The next whole frame that came in, as header and body.
@@ -456,6 +460,8 @@ class Supervisor:
         self.folder = folder
         self.evaluator = evaluator
         self.candidate: Box | None = None
+        self.lost: dict[str, object] = {}
+        """What became of a session's candidate that ended while nothing was asked of it."""
         self.calls = 0
         self.clock = Clock()
         self.watch = Watch(os.getpid())
@@ -740,15 +746,25 @@ class Supervisor:
         elif kind == "progress" and (box is self.evaluator or box.reports):
             self.add_progress(header)
         elif box is not self.evaluator:
-            if kind == "returned":
-                self.answer(box, {"type": "returned"}, body)
-            else:
+            if box.idle:
+                raise ValueError("a message that nobody asked for")
+            answer: dict[str, object] = {"type": "returned"}
+            if kind != "returned":
                 texts = {key: str(header.get(key, ""))[:65536] for key in ("message", "traceback")}
-                self.answer(box, {"type": "raised", **texts})
+                answer, body = {"type": "raised", **texts}, b""
+            if box.kept:
+                box.idle, box.deadline = True, None
+                self.send(self.evaluator, answer, body)
+            else:
+                self.answer(box, answer, body)
         elif kind == "result":
             self.result = clean_result(header)
+        elif kind == "call" and header.get("session") == "again":
+            self.on_next_call(header, body)
         elif kind == "call":
             self.on_call(header, body)
+        elif kind == "close":
+            self.on_close()
         else:
             raise ValueError("a message of a kind that there is not")
 
@@ -786,11 +802,40 @@ class Supervisor:
         box.scratch = scratch
         box.reports = header.get("progress") is True
         box.seconds = float(seconds) if is_number(seconds) else None  # type: ignore[arg-type]
+        box.kept = header.get("session") == "new"
         self.candidate = box
+        self.lost = {}
         self.adopt(box)
-        job = {key: header.get(key) for key in ("function", "helper")}
+        job = {key: header.get(key) for key in ("function", "helper", "session")}
         limits = {"limits": self.job["limits"], "program_size": len(self.program)}
         self.send(box, {**job, **limits, **self.job["candidate"]["job"]}, self.program + body)
+
+    def on_next_call(self, header: dict[str, Any], body: bytes) -> None:
+        """Hand a further call of a session to the candidate that is kept for it."""
+        box, seconds = self.candidate, header.get("seconds")
+        if box is None:
+            gone: dict[str, object] = {"type": "raised", "message": "the session's candidate is gone"}
+            self.send(self.evaluator, self.lost or gone)
+        elif not box.idle:
+            raise ValueError("a call while another one is running")
+        else:
+            box.idle = False
+            box.seconds = float(seconds) if is_number(seconds) else None  # type: ignore[arg-type]
+            box.deadline = None if box.seconds is None else self.clock.now() + box.seconds
+            self.send(box, {"function": header.get("function")}, body)
+
+    def on_close(self) -> None:
+        """End a session; the evaluator hears of it when the candidate is gone."""
+        box = self.candidate
+        if box is None:
+            self.send(self.evaluator, {"type": "returned"})
+        elif box.answer is not None:  # it is being ended for what it did while nothing was asked of it
+            box.idle = False
+        elif not box.idle:
+            raise ValueError("an end of a session while a call is running")
+        else:
+            box.idle = False
+            self.answer(box, {"type": "returned"})
 
     def answer(self, box: Box, header: dict[str, object], body: bytes = b"") -> None:
         """Note what a call came to and end the candidate; the evaluator hears of it when the candidate is gone."""
@@ -828,7 +873,10 @@ class Supervisor:
             for fd in (box.channel, *box.outputs):
                 self.forget(fd)
             self.discard(box.scratch)
-            self.send(self.evaluator, {**header, "call": self.calls}, body)
+            if box.idle:
+                self.lost = header
+            else:
+                self.send(self.evaluator, {**header, "call": self.calls}, body)
 
     def send(self, box: Box, header: dict[str, object], body: bytes = b"") -> None:
         payload = json.dumps(header).encode() + b"\n" + body
