@@ -11,7 +11,7 @@ import msgspec
 from engine.config import convert_table, deep_merge, parse_assignment
 from engine.errors import EvolveError, UsageError
 from engine.fitness import FitnessSettings
-from engine.llm.models import NO_ANALYZER, RULES, ModelSpec, RoleSettings, check_models
+from engine.llm.models import NO_ANALYZER, RULES, ModelSpec, RoleSettings, check_address, check_models
 
 __all__ = [
     "DesignerSettings",
@@ -137,8 +137,24 @@ class RetrievalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Best matches for the context nodes' lessons."""
     drawn: int = 2
     """Further priors drawn by weight, so that what nothing asks for is still tried."""
+    threshold: float = 0.0
+    """Least score of a match that is shown; the best by words and by meaning scores 1, times its weight."""
+    embedder: Literal["auto", "none", "wordllama", "endpoint", "sentence-transformers"] = "auto"
+    """What tells how near two texts are in meaning; `auto` is wordllama where it is installed, with `none` only words
+    count."""
+    model: str = ""
+    """endpoint: the name by which it knows the model; sentence-transformers: the model's folder."""
+    base_url: str = ""
+    """endpoint: where it is, usually ending in `/v1`; OpenAI's own where empty."""
+    key_env: str = "OPENAI_API_KEY"
+    """endpoint: name of the environment variable that holds the key; empty for an endpoint that wants none."""
     proposals: Literal["ask", "auto", "off"] = "ask"
     """What becomes of priors that the analyzer proposes: a person decides, all are taken, or none is kept."""
+
+    def __post_init__(self) -> None:
+        if self.top_k < 0 or self.drawn < 0 or not 0 <= self.threshold < math.inf:
+            raise ValueError("`top_k`, `drawn` and `threshold` must not be below 0")
+        check_address(self.base_url, self.key_env)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -224,6 +240,10 @@ def check_whole(settings: Settings) -> None:
         check_models(settings.models, settings.roles)
     except ValueError as exc:
         raise UsageError(str(exc)) from None
+    retrieval = settings.retrieval
+    if retrieval.embedder in ("endpoint", "sentence-transformers") and not retrieval.model:
+        what = "model that it is to be asked for" if retrieval.embedder == "endpoint" else "folder of its model"
+        raise UsageError(f"retrieval.embedder is '{retrieval.embedder}', and retrieval.model does not name the {what}")
 
 
 def parse_setting(text: str) -> dict[str, Any]:

@@ -61,16 +61,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the request to the end of the answer."""
 
     def __post_init__(self) -> None:
-        if self.base_url:
-            url = urlsplit(self.base_url)
-            if url.scheme not in ("http", "https") or not url.hostname:
-                raise ValueError("`base_url` must be an address such as http://127.0.0.1:8000/v1")
-            # What is written here is recorded with the run.
-            if url.username or url.password or url.query:
-                raise ValueError("`base_url` must hold neither a name, a password nor a query: the key goes into the "
-                                 "environment variable that `key_env` names")  # fmt: skip
-        if self.key_env and not _VARIABLE.fullmatch(self.key_env):
-            raise ValueError("`key_env` must be the name of an environment variable, not the key itself")
+        check_address(self.base_url, self.key_env)
         for name in ("connect_seconds", "first_token_seconds", "idle_seconds", "total_seconds", "context_tokens",
                      "concurrency", "max_tokens", "max_completion_tokens"):  # fmt: skip
             value = getattr(self, name)
@@ -106,6 +97,21 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fallback: list[str] = []
     """Models that are asked, in this order, while the endpoint of another is down. Where none is stated, the other
     models of the researcher stand in for each other."""
+
+
+def check_address(base_url: str, key_env: str) -> None:
+    """Raise ValueError for what is no endpoint's address or no variable's name; what is written here is recorded."""
+    if base_url:
+        url = urlsplit(base_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError("`base_url` must be an address such as http://127.0.0.1:8000/v1")
+        if url.username or url.password or url.query:
+            raise ValueError(
+                "`base_url` must hold neither a name, a password nor a query: the key goes into the environment "
+                "variable that `key_env` names"
+            )
+    if key_env and not _VARIABLE.fullmatch(key_env):
+        raise ValueError("`key_env` must be the name of an environment variable, not the key itself")
 
 
 def check_models(models: Mapping[str, ModelSpec], roles: RoleSettings) -> None:
