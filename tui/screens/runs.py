@@ -49,6 +49,7 @@ class RunsView(RowsView):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Attach", id="runs.attach", tooltip="Look at the run"),
+        Binding("m", "mark", "Mark", id="runs.mark", tooltip="Mark the run, to be compared with others"),
     ]
 
     empty = " no run yet: press t to start one"
@@ -63,6 +64,8 @@ class RunsView(RowsView):
     def __init__(self) -> None:
         super().__init__(id="runs")
         self.rows_: list[RunRow] = []
+        self.marked: dict[Path, None] = {}
+        """Folders of the runs to be compared, in the order they were marked."""
 
     @property
     def selected(self) -> RunRow | None:
@@ -84,14 +87,16 @@ class RunsView(RowsView):
 
     def item_key(self, index: int) -> Hashable:
         """The whole row."""
-        return self.rows_[index], self.size.width
+        row = self.rows_[index]
+        return row, self.size.width, row.folder in self.marked
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """Name, status, rounds, best; then what fits."""
         row = self.rows_[index]
         name = _name_width(self.size.width)
         shown = cut_middle(one_line(row.name, 250), name - 2)
-        pieces: list[Piece] = [(f" {set_cell_size(shown, name - 1)}", "plain")]
+        sign = "*" if row.folder in self.marked else " "
+        pieces: list[Piece] = [(f"{sign}{set_cell_size(shown, name - 1)}", "accent" if sign == "*" else "plain")]
         pieces.append((f"{row.status:<9}", STATUS_LOOKS.get(row.status, "bad")))
         if row.trouble:
             return [*pieces, (one_line(row.trouble, 200), "bad")]
@@ -106,6 +111,19 @@ class RunsView(RowsView):
         if self.selected is not None:
             self.post_message(self.Chosen(self.selected))
 
+    def action_mark(self) -> None:
+        """Mark the run, or take the mark away, and go on to the next."""
+        row = self.selected
+        if row is None:
+            return
+        if row.folder in self.marked:
+            del self.marked[row.folder]
+        else:
+            self.marked[row.folder] = None
+        self.action_move(1)
+        self.repaint()
+        self.screen.refresh_bindings()
+
 
 class RunsScreen(BaseScreen):
     """All runs.
@@ -118,6 +136,8 @@ class RunsScreen(BaseScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "start", "New run", id="runs.start", tooltip="Start a run of a built-in task or of a folder"),
+        Binding("c", "compare", "Compare", id="runs.compare", tooltip="Set the marked runs beside each other"),
+        Binding("r", "replay", "Replay", id="runs.replay", tooltip="See how the run went"),
         Binding("R", "rename", "Rename", id="runs.rename", tooltip="Give the run another name"),
         Binding("D", "delete", "Delete", id="runs.delete", tooltip="Remove the run with all it found"),
     ]
@@ -196,11 +216,13 @@ class RunsScreen(BaseScreen):
             self.evolve.attach(Run(event.row.folder))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A run that has an engine keeps its name and its folder."""
+        """A run that has an engine keeps its name and its folder; what was not marked is not compared."""
         if action in ("rename", "delete"):
             row = self._list.selected
             return row is not None and row.status not in ("running", "paused")
-        return True
+        if action == "compare":
+            return len(self._marked()) >= 2
+        return action != "replay" or self._list.selected is not None
 
     def on_rows_view_moved(self, event: RowsView.Moved) -> None:
         """What can be done depends on the run."""
@@ -235,6 +257,28 @@ class RunsScreen(BaseScreen):
             self.app.call_from_thread(self.evolve.attach, made[0])
 
         self._in_thread(work)
+
+    def _marked(self) -> list[Run]:
+        """The marked runs that are still there."""
+        there = {row.folder for row in self._list.rows_ if not row.trouble}
+        return [Run(folder) for folder in self._list.marked if folder in there]
+
+    def action_compare(self) -> None:
+        """Set the marked runs beside each other."""
+        from tui.model.compare import MOST_RUNS
+        from tui.screens.compare import CompareScreen
+
+        marked = self._marked()
+        if len(marked) > MOST_RUNS:
+            self.say(f"{len(marked)} runs are marked; {MOST_RUNS} fit beside each other", "bad")
+        else:
+            self.app.push_screen(CompareScreen(marked))
+
+    def action_replay(self) -> None:
+        """See how the run went."""
+        row = self._list.selected
+        if row is not None and not row.trouble:
+            self.evolve.replay(Run(row.folder))
 
     def action_rename(self) -> None:
         """Ask for another name."""

@@ -160,7 +160,8 @@ class Footer(Painted):
 _ORDER = (
     "tree.open", "runs.attach", "node.back", "reading.back", "replay.play", "replay.seek", "replay.best",
     "replay.faster", "replay.now", "live.fork", "run.resume", "run.pause", "run.step", "node.tab",
-    "runs.start", "run.hint", "tree.search", "live.panel", "app.quit", "live.back", "tree.filter", "tree.follow",
+    "compare.tab", "compare.axis", "compare.back", "runs.compare", "runs.start", "runs.mark", "runs.replay", "run.hint",
+    "tree.search", "live.panel", "app.quit", "live.back", "tree.filter", "tree.follow",
 )  # fmt: skip
 """Ids of the bindings that come first where there is not room for all."""
 

@@ -1,0 +1,109 @@
+"""The command that sets runs beside each other: compare."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any
+
+import typer
+
+from engine.cli.app import JsonOption, RunsOption, app, pick, print_json
+from engine.cli.look import print_table
+from engine.compare import AXES, Axis, ComparedRun, best_at, differing, extent, read_compared, shared_places
+from engine.errors import UsageError
+from engine.text import visible
+
+__all__: list[str] = []
+
+_NAMES: dict[Axis, str] = {
+    "rounds": "rounds",
+    "usd": "dollars",
+    "tokens": "tokens",
+    "seconds": "seconds of engine time",
+}
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Paths, names or beginnings of names.")],
+    by: Annotated[str, typer.Option(help=f"What to align the curves by: {', '.join(AXES)}.")] = "rounds",
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Print how the best programs differ from the first run's.")
+    ] = False,
+    runs: RunsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Set runs beside each other: figures, the best at equal expense, settings that differ."""
+    axis = next((known for known in AXES if known == by), None)
+    if axis is None:
+        raise UsageError(f"--by {by}: there is no such axis", f"It is one of {', '.join(AXES)}")
+    if len(names) < 2:
+        raise UsageError("compare needs two runs or more", "'evolve show RUN' shows one")
+    compared = [read_compared(pick(name, runs)) for name in names]
+    differences = differing(compared)
+    if json:
+        print_json({"runs": [_plain(run) for run in compared], "differ": differences})
+        return
+    _print_figures(compared)
+    _print_curves(compared, axis)
+    if differences:
+        print()
+        columns = ["setting", *(run.run.name for run in compared)]
+        print_table(columns, [[key, *map(str, values)] for key, values in differences.items()])
+    else:
+        print("\nAll settings are the same.")
+    if diff:
+        for other in compared[1:]:
+            _print_diff(compared[0], other)
+
+
+def _plain(run: ComparedRun) -> dict[str, Any]:
+    best = run.best
+    return {
+        "run": str(run.run.folder), "name": run.run.name, "task": run.task, "metric": run.metric,
+        "direction": "maximize" if run.maximize else "minimize", "status": run.status, "rounds": run.rounds,
+        "nodes": run.nodes, "failed": run.failed, "usd": run.usd, "tokens": run.tokens,
+        "seconds": round(run.seconds, 3), "generations": run.generations,
+        "best": None if best is None else {"node": best.node, "score": best.score},
+        "curve": [step._asdict() for step in run.steps], "settings": run.settings,
+    }  # fmt: skip
+
+
+def _print_figures(runs: list[ComparedRun]) -> None:
+    if len({(run.task, run.metric, run.maximize) for run in runs}) > 1:
+        print("These are runs of different tasks: their scores cannot be compared.\n")
+    rows = [
+        [
+            run.run.name, run.task, run.status, str(run.rounds), str(run.nodes), str(run.failed),
+            "–" if run.best is None else f"{run.best.score:.8g} #{run.best.node}",
+            "–" if run.best is None else str(run.best.rounds), str(run.generations), f"{run.tokens:,}",
+            f"{run.usd:.2f}", f"{run.seconds:.1f}",
+        ]
+        for run in runs
+    ]  # fmt: skip
+    head = ["name", "task", "status", "rounds", "nodes", "failed", "best", "at round", "generations"]
+    print_table([*head, "tokens", "usd", "s"], rows)
+
+
+def _print_curves(runs: list[ComparedRun], axis: Axis) -> None:
+    places = shared_places(runs, axis)
+    if not places:
+        none = next(run.run.name for run in runs if not extent(run, axis))
+        print(f"\nNo curves by {_NAMES[axis]}: '{none}' has spent none.")
+        return
+    print(f"\nBest after so many {_NAMES[axis]}, as far as all of them went:")
+    rows = []
+    for run in runs:
+        scores = [best_at(run, axis, place) for place in places]
+        rows.append([run.run.name, *("–" if score is None else f"{score:.8g}" for score in scores)])
+    print_table(["name", *(f"{place:.6g}" for place in places)], rows)
+
+
+def _print_diff(first: ComparedRun, other: ComparedRun) -> None:
+    print()
+    if not first.best or not other.best:
+        print(f"'{(other if first.best else first).run.name}' has no program with a score.")
+        return
+    a, b = (f"{run.run.name} #{run.best.node}" for run in (first, other) if run.best)
+    lines = list(difflib.unified_diff(first.program.splitlines(), other.program.splitlines(), a, b, lineterm=""))
+    print(visible("\n".join(lines)) if lines else f"{a} and {b} are the same program.")

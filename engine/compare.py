@@ -1,0 +1,144 @@
+"""Several runs beside each other: how the best rose with rounds, money, tokens and time, and what set them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from engine import events as ev
+from engine.errors import JournalError
+from engine.journal import JournalReader
+from engine.lineage import best_path
+from engine.run import Run, run_status
+from engine.state import RunState
+
+__all__ = ["AXES", "Axis", "ComparedRun", "Step", "best_at", "differing", "extent", "read_compared", "shared_places"]
+
+Axis = Literal["rounds", "usd", "tokens", "seconds"]
+
+AXES: tuple[Axis, ...] = ("rounds", "usd", "tokens", "seconds")
+"""What runs can be aligned by; `seconds` is time in which an engine was at work."""
+
+
+class Step(NamedTuple):
+    """One improvement, and what had been spent by then."""
+
+    node: int
+    score: float
+    rounds: int
+    usd: float
+    tokens: int
+    seconds: float
+
+
+class ComparedRun(msgspec.Struct, frozen=True):
+    """What is compared of one run."""
+
+    run: Run
+    task: str
+    metric: str
+    maximize: bool
+    status: str
+    rounds: int
+    nodes: int
+    failed: int
+    usd: float
+    tokens: int
+    seconds: float
+    generations: int
+    """Nodes on the way from the seed to the best, both counted; 0 without a best."""
+    steps: list[Step]
+    settings: dict[str, Any]
+    """Settings as they are now, nested keys with dots."""
+    program: str
+    """The best program; empty without one."""
+
+    @property
+    def best(self) -> Step | None:
+        """The best node, or None where no node has a score."""
+        return self.steps[-1] if self.steps else None
+
+
+def read_compared(run: Run) -> ComparedRun:
+    """Fold a run with an eye on its improvements.
+
+    Raises:
+        JournalError: the journal cannot be read, does not fold or holds no run.
+    """
+    state = RunState()
+    steps: list[Step] = []
+    with JournalReader(run.db) as reader:
+        try:
+            for event in reader.events():
+                state.apply(event)
+                if isinstance(event.data, ev.BestCrowned) and event.node is not None:
+                    seconds = state.engine_ms / 1000
+                    steps.append(
+                        Step(event.node, event.data.score, state.rounds_done, state.usd, state.tokens, seconds)
+                    )
+        except (AssertionError, LookupError, TypeError, ValueError, msgspec.ValidationError) as exc:
+            raise JournalError(f"{reader.path} is damaged after event {state.seq}: {exc}") from None
+        if state.start is None or state.spec is None:
+            raise JournalError(f"{reader.path} holds no run: its first event is missing")
+        best = state.best_node
+        program = reader.text(best.program) if best is not None else ""
+    return ComparedRun(
+        run=run,
+        task=state.start.task,
+        metric=state.spec.metric,
+        maximize=state.spec.direction == "maximize",
+        status=run_status(run, state),
+        rounds=state.rounds_done,
+        nodes=len(state.nodes),
+        failed=sum(count for status, count in state.counts.items() if status != "ok"),
+        usd=state.usd,
+        tokens=state.tokens,
+        seconds=state.engine_ms / 1000,
+        generations=len(best_path(state)),
+        steps=steps,
+        settings=_flat(msgspec.to_builtins(state.settings)),
+        program=program,
+    )
+
+
+def extent(run: ComparedRun, axis: Axis) -> float:
+    """How far a run went along an axis."""
+    return float(getattr(run, axis))
+
+
+def best_at(run: ComparedRun, axis: Axis, place: float) -> float | None:
+    """The best score up to a place on an axis; None where there was none yet."""
+    score = None
+    for step in run.steps:
+        if getattr(step, axis) > place:
+            break
+        score = step.score
+    return score
+
+
+def shared_places(runs: Sequence[ComparedRun], axis: Axis) -> list[float]:
+    """A quarter, a half, three quarters and the whole of what all runs have gone along an axis; empty if nothing."""
+    shared = min(extent(run, axis) for run in runs)
+    places = [shared * part / 4 for part in (1, 2, 3, 4)]
+    if axis in ("rounds", "tokens"):
+        places = [float(int(place)) for place in places]
+    return [place for place in dict.fromkeys(places) if place > 0]
+
+
+def differing(runs: Sequence[ComparedRun]) -> dict[str, list[Any]]:
+    """Settings that are not the same in all runs: key to a value a run, None where it has none."""
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
+    found = {key: [run.settings.get(key) for run in runs] for key in keys}
+    return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+
+
+def _flat(table: dict[str, Any], path: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{path}{key}.")
+        else:
+            flat[f"{path}{key}"] = value
+    return flat

@@ -1,0 +1,191 @@
+"""Runs beside each other as documents: their curves in one plot, their figures, their settings, their programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.compare import AXES, Axis, ComparedRun, best_at, differing, extent, shared_places
+from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
+from tui.model.document import Line, Look, Span, clean_line, diff_lines, table_lines, text_lines
+from tui.model.labels import cut_middle, score_text, short_score
+
+__all__ = ["AXIS_NAMES", "MOST_RUNS", "TABS", "compare_document"]
+
+TABS = ("Curves", "Figures", "Settings", "Programs")
+AXIS_NAMES: dict[Axis, str] = {"rounds": "rounds", "usd": "dollars", "tokens": "tokens", "seconds": "engine time in s"}
+
+_LOOKS: tuple[Look, ...] = ("accent", "best", "ok", "bad", "keyword", "number")
+MOST_RUNS = len(_LOOKS)
+_AXIS = 10
+
+
+def compare_document(runs: Sequence[ComparedRun], tab: str, axis: Axis, width: int, height: int) -> list[Line]:
+    """One of `TABS`.
+
+    Args:
+        runs: at least one, at most `MOST_RUNS`.
+        tab: which document.
+        axis: what the curves are aligned by.
+        width: cells across.
+        height: rows that can be seen, which the plot fills.
+    """
+    if tab == "Curves":
+        return _curves(runs, axis, width, height)
+    if tab == "Figures":
+        return _figures(runs, axis)
+    return _settings(runs) if tab == "Settings" else _programs(runs)
+
+
+def _letter(index: int) -> str:
+    return chr(ord("a") + index)
+
+
+def _legend(runs: Sequence[ComparedRun], width: int) -> list[Line]:
+    lines: list[Line] = []
+    for index, run in enumerate(runs):
+        best = f"{score_text(run.best.score)} #{run.best.node}" if run.best else "no score"
+        name = cut_middle(clean_line(run.run.name), max(8, width - 50))
+        lines.append((Span(f" {_letter(index)} {name}", _LOOKS[index]), Span(f"  {best}, {run.rounds} rounds", "dim")))
+    if len({(run.task, run.metric, run.maximize) for run in runs}) > 1:
+        lines.append((Span(" runs of different tasks: their scores cannot be compared", "bad"),))
+    return lines
+
+
+def _curves(runs: Sequence[ComparedRun], axis: Axis, width: int, height: int) -> list[Line]:
+    legend = _legend(runs, width)
+    rows, columns = max(4, height - len(legend) - 3), max(10, width - _AXIS - 3)
+    whole = max(extent(run, axis) for run in runs)
+    scores = [step.score for run in runs for step in run.steps]
+    if not scores:
+        return [*legend, (), (Span(" no node has a score yet", "dim"),)]
+    if not whole:
+        return [*legend, (), (Span(f" nothing to align by {AXIS_NAMES[axis]}: a takes another axis", "dim"),)]
+    low, high = _span(runs, scores)
+    worst, best = (low, high) if runs[0].maximize else (high, low)
+    canvases = [Canvas(columns, rows) for _ in runs]
+    letters: dict[tuple[int, int], int] = {}
+
+    def y(score: float) -> int:
+        share = (best - score) / ((best - worst) or 1)
+        return min(rows * DOT_ROWS - 1, max(0, int(share * (rows * DOT_ROWS - 1))))
+
+    def x(place: float) -> int:
+        return int(place / whole * (columns * DOT_COLUMNS - 1))
+
+    for index, run in enumerate(runs):
+        before = None
+        for number, step in enumerate(run.steps):
+            until = run.steps[number + 1] if number + 1 < len(run.steps) else None
+            start, level = x(getattr(step, axis)), y(step.score)
+            end = x(getattr(until, axis)) if until is not None else x(extent(run, axis))
+            if before is not None:
+                canvases[index].column(start, min(before, level), max(before, level))
+            for place in range(start, end + 1):
+                canvases[index].dot(place, level)
+            before = level
+        if run.steps:
+            # A letter where the curve ends tells the runs apart without colours.
+            cell = (y(run.steps[-1].score) // DOT_ROWS, x(extent(run, axis)) // DOT_COLUMNS)
+            while cell in letters and cell[1] > 0:
+                cell = (cell[0], cell[1] - 1)
+            letters[cell] = index
+    lines: list[Line] = [*legend, ()]
+    for row in range(rows):
+        label = short_score(best) if row == 0 else short_score(worst) if row == rows - 1 else ""
+        lines.append((Span(f"{label:>{_AXIS - 1}} │", "dim"), *_row(canvases, letters, row)))
+    name = AXIS_NAMES[axis]
+    right = f"{whole:,.6g} {name}"
+    lines.append((Span(f"{'':>{_AXIS}}0{right:>{columns - 1}}", "dim"),))
+    return lines
+
+
+def _span(runs: Sequence[ComparedRun], scores: list[float]) -> tuple[float, float]:
+    """The scores to draw between: the seeds' first scores may lie so far off that they would flatten all others."""
+    later = [step.score for run in runs for step in run.steps[len(run.steps) // 3 :]]
+    low, high = min(later), max(later)
+    pad = (high - low) * 0.05 or abs(high) * 0.01 or 1.0
+    return max(min(scores), low - pad), min(max(scores), high + pad)
+
+
+def _row(canvases: Sequence[Canvas], letters: dict[tuple[int, int], int], row: int) -> list[Span]:
+    spans: list[Span] = []
+    for column in range(canvases[0].width):
+        cells = [canvas.cells[row][column] for canvas in canvases]
+        owner = next((index for index in reversed(range(len(cells))) if cells[index]), 0)
+        bits = 0
+        for cell in cells:
+            bits |= cell
+        text, look = (chr(0x2800 + bits) if bits else " "), _LOOKS[owner]
+        if (row, column) in letters:
+            owner = letters[(row, column)]
+            text, look = _letter(owner), _LOOKS[owner]
+        if spans and (spans[-1].look == look or not text.strip()):
+            spans[-1] = Span(spans[-1].text + text, spans[-1].look)
+        else:
+            spans.append(Span(text, look))
+    return spans
+
+
+def _figures(runs: Sequence[ComparedRun], axis: Axis) -> list[Line]:
+    heads = [_head(index, run) for index, run in enumerate(runs)]
+    rows: list[tuple[str, ...]] = []
+
+    def add(name: str, values: Sequence[object]) -> None:
+        rows.append((name, *(str(value) for value in values)))
+
+    add("best", [score_text(run.best.score) if run.best else "–" for run in runs])
+    add("best node", [f"#{run.best.node}" if run.best else "–" for run in runs])
+    add("found after rounds", [run.best.rounds if run.best else "–" for run in runs])
+    add("improvements", [max(0, len(run.steps) - 1) for run in runs])
+    add("generations to the best", [run.generations for run in runs])
+    add("rounds", [run.rounds for run in runs])
+    add("nodes", [run.nodes for run in runs])
+    add("failed", [run.failed for run in runs])
+    add("tokens", [f"{run.tokens:,}" for run in runs])
+    add("dollars", [f"{run.usd:.2f}" for run in runs])
+    add("engine time", [f"{run.seconds:,.0f} s" for run in runs])
+    add("status", [run.status for run in runs])
+    add("task", [run.task for run in runs])
+    lines = table_lines(("", *heads), rows)
+    for by in (axis, *(other for other in AXES if other != axis)):
+        places = shared_places(runs, by)
+        if places:
+            lines += [(), (Span(f"best by {AXIS_NAMES[by]}", "heading"),)]
+            shown = [
+                (
+                    f"{place:,.6g}",
+                    *(score_text(score) if (score := best_at(run, by, place)) is not None else "–" for run in runs),
+                )
+                for place in places
+            ]
+            lines += table_lines((AXIS_NAMES[by], *heads), shown)
+    return lines
+
+
+def _head(index: int, run: ComparedRun) -> str:
+    return f"{_letter(index)} {cut_middle(clean_line(run.run.name), 18)}"
+
+
+def _settings(runs: Sequence[ComparedRun]) -> list[Line]:
+    found = differing(runs)
+    if not found:
+        return text_lines("all settings are the same", "dim")
+    heads = [_head(index, run) for index, run in enumerate(runs)]
+    rows = [(key, *("–" if value is None else str(value) for value in values)) for key, values in found.items()]
+    return [(Span("settings that differ", "heading"),), *table_lines(("setting", *heads), rows)]
+
+
+def _programs(runs: Sequence[ComparedRun]) -> list[Line]:
+    """How each best program differs from the first run's."""
+    first, lines = runs[0], list[Line]()
+    for index, run in enumerate(runs[1:], 1):
+        if first.best is None or run.best is None:
+            lines += text_lines("without a score there is no best program to compare", "dim")
+            continue
+        names = [
+            f"{_letter(place)} {item.run.name} #{item.best.node}  {score_text(item.best.score)}"
+            for place, item in ((0, first), (index, run))
+            if item.best is not None
+        ]
+        lines += [*diff_lines(first.program, run.program, *names), ()]
+    return lines
