@@ -91,6 +91,8 @@ class RunSummary(TypedDict):
     best: dict[str, Any] | None
     started: str
     host: str
+    usd: float
+    tokens: int
 
 
 def all_runs(runs: Path) -> list[Run]:
@@ -316,6 +318,9 @@ def summarize(run: Run) -> RunSummary:
         best=summary["best"],
         started=summary["started"],
         host=summary["host"],
+        # Runs of earlier versions asked no model.
+        usd=summary.get("usd", 0.0),
+        tokens=summary.get("tokens", 0),
     )
 
 
@@ -333,6 +338,8 @@ def summary_of(state: RunState) -> dict[str, Any]:
         "best": None if best is None else {"node": best.id, "score": best.score},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((state.forked_at or state.started_at) / 1000)),
         "host": state.start.host,
+        "usd": state.usd,
+        "tokens": state.tokens,
     }
 
 

@@ -9,13 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from engine.config import read_toml
-from engine.errors import JournalError, RunError, UsageError
+from engine.errors import JournalError, RunError
 from engine.journal import JournalReader, send_command
 from engine.run import Run, is_alive, spawn_engine
-from engine.settings import merge_settings
 from engine.task import find_task, load_task
-from engine.workspace import workspace
 
 __all__ = ["LABELS", "fork_run_at", "new_run", "program_of", "save_text", "send", "set_and_start"]
 
@@ -94,13 +91,14 @@ def new_run(task: str, runs: Path, rounds: int | None, name: str, started: Calla
         RunError: the run cannot be made, or its engine ended at once.
     """
     # It looks up the versions of packages, which a start of the application need not wait for.
+    from engine.configure import choose_settings, require_limit
     from engine.create import create_run
+    from engine.presets import Preset
 
     loaded = load_task(find_task(task))
-    config = workspace() / "config.toml"
-    kept = read_toml(config, UsageError).get("run", {}) if config.exists() else {}
     over = {"rounds": rounds} if rounds is not None else {}
-    settings = merge_settings((str(config), kept), ("task.toml", loaded.spec.run), ("rounds", over))
+    settings = choose_settings(loaded, Preset(), [("rounds", over)])
+    require_limit(settings)
     run = create_run(loaded, settings, runs, name)
     started(run)
     _spawn(run)

@@ -14,20 +14,22 @@ from engine.adopt import adopt_task
 from engine.cli.app import JsonOption, RunArgument, RunsOption, app, fail, pick, print_json
 from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run, tell
 from engine.commands import check_set
-from engine.config import deep_merge, read_toml
+from engine.config import deep_merge
+from engine.configure import choose_settings, lacks_limit, model_table, replayed, require_limit
 from engine.create import create_run
 from engine.errors import RunError, UsageError
 from engine.journal import JournalReader, send_command
 from engine.presets import PRESETS, Preset, find_preset
 from engine.run import Run, fold_run, is_alive, run_status, spawn_engine
-from engine.settings import Settings, merge_settings, parse_setting
+from engine.settings import Settings, parse_setting
 from engine.state import RunState
 from engine.task import find_task, load_task
-from engine.workspace import runs_folder, workspace
+from engine.workspace import runs_folder
 
 __all__ = ["command_engine", "write_best"]
 
 _ANSWER_SECONDS = 10.0
+_PATIENCE_SECONDS = 600.0
 KEPT = {"pin", "unpin", "prune", "restore", "star", "comment", "inject", "rerun"}
 """Commands that an engine to come carries out as well."""
 
@@ -45,6 +47,10 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, for example sampler.c=0.2.")
 ]
 Headless = Annotated[bool, typer.Option("--headless", help="Run the engine in the foreground; progress on stderr.")]
+PatienceEndpoint = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="With --headless: stop when no model answers for so long; 600.", min=0),
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the engine, print the run's path and return.")]
 
 
@@ -60,7 +66,17 @@ def run(
     workers: Workers = None,
     slots: Slots = None,
     seed: Annotated[int | None, typer.Option(help="Every random draw derives from it; 0 by default.")] = None,
-    designer: Annotated[str | None, typer.Option(help="auto, recombine or llm.")] = None,
+    designer: Annotated[
+        str | None, typer.Option(help="auto, recombine or llm; auto is llm where a model is configured.")
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The one model to ask, as config.toml or the endpoint names it."),
+    ] = "",
+    base_url: Annotated[str, typer.Option(metavar="URL", help="Where the model's endpoint is.")] = "",
+    answers: Annotated[
+        str, typer.Option(metavar="RUN", help="Give the answers that another run recorded, with that run's settings.")
+    ] = "",
     preset: Annotated[str, typer.Option(metavar="NAME", help=f"Settings of a published run: {_PRESET_NAMES}.")] = "",
     set_: SetOption = None,
     name: Annotated[str, typer.Option(help="Name of the run.")] = "",
@@ -69,12 +85,16 @@ def run(
         bool, typer.Option("--allow-network-fs", help="Keep the run on a network file system all the same.")
     ] = False,
     headless: Headless = False,
+    patience_endpoint: PatienceEndpoint = None,
     detach: Detach = False,
     json: JsonOption = False,
 ) -> None:
     """Start a run; its engine goes on when this terminal is gone (not with --headless)."""
     if headless and detach:
         raise UsageError("--headless and --detach exclude each other")
+    if base_url and not model:
+        raise UsageError("--base-url needs --model NAME: what the endpoint calls the model")
+    wait = _patience(patience_endpoint, headless)
     loaded = load_task(find_task(task))
     chosen = find_preset(preset) if preset else Preset()
     loaded = chosen.limit(loaded)
@@ -85,37 +105,35 @@ def run(
     given = {key: value for key, value in options.items() if value is not None}
     if designer is not None:
         given["designer"] = {"name": designer}
-    settings = merge_settings(
-        ("config.toml: run", _configured()),
-        (f"{loaded.folder / 'task.toml'}: run", loaded.spec.run),
-        (f"preset {preset}", chosen.settings),
-        ("command line", given),
-        *((f"--set {text}", parse_setting(text)) for text in set_ or []),
-    )
-    settings = chosen.sample(settings)
-    if settings.designer.name == "llm":
-        raise UsageError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
+    only = ""
+    if model:
+        only, table = model_table(loaded, model, base_url)
+        given["models"] = {only: table}
+    own = [("command line", given), *((f"--set {text}", parse_setting(text)) for text in set_ or [])]
+    base = replayed(pick(answers, runs)) if answers else None
+    settings = choose_settings(loaded, chosen, own, only, base)
+    if lacks_limit(settings) and not headless and sys.stdin.isatty():
+        limit = typer.prompt("The models cost money. US dollars to spend at most", type=float)
+        settings = choose_settings(loaded, chosen, [*own, ("limit", {"usd": limit})], only, base)
+    require_limit(settings)
     made = create_run(loaded, settings, runs_folder() if runs is None else runs, name, allow_network_fs)
     if detach:
         spawn_engine(made)
         print_json({"run": str(made.folder)}) if json else print(made.folder)
         return
-    _work(made, headless, json)
+    _work(made, headless, json, wait)
 
 
-def _configured() -> dict[str, Any]:
-    """The table `[run]` of the workspace's config.toml."""
-    path = workspace() / "config.toml"
-    table = read_toml(path, UsageError).get("run", {}) if path.exists() else {}
-    if not isinstance(table, dict):
-        raise UsageError(f"{path}: run is no table")
-    return table
+def _patience(seconds: float | None, headless: bool) -> float:
+    if seconds is not None and not headless:
+        raise UsageError("--patience-endpoint needs --headless: an engine of its own waits until a model answers")
+    return _PATIENCE_SECONDS if seconds is None else seconds
 
 
-def _work(run: Run, headless: bool, json: bool) -> None:
+def _work(run: Run, headless: bool, json: bool, wait: float) -> None:
     """See a run through in this terminal, and leave with its exit code."""
     if headless:
-        state, status = _serve(run)
+        state, status = _serve(run, wait)
         _close(run, state, status, json)
         return
     if not is_alive(run):
@@ -123,11 +141,11 @@ def _work(run: Run, headless: bool, json: bool) -> None:
     _attend(run, json)
 
 
-def _serve(run: Run) -> tuple[RunState, str]:
+def _serve(run: Run, wait: float) -> tuple[RunState, str]:
     from engine.serve import serve
 
     tell(f"run {run.folder}")
-    serve(run, ProgressLines())
+    serve(run, ProgressLines(), wait)
     with JournalReader(run.db) as reader:
         state = fold_run(reader)
     return state, run_status(run, state)
@@ -186,10 +204,12 @@ def resume(
     ] = None,
     runs: RunsOption = None,
     headless: Headless = False,
+    patience_endpoint: PatienceEndpoint = None,
     json: JsonOption = False,
 ) -> None:
     """Go on with a run: unpause it, or restart its engine; a limit given here replaces the run's."""
     picked = pick(run, runs)
+    wait = _patience(patience_endpoint, headless)
     if task is not None:
         tell(adopt_task(picked, load_task(find_task(task))))
     options: dict[str, Any] = {
@@ -216,7 +236,7 @@ def resume(
     if headless and alive:
         _close(picked, *follow_run(picked), json)
     elif headless:
-        _work(picked, True, json)
+        _work(picked, True, json, wait)
     elif not alive:
         spawn_engine(picked)
     what = "is running already" if alive and state.status == "running" else "goes on"

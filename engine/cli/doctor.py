@@ -13,14 +13,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from engine.cli.app import JsonOption, RunsOption, app, fail, print_json
+from engine.configure import configured
 from engine.devices import list_gpus
 from engine.errors import EvolveError
 from engine.evaluation.sandbox import sandbox_name
+from engine.llm.client import list_models
+from engine.llm.faults import Fault, key_of, place_of
+from engine.llm.models import ModelSpec
+from engine.settings import merge_settings
+from engine.text import one_line
 from engine.workspace import network_file_system, runs_folder, workspace
 
 __all__: list[str] = []
 
 _LOW_SPACE = 1 << 30
+_ENDPOINT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -36,9 +43,10 @@ class Check:
 
 @app.command()
 def doctor(runs: RunsOption = None, json: JsonOption = False) -> None:
-    """Look at terminal, sandbox, disk and Python: what is there, what to change."""
+    """Look at terminal, sandbox, disk, Python and models: what is there, what to change."""
     folder = runs_folder() if runs is None else runs
-    checks = [_python(), _sandbox(), _disk(folder), _file_system(folder), _gpus(), _torch(), _terminal(), _lingering()]
+    checks = [_python(), _sandbox(), _disk(folder), _file_system(folder), _gpus(), _torch(), *_models(), _terminal(),
+              _lingering()]  # fmt: skip
     if json:
         print_json([asdict(check) for check in checks])
     else:
@@ -86,6 +94,37 @@ def _torch() -> Check:
     if find_spec("torch") is None:
         return Check("torch", "note", "not installed", "Tasks that train need it: pip install 'asi-evolve-tui[torch]'")
     return Check("torch", "ok", f"installed; triton {'installed' if find_spec('triton') else 'not installed'}")
+
+
+def _models() -> list[Check]:
+    """Each configured model: whether its endpoint answers, takes the key and has it on its list."""
+    try:
+        settings = merge_settings(("config.toml", configured()))
+    except EvolveError as exc:
+        return [Check("models", "bad", exc.message, exc.hint)]
+    if not settings.models:
+        advice = "Without one the designer is 'recombine'; --model and --base-url, or [models.NAME] in config.toml"
+        return [Check("models", "ok", "none configured", advice)]
+    listed: dict[tuple[str, str], list[str] | Fault] = {}
+    for spec in settings.models.values():
+        if (spec.base_url, spec.key_env) not in listed:
+            listed[spec.base_url, spec.key_env] = list_models(spec, _ENDPOINT_SECONDS)
+    return [_model(name, spec, listed[spec.base_url, spec.key_env]) for name, spec in settings.models.items()]
+
+
+def _model(name: str, spec: ModelSpec, known: list[str] | Fault) -> Check:
+    where = f"{spec.model} at {place_of(spec)}"
+    key = f", key in {spec.key_env}" if key_of(spec) else f", {spec.key_env} is not set" if spec.key_env else ""
+    if isinstance(known, Fault):
+        if known.kind == "model":
+            return Check(
+                f"model {name}", "note", f"{where}{key}: the endpoint lists no models, so that this one is a guess"
+            )
+        return Check(f"model {name}", "bad", f"{where}{key}: {known.message}", "A run would wait for it")
+    if spec.model not in known:
+        some = ", ".join(one_line(other, 60) for other in known[:8]) or "none"
+        return Check(f"model {name}", "note", f"{where}{key}: the endpoint does not list it", f"It lists {some}")
+    return Check(f"model {name}", "ok", f"{where}{key}")
 
 
 def _gpus() -> Check:

@@ -15,9 +15,10 @@ from rich.cells import cell_len, set_cell_size
 
 from engine import events as ev
 from engine.cli.app import JsonOption, RunArgument, RunsOption, app, pick, print_json
+from engine.cli.calls import calls_of, print_calls, spending
 from engine.cli.control import write_best
 from engine.curve import decode_curve
-from engine.errors import EvolveError, RunError
+from engine.errors import EvolveError, RunError, UsageError
 from engine.fitness import FitnessSettings
 from engine.journal import JournalReader
 from engine.lineage import ancestors, best_path, descendants, first_parents, lineage
@@ -63,28 +64,39 @@ def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
     if not found:
         print(f"There is no run in {folder} yet. 'evolve run TASK' starts one, 'evolve tasks' lists the tasks.")
         return
+    asked = any(entry["tokens"] for entry in found)
     rows = [
         [
             entry["name"], entry["task"], entry["status"], str(entry["rounds"]), str(entry["nodes"]),
-            f"{entry['best']['score']:.6g} #{entry['best']['node']}" if entry["best"] else "–", entry["started"],
+            f"{entry['best']['score']:.6g} #{entry['best']['node']}" if entry["best"] else "–",
+            *([f"{entry['tokens']:,}", f"{entry['usd']:.4f}"] if asked else []), entry["started"],
         ]
         for entry in found
     ]  # fmt: skip
-    print_table(["name", "task", "status", "rounds", "nodes", "best", "started"], rows)
+    spent = ["tokens", "$"] if asked else []
+    print_table(["name", "task", "status", "rounds", "nodes", "best", *spent, "started"], rows)
 
 
 @app.command()
-def show(run: RunArgument = None, node: NodeArgument = None, runs: RunsOption = None, json: JsonOption = False) -> None:
+def show(
+    run: RunArgument = None,
+    node: NodeArgument = None,
+    calls: Annotated[bool, typer.Option("--calls", help="With NODE: what models were asked and answered.")] = False,
+    runs: RunsOption = None,
+    json: JsonOption = False,
+) -> None:
     """Show a run with its nodes, or one node whole."""
     picked = pick(run, runs)
     with JournalReader(picked.db) as reader:
         state = fold_run(reader)
+        if node is None and calls:
+            raise UsageError("--calls needs a node: evolve show RUN NODE --calls")
         if node is None:
             _show_run(picked, state, json)
         elif node >= len(state.nodes):
             raise RunError(f"run '{picked.name}' has no node {node}; its nodes are 0 to {len(state.nodes) - 1}")
         else:
-            _show_node(reader, state, state.nodes[node], json)
+            _show_node(reader, state, state.nodes[node], json, calls)
 
 
 def _show_run(run: Run, state: RunState, json: bool) -> None:
@@ -107,6 +119,8 @@ def _show_run(run: Run, state: RunState, json: bool) -> None:
     if best is not None and best.score is not None:
         print(f"best {best.score:.10g}, node {best.id}: {one_line(best.name, 100)}")
         print(f"best path {_path(best_path(state))}")
+    if spending(state):
+        print(spending(state))
     guarantee = state.engine.guarantee if state.engine else "–"
     print(f"results {guarantee}; journal {run.db}\n")
     rows = [
@@ -131,7 +145,7 @@ def _counts(state: RunState) -> str:
     return found + (f", {state.no_design} rounds without a design" if state.no_design else "")
 
 
-def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool) -> None:
+def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, calls: bool) -> None:
     events = reader.node_events(node.id)
     stages = [event.data for event in events if isinstance(event.data, ev.EvalStageDone)]
     analyses = [event.data for event in events if isinstance(event.data, ev.AnalyzeDone)]
@@ -156,8 +170,9 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool) -
             for stage in stages
         ],
     }  # fmt: skip
+    asked = calls_of(reader, node) if calls else []
     if json:
-        print_json(whole)
+        print_json({**whole, "calls": asked} if calls else whole)
         return
     score = "no score" if node.score is None else f"{node.score:.10g}"
     print(f"node {node.id}, round {node.round}: {node.status or 'being evaluated'}, {score}")
@@ -191,6 +206,8 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool) -
             if sha256:
                 print(f"--- {label}\n{visible(reader.text(sha256)).rstrip()}")
     print(f"\n--- program\n{visible(reader.text(node.program)).rstrip()}")
+    if calls:
+        print_calls(asked)
 
 
 def _learned(reader: JournalReader, node: Node) -> ev.LearnDone | None:

@@ -56,7 +56,8 @@ class ProgressLines:
             case ev.RoundEnded(outcome="no_design") as data:
                 return f"round {event.round}/{state.settings.rounds}  no design: {one_line(data.reason, 120)}"
             case ev.RunPaused() as data:
-                return "paused" + (", evaluations frozen" if data.now else "")
+                told = f": {one_line(data.reason, 400)}" if data.reason else ""
+                return "paused" + (", evaluations frozen" if data.now else "") + told
             case ev.RunResumed():
                 return "resumed"
             case ev.PriorChanged() as data:

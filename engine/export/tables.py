@@ -48,6 +48,8 @@ def _head(record: Record) -> dict[str, Any]:
         best=kept["best"],
         started=kept["started"],
         host=kept["host"],
+        usd=kept["usd"],
+        tokens=kept["tokens"],
     )
     return {
         "format": 1,

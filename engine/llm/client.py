@@ -17,7 +17,7 @@ from engine.llm.models import ModelSpec
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-__all__ = ["Client", "Reply", "Spent", "estimate_tokens"]
+__all__ = ["Client", "Reply", "Spent", "estimate_tokens", "list_models"]
 
 _FIRST_WAIT, _LAST_WAIT = 0.5, 30.0
 """Seconds before the first and at most before any further try; doubled from one to the next."""
@@ -243,6 +243,19 @@ class Client:
         for connection in self._connections.values():
             await connection.close()
         self._connections.clear()
+
+
+def list_models(spec: ModelSpec, seconds: float) -> list[str] | Fault:
+    """Names of the models that an endpoint lists, or why it does not."""
+    from openai import OpenAI, OpenAIError
+
+    try:
+        with OpenAI(
+            api_key=key_of(spec) or "none", base_url=spec.base_url or None, max_retries=0, timeout=seconds
+        ) as connection:
+            return [model.id for model in connection.models.list()]
+    except (OpenAIError, json.JSONDecodeError) as error:
+        return fault_of(error, spec)
 
 
 class _Received:
