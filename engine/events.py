@@ -517,6 +517,9 @@ class Telemetry(Data, frozen=True):
     KIND = "telemetry"
 
     values: dict[str, float] = {}
+    """Names and units: `engine.telemetry.Machine`."""
+    devices: list[str] = []
+    """Names of the GPUs, in the order of their numbers."""
 
 
 DATA_KINDS: dict[str, type[Data]] = {data.KIND: data for data in Data.__subclasses__()}
