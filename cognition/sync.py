@@ -317,7 +317,7 @@ def problems_of(collection: Collection) -> list[Problem]:
 
 
 def _key(name: str) -> str:
-    return key_of(Path(name).stem)
+    return key_of(name.removesuffix(".md"))
 
 
 def _rows(collection: Collection) -> dict[str, _Row]:

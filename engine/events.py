@@ -48,6 +48,8 @@ class PriorShown(msgspec.Struct, frozen=True, omit_defaults=True):
     score: float
     why: str
     """What made it be chosen."""
+    number: int = 0
+    """Its revision in the cognition base, from 1; 0 where the base was not at hand and the file alone was read."""
 
 
 # The run
@@ -359,6 +361,20 @@ class PriorChanged(Data, frozen=True):
     revision: str = ""
     change: Literal["added", "edited", "enabled", "disabled", "removed"] = "edited"
     title: str = ""
+    number: int = 0
+    """Its revision in the cognition base; 0 where the base was not at hand."""
+    author: Literal["", "human", "file", "analyzer", "import"] = ""
+    """Where the change was made: in a `file`, in the base by a `human`, by an `analyzer`, or by an `import`."""
+    message: str = ""
+    """What was said about it."""
+
+
+class PriorWarned(Data, frozen=True):
+    """What is wrong with the cognition base or with files of priors, as it is from now on; empty: all is well again."""
+
+    KIND = "prior.warned"
+
+    problems: list[str] = []
 
 
 class PriorProposed(Data, frozen=True):

@@ -12,14 +12,15 @@ import random
 import signal
 import socket
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from cognition.files import PriorFolder
-from cognition.retrieve import Hit, retrieve
+from cognition.prior import Prior
+from cognition.retrieve import Hit
 from engine import events as ev
 from engine.commands import answer_command
 from engine.curve import decode_curve
@@ -33,9 +34,12 @@ from engine.gate import PauseGate, Slots, Stopping
 from engine.hooks import read_hooks
 from engine.journal import Command, now_ms
 from engine.ledger import Follower, Ledger
-from engine.prior_watch import PriorWatch
+from engine.llm.calls import Caller
+from engine.prior_watch import PriorWatch, Proposal
+from engine.priors import place_of_run
 from engine.program import outline
-from engine.run import Run, priors_of, summary_of
+from engine.retrieval import PriorSearch
+from engine.run import Run, summary_of
 from engine.settings import RetrievalSettings
 from engine.sketch import sketch
 from engine.stages.analyze import analyze
@@ -44,7 +48,6 @@ from engine.stages.experiment import crown_fittest, experiment, measure_again
 from engine.stages.learn import learn
 from engine.state import RunStatus
 from engine.task_copy import TaskWatch
-from engine.telemetry import watch_machine
 
 if TYPE_CHECKING:
     from engine.evaluation.evaluator import Evaluation
@@ -53,7 +56,7 @@ __all__ = ["Engine"]
 
 _TICK_SECONDS = 1.0
 _LOOK_SECONDS = 3.0
-"""How often the task's folder is looked at."""
+"""How often the task's folder and the priors are looked at beside the rounds; a learn stage looks at the priors too."""
 _WARN_AT = (0.5, 0.8)
 
 
@@ -63,14 +66,17 @@ class Engine(Ledger):
     Args:
         run: the run's folder.
         follow: called for every event after it is folded, for progress lines.
+        patience_endpoint: seconds without a model that answers after which the run stops; for ever by default.
 
     Raises:
         JournalError: the journal cannot be read or written.
         RunError: the run cannot go on as it is.
     """
 
-    def __init__(self, run: Run, follow: Follower | None = None) -> None:
+    def __init__(self, run: Run, follow: Follower | None = None, patience_endpoint: float | None = None) -> None:
         self.gate = PauseGate()
+        self.caller = Caller(self)
+        self._patience_endpoint = patience_endpoint
         self.running: dict[int, Evaluation] = {}
         """Evaluations that run now, by node."""
         self._loop = asyncio.get_running_loop()
@@ -85,8 +91,11 @@ class Engine(Ledger):
         super().__init__(run, follow, self._take_command, self._give_up)
         start = self.state.start
         assert start is not None
-        self._prior_folder = priors_of(run, self.state)
-        self._priors = PriorWatch(PriorFolder(self._prior_folder))
+        place = place_of_run(run, self.state)
+        self._prior_folder = place.folder
+        self._priors = PriorWatch(place, run.name)
+        self._prior_search = PriorSearch(place.base)
+        self._prior_problems: list[str] = []
         self._task_watch = TaskWatch(Path(start.source), start.files, start.large_files, self.state.task_changes)
         self.gpus = Gpus(self.state.settings.devices) if self.spec.gpu else None
         self.slots = Slots(self.slot_limit)
@@ -123,14 +132,34 @@ class Engine(Ledger):
         facts = {"run": self.run.folder, "task": self.spec.name, "node": node, "score": score}
         self._hooks.start(self._hooks.on_best, **facts)
 
-    def retrieve(self, query: str, settings: RetrievalSettings, rng: random.Random) -> list[Hit]:
-        """Priors for a query from the files as they are now; what changed since the last look is recorded."""
-        priors, changes = self._priors.read()
-        texts = {prior.id: prior.text for prior in priors}
-        for change in changes:
+    async def retrieve(self, texts: Sequence[str], settings: RetrievalSettings, rng: random.Random) -> list[Hit]:
+        """Priors for what is asked, from the cognition base as it is now."""
+        hits = await self._prior_search.search(await self.look_at_priors(), texts, settings, rng)
+        self._warn_of_priors()
+        return hits
+
+    async def look_at_priors(self) -> list[Prior]:
+        """The priors as they are now; what changed since the last look, and what is wrong with any, is recorded."""
+        mode = self.state.settings.retrieval.proposals
+        waiting = [] if mode == "off" else [Proposal(p, self.text(p.text_blob)) for p in self.state.proposed.values()]
+        look = await asyncio.to_thread(self._priors.read, waiting, mode == "auto")
+        texts = {prior.id: prior.text for prior in look.priors} if look.changes else {}
+        for change in look.changes:
             # Its text is kept, so that a fork can go back to it although no design was shown it.
             self.emit(change, blobs=[texts[change.id].encode()] if change.id in texts else [])
-        return retrieve(priors, query, settings.top_k, settings.drawn, rng)
+        for decided in look.decided:
+            # Two looks at once may both have found it.
+            if decided.id in self.state.proposed:
+                self.emit(decided)
+        self._prior_problems = look.problems
+        self._warn_of_priors()
+        return look.priors
+
+    def _warn_of_priors(self) -> None:
+        """Record what is wrong with priors and with how they are found, where that is new."""
+        problems = [*self._prior_problems, *self._prior_search.problems]
+        if problems != self.state.prior_problems:
+            self.emit(ev.PriorWarned(problems))
 
     # Running
 
@@ -144,19 +173,18 @@ class Engine(Ledger):
             self._loop.add_signal_handler(number, self._on_signal, number)
         try:
             self._started()
+            self.caller.close_lost()
             self._recall_curves()
             await self._sweep()
             await self._look_at_task()
             await self.durable()
             watching = asyncio.create_task(self._watch_task())
-            telemetry = asyncio.create_task(watch_machine(self))
             try:
                 await self._schedule()
             finally:
                 watching.cancel()
-                telemetry.cancel()
                 await self._drain()
-                await asyncio.wait([watching, telemetry])
+                await asyncio.wait([watching])
             assert self._end is not None
             self._closing = True
             self.emit(self._end)
@@ -166,6 +194,9 @@ class Engine(Ledger):
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._loop.remove_signal_handler(number)
             await self.designer.aclose()
+            await self.caller.aclose()
+            await self._prior_search.aclose()
+            self._priors.close()
             self._reader.close()
             await self._writer.close()
         with suppress(OSError):
@@ -202,6 +233,7 @@ class Engine(Ledger):
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             await self._look_at_task()
+            await self.look_at_priors()
 
     async def _look_at_task(self) -> None:
         """Record how the task's folder differs from the recorded copy, which goes on, where that is new."""
@@ -246,6 +278,7 @@ class Engine(Ledger):
             self._changed.clear()
             self.slots.limit = self.slot_limit
             self._warn_of_budgets()
+            self._lose_patience()
             if self.state.seeds_done:
                 self._start_rounds()
                 if not self._rounds and self._end is None and not self.gate.stopping:
@@ -283,9 +316,10 @@ class Engine(Ledger):
             return ev.RunFinished(f"no new best in {settings.patience} rounds")
         if settings.hours is not None and state.engine_ms >= settings.hours * 3_600_000:
             return ev.RunStopped(f"the {settings.hours:g} hours are used up")
-        if settings.usd is not None and state.usd >= settings.usd:
+        usd, tokens = self.caller.committed()
+        if settings.usd is not None and state.usd + usd >= settings.usd:
             return ev.RunStopped(f"the {settings.usd:g} dollars are spent")
-        if settings.tokens is not None and state.tokens >= settings.tokens:
+        if settings.tokens is not None and state.tokens + tokens >= settings.tokens:
             return ev.RunStopped(f"the {settings.tokens} tokens are spent")
         return None
 
@@ -303,6 +337,12 @@ class Engine(Ledger):
             share = max((share for share in _WARN_AT if used >= share * limit), default=0.0)
             if share > state.warned.get(name, 0.0):
                 self.emit(ev.BudgetWarned(budget=name, spent=used, limit=float(limit), share=share))
+
+    def _lose_patience(self) -> None:
+        """Stop the run where no model has answered for too long."""
+        troubles, patience = self.caller.troubles, self._patience_endpoint
+        if troubles.reason and patience is not None and self._loop.time() - troubles.since >= patience:
+            self.stop(f"{troubles.reason}; waited {patience:g} s", now=False)
 
     def _launch(self, number: int) -> None:
         task = asyncio.create_task(self._run_seeds() if number == 0 else self._run_round(number))
@@ -410,6 +450,8 @@ class Engine(Ledger):
         if self._end is None:
             self._end = ev.RunStopped(reason)
         self.gate.stop(now)
+        if now:
+            self.caller.cancel()
         for evaluation in self.running.values():
             if now:
                 evaluation.cancel("the engine is stopping")
@@ -448,6 +490,7 @@ class Engine(Ledger):
     def resumed(self) -> None:
         """Forget steps that were asked for and not taken."""
         self._steps = 0
+        self._changed.set()
 
     def step(self) -> str:
         """Let one round run to its end although the run is paused; returns what happens."""

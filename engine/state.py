@@ -191,6 +191,10 @@ class RunState:
         """When that was, in milliseconds."""
         self.priors_shown = False
         """Whether any design was shown a prior."""
+        self.proposed: dict[str, ev.PriorProposed] = {}
+        """Priors that the analyzer proposed and nobody has decided on."""
+        self.prior_problems: list[str] = []
+        """What is wrong with the cognition base or files of priors, as last reported."""
         self.task_changes: dict[str, str] = {}
         """How the task's folder differs from the recorded copy, as last reported."""
 
@@ -475,6 +479,15 @@ class RunState:
     def _warned(self, event: Event, data: ev.BudgetWarned) -> None:
         self.warned[data.budget] = data.share
 
+    def _prior_proposed(self, event: Event, data: ev.PriorProposed) -> None:
+        self.proposed[data.id] = data
+
+    def _prior_decided(self, event: Event, data: ev.PriorAccepted | ev.PriorRejected) -> None:
+        self.proposed.pop(data.id, None)
+
+    def _prior_warned(self, event: Event, data: ev.PriorWarned) -> None:
+        self.prior_problems = data.problems
+
     # What people do
 
     def _injected(self, event: Event, data: ev.Injected) -> None:
@@ -531,6 +544,10 @@ class RunState:
         ev.BestCrowned.KIND: _crowned,
         ev.AnalyzeDone.KIND: _analyzed,
         ev.BudgetWarned.KIND: _warned,
+        ev.PriorProposed.KIND: _prior_proposed,
+        ev.PriorAccepted.KIND: _prior_decided,
+        ev.PriorRejected.KIND: _prior_decided,
+        ev.PriorWarned.KIND: _prior_warned,
         ev.Injected.KIND: _injected,
         ev.NodePinned.KIND: _pinned,
         ev.NodeUnpinned.KIND: _pinned,

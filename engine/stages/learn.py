@@ -27,10 +27,11 @@ async def learn(engine: Engine, round_: int) -> None:
     sample, mode = _sample(engine, settings.sampler.inspirations, round_)
     nodes = [engine.state.nodes[node] for node in (sample.parent, *sample.inspirations)]
     # What a person told the run steers retrieval too, so that a hint counts also where no model reads it.
-    query = "\n".join([*(node.lesson or node.motivation for node in nodes), *engine.state.hints[-HINTS_SHOWN:]])
-    hits = engine.retrieve(query, settings.retrieval, engine.rng(round_, "retrieve"))
+    texts = [*(node.lesson or node.motivation for node in nodes), *engine.state.hints[-HINTS_SHOWN:]]
+    hits = await engine.retrieve(texts, settings.retrieval, engine.rng(round_, "retrieve"))
     shown = [
-        PriorShown(hit.prior.id, hit.prior.revision, hit.prior.title, round(hit.score, 4), hit.why) for hit in hits
+        PriorShown(hit.prior.id, hit.prior.revision, hit.prior.title, round(hit.score, 4), hit.why, hit.prior.number)
+        for hit in hits
     ]
     engine.emit(
         LearnDone(sample.parent, sample.inspirations, shown, sample.why, sample.island, mode),
