@@ -276,5 +276,5 @@ def search(request: Request) -> Reply:
         names = request.body["response_format"]["json_schema"]["schema"]["properties"]
         judged = {name: {"reason": "it does", "score": 0.5} for name in names}
         return Reply(json.dumps(REPORT if "lesson" in names else judged))
-    code = SEED.replace("X = 0.5", f"X = {0.5 + request.number / 64}")
+    code = SEED.replace("X = 0.5", f"X = {0.5 + (request.number + 1) / 64}")
     return Reply(f"<name>step {request.number}</name>\n<motivation>nearer</motivation>\n<program>\n{code}</program>\n")

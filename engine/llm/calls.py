@@ -22,6 +22,7 @@ from engine.llm.models import ModelSpec
 from engine.llm.record import Place, Recorded
 from engine.llm.stream import LiveText
 from engine.llm.troubles import Troubles
+from engine.settings import analyzes_by_model, designs_by_model
 
 if TYPE_CHECKING:
     from engine.loop import Engine
@@ -75,6 +76,12 @@ class Caller:
         """US dollars and tokens that the calls in flight are going to cost, as far as earlier ones tell."""
         expected = [self._expected(flight) for flight in self._flights.values()]
         return sum(usd for usd, _ in expected), sum(tokens for _, tokens in expected)
+
+    def prepare(self) -> None:
+        """Get ready to ask while the run begins, where models are to be asked."""
+        settings = self._engine.state.settings
+        if settings.models and not settings.answers and (designs_by_model(settings) or analyzes_by_model(settings)):
+            self._client.prepare()
 
     def close_lost(self) -> None:
         """Close the record of calls that an earlier engine left open; what their prompts cost is estimated."""

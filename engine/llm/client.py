@@ -7,6 +7,8 @@ import json
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from engine.gate import Slots
@@ -74,8 +76,16 @@ class Client:
         self._sleep = sleep
         self._connections: dict[tuple[str, str, float], AsyncOpenAI] = {}
         self._endpoints: dict[str, _Endpoint] = {}
+        self._library: asyncio.Future[ModuleType] | None = None
         self._no_schema: set[tuple[str, str]] = set()
         """Address and model of those that refuse a schema."""
+
+    def prepare(self) -> asyncio.Future[ModuleType]:
+        """Load the library for requests: a second in which the loop goes on. Done when it is there."""
+        if self._library is None:
+            self._library = asyncio.ensure_future(asyncio.to_thread(import_module, "openai"))
+        # Whoever is cancelled while waiting must not cancel it for the others.
+        return asyncio.shield(self._library)
 
     async def ask(
         self,
@@ -99,6 +109,7 @@ class Client:
         Raises:
             Fault: no answer came.
         """
+        await self.prepare()
         endpoint = self._endpoints.setdefault(spec.base_url, _Endpoint(Slots(1)))
         endpoint.slots.limit = concurrency or spec.concurrency
         loop = asyncio.get_running_loop()
@@ -240,6 +251,8 @@ class Client:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        if self._library is not None:
+            await self._library
         for connection in self._connections.values():
             await connection.close()
         self._connections.clear()

@@ -1,0 +1,411 @@
+"""Calls of models by a real engine: recorded, never made twice, within the budgets, whatever the endpoint does."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import events as ev
+from engine.errors import UsageError
+from engine.journal import JournalReader
+from engine.llm import client, troubles
+from engine.llm.messages import Message
+from engine.loop import Engine
+from engine.run import Run, lock_run
+from engine.serve import watch_children_without_threads
+from engine.settings import merge_settings
+from engine.state import RunState
+from tests.conftest import TaskMaker
+from tests.e2e.runs import check_integrity, events, fold, make_run
+from tests.llm_server import LlmServer, Reply, Request, error, llm_server, search
+
+JUDGE = '\n[judge]\ncriteria = [{ name = "plain", text = "It is plain." }]\n'
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries and probes follow each other at once."""
+    watch_children_without_threads()
+    monkeypatch.setattr(client, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(troubles, "_FIRST_WAIT", 0.02)
+    monkeypatch.setattr(troubles, "_LAST_WAIT", 0.1)
+
+
+@pytest.fixture
+def server() -> Iterator[LlmServer]:
+    with llm_server(search) as served:
+        yield served
+
+
+Start = Callable[..., Run]
+
+
+@pytest.fixture
+def start(make_task: TaskMaker, tmp_path: Path, server: LlmServer) -> Start:
+    """Makes a run whose model is the server; `model` are further fields of it, `toml` of the task."""
+
+    def make(model: dict[str, Any] | None = None, toml: str = "", **settings: Any) -> Run:
+        spec = {"model": "m", "base_url": server.url, "retries": 1, **(model or {})}
+        settings = {"rounds": 2, "workers": 1, "models": {"m": spec}, **settings}
+        return make_run(make_task(toml=toml), tmp_path / "runs", **settings)
+
+    return make
+
+
+async def work(run: Run, patience: float | None = None) -> RunState:
+    """An engine in this process, until it ends."""
+    with lock_run(run):
+        await Engine(run, patience_endpoint=patience).work()
+    check_integrity(run)
+    return fold(run)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+def calls(run: Run) -> list[ev.CallDone]:
+    return [event.data for event in events(run, ev.CallDone) if isinstance(event.data, ev.CallDone)]
+
+
+def reasons(run: Run) -> list[str]:
+    return [event.data.reason for event in events(run, ev.RunPaused) if isinstance(event.data, ev.RunPaused)]
+
+
+async def test_every_call_is_recorded_with_prompt_answer_and_cost(start: Start, server: LlmServer) -> None:
+    run = start({"temperature": 0.5, "price_in": 1.0, "price_out": 2.0}, usd=1.0)
+    state = await work(run)
+    assert (state.status, len(state.nodes)) == ("finished", 3)
+    done = calls(run)
+    assert [(call.role, call.key) for call in done] == [
+        ("analyzer", "analyze/1"), ("researcher", "design/0"), ("analyzer", "analyze/1"), ("researcher", "design/0"),
+        ("analyzer", "analyze/1"),
+    ]  # fmt: skip
+    assert len(server.requests) == len(done) == 5
+    assert state.usd == pytest.approx(5 * (100 * 1.0 + 20 * 2.0) / 1e6)
+    assert state.tokens == 5 * 120
+    assert {role: spent.calls for role, spent in state.spent.items()} == {"analyzer": 3, "researcher": 2}
+    (first, *_) = (event.data for event in events(run, ev.CallStarted))
+    assert isinstance(first, ev.CallStarted)
+    assert first.parameters["temperature"] == 0.5
+    with JournalReader(run.db) as reader:
+        assert "Move the point" in reader.text(first.prompt_blob)
+        assert "<program>" in reader.text(done[1].answer_blob)
+        streamed = [row for row in reader.live_after(0) if row.kind == "stream"]
+    text = "".join(row.data["text"] for row in streamed if row.data["call"] == 2)
+    assert "<program>" in text
+    assert {row.data["model"] for row in streamed} == {"m"}
+    assert not state.calls and not state.answered
+
+
+async def test_an_engine_that_is_cut_off_asks_only_what_was_not_answered(start: Start, server: LlmServer) -> None:
+    """What a kill leaves: the journal up to any event. Every call that it holds an answer to is not made again."""
+    run = start(rounds=3, workers=2)
+    await work(run)
+    whole = events(run)
+    ends = [event.seq for event in whole if isinstance(event.data, ev.CallDone | ev.CallStarted)]
+    for cut in random.Random(1).sample(ends, 4):
+        copied = Run(run.folder.with_name(f"cut-{cut}"))
+        copied.folder.mkdir()
+        _copy_until(run, copied, cut)
+        answered = {(event.round, event.node, event.data.key) for event in events(copied, ev.CallDone)}
+        before = len(server.requests)
+        state = await work(copied)
+        assert (state.status, state.rounds_done) == ("finished", 3)
+        done = [event for event in events(copied, ev.CallDone) if not event.data.error]
+        places = [(event.round, event.node, event.data.key) for event in done]
+        assert len(places) == len(set(places)), "a call was made twice"
+        assert len(server.requests) - before == len(set(places) - answered)
+        lost = [call for call in calls(copied) if call.error]
+        assert all(call.estimated and call.tokens_in > 0 for call in lost)
+
+
+def _copy_until(run: Run, copied: Run, seq: int) -> None:
+    import shutil
+    import sqlite3
+
+    shutil.copyfile(run.db, copied.db)
+    connection = sqlite3.connect(copied.db)
+    connection.execute("DELETE FROM events WHERE seq > ?", (seq,))
+    connection.execute("DELETE FROM meta WHERE key = 'summary'")
+    connection.commit()
+    connection.close()
+
+
+MISDEEDS = [
+    Reply("half", end="close"),
+    Reply("half", end="reset"),
+    Reply("half", end="garbage"),
+    Reply("half", end="silent"),
+    Reply("", before=3600),
+    Reply(""),
+    error(500, "oops"),
+    error(429, "slow down", Retry_After="0"),
+    Reply("I cannot do that.", finish="content_filter"),
+    Reply("<program>\nX = ", finish="length"),
+    Reply('{"wrong": "schema"}'),
+    error(400, "maximum context length exceeded", "context_length_exceeded"),
+    error(400, "flagged", "content_policy_violation"),
+]
+
+
+async def test_no_misdeed_of_an_endpoint_loses_a_round(start: Start, server: LlmServer) -> None:
+    model = {"idle_seconds": 0.15, "first_token_seconds": 0.15}
+    run = start(model, rounds=len(MISDEEDS), roles={"analyzer": "rules"}, fitness={})
+    script = list(MISDEEDS)
+
+    def answer(request: Request) -> Reply:
+        # Each misdeed is met by the first request of a round.
+        return script.pop(0) if script and request.number % 2 == 0 else search(request)
+
+    server.answer = answer
+    state = await work(run)
+    assert (state.status, state.rounds_done, state.no_design) == ("finished", len(MISDEEDS), 0)
+    done = calls(run)
+    assert all(call.error or call.answer_blob for call in done)
+    assert any(call.refused for call in done) and any(call.truncated for call in done)
+    assert {call.fault for call in done if call.error} == {"context", "moderation"}
+    assert sum(call.retries for call in done) == 8
+    rejected = [event.data for event in events(run, ev.DesignRejected)]
+    assert len(rejected) == 5
+
+
+async def test_a_dead_endpoint_pauses_the_run_until_it_is_there(start: Start, server: LlmServer) -> None:
+    port = server.port
+    server.close()
+    run = start(roles={"analyzer": "rules"}, rounds=1)
+    working = asyncio.create_task(work(run))
+    await until(lambda: run.db.exists() and fold(run).status == "paused")
+    state = fold(run)
+    assert f"127.0.0.1:{port}" in state.reason
+    assert "no model answers" in state.reason
+    back = LlmServer(search, port=port)
+    try:
+        state = await working
+    finally:
+        back.close()
+    assert (state.status, state.rounds_done, state.no_design) == ("finished", 1, 0)
+    assert len(events(run, ev.RunPaused)) == len(events(run, ev.RunResumed)) == 1
+    assert any(call.fault == "down" for call in calls(run))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "named"),
+    [
+        (error(401, "bad key"), "OPENAI_API_KEY"),
+        (error(404, "no such model"), "no model 'm'"),
+        (error(429, "You exceeded your current quota", "insufficient_quota"), "nothing left"),
+    ],
+)
+async def test_what_a_person_must_mend_pauses_with_what_to_do(
+    start: Start, server: LlmServer, refusal: Reply, named: str
+) -> None:
+    mended = False
+    server.answer = lambda request: search(request) if mended else refusal
+    run = start(roles={"analyzer": "rules"}, rounds=3, workers=3)
+    working = asyncio.create_task(work(run))
+    await until(lambda: len(server.requests) > 8)
+    mended = True
+    state = await working
+    assert (state.status, state.rounds_done, state.no_design) == ("finished", 3, 0)
+    # Three rounds waited; it was said once.
+    (reason,) = reasons(run)
+    assert named in reason
+
+
+async def test_a_setting_that_mends_it_takes_effect_at_once(
+    start: Start, server: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(troubles, "_FIRST_WAIT", 3600.0)
+    server.models = ["good"]
+    run = start(roles={"analyzer": "rules"}, rounds=1)
+    with lock_run(run):
+        engine = Engine(run)
+        working = asyncio.create_task(engine.work())
+        await until(lambda: engine.state.status == "paused")
+        from engine.journal import send_command
+
+        await asyncio.to_thread(send_command, run.db, "set", {"settings": {"models": {"m": {"model": "good"}}}})
+        await working
+    assert fold(run).status == "finished"
+    assert fold(run).settings.models["m"].base_url == server.url
+
+
+async def test_a_pause_by_a_person_is_not_undone(start: Start, server: LlmServer) -> None:
+    from engine.journal import send_command
+
+    dead = True
+    server.answer = lambda request: error(500, "dead") if dead else search(request)
+    run = start(roles={"analyzer": "rules"}, rounds=1)
+    with lock_run(run):
+        engine = Engine(run)
+        working = asyncio.create_task(engine.work())
+        await until(lambda: engine.caller.troubles.reason)
+        send_command(run.db, "pause", {})
+        await until(lambda: engine.gate.held_by("person"))
+        dead = False
+        await until(lambda: not engine.caller.troubles.reason)
+        await engine.durable()
+        assert (fold(run).status, fold(run).reason) == ("paused", "")
+        assert not events(run, ev.RunResumed)
+        send_command(run.db, "resume", {})
+        await working
+    assert fold(run).status == "finished"
+
+
+async def test_patience_with_an_endpoint_ends(start: Start, server: LlmServer) -> None:
+    server.answer = lambda request: error(503, "gone fishing")
+    run = start(roles={"analyzer": "rules"}, rounds=1)
+    state = await work(run, patience=0.2)
+    assert state.status == "stopped"
+    assert "gone fishing" in state.reason
+    assert list(state.open_rounds) == [1]
+    # The round goes on where it was.
+    server.answer = search
+    assert (await work(run)).rounds_done == 1
+
+
+async def test_another_model_stands_in_for_one_that_is_down(start: Start, server: LlmServer) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+    models = {"m": {"model": "m", "base_url": dead, "retries": 0}, "spare": {"model": "s", "base_url": server.url}}
+    run = start(models=models, roles={"researcher": {"m": 1.0}, "analyzer": "rules", "fallback": ["spare"]}, rounds=2)
+    state = await work(run)
+    assert (state.status, state.no_design) == ("finished", 0)
+    assert not reasons(run)
+    by_model = {name: [call.error != "" for call in calls(run) if call.model == name] for name in ("m", "spare")}
+    assert all(by_model["m"]) and by_model["m"]
+    assert by_model["spare"] == [False, False]
+
+
+async def test_models_are_drawn_by_weight(start: Start, server: LlmServer) -> None:
+    spec = {"base_url": server.url, "retries": 0}
+    models = {name: {"model": name, **spec} for name in ("a", "b", "never")}
+    roles = {"researcher": {"a": 3.0, "b": 1.0, "never": 0.0}, "analyzer": "b"}
+    run = start(models=models, roles=roles, rounds=0)
+    engine = Engine(run)
+    drawn = [engine.caller._candidates((n, None, "design/0"), "researcher", None) for n in range(400)]
+    assert 260 < sum(names[0] == "a" for names in drawn) < 340
+    assert {tuple(sorted(names)) for names in drawn} == {("a", "b")}
+    assert engine.caller._candidates((1, 1, "analyze"), "analyzer", None) == ["b"]
+    assert drawn == [engine.caller._candidates((n, None, "design/0"), "researcher", None) for n in range(400)]
+    await engine._writer.close()
+    engine._reader.close()
+
+
+async def test_calls_in_flight_cannot_overshoot_a_budget(start: Start, server: LlmServer) -> None:
+    price = {"price_in": 0.0, "price_out": 1000.0, "max_tokens": 20}
+    # A call costs 0.02: eight at once would make 0.16.
+    run = start(price, rounds=50, workers=8, roles={"analyzer": "rules"}, usd=0.1)
+    state = await work(run)
+    assert state.status == "stopped"
+    assert "0.1 dollars" in state.reason
+    assert state.usd == pytest.approx(0.1)
+    assert len(server.requests) == 5
+
+
+async def test_tokens_are_a_budget_too(start: Start, server: LlmServer) -> None:
+    run = start({"max_tokens": 20}, rounds=50, roles={"analyzer": "rules"}, tokens=1000)
+    state = await work(run)
+    assert "1000 tokens" in state.reason
+    assert state.tokens <= 1000
+
+
+async def test_stopping_at_once_hangs_up_and_the_call_is_made_later(start: Start, server: LlmServer) -> None:
+    server.answer = lambda request: Reply("never", pause=0.05, end="silent")
+    run = start(roles={"analyzer": "rules"}, rounds=1)
+    with lock_run(run):
+        engine = Engine(run)
+        working = asyncio.create_task(engine.work())
+        await until(lambda: server.open)
+        engine.stop("enough", now=True)
+        await working
+    assert await asyncio.to_thread(server.hung_up.wait, 10)
+    (call,) = calls(run)
+    assert call.fault == "stopped" and call.tokens_in > 0
+    server.answer = search
+    state = await work(run)
+    assert (state.rounds_done, len(server.requests)) == (1, 2)
+
+
+async def test_a_recorded_run_is_run_again_without_a_model(
+    start: Start, server: LlmServer, make_task: TaskMaker, tmp_path: Path
+) -> None:
+    run = start(rounds=3)
+    first = await work(run)
+    asked = len(server.requests)
+    server.close()
+    task = Path(first.start.source) if first.start is not None else tmp_path
+    again = make_run(task, tmp_path / "again", rounds=3, workers=1, models={"m": {"model": "m"}},
+                     answers=str(run.folder))  # fmt: skip
+    second = await work(again)
+    assert [node.program for node in second.nodes] == [node.program for node in first.nodes]
+    assert [node.lesson for node in second.nodes] == [node.lesson for node in first.nodes]
+    assert (len(calls(again)), second.tokens, asked) == (len(calls(run)), 0, len(server.requests))
+    assert all(call.replayed for call in calls(again))
+    other = make_run(task, tmp_path / "other", rounds=3, workers=1, seed=9, models={"m": {"model": "m"}},
+                     answers=str(run.folder), designer={"modes": {"full": 0.0, "diff": 1.0}})  # fmt: skip
+    state = await work(other)
+    assert state.status == "failed"
+    assert "holds no answer" in state.reason
+
+
+async def test_the_judge_marks_before_the_end_is_recorded(start: Start, server: LlmServer) -> None:
+    run = start(toml=JUDGE, fitness={"judge": 0.5}, roles={"analyzer": "rules"}, rounds=1)
+    state = await work(run)
+    assert [node.judge for node in state.nodes] == [0.5, 0.5]
+    assert [call.role for call in calls(run)] == ["judge", "researcher", "judge"]
+    assert state.nodes[1].fitness == pytest.approx(0.5 * (state.nodes[1].score or 0) + 0.25)
+
+
+async def test_requests_that_are_always_refused_are_no_matter_of_the_prompt(start: Start, server: LlmServer) -> None:
+    refused = True
+    server.answer = lambda request: error(400, "Unsupported parameter") if refused else search(request)
+    run = start(roles={"analyzer": "rules"}, rounds=2)
+    working = asyncio.create_task(work(run))
+    await until(lambda: run.db.exists() and fold(run).status == "paused")
+    assert "models.m" in fold(run).reason
+    refused = False
+    state = await working
+    assert (state.rounds_done, state.no_design) == (2, 0)
+
+
+async def test_the_same_key_gives_the_same_answer(start: Start, server: LlmServer) -> None:
+    run = start(rounds=0, roles={"analyzer": "rules"})
+    with lock_run(run):
+        engine = Engine(run)
+        engine.emit(ev.RoundStarted(), round=7)
+        ask = engine.caller.for_round(7)
+        prompt = [Message("user", "half a character: \ud800")]
+        first = await ask("researcher", prompt, key="design/0")
+        second = await ask("researcher", prompt, key="design/0")
+        other = await ask("researcher", prompt, key="design/1")
+        assert (first, len(server.requests)) == (second, 2)
+        assert other.text != first.text
+        engine.emit(ev.RoundEnded("no_design"), round=7)
+        assert not engine.state.answered
+        await engine.caller.aclose()
+        await engine._writer.close()
+        engine._reader.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"roles": {"analyzer": "x"}}, r"there is no models\.x"),
+        ({"models": {"m": {"base_url": "http://127.0.0.1/v1"}}}, r"models\.m\.model: missing"),
+        ({"models": {"m": {"base_url": "https://me:secret@example.org/v1"}}}, "neither a name, a password nor"),
+        ({"models": {"m": {"key_env": "sk-abc-123"}}}, "not the key itself"),
+    ],
+)
+def test_settings_are_checked_as_a_whole(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        merge_settings(("test", {"models": {"m": {"model": "m"}}, **settings}))
