@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 _LIVE_PERIOD = 0.1
 _IDLE_PERIOD = 1.0
-_ALL: frozenset[Part] = frozenset(("status", "tree", "scores", "rounds", "notes"))
+_ALL: frozenset[Part] = frozenset(("status", "tree", "scores", "rounds", "notes", "rates"))
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,9 @@ class Session:
                 batch.model.population.fold_again(self.model.population.folded)
             self.model = batch.model
         parts: set[Part] = {"status", "rounds"} if changed else set()
+        if self.model is not None and batch.telemetry is not None:
+            self.model.telemetry = batch.telemetry
+            parts.add("rates")
         try:
             if self.model is not None:
                 for event in batch.events:

@@ -88,6 +88,7 @@ class Synthesizer:
         shape: `bushy`, `chain` (each node from the one before) or `flat` (all from the seed).
         hostile: names, reasons and lessons hold what would harm a terminal.
         workers: rounds in flight.
+        rates: evaluations report `tokens_per_s` and `tflops`.
     """
 
     seed: int = 0
@@ -95,6 +96,7 @@ class Synthesizer:
     hostile: bool = False
     workers: int = 4
     progress: int = 2
+    rates: bool = False
     seq: int = 0
     at: int = _START_AT
     scores: list[float | None] = field(default_factory=list)
@@ -228,6 +230,8 @@ class Synthesizer:
             done = ev.EvalDone(status=status, reason=reason, stage="explore", seconds=0.8)
             return [self.event(stage, round_, node), self.event(done, round_, node)]
         metrics = {"sum_radii": score, "circles": 26, "valid": True, "overlap": 0.0, "seconds": 0.91}
+        if self.rates:
+            metrics |= {"tokens_per_s": 400_000 * score**2, "tflops": 200.0}
         curve = self.blob(json.dumps([[step, {"sum_radii": score * step / 20}] for step in range(1, 21)]))
         out = self.blob(self._text(f"packed 26 circles, sum of radii {score:.6f}") + "\n")
         stage = ev.EvalStageDone(
@@ -321,11 +325,12 @@ def make_run(
     end: str = "",
     workers: int = 4,
     rounds: int | None = None,
+    rates: bool = False,
 ) -> Run:
     """Write a run's folder with so many nodes."""
     folder.mkdir(parents=True)
     run = Run(folder)
-    synthesizer = Synthesizer(seed=seed, shape=shape, hostile=hostile, workers=workers)
+    synthesizer = Synthesizer(seed=seed, shape=shape, hostile=hostile, workers=workers, rates=rates)
     connection = create_journal(run.db)
     try:
         connection.execute("PRAGMA synchronous=OFF")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.events import Event
+from engine.events import Event, Telemetry
 from engine.run import Run
 from tui.model.run_model import RunModel
 
@@ -27,6 +27,8 @@ class Batch:
     """A model that replaces the one before, at the start and after a seek. The feed never touches it again."""
     trouble: str = ""
     """Why there is no news; the feed goes on trying."""
+    telemetry: Telemetry | None = None
+    """What the machine is at now, where that is known."""
 
 
 Post = Callable[[Batch], None]

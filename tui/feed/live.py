@@ -12,10 +12,13 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 
+import msgspec
+
 from engine.errors import JournalError
 from engine.events import CallStarted, EvalProgress, Event, Telemetry
 from engine.journal import JournalReader, decode_row, make_plain, now_ms
 from engine.run import Run, all_runs, is_alive
+from engine.telemetry import LIVE_TELEMETRY
 from tui.feed.batch import Batch, Post
 from tui.model.run_model import RunModel
 
@@ -55,6 +58,7 @@ class LiveFeed:
         self._reader: JournalReader | None = None
         self._identity: tuple[int, int] | None = None
         self._seq = 0
+        self._live = 0
         self._more = False
         self._alive = False
         self._trouble = ""
@@ -134,13 +138,14 @@ class LiveFeed:
                 return moved
             alive = is_alive(self.run)
         events: tuple[Event, ...] = ()
+        telemetry = None
         if self._reader.changed() or self._more:
-            events = self._read()
-        if not events and alive == self._alive and not self._trouble:
+            events, telemetry = self._read(), self._read_live()
+        if not events and telemetry is None and alive == self._alive and not self._trouble:
             return None
         self._alive = alive
         self._trouble = ""
-        return Batch(self.run, alive, events)
+        return Batch(self.run, alive, events, telemetry=telemetry)
 
     def _read(self) -> tuple[Event, ...]:
         assert self._reader is not None
@@ -149,6 +154,15 @@ class LiveFeed:
         if rows:
             self._seq = rows[-1][0]
         return tuple(event for row in rows if (event := decode_row(row, self.run.db)) is not None)
+
+    def _read_live(self) -> Telemetry | None:
+        """The newest look at the machine since the last call."""
+        assert self._reader is not None
+        rows = self._reader.live_after(self._live)
+        if rows:
+            self._live = rows[-1].id
+        newest = next((row for row in reversed(rows) if row.kind == LIVE_TELEMETRY), None)
+        return msgspec.convert(newest.data, Telemetry) if newest is not None else None
 
     def _open(self) -> Batch:
         """Open the journal and fold all of it here, so that the screens stay free meanwhile."""
@@ -168,6 +182,8 @@ class LiveFeed:
         self._reader = reader
         self._identity = (stat.st_dev, stat.st_ino)
         self._seq = upto
+        # What was watched before an engine's end is over.
+        self._live = next((row.id for row in reversed(reader.live_after(0))), 0)
         self._more = True
         self._trouble = ""
         self._alive = is_alive(self.run)

@@ -9,10 +9,11 @@ from engine import events as ev
 from engine.state import Node, RunState
 from engine.timeline import copy_state
 from tui.model.population import Population
+from tui.model.rates import Measured, rates_of
 
 __all__ = ["Note", "NoteKind", "Part", "RunModel", "has_mark"]
 
-Part = Literal["status", "tree", "scores", "rounds", "notes"]
+Part = Literal["status", "tree", "scores", "rounds", "notes", "rates"]
 """What a change may concern; a widget looks only when its part is named."""
 
 NoteKind = Literal["lesson", "failure", "best", "comment", "hint", "prior", "run", "refused"]
@@ -39,6 +40,10 @@ class RunModel:
         self.best_lineage: frozenset[int] = frozenset()
         self.answers: dict[int, ev.CommandDone] = {}
         """Answers to commands, by the command's id."""
+        self.rates: dict[str, list[Measured]] = {}
+        """What every node had of each rate that evaluations report, in the order of their evaluations."""
+        self.telemetry: ev.Telemetry | None = None
+        """What the machine was at when it was last looked at."""
 
     def load(self, events: Iterable[ev.Event]) -> None:
         """Fold many events at once."""
@@ -59,6 +64,8 @@ class RunModel:
         twin.notes = self.notes.copy()
         twin.learned_at = self.learned_at.copy()
         twin.answers = self.answers.copy()
+        twin.rates = {name: history.copy() for name, history in self.rates.items()}
+        twin.telemetry = self.telemetry
         return twin
 
     def apply(self, event: ev.Event) -> tuple[Part, ...]:
@@ -110,6 +117,15 @@ def has_mark(node: Node, mark: str) -> bool:
     return mark in ("pinned", "pruned", "starred") and bool(getattr(node, mark))
 
 
+def _keep_telemetry(model: RunModel, event: ev.Event, data: ev.Telemetry) -> None:
+    model.telemetry = data
+
+
+def _keep_rates(model: RunModel, event: ev.Event, data: ev.EvalDone) -> None:
+    for name, value in rates_of(data.metrics).items():
+        model.rates.setdefault(name, []).append(Measured(event.node or 0, value))
+
+
 def _keep_learned(model: RunModel, event: ev.Event, data: ev.LearnDone) -> None:
     if event.round is not None:
         model.learned_at[event.round] = event.seq
@@ -151,6 +167,8 @@ def _keep_warning(model: RunModel, event: ev.Event, data: ev.BudgetWarned) -> No
 
 
 _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
+    ev.Telemetry.KIND: _keep_telemetry,
+    ev.EvalDone.KIND: _keep_rates,
     ev.LearnDone.KIND: _keep_learned,
     ev.AnalyzeDone.KIND: _keep_lesson,
     ev.NodeCommented.KIND: _keep_comment,
@@ -172,9 +190,9 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.DesignRejected.KIND: ("rounds",),
     ev.DesignDone.KIND: ("rounds", "tree", "status"),
     ev.EvalStarted.KIND: ("rounds", "tree"),
-    ev.EvalProgress.KIND: ("rounds",),
+    ev.EvalProgress.KIND: ("rounds", "rates"),
     ev.EvalStageDone.KIND: ("rounds",),
-    ev.EvalDone.KIND: ("rounds", "tree", "scores"),
+    ev.EvalDone.KIND: ("rounds", "tree", "scores", "rates"),
     ev.BestCrowned.KIND: ("tree", "scores", "status"),
     ev.AnalyzeDone.KIND: ("rounds", "notes"),
     ev.NodePinned.KIND: ("tree",),
@@ -192,5 +210,5 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.RunFinished.KIND: ("status", "rounds", "notes"),
     ev.RunFailed.KIND: ("status", "rounds", "notes"),
     ev.BudgetWarned.KIND: ("notes",),
-    ev.Telemetry.KIND: (),
+    ev.Telemetry.KIND: ("rates",),
 }

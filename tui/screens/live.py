@@ -22,12 +22,13 @@ from tui.session import Change, Session
 from tui.widgets.bars import Footer, StatusBar, Title
 from tui.widgets.painted import Throttle
 from tui.widgets.panels import NodePeek, NotesPanel, PlotPanel, WorkPanel
+from tui.widgets.rates import RatesPanel
 from tui.widgets.rows import RowsView
 from tui.widgets.tree import TreeView
 
 __all__ = ["LiveScreen"]
 
-_PANELS = ("plot", "work", "notes", "peek")
+_PANELS = ("plot", "work", "notes", "peek", "rates")
 _QUERY_HINT = "words, status:ok op:tune score>2.6 round:10..40 is:pinned #12; empty shows all"
 
 
@@ -43,15 +44,18 @@ class LiveScreen(SteeringScreen):
     LiveScreen #work { height: 8; }
     LiveScreen #peek { height: 9; }
     LiveScreen #notes { height: 1fr; }
+    LiveScreen #rates { display: none; }
+    LiveScreen.-has-rates #rates { display: block; }
     LiveScreen.-short #plot { height: 8; }
     LiveScreen.-short #work { height: 5; }
     LiveScreen.-short #peek { display: none; }
     LiveScreen.-narrow #body { layout: vertical; }
     LiveScreen.-narrow #left { width: 100%; height: 1fr; }
     LiveScreen.-narrow #side { width: 100%; height: 9; border-left: none; border-top: solid $look-border; }
-    LiveScreen.-narrow #side > * { display: none; height: 1fr; }
+    LiveScreen.-narrow #side > *, LiveScreen.-narrow.-has-rates #side > #rates { display: none; height: 1fr; }
     LiveScreen.-narrow.-show-plot #plot, LiveScreen.-narrow.-show-work #work,
-    LiveScreen.-narrow.-show-notes #notes, LiveScreen.-narrow.-show-peek #peek { display: block; }
+    LiveScreen.-narrow.-show-notes #notes, LiveScreen.-narrow.-show-peek #peek,
+    LiveScreen.-narrow.-show-rates #side > #rates { display: block; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -84,9 +88,11 @@ class LiveScreen(SteeringScreen):
         self._work = WorkPanel(id="work")
         self._notes = NotesPanel(id="notes")
         self._peek = NodePeek(id="peek")
+        self._rates = RatesPanel(id="rates")
         self._status = StatusBar(id="status")
         self._head = Title("Population", id="head")
         self._panel = 0
+        self._rates_rows = 0
         self._search: Query | None = None
         self._clock: Timer | None = None
         self._offered: tuple[str, bool] = ("", False)
@@ -101,6 +107,7 @@ class LiveScreen(SteeringScreen):
         self._draw_work = Throttle(self, 0.5, self._paint_work)
         self._draw_notes = Throttle(self, 1.0, self._paint_notes)
         self._draw_peek = Throttle(self, 0.25, self._paint_peek)
+        self._draw_rates = Throttle(self, 1.0, self._paint_rates)
 
     def compose_body(self) -> ComposeResult:
         """Status, tree on the left, panels on the right or below."""
@@ -112,6 +119,7 @@ class LiveScreen(SteeringScreen):
             with Vertical(id="side"):
                 yield self._plot
                 yield self._work
+                yield self._rates
                 yield self._notes
                 yield self._peek
 
@@ -176,7 +184,9 @@ class LiveScreen(SteeringScreen):
             self._draw_work()
         if "notes" in change.parts:
             self._draw_notes()
-        if change.parts:
+        if "rates" in change.parts and self.session.is_moving:
+            self._draw_rates()
+        if change.parts - {"rates"}:
             self._draw_status()
 
     def _run_clock(self) -> None:
@@ -207,6 +217,7 @@ class LiveScreen(SteeringScreen):
         self._paint_work()
         self._paint_notes()
         self._paint_peek()
+        self._paint_rates()
 
     def _paint_tree(self) -> None:
         if self.is_current:
@@ -256,6 +267,15 @@ class LiveScreen(SteeringScreen):
         if self.session.model is not None and self._peek.display:
             self._peek.show(self.session.model, self._tree.selected)
 
+    def _paint_rates(self) -> None:
+        if self.session.model is not None and self.is_current:
+            rows = self._rates.show(self.session.model)
+            if rows != self._rates_rows:
+                # As high as what there is to say; without anything it is not there.
+                self._rates_rows = rows
+                self._rates.styles.height = rows
+                self.set_class(rows > 0, "-has-rates")
+
     # Acting
 
     @property
@@ -285,7 +305,8 @@ class LiveScreen(SteeringScreen):
     def action_panel(self) -> None:
         """Show the next panel."""
         self.remove_class(f"-show-{_PANELS[self._panel]}")
-        self._panel = (self._panel + 1) % len(_PANELS)
+        shown = len(_PANELS) if self._rates_rows else len(_PANELS) - 1
+        self._panel = (self._panel + 1) % shown
         self.add_class(f"-show-{_PANELS[self._panel]}")
         self.call_after_refresh(self._paint_all)
 

@@ -1,0 +1,34 @@
+"""The panel of rates and devices: as high as what there is to say, and not there when there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from tui.model.rates import device_rows, rate_rows
+from tui.model.run_model import RunModel
+from tui.widgets.painted import Painted, Piece
+
+__all__ = ["RatesPanel"]
+
+
+class RatesPanel(Painted):
+    """What evaluations report as rates, and what the machine is at."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._rows: list[list[Piece]] = []
+
+    def show(self, model: RunModel) -> int:
+        """Show a run's figures; returns how many rows it takes, 0 where there is nothing to show."""
+        rates = rate_rows(model.state, model.rates)
+        self._rows = rates + device_rows(model.state, model.telemetry)
+        self.repaint()
+        return len(self._rows)
+
+    def row_key(self, y: int) -> Hashable:
+        """The row's text."""
+        return tuple(self._rows[y]) if y < len(self._rows) else None
+
+    def row_pieces(self, y: int) -> Sequence[Piece]:
+        """The row's text."""
+        return self._rows[y] if y < len(self._rows) else []
