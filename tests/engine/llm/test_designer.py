@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.analyzers.llm import analyze_by_model
@@ -18,7 +19,10 @@ from engine.events import DesignDone, EvalDone, Event
 from engine.judge import judge_program
 from engine.llm.answers import REPORT_SCHEMA
 from engine.llm.messages import Answer, CallFailed, Message, Role
+from engine.llm.models import ModelSpec
 from engine.llm.prompts import Prompts
+from engine.presets import find_preset
+from engine.settings import ModeWeights, merge_settings
 from engine.state import Node
 from engine.task import Criterion, JudgeSpec, TaskSpec
 from tests.engine.designers.programs import SEED, SEEDS, SPEC
@@ -300,3 +304,23 @@ async def test_a_judgement_is_asked_for_once_more() -> None:
     verdict, script = await judge(MARKS.replace("0.2", "20"), MARKS)
     assert verdict.mark is not None
     assert "scores lie between 0 and 1" in script.prompts[1]
+
+
+def test_preset_paper_samples_as_published_where_a_model_takes_it() -> None:
+    models = {
+        "open": ModelSpec("a"),
+        "own": ModelSpec("b", temperature=0.2),
+        "reasons": ModelSpec("c", reasoning_effort="low"),
+    }
+    preset = find_preset("paper")
+    settings = preset.sample(
+        merge_settings(("preset", preset.settings), ("test", {"models": msgspec.to_builtins(models)}))
+    )
+    assert settings.designer.modes == ModeWeights(full=1.0, diff=0.0, crossover=0.0, fix=0.0)
+    assert [(model.temperature, model.top_p) for model in settings.models.values()] == [
+        (0.7, 0.95),
+        (0.2, 0.95),
+        (None, None),
+    ]
+    assert settings.fitness.judge == 0
+    assert settings.sampler.inspirations + 1 == 3
