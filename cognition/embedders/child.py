@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -22,6 +23,8 @@ __all__ = ["ChildEmbedder"]
 _BATCH = 256
 _LONGEST_LINE = 1 << 16
 _PATIENCE = 2.0
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASSW", re.IGNORECASE)
+"""Names of variables that a process which only embeds has no use for."""
 _ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "OPENBLAS_NUM_THREADS": "1",
@@ -120,7 +123,7 @@ class ChildEmbedder:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
-                env={**os.environ, **_ENVIRONMENT},
+                env={**{name: text for name, text in os.environ.items() if not _SECRET.search(name)}, **_ENVIRONMENT},
                 start_new_session=True,
             )
         except OSError as exc:

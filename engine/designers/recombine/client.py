@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ __all__ = ["EditorClient"]
 
 _LINE_LIMIT = 64 << 20
 _PATIENCE = 2.0
+_PASSED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR")
 
 
 class _Died(Exception):
@@ -130,7 +132,14 @@ class EditorClient:
         try:
             # A session of its own: what the terminal sends to the engine's group is the engine's affair.
             child = await asyncio.create_subprocess_exec(
-                *self._command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=_LINE_LIMIT, start_new_session=True
+                *self._command,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=DEVNULL,
+                limit=_LINE_LIMIT,
+                start_new_session=True,
+                # It reads programs of models: the keys in the engine's environment are none of its business.
+                env={name: os.environ[name] for name in _PASSED if name in os.environ},
             )
         except OSError as exc:
             raise DesignerError(f"the editor process cannot be started: {exc}") from None
