@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from engine.journal import JournalReader
+from engine import events as ev
+from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
 from engine.run import Run
 from tests.tui.synthetic import HOSTILE, make_run
 from tui.model.document import Line, code_lines, curve_lines, diff_lines, prose_lines, table_lines, text_lines
@@ -120,6 +123,55 @@ def test_metrics_begin_with_the_score_and_end_with_what_people_said(tmp_path: Pa
     assert text.count("verified") == 1
     assert "* starred, ! pinned" in text and "look at this" in text
     assert max(len(line) for line in text.split("\n")) <= 100
+
+
+def test_calls_of_models_tell_prompt_answer_and_cost(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", 5, end="finished")
+    with JournalReader(run.db) as reader:
+        model = RunModel()
+        model.load(reader.events())
+    node = model.state.nodes[3]
+    messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": HOSTILE.replace("\ud83d", "")}]
+    prompt = json.dumps({"messages": messages})
+    texts = {sha256_of(text): text for text in (prompt, "the answer " * 30, "a thought")}
+    sent, answer, thought = texts
+    calls: list[tuple[ev.Data, int | None]] = [
+        (ev.CallStarted(1, "researcher", "big", sent, {"temperature": 0.7}), None),
+        (ev.CallDone(1, "researcher", "big", answer, thought, 1200, 340, 0, 0.0125, seconds=4.2, retries=2), None),
+        (ev.CallStarted(2, "analyzer", "small", "f" * 64), node.id),
+        (ev.CallDone(2, "analyzer", "small", error="it stayed away", fault="network", priced=False), node.id),
+        (ev.CallStarted(3, "judge", "small"), node.id),
+        (ev.CallStarted(4, "judge", "other node's"), node.id - 1),
+    ]  # fmt: skip
+    connection = connect_writer(run.db)
+    for number, (data, about) in enumerate(calls, model.state.seq + 1):
+        insert_event(connection, ev.Event(number, 0, node.round, about, data))
+    for text in texts.values():
+        insert_blob(connection, text.encode())
+    connection.close()
+    subject = make_subject(run, model, node)
+    assert plain(read_document(subject, "Calls", 80)) == "no model was asked for this node", "it was before the calls"
+    text = plain(read_document(replace(subject, seq=10**9), "Calls", 80))
+    assert_harmless(text)
+    head = text.split("\n")
+    assert head[1].split() == ["1", "researcher", "big", "1,200", "340", "0.0125", "4.2", "2", "retries"]
+    assert head[2].split() == ["2", "analyzer", "small", "0", "0", "?", "0.0", "network"] and head[3].endswith("asked")
+    assert "1,540 tokens, $0.0125 in all" in text and "be brief" in text and "a thought" in text
+    assert "temperature = 0.7" in text and "it stayed away" in text and "other node's" not in text
+    assert "its text is not in the journal" in text and max(map(len, head)) <= 100
+
+
+def test_a_diff_to_any_node_and_the_revisions_of_priors(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", 8, end="finished")
+    with JournalReader(run.db) as reader:
+        model = RunModel()
+        model.load(reader.events())
+    node, other = model.state.nodes[5], model.state.nodes[2]
+    text = plain(read_document(make_subject(run, model, node, other), "Diff", 80))
+    assert text.startswith(f"--- #2 {other.name}") and f"+++ #5 {node.name}" in text
+    assert "#2" in plain(read_document(make_subject(run, model, node, other), "Metrics", 80)).split("\n")[2]
+    shown = plain(read_document(make_subject(run, model, node), "Priors", 80))
+    assert "hexagonal  text " in shown and "score 0.8" in shown
 
 
 def test_a_run_whose_blobs_are_gone(tmp_path: Path) -> None:

@@ -227,8 +227,16 @@ async def test_a_node_tab_by_tab(live_run: Desk, make_app: Maker) -> None:
         await pilot.press("down", "enter")
         await until(pilot, lambda: "construct_packing" in text_of(app), "the code")
         assert isinstance(app.screen, NodeScreen)
-        pieces = ("import math", "@@", "sum_radii", "packed 26", "why it was made", "inspirations")
-        for key, piece in zip("123456", pieces, strict=True):
+        pieces = (
+            "import math",
+            "@@",
+            "sum_radii",
+            "packed 26",
+            "why it was made",
+            "inspirations",
+            "no model was asked",
+        )
+        for key, piece in zip("1234567", pieces, strict=True):
             await pilot.press(key)
             await until(pilot, lambda piece=piece: piece in text_of(app), piece)
         await pilot.press("full_stop")
@@ -237,6 +245,32 @@ async def test_a_node_tab_by_tab(live_run: Desk, make_app: Maker) -> None:
         await until(pilot, lambda: isinstance(app.screen, LiveScreen), "the live screen")
         live: Any = app.screen
         assert live.node.id == node.id if node else False, "the cursor is on the node that was looked at last"
+
+
+async def test_a_walk_through_a_lineage_and_a_diff_to_any_node(live_run: Desk, make_app: Maker) -> None:
+    app = make_app(live_run.run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        live = await opened(pilot)
+        model = live.session.model
+        assert model is not None
+        await pilot.press("down", "enter")
+        node: Any = app.screen
+        await pilot.press("b")
+        assert node.node.id == model.state.best
+        path = model.population.lineage(model.state.best)
+        for above in path[1:]:
+            await pilot.press("u")
+            assert node.node.id == above
+        for below in reversed(path[:-1]):
+            await pilot.press("o")
+            assert node.node.id == below
+        await pilot.press("d", *"#999", "enter")
+        await until(pilot, lambda: "there is no node 999" in str(app.screen.query("#hint").first().render()), "why not")
+        await pilot.press("escape", "d", *"#0", "enter")
+        await until(pilot, lambda: "--- #0 seed" in text_of(app), "the diff to the seed")
+        assert "compared with #0" in text_of(app)
+        await pilot.press("d", "enter")
+        await until(pilot, lambda: f"--- #{path[1]} " in text_of(app), "the diff to the parent")
 
 
 async def test_the_view_stays_where_it_is_read(live_run: Desk, make_app: Maker) -> None:

@@ -11,6 +11,7 @@ from engine.events import AnalyzeDone, EvalStageDone, Event, LearnDone, NodeComm
 from engine.journal import JournalReader
 from engine.run import Run
 from engine.state import Node
+from tui.model.call_documents import call_lines
 from tui.model.document import (
     Line,
     Span,
@@ -27,7 +28,7 @@ from tui.model.run_model import RunModel, has_mark
 
 __all__ = ["TABS", "Subject", "make_subject", "read_document"]
 
-TABS = ("Code", "Diff", "Metrics", "Logs", "Note", "Priors")
+TABS = ("Code", "Diff", "Metrics", "Logs", "Note", "Priors", "Calls")
 """The documents of a node, in the order of their keys."""
 
 
@@ -42,6 +43,8 @@ class Subject:
     learned_at: int | None
     metric: str = "score"
     """What the task calls its score."""
+    base: Node | None = None
+    """What it is compared with in place of its parent."""
     seq: int = 1 << 62
     """The moment: what the journal holds after this event is not known yet."""
 
@@ -50,8 +53,8 @@ class Subject:
         return [event for event in reader.node_events(self.node.id) if event.seq <= self.seq]
 
 
-def make_subject(run: Run, model: RunModel, node: Node) -> Subject:
-    """Take hold of a node as it is now."""
+def make_subject(run: Run, model: RunModel, node: Node, base: Node | None = None) -> Subject:
+    """Take hold of a node as it is now, and of the one that it is compared with: its parent for None."""
     parent = model.parent(node)
     best = model.state.best_node
     return Subject(
@@ -61,6 +64,7 @@ def make_subject(run: Run, model: RunModel, node: Node) -> Subject:
         copy.copy(best) if best is not None else None,
         model.learned_at.get(node.round),
         model.state.spec.metric if model.state.spec is not None else "score",
+        copy.copy(base) if base is not None else None,
         model.state.seq,
     )
 
@@ -85,9 +89,9 @@ def _code(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
 
 
 def _diff(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
-    node, parent = subject.node, subject.parent
+    node, parent = subject.node, subject.base or subject.parent
     if parent is None:
-        return text_lines("a seed has no parent to be compared with", "dim")
+        return text_lines("a seed has no parent to be compared with; d takes any other node", "dim")
     return diff_lines(
         reader.text(parent.program),
         reader.text(node.program),
@@ -97,7 +101,7 @@ def _diff(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
 
 
 def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
-    node, parent = subject.node, subject.parent
+    node, parent = subject.node, subject.base or subject.parent
     before = parent.metrics if parent is not None else {}
     lines = _score(subject)
     rows = [
@@ -225,7 +229,9 @@ def _priors(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     for prior in learned.priors:
         used = "  went into the program" if prior.id in node.priors else ""
         lines.append((Span(clean_line(prior.title), "heading"), Span(used, "ok")))
-        lines += prose_lines(f"{prior.id}  score {prior.score:.3g}  {' '.join(prior.why.split())}", room, "dim")
+        revision = f"revision {prior.number} ({prior.revision[:8]})" if prior.number else f"text {prior.revision[:8]}"
+        said = f"{prior.id}  {revision}  score {prior.score:.3g}  {' '.join(prior.why.split())}"
+        lines += prose_lines(said, room, "dim")
         try:
             lines += [*prose_lines(reader.text(prior.revision), room), ()]
         except (JournalError, ValueError):
@@ -233,4 +239,20 @@ def _priors(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     return lines if learned.priors else [*lines, (Span("no prior was shown", "dim"),)]
 
 
-_READERS = {"Code": _code, "Diff": _diff, "Metrics": _metrics, "Logs": _logs, "Note": _note, "Priors": _priors}
+def _calls(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
+    node = subject.node
+    events = [
+        event for event in reader.round_events(node.round) if event.node in (None, node.id) and event.seq <= subject.seq
+    ]
+    return call_lines(reader, events, width)
+
+
+_READERS = {
+    "Code": _code,
+    "Diff": _diff,
+    "Metrics": _metrics,
+    "Logs": _logs,
+    "Note": _note,
+    "Priors": _priors,
+    "Calls": _calls,
+}

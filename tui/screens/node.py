@@ -8,7 +8,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from engine.errors import EvolveError
+from engine.errors import EvolveError, UsageError
 from engine.state import Node
 from engine.text import one_line
 from tui.model.document import Line
@@ -16,7 +16,7 @@ from tui.model.labels import marks, outcome
 from tui.model.node_documents import TABS, make_subject, read_document
 from tui.model.run_model import parent_of
 from tui.model.status import status_cells
-from tui.screens.dialogs import Prompt
+from tui.screens.dialogs import Prompt, check_number
 from tui.screens.steering import SteeringScreen
 from tui.session import Change, Session
 from tui.widgets.bars import StatusBar, Title
@@ -72,19 +72,27 @@ class NodeScreen(SteeringScreen):
             tooltip="The node below in the tree",
         ),
         Binding("u", "parent", "Parent", id="node.parent", tooltip="The node it was made from"),
+        Binding("o", "child", "Child", id="node.child", tooltip="The best of the nodes that were made from it"),
+        Binding("b", "best", "Best", id="node.best", show=False, tooltip="The best node of the run"),
+        Binding("d", "base", "Diff to", id="node.base", tooltip="Compare it with any other node"),
         Binding("slash", "search", "Search", id="text.search", key_display="/", tooltip="Find in the text"),
         Binding("n", "next(False)", "Next", id="text.next", show=False, tooltip="The next place"),
         Binding("N", "next(True)", "Before", id="text.before", show=False, tooltip="The place before"),
     ]
 
     title_ = "Node"
-    about = "One candidate: 1 code, 2 diff to its parent, 3 metrics and curves, 4 logs, 5 note, 6 what it was shown."
+    about = (
+        "One candidate: 1 code, 2 diff to its parent (d: to any node), 3 metrics and curves, 4 logs, 5 note,\n"
+        "6 priors and nodes it was shown, 7 what models were asked and answered.\n"
+        "u goes up to its parent, o down to its best child, b to the best node; , and . to the nodes beside it."
+    )
 
     def __init__(self, session: Session, node: int) -> None:
         super().__init__()
         self.session = session
         self._shown = node
         self._tab = 0
+        self._base: int | None = None
         self._offered: tuple[str, int] = ("", -1)
         self._wanted = ""
         self._asked = 0
@@ -145,6 +153,8 @@ class NodeScreen(SteeringScreen):
             look = "ok" if node.status == "ok" else "bad" if node.status else "dim"
             above = parent_of(node)
             made = f"  {one_line(node.operator, 24)} of #{above}, round {node.round}" if above is not None else "  seed"
+            if self._base is not None:
+                made += f"  compared with #{self._base}"
             self._head.show(
                 (f"{marks(model, node)} #{node.id} ", "heading"), (outcome(model, node), look),
                 (f"  {one_line(node.name, 120)}", "heading"), (made, "dim"),
@@ -163,7 +173,8 @@ class NodeScreen(SteeringScreen):
         node, model = self.node, self.session.model
         if node is None or model is None:
             return
-        subject = make_subject(self.session.run, model, node)
+        base = model.node(self._base) if self._base is not None else None
+        subject = make_subject(self.session.run, model, node, base)
         tab, width = TABS[self._tab], self.size.width
         self._asked += 1
         asked = self._asked
@@ -185,9 +196,11 @@ class NodeScreen(SteeringScreen):
             self._paint()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A seed has no parent."""
+        """A seed has no parent, and not every node a child."""
         if action == "parent":
             return self.node is not None and parent_of(self.node) is not None
+        if action == "child":
+            return bool(self._children())
         return super().check_action(action, parameters)
 
     def action_back(self) -> None:
@@ -217,6 +230,55 @@ class NodeScreen(SteeringScreen):
         above = parent_of(self.node) if self.node is not None else None
         if above is not None:
             self._go(above)
+
+    def _children(self) -> list[Node]:
+        model = self.session.model
+        below = model.population.children(self._shown) if model is not None else []
+        return [node for child in below if model is not None and (node := model.node(child)) is not None]
+
+    def action_child(self) -> None:
+        """Show the child on the way to the best node, else the one with the best score."""
+        children, model = self._children(), self.session.model
+        if not children or model is None:
+            return
+        scored = [child for child in children if child.score is not None]
+        chosen = next((child for child in children if child.id in model.best_lineage), None)
+        for child in scored if chosen is None else []:
+            if chosen is None or model.state.better(child.score or 0.0, chosen.score or 0.0):
+                chosen = child
+        chosen = chosen or children[0]
+        self._go(chosen.id)
+        if len(children) > 1:
+            self.say(f"one of {len(children)} children; , and . show the others", "accent")
+
+    def action_best(self) -> None:
+        """Show the best node."""
+        best = self.session.model.state.best if self.session.model is not None else None
+        if best is None:
+            self.say("no node has a score yet", "best")
+        else:
+            self._go(best)
+
+    def action_base(self) -> None:
+        """Ask what to compare the node with."""
+        self.app.push_screen(
+            Prompt(f"Compare #{self._shown} with node:", hint="a number; empty: its parent", act=self._find_base),
+            self._set_base,
+        )
+
+    def _find_base(self, text: str) -> int | None:
+        number = text.strip().removeprefix("#")
+        if not number:
+            return None
+        check_number(number)
+        if self.session.model is None or self.session.model.node(int(number)) is None:
+            raise UsageError(f"there is no node {number}")
+        return int(number)
+
+    def _set_base(self, text: str | None) -> None:
+        if text is not None:
+            self._base = self._find_base(text)
+            self.action_tab(TABS.index("Diff"))
 
     def _go(self, node: int) -> None:
         self._shown = node
