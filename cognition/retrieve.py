@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from cognition.prior import Prior
 from cognition.vectors import VectorStore
 from cognition.words import WordIndex
 
-__all__ = ["Hit", "Retriever", "retrieve"]
+__all__ = ["Hit", "Retriever"]
 
 _SMOOTHING = 5
 _MEANING = 0.7
@@ -66,10 +68,14 @@ class Retriever:
         self._embedder = embedder
         self._words = WordIndex()
         self._meaning = MeaningIndex(embedder, store or VectorStore(None)) if embedder is not None else None
-        self._in_words: dict[str, Prior] = {}
-        self._in_meaning: dict[str, Prior] = {}
+        self._given: list[Prior] = []
+        """What the last search was given."""
+        self._usable: dict[str, Prior] = {}
+        """Those of it that can be chosen, in the order of their ids."""
+        self._row_of: dict[str, int] = {}
         self._weights = np.zeros(0)
-        """Of the priors in the order of their ids."""
+        self._embedded: dict[str, Prior] = {}
+        """What the index of meaning holds."""
         self._retry_at = 0.0
         self._lock = threading.Lock()
 
@@ -104,21 +110,26 @@ class Retriever:
         Returns:
             The matches, best first, ties by id, then those drawn; no prior twice.
         """
-        usable = {prior.id: prior for prior in sorted(priors, key=lambda prior: prior.id) if prior.weight > 0}
         asked = [text for text in dict.fromkeys(texts) if text.strip()]
         with self._lock:
-            self._take_up_words(usable)
-            matches = self._matches(usable, asked, top_k, threshold) if asked and top_k > 0 else []
-            return matches + self._draw(usable, {hit.prior.id for hit in matches}, drawn, rng or random.Random(0))
+            self._take_up(priors)
+            matches = self._matches(asked, top_k, threshold) if asked and top_k > 0 else []
+            return matches + self._draw({hit.prior.id for hit in matches}, drawn, rng or random.Random(0))
 
-    def _take_up_words(self, usable: dict[str, Prior]) -> None:
-        if _bring_up(self._in_words, usable, self._words.update):
-            self._weights = np.array([prior.weight for prior in usable.values()])
+    def _take_up(self, priors: Sequence[Prior]) -> None:
+        # Mostly they are the very same ones, and with 10,000 of them every look costs milliseconds.
+        if len(priors) == len(self._given) and all(map(operator.is_, priors, self._given)):
+            return
+        usable = {prior.id: prior for prior in sorted(priors, key=lambda prior: prior.id) if prior.weight > 0}
+        self._words.update(*_difference(self._usable, usable))
+        self._given, self._usable = list(priors), usable
+        self._row_of = {prior_id: row for row, prior_id in enumerate(usable)}
+        self._weights = np.array([prior.weight for prior in usable.values()])
 
-    def _matches(self, usable: dict[str, Prior], asked: Sequence[str], top_k: int, threshold: float) -> list[Hit]:
-        question = "\n".join(asked)
+    def _matches(self, asked: Sequence[str], top_k: int, threshold: float) -> list[Hit]:
+        usable, question = self._usable, "\n".join(asked)
         by_words = self._words.search(question, _CANDIDATES)
-        by_meaning = self._by_meaning(usable, asked, [prior_id for prior_id, _ in by_words])
+        by_meaning = self._by_meaning(asked, [prior_id for prior_id, _ in by_words])
         word_ranks = {prior_id: rank for rank, (prior_id, _) in enumerate(by_words, 1)}
         meaning_ranks = {prior_id: rank for rank, (prior_id, _) in enumerate(by_meaning or (), 1)}
         cosines = dict(by_meaning or ())
@@ -139,14 +150,14 @@ class Retriever:
             hits.append(Hit(prior, -score, why, word_rank, words, meaning_rank, cosine))
         return hits
 
-    def _by_meaning(
-        self, usable: dict[str, Prior], asked: Sequence[str], also: Sequence[str]
-    ) -> list[tuple[str, float]] | None:
+    def _by_meaning(self, asked: Sequence[str], also: Sequence[str]) -> list[tuple[str, float]] | None:
         """The nearest priors and how near they are; None while nothing embeds."""
         if self._meaning is None or time.monotonic() < self._retry_at:
             return None
         try:
-            _bring_up(self._in_meaning, usable, self._meaning.update)
+            if self._embedded is not self._usable:
+                self._meaning.update(*_difference(self._embedded, self._usable))
+                self._embedded = self._usable
             found = self._meaning.search(asked, _CANDIDATES, also)
         except EmbedderError as exc:
             self.problem = str(exc)
@@ -155,11 +166,10 @@ class Retriever:
         self.problem = ""
         return found
 
-    def _draw(self, usable: dict[str, Prior], taken: set[str], count: int, rng: random.Random) -> list[Hit]:
+    def _draw(self, taken: Iterable[str], count: int, rng: random.Random) -> list[Hit]:
         """Weighted drawing without replacement."""
         weights = self._weights.copy()
-        ids = list(usable)
-        weights[[row for row, prior_id in enumerate(ids) if prior_id in taken]] = 0
+        weights[[self._row_of[prior_id] for prior_id in taken]] = 0
         found: list[Hit] = []
         while len(found) < count and weights.any():
             sums = np.cumsum(weights)
@@ -167,21 +177,14 @@ class Retriever:
             # A draw that is rounded up to the whole sum belongs to the last one.
             row = min(row, int(np.flatnonzero(weights)[-1]))
             weights[row] = 0
-            found.append(Hit(usable[ids[row]], 0.0, "drawn"))
+            found.append(Hit(next(islice(self._usable.values(), row, None)), 0.0, "drawn"))
         return found
 
 
-def _bring_up(
-    known: dict[str, Prior], usable: dict[str, Prior], update: Callable[[Sequence[Prior], Sequence[str]], None]
-) -> bool:
-    """Tell an index what differs from what it knows; `known` changes when it has taken that up. Was there anything?"""
-    changed = [prior for name, prior in usable.items() if (old := known.get(name)) is not prior and old != prior]
-    removed = [name for name in known if name not in usable]
-    if changed or removed:
-        update(changed, removed)
-        known.clear()
-        known.update(usable)
-    return bool(changed or removed)
+def _difference(old: Mapping[str, Prior], new: Mapping[str, Prior]) -> tuple[list[Prior], list[str]]:
+    """The priors that are new or edited, and the ids of those that are gone."""
+    changed = [prior for name, prior in new.items() if old.get(name) is not prior and old.get(name) != prior]
+    return changed, [name for name in old if name not in new]
 
 
 def _share(rank: int | None) -> float:
@@ -208,11 +211,3 @@ def _why(
     if words_only:
         parts.append("by words only")
     return ", ".join(parts)
-
-
-_words_only = Retriever()
-
-
-def retrieve(priors: Sequence[Prior], query: str, top_k: int, drawn: int, rng: random.Random) -> list[Hit]:
-    """`Retriever.search` by words only, with indexes that the whole process shares."""
-    return _words_only.search(priors, [query], top_k, drawn, rng=rng)

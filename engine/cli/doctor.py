@@ -45,8 +45,8 @@ class Check:
 def doctor(runs: RunsOption = None, json: JsonOption = False) -> None:
     """Look at terminal, sandbox, disk, Python and models: what is there, what to change."""
     folder = runs_folder() if runs is None else runs
-    checks = [_python(), _sandbox(), _disk(folder), _file_system(folder), _gpus(), _torch(), *_models(), _terminal(),
-              _lingering()]  # fmt: skip
+    checks = [_python(), _sandbox(), _disk(folder), _file_system(folder), _gpus(), _torch(), *_models(), _embedder(),
+              _terminal(), _lingering()]  # fmt: skip
     if json:
         print_json([asdict(check) for check in checks])
     else:
@@ -136,6 +136,29 @@ def _gpus() -> Check:
         return Check("gpu", "note", "none found", "Tasks that need one will not start; the others do not mind")
     told = [f"{g.index} {g.name} {g.memory_mb / 1024:.0f} GiB{' (held by a run)' if g.busy else ''}" for g in gpus]
     return Check("gpu", "ok", ", ".join(told))
+
+
+def _embedder() -> Check:
+    """What a new run would find priors by; it is tried."""
+    from cognition.embedders import EmbedderError, make_embedder
+
+    try:
+        wanted = merge_settings(("config.toml", configured())).retrieval
+    except EvolveError as exc:
+        return Check("embedder", "bad", exc.message, exc.hint)
+    if wanted.embedder == "none":
+        return Check("embedder", "ok", "none: priors are found by their words only, as config.toml has it")
+    embedder, problem = make_embedder(wanted.embedder, wanted.model, wanted.base_url, wanted.key_env)
+    if embedder is None:
+        return Check("embedder", "note", f"priors are found by their words only: {problem}", "pip install wordllama")
+    try:
+        size = embedder.embed(["a prior"]).shape[1]
+    except EmbedderError as exc:
+        advice = "See [run.retrieval] in config.toml" if wanted.embedder != "auto" else ""
+        return Check("embedder", "bad", f"priors are found by their words only: {exc}", advice)
+    finally:
+        embedder.close()
+    return Check("embedder", "ok", f"{embedder.name} works, {size} numbers a text")
 
 
 def _terminal() -> Check:

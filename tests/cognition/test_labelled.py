@@ -1,0 +1,43 @@
+"""Retrieval on the labelled set: the fusion is worth its process."""
+
+from __future__ import annotations
+
+import statistics
+
+from cognition.embedders import make_embedder
+from cognition.retrieve import Retriever
+from tests.cognition.labelled_set import load_priors, load_questions, ndcg, orders, recall
+
+
+def test_the_set_is_as_large_as_it_should_be_and_names_what_exists() -> None:
+    priors, questions = load_priors(), load_questions()
+    ids = {prior.id for prior in priors}
+    assert len(ids) == len(priors) >= 120
+    assert len(questions) >= 60
+    assert len({question.texts for question in questions}) == len(questions)
+    for question in questions:
+        assert question.relevant.keys() <= ids, question.texts
+        assert 2 in question.relevant.values(), question.texts
+
+
+def test_words_and_meaning_together_find_more_than_words_alone() -> None:
+    priors, questions = load_priors(), load_questions()
+    words = orders(Retriever(), priors, questions)
+    fused = Retriever(make_embedder("auto")[0])
+    both = orders(fused, priors, questions)
+    fused.close()
+    pairs = list(zip(words, both, questions, strict=True))
+    assert len({tuple(order) for order in both}) > 0.9 * len(questions)
+    gains = [ndcg(b, question.relevant) - ndcg(w, question.relevant) for w, b, question in pairs]
+    assert statistics.fmean(gains) > 0.02
+    assert statistics.fmean(recall(b, q.relevant) - recall(w, q.relevant) for w, b, q in pairs) > 0.02
+    assert statistics.fmean(ndcg(b, question.relevant) for _, b, question in pairs) > 0.7
+
+
+def test_figures_of_quality() -> None:
+    relevant = {"a": 2, "b": 2, "c": 1}
+    assert ndcg(["a", "b", "c", "x", "y"], relevant) == 1
+    assert ndcg(["x", "y"], relevant) == 0
+    assert 0 < ndcg(["c", "b", "a"], relevant) < ndcg(["b", "a", "c"], relevant) == 1
+    assert recall(["a", "x", "y", "z", "w", "b"], relevant) == 0.5
+    assert recall(["b", "a"], relevant) == 1
