@@ -114,7 +114,9 @@ def parse_program(text: str, interface: Interface | None = None, *, truncated: b
     """
     text = without_reasoning(text)
     required = [*interface.functions, *interface.classes] if interface else []
-    tags, fences = tag_blocks(text, "program", "code"), fence_blocks(text)
+    # What stands in tags within a line is prose about code.
+    tags = [block for block in tag_blocks(text, "program", "code") if "\n" in block.text]
+    fences = fence_blocks(text)
     if not tags and re.match(r"\s*(?:[`~]{3,}[ \t]*json[ \t]*\n\s*)?\{", text, re.IGNORECASE):
         whole = json_object(text, "program", "code")
         if whole is not None:
