@@ -251,7 +251,8 @@ class Collection:
             entry = self.get(prior_id)
             if parse_prior(entry.id, entry.prior.text).weight == weight:
                 return entry
-            return self.edit(entry.id, with_front(entry.prior.text, "weight", f"{weight!r}"), message="weight")
+            told = f"{weight:g}" if float(f"{weight:g}") == weight else repr(weight)
+            return self.edit(entry.id, with_front(entry.prior.text, "weight", told), message=f"weight {told}")
 
     def revert(self, prior_id: str, number: int, base_revision: int | None = None) -> Entry:
         """Make an old text of a prior its newest revision.
@@ -287,37 +288,39 @@ class Collection:
 
     # Proposals
 
-    def propose(self, prior_id: str, text: str, *, run: str, nodes: Iterable[int] = ()) -> Entry:
+    def propose(self, prior_id: str, text: str, *, run: str, nodes: Iterable[int] = (), name: str = "") -> Entry:
         """Keep what an analyzer proposes until a person accepts or rejects it; the same proposal is kept once.
 
         Args:
-            prior_id: the id it would like; where that is taken by another text, a number is added.
+            prior_id: the id it would like; where that is taken, a number is added.
             text: the whole of its file.
             run: the name of the run.
             nodes: the nodes that it was learned from.
+            name: what the run calls the proposal, by which `proposal` finds it; the id by default.
 
         Raises:
             PriorError: its id or its text is not as it should be.
         """
         check_id(prior_id)
         text = _checked(prior_id, text)
+        name = name or prior_id
         with self.store.writing():
-            there = self.proposal(prior_id, run)
+            there = self.proposal(name, run)
             if there is not None:
                 return there
-            evidence = {"run": run, "nodes": list(nodes), "id": prior_id}
+            evidence = {"run": run, "nodes": list(nodes), "id": name}
             return self.add(
                 free_id(self, prior_id), text, origin="analyzer", author="analyzer", message=f"proposed by run {run}",
                 status="pending", evidence=evidence,
             )  # fmt: skip
 
-    def proposal(self, prior_id: str, run: str) -> Entry | None:
-        """What became of a run's proposal, by the id that the run gave it; None where the base does not have it."""
+    def proposal(self, name: str, run: str) -> Entry | None:
+        """What became of a run's proposal, by what the run calls it; None where the base does not have it."""
         with self.store.reading() as db:
             row = db.execute(
                 f"SELECT {_COLUMNS} {_FROM} WHERE p.collection = ? AND json_extract(p.evidence, '$.run') = ? "
                 "AND json_extract(p.evidence, '$.id') = ?",
-                (self.id, run, prior_id),
+                (self.id, run, name),
             ).fetchone()
         return None if row is None else self._entry(row)
 

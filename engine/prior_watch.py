@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from cognition.collection import Collection
-from cognition.entry import Entry
+from cognition.entry import Entry, slug
 from cognition.files import PriorFolder
 from cognition.prior import Prior, PriorError, parse_prior, with_front
 from cognition.store import BaseError
@@ -112,7 +112,9 @@ class PriorWatch:
             try:
                 if parse_prior(data.id, text).title != data.title and data.title:
                     text = with_front(text, "title", " ".join(data.title.split()))
-                entry = collection.propose(data.id, text, run=self._run, nodes=data.evidence)
+                entry = collection.propose(
+                    slug(data.title or data.id), text, run=self._run, nodes=data.evidence, name=data.id
+                )
             except PriorError as exc:
                 return PriorRejected(data.id, f"it can be no prior: {exc}")
         if entry.status == "pending" and accept:

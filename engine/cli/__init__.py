@@ -49,7 +49,7 @@ def _run() -> int:
     from engine.cli.app import app
 
     # Loading a file adds its commands.
-    from engine.cli import acts, bench, compare, control, doctor, export, fork, look, replay, tasks  # noqa: F401  # isort: skip
+    from engine.cli import acts, bench, compare, control, doctor, export, fork, look, priors, replay, tasks  # noqa: F401  # isort: skip
 
     result = get_command(app).main(args=sys.argv[1:], prog_name="evolve", standalone_mode=True)
     return int(result or 0)

@@ -217,7 +217,7 @@ def test_line_ends_of_a_file_stay(base: Base) -> None:
     base.run()
     base.priors.set_weight("a", 2.0)
     base.run()
-    assert (base.folder / "a.md").read_bytes() == b"---\r\nweight: 2.0\r\n---\r\n# A\r\n"
+    assert (base.folder / "a.md").read_bytes() == b"---\r\nweight: 2\r\n---\r\n# A\r\n"
     assert base.run() == []
 
 

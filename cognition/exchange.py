@@ -1,0 +1,253 @@
+"""Whole collections in and out: a folder of Markdown files, JSON lines, the cognition.json of ASI-Evolve.
+
+JSON lines hold one prior each with all its revisions: what is exported and imported elsewhere is the same. A folder
+holds the texts of the active priors as they stand. `cognition.json` is what the published ASI-Evolve keeps its
+cognition in, `{"items": {ID: {"content", "source", "metadata"}}}`; it has no place for a history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cognition.collection import Collection, free_id
+from cognition.entry import Entry, key_of, slug
+from cognition.files import printable, read_prior, scan
+from cognition.prior import MOST_BYTES, Prior, PriorError, check_id, parse_prior, with_front
+from cognition.store import CognitionError
+
+__all__ = ["Imported", "export_folder", "export_items", "export_lines", "import_path"]
+
+_ORIGINS = ("human", "analyzer", "import")
+_STATUSES = ("active", "pending", "rejected", "removed")
+_AUTHORS = ("human", "file", "analyzer", "import")
+
+
+@dataclass
+class Imported:
+    """What became of what was read."""
+
+    added: list[str] = field(default_factory=list)
+    edited: list[str] = field(default_factory=list)
+    """There already, with another text; that one stays in the history."""
+    same: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """What could be no prior, and why, a sentence each."""
+
+
+def import_path(collection: Collection, path: Path) -> Imported:
+    """Take priors in from a folder of Markdown files, one such file, `.jsonl`, or ASI-Evolve's `.json`.
+
+    What is refused keeps nothing else out; running it again changes nothing.
+
+    Raises:
+        CognitionError: the path cannot be read, or is nothing of these.
+    """
+    done = Imported()
+    try:
+        if path.is_dir():
+            for name in sorted(scan(path)):
+                _take(collection, done, printable(name), read_prior(path / name))
+        elif path.suffix == ".md":
+            _take(collection, done, printable(path.name), read_prior(path))
+        elif path.suffix == ".jsonl":
+            _import_lines(collection, done, path.read_text(encoding="utf-8"))
+        elif path.suffix == ".json":
+            _import_items(collection, done, path, path.read_text(encoding="utf-8"))
+        else:
+            raise CognitionError(f"{path} is no folder, .md, .jsonl or .json", "Name what 'evolve priors export' wrote")
+    except UnicodeDecodeError as exc:
+        raise CognitionError(f"{path} is no UTF-8 text: {exc.reason} at byte {exc.start}") from None
+    except OSError as exc:
+        raise CognitionError(f"{path} cannot be read: {exc.strerror}") from None
+    return done
+
+
+def export_folder(collection: Collection, folder: Path) -> int:
+    """Write the active priors as Markdown files into a folder that is empty or missing; returns how many.
+
+    Raises:
+        CognitionError: there is something in it already.
+        OSError: it cannot be written.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise CognitionError(f"{folder} is not empty", "Name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = collection.entries()
+    for entry in entries:
+        (folder / f"{entry.id}.md").write_text(entry.prior.text, encoding="utf-8", newline="\n")
+    return len(entries)
+
+
+def export_lines(collection: Collection) -> str:
+    """All priors of any status with their whole history, one JSON object a line."""
+    return "".join(json.dumps(_line(collection, entry), ensure_ascii=False) + "\n" for entry in _all(collection))
+
+
+def export_items(collection: Collection) -> str:
+    """The enabled priors as ASI-Evolve's cognition.json."""
+    items = {
+        prior.id: {
+            "id": prior.id,
+            "content": prior.body.strip(),
+            "source": prior.source,
+            "metadata": {"title": prior.title, "tags": list(prior.tags), "weight": prior.weight},
+        }
+        for prior in collection.priors()
+    }
+    return json.dumps({"items": items}, ensure_ascii=False, indent=2) + "\n"
+
+
+def _all(collection: Collection) -> list[Entry]:
+    return collection.entries("active", "pending", "rejected", "removed")
+
+
+def _line(collection: Collection, entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "origin": entry.origin,
+        "status": entry.status,
+        "gone": entry.gone,
+        "evidence": dict(entry.evidence),
+        "reason": entry.reason,
+        "former": list(entry.former),
+        "created_at": entry.created_at,
+        "changed_at": entry.changed_at,
+        "revisions": [
+            {"text": revision.text, "at": revision.at, "author": revision.author, "message": revision.message}
+            for revision in collection.history(entry.id)
+        ],
+    }
+
+
+def _take(
+    collection: Collection, done: Imported, name: str, found: Prior | str, evidence: Mapping[str, Any] | None = None
+) -> None:
+    """Add or edit one prior."""
+    if isinstance(found, str):
+        done.refused.append(f"{name}: {found}")
+        return
+    with collection.store.writing():
+        entry = collection.find(found.id)
+        try:
+            if entry is None:
+                collection.add(found.id, found.text, origin="import", author="import", evidence=evidence)
+                done.added.append(found.id)
+            elif entry.status == "active" and entry.prior.text == found.text:
+                done.same.append(entry.id)
+            elif entry.status == "active":
+                collection.edit(entry.id, found.text, author="import")
+                done.edited.append(entry.id)
+            else:
+                done.refused.append(f"{name}: '{entry.id}' is there and {entry.status}")
+        except PriorError as exc:
+            done.refused.append(f"{name}: {exc}")
+
+
+def _import_lines(collection: Collection, done: Imported, text: str) -> None:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            _take_line(collection, done, json.loads(line))
+        except (PriorError, ValueError, KeyError, TypeError, AttributeError) as exc:
+            told = exc if isinstance(exc, PriorError) else f"is no prior ({type(exc).__name__}: {exc})"
+            done.refused.append(f"line {number}: {told}")
+
+
+def _take_line(collection: Collection, done: Imported, data: dict[str, Any]) -> None:
+    """Take one exported prior: whole where it is new, its last text as an edit where there is one of its id."""
+    prior_id = str(data["id"])
+    check_id(prior_id)
+    revisions = [(str(r["text"]), int(r["at"]), r["author"], str(r["message"])) for r in data["revisions"]]
+    if not revisions or data["origin"] not in _ORIGINS or data["status"] not in _STATUSES:
+        raise ValueError("origin, status or revisions")
+    for text, _, author, _ in revisions:
+        if author not in _AUTHORS or parse_prior(prior_id, text).text != text or len(text.encode()) > MOST_BYTES:
+            raise ValueError("a revision")
+    if collection.find(prior_id) is not None:
+        _take(collection, done, prior_id, parse_prior(prior_id, revisions[-1][0]))
+        return
+    key = key_of(prior_id)
+    with collection.store.writing() as db:
+        collection.add(prior_id, revisions[0][0], origin=data["origin"], status=data["status"])
+        db.execute("DELETE FROM revisions WHERE collection = ? AND key = ?", (collection.id, key))
+        db.executemany(
+            "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (collection.id, key, number, text, hashlib.sha256(text.encode()).hexdigest(), at, author, message)
+                for number, (text, at, author, message) in enumerate(revisions, start=1)
+            ],
+        )
+        db.execute(
+            "UPDATE priors SET revision = ?, gone = ?, evidence = ?, reason = ?, former = ?, created_at = ?, "
+            "changed_at = ? WHERE collection = ? AND key = ?",
+            (
+                len(revisions), int(bool(data["gone"])), json.dumps(dict(data["evidence"])), str(data["reason"]),
+                json.dumps([str(name) for name in data["former"]]), int(data["created_at"]), int(data["changed_at"]),
+                collection.id, key,
+            ),
+        )  # fmt: skip
+    done.added.append(prior_id)
+
+
+def _import_items(collection: Collection, done: Imported, path: Path, text: str) -> None:
+    try:
+        data = json.loads(text)
+    except ValueError as exc:
+        raise CognitionError(f"{path} is no JSON: {exc}") from None
+    items = data.get("items") if isinstance(data, dict) else data
+    named = list(items.items()) if isinstance(items, dict) else [("", item) for item in items or []]
+    if not named or not all(isinstance(item, dict) and isinstance(item.get("content"), str) for _, item in named):
+        raise CognitionError(f"{path} holds no cognition of ASI-Evolve: no 'items' with a 'content'")
+    known = {entry.evidence.get("item"): entry.id for entry in _all(collection) if entry.evidence.get("item")}
+    for key, item in named:
+        _take_item(collection, done, str(item.get("id") or key), item, known)
+
+
+def _take_item(
+    collection: Collection, done: Imported, item_id: str, item: dict[str, Any], known: dict[Any, str]
+) -> None:
+    """Take one item; it is known again by the sha256 of what it holds, so that it is taken once."""
+    content, metadata = item["content"].strip(), item.get("metadata")
+    details: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
+    first = next((line.strip("#*- \t") for line in content.splitlines() if line.strip("#*- \t")), "")
+    title = _field(details.get("title") or details.get("name") or first[:80])
+    tags = details.get("tags")
+    text = with_front(content + "\n", "title", title) if title else content + "\n"
+    if isinstance(tags, list) and tags:
+        text = with_front(text, "tags", _field(", ".join(map(str, tags))))
+    if item.get("source"):
+        text = with_front(text, "source", _field(item["source"]))
+    weight = details.get("weight")
+    if isinstance(weight, int | float) and not isinstance(weight, bool) and weight != 1:
+        text = with_front(text, "weight", str(weight))
+    mark = hashlib.sha256(json.dumps([item_id, item], sort_keys=True).encode()).hexdigest()
+    if mark in known:
+        done.same.append(known[mark])
+        return
+    evidence = {"item": mark, "item_id": item_id, "metadata": details}
+    try:
+        with collection.store.writing():
+            wanted = slug(item_id) if not _random(item_id) else slug(title)
+            added = collection.add(
+                free_id(collection, wanted), text, origin="import", author="import", evidence=evidence
+            )
+        done.added.append(added.id)
+    except PriorError as exc:
+        done.refused.append(f"{item_id or title}: {exc}")
+
+
+def _field(value: Any) -> str:
+    """A value for one line of front matter."""
+    return " ".join(str(value).split()).strip("\"'")
+
+
+def _random(item_id: str) -> bool:
+    """Whether an item's id says nothing: a number, or what a generator of ids makes."""
+    plain = item_id.replace("-", "")
+    return not plain or plain.isdigit() or (len(plain) >= 16 and set(plain) <= set("0123456789abcdef"))
