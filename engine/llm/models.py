@@ -13,7 +13,7 @@ __all__ = ["NO_ANALYZER", "RULES", "ModelSpec", "RoleSettings", "check_models"]
 
 RULES = "rules"
 """What `roles.analyzer` says for the analyzer that needs no model."""
-NO_ANALYZER = "none"
+NO_ANALYZER = "off"
 """What it says for no analysis at all: what the analyzer is worth is measured so."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -89,7 +89,7 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     researcher: dict[str, float] = {}
     """Weights by which a model is drawn for each design; empty: all models evenly."""
     analyzer: str = ""
-    """`rules` for the analyzer that needs no model, `none` for no analysis; empty: the first model."""
+    """`rules` for the analyzer that needs no model, `off` for no analysis; empty: the first model."""
     judge: str = ""
     """Empty: the first model. Only a task with criteria is judged."""
     fixer: str = ""

@@ -32,7 +32,7 @@ SOLVES = 10
 VARIANTS = {
     "whole": [],
     "no cognition base": ["retrieval.top_k=0", "retrieval.drawn=0"],
-    "no analyzer": ["roles.analyzer=none"],
+    "no analyzer": ["roles.analyzer=off"],
     "bandit frozen": ["designer.bandit=frozen"],
     "random choices": ["designer.bandit=even"],
 }
