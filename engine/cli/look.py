@@ -22,6 +22,7 @@ from engine.errors import EvolveError, RunError, UsageError
 from engine.fitness import FitnessSettings
 from engine.journal import JournalReader
 from engine.lineage import ancestors, best_path, descendants, first_parents, lineage
+from engine.provenance import credited, idea_of
 from engine.run import Run, all_runs, fold_run, is_alive, summarize
 from engine.state import Node, RunState
 from engine.text import one_line, visible
@@ -150,10 +151,13 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
     stages = [event.data for event in events if isinstance(event.data, ev.EvalStageDone)]
     analyses = [event.data for event in events if isinstance(event.data, ev.AnalyzeDone)]
     learned = _learned(reader, node)
+    ids = credited(node, learned.priors if learned is not None else [])
+    idea = idea_of(node, ids)
     whole: dict[str, Any] = {
         "id": node.id, "parents": list(node.parents), "round": node.round, "status": node.status,
         "score": node.score, "operator": node.operator, "name": node.name, "motivation": node.motivation,
-        "priors": list(node.priors), "metrics": node.metrics, "reason": node.reason, "seconds": node.seconds,
+        "priors": list(node.priors), "idea": idea,
+        "metrics": node.metrics, "reason": node.reason, "seconds": node.seconds,
         "verified": node.verified, "spread": node.spread, "measurements": node.measurements,
         "fitness": node.fitness, "judge": node.judge,
         "pinned": node.pinned, "pruned": node.pruned, "starred": node.starred, "comments": node.comments,
@@ -193,9 +197,12 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
         print(f"comment: {visible(text)}")
     for key, value in node.metrics.items():
         print(f"  {visible(key)} = {visible(str(value))}")
+    went_in = f" ({visible(', '.join(ids))})" if ids else ""
+    print(f"idea from: {idea}{went_in}")
     if learned is not None and learned.priors:
         print(
-            "priors shown: " + ", ".join(f"{visible(p.id)}@{p.revision[:8]} ({visible(p.why)})" for p in learned.priors)
+            "priors shown: "
+            + ", ".join(f"{visible(p.id)}@{p.number or p.revision[:8]} ({visible(p.why)})" for p in learned.priors)
         )
     for stage in stages:
         print(

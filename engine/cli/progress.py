@@ -61,7 +61,14 @@ class ProgressLines:
             case ev.RunResumed():
                 return "resumed"
             case ev.PriorChanged() as data:
-                return f"prior {data.change}: {one_line(data.id, 60)}"
+                revision = f", revision {data.number}" if data.number else ""
+                return f"prior {data.change}: {one_line(data.id, 60)}{revision}"
+            case ev.PriorWarned() as data:
+                return f"priors: {one_line('; '.join(data.problems), 400) or 'all is well again'}"
+            case ev.PriorProposed() as data:
+                return (
+                    f"prior proposed: {one_line(data.title, 100)} ('evolve priors list' shows it, accept or reject it)"
+                )
             case ev.BudgetWarned() as data:
                 return f"{data.share:.0%} of the {data.budget} are used: {data.spent:.4g} of {data.limit:g}"
             case ev.SettingsChanged() as data:

@@ -11,6 +11,7 @@ import msgspec
 
 from engine.export.record import RECOMBINED, Record, iso_time
 from engine.lineage import best_path
+from engine.provenance import credited, idea_of
 from engine.run import RunSummary, summary_of
 from engine.state import Node
 from engine.text import visible
@@ -96,6 +97,7 @@ def _node(record: Record, node: Node) -> dict[str, Any]:
         "lesson": node.lesson,
         "note": record.notes.get(node.id, ""),
         "priors": list(node.priors),
+        "idea": idea_of(node, credited(node, shown)),
         "shown": [{"id": prior.id, "revision": prior.revision, "title": prior.title} for prior in shown],
         "seconds": node.seconds,
         "measurements": node.measurements,
@@ -147,6 +149,7 @@ def _row(record: Record, nodes: list[Node]) -> dict[str, Any]:
         "lesson": _text(node.lesson),
         "reason": _text(node.reason),
         "priors": _text(" ".join(node.priors)),
+        "idea": idea_of(node, credited(node, record.shown.get(node.round, []))),
         "seconds": node.seconds,
         "measurements": node.measurements,
         "spread": _cell(node.spread),
