@@ -54,7 +54,7 @@ def run_tui(
     log = open_log(workspace() / "state")
     from tui.application import EvolveApp
 
-    app = EvolveApp(runs, run, settings, LiveFeed, log, replay)
+    app = EvolveApp(runs, run, settings, LiveFeed, log, replay, hints=True)
     app.run(mouse=mouse or settings.mouse)
     code = app.return_code or 0
     if code == HANGUP_EXIT:

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
+from engine.events import BestCrowned, RunFailed, RunFinished, RunStopped
 from engine.run import Run
 from engine.workspace import workspace
 from tui.feed.batch import Batch, FeedMaker
@@ -28,8 +29,12 @@ from tui.screens.live import LiveScreen
 from tui.session import Session, Waiting
 from tui.settings import TuiSettings
 from tui.theme import DEFAULT_THEME, THEMES
+from tui.widgets.hints import HintBar
+from tui.widgets.painted import Painted
 
 __all__ = ["BatchRead", "EvolveApp"]
+
+_RINGING = (BestCrowned, RunFinished, RunFailed, RunStopped)
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +83,7 @@ class EvolveApp(App[int]):
         make_feed: FeedMaker,
         log: Path | None = None,
         replay: tuple[int | None, float, bool] | None = None,
+        hints: bool = False,
     ) -> None:
         super().__init__()
         self._started = time.monotonic()
@@ -86,6 +92,9 @@ class EvolveApp(App[int]):
         self.cache = workspace() / "cache"
         self.settings = settings
         self.guard = Guard(self._lost, self._continued)
+        self._hints_file = workspace() / "state" / "hints-seen"
+        self.hints = hints and not self._hints_file.exists()
+        """Show a few words for whoever is here for the first time."""
         self._first = run
         self._replay = replay
         self._make_feed = make_feed
@@ -206,6 +215,9 @@ class EvolveApp(App[int]):
         """Fold a batch in."""
         if event.session is self.session:
             event.session.take(event.batch)
+            rings = any(isinstance(item.data, _RINGING) for item in event.batch.events)
+            if rings and self.settings.bell and not event.session.is_replay:
+                self.bell()
 
     def _answered(self, waiting: Waiting, ok: bool, result: str) -> None:
         if not ok:
@@ -265,6 +277,40 @@ class EvolveApp(App[int]):
 
         if not isinstance(self.screen, LogScreen):
             self.push_screen(LogScreen(tail_log(self._log_path), str(self._log_path or "")))
+
+    def action_settings(self) -> None:
+        """Show what can be set."""
+        from tui.screens.settings import SettingsScreen
+
+        if isinstance(self.screen, BaseScreen) and not isinstance(self.screen, SettingsScreen):
+            self.push_screen(SettingsScreen(self.settings))
+
+    def use_settings(self, settings: TuiSettings) -> None:
+        """Look and sound as set from now on; keys and mouse take effect where they can."""
+        before, self.settings = self.settings, settings
+        if settings.theme in THEMES:
+            self.theme = settings.theme
+        if settings.keymap != before.keymap:
+            self.set_keymap(settings.keymap)
+        plain = needs_plain(settings.glyphs)
+        if plain != self.plain:
+            self.plain = plain
+            self.set_class(plain, "-plain")
+            self.refresh_css()
+            for screen in self.screen_stack:
+                for widget in screen.query(Painted):
+                    widget.repaint_all()
+
+    def forget_hints(self) -> None:
+        """Take the hints away for good."""
+        self.hints = False
+        for screen in self.screen_stack:
+            screen.query(HintBar).remove()
+        try:
+            self._hints_file.parent.mkdir(parents=True, exist_ok=True)
+            self._hints_file.touch()
+        except OSError as exc:
+            _log.warning("%s cannot be written: %s", self._hints_file, exc.strerror)
 
     def _handle_exception(self, error: Exception) -> None:
         _log.error("fatal", exc_info=error)

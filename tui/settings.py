@@ -1,7 +1,10 @@
-"""`[tui]` in the workspace's config.toml."""
+"""`[tui]` in the workspace's config.toml: read, and changed without touching anything else in the file."""
 
 from __future__ import annotations
 
+import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +13,7 @@ import msgspec
 from engine.config import convert_table, read_toml
 from engine.errors import UsageError
 
-__all__ = ["TuiSettings", "read_settings"]
+__all__ = ["TuiSettings", "read_settings", "save_file", "save_setting"]
 
 
 class TuiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,6 +25,8 @@ class TuiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Take mouse events; the terminal's own selection then needs shift or option held down."""
     glyphs: Literal["auto", "unicode", "ascii"] = "auto"
     """Signs to draw with; `auto` takes ASCII where tmux says that its client shows no others."""
+    bell: bool = False
+    """Ring the terminal's bell for a new best, and when the run ends."""
     keymap: dict[str, str] = {}
     """Binding id to keys, divided by commas: `"run.pause" = "p,f5"`. The help screen shows the ids."""
 
@@ -34,8 +39,74 @@ def read_settings(config: Path) -> TuiSettings:
     """
     if not config.exists():
         return TuiSettings()
-    table: dict[str, Any] = read_toml(config, UsageError).get("tui", {})
-    return convert_table({"tui": table}, _File, str(config), UsageError).tui
+    return _settings(read_toml(config, UsageError), str(config))
+
+
+def save_file(config: Path, text: str) -> TuiSettings:
+    """Put another text in a config.toml's place, and return the settings in it.
+
+    Raises:
+        UsageError: it is no TOML, `[tui]` holds what cannot be, or it cannot be written; the file is as it was.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise UsageError(f"not kept: {exc}") from None
+    settings = _settings(table, "not kept")
+    partial = config.with_name(f".{config.name}.new")
+    try:
+        config.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8", errors="surrogateescape")
+        partial.replace(config)
+    except OSError as exc:
+        raise UsageError(f"{config} cannot be written: {exc.strerror}") from None
+    return settings
+
+
+def save_setting(config: Path, key: str, value: str | bool) -> TuiSettings:
+    """Set one key of `[tui]` and return all settings as they are then; comments and all other lines stay.
+
+    Raises:
+        UsageError: the file is no TOML, is written in a way that this cannot change, or cannot be written.
+    """
+    try:
+        text = config.read_text(encoding="utf-8") if config.exists() else ""
+        before = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"config.toml cannot be read: {exc}") from None
+    except tomllib.TOMLDecodeError as exc:
+        raise UsageError(f"config.toml is not valid TOML: {exc}", "e opens the file") from None
+    changed = _with_key(text, key, json.dumps(value))
+    table = before.get("tui", {})
+    wanted = {**before, "tui": {**table, key: value} if isinstance(table, dict) else {key: value}}
+    try:
+        fits = tomllib.loads(changed) == wanted
+    except tomllib.TOMLDecodeError:
+        fits = False
+    if not fits:
+        raise UsageError(f"'{key}' cannot be changed in the way config.toml is written", "e opens the file")
+    return save_file(config, changed)
+
+
+def _settings(table: dict[str, Any], where: str) -> TuiSettings:
+    return convert_table({"tui": table.get("tui", {})}, _File, where, UsageError).tui
+
+
+def _with_key(text: str, key: str, value: str) -> str:
+    """The text with a key of the table `[tui]` set, as TOML is mostly written; the caller looks whether it worked."""
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    start = next((index for index, line in enumerate(lines) if re.match(r"\s*\[\s*tui\s*\]", line)), None)
+    if start is None:
+        return "".join([*lines, "\n" if lines else "", "[tui]\n", f"{key} = {value}\n"])
+    end = next((index for index in range(start + 1, len(lines)) if re.match(r"\s*\[", lines[index])), len(lines))
+    for index in range(start + 1, end):
+        found = re.match(rf"(\s*{key}\s*=\s*)(\"[^\"\\]*\"|'[^']*'|[^\s#]+)(.*)$", lines[index].rstrip("\n"))
+        if found:
+            lines[index] = f"{found[1]}{value}{found[3]}\n"
+            return "".join(lines)
+    return "".join([*lines[: start + 1], f"{key} = {value}\n", *lines[start + 1 :]])
 
 
 class _File(msgspec.Struct):

@@ -163,24 +163,53 @@ def _embedder() -> Check:
 
 def _terminal() -> Check:
     term, colours = os.environ.get("TERM", "unset"), os.environ.get("COLORTERM", "unset")
-    inside = ", inside tmux" if os.environ.get("TMUX") else ""
     if not sys.stdout.isatty():
         return Check("terminal", "ok", "none: output goes to a file or a pipe")
-    found = f"TERM={term} COLORTERM={colours}{inside}"
+    size = shutil.get_terminal_size()
+    found = [f"TERM={term}", f"COLORTERM={colours}", f"{_colours(term, colours)}", f"{size.columns}×{size.lines}"]
+    advice = []
     if term in ("unset", "dumb"):
-        return Check("terminal", "note", found, "The application needs a terminal that can move its cursor; set TERM")
-    advice = _tmux_advice() if inside else ""
-    return Check("terminal", "note" if advice else "ok", found, advice)
+        advice.append("the application needs a terminal that can move its cursor: set TERM")
+    if size.columns < 80 or size.lines < 24:
+        advice.append("the application is made for 80×24 and more")
+    if os.environ.get("TMUX"):
+        found.append(f"inside {_ask_tmux('-V') or 'tmux'}, set-clipboard {_clipboard() or 'unknown'}")
+        advice += _tmux_advice()
+    return Check("terminal", "note" if advice else "ok", ", ".join(found), "; ".join(advice))
 
 
-def _tmux_advice() -> str:
+def _colours(term: str, colours: str) -> str:
+    """What the application draws with."""
+    if os.environ.get("NO_COLOR"):
+        return "no colours (NO_COLOR)"
+    if colours in ("truecolor", "24bit"):
+        return "all colours"
+    return "256 colours" if "256" in term else "16 colours"
+
+
+def _settings() -> Check:
+    from tui.settings import read_settings
+
+    path = workspace() / "config.toml"
+    try:
+        read_settings(path)
+    except EvolveError as exc:
+        return Check("settings", "bad", exc.message, "Mend the file: the application does not start with it")
+    return Check("settings", "ok", f"{path}{'' if path.exists() else ' (none: defaults)'}")
+
+
+def _tmux_advice() -> list[str]:
     """What to change in tmux: without UTF-8 it draws `_` for signs, and by default it drops what is copied."""
     advice = []
     if _ask_tmux("display-message", "-p", "#{client_utf8}") == "0":
         advice.append("tmux draws plain signs only: start it as 'tmux -u', or set LANG to a UTF-8 locale")
-    if _ask_tmux("show-options", "-sv", "set-clipboard") not in ("on", ""):
+    if _clipboard() not in ("on", ""):
         advice.append("copying does not reach your clipboard: 'set -s set-clipboard on' in tmux.conf")
-    return "; ".join(advice)
+    return advice
+
+
+def _clipboard() -> str:
+    return _ask_tmux("show-options", "-sv", "set-clipboard")
 
 
 def _ask_tmux(*arguments: str) -> str:

@@ -13,6 +13,7 @@ from textual.widgets import Static
 from engine.errors import EvolveError
 from engine.text import one_line
 from tui.widgets.bars import Footer
+from tui.widgets.hints import HintBar
 
 if TYPE_CHECKING:
     from tui.application import EvolveApp
@@ -36,6 +37,7 @@ class BaseScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "app.help", "Help", id="app.help", key_display="?", tooltip="What can be done here"),
         Binding("q", "app.leave", "Quit", id="app.quit", tooltip="Leave; the run goes on"),
+        Binding("f2", "app.settings", "Settings", id="app.settings", show=False, tooltip="Colours, signs, bell, keys"),
         Binding("f12", "app.log", "Log", id="app.log", show=False, tooltip="The last lines of this program's log"),
     ]
 
@@ -44,8 +46,10 @@ class BaseScreen(Screen[None]):
     """What the screen is for, shown above its bindings in the help."""
 
     def compose(self) -> ComposeResult:
-        """The screen's own parts, then the footer."""
+        """The screen's own parts, hints for whoever is new here, then the footer."""
         yield from self.compose_body()
+        if self.evolve.hints:
+            yield HintBar()
         yield Footer()
         width, height = SMALLEST
         yield Static(
@@ -70,6 +74,11 @@ class BaseScreen(Screen[None]):
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-too-small")
         self.set_class(width < 100, "-narrow")
         self.set_class(height < 32, "-short")
+
+    def on_key(self, event: events.Key) -> None:
+        """The hints go with the first key, whatever it does."""
+        if self.evolve.hints:
+            self.evolve.forget_hints()
 
     def say(self, text: str, look: str = "accent", seconds: float = 5.0) -> None:
         """Say something in the footer's place."""

@@ -70,6 +70,8 @@ class PlotPanel(Painted):
             return [(f" {one_line(metric, 30)}", "heading"), (f" by node{shown}", "dim")]
         if plot is None or y > plot.height:
             return []
+        if plot.top is None and model is not None and not model.state.counts:
+            return [(" no score yet", "dim")] if y == 1 else []
         row = y - 1
         value = {0: plot.top, plot.height - 2: plot.bottom}.get(row)
         label = "failed" if row == plot.height - 1 else short_score(value) if value is not None else ""
@@ -181,7 +183,11 @@ class NotesPanel(Painted):
             return [(" Notes", "heading"), (" newest last", "dim")]
         index = self._from + y - 1
         if index >= len(self._notes):
-            return []
+            return (
+                [(" nothing yet: what is learned of each node stands here", "dim")]
+                if y == 1 and not self._notes
+                else []
+            )
         note = self._notes[index]
         whose = f"#{note.node}" if note.node is not None else ""
         sign, look = _NOTE_LOOKS[note.kind]

@@ -1,0 +1,221 @@
+"""Settings: kept in config.toml without touching anything else there; hints for whoever is new, once."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import events as ev
+from engine.errors import UsageError
+from engine.run import Run
+from tests.tui.conftest import Desk
+from tests.tui.synthetic import make_run
+from tests.tui.test_screens import Maker, opened, text_of, until
+from tui.application import EvolveApp
+from tui.feed.live import LiveFeed
+from tui.screens.runs import RunsScreen
+from tui.screens.settings import SettingsScreen
+from tui.settings import TuiSettings, read_settings, save_setting
+from tui.widgets.hints import HintBar
+
+SIZES = [(80, 24), (120, 40)]
+FILE = """\
+# mine
+[run]            # for runs
+workers = 3
+theme = "not this one"
+
+[tui]
+# colours
+theme = 'evolve-light'   # bright room
+mouse = true
+
+[tui.keymap]
+"run.pause" = "p,f5" # both
+
+[models.local]
+base_url = "http://127.0.0.1:1/v1"
+"""
+
+
+def test_a_key_is_set_and_all_else_stays(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(FILE)
+    assert save_setting(config, "theme", "ansi-16").theme == "ansi-16"
+    assert config.read_text() == FILE.replace("'evolve-light'   #", '"ansi-16"   #')
+    settings = save_setting(config, "bell", True)
+    assert settings == read_settings(config) and settings.bell and settings.mouse
+    assert settings.keymap == {"run.pause": "p,f5"}
+    lines = config.read_text().splitlines()
+    assert [line for line in lines if line != "bell = true"] == FILE.replace("'evolve-light'", '"ansi-16"').splitlines()
+    assert list(tmp_path.iterdir()) == [config]
+
+
+@pytest.mark.parametrize("before", ["", "# nothing yet", "[run]\nworkers = 2", "[tui]", "[tui]\n[run]\nworkers = 1\n"])
+def test_files_with_little_in_them(tmp_path: Path, before: str) -> None:
+    config = tmp_path / "new" / "config.toml"
+    if before:
+        config.parent.mkdir()
+        config.write_text(before)
+    save_setting(config, "glyphs", "ascii")
+    save_setting(config, "glyphs", "unicode")
+    table = tomllib.loads(config.read_text())
+    assert table.pop("tui") == {"glyphs": "unicode"}
+    assert table == {key: value for key, value in tomllib.loads(before).items() if key != "tui"}
+    assert all(line in config.read_text() for line in before.splitlines())
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "tui = {theme = 'ansi-16'}\n",
+        "tui.theme = 'ansi-16'\n",
+        '[tui]\ntheme = """\na"""\n',
+        "[tui\n",
+        "x = '''\n[tui]\n'''\n[tui]\n",
+    ],
+)
+def test_what_cannot_be_changed_safely_is_left_alone(tmp_path: Path, before: str) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(before)
+    with pytest.raises(UsageError):
+        save_setting(config, "theme", "evolve-light")
+    assert config.read_text() == before and list(tmp_path.iterdir()) == [config]
+
+
+LINES = ["# a comment", "", "[run]", "[tui]", "[tui.keymap]", "[other]", "theme = 'ansi-16' # x", "mouse = true"]
+
+
+LINES = ["# a comment", "", "[run]", "[tui]", "[tui.keymap]", "[other]", "theme = 'ansi-16' # x", "mouse = true"]
+CHANGES: list[tuple[str, Any]] = [("theme", "evolve-light"), ("mouse", False), ("bell", True)]
+
+
+@given(lines=st.lists(st.sampled_from(LINES), max_size=8), change=st.sampled_from(CHANGES))
+def test_any_file_keeps_all_else_or_is_refused(lines: list[str], change: tuple[str, Any]) -> None:
+    with TemporaryDirectory() as folder:
+        check_any(Path(folder) / "config.toml", lines, change)
+
+
+def check_any(config: Path, lines: list[str], change: tuple[str, Any]) -> None:
+    """Change one key of a file and look what became of the rest."""
+    config.write_text("\n".join(lines))
+    try:
+        before = tomllib.loads("\n".join(lines))
+        save_setting(config, *change)
+    except (UsageError, tomllib.TOMLDecodeError):
+        assert config.read_text() == "\n".join(lines)
+        return
+    after = tomllib.loads(config.read_text())
+    assert after["tui"].pop(change[0]) == change[1]
+    before.get("tui", {}).pop(change[0], None)
+    assert (
+        after["tui"] == before.pop("tui", {}) and {key: value for key, value in after.items() if key != "tui"} == before
+    )
+    assert config.read_text().count("#") == "\n".join(lines).count("#")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_screen(make_app: Maker, runs: Path, workspace: Path, size: tuple[int, int]) -> None:
+    config = workspace / "config.toml"
+    workspace.mkdir()
+    config.write_text(FILE)
+    app = make_app()
+    app.settings = read_settings(config)
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("f2")
+        assert isinstance(app.screen, SettingsScreen)
+        await until(pilot, lambda: "evolve-light" in text_of(app) and "run.pause" in text_of(app), "the settings")
+        assert "[run] workers, theme" in text_of(app) and f"   {config}"[: size[0]] in text_of(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.theme == "ansi-16", "the theme")
+        await pilot.press("down", "enter", "enter")
+        assert app.plain and read_settings(config).glyphs == "ascii"
+        await until(pilot, lambda: "ascii" in text_of(app), "the value")
+        await pilot.press("left", "left", "down", "space", "down", "right")
+        settings = read_settings(config)
+        assert settings == TuiSettings("ansi-16", False, "auto", True, {"run.pause": "p,f5"}) and not app.plain
+        assert "# bright room" in config.read_text() and "# both" in config.read_text()
+        config.write_text("[tui")
+        await pilot.press("enter")
+        await until(pilot, lambda: "is not valid TOML" in text_of(app), "the reason")
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunsScreen)
+
+
+async def test_an_edited_file_is_taken_or_refused(
+    make_app: Maker, runs: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = iter(['[tui]\ntheme = "evolve-light"\n', "[tui]\ncolour = 1\n"])
+    monkeypatch.setattr("tui.screens.settings.edit_text", lambda *_: next(texts))
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("f2", "e")
+        await until(pilot, lambda: app.theme == "evolve-light", "the theme")
+        await pilot.press("e")
+        await until(pilot, lambda: "unknown key 'tui.colour'" in text_of(app), "the reason")
+        assert (workspace / "config.toml").read_text() == '[tui]\ntheme = "evolve-light"\n'
+
+
+async def start(runs: Path, hinted: bool) -> None:
+    """Start the application as the command does, and open a run."""
+    app = EvolveApp(runs, None, TuiSettings(), LiveFeed, hints=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "finished" in text_of(app), "the list")
+        assert ("New here?" in text_of(app)) == hinted and "? Help" in text_of(app)
+        await pilot.press("enter")
+        await opened(pilot)
+        assert not app.screen.query(HintBar) and "New here?" not in text_of(app)
+
+
+async def test_hints_are_shown_until_the_first_key_and_once(runs: Path, workspace: Path) -> None:
+    make_run(runs / "one", 5, end="finished")
+    await start(runs, hinted=True)
+    await start(runs, hinted=False)
+    assert (workspace / "state" / "hints-seen").exists()
+
+
+@pytest.mark.parametrize("bell", [True, False])
+async def test_the_bell_rings_for_a_new_best_where_it_is_wanted(
+    live_run: Desk, make_app: Maker, monkeypatch: pytest.MonkeyPatch, bell: bool
+) -> None:
+    rung: list[int] = []
+    app = make_app(live_run.run, bell=bell)
+    monkeypatch.setattr(app, "bell", lambda: rung.append(1))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        assert not rung, "what was before is over"
+        await pilot.press("p")
+        await until(pilot, live_run.commands, "the command")
+        live_run.answer(ev.BestCrowned(9.0), node=1)
+        await until(pilot, lambda: "#1" in text_of(app).splitlines()[0], "the best")
+    assert bool(rung) == bell
+
+
+async def test_empty_states(runs: Path, make_app: Maker) -> None:
+    from engine.journal import create_journal, insert_event
+    from tests.tui.synthetic import Synthesizer
+
+    folder = runs / "new"
+    folder.mkdir(parents=True)
+    connection = create_journal(folder / "run.db")
+    for event in Synthesizer().begin()[:2]:
+        insert_event(connection, event)
+    connection.close()
+    app = make_app(Run(folder))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        text = text_of(app)
+        for piece in ("no node yet", "no score yet", "nothing yet"):
+            assert piece in text, piece
+
+
+async def test_no_run_yet(make_app: Maker) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "no run yet: press t to start one" in text_of(app), "the advice")

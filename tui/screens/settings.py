@@ -1,0 +1,184 @@
+"""Settings: how the application looks and is operated, kept in the workspace's config.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from engine.config import read_toml
+from engine.errors import EvolveError, UsageError
+from engine.workspace import workspace
+from tui.editor import edit_text
+from tui.model.document import Line, Span, clean_line, text_lines
+from tui.screens.base import BaseScreen
+from tui.settings import TuiSettings, save_file, save_setting
+from tui.theme import THEMES
+from tui.widgets.bars import Title
+from tui.widgets.painted import Piece
+from tui.widgets.rows import RowsView
+from tui.widgets.text_view import TextView
+
+__all__ = ["SettingsScreen"]
+
+
+class Choice(NamedTuple):
+    """A setting, what it may be, and what it does."""
+
+    key: str
+    values: tuple[str | bool, ...]
+    about: str
+
+
+CHOICES = (
+    Choice("theme", tuple(THEMES), "Colours; ansi-16 takes the terminal's own"),
+    Choice("glyphs", ("auto", "unicode", "ascii"), "Signs to draw with; auto asks tmux"),
+    Choice("bell", (False, True), "Ring for a new best, and when the run ends"),
+    Choice("mouse", (False, True), "Take mouse events, from the next start on"),
+)
+
+
+def _word(value: object) -> str:
+    return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+class SettingsView(RowsView):
+    """The settings, one a row."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Change", id="settings.change", tooltip="Take the next value"),
+        Binding("space,right", "open", "Change", id="settings.next", show=False, tooltip="Take the next value"),
+        Binding("left", "before", "Before", id="settings.before", show=False, tooltip="Take the value before"),
+    ]
+
+    class Turned(Message):
+        """A person wants another value."""
+
+        def __init__(self, choice: Choice, by: int) -> None:
+            super().__init__()
+            self.choice = choice
+            self.by = by
+
+    def __init__(self, settings: TuiSettings) -> None:
+        super().__init__(id="settings")
+        self.settings = settings
+
+    def count(self) -> int:
+        """How many settings there are."""
+        return len(CHOICES)
+
+    def item_key(self, index: int) -> Hashable:
+        """The row."""
+        return tuple(self.item_pieces(index))
+
+    def item_pieces(self, index: int) -> Sequence[Piece]:
+        """Name, value, what it does."""
+        choice = CHOICES[index]
+        value = _word(getattr(self.settings, choice.key))
+        return [(f" {choice.key:<9}", "heading"), (f"{value:<14}", "accent"), (choice.about, "dim")]
+
+    def action_open(self) -> None:
+        """Take the next value."""
+        self.post_message(self.Turned(CHOICES[self.cursor], 1))
+
+    def action_before(self) -> None:
+        """Take the value before."""
+        self.post_message(self.Turned(CHOICES[self.cursor], -1))
+
+
+class SettingsScreen(BaseScreen):
+    """What can be set, and where it is kept."""
+
+    DEFAULT_CSS = f"""
+    SettingsScreen #settings {{ height: {len(CHOICES)}; }}
+    SettingsScreen #text {{ height: 1fr; }}
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("e", "edit", "Edit file", id="settings.edit", tooltip="Open config.toml in $EDITOR"),
+        Binding("escape", "back", "Back", id="settings.back", tooltip="Back to where you were"),
+    ]
+
+    title_ = "Settings"
+    about = "How the application looks and is operated. A change is kept in config.toml at once; its comments stay."
+
+    def __init__(self, settings: TuiSettings) -> None:
+        super().__init__()
+        self._config = workspace() / "config.toml"
+        self._view = SettingsView(settings)
+        self._text = TextView(id="text")
+
+    def compose_body(self) -> ComposeResult:
+        """Title, settings, what else the file holds."""
+        yield Title(" Settings", id="head")
+        yield self._view
+        yield self._text
+
+    def on_mount(self) -> None:
+        """Show them."""
+        self._view.focus()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._text.show(_rest(self._config, self._view.settings))
+
+    def on_settings_view_turned(self, event: SettingsView.Turned) -> None:
+        """Keep another value, then use it."""
+        values, key = event.choice.values, event.choice.key
+        now = getattr(self._view.settings, key)
+        place = values.index(now) + event.by if now in values else 0
+        try:
+            self._use(save_setting(self._config, key, values[place % len(values)]))
+        except EvolveError as exc:
+            self.say_error(exc)
+
+    def _use(self, settings: TuiSettings) -> None:
+        self._view.settings = settings
+        self._view.repaint()
+        self.evolve.use_settings(settings)
+        self._tell()
+
+    def action_edit(self) -> None:
+        """Open the file in the person's editor; what cannot be read is refused, and the file left as it was."""
+        text = self._config.read_text(encoding="utf-8") if self._config.exists() else _TEMPLATE
+        try:
+            changed = edit_text(self.app, self.evolve.guard, text, "config.toml")
+            if changed is not None:
+                self._use(save_file(self._config, changed))
+        except EvolveError as exc:
+            self.say_error(exc)
+
+    def action_back(self) -> None:
+        """Back."""
+        self.app.pop_screen()
+
+
+_TEMPLATE = """\
+# [tui.keymap]
+# "run.pause" = "p,f5"
+
+# [run]
+# workers = 4
+"""
+
+
+def _rest(config: Path, settings: TuiSettings) -> list[Line]:
+    """What stands in the file beside what can be chosen above."""
+    lines: list[Line] = [(), (Span(" kept in", "dim"),), (Span(f"   {clean_line(str(config))}"),)]
+    if settings.keymap:
+        lines += [(), (Span(" keys of your own", "heading"),)]
+        lines += text_lines("\n".join(f"   {keys:<14} {id_}" for id_, keys in settings.keymap.items()))
+    else:
+        lines.append((Span(" keys are changed there, under [tui.keymap]; the help shows their ids", "dim"),))
+    try:
+        table = read_toml(config, UsageError) if config.exists() else {}
+    except UsageError as exc:
+        return [*lines, *text_lines(f" {exc}", "bad")]
+    others = [f"[{name}] {', '.join(part)}" for name, part in table.items() if name != "tui" and isinstance(part, dict)]
+    if others:
+        lines += [(), (Span(" for runs", "heading"),), *text_lines("\n".join(f"   {other}" for other in others))]
+    return lines
