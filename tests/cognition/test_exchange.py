@@ -1,0 +1,142 @@
+"""Collections in and out: what is exported and imported elsewhere is the same."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cognition.exchange import export_folder, export_items, export_lines, import_path
+from cognition.prior import PriorError
+from cognition.store import CognitionError
+from tests.cognition.base import Base
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]) | st.sampled_from("\n\t"), min_size=1)
+TEXTS = WORDS.filter(lambda text: bool(text.strip()) and not text.startswith("\ufeff"))
+VERBS = st.sampled_from(["edit", "disable", "weigh", "remove", "propose", "reject", "gone"])
+
+
+def fill(base: Base, acts: list[tuple[str, str, str]]) -> None:
+    """Do a few things to a base; what cannot be done is not."""
+    for name, text, verb in acts:
+        priors = base.priors
+        try:
+            if priors.find(name) is None:
+                if verb == "propose":
+                    priors.propose(name, text, run="run", nodes=[1])
+                else:
+                    priors.add(name, text, message=verb)
+            elif verb == "edit":
+                priors.edit(name, text)
+            elif verb == "disable":
+                priors.set_enabled(name, False)
+            elif verb == "weigh":
+                priors.set_weight(name, 0.25)
+            elif verb == "remove":
+                priors.remove(name)
+            elif verb == "reject":
+                priors.reject(name, text)
+            elif verb == "gone":
+                priors.set_gone(name, True)
+        except (CognitionError, PriorError):
+            continue
+
+
+@settings(max_examples=15)
+@given(st.lists(st.tuples(st.sampled_from(["a", "b b", "Ünï"]), TEXTS, VERBS), max_size=12))
+def test_json_lines_carry_everything(acts: list[tuple[str, str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        here, there = Base(Path(folder) / "here"), Base(Path(folder) / "there")
+        fill(here, acts)
+        path = Path(folder) / "all.jsonl"
+        path.write_text(export_lines(here.priors), encoding="utf-8")
+        done = import_path(there.priors, path)
+        assert (done.refused, done.edited, done.same) == ([], [], [])
+        assert export_lines(there.priors) == export_lines(here.priors)
+        assert there.priors.priors() == here.priors.priors()
+        again = import_path(there.priors, path)
+        assert again.added == [] and again.edited == []
+        assert export_lines(there.priors) == export_lines(here.priors)
+        out = Path(folder) / "out"
+        export_folder(here.priors, out)
+        third = Base(Path(folder) / "third")
+        import_path(third.priors, out)
+        texts = {entry.id: entry.prior.text for entry in here.priors.entries()}
+        assert {entry.id: entry.prior.text for entry in third.priors.entries()} == texts
+        for base in (here, there, third):
+            base.store.close()
+
+
+def test_the_cognition_of_asi_evolve(tmp_path: Path) -> None:
+    base = Base(tmp_path)
+    items = {
+        "8f14e45f-ceea-467f-ab1c-2f3d4e5a6b7c": {
+            "content": "Keep the norm of the state bounded.\nIt diverges otherwise.",
+            "source": "arXiv 2412.06464\nsection 3",
+            "metadata": {"tags": ["stability"], "year": 2024},
+        },
+        "gating": {"content": "# Gate the update\n\nForget before you write.", "source": "", "metadata": {}},
+        "empty": {"content": "  ", "source": "", "metadata": {}},
+    }
+    path = tmp_path / "cognition.json"
+    path.write_text(json.dumps({"items": items, "version": 1}))
+    done = import_path(base.priors, path)
+    assert done.added == ["keep-the-norm-of-the-state-bounded", "gating"] and len(done.refused) == 1
+    first = base.priors.get("keep-the-norm-of-the-state-bounded")
+    assert first.prior.title == "Keep the norm of the state bounded."
+    assert (first.prior.tags, first.prior.source) == (("stability",), "arXiv 2412.06464 section 3")
+    assert (first.origin, first.evidence["metadata"]["year"]) == ("import", 2024)
+    assert import_path(base.priors, path).added == [], "an item is taken once"
+    out = json.loads(export_items(base.priors))
+    assert out["items"]["gating"]["content"] == items["gating"]["content"]
+    (tmp_path / "again.json").write_text(json.dumps(out))
+    other = Base(tmp_path / "other")
+    import_path(other.priors, tmp_path / "again.json")
+    assert [(p.id, p.title, p.tags, p.body.strip()) for p in other.priors.priors()] == [
+        (p.id, p.title, p.tags, p.body.strip()) for p in base.priors.priors()
+    ]
+    base.store.close()
+    other.store.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.txt", "x", "is no folder"),
+        ("a.json", "{", "is no JSON"),
+        ("a.json", '{"nodes": []}', "holds no cognition"),
+        ("a.jsonl", "\udcff", "no UTF-8"),
+        ("missing.jsonl", None, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_imported_is_told(tmp_path: Path, name: str, content: str | None, why: str) -> None:
+    base = Base(tmp_path)
+    if content is not None:
+        (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(CognitionError, match=why):
+        import_path(base.priors, tmp_path / name)
+    base.store.close()
+
+
+def test_a_bad_line_keeps_no_other_out(tmp_path: Path) -> None:
+    base = Base(tmp_path)
+    base.priors.add("a", "# A\n")
+    good = export_lines(base.priors)
+    bad = [
+        "{}", "nonsense", "[]", good.replace('"a"', '"../a"'), good.replace('"active"', '"odd"'),
+        good.replace("# A\\n", "---\\ncolour: red\\n---\\n").replace('"a"', '"c"'),
+    ]  # fmt: skip
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("\n".join([*(line.strip() for line in bad), good.replace('"id": "a"', '"id": "b"')]))
+    done = import_path(base.priors, path)
+    assert done.added == ["b"] and len(done.refused) == len(bad)
+    assert done.refused[0].startswith("line 1:")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("")
+    with pytest.raises(CognitionError, match="not empty"):
+        export_folder(base.priors, tmp_path / "full")
+    base.store.close()
