@@ -15,16 +15,16 @@ from typing import Any
 # The benches are loaded as files, from wherever the command is called.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from engine import events as ev  # noqa: E402
-from engine.create import create_run  # noqa: E402
-from engine.journal import JournalReader  # noqa: E402
-from engine.llm.client import Client, Spent  # noqa: E402
-from engine.llm.messages import Message  # noqa: E402
-from engine.llm.models import ModelSpec  # noqa: E402
-from engine.run import Run, fold_run  # noqa: E402
-from engine.settings import merge_settings  # noqa: E402
-from engine.task import load_task  # noqa: E402
-from tests.bench.bench_engine import EVALUATE, SEED, TOML, fill  # noqa: E402
+from engine import events as ev
+from engine.create import create_run
+from engine.journal import JournalReader
+from engine.llm.client import Client, Spent
+from engine.llm.messages import Message
+from engine.llm.models import ModelSpec
+from engine.run import Run, fold_run
+from engine.settings import merge_settings
+from engine.task import load_task
+from tests.bench.bench_engine import EVALUATE, SEED, TOML, fill
 
 SERVER = """\
 import sys, threading
