@@ -122,12 +122,14 @@ def test_the_analyzer_is_told_the_change_and_what_came_of_it() -> None:
         TASK.spec, node(2, 1.5, (1,)), "A = 2\nB = 1\n", node(1, 1.0), "A = 1\nB = 1\n", node(0, 2.0),
         stdout="out", stderr="err", curve=[(float(step), {"loss": 1 / (step + 1)}) for step in range(100)],
     )  # fmt: skip
-    user = analyzer_prompt(PROMPTS, TASK.brief, facts, ROOMY)[1].content
+    messages = analyzer_prompt(PROMPTS, TASK.brief, facts, ROOMY)
+    user = messages[1].content
     for told in ("-A = 1", "+A = 2", "loss: 0.5 (before: 0.5)", "- 99: loss 0.01", "out", "err", "#0 with sum_radii 2"):
         assert told in user
     assert user.count(": loss 0") <= 12
-    short = analyzer_prompt(PROMPTS, TASK.brief, facts, estimate_tokens([Message("user", user)]) + 600)[1].content
+    short = analyzer_prompt(PROMPTS, TASK.brief, facts, estimate_tokens(messages) - 1)[1].content
     assert "out\n" not in short
+    assert "- 99: loss 0.01" in short
     seed = analyzer_prompt(PROMPTS, TASK.brief, Facts(TASK.spec, node(0, 1.0), "A = 1\n"), ROOMY)[1].content
     assert "A = 1" in seed
 
