@@ -15,9 +15,10 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -270,7 +271,8 @@ class Sync:
         for prior_id, status in waiting:
             path = collection.folder / f"{prior_id}.md"
             row = rows.get(path.name, _NEVER)
-            if not self._untouched(path, row):
+            untouched = partial(self._untouched, path, row)
+            if not untouched():
                 complete = False
             elif status == "removed":
                 path.unlink(missing_ok=True)
@@ -279,7 +281,9 @@ class Sync:
             else:
                 entry = collection.get(prior_id)
                 if row.sha256 != entry.prior.revision or not row.stamp:
-                    _write_atomically(path, entry.prior.text)
+                    if not _write_atomically(path, entry.prior.text, untouched):
+                        complete = False
+                        continue
                     changes.append(Change(prior_id, "written", entry.prior.number))
                 written = stamp_of(path)
                 kept[path.name] = _Row(_written(written), entry.prior.revision, entry.prior.number, "")
@@ -350,23 +354,30 @@ def _written(stamp: Stamp | None) -> str:
     return "" if stamp is None else " ".join(map(str, stamp))
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    """Replace a file so that nobody ever reads half of it; its line ends stay as they are."""
+def _write_atomically(path: Path, text: str, untouched: Callable[[], bool] = lambda: True) -> bool:
+    """Replace a file so that nobody ever reads half of it; its line ends stay as they are.
+
+    False: it was not replaced, since somebody saved it meanwhile, as `untouched` tells at the last instant.
+    """
     with suppress(OSError):
         if b"\r\n" in path.read_bytes():
             text = text.replace("\n", "\r\n")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    new = path.with_name(f".{path.name}.new")
     try:
-        with partial.open("wb") as file:
+        with new.open("wb") as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
         with suppress(OSError):
-            partial.chmod(path.stat().st_mode & 0o777)
-        partial.replace(path)
+            new.chmod(path.stat().st_mode & 0o777)
+        if untouched():
+            new.replace(path)
+            return True
+        new.unlink()
+        return False
     except OSError:
-        partial.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
 
 

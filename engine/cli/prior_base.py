@@ -1,0 +1,156 @@
+"""What the verbs of `evolve priors` share: which collection is meant, and how a prior is told."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cognition.collection import Collection
+from cognition.entry import Entry
+from cognition.prior import PriorError, check_text
+from cognition.store import CognitionError
+from cognition.sync import Problem, Sync
+from engine.cli.app import print_json
+from engine.errors import EvolveError, UsageError
+from engine.text import visible
+
+__all__ = ["PriorId", "TaskOption", "find", "iso", "opened", "read_text", "state_of", "tell", "whole"]
+
+TaskOption = Annotated[
+    str | None,
+    typer.Option("--task", metavar="TASK", help="A built-in task, a task or run folder; the one used last by default."),
+]
+PriorId = Annotated[str, typer.Argument(metavar="ID", help="The prior's id, or its beginning.")]
+
+
+@contextmanager
+def opened(task: str | None) -> Iterator[Collection]:
+    """The collection that the command line means, files and base brought together before and after.
+
+    Raises:
+        EvolveError: there is none, or what the command does cannot be done.
+    """
+    from engine.priors import open_collection
+
+    try:
+        collection = open_collection(_place(task))
+        try:
+            _sync(collection)
+            generation = collection.generation()
+            yield collection
+            if collection.generation() != generation:
+                _sync(collection)
+        finally:
+            collection.store.close()
+    except CognitionError as exc:
+        raise EvolveError(exc.message, exc.hint) from None
+    except PriorError as exc:
+        raise UsageError(str(exc)) from None
+
+
+def _sync(collection: Collection) -> None:
+    for problem in Sync(collection).run().problems:
+        print(f"warning: {_told(collection, problem)}", file=sys.stderr)
+
+
+def _told(collection: Collection, problem: Problem) -> str:
+    return visible(f"{collection.folder / problem.name}: {problem.text}" if problem.name else problem.text)
+
+
+def _place(task: str | None) -> Any:
+    """Where the priors are that `--task` means."""
+    from cognition.store import Store
+    from engine.journal import JournalReader
+    from engine.priors import PriorPlace, base_path, place_of_run, place_of_task
+    from engine.run import Run, fold_run
+    from engine.task import find_task, load_task
+
+    if task is not None and (Path(task) / "run.db").is_file():
+        run = Run(Path(task).absolute())
+        with JournalReader(run.db) as reader:
+            return place_of_run(run, fold_run(reader))
+    if task is not None:
+        return place_of_task(load_task(find_task(task)))
+    known = []
+    if base_path().exists():
+        with Store(base_path()) as store:
+            known = store.collections()
+    if not known:
+        raise UsageError("no task's priors were used yet", "Say whose you mean with --task TASK")
+    if len(known) > 1:
+        print(f"priors of {visible(known[0].id)} (others: {_names(known[1:])})", file=sys.stderr)
+    return PriorPlace(base_path(), known[0].id, known[0].name, known[0].folder)
+
+
+def _names(known: list[Any]) -> str:
+    return visible(", ".join(info.id for info in known[:5])) + (", …" if len(known) > 5 else "")
+
+
+def find(collection: Collection, name: str) -> Entry:
+    """The prior of an id, or of the beginning of exactly one."""
+    exact = collection.find(name)
+    if exact is not None:
+        return exact
+    everything = collection.entries("active", "pending", "rejected", "removed")
+    fitting = [entry for entry in everything if entry.id.startswith(name)]
+    if len(fitting) > 1:
+        raise UsageError(
+            f"'{name}' fits several priors: {', '.join(e.id for e in fitting[:8])}", "Write more of the id"
+        )
+    return fitting[0] if fitting else collection.get(name)
+
+
+def state_of(entry: Entry) -> str:
+    """A word or two on whether the prior is in use."""
+    if entry.status != "active":
+        return entry.status
+    return "file is gone" if entry.gone else "on" if entry.prior.enabled else "off"
+
+
+def whole(entry: Entry) -> dict[str, Any]:
+    """A prior as JSON tells it."""
+    prior = entry.prior
+    return {
+        "id": prior.id, "revision": prior.number, "sha256": prior.revision, "title": prior.title,
+        "tags": list(prior.tags), "source": prior.source, "origin": entry.origin, "weight": prior.weight,
+        "enabled": prior.enabled, "status": entry.status, "gone": entry.gone, "author": entry.author,
+        "message": entry.message, "changed": iso(entry.changed_at), "evidence": dict(entry.evidence),
+        "reason": entry.reason, "former": list(entry.former),
+    }  # fmt: skip
+
+
+def iso(at: int) -> str:
+    """Milliseconds since 1970 as an ISO time, UTC; empty for 0."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at / 1000)) if at else ""
+
+
+def tell(entry: Entry, json: bool) -> None:
+    """What came of a change."""
+    if json:
+        print_json(whole(entry))
+    else:
+        print(f"{visible(entry.id)}: revision {entry.prior.number}, {state_of(entry)}, weight {entry.prior.weight:g}")
+
+
+def read_text(file: Path) -> str:
+    """The text of a file that is to become a prior.
+
+    Raises:
+        UsageError: it cannot be read, or can be no prior.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        check_text(text)
+        return text
+    except PriorError as exc:
+        raise UsageError(f"{file}: {exc}") from None
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{file} is no UTF-8 text: {exc.reason} at byte {exc.start}") from None
+    except OSError as exc:
+        raise UsageError(f"{file} cannot be read: {exc.strerror}") from None
