@@ -46,7 +46,7 @@ def doctor(runs: RunsOption = None, json: JsonOption = False) -> None:
     """Look at terminal, sandbox, disk, Python and models: what is there, what to change."""
     folder = runs_folder() if runs is None else runs
     checks = [_python(), _sandbox(), _disk(folder), _file_system(folder), _gpus(), _torch(), *_models(), _embedder(),
-              _terminal(), _lingering()]  # fmt: skip
+              _settings(), _terminal(), _lingering()]  # fmt: skip
     if json:
         print_json([asdict(check) for check in checks])
     else:
@@ -166,12 +166,12 @@ def _terminal() -> Check:
     if not sys.stdout.isatty():
         return Check("terminal", "ok", "none: output goes to a file or a pipe")
     size = shutil.get_terminal_size()
-    found = [f"TERM={term}", f"COLORTERM={colours}", f"{_colours(term, colours)}", f"{size.columns}×{size.lines}"]
+    found = [f"TERM={term}", f"COLORTERM={colours}", f"{_colours(term, colours)}", f"{size.columns}x{size.lines}"]
     advice = []
     if term in ("unset", "dumb"):
         advice.append("the application needs a terminal that can move its cursor: set TERM")
     if size.columns < 80 or size.lines < 24:
-        advice.append("the application is made for 80×24 and more")
+        advice.append("the application is made for 80x24 and more")
     if os.environ.get("TMUX"):
         found.append(f"inside {_ask_tmux('-V') or 'tmux'}, set-clipboard {_clipboard() or 'unknown'}")
         advice += _tmux_advice()

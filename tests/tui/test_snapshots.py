@@ -11,7 +11,9 @@ import pytest
 import textual
 from textual.pilot import Pilot
 
+from engine import events as ev
 from tests.tui.synthetic import make_run
+from tests.tui.test_replay import add
 from tests.tui.test_screens import Maker, opened, text_of, until
 
 pytestmark = pytest.mark.skipif(
@@ -57,3 +59,70 @@ def test_runs(runs: Path, make_app: Maker, snap_compare: Compare, monkeypatch: p
         await until(pilot, lambda: "finished" in text_of(pilot.app), "the list")  # type: ignore[arg-type]
 
     assert snap_compare(app, terminal_size=(120, 24), run_before=look)
+
+
+BOTH = [(80, 24), (120, 40)]
+
+
+@pytest.mark.parametrize("size", BOTH)
+def test_replay(runs: Path, make_app: Maker, snap_compare: Compare, size: tuple[int, int]) -> None:
+    run = make_run(runs / "packing", 80)
+    add(run, (ev.NodeStarred(), 3), (ev.RunPaused(), None), (ev.RunResumed(), None), (ev.RunFinished("done"), None))
+    app = make_app(run)
+    app._replay = (400, 50.0, False)
+
+    async def look(pilot: Pilot[Any]) -> None:
+        await opened(pilot)
+        await until(pilot, lambda: "event 400/" in text_of(pilot.app), "the place")  # type: ignore[arg-type]
+        await pilot.pause(0.4)
+
+    assert snap_compare(app, terminal_size=size, run_before=look)
+
+
+@pytest.mark.parametrize("size", BOTH)
+def test_compare(runs: Path, make_app: Maker, snap_compare: Compare, size: tuple[int, int]) -> None:
+    make_run(runs / "packing", 80, end="finished")
+    make_run(runs / "another", 60, seed=3, end="finished", rounds=60)
+    app = make_app()
+
+    async def look(pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: text_of(pilot.app).count("finished") == 2, "the list")  # type: ignore[arg-type]
+        await pilot.press("m", "m", "c")
+        await until(pilot, lambda: "│" in text_of(pilot.app), "the curves")  # type: ignore[arg-type]
+
+    assert snap_compare(app, terminal_size=size, run_before=look)
+
+
+@pytest.mark.parametrize("size", BOTH)
+def test_rates_and_devices(runs: Path, make_app: Maker, snap_compare: Compare, size: tuple[int, int]) -> None:
+    run = make_run(runs / "quick", 60, rates=True)
+    values = {
+        "cpu": 0.73, "cores": 16.0, "load": 11.2, "mem_mb": 131072.0, "mem_used_mb": 35840.0, "gpu0.util": 0.87,
+        "gpu0.mem_mb": 81920.0, "gpu0.mem_used_mb": 34816.0, "gpu0.power_w": 412.5, "gpu0.power_limit_w": 700.0,
+        "gpu0.celsius": 67.0, "gpu0.peak_tflops": 1000.0, "gpu0.peak_gbs": 3352.0,
+    }  # fmt: skip
+    add(run, (ev.Telemetry(values, ["NVIDIA H100 80GB HBM3"]), None), (ev.RunFinished("60 rounds are done"), None))
+    app = make_app(run)
+
+    async def look(pilot: Pilot[Any]) -> None:
+        await opened(pilot)
+        await pilot.press(*("v" for _ in range(4 if size[0] < 100 else 0)))
+        await until(pilot, lambda: "tokens_per_s" in text_of(pilot.app), "the panel")  # type: ignore[arg-type]
+        await pilot.pause(0.4)
+
+    assert snap_compare(app, terminal_size=size, run_before=look)
+
+
+@pytest.mark.parametrize("size", BOTH)
+def test_settings(
+    make_app: Maker, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    app = make_app(keymap={"run.pause": "p,f5"})
+
+    async def look(pilot: Pilot[Any]) -> None:
+        await pilot.press("f2")
+        await until(pilot, lambda: "run.pause" in text_of(pilot.app), "the settings")  # type: ignore[arg-type]
+
+    # The path of the file is another one in each test.
+    monkeypatch.setattr("tui.screens.settings.workspace", lambda: Path("workspace"))
+    assert snap_compare(app, terminal_size=size, run_before=look)

@@ -96,6 +96,6 @@ def test_the_doctor_tells_what_tmux_drops(tmux: Tmux, tmp_path: Path) -> None:
     tmux.call("new-session", "-d", "-x", "120", "-y", "40", f"cd {ROOT} && EVOLVE_HOME={tmp_path}/home {command}")
     text = tmux.until("lingering")
     flat = " ".join(text.split())
-    assert "120×40, inside tmux" in flat and "set-clipboard external" in flat
+    assert "120x40, inside tmux" in flat and "set-clipboard external" in flat
     assert "'set -s set-clipboard on' in tmux.conf" in flat
     assert "settings:" in flat and "(none: defaults)" in flat
