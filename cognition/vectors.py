@@ -84,6 +84,7 @@ class VectorStore:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
             migrate(connection)
         except BaseException:
             connection.close()
