@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from engine.designers.base import Design, DesignerError, DesignRequest, Mode
 from engine.events import Event
-from engine.llm.answers import AnswerError, Program, parse_diff, parse_program
+from engine.llm.answers import AnswerError, Program, parse_diff, parse_parts, parse_program
 from engine.llm.hunks import has_hunks
 from engine.llm.messages import Answer, CallFailed, Role
+from engine.llm.parts import is_part, put_parts
 from engine.llm.prompts import Prompts, PromptTooLong, researcher_prompt
-from engine.program import ProgramError, changed_parts
+from engine.program import ProgramError, changed_parts, outline
 from engine.task import TaskSpec
 from engine.text import one_line
 
@@ -82,25 +84,35 @@ class LlmDesigner:
 
     def _read(self, answer: Answer, request: DesignRequest) -> tuple[Program, Mode]:
         """The program of an answer and the way in which it was written in fact."""
+        if request.mode == "diff":
+            return self._read_edits(answer, request.parent.code)
+        return parse_program(answer.text, self._spec.interface, truncated=answer.truncated), request.mode
+
+    def _read_edits(self, answer: Answer, parent: str) -> tuple[Program, Mode]:
+        """SEARCH/REPLACE blocks; a model that writes functions or the whole program in their place gets its way."""
+        if has_hunks(answer.text):
+            return parse_diff(answer.text, parent, truncated=answer.truncated), "diff"
         interface = self._spec.interface
-        if request.mode != "diff":
-            return parse_program(answer.text, interface, truncated=answer.truncated), request.mode
-        if not has_hunks(answer.text) and (interface.functions or interface.classes):
-            # Asked for edits, a model may still write the whole program; only the interface tells it from a part.
-            whole = parse_program(answer.text, interface, truncated=answer.truncated)
-            if _is_whole(whole.code, [*interface.functions, *interface.classes]):
-                return whole, "full"
-        return parse_diff(answer.text, request.parent.code, truncated=answer.truncated), "diff"
+        try:
+            written = parse_program(answer.text, interface, truncated=answer.truncated)
+        except AnswerError as exc:
+            raise AnswerError(f"there is neither a SEARCH/REPLACE block nor a function in the answer: {exc}") from None
+        required = [*interface.functions, *interface.classes]
+        if required and _defines(written.code, required) and not is_part(written.code, parent):
+            return written, "full"
+        parts = parse_parts(answer.text, interface, truncated=answer.truncated)
+        return dataclasses.replace(parts, code=put_parts(parts.code, parent)), "diff"
 
     async def aclose(self) -> None:
         """Nothing was started."""
 
 
-def _is_whole(code: str, required: list[str]) -> bool:
+def _defines(code: str, required: list[str]) -> bool:
     try:
-        return set(required) <= set(changed_parts("", code))
+        shape = outline(code)
     except ProgramError:
         return False
+    return set(required) <= shape.functions | shape.classes
 
 
 def _changes(before: str, after: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.llm.blocks import (
@@ -17,7 +17,7 @@ from engine.llm.blocks import (
     Block,
     fence_blocks,
     json_object,
-    open_fence,
+    read_fences,
     tag_blocks,
     tag_text,
     variants,
@@ -38,6 +38,7 @@ __all__ = [
     "judgement_schema",
     "parse_diff",
     "parse_judgement",
+    "parse_parts",
     "parse_program",
     "parse_report",
 ]
@@ -52,6 +53,7 @@ _MOST_TRIED = 1_000_000
 _HUNK = re.compile(
     r"^[ \t]*<{5,9}[ \t]*SEARCH.*?^[ \t]*>{5,9}[ \t]*REPLACE[^\n]*$", re.DOTALL | re.MULTILINE | re.IGNORECASE
 )
+_PYTHON = ("", "py", "python", "python3")
 _SHORT = 0.5
 """A later program counts as the correction of an earlier one only from this share of its length."""
 _CUT = (
@@ -121,7 +123,7 @@ def parse_program(text: str, interface: Interface | None = None, *, truncated: b
         whole = json_object(text, "program", "code")
         if whole is not None:
             return _from_json(whole)
-    unclosed = any(not block.closed for block in tags) or (not tags and open_fence(text))
+    unclosed = any(not block.closed for block in tags) or (not tags and read_fences(text)[1])
     if truncated and unclosed:
         raise AnswerError(_CUT)
     budget = _Budget(_MOST_TRIED)
@@ -140,7 +142,7 @@ def parse_program(text: str, interface: Interface | None = None, *, truncated: b
 
 def _as_it_stands(text: str, tags: list[Block], fences: list[Block]) -> Program:
     """A block that is no valid Python, for the check of its syntax to tell where."""
-    if any(not block.closed for block in tags) or (not tags and open_fence(text)):
+    if any(not block.closed for block in tags) or (not tags and read_fences(text)[1]):
         raise AnswerError("nothing closes the program; end it with </program>, and write nothing behind that")
     # The first closing behind the first opening: what a reader of the form would take.
     block = min(tags or fences, key=lambda item: (item.start, item.end), default=None)
@@ -165,6 +167,27 @@ def parse_diff(text: str, parent: str, *, truncated: bool = False) -> Program:
     code = apply_hunks(read_hunks(text), parent)
     around = _HUNK.sub("\n", text)
     return Program(code, *_name_and_motivation(around, around))
+
+
+def parse_parts(text: str, interface: Interface | None = None, *, truncated: bool = False) -> Program:
+    """Read an answer that holds parts of a program; where they stand in several code fences, all of them count.
+
+    Raises:
+        AnswerError: there are none, one is not valid Python, or some may be missing since the answer was cut off.
+    """
+    whole = parse_program(text, interface, truncated=truncated)
+    blocks, _ = read_fences(without_reasoning(text))
+    parts = [next(variants(block)) for info, block in blocks if info in _PYTHON]
+    if truncated:
+        raise AnswerError(_CUT)
+    if len(parts) < 2 or tag_blocks(text, "program", "code"):
+        return whole
+    for number, part in enumerate(parts, start=1):
+        try:
+            outline(part)
+        except ProgramError as exc:
+            raise AnswerError(f"code block {number} of the answer is not valid Python: {exc.reason}") from None
+    return replace(whole, code="\n\n".join(parts))
 
 
 # Programs among the blocks of an answer
@@ -265,7 +288,8 @@ def _name_and_motivation(around: str, before: str) -> tuple[str, str]:
 
 
 def _labelled(text: str, label: str) -> str:
-    match = re.search(rf"^[ \t#*]*{label}[ \t*]*:[ \t*]*(\S[^\n]*)$", text, re.IGNORECASE | re.MULTILINE)
+    """What stands behind a label such as `**Name:**`, on its line or on the next."""
+    match = re.search(rf"^[ \t#*]*{label}[ \t*]*:[ \t*]*\n?[ \t]*([^\s`~][^\n]*)$", text, re.IGNORECASE | re.MULTILINE)
     return match[1].strip(" *") if match else ""
 
 

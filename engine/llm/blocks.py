@@ -15,7 +15,7 @@ __all__ = [
     "Block",
     "fence_blocks",
     "json_object",
-    "open_fence",
+    "read_fences",
     "tag_blocks",
     "tag_text",
     "variants",
@@ -105,15 +105,17 @@ def fence_blocks(text: str) -> list[Block]:
     return blocks
 
 
-def open_fence(text: str) -> bool:
-    """Whether a fence is still open at the end, read as Markdown reads fences."""
-    opened = ""
+def read_fences(text: str) -> tuple[list[tuple[str, str]], bool]:
+    """The fenced blocks as Markdown reads them, each with what stands behind its opening fence; whether one is open."""
+    blocks: list[tuple[str, str]] = []
+    opened: re.Match[str] | None = None
     for mark in _FENCE.finditer(text):
-        if not opened:
-            opened = mark["fence"]
-        elif not mark["info"] and mark["fence"][0] == opened[0] and len(mark["fence"]) >= len(opened):
-            opened = ""
-    return bool(opened)
+        if opened is None:
+            opened = mark
+        elif not mark["info"] and mark["fence"].startswith(opened["fence"]):
+            blocks.append((opened["info"].lower(), text[opened.end() + 1 : mark.start()]))
+            opened = None
+    return blocks, opened is not None
 
 
 def _pairs(text: str, opens: Sequence[int], closes: Sequence[int]) -> list[Block]:

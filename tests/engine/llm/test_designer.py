@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.analyzers.llm import analyze_by_model
 from engine.analyzers.report import Facts, Report
@@ -20,8 +22,10 @@ from engine.judge import judge_program
 from engine.llm.answers import REPORT_SCHEMA
 from engine.llm.messages import Answer, CallFailed, Message, Role
 from engine.llm.models import ModelSpec
+from engine.llm.parts import put_parts
 from engine.llm.prompts import Prompts
 from engine.presets import find_preset
+from engine.program import outline
 from engine.settings import ModeWeights, merge_settings
 from engine.state import Node
 from engine.task import Criterion, JudgeSpec, TaskSpec
@@ -110,9 +114,70 @@ async def test_who_was_asked_for_edits_may_write_the_whole_program() -> None:
     made, _ = await design(WHOLE, mode="diff")
     assert made.operator == "full"
     assert made.code == "def total():\n    return 2\n"
-    with pytest.raises(DesignerError, match="no SEARCH/REPLACE block") as caught:
-        await design("```python\ndef third():\n    return 3\n```", mode="diff")
+
+
+PARTS = """\
+Two parts change.
+
+```python
+import math
+import statistics
+
+def _helper(x):
+    return statistics.fmean([x, 1])
+
+def third():
+    return _helper(3)
+```
+
+and
+
+```python
+@staticmethod
+def first(x):
+    return x
+RATE = 0.25  # less
+```
+"""
+
+
+async def test_functions_written_out_take_the_place_of_those_of_their_names() -> None:
+    made, _ = await design(PARTS, mode="diff")
+    assert made.operator == "diff"
+    before, after = SEED.split("\n"), made.code.split("\n")
+    gone = ["RATE = 0.5  # tune: scale 0.1..0.9", '    """Scale a number."""', "    return x * RATE", "    return 1"]
+    assert [line for line in before if line not in after] == gone
+    assert after[:4] == ['"""A sum of parts."""', "", "import math", "import statistics"]
+    assert made.code.index("def _helper") < made.code.index("def second") < made.code.index("_helper(3)")
+    assert "    # Kept: a comment inside." in after
+    outline(made.code)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("```python\ndef fourth():\n    return 3\n```", "has the name of a part"),
+        ("```python\ndef third():\n    return 3\nprint(third())\n```", "line 3 of the answer's code defines nothing"),
+        ("```python\ndef third():\n    return 3\n```\n```\ndef first(x:\n```", "code block 2"),
+        ("```python\ndef third():\n    return 3\n```\n```\ndef third():\n    return 4\n```", "defines a name twice"),
+        ("```python\ndef third(:\n```", "not valid Python"),
+        ("Use a smaller rate.", "neither a SEARCH/REPLACE block nor a function"),
+    ],
+)
+async def test_parts_that_cannot_be_put_in_are_told(text: str, told: str) -> None:
+    with pytest.raises(DesignerError, match=told) as caught:
+        await design(text, mode="diff")
     assert caught.value.check == "answer"
+
+
+@given(st.integers(0, 20), st.integers(0, 20))
+def test_parts_of_any_change_give_a_program_with_that_change(one: int, other: int) -> None:
+    """What is put in is there as written, what is not stays as it was."""
+    code = f"def third():\n    return {one}\n\n\nADDED = {other}\n"
+    put = put_parts(code, SEED)
+    new, old, written = outline(put).parts, outline(SEED).parts, outline(code).parts
+    assert new == {**old, **written}
+    assert put_parts(code, put) == put
 
 
 async def test_a_design_without_a_name_is_named_for_what_it_changes() -> None:

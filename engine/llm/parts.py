@@ -1,0 +1,93 @@
+"""Parts of a program written out: functions, classes and constants that take the place of those of the same name."""
+
+from __future__ import annotations
+
+import ast
+
+from engine.llm.blocks import AnswerError
+from engine.program import ProgramError, outline
+
+__all__ = ["is_part", "put_parts"]
+
+_HOW = "write SEARCH/REPLACE blocks, or whole functions of the program under their names"
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def is_part(code: str, program: str) -> bool:
+    """Whether code uses top-level names of a program that it does not define itself, so that it cannot be all of it."""
+    try:
+        shape, whole = outline(code), outline(program)
+    except ProgramError:
+        return False
+    return bool(shape.names & (set(whole.parts) - set(shape.parts)))
+
+
+def put_parts(code: str, program: str) -> str:
+    """The program with its functions, classes and constants replaced by those of the same name in the code.
+
+    What the program does not have goes before the first thing that is replaced, and imports behind the program's own.
+
+    Raises:
+        AnswerError: nothing of the program is replaced, or the code does more than define.
+    """
+    try:
+        outline(code), outline(program)
+    except ProgramError as exc:
+        raise AnswerError(f"the answer's code is not valid Python ({exc.reason}); {_HOW}") from None
+    lines, new_lines = program.split("\n"), code.split("\n")
+    places = {name: item for item in ast.parse(program).body for name in _names(item)}
+    replaced: list[tuple[int, int, list[str]]] = []
+    added: list[str] = []
+    imports: list[str] = []
+    for position, item in enumerate(ast.parse(code).body):
+        text = new_lines[_first_line(item) : item.end_lineno]
+        names = _names(item)
+        if isinstance(item, ast.Import | ast.ImportFrom):
+            imports += [line for line in text if line not in lines]
+        elif len(names) == 1 and names[0] in places:
+            old = places[names[0]]
+            assert old.end_lineno is not None
+            replaced.append((_first_line(old), old.end_lineno, text))
+        elif names:
+            added += [*text, "", ""] if isinstance(item, _Definition) else text
+        elif not (position == 0 and isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)):
+            raise AnswerError(f"line {item.lineno} of the answer's code defines nothing; {_HOW}")
+    if not any(len(text) for _, _, text in replaced):
+        raise AnswerError(f"nothing in the answer's code has the name of a part of the program; {_HOW}")
+    if len({start for start, _, _ in replaced}) < len(replaced):
+        raise AnswerError(f"the answer's code defines a name twice; {_HOW}")
+    first = min(start for start, _, _ in replaced)
+    for start, end, text in sorted(replaced, reverse=True):
+        lines[start:end] = [*added, *text] if start == first else text
+    if imports:
+        at = _behind_imports(program)
+        lines[at:at] = imports
+    return "\n".join(lines)
+
+
+def _names(item: ast.stmt) -> list[str]:
+    """The top-level names that a statement defines."""
+    if isinstance(item, _Definition):
+        return [item.name]
+    if isinstance(item, ast.AnnAssign):
+        return [item.target.id] if isinstance(item.target, ast.Name) else []
+    if isinstance(item, ast.Assign):
+        return [target.id for target in item.targets if isinstance(target, ast.Name)]
+    return []
+
+
+def _first_line(item: ast.stmt) -> int:
+    """Line on which a statement begins, its decorators included, from 0."""
+    decorators = item.decorator_list if isinstance(item, _Definition) else []
+    return min([item.lineno, *(decorator.lineno for decorator in decorators)]) - 1
+
+
+def _behind_imports(program: str) -> int:
+    """Line behind the program's last import at its head, else behind its docstring, from 0."""
+    behind = 0
+    for item in ast.parse(program).body:
+        docstring = isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and behind == 0
+        if not docstring and not isinstance(item, ast.Import | ast.ImportFrom):
+            break
+        behind = item.end_lineno or behind
+    return behind
