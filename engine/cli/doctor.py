@@ -165,7 +165,7 @@ def _terminal() -> Check:
     term, colours = os.environ.get("TERM", "unset"), os.environ.get("COLORTERM", "unset")
     if not sys.stdout.isatty():
         return Check("terminal", "ok", "none: output goes to a file or a pipe")
-    size = shutil.get_terminal_size()
+    size = os.get_terminal_size(sys.stdout.fileno())
     found = [f"TERM={term}", f"COLORTERM={colours}", f"{_colours(term, colours)}", f"{size.columns}x{size.lines}"]
     advice = []
     if term in ("unset", "dumb"):

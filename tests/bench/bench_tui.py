@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from engine.journal import JournalReader  # noqa: E402
 from engine.run import Run, is_alive  # noqa: E402
+from engine.timeline import run_timeline  # noqa: E402
 from tests.tui.synthetic import make_run  # noqa: E402
 from tests.tui.terminal import Terminal  # noqa: E402
 
@@ -41,6 +43,8 @@ def main(full: bool) -> list[Row]:
         for rate in (10, 50):
             rows += _live(runs, rate, seconds, keys if rate == 10 else 0)
         rows += _hang_up(runs)
+        make_run(runs / "long", 10_400, end="finished")
+        rows += [*_replay_opens(runs, starts), *_replay_plays(runs, seconds), *_seeks(Run(runs / "long"))]
     return rows
 
 
@@ -154,6 +158,85 @@ def _hang_up(runs: Path) -> list[Row]:
         terminal.hang_up()
         code = terminal.process.wait(20)
         return [_row("hang-up to exit", time.perf_counter() - begun, "s", "< 1", f"exit code {code}, to be 129")]
+
+
+@contextmanager
+def _replay(runs: Path, *options: str) -> Iterator[Terminal]:
+    command = [*EVOLVE, "replay", str(runs / "long"), *options]
+    terminal = Terminal(command, (120, 40), cwd=ROOT, emulate=False)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def _replay_opens(runs: Path, count: int) -> list[Row]:
+    """Open a run of 100,000 events at its start and at its end, and go from place to place in it."""
+    at_start, at_end, seeks, memory = [], [], [], 0.0
+    with JournalReader(runs / "long" / "run.db") as reader:
+        last = reader.last_seq()
+    places = [last // 2, last - 9, 5, last // 3, last - 4000]
+    for _ in range(count):
+        with _replay(runs) as terminal:
+            at_start.append(terminal.read_until("event 1/"))
+        with _replay(runs, "--at", str(last)) as terminal:
+            at_end.append(terminal.read_until(f"event {last:,}/"))
+            terminal.read(4, quiet=2.0)
+            for place in places:
+                terminal.send("t")
+                terminal.read(1.0, quiet=0.2)
+                terminal.send(str(place))
+                terminal.read(1.0, quiet=0.2)
+                begun = time.perf_counter()
+                terminal.send("\r")
+                terminal.read_until(f"event {place:,}/")
+                seeks.append(time.perf_counter() - begun)
+                terminal.read(2.0, quiet=0.4)
+            memory = terminal.memory_mb()
+    note = f"{last:,} events, median of {count}"
+    seeks.sort()
+    return [
+        _row("replay: command to the run's start", statistics.median(at_start), "s", "≤ 1", note),
+        _row("replay: command to the run's end", statistics.median(at_end), "s", "≤ 1", note),
+        _row(
+            "replay: seek, key to paint, median", statistics.median(seeks) * 1000, "ms", "≤ 100",
+            f"{len(seeks)} seeks, longest {seeks[-1] * 1000:.0f} ms",
+        ),
+        _row("replay: memory", memory, "MB", "≤ 120"),
+    ]  # fmt: skip
+
+
+def _replay_plays(runs: Path, seconds: int) -> list[Row]:
+    with _replay(runs, "--speed", "1000", "--at", "2") as terminal:
+        terminal.read_until("event ")
+        terminal.read(3.0)
+        cpu = terminal.cpu_seconds()
+        counts = [terminal.read(1.0) for _ in range(seconds)]
+        cpu = terminal.cpu_seconds() - cpu
+        return [
+            _row("replay at 1000×: CPU", cpu / seconds * 100, "%", "–", "some 5,000 events a second"),
+            _row("replay at 1000×: bytes, mean second", sum(counts) / seconds, "B", "≤ 20000"),
+            _row("replay at 1000×: bytes, worst second", max(counts), "B", "≤ 20000"),
+        ]
+
+
+def _seeks(run: Run) -> list[Row]:
+    """The state alone, without a terminal: CPU time of folding all, and of any place afterwards."""
+    with JournalReader(run.db) as reader:
+        last = reader.last_seq()
+        line = run_timeline(reader)
+        begun = time.process_time()
+        line.grow(last)
+        whole = time.process_time() - begun
+        waits = []
+        for place in range(last // 20, last, last // 20):
+            begun = time.process_time()
+            line.at(place)
+            waits.append(time.process_time() - begun)
+    return [
+        _row("state: events folded a second, states kept", last / whole, "/s", "≥ 100000"),
+        _row("state: any place, longest", max(waits) * 1000, "ms", "≤ 100", f"{len(waits)} places, CPU time"),
+    ]
 
 
 if __name__ == "__main__":

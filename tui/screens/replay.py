@@ -117,6 +117,12 @@ class ReplayScreen(LiveScreen):
         self._came_from_live = came_from_live
         self._transport = TransportBar(session.feed, id="transport")
         self._draw_transport = Throttle(self, 0.5, self._paint_transport)
+        # At a thousand times the speed everything changes all the time, and no eye follows that.
+        self._draw_tree = Throttle(self, 0.5, self._paint_tree)
+        self._draw_followed = Throttle(self, 1.0, self._paint_tree)
+        self._draw_status = Throttle(self, 0.5, self._paint_status)
+        self._draw_plot = Throttle(self, 1.0, self._plot.repaint)
+        self._draw_work = Throttle(self, 1.0, self._paint_work)
 
     def compose_body(self) -> ComposeResult:
         """The Live screen's parts, the transport bar below the status."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Sequence
 
+from textual.geometry import Region
+
 from tui.feed.replay import ReplayFeed
 from tui.model.outline import LONGEST_GAP_MS, MarkKind, Outline
 from tui.model.run_model import RunModel
@@ -46,9 +48,13 @@ class TransportBar(Painted):
         if drawn != self._drawn:
             self._drawn = drawn
             self._cells = _mark_cells(outline, width)
-        self._place = _cell(outline, seq, width)
+        before, self._place = self._place, _cell(outline, seq, width)
         self._words = self._say(model, outline, seq)
         self.repaint()
+        if before != self._place:
+            # Only what lies between: the whole row, with all its marks, is some 1.5 KB.
+            left = min(before, self._place)
+            self.refresh(Region(1 + left, 1, abs(before - self._place) + 1, 1))
 
     def _say(self, model: RunModel, outline: Outline, seq: int) -> tuple[Piece, ...]:
         feed = self._feed
@@ -76,8 +82,8 @@ class TransportBar(Painted):
         self.repaint_all()
 
     def row_key(self, y: int) -> Hashable:
-        """The words, or the marks and the place among them."""
-        return self._words if y == 0 else (self._cells, self._place)
+        """The words, or the marks; the place among them is painted by itself."""
+        return self._words if y == 0 else self._cells
 
     def row_ground(self, y: int) -> str:
         """A bar."""
