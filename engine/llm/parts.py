@@ -52,8 +52,9 @@ def put_parts(code: str, program: str) -> str:
             added += [*text, "", ""] if isinstance(item, _Definition) else text
         elif not (position == 0 and isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)):
             raise AnswerError(f"line {item.lineno} of the answer's code defines nothing; {_HOW}")
-    if not any(len(text) for _, _, text in replaced):
-        raise AnswerError(f"nothing in the answer's code has the name of a part of the program; {_HOW}")
+    if not replaced:
+        known = ", ".join(name for name, item in places.items() if isinstance(item, _Definition))
+        raise AnswerError(f"nothing in the answer's code has the name of a part of the program ({known}); {_HOW}")
     if len({start for start, _, _ in replaced}) < len(replaced):
         raise AnswerError(f"the answer's code defines a name twice; {_HOW}")
     first = min(start for start, _, _ in replaced)

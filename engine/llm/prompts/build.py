@@ -61,6 +61,7 @@ def researcher_prompt(prompts: Prompts, spec: TaskSpec, brief: str, request: Des
         **_task_variables(spec, brief),
         "mode": request.mode,
         "parent": request.parent,
+        "functions": _functions(request.parent.code),
         "error": request.parent.error,
         "inspirations": list(request.inspirations),
         "priors": [{"title": prior.title, "body": _body(prior)} for prior in request.priors],
@@ -173,6 +174,15 @@ def _leave_out(context: dict[str, Any], name: str, end: int, keep: int) -> bool:
 
 def _task_variables(spec: TaskSpec, brief: str) -> dict[str, Any]:
     return {"task": spec, "brief": brief.strip(), "limits": spec.limits_of(spec.score_stage)}
+
+
+def _functions(code: str) -> list[str]:
+    """Names of a program's functions and classes, in their order; none where it is not valid Python."""
+    try:
+        shape = outline(code)
+    except ProgramError:
+        return []
+    return [name for name in shape.parts if name in shape.functions or name in shape.classes]
 
 
 def _body(prior: Prior) -> str:
