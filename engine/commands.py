@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from engine.loop import Engine
     from engine.state import Node
 
-__all__ = ["answer_command", "check_set"]
+__all__ = ["WAITS", "answer_command", "check_set"]
+
+WAITS = "no model has answered; they are asked again now"
+"""How the answer to `resume` begins where the run waits for a model."""
 
 _MEANT_FOR_NOW = {"pause", "resume", "step", "stop"}
 """Commands that make no sense to a later engine; the others are kept for it."""
@@ -113,14 +116,14 @@ def _resume(engine: Engine, data: dict[str, Any]) -> Answer:
         return [], "it is not paused"
     engine.caller.troubles.retry()
     if not engine.gate.held_by("person"):
-        return [], f"it waits, and asks again now: {silence}"
+        return [], f"{WAITS}: {silence}"
     if engine.state.frozen:
         for evaluation in engine.running.values():
             evaluation.thaw()
     engine.gate.resume()
     engine.resumed()
     if silence:
-        return [(RunResumed(), None), (RunPaused(reason=silence), None)], f"it waits, and asks again now: {silence}"
+        return [(RunResumed(), None), (RunPaused(reason=silence), None)], f"{WAITS}: {silence}"
     return [(RunResumed(), None)], "resumed"
 
 

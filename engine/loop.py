@@ -48,6 +48,7 @@ from engine.stages.experiment import crown_fittest, experiment, measure_again
 from engine.stages.learn import learn
 from engine.state import RunStatus
 from engine.task_copy import TaskWatch
+from engine.telemetry import watch_machine
 
 if TYPE_CHECKING:
     from engine.evaluation.evaluator import Evaluation
@@ -174,17 +175,23 @@ class Engine(Ledger):
         try:
             self._started()
             self.caller.close_lost()
+            self.caller.prepare()
             self._recall_curves()
             await self._sweep()
             await self._look_at_task()
             await self.durable()
             watching = asyncio.create_task(self._watch_task())
+            telemetry = asyncio.create_task(watch_machine(self))
             try:
                 await self._schedule()
             finally:
                 watching.cancel()
+                telemetry.cancel()
                 await self._drain()
-                await asyncio.wait([watching])
+                if self.state.proposed:
+                    # What the last rounds proposed waits in the base for whoever reads it after the run.
+                    await self.look_at_priors()
+                await asyncio.wait([watching, telemetry])
             assert self._end is not None
             self._closing = True
             self.emit(self._end)

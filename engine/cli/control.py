@@ -13,7 +13,7 @@ import typer
 from engine.adopt import adopt_task
 from engine.cli.app import JsonOption, RunArgument, RunsOption, app, fail, pick, print_json
 from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run, tell
-from engine.commands import check_set
+from engine.commands import WAITS, check_set
 from engine.config import deep_merge
 from engine.configure import choose_settings, lacks_limit, model_table, replayed, require_limit
 from engine.create import create_run
@@ -246,7 +246,9 @@ def resume(
 def _unpause(run: Run) -> bool:
     """Unpause a run with an engine; one that is stopping is waited for. Returns whether the engine stays."""
     try:
-        _send(run, "resume", {}, wait=True)
+        answer = _send(run, "resume", {}, wait=True)
+        if answer.startswith(WAITS):
+            tell(answer)
         return True
     except RunError as exc:
         if "it is stopping" not in exc.message and is_alive(run):
