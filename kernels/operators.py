@@ -9,7 +9,7 @@ Shared arguments:
     scale: factor on q; 1/√K by default.
     initial_state: [B, H, K, V]; zeros by default.
     chunk: tokens that are worked on at once, a power of two from 16 to 128: a matter of speed, not of the result. By
-        default 32 on a CPU, where it was the fastest, and 64 on a GPU.
+        default 32 in PyTorch, where it was the fastest; what fits the registers in Triton.
     implementation: "reference" is the definition in float64, token by token; "chunk" is PyTorch; "triton" the GPU
         kernels (on CPU tensors in Triton's interpreter); "auto" takes "triton" on a GPU where Triton is installed and
         "chunk" elsewhere.
@@ -131,16 +131,15 @@ def _run(
         return out.to(v.dtype), final.to(dtype)
     if implementation == "auto":
         implementation = "triton" if v.is_cuda and dtype != torch.float64 and find_spec("triton") else "chunk"
-    size = chunk or (64 if v.is_cuda else 32)
     if implementation == "triton":
         from kernels.triton_chunk import triton_recurrence
 
-        return triton_recurrence(q, k, v, beta, g, factor, state, size)
+        return triton_recurrence(q, k, v, beta, g, factor, state, chunk)
     if implementation != "chunk":
         raise ValueError(f"implementation is {implementation!r}: 'auto', 'reference', 'chunk' or 'triton' is needed")
     # Sums are made in `dtype` whatever the caller's autocast says.
     with torch.autocast(v.device.type, enabled=False):
-        return chunk_recurrence(q, k, v, beta, g, factor, state, size)
+        return chunk_recurrence(q, k, v, beta, g, factor, state, chunk or 32)
 
 
 def _check(

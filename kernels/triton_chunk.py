@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from kernels import triton_kernels as kernels
 
-__all__ = ["Launch", "choose_launch", "interpreted", "triton_recurrence"]
+__all__ = ["Launch", "choose_chunk", "choose_launch", "choose_precision", "interpreted", "triton_recurrence"]
 
 
 class Launch(NamedTuple):
@@ -33,14 +33,27 @@ def interpreted() -> bool:
     return not isinstance(kernels.state_kernel, triton.JITFunction)
 
 
-def choose_launch(stage: str, width: int, itemsize: int) -> Launch:
-    """The launch of a stage, named as its kernel, for a head of `width` (K or V, the larger) and a type's bytes."""
-    wide, single = width > 64, itemsize > 2
-    if stage == "mixing_kernel":
-        return Launch(32, 4, 1)
-    if stage == "gradient_kernel":
-        return Launch(32, 8 if wide or single else 4, 1)
-    return Launch(32, 8 if single else 4, 1 if single else 2)
+def choose_chunk(width: int, single: bool) -> int:
+    """Tokens per chunk for a head of `width` (K or V, the larger): the most that leaves the gradients in registers."""
+    if single:
+        return 16
+    return 64 if width <= 64 else 32
+
+
+def choose_launch(stage: str, single: bool) -> Launch:
+    """The launch of a stage, named as its kernel; `single` where q is float32. None of these spills on sm_90."""
+    return Launch(32, 8, 1) if single or stage == "gradient_kernel" else Launch(32, 4, 2)
+
+
+def choose_precision(single: bool, amd: bool) -> str:
+    """How products of float32 tiles are made.
+
+    AMD's matrix cores take float32. NVIDIA's do not: where the inputs are `single`, three products of tf32 give
+    float32's accuracy; where they are half, tf32 has more than they have.
+    """
+    if amd:
+        return "ieee"
+    return "tf32x3" if single else "tf32"
 
 
 def triton_recurrence(
@@ -51,12 +64,11 @@ def triton_recurrence(
     g: Tensor | None,
     scale: float,
     initial_state: Tensor,
-    chunk: int,
+    chunk: int | None,
 ) -> tuple[Tensor, Tensor]:
     """Run one of the four recurrences over a whole sequence; arguments and results as `kernels.chunk.chunk_recurrence`.
 
-    q, k and v are float32, float16 or bfloat16; the initial state is float32. Products of float32 are exact unless
-    `torch.backends.cuda.matmul.allow_tf32` is set.
+    q, k and v are float32, float16 or bfloat16; the initial state is float32. A chunk of None takes `choose_chunk`'s.
 
     Raises:
         ValueError: the tensors are not where the kernels run, or of a type that they do not take.
@@ -73,9 +85,10 @@ def triton_recurrence(
         )
     if q.dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise ValueError(f"the Triton kernels take float32, float16 and bfloat16, not {q.dtype}: use 'chunk'")
+    size = chunk or choose_chunk(max(q.shape[-1], v.shape[-1]), q.dtype == torch.float32)
     steps, decays = (None if x is None else x.float().contiguous() for x in (beta, g))
     out, state = _Triton.apply(  # type: ignore[no-untyped-call]
-        q.contiguous(), k.contiguous(), v.contiguous(), steps, decays, initial_state.contiguous(), scale, chunk
+        q.contiguous(), k.contiguous(), v.contiguous(), steps, decays, initial_state.contiguous(), scale, size
     )
     return out, state
 
@@ -88,13 +101,12 @@ class _Stages:
         self.v_width = v.shape[-1]
         self.chunk, self.delta, self.gated = chunk, delta, gated
         self.chunks = triton.cdiv(self.length, chunk)
-        self.itemsize = q.element_size()
-        exact = q.dtype == torch.float32 and not torch.backends.cuda.matmul.allow_tf32
-        self.precision = "ieee" if exact else "tf32"
+        self.single = q.dtype == torch.float32
+        self.precision = choose_precision(self.single, torch.version.hip is not None)
 
     def run(self, kernel: Any, *tensors: Any, chunks: bool, blocks: bool, **constants: Any) -> None:
         """Start a kernel over heads, and over chunks and blocks of V where it does not walk them itself."""
-        launch = choose_launch(kernel.__name__, max(self.k_width, self.v_width), self.itemsize)
+        launch = choose_launch(kernel.__name__, self.single)
         block_v = min(launch.block_v, max(16, triton.next_power_of_2(self.v_width)))
         grid = [triton.cdiv(self.v_width, block_v)] * blocks + [self.chunks] * chunks + [self.batch * self.heads]
         values = {

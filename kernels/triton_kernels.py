@@ -22,37 +22,67 @@ __all__ = [
 
 
 @triton.jit
-def _tile(x, chunk, i_bh, T, H, D: tl.constexpr, C: tl.constexpr, BLOCK: tl.constexpr, first):
-    """Pointers and mask of [C, BLOCK] of a [B, T, H, D] tensor: one head's chunk, columns from `first` on."""
+def _tile(chunk, i_bh, T, H, D: tl.constexpr, C: tl.constexpr, BLOCK: tl.constexpr, first):
+    """Offsets and mask of [C, BLOCK] in a [B, T, H, D] tensor: one head's chunk, columns from `first` on."""
     rows = chunk * C + tl.arange(0, C)
     columns = first + tl.arange(0, BLOCK)
     batch, head = (i_bh // H).to(tl.int64), i_bh % H
     at = (batch * T + rows[:, None]) * (H * D) + head * D + columns[None, :]
-    return x + at, (rows[:, None] < T) & (columns[None, :] < D)
+    return at, (rows[:, None] < T) & (columns[None, :] < D)
 
 
 @triton.jit
-def _row(x, chunk, i_bh, T, H, C: tl.constexpr):
-    """Pointers and mask of [C] of a [B, T, H] tensor."""
+def _load_tile(x, chunk, i_bh, T, H, D: tl.constexpr, C: tl.constexpr, BLOCK: tl.constexpr, first):
+    at, mask = _tile(chunk, i_bh, T, H, D, C, BLOCK, first)
+    return tl.load(x + at, mask=mask, other=0.0)
+
+
+@triton.jit
+def _store_tile(x, value, chunk, i_bh, T, H, D: tl.constexpr, C: tl.constexpr, BLOCK: tl.constexpr, first):
+    at, mask = _tile(chunk, i_bh, T, H, D, C, BLOCK, first)
+    tl.store(x + at, value.to(x.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def _load_row(x, chunk, i_bh, T, H, C: tl.constexpr):
+    """[C] of a [B, T, H] tensor."""
     rows = chunk * C + tl.arange(0, C)
-    batch, head = (i_bh // H).to(tl.int64), i_bh % H
-    return x + (batch * T + rows) * H + head, rows < T
+    return tl.load(x + ((i_bh // H).to(tl.int64) * T + rows) * H + i_bh % H, mask=rows < T, other=0.0)
 
 
 @triton.jit
-def _state(x, index, K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, first):
-    """Pointers and mask of [BLOCK_K, BLOCK_V] of the state with this index, columns from `first` on."""
+def _store_row(x, value, chunk, i_bh, T, H, C: tl.constexpr):
+    rows = chunk * C + tl.arange(0, C)
+    tl.store(x + ((i_bh // H).to(tl.int64) * T + rows) * H + i_bh % H, value, mask=rows < T)
+
+
+@triton.jit
+def _state(index, K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, first):
+    """Offsets and mask of [BLOCK_K, BLOCK_V] in the state with this index, columns from `first` on."""
     rows = tl.arange(0, BLOCK_K)
     columns = first + tl.arange(0, BLOCK_V)
     at = index.to(tl.int64) * (K * V) + rows[:, None] * V + columns[None, :]
-    return x + at, (rows[:, None] < K) & (columns[None, :] < V)
+    return at, (rows[:, None] < K) & (columns[None, :] < V)
+
+
+@triton.jit
+def _load_state(x, index, K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, first):
+    at, mask = _state(index, K, V, BLOCK_K, BLOCK_V, first)
+    return tl.load(x + at, mask=mask, other=0.0)
+
+
+@triton.jit
+def _store_state(
+    x, value, index, K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, first
+):  # fmt: skip
+    at, mask = _state(index, K, V, BLOCK_K, BLOCK_V, first)
+    tl.store(x + at, value.to(x.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def _decay(g, chunk, i_bh, T, H, C: tl.constexpr):
     """c, [C], and c_last: running sums of the log decay within a chunk."""
-    pointers, mask = _row(g, chunk, i_bh, T, H, C)
-    log = tl.load(pointers, mask=mask, other=0.0)
+    log = _load_row(g, chunk, i_bh, T, H, C)
     return tl.cumsum(log, 0), tl.sum(log, 0)
 
 
@@ -75,10 +105,8 @@ def mixing_kernel(
     """
     chunk, i_bh = tl.program_id(0), tl.program_id(1)
     rows = tl.arange(0, C)
-    pointers, mask = _tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
-    keys = tl.load(pointers, mask=mask, other=0.0)
-    pointers, mask = _row(beta, chunk, i_bh, T, H, C)
-    step = tl.load(pointers, mask=mask, other=0.0)
+    keys = _load_tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    step = _load_row(beta, chunk, i_bh, T, H, C)
     overlap = tl.dot(keys, tl.trans(keys), input_precision=PRECISION)
     if GATED:
         c, _ = _decay(g, chunk, i_bh, T, H, C)
@@ -87,13 +115,12 @@ def mixing_kernel(
     coupling = overlap * step[None, :]
     inverse = tl.where(rows[:, None] == rows[None, :], 1.0, 0.0)
     for level in tl.static_range(LEVELS):
-        size: tl.constexpr = 2**level
-        couples = (rows[:, None] // size - rows[None, :] // size == 1) & ((rows[:, None] // size) % 2 == 1)
+        block = rows >> level
+        couples = (block[:, None] - block[None, :] == 1) & (block[:, None] % 2 == 1)
         between = tl.dot(tl.where(couples, coupling, 0.0), inverse, input_precision=PRECISION)
         inverse -= tl.dot(inverse, between, input_precision=PRECISION)
     result = tl.dot(inverse, overlap, input_precision=PRECISION)
-    pointers, mask = _tile(mixing, chunk, i_bh, T, H, C, C, C, 0)
-    tl.store(pointers, result.to(mixing.dtype.element_ty), mask=mask)
+    _store_tile(mixing, result, chunk, i_bh, T, H, C, C, C, 0)
 
 
 @triton.jit
@@ -105,29 +132,22 @@ def state_kernel(
     """Walk the chunks of one head: w (`update`) and the state before each; grid (V blocks, B·H)."""
     first, i_bh = tl.program_id(0) * BLOCK_V, tl.program_id(1)
     batch, head = i_bh // H, i_bh % H
-    pointers, mask = _state(initial, i_bh, K, V, BLOCK_K, BLOCK_V, first)
-    state = tl.load(pointers, mask=mask, other=0.0)
+    state = _load_state(initial, i_bh, K, V, BLOCK_K, BLOCK_V, first)
     for chunk in range(0, CHUNKS):
-        pointers, mask = _state(states, (batch * CHUNKS + chunk) * H + head, K, V, BLOCK_K, BLOCK_V, first)
-        tl.store(pointers, state.to(states.dtype.element_ty), mask=mask)
-        pointers, mask = _tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
-        keys = tl.load(pointers, mask=mask, other=0.0)
-        pointers, mask = _tile(v, chunk, i_bh, T, H, V, C, BLOCK_V, first)
-        values = tl.load(pointers, mask=mask, other=0.0)
+        _store_state(states, state, (batch * CHUNKS + chunk) * H + head, K, V, BLOCK_K, BLOCK_V, first)
+        keys = _load_tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+        values = _load_tile(v, chunk, i_bh, T, H, V, C, BLOCK_V, first)
         if GATED:
             c, c_last = _decay(g, chunk, i_bh, T, H, C)
         if DELTA:
-            pointers, mask = _row(beta, chunk, i_bh, T, H, C)
-            step = tl.load(pointers, mask=mask, other=0.0)[:, None]
+            step = _load_row(beta, chunk, i_bh, T, H, C)[:, None]
             error = tl.dot(keys, state.to(keys.dtype), input_precision=PRECISION)
             if GATED:
                 error *= tl.exp(c)[:, None]
             error = values.to(tl.float32) - error
-            pointers, mask = _tile(mixing, chunk, i_bh, T, H, C, C, C, 0)
-            mix = tl.load(pointers, mask=mask, other=0.0)
+            mix = _load_tile(mixing, chunk, i_bh, T, H, C, C, C, 0)
             write = error - tl.dot(mix, (error * step).to(mix.dtype), input_precision=PRECISION)
-            pointers, mask = _tile(update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
-            tl.store(pointers, write.to(update.dtype.element_ty), mask=mask)
+            _store_tile(update, write, chunk, i_bh, T, H, V, C, BLOCK_V, first)
             write *= step
         else:
             write = values.to(tl.float32)
@@ -135,8 +155,7 @@ def state_kernel(
             write *= tl.exp(c_last - c)[:, None]
             state *= tl.exp(c_last)
         state += tl.dot(tl.trans(keys), write.to(keys.dtype), input_precision=PRECISION)
-    pointers, mask = _state(final, i_bh, K, V, BLOCK_K, BLOCK_V, first)
-    tl.store(pointers, state, mask=mask)
+    _store_state(final, state, i_bh, K, V, BLOCK_K, BLOCK_V, first)
 
 
 @triton.jit
@@ -147,13 +166,10 @@ def output_kernel(
     """O = (e^c∘Q) S + P U of one chunk; grid (V blocks, chunks, B·H). `update` is v where there is no delta rule."""
     first, chunk, i_bh = tl.program_id(0) * BLOCK_V, tl.program_id(1), tl.program_id(2)
     rows = tl.arange(0, C)
-    pointers, mask = _tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
-    queries = tl.load(pointers, mask=mask, other=0.0)
-    pointers, mask = _tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
-    keys = tl.load(pointers, mask=mask, other=0.0)
+    queries = _load_tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    keys = _load_tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
     index = (i_bh // H * CHUNKS + chunk) * H + i_bh % H
-    pointers, mask = _state(states, index, K, V, BLOCK_K, BLOCK_V, first)
-    state = tl.load(pointers, mask=mask, other=0.0)
+    state = _load_state(states, index, K, V, BLOCK_K, BLOCK_V, first)
     outputs = tl.dot(queries, state, input_precision=PRECISION)
     attention = tl.dot(queries, tl.trans(keys), input_precision=PRECISION)
     if GATED:
@@ -161,14 +177,11 @@ def output_kernel(
         outputs *= tl.exp(c)[:, None]
         attention *= _ratio(c, C)
     if DELTA:
-        pointers, mask = _row(beta, chunk, i_bh, T, H, C)
-        attention *= tl.load(pointers, mask=mask, other=0.0)[None, :]
+        attention *= _load_row(beta, chunk, i_bh, T, H, C)[None, :]
     attention = tl.where(rows[:, None] >= rows[None, :], attention, 0.0)
-    pointers, mask = _tile(update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
-    write = tl.load(pointers, mask=mask, other=0.0)
+    write = _load_tile(update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
     outputs += tl.dot(attention.to(write.dtype), write, input_precision=PRECISION)
-    pointers, mask = _tile(out, chunk, i_bh, T, H, V, C, BLOCK_V, first)
-    tl.store(pointers, (outputs * scale).to(out.dtype.element_ty), mask=mask)
+    _store_tile(out, outputs * scale, chunk, i_bh, T, H, V, C, BLOCK_V, first)
 
 
 @triton.jit
@@ -179,20 +192,16 @@ def local_gradient_kernel(
     """Pᵀ dO: what reaches U from its own chunk; grid (V blocks, chunks, B·H)."""
     first, chunk, i_bh = tl.program_id(0) * BLOCK_V, tl.program_id(1), tl.program_id(2)
     rows = tl.arange(0, C)
-    pointers, mask = _tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
-    queries = tl.load(pointers, mask=mask, other=0.0)
-    pointers, mask = _tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
-    keys = tl.load(pointers, mask=mask, other=0.0)
+    queries = _load_tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    keys = _load_tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
     attention = tl.dot(queries, tl.trans(keys), input_precision=PRECISION) * scale
     if GATED:
         c, _ = _decay(g, chunk, i_bh, T, H, C)
         attention *= _ratio(c, C)
     attention = tl.where(rows[:, None] >= rows[None, :], attention, 0.0)
-    pointers, mask = _tile(d_out, chunk, i_bh, T, H, V, C, BLOCK_V, first)
-    d_outputs = tl.load(pointers, mask=mask, other=0.0)
+    d_outputs = _load_tile(d_out, chunk, i_bh, T, H, V, C, BLOCK_V, first)
     result = tl.dot(tl.trans(attention).to(d_outputs.dtype), d_outputs, input_precision=PRECISION)
-    pointers, mask = _tile(d_update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
-    tl.store(pointers, result.to(d_update.dtype.element_ty), mask=mask)
+    _store_tile(d_update, result, chunk, i_bh, T, H, V, C, BLOCK_V, first)
 
 
 @triton.jit
@@ -208,16 +217,12 @@ def state_gradient_kernel(
     """
     first, i_bh = tl.program_id(0) * BLOCK_V, tl.program_id(1)
     batch, head = i_bh // H, i_bh % H
-    pointers, mask = _state(d_final, i_bh, K, V, BLOCK_K, BLOCK_V, first)
-    d_state = tl.load(pointers, mask=mask, other=0.0)
+    d_state = _load_state(d_final, i_bh, K, V, BLOCK_K, BLOCK_V, first)
     for back in range(0, CHUNKS):
         chunk = CHUNKS - 1 - back
-        pointers, mask = _state(d_states, (batch * CHUNKS + chunk) * H + head, K, V, BLOCK_K, BLOCK_V, first)
-        tl.store(pointers, d_state.to(d_states.dtype.element_ty), mask=mask)
-        pointers, mask = _tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
-        keys = tl.load(pointers, mask=mask, other=0.0)
-        pointers, mask = _tile(d_out, chunk, i_bh, T, H, V, C, BLOCK_V, first)
-        d_outputs = tl.load(pointers, mask=mask, other=0.0)
+        _store_state(d_states, d_state, (batch * CHUNKS + chunk) * H + head, K, V, BLOCK_K, BLOCK_V, first)
+        keys = _load_tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+        d_outputs = _load_tile(d_out, chunk, i_bh, T, H, V, C, BLOCK_V, first)
         if GATED:
             c, c_last = _decay(g, chunk, i_bh, T, H, C)
         d_write = tl.dot(keys, d_state.to(keys.dtype), input_precision=PRECISION)
@@ -225,25 +230,20 @@ def state_gradient_kernel(
             d_write *= tl.exp(c_last - c)[:, None]
             d_state *= tl.exp(c_last)
             d_outputs = (d_outputs.to(tl.float32) * tl.exp(c)[:, None]).to(d_outputs.dtype)
-        update_pointers, update_mask = _tile(d_update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
-        d_write += tl.load(update_pointers, mask=update_mask, other=0.0).to(tl.float32)
+        d_write += _load_tile(d_update, chunk, i_bh, T, H, V, C, BLOCK_V, first).to(tl.float32)
         if DELTA:
-            pointers, mask = _row(beta, chunk, i_bh, T, H, C)
-            step = tl.load(pointers, mask=mask, other=0.0)[:, None]
-            pointers, mask = _tile(mixing, chunk, i_bh, T, H, C, C, C, 0)
-            mix = tl.load(pointers, mask=mask, other=0.0)
+            step = _load_row(beta, chunk, i_bh, T, H, C)[:, None]
+            mix = _load_tile(mixing, chunk, i_bh, T, H, C, C, C, 0)
             d_write -= tl.dot(tl.trans(mix), (d_write * step).to(mix.dtype), input_precision=PRECISION)
-        tl.store(update_pointers, d_write.to(d_update.dtype.element_ty), mask=update_mask)
+        _store_tile(d_update, d_write, chunk, i_bh, T, H, V, C, BLOCK_V, first)
         if DELTA:
             d_write *= step
             if GATED:
                 d_write *= tl.exp(c)[:, None]
             d_state -= tl.dot(tl.trans(keys), d_write.to(keys.dtype), input_precision=PRECISION)
-        pointers, mask = _tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
-        queries = tl.load(pointers, mask=mask, other=0.0)
+        queries = _load_tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
         d_state += scale * tl.dot(tl.trans(queries), d_outputs, input_precision=PRECISION)
-    pointers, mask = _state(d_initial, i_bh, K, V, BLOCK_K, BLOCK_V, first)
-    tl.store(pointers, d_state, mask=mask)
+    _store_state(d_initial, d_state, i_bh, K, V, BLOCK_K, BLOCK_V, first)
 
 
 @triton.jit
@@ -263,38 +263,29 @@ def gradient_kernel(
         read = tl.zeros((C, BLOCK_K), dtype=tl.float32)
         d_overlap = tl.zeros((C, C), dtype=tl.float32)
         grad_beta = tl.zeros((C,), dtype=tl.float32)
-        pointers, mask = _row(beta, chunk, i_bh, T, H, C)
-        step = tl.load(pointers, mask=mask, other=0.0)[:, None]
+        step = _load_row(beta, chunk, i_bh, T, H, C)[:, None]
     if GATED:
         through_state = tl.zeros((BLOCK_V,), dtype=tl.float32)
     for first in range(0, V, BLOCK_V):
-        pointers, mask = _tile(d_out, chunk, i_bh, T, H, V, C, BLOCK_V, first)
-        d_outputs = tl.load(pointers, mask=mask, other=0.0)
-        pointers, mask = _tile(update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
-        write = tl.load(pointers, mask=mask, other=0.0)
-        pointers, mask = _state(states, index, K, V, BLOCK_K, BLOCK_V, first)
-        before = tl.load(pointers, mask=mask, other=0.0)
-        pointers, mask = _state(d_states, index, K, V, BLOCK_K, BLOCK_V, first)
-        after = tl.load(pointers, mask=mask, other=0.0)
+        d_outputs = _load_tile(d_out, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+        write = _load_tile(update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
+        before = _load_state(states, index, K, V, BLOCK_K, BLOCK_V, first)
+        after = _load_state(d_states, index, K, V, BLOCK_K, BLOCK_V, first)
         if GATED:
             through_state += tl.sum(before.to(tl.float32) * after.to(tl.float32), 0)
         if DELTA:
-            pointers, mask = _tile(d_update, chunk, i_bh, T, H, V, C, BLOCK_V, first)
-            d_error = tl.load(pointers, mask=mask, other=0.0).to(tl.float32)
+            d_error = _load_tile(d_update, chunk, i_bh, T, H, V, C, BLOCK_V, first).to(tl.float32)
             grad_beta += tl.sum(d_error * write.to(tl.float32), 1)
             d_error = (d_error * step).to(write.dtype)
             write = (write.to(tl.float32) * step).to(write.dtype)
-            pointers, mask = _tile(dv, chunk, i_bh, T, H, V, C, BLOCK_V, first)
-            tl.store(pointers, d_error.to(dv.dtype.element_ty), mask=mask)
+            _store_tile(dv, d_error, chunk, i_bh, T, H, V, C, BLOCK_V, first)
             read += tl.dot(d_error, tl.trans(before), input_precision=PRECISION)
             d_overlap += tl.dot(d_error, tl.trans(write), input_precision=PRECISION)
         grad_q += tl.dot(d_outputs, tl.trans(before), input_precision=PRECISION)
         d_attention += tl.dot(d_outputs, tl.trans(write), input_precision=PRECISION)
         written += tl.dot(write, tl.trans(after), input_precision=PRECISION)
-    pointers, mask = _tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
-    queries = tl.load(pointers, mask=mask, other=0.0)
-    pointers, mask = _tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
-    keys = tl.load(pointers, mask=mask, other=0.0)
+    queries = _load_tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    keys = _load_tile(k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
     if GATED:
         c, c_last = _decay(g, chunk, i_bh, T, H, C)
         ratio = _ratio(c, C)
@@ -316,16 +307,12 @@ def gradient_kernel(
         read += tl.dot(d_overlap, keys, input_precision=PRECISION)
         written -= tl.dot(tl.trans(d_overlap), keys, input_precision=PRECISION)
         grad_k = written - read
-        pointers, mask = _row(d_beta, chunk, i_bh, T, H, C)
-        tl.store(pointers, grad_beta, mask=mask)
+        _store_row(d_beta, grad_beta, chunk, i_bh, T, H, C)
         if GATED:
             d_c -= tl.sum(read * keys.to(tl.float32), 1)
     if GATED:
         d_c -= tl.sum(written * keys.to(tl.float32), 1)
         d_c = tl.sum(d_c, 0) - tl.cumsum(d_c, 0) + d_c + d_last
-        pointers, mask = _row(dg, chunk, i_bh, T, H, C)
-        tl.store(pointers, d_c, mask=mask)
-    pointers, mask = _tile(dq, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
-    tl.store(pointers, (grad_q * scale).to(dq.dtype.element_ty), mask=mask)
-    pointers, mask = _tile(dk, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
-    tl.store(pointers, grad_k.to(dk.dtype.element_ty), mask=mask)
+        _store_row(dg, d_c, chunk, i_bh, T, H, C)
+    _store_tile(dq, grad_q * scale, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
+    _store_tile(dk, grad_k, chunk, i_bh, T, H, K, C, BLOCK_K, 0)

@@ -1,0 +1,15 @@
+"""What the tests of the kernels share: inputs, errors, one thread. Without PyTorch they are left out, but not in CI."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+if os.environ.get("CI") != "true":
+    pytest.importorskip("torch")
+
+import torch
+
+# A second thread would only wait on a busy machine: the tensors are small.
+torch.set_num_threads(1)
