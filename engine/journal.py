@@ -295,10 +295,10 @@ class JournalReader:
         )
         return [event for row in rows if (event := decode_row(row, self.path)) is not None]
 
-    def times(self, after: int = 0) -> Iterator[tuple[int, int]]:
-        """`(seq, at)` of all events after one of them, without reading what they say."""
+    def times(self, after: int = 0) -> Iterator[list[tuple[int, int]]]:
+        """`(seq, at)` of all events after one of them, without reading what they say, some thousands at a time."""
         while page := self._execute("SELECT seq, at FROM events WHERE seq > ? ORDER BY seq LIMIT 5000", (after,)):
-            yield from ((seq, at) for seq, at in page)
+            yield page
             after = page[-1][0]
 
     def places_of(self, kinds: Iterable[type[Data]], after: int = 0) -> list[tuple[int, str, int | None]]:

@@ -1,6 +1,6 @@
-"""Pictures for the README: Runs, Live and Node of a real run, by Textual's own export.
+"""Pictures for the README: every screen on real runs, by Textual's own export.
 
-python -m tests.tui.take_screenshots RUNS RUN OUT
+python -m tests.tui.take_screenshots RUNS OUT RUN RUN...
 """
 
 from __future__ import annotations
@@ -20,21 +20,33 @@ from tui.feed.live import LiveFeed
 from tui.settings import TuiSettings
 
 
-async def take(runs: Path, name: str, out: Path) -> None:
-    """Draw the three screens."""
+async def take(runs: Path, names: list[str], out: Path) -> None:
+    """Draw the screens: Live and Node of the first run, Replay of it, all of them compared; rates of the last."""
     out.mkdir(parents=True, exist_ok=True)
     app = EvolveApp(runs, None, TuiSettings(), LiveFeed)
     async with app.run_test(size=(120, 36)) as pilot:
+
+        async def save(name: str, *keys: str) -> None:
+            for key in keys:
+                await pilot.press(key)
+                await pilot.pause(0.5)
+            await pilot.pause(2.0)
+            app.save_screenshot(f"{name}.svg", str(out))
+
+        await save("runs")
+        await save("compare", *("m" for _ in names), "c")
+        await save("settings", "escape", "f2")
+        await pilot.press("escape")
+        app.attach(Run(runs / names[0]))
         await pilot.pause(2.0)
-        app.save_screenshot("runs.svg", str(out))
-        app.attach(Run(runs / name))
+        await save("live", "b")
+        await save("node", "enter", "2")
+        app.replay(Run(runs / names[0]), playing=False)
         await pilot.pause(2.0)
-        await pilot.press("b")
-        await pilot.pause(1.0)
-        app.save_screenshot("live.svg", str(out))
-        await pilot.press("enter", "2")
-        await pilot.pause(1.5)
-        app.save_screenshot("node.svg", str(out))
+        await save("replay", "t", *"62%", "enter", "b")
+        app.attach(Run(runs / names[-1]))
+        await pilot.pause(2.0)
+        await save("rates")
 
     for picture in out.glob("*.svg"):
         # The fonts would be loaded from elsewhere; a reader's own will do.
@@ -42,4 +54,4 @@ async def take(runs: Path, name: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(take(Path(sys.argv[1]).absolute(), sys.argv[2], Path(sys.argv[3])))
+    asyncio.run(take(Path(sys.argv[1]).absolute(), sys.argv[3:], Path(sys.argv[2])))

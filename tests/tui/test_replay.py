@@ -41,7 +41,7 @@ EVOLVE = [sys.executable, "-c", "from engine.cli import main; main()"]
 def add(run: Run, *items: tuple[ev.Data, int | None], after_ms: int = 1000) -> None:
     """Append events as an engine would."""
     with JournalReader(run.db) as reader:
-        seq, at = list(reader.times())[-1]
+        seq, at = list(reader.times())[-1][-1]
     connection = connect_writer(run.db)
     for data, node in items:
         seq, at = seq + 1, at + after_ms

@@ -32,6 +32,8 @@ _NEAR = 1000
 """Up to so many events ahead are delivered as news; whatever is farther, or behind, as another model."""
 _SLICE = 5000
 """Events folded ahead in one go while nothing else is to be done."""
+_PAINT_SECONDS = 0.3
+"""What was delivered is painted before anything is folded ahead: both want the interpreter."""
 _PERIOD = 0.1
 _CHECK_SECONDS = 1.0
 
@@ -62,6 +64,7 @@ class ReplayFeed:
         self._clock = 0.0
         self._looked = 0.0
         self._checked = 0.0
+        self._sent = 0.0
         self._wake = threading.Event()
         self._acknowledged = threading.Event()
         self._stopped = threading.Event()
@@ -167,10 +170,11 @@ class ReplayFeed:
                 continue
             if self._follow(reader, outline):
                 continue
-            if timeline.reached < outline.last:
+            if timeline.reached < outline.last and time.monotonic() - self._sent > _PAINT_SECONDS:
                 timeline.grow(timeline.reached + _SLICE)
                 continue
-            self._wake.wait(self._pause(outline))
+            ahead = timeline.reached < outline.last
+            self._wake.wait(min(_PERIOD, self._pause(outline)) if ahead else self._pause(outline))
             self._wake.clear()
 
     def _tick(self) -> None:
@@ -231,3 +235,4 @@ class ReplayFeed:
         self._acknowledged.clear()
         self._post(batch)
         self._acknowledged.wait()
+        self._sent = time.monotonic()

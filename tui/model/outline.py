@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from itertools import accumulate, islice
+from operator import sub
 from typing import Literal, NamedTuple
 
 from engine import events as ev
@@ -86,14 +88,13 @@ class Outline:
             JournalError: the journal cannot be read.
         """
         after = self.last
-        clock, before = self.length, self._ats[-1] if self._ats else None
-        for seq, at in reader.times(after):
-            if before is not None and at > before:
-                clock += min(LONGEST_GAP_MS, at - before)
-            before = at
-            self._clock.append(clock)
-            self._ats.append(at)
-            self._seqs.append(seq)
+        for page in reader.times(after):
+            seqs, ats = zip(*page, strict=True)
+            gaps = map(sub, ats, (self._ats[-1] if self._ats else ats[0], *ats))
+            steps = (0 if gap < 0 else LONGEST_GAP_MS if gap > LONGEST_GAP_MS else gap for gap in gaps)
+            self._clock.extend(islice(accumulate(steps, initial=self.length), 1, None))
+            self._ats.extend(ats)
+            self._seqs.extend(seqs)
         for seq, kind, round_ in reader.places_of((*_MARKS, ev.RoundStarted, ev.RoundEnded), after):
             if seq > self.last:
                 # Written between the two looks: the next one takes it in.

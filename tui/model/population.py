@@ -35,8 +35,16 @@ class Population:
 
     def load(self, nodes: Iterable[tuple[int, int | None]]) -> None:
         """Add many nodes `(id, parent)` at once."""
+        parents, depths, below = self.parents, self.depths, self._children
         for node, parent in nodes:
-            self._place(node, parent, counted=False)
+            # A run's nodes come in order, each after its parent: then there is nothing to look for.
+            if parent is not None and parent < node and parent in parents and node not in parents and not self._waiting:
+                parents[node] = parent
+                depths[node] = depths[parent] + 1
+                siblings = below.setdefault(parent, [])
+                siblings.append(node) if not siblings or siblings[-1] < node else insort(siblings, node)
+            else:
+                self._place(node, parent, counted=False)
         self.descendants = dict.fromkeys(self.parents, 0)
         # A parent's id is below its children's, so this meets every node after all that stand below it.
         for node in sorted(self.parents, reverse=True):
