@@ -1,0 +1,158 @@
+"""Trains a candidate's model on drug-target pairs and scores what it predicts for held-out ones.
+
+The candidate and its trainer run in sandboxes beside this process. One call trains, on training pairs alone, and gives
+back the weights; another gets the weights and held-out pairs without labels, and gives back a number for each. Labels
+of held-out pairs never leave this process, and weights are counted and pairs are scored here.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import evolve_task
+import numpy as np
+
+try:
+    import features as ft
+    import scoring
+except ImportError as missing:
+    raise ImportError(f"{missing}: this task needs the extra 'drug' (RDKit, scikit-learn) and 'torch'") from None
+import synthetic
+from dataset import Dataset, load, split_pairs
+
+PROBES = 64
+"""Held-out pairs that are predicted twice, in different company."""
+DRIFT = 1e-3
+"""By how much the two predictions of a probe may differ, as a share of the standard deviation of all."""
+ROUNDING = 1e-5
+"""What sums in another order may differ by in any case."""
+
+
+def evaluate(program_path, report):
+    """Train, predict, score: the mean of AUROC and AUPRC over the held-out sets."""
+    settings = report.settings
+    data = read(settings, report.seed)
+    split = split_pairs(
+        data, settings["split"], settings["unseen_share"], settings["test_share"], settings["val_share"], report.seed
+    )
+    features = ft.featurise(data, int(settings["max_atoms"]), int(settings["max_residues"]))
+    options = {
+        "sizes": {
+            "atom_features": ft.ATOM_FEATURES,
+            "bond_types": ft.BOND_TYPES,
+            "residue_types": ft.RESIDUE_TYPES,
+            "width": int(settings["width"]),
+        },
+        "steps": int(settings["steps"]),
+        "batch": int(settings["batch"]),
+        "threads": int(settings["threads"]),
+        "seed": report.seed,
+        "cuda": bool(report.device),
+    }
+    state, seconds = train(data, split.train, features, options, report)
+    weights = check_state(state, int(settings["max_parameters"]))
+    rows = np.concatenate([split.val, *split.tests.values()])
+    logits = dict(zip(rows.tolist(), predict(state, data, rows, features, options, report.seed), strict=True))
+    return {
+        **score(data, split, logits),
+        "parameters": weights,
+        "train_seconds": seconds,
+        "pairs_per_s": options["steps"] * options["batch"] / seconds,
+        "data": data.name,
+        "training_pairs": len(split.train),
+    }
+
+
+def read(settings, seed) -> Dataset:
+    """The user's data, or the synthetic set."""
+    if settings["data"]:
+        return load(str(settings["data"]), Path(__file__).parent)
+    return synthetic.generate(int(settings["drugs"]), int(settings["proteins"]), int(settings["pairs"]), seed)
+
+
+def train(data, rows, features, options, report):
+    """The model's state after training, and the seconds that took as seen from here."""
+    chosen, pairs = select(features, data.pairs[rows])
+    began = time.monotonic()
+    state = evolve_task.call("trainer.py:fit", chosen, pairs, data.labels[rows], options, report=report)
+    return state, time.monotonic() - began
+
+
+def predict(state, data, rows, features, options, seed):
+    """A logit for each row, after a check that each is the pair's own.
+
+    The order says nothing of labels or sets, and some pairs stand there twice, in different batches.
+    """
+    rng = np.random.default_rng([seed, 13])
+    order = rng.permutation(len(rows))
+    probes = rng.permutation(len(rows))[:PROBES]
+    chosen, pairs = select(features, data.pairs[np.concatenate([rows[order], rows[probes]])])
+    found = evolve_task.call("trainer.py:predict", state, chosen, pairs, options)
+    found = np.asarray(found)
+    if found.dtype.kind not in "fiu" or found.shape != (len(pairs),):
+        raise evolve_task.Invalid(f"predictions must be {len(pairs)} numbers, not {found.dtype} {found.shape}")
+    found = found.astype(float)
+    if not np.isfinite(found).all():
+        raise evolve_task.Invalid(f"{int((~np.isfinite(found)).sum())} of {len(found)} predictions are not finite")
+    logits = np.empty(len(rows))
+    logits[order] = found[: len(rows)]
+    drift = float(np.abs(logits[probes] - found[len(rows) :]).max())
+    allowed = DRIFT * float(logits.std()) + ROUNDING * max(1.0, float(np.abs(logits).max()))
+    if drift > allowed:
+        raise evolve_task.Invalid(
+            f"the prediction of a pair depends on the other pairs in its batch, or on chance: the same pair's logit "
+            f"moved by {drift:.3g}, more than {allowed:.3g}"
+        )
+    return logits
+
+
+def select(features, pairs):
+    """Features of the drugs and proteins of some pairs alone, and the pairs numbered accordingly."""
+    drugs, first = np.unique(pairs[:, 0], return_inverse=True)
+    proteins, second = np.unique(pairs[:, 1], return_inverse=True)
+    chosen = {}
+    for name, start, wanted in (
+        ("atoms", "atom_start", drugs),
+        ("bonds", "bond_start", drugs),
+        ("residues", "residue_start", proteins),
+    ):
+        starts = features[start]
+        chosen[name] = np.concatenate([features[name][starts[k] : starts[k + 1]] for k in wanted])
+        sizes = starts[wanted + 1] - starts[wanted]
+        chosen[start] = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    return chosen, np.column_stack([first, second]).astype(np.int32)
+
+
+def check_state(state, most):
+    """How many numbers a model keeps; buffers count, since anything can be kept in them."""
+    if not isinstance(state, dict) or not state or not all(isinstance(value, np.ndarray) for value in state.values()):
+        raise evolve_task.Invalid("training must return the model's state as arrays by name")
+    count = sum(value.size for value in state.values())
+    if count > most:
+        raise evolve_task.Invalid(f"the model keeps {count:,} numbers, more than max_parameters = {most:,}")
+    for name, value in state.items():
+        if not np.isfinite(value).all():
+            raise evolve_task.Invalid(f"the trained weights {name[:60]!r} are not finite")
+    return count
+
+
+def score(data, split, logits):
+    """Metrics of every held-out set, their means, and where the model fails."""
+    at = lambda rows: np.array([logits[row] for row in rows.tolist()])  # noqa: E731
+    threshold = scoring.best_threshold(data.labels[split.val], at(split.val))
+    found = {name: scoring.measure(data.labels[rows], at(rows), threshold) for name, rows in split.tests.items()}
+    metrics = {f"{key}_{name}": value for name, values in found.items() for key, value in values.items()}
+    for key in ("auroc", "auprc", "f1", "mcc"):
+        metrics[key] = float(np.mean([values[key] for values in found.values()]))
+    rows = np.unique(np.concatenate(list(split.tests.values())))
+    scaffolds = ft.scaffolds(data.smiles)
+    modes, text = scoring.failure_modes(
+        data.labels[rows],
+        at(rows),
+        threshold,
+        np.array([len(data.proteins[protein]) for protein in data.pairs[rows, 1]]),
+        [scaffolds[drug] for drug in data.pairs[rows, 0]],
+        {scaffolds[drug] for drug in data.pairs[split.train, 0]},
+    )
+    return {"score": (metrics["auroc"] + metrics["auprc"]) / 2, **metrics, **modes, "failures": text}
