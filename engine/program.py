@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import hashlib
 import re
 import warnings
@@ -11,7 +12,7 @@ from functools import lru_cache
 
 from engine.task import TaskSpec
 
-__all__ = ["Outline", "ProgramError", "changed_parts", "check_program", "outline"]
+__all__ = ["Outline", "ProgramError", "changed_parts", "check_program", "outline", "unbound_names"]
 
 
 class ProgramError(Exception):
@@ -203,3 +204,35 @@ def changed_parts(before: str, after: str) -> list[str]:
     old, new = outline(before).parts, outline(after).parts
     changed = [name for name, digest in new.items() if old.get(name) != digest]
     return changed + [name for name in old if name not in new]
+
+
+def unbound_names(code: str) -> list[str]:
+    """Names that a program reads and nothing in it binds, sorted: no assignment, import, parameter or builtin.
+
+    It errs on the side of the program: a name bound anywhere counts as bound, and a star import may bind any.
+
+    Raises:
+        ProgramError: it is not valid Python.
+    """
+    outline(code)
+    read: set[str] = set()
+    bound = set(dir(builtins)) | {"__file__", "__builtins__", "__class__"}
+    for item in ast.walk(ast.parse(code)):
+        match item:
+            case ast.Name(ctx=ast.Load()):
+                read.add(item.id)
+            case ast.Name():
+                bound.add(item.id)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                bound.add(item.name)
+            case ast.arg():
+                bound.add(item.arg)
+            case ast.Import() | ast.ImportFrom():
+                if any(alias.name == "*" for alias in item.names):
+                    return []
+                bound |= {(alias.asname or alias.name).partition(".")[0] for alias in item.names}
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                bound.add(name)
+            case ast.MatchMapping(rest=str(rest)):
+                bound.add(rest)
+    return sorted(read - bound)

@@ -19,7 +19,7 @@ class DesignerError(Exception):
     """The designer has nothing to offer for this request; the message says why.
 
     Attributes:
-        check: `designer`, or `answer` where a model's answer could not be used.
+        check: `designer`; `answer` where a model's answer could not be used; `static` for a program that cannot run.
     """
 
     def __init__(self, message: str, check: str = "designer") -> None:

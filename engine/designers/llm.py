@@ -12,7 +12,7 @@ from engine.llm.hunks import has_hunks
 from engine.llm.messages import Answer, CallFailed, Role
 from engine.llm.parts import is_part, put_parts
 from engine.llm.prompts import Prompts, PromptTooLong, researcher_prompt
-from engine.program import ProgramError, changed_parts, outline
+from engine.program import ProgramError, changed_parts, outline, unbound_names
 from engine.task import TaskSpec
 from engine.text import one_line
 
@@ -71,6 +71,7 @@ class LlmDesigner:
             program, operator = self._read(answer, request)
         except AnswerError as exc:
             raise DesignerError(str(exc), "answer") from None
+        _check_names(program.code)
         parents = [request.parent.id]
         if operator == "crossover":
             parents += [node.id for node in request.inspirations[:1] if node.id != request.parent.id]
@@ -105,6 +106,18 @@ class LlmDesigner:
 
     async def aclose(self) -> None:
         """Nothing was started."""
+
+
+def _check_names(code: str) -> None:
+    """Refuse a program that would end with a NameError: models leave out helpers and constants they saw elsewhere."""
+    try:
+        unbound = unbound_names(code)
+    except ProgramError:
+        return  # its syntax is checked by the stage, which keeps the program with the reason
+    if unbound:
+        raise DesignerError(
+            f"the program uses {', '.join(unbound[:5])}, which nothing in it defines; define or import it", "static"
+        )
 
 
 def _defines(code: str, required: list[str]) -> bool:

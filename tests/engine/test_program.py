@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from engine.analyzers.report import Facts
 from engine.analyzers.rules import analyze_by_rules
 from engine.curve import Curve, decode_curve
-from engine.program import ProgramError, changed_parts, check_program, outline
+from engine.program import ProgramError, changed_parts, check_program, outline, unbound_names
 from engine.state import Node
 from engine.task import Interface, TaskSpec
 from engine.text import one_line, visible
@@ -148,3 +148,20 @@ def test_a_curve_stays_bounded_and_keeps_its_last_point(values: list[float]) -> 
         assert steps == sorted(set(steps))
     else:
         assert points == []
+
+
+@pytest.mark.parametrize(
+    ("code", "unbound"),
+    [
+        ("import os.path as p, sys\n\ndef f(a, *b, c=1, **d):\n    return a, b, c, d, p, sys, len, __name__\n", []),
+        ("x = [i for i in range(3) if (y := i)]\nprint(x, y)\n", []),
+        ("try:\n    pass\nexcept ValueError as e:\n    print(e)\nwith open('x') as (f, g):\n    print(f, g)\n", []),
+        ("match 1:\n    case {'a': b, **c} | [b, *c]:\n        print(b, c)\n    case d:\n        print(d)\n", []),
+        ("def f():\n    global G\n    G = 1\n\ndef g():\n    return G\n", []),
+        ("from math import *\nprint(pi)\n", []),
+        ("class A:\n    B = 1\n    def f(self):\n        return __class__, lambda q: q\n", []),
+        ("def f(c):\n    return np.clip(c, LOW, HIGH)\n", ["HIGH", "LOW", "np"]),
+    ],
+)
+def test_names_that_nothing_binds(code: str, unbound: list[str]) -> None:
+    assert unbound_names(code) == unbound

@@ -170,6 +170,12 @@ async def test_parts_that_cannot_be_put_in_are_told(text: str, told: str) -> Non
     assert caught.value.check == "answer"
 
 
+async def test_a_program_that_lacks_what_it_uses_is_refused_before_any_experiment() -> None:
+    with pytest.raises(DesignerError, match="uses JITTER, which nothing in it defines") as caught:
+        await design("```python\ndef third():\n    return JITTER\n```", mode="diff")
+    assert caught.value.check == "static"
+
+
 @given(st.integers(0, 20), st.integers(0, 20))
 def test_parts_of_any_change_give_a_program_with_that_change(one: int, other: int) -> None:
     """What is put in is there as written, what is not stays as it was."""
