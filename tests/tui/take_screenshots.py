@@ -21,7 +21,7 @@ from tui.settings import TuiSettings
 
 
 async def take(runs: Path, names: list[str], out: Path) -> None:
-    """Draw the screens: Live and Node of the first run, Replay of it, all of them compared; rates of the last."""
+    """Draw the screens: Live, Node and Replay of the first run, all of them compared."""
     out.mkdir(parents=True, exist_ok=True)
     app = EvolveApp(runs, None, TuiSettings(), LiveFeed)
     async with app.run_test(size=(120, 36)) as pilot:
@@ -44,9 +44,6 @@ async def take(runs: Path, names: list[str], out: Path) -> None:
         app.replay(Run(runs / names[0]), playing=False)
         await pilot.pause(2.0)
         await save("replay", "t", *"62%", "enter", "b")
-        app.attach(Run(runs / names[-1]))
-        await pilot.pause(2.0)
-        await save("rates")
 
     for picture in out.glob("*.svg"):
         # The fonts would be loaded from elsewhere; a reader's own will do.

@@ -12,10 +12,12 @@ from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
 from tests.tui.test_screens import Maker, opened, text_of, until
 from tui.model.labels import cut_middle
+from tui.screens.compare import CompareScreen
 from tui.screens.dialogs import Confirm, Prompt
 from tui.screens.node import NodeScreen
 from tui.screens.reading import HelpScreen, LogScreen
 from tui.screens.runs import RunsScreen
+from tui.screens.settings import SettingsScreen
 
 SIZES = [(59, 14), (39, 20), (20, 5), (120, 1), (1, 40), (2, 2), (1, 1), (112, 30), (80, 24)]
 
@@ -27,10 +29,10 @@ async def resize(pilot: Any) -> None:
         await pilot.pause()
 
 
-@pytest.mark.parametrize("keys", [(), ("enter",), ("question_mark",), ("f12",), ("S",), ("i",), ("ctrl+p",)])
+@pytest.mark.parametrize("keys", [(), ("enter",), ("question_mark",), ("f12",), ("f2",), ("S",), ("ctrl+p",)])
 async def test_a_run_in_any_size(live_run: Desk, make_app: Maker, keys: tuple[str, ...]) -> None:
     kinds: dict[str, type] = {
-        "enter": NodeScreen, "question_mark": HelpScreen, "f12": LogScreen, "S": Confirm, "i": Prompt
+        "enter": NodeScreen, "question_mark": HelpScreen, "f12": LogScreen, "f2": SettingsScreen, "S": Confirm
     }  # fmt: skip
     app = make_app(live_run.run)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -41,6 +43,28 @@ async def test_a_run_in_any_size(live_run: Desk, make_app: Maker, keys: tuple[st
         await pilot.press("escape")
         if keys:
             await until(pilot, lambda: "#0 seed" in text_of(app), "the tree")
+
+
+async def test_a_replay_in_any_size(live_run: Desk, make_app: Maker) -> None:
+    app = make_app(live_run.run)
+    app._replay = (200, 10.0, False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await resize(pilot)
+        await until(pilot, lambda: "event 200/" in text_of(app), "the bar")
+        await pilot.press("t")
+        assert isinstance(app.screen, Prompt)
+        await resize(pilot)
+
+
+async def test_a_comparison_in_any_size(runs: Path, make_app: Maker) -> None:
+    pair = [make_run(runs / name, 12, seed=seed, end="finished") for seed, name in enumerate(("one", "two"))]
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.push_screen(CompareScreen(pair))
+        await until(pilot, lambda: "│" in text_of(app), "the curves")
+        await resize(pilot)
+        await until(pilot, lambda: "│" in text_of(app), "the curves again")
 
 
 @pytest.mark.parametrize("keys", [(), ("t",), ("question_mark",)])
