@@ -8,18 +8,20 @@ of held-out pairs never leave this process, and weights are counted and pairs ar
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import evolve_task
 import numpy as np
 
-try:
-    import features as ft
-    import scoring
-except ImportError as missing:
-    raise ImportError(f"{missing}: this task needs the extra 'drug' (RDKit, scikit-learn) and 'torch'") from None
-import synthetic
-from dataset import Dataset, load, split_pairs
+for library in ("torch", "rdkit", "sklearn"):
+    if find_spec(library) is None:
+        raise ImportError(f"{library} is not installed: this task needs the extras 'torch' and 'drug'")
+
+import features as ft  # noqa: E402 - after the check, whose message is the clearer one
+import scoring  # noqa: E402
+import synthetic  # noqa: E402
+from dataset import Dataset, load, split_pairs  # noqa: E402
 
 PROBES = 64
 """Held-out pairs that are predicted twice, in different company."""
@@ -139,7 +141,10 @@ def check_state(state, most):
 
 def score(data, split, logits):
     """Metrics of every held-out set, their means, and where the model fails."""
-    at = lambda rows: np.array([logits[row] for row in rows.tolist()])  # noqa: E731
+
+    def at(rows):
+        return np.array([logits[row] for row in rows.tolist()])
+
     threshold = scoring.best_threshold(data.labels[split.val], at(split.val))
     found = {name: scoring.measure(data.labels[rows], at(rows), threshold) for name, rows in split.tests.items()}
     metrics = {f"{key}_{name}": value for name, values in found.items() for key, value in values.items()}

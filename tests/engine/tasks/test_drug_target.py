@@ -332,6 +332,14 @@ def test_every_recipe_makes_a_valid_program(parts: Parts, prior: Prior) -> None:
     assert 0 < found["score"] < 1
 
 
+def test_a_missing_library_is_named_with_the_extra_that_brings_it(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "rdkit" else object())
+    with pytest.raises(ImportError, match=r"rdkit is not installed: this task needs the extras 'torch' and 'drug'"):
+        exec(compile(TASK.evaluator.read_text(), "evaluate.py", "exec"), {"__name__": "evaluate"})
+
+
 def test_the_folder_is_a_sound_task() -> None:
     assert TASK.spec.guarded and TASK.spec.noisy
     assert check_recipes(TASK.seeds, PRIORS) == [] and PriorFolder(TASK.priors).problems == []
