@@ -95,8 +95,9 @@ def fault_of(error: Exception, spec: ModelSpec) -> Fault:
     if isinstance(error, openai.APITimeoutError):
         return Fault("down", f"{place} took no connection within {spec.connect_seconds:g} s", passing=True)
     if isinstance(error, openai.APIConnectionError):
-        cause = error.__cause__
-        why = f"{type(cause).__name__}: {cause}" if cause is not None and str(cause) else error.message
+        root = _root(error)
+        # asyncio words it its own way.
+        why = os.strerror(root.errno) if isinstance(root, ConnectionError) and root.errno else str(root)
         return Fault("down", f"no connection to {place}: {_short(why, spec)}", passing=True)
     if isinstance(error, openai.APIError):
         # An error in the middle of a stream: the status has said 200 already.
@@ -108,6 +109,15 @@ def fault_of(error: Exception, spec: ModelSpec) -> Fault:
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return Fault("down", f"{place} sent what is no JSON: {_short(str(error), spec)}", passing=True)
     raise error
+
+
+def _root(error: BaseException) -> BaseException:
+    """What the system said, below what each library made of it."""
+    while True:
+        below = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error.__context__
+        if below is None or not str(below):
+            return error
+        error = below
 
 
 def _status_fault(status: int, body: object, headers: Mapping[str, str], spec: ModelSpec) -> Fault:

@@ -157,7 +157,7 @@ MISDEEDS = [
 
 
 async def test_no_misdeed_of_an_endpoint_loses_a_round(start: Start, server: LlmServer) -> None:
-    model = {"idle_seconds": 0.15, "first_token_seconds": 0.15}
+    model = {"idle_seconds": 1.5, "first_token_seconds": 1.5}
     run = start(model, rounds=len(MISDEEDS), roles={"analyzer": "rules"}, fitness={})
     script = list(MISDEEDS)
 
