@@ -1,6 +1,6 @@
 """Linear-attention operators in PyTorch and Triton, layers made of them, and their throughput.
 
-Nothing here is loaded with the package. `kernels.operators` is the place to start; it needs PyTorch (the extra `torch`).
+Nothing here is loaded with the package. `kernels.operators` is the place to start and needs the extra `torch`.
 
     operators.py        the four operators, one interface
     reference.py        what they compute: token by token, float64

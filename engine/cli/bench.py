@@ -22,6 +22,12 @@ _BENCHES = Path(__file__).parents[2] / "tests" / "bench"
 def bench(
     what: Annotated[str, typer.Argument(metavar="[engine|tui|...]", help="What to measure; all by default.")] = "all",
     full: Annotated[bool, typer.Option("--full", help="Measure longer and larger.")] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against", metavar="PATH", help="kernels: a checkout of flash-linear-attention to compare with."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure speed, memory and bytes against the budgets."""
@@ -30,18 +36,43 @@ def bench(
         raise UsageError("the benchmarks are not installed", "Run them from a checkout of the project")
     if what != "all" and what not in known:
         raise UsageError(f"there is no benchmark '{what}'", f"There are {', '.join(known)}")
-    rows: list[dict[str, Any]] = []
+    if against is not None and what != "kernels":
+        raise UsageError("--against compares kernels only", "evolve bench kernels --against PATH")
+    rows: dict[str, list[dict[str, Any]]] = {}
     for name in known:
         if what in ("all", name):
             print(f"measuring {name} …", file=sys.stderr, flush=True)
-            rows += [{"bench": name, **row} for row in load_bench(name).main(full)]
+            main = load_bench(name).main
+            try:
+                rows[name] = main(full, against) if name == "kernels" else main(full)
+            except UsageError as exc:
+                if what == name:
+                    raise
+                print(f"{name} is left out: {exc}", file=sys.stderr)
     if json:
-        print_json(rows)
+        # The rows of the kernels alone are a contract.
+        print_json(rows[what] if what == "kernels" else [{"bench": n, **row} for n in rows for row in rows[n]])
         return
-    print_table(
-        ["bench", "what", "value", "unit", "budget", "note"],
-        [[r["bench"], r["name"], f"{r['value']:.4g}", r["unit"], r["budget"], r.get("note", "")] for r in rows],
-    )
+    kernels = rows.pop("kernels", [])
+    if rows:
+        print_table(
+            ["bench", "what", "value", "unit", "budget", "note"],
+            [
+                [name, r["name"], f"{r['value']:.4g}", r["unit"], r["budget"], r.get("note", "")]
+                for name in rows
+                for r in rows[name]
+            ],
+        )
+    if kernels:
+        print_table(list(kernels[0]), [[_cell(value) for value in row.values()] for row in kernels])
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def load_bench(name: str) -> Any:
