@@ -199,6 +199,13 @@ class EvolveApp(App[int]):
         if self.session is not None:
             self.push_screen(NodeScreen(self.session, node))
 
+    def show_priors(self, run: Run, node: int | None = None) -> None:
+        """Show the priors that a run reads, or what would be found among them for one of its nodes."""
+        from tui.screens.cognition import CognitionScreen
+
+        session = self.session if self.session is not None and self.session.run == run else None
+        self.push_screen(CognitionScreen(run, session, node))
+
     def leave_node(self, node: int) -> None:
         """Back to the population, with the cursor on the node that was looked at last."""
         self.pop_screen()

@@ -89,6 +89,7 @@ class Synthesizer:
         hostile: names, reasons and lessons hold what would harm a terminal.
         workers: rounds in flight.
         rates: evaluations report `tokens_per_s` and `tflops`.
+        priors: the folder of its priors.
     """
 
     seed: int = 0
@@ -97,6 +98,7 @@ class Synthesizer:
     workers: int = 4
     progress: int = 2
     rates: bool = False
+    priors: str = ""
     seq: int = 0
     at: int = _START_AT
     scores: list[float | None] = field(default_factory=list)
@@ -131,6 +133,7 @@ class Synthesizer:
             spec=msgspec.to_builtins(spec),
             files={"seed.py": self.blob(self._program(1.0))},
             source="/tasks/circle_packing",
+            priors=self.priors,
             host="testhost",
         )
         engine = ev.EngineStarted(
@@ -326,11 +329,14 @@ def make_run(
     workers: int = 4,
     rounds: int | None = None,
     rates: bool = False,
+    priors: Path | None = None,
 ) -> Run:
     """Write a run's folder with so many nodes."""
     folder.mkdir(parents=True)
     run = Run(folder)
-    synthesizer = Synthesizer(seed=seed, shape=shape, hostile=hostile, workers=workers, rates=rates)
+    synthesizer = Synthesizer(
+        seed=seed, shape=shape, hostile=hostile, workers=workers, rates=rates, priors=str(priors or "")
+    )
     connection = create_journal(run.db)
     try:
         connection.execute("PRAGMA synchronous=OFF")

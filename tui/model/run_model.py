@@ -11,7 +11,7 @@ from engine.timeline import copy_state
 from tui.model.population import Population
 from tui.model.rates import Measured, rates_of
 
-__all__ = ["Note", "NoteKind", "Part", "RunModel", "has_mark"]
+__all__ = ["Note", "NoteKind", "Part", "PriorSeen", "RunModel", "has_mark"]
 
 Part = Literal["status", "tree", "scores", "rounds", "notes", "rates"]
 """What a change may concern; a widget looks only when its part is named."""
@@ -26,6 +26,14 @@ class Note(NamedTuple):
     at: int
     node: int | None
     text: str
+
+
+class PriorSeen(NamedTuple):
+    """Where a prior was last shown to a design."""
+
+    round: int
+    number: int
+    """The revision; 0 where it is not known."""
 
 
 class RunModel:
@@ -44,6 +52,10 @@ class RunModel:
         """What every node had of each rate that evaluations report, in the order of their evaluations."""
         self.telemetry: ev.Telemetry | None = None
         """What the machine was at when it was last looked at."""
+        self.prior_shown: dict[str, PriorSeen] = {}
+        """Where each prior was last shown, by its id."""
+        self.prior_awaited: dict[str, ev.PriorChanged] = {}
+        """Changed priors whose new text no design was shown yet."""
 
     def load(self, events: Iterable[ev.Event]) -> None:
         """Fold many events at once."""
@@ -66,6 +78,8 @@ class RunModel:
         twin.answers = self.answers.copy()
         twin.rates = {name: history.copy() for name, history in self.rates.items()}
         twin.telemetry = self.telemetry
+        twin.prior_shown = self.prior_shown.copy()
+        twin.prior_awaited = self.prior_awaited.copy()
         return twin
 
     def apply(self, event: ev.Event) -> tuple[Part, ...]:
@@ -127,8 +141,16 @@ def _keep_rates(model: RunModel, event: ev.Event, data: ev.EvalDone) -> None:
 
 
 def _keep_learned(model: RunModel, event: ev.Event, data: ev.LearnDone) -> None:
-    if event.round is not None:
-        model.learned_at[event.round] = event.seq
+    if event.round is None:
+        return
+    model.learned_at[event.round] = event.seq
+    for prior in data.priors:
+        model.prior_shown[prior.id] = PriorSeen(event.round, prior.number)
+        awaited = model.prior_awaited.get(prior.id)
+        if awaited is not None and awaited.revision == prior.revision:
+            del model.prior_awaited[prior.id]
+            which = f"revision {prior.number}" if prior.number else "the new text"
+            model._keep("prior", event, f"prior used: {prior.title or prior.id}, {which} from round {event.round}")
 
 
 def _keep_lesson(model: RunModel, event: ev.Event, data: ev.AnalyzeDone) -> None:
@@ -149,7 +171,21 @@ def _keep_injected(model: RunModel, event: ev.Event, data: ev.Injected) -> None:
 
 
 def _keep_prior(model: RunModel, event: ev.Event, data: ev.PriorChanged) -> None:
-    model._keep("prior", event, f"prior {data.change}: {data.title or data.id}")
+    if data.change in ("added", "edited", "enabled"):
+        model.prior_awaited[data.id] = data
+    else:
+        model.prior_awaited.pop(data.id, None)
+    which = f", revision {data.number}" if data.number and data.change == "edited" else ""
+    model._keep("prior", event, f"prior {data.change}: {data.title or data.id}{which}")
+
+
+def _keep_proposed(model: RunModel, event: ev.Event, data: ev.PriorProposed) -> None:
+    model._keep("prior", event, f"prior proposed: {data.title or data.id}")
+
+
+def _keep_prior_trouble(model: RunModel, event: ev.Event, data: ev.PriorWarned) -> None:
+    for problem in data.problems:
+        model._keep("refused", event, f"priors: {problem}")
 
 
 def _keep_answer(model: RunModel, event: ev.Event, data: ev.CommandDone) -> None:
@@ -174,6 +210,8 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.NodeCommented.KIND: _keep_comment,
     ev.Injected.KIND: _keep_injected,
     ev.PriorChanged.KIND: _keep_prior,
+    ev.PriorProposed.KIND: _keep_proposed,
+    ev.PriorWarned.KIND: _keep_prior_trouble,
     ev.CommandDone.KIND: _keep_answer,
     ev.RunStopped.KIND: _keep_end,
     ev.RunFinished.KIND: _keep_end,
@@ -184,7 +222,7 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
 _PARTS: dict[str, tuple[Part, ...]] = {
     ev.RoundStarted.KIND: ("rounds", "status"),
     ev.RoundEnded.KIND: ("rounds", "status"),
-    ev.LearnDone.KIND: ("rounds",),
+    ev.LearnDone.KIND: ("rounds", "notes"),
     ev.CallStarted.KIND: ("rounds",),
     ev.CallDone.KIND: ("rounds", "status"),
     ev.DesignRejected.KIND: ("rounds",),
@@ -205,6 +243,7 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.Injected.KIND: ("notes",),
     ev.PriorChanged.KIND: ("notes",),
     ev.PriorProposed.KIND: ("notes",),
+    ev.PriorWarned.KIND: ("notes",),
     ev.CommandDone.KIND: ("status", "notes"),
     ev.RunStopped.KIND: ("status", "rounds", "notes"),
     ev.RunFinished.KIND: ("status", "rounds", "notes"),

@@ -8,6 +8,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.errors import EvolveError
@@ -41,6 +42,7 @@ class BaseScreen(Screen[None]):
         Binding("f12", "app.log", "Log", id="app.log", show=False, tooltip="The last lines of this program's log"),
     ]
 
+    _focused_last: Widget | None = None
     title_ = ""
     about = ""
     """What the screen is for, shown above its bindings in the help."""
@@ -71,9 +73,18 @@ class BaseScreen(Screen[None]):
     def on_resize(self, event: events.Resize) -> None:
         """Fit the layout to the size."""
         width, height = event.size
-        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-too-small")
+        small = width < SMALLEST[0] or height < SMALLEST[1]
+        self._focused_last = self.focused or self._focused_last
+        self.set_class(small, "-too-small")
+        if not small and self.focused is None:
+            self.call_after_refresh(self._focus_again)
         self.set_class(width < 100, "-narrow")
         self.set_class(height < 32, "-short")
+
+    def _focus_again(self) -> None:
+        """What is hidden loses the focus: give it back, so that keys do what they did before."""
+        if self.focused is None and self._focused_last is not None and self._focused_last.is_attached:
+            self.set_focus(self._focused_last)
 
     def on_key(self, event: events.Key) -> None:
         """The hints go with the first key, whatever it does."""

@@ -68,6 +68,7 @@ class LiveScreen(SteeringScreen):
             "ampersand", "filter", "Filter", id="tree.filter", key_display="&", tooltip="Show only the nodes that fit"
         ),
         Binding("v", "panel", "Panel", id="live.panel", tooltip="The next panel, where only one fits"),
+        Binding("C", "priors", "Priors", id="live.priors", tooltip="What is known of the task: read it, correct it"),
         Binding("T", "replay", "Replay", id="live.replay", show=False, tooltip="Rewind: see how the run went"),
         Binding("F", "fork", "Fork", id="live.fork", show=False, tooltip="Begin a new run at the event that is shown"),
         Binding("escape", "back", "Runs", id="live.back", tooltip="Clear the filter, or back to the runs"),
@@ -315,6 +316,10 @@ class LiveScreen(SteeringScreen):
         if action == "panel":
             return self.size.width < 100
         return super().check_action(action, parameters)
+
+    def action_priors(self) -> None:
+        """Show the priors."""
+        self.evolve.show_priors(self.session.run)
 
     def action_replay(self) -> None:
         """See how the run went, beginning where it is now."""

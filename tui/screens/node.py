@@ -75,6 +75,9 @@ class NodeScreen(SteeringScreen):
         Binding("o", "child", "Child", id="node.child", tooltip="The best of the nodes that were made from it"),
         Binding("b", "best", "Best", id="node.best", show=False, tooltip="The best node of the run"),
         Binding("d", "base", "Diff to", id="node.base", tooltip="Compare it with any other node"),
+        Binding(
+            "C", "priors", "Priors", id="node.now_found", tooltip="Which priors would be found for it now, and why"
+        ),
         Binding("slash", "search", "Search", id="text.search", key_display="/", tooltip="Find in the text"),
         Binding("n", "next(False)", "Next", id="text.next", show=False, tooltip="The next place"),
         Binding("N", "next(True)", "Before", id="text.before", show=False, tooltip="The place before"),
@@ -258,6 +261,10 @@ class NodeScreen(SteeringScreen):
             self.say("no node has a score yet", "best")
         else:
             self._go(best)
+
+    def action_priors(self) -> None:
+        """Show what would be found for it."""
+        self.evolve.show_priors(self.session.run, self._shown)
 
     def action_base(self) -> None:
         """Ask what to compare the node with."""

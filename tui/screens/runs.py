@@ -137,6 +137,7 @@ class RunsScreen(BaseScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "start", "New run", id="runs.start", tooltip="Start a run of a built-in task or of a folder"),
         Binding("c", "compare", "Compare", id="runs.compare", tooltip="Set the marked runs beside each other"),
+        Binding("C", "priors", "Priors", id="runs.priors", tooltip="What is known of the run's task"),
         Binding("r", "replay", "Replay", id="runs.replay", tooltip="See how the run went"),
         Binding("R", "rename", "Rename", id="runs.rename", tooltip="Give the run another name"),
         Binding("D", "delete", "Delete", id="runs.delete", tooltip="Remove the run with all it found"),
@@ -222,7 +223,7 @@ class RunsScreen(BaseScreen):
             return row is not None and row.status not in ("running", "paused")
         if action == "compare":
             return len(self._marked()) >= 2
-        return action != "replay" or self._list.selected is not None
+        return action not in ("replay", "priors") or self._list.selected is not None
 
     def on_rows_view_moved(self, event: RowsView.Moved) -> None:
         """What can be done depends on the run."""
@@ -279,6 +280,12 @@ class RunsScreen(BaseScreen):
         row = self._list.selected
         if row is not None and not row.trouble:
             self.evolve.replay(Run(row.folder))
+
+    def action_priors(self) -> None:
+        """Show the priors that the run reads."""
+        row = self._list.selected
+        if row is not None and not row.trouble:
+            self.evolve.show_priors(Run(row.folder))
 
     def action_rename(self) -> None:
         """Ask for another name."""

@@ -158,10 +158,13 @@ class Footer(Painted):
 
 
 _ORDER = (
-    "tree.open", "runs.attach", "node.back", "reading.back", "replay.play", "replay.seek", "replay.best",
-    "replay.faster", "replay.now", "live.fork", "run.resume", "run.pause", "run.step", "node.tab",
-    "compare.tab", "compare.axis", "compare.back", "runs.compare", "runs.start", "runs.mark", "runs.replay", "run.hint",
-    "tree.search", "live.panel", "app.quit", "live.back", "tree.filter", "tree.follow",
+    "editor.save", "editor.leave", "priors.accept", "priors.reject", "priors.draft", "priors.edit", "priors.toggle",
+    "priors.back", "priors.search", "priors.add", "priors.history", "priors.restore", "priors.tab", "history.revert",
+    "history.base", "history.back", "tree.open", "runs.attach", "node.back", "reading.back", "replay.play",
+    "replay.seek", "replay.best", "replay.faster", "replay.now", "live.fork", "run.resume", "run.pause", "run.step",
+    "node.tab", "compare.tab", "compare.axis", "compare.back", "runs.compare", "runs.start", "runs.mark",
+    "runs.replay", "runs.priors", "run.hint", "live.priors", "tree.search", "live.panel", "app.quit", "live.back",
+    "tree.filter", "tree.follow",
 )  # fmt: skip
 """Ids of the bindings that come first where there is not room for all."""
 

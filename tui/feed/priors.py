@@ -1,0 +1,217 @@
+"""A thread that keeps a collection of priors at hand: it brings files and base together, tells what changed, and does
+what a person asks for, one thing after the other."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cognition.collection import Collection
+from cognition.prior import PriorError
+from cognition.store import CognitionError
+from cognition.sync import Sync
+from engine.errors import EvolveError, RunError
+from engine.journal import JournalReader
+from engine.priors import PriorPlace, open_collection, place_of_run
+from engine.run import Run, all_runs, fold_run
+from engine.state import RunState
+from tui.model.prior_list import NO_USE, PriorRow, Use
+
+if TYPE_CHECKING:
+    from cognition.retrieve import Hit, Retriever
+
+__all__ = ["PriorDesk", "Shelf", "place_to_read"]
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+_USE_SECONDS = 60.0
+_BUSY_SECONDS = 2.0
+
+Act = Callable[[Collection], Any]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The priors as they are."""
+
+    place: PriorPlace
+    rows: tuple[PriorRow, ...]
+    problems: tuple[str, ...]
+    """What a person should look at, a sentence each."""
+
+
+def place_to_read(run: Run, state: RunState | None) -> PriorPlace:
+    """Where a run's priors are; its journal is folded where its state is not at hand.
+
+    Raises:
+        JournalError: the journal cannot be read.
+        RunError: the run does not say where its priors are.
+    """
+    if state is None:
+        with JournalReader(run.db) as reader:
+            state = fold_run(reader)
+    place = place_of_run(run, state)
+    if not place.folder.is_absolute():
+        raise RunError(f"'{run.name}' does not say where its priors are", "'evolve priors --task TASK' reads a task's")
+    return place
+
+
+class PriorDesk:
+    """Works on a collection; everything that it is given to call is called by `post`.
+
+    Args:
+        find: says where the priors are; called in the thread.
+        runs: the folder of the runs, from which it is read what came of the priors.
+        post: has a function called by the screens; it must not wait.
+        changed: told what there is, first and whenever it changed.
+        failed: told why nothing can be read; the desk goes on trying.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[], PriorPlace],
+        runs: Path,
+        post: Callable[[Callable[[], None]], None],
+        changed: Callable[[Shelf], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._find = find
+        self._runs = runs
+        self._post = post
+        self._changed = changed
+        self._failed = failed
+        self._asked: queue.SimpleQueue[tuple[Act, Callable[[Any], None], Callable[[Exception], None]] | None]
+        self._asked = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        self._uses: dict[str, Use] = {}
+        self._counted = threading.Event()
+        self._collection: Collection | None = None
+        self._sync: Sync | None = None
+        self._place: PriorPlace | None = None
+        self._told: tuple[object, ...] = ()
+        self._trouble = ""
+        self._retriever: Retriever | None = None
+
+    # Called by the screens
+
+    def start(self) -> None:
+        """Begin to look."""
+        threading.Thread(target=self._work, name="priors", daemon=True).start()
+
+    def stop(self) -> None:
+        """End when what was asked is done; nothing is posted any more."""
+        self._stopped.set()
+        self._asked.put(None)
+
+    def do(self, act: Act, done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+        """Do something with the collection, and tell what came of it.
+
+        `failed` gets a CognitionError, a PriorError or an EvolveError.
+        """
+        self._asked.put((act, done, failed))
+
+    def search(
+        self, texts: Sequence[str], most: int, done: Callable[[list[Hit]], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Find the enabled priors that have words of the texts, best first. Nothing is embedded here."""
+        self.do(partial(self._search, list(texts), most), done, failed)
+
+    # What follows runs in the thread
+
+    def _work(self) -> None:
+        counting: threading.Thread | None = None
+        while not self._stopped.is_set():
+            self._look()
+            if self._collection is not None and counting is None:
+                counting = threading.Thread(target=self._count, args=(self._collection,), name="uses", daemon=True)
+                counting.start()
+            with suppress(queue.Empty):
+                asked = self._asked.get(timeout=_LOOK_SECONDS)
+                while asked is not None:
+                    self._act(*asked)
+                    asked = self._asked.get_nowait()
+        while not self._asked.empty():
+            asked = self._asked.get()
+            if asked is not None:
+                self._act(*asked)
+        if counting is not None:
+            counting.join()
+        if self._collection is not None:
+            self._collection.store.close()
+
+    def _open(self) -> Collection:
+        if self._collection is None or self._sync is None:
+            self._place = self._find()
+            self._collection = open_collection(self._place, _BUSY_SECONDS)
+            self._sync = Sync(self._collection, _BUSY_SECONDS)
+        return self._collection
+
+    def _look(self) -> None:
+        try:
+            collection = self._open()
+            assert self._sync is not None and self._place is not None
+            report = self._sync.run()
+            problems = tuple(f"{item.name}: {item.text}" if item.name else item.text for item in report.problems)
+            uses, generation = self._uses, collection.generation()
+            if (generation, problems, uses) == self._told and not self._trouble:
+                return
+            entries = collection.entries("active", "pending", "rejected", "removed")
+        except (CognitionError, EvolveError) as exc:
+            if str(exc) != self._trouble:
+                self._trouble = str(exc)
+                _log.warning("%s", exc)
+                self._tell(partial(self._failed, self._trouble))
+            return
+        self._trouble = ""
+        self._told = (generation, problems, uses)
+        rows = tuple(PriorRow(entry, uses.get(entry.id, NO_USE)) for entry in entries)
+        self._tell(partial(self._changed, Shelf(self._place, rows, problems)))
+
+    def _act(self, act: Act, done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+        try:
+            result = act(self._open())
+        except (CognitionError, PriorError, EvolveError) as exc:
+            self._tell(partial(failed, exc))
+        else:
+            # The list first, so that whoever is told finds the change there.
+            self._look()
+            self._tell(partial(done, result))
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        if not self._stopped.is_set():
+            self._post(call)
+
+    def _search(self, texts: list[str], most: int, collection: Collection) -> list[Hit]:
+        # Numpy comes with it, which a start of the application need not wait for.
+        from cognition.retrieve import Retriever
+
+        if self._retriever is None:
+            self._retriever = Retriever()
+        return self._retriever.search(collection.priors(), texts, most, 0, 0.0, random.Random(0))
+
+    def _count(self, collection: Collection) -> None:
+        """What came of the priors, in a thread of its own: a long run takes seconds to be read."""
+        from engine.provenance import use_over_runs
+
+        while not self._stopped.is_set():
+            try:
+                found = use_over_runs(collection, all_runs(self._runs))
+            except (CognitionError, EvolveError) as exc:
+                _log.warning("what came of the priors cannot be told: %s", exc)
+            else:
+                uses = {
+                    prior_id: Use(use.shown, use.given, use.gain, use.share, use.last, use.number)
+                    for prior_id, use in found.items()
+                }
+                if uses != self._uses:
+                    self._uses = uses
+            self._stopped.wait(_USE_SECONDS)

@@ -1,0 +1,83 @@
+"""A prior's Markdown as a document: front matter, headings, lists, code; what is hostile in it is shown, not obeyed."""
+
+from __future__ import annotations
+
+import re
+
+from tui.model.document import Line, Span, clean_line, code_lines, prose_lines
+
+__all__ = ["markdown_lines"]
+
+_FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*(.*)$")
+_HEADING = re.compile(r"(#{1,6})\s+(.*)$")
+_ITEM = re.compile(r"(\s*(?:[-*+]|\d+[.)])\s+)(.*)$")
+
+
+def markdown_lines(text: str, width: int) -> list[Line]:
+    """The document, wrapped to a width; code keeps its lines.
+
+    Args:
+        text: a prior's text, whole or half written.
+        width: cells across.
+    """
+    room = max(20, width - 1)
+    source = text.split("\n")
+    lines: list[Line] = []
+    index = 0
+    if source[0].rstrip() == "---" and "---" in (line.rstrip() for line in source[1:]):
+        end = next(number for number, line in enumerate(source[1:], 1) if line.rstrip() == "---")
+        lines += [(Span(clean_line(line), "dim"),) for line in source[1:end]]
+        lines.append(())
+        index = end + 1
+        while index < len(source) and not source[index].strip():
+            index += 1
+    while index < len(source):
+        fence = _FENCE.match(source[index])
+        if fence:
+            index = _take_code(source, index, fence[1], fence[2], lines)
+            continue
+        end = index + 1
+        while end < len(source) and _goes_on(source[index], source[end]):
+            end += 1
+        lines += _prose(source[index:end], room)
+        index = end
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _take_code(source: list[str], index: int, fence: str, language: str, lines: list[Line]) -> int:
+    """Add a fenced block, which may have no end yet; returns the line after it."""
+    end = index + 1
+    while end < len(source) and not source[end].strip().startswith(fence):
+        end += 1
+    code = "\n".join(source[index + 1 : end])
+    lines.append((Span(f"── {clean_line(language) or 'code'}", "accent"),))
+    if language.startswith("python"):
+        # The numbers of code_lines are those of a program; here they would tell nothing.
+        lines += [(Span("  "), *line[1:]) for line in code_lines(code)]
+    else:
+        lines += [(Span(f"  {clean_line(line)}", "string"),) for line in code.split("\n")]
+    return end + 1
+
+
+def _goes_on(first: str, line: str) -> bool:
+    """Whether a line belongs to the paragraph or the item that begins with another one."""
+    if not first.strip() or _HEADING.match(first) or first.lstrip().startswith("|"):
+        return False
+    return bool(line.strip()) and not any(form.match(line) for form in (_FENCE, _HEADING, _ITEM))
+
+
+def _prose(paragraph: list[str], room: int) -> list[Line]:
+    line = " ".join([paragraph[0].rstrip(), *(part.strip() for part in paragraph[1:])])
+    if not line.strip():
+        return [()]
+    heading = _HEADING.match(line)
+    if heading:
+        return prose_lines(heading[2], room, "heading")
+    item = _ITEM.match(line)
+    if item:
+        sign = clean_line(item[1])
+        first, *further = prose_lines(item[2], max(20, room - len(sign))) or [()]
+        return [(Span(sign, "accent"), *first), *((Span(" " * len(sign)), *rest) for rest in further)]
+    return prose_lines(line, room)

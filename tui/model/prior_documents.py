@@ -1,0 +1,117 @@
+"""What is read of a prior beside its text: how it stands, where it comes from, what came of it, its revisions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from cognition.entry import Entry, Revision
+from tui.model.document import Line, Span, clean_line, diff_lines, prose_lines
+from tui.model.labels import score_text
+from tui.model.prior_list import PriorRow, state_of
+from tui.model.run_model import RunModel
+
+__all__ = ["about_lines", "moment", "revision_lines"]
+
+_STATES = {
+    "on": "on: designs may be shown it",
+    "off": "off: no design is shown it",
+    "gone": "its file vanished: no design is shown it until the file is back or it is restored",
+    "pending": "proposed: no design is shown it until a person accepts it",
+    "rejected": "rejected",
+    "removed": "removed; its history stays",
+}
+_AUTHORS = {
+    "human": "here or on the command line",
+    "file": "as a file",
+    "analyzer": "by an analyzer",
+    "import": "by an import",
+}
+
+
+def moment(milliseconds: int) -> str:
+    """A time to the minute, here; a dash for never."""
+    if not milliseconds:
+        return "–"
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
+
+
+def about_lines(row: PriorRow, model: RunModel | None, run: str, metric: str, width: int) -> list[Line]:
+    """All that is known of a prior but its text.
+
+    Args:
+        row: the prior.
+        model: the run that is looked at, if any is.
+        run: its name.
+        metric: what gains are measured in.
+        width: cells across.
+    """
+    entry, prior, use = row.entry, row.entry.prior, row.use
+    room = max(20, width - 14)
+    lines: list[Line] = []
+
+    def tell(name: str, text: str, look: str = "plain") -> None:
+        for index, line in enumerate(prose_lines(text, room, look)):  # type: ignore[arg-type]
+            lines.append((Span(f"{name if not index else '':<12}", "dim"), *line))
+
+    tell(
+        "state", _STATES[state_of(entry)], "ok" if row.state == "on" else "best" if row.state == "pending" else "plain"
+    )
+    if entry.reason:
+        tell("reason", entry.reason, "bad")
+    said = f", {entry.message}" if entry.message else ""
+    tell("revision", f"{prior.number}, {moment(entry.changed_at)}, written {_AUTHORS[entry.author]}{said}")
+    tell("file", f"{prior.id}.md")
+    if entry.former:
+        tell("formerly", ", ".join(entry.former))
+    tell("origin", entry.origin + (f", {prior.source}" if prior.source else ""))
+    if prior.tags:
+        tell("tags", ", ".join(prior.tags))
+    tell("weight", f"{prior.weight:g}")
+    if prior.recipes:
+        tell("recipes", f"{len(prior.recipes)}, which the designer 'recombine' splices into programs")
+    if entry.status in ("active", "removed") or use.shown:
+        gain = "no gain known yet" if use.gain is None else f"mean gain over the parent {use.gain:+.4g} {metric}"
+        tell("came of it", f"shown to {use.shown:,} designs, used in {use.given:,} nodes, {gain}")
+        if use.share:
+            tell("", f"{use.share:.0%} of the steps to the best nodes")
+        if use.last:
+            tell("last shown", f"{moment(use.last)}, revision {use.number}")
+    shown = model.prior_shown.get(prior.id) if model is not None else None
+    if shown is not None:
+        tell("in this run", f"last shown in round {shown.round} as revision {shown.number or '?'}")
+    return [*lines, *_evidence(entry, model, run, width)]
+
+
+def _evidence(entry: Entry, model: RunModel | None, run: str, width: int) -> list[Line]:
+    """What a proposal was learned from."""
+    from_run = str(entry.evidence.get("run", ""))
+    if not from_run:
+        return []
+    lines: list[Line] = [(), (Span("evidence", "heading"), Span(f"  nodes of run {clean_line(from_run)}", "dim"))]
+    numbers = [number for number in entry.evidence.get("nodes", ()) if isinstance(number, int)]
+    for number in numbers:
+        node = model.node(number) if model is not None and from_run == run else None
+        if node is None:
+            lines.append((Span(f"  #{number}", "accent"),))
+            continue
+        told = f"{score_text(node.score)}  {clean_line(node.name)}"
+        lines.append((Span(f"  #{number} ", "accent"), Span(told)))
+        lines += [
+            (Span("      "), *line) for line in prose_lines(node.lesson or node.motivation, max(20, width - 7), "dim")
+        ]
+    return lines if numbers else [*lines, (Span("  no single node", "dim"),)]
+
+
+def revision_lines(revisions: Sequence[Revision], number: int, base: int | None) -> list[Line]:
+    """What a revision changed.
+
+    Args:
+        revisions: all of them, oldest first.
+        number: the one that is looked at.
+        base: the one that it is compared with; for None the one before.
+    """
+    texts = {revision.number: revision.text for revision in revisions}
+    before = number - 1 if base is None else base
+    named = f"revision {before}" if before else "nothing"
+    return diff_lines(texts.get(before, ""), texts[number], named, f"revision {number}")

@@ -1,0 +1,557 @@
+"""Cognition: the priors of a run's task. What is known, what came of it, and all that can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from cognition.entry import Entry
+from cognition.prior import PriorError, check_id
+from engine.errors import EvolveError, UsageError
+from engine.run import Run
+from engine.text import one_line
+from engine.workspace import workspace
+from tui.drafts import Draft, drafts_of
+from tui.editor import edit_text
+from tui.feed.priors import PriorDesk, Shelf, place_to_read
+from tui.model.document import text_lines
+from tui.model.markdown import markdown_lines
+from tui.model.prior_documents import about_lines
+from tui.model.prior_list import ORDERS, arranged, parse_filter
+from tui.screens.base import BaseScreen
+from tui.screens.dialogs import Confirm, Prompt, check_number
+from tui.screens.prior_editor import Edited, PriorEditor
+from tui.screens.prior_history import PriorHistory
+from tui.session import Session
+from tui.widgets.bars import Title
+from tui.widgets.priors import Found, PriorsView, columns, why_of
+from tui.widgets.text_view import TextView
+
+if TYPE_CHECKING:
+    from cognition.collection import Collection
+    from cognition.retrieve import Hit
+
+__all__ = ["CognitionScreen"]
+
+_TABS = ("Text", "About")
+_FILTER_HINT = "words, is:on is:off is:pending is:gone is:removed is:rejected tag:word; empty shows all"
+_HITS = 20
+
+
+class CognitionScreen(BaseScreen):
+    """The priors that a run reads.
+
+    Args:
+        run: the run.
+        session: where it is looked at; None where it is not.
+        node: the node for which priors are looked for at first.
+    """
+
+    DEFAULT_CSS = """
+    CognitionScreen #priors { height: 2fr; }
+    CognitionScreen #text { height: 3fr; padding: 0 1; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "accept", "Accept", id="priors.accept", tooltip="Take the proposal in"),
+        Binding("x", "reject", "Reject", id="priors.reject", tooltip="Turn the proposal down, with a reason"),
+        Binding("u", "draft", "Draft", id="priors.draft", tooltip="Go on with the newest text that was not saved"),
+        Binding("E", "editor", "$EDITOR", id="priors.editor", show=False, tooltip="Edit its text in $EDITOR"),
+        Binding("a", "add", "Add", id="priors.add", tooltip="Write a new prior"),
+        Binding("h", "history", "History", id="priors.history", tooltip="Its revisions, what each changed, and revert"),
+        Binding("slash", "search", "Search", id="priors.search", key_display="/", tooltip="Find by words, and say why"),
+        Binding(
+            "n", "for_node", "For node", id="priors.for_node", tooltip="What would be found for a node now, and why"
+        ),
+        Binding(
+            "ampersand", "filter", "Filter", id="priors.filter", key_display="&", tooltip="Show only those that fit"
+        ),
+        Binding("s", "sort", "Sort", id="priors.sort", tooltip="By title, gain, uses, weight, when last shown"),
+        Binding(
+            "w", "weight", "Weight", id="priors.weight", tooltip="What it weighs when priors are chosen; 1 at first"
+        ),
+        Binding("D", "remove", "Remove", id="priors.remove", show=False, tooltip="Take it and its file out"),
+        Binding("R", "restore", "Restore", id="priors.restore", tooltip="Take it back as it was"),
+        Binding("A", "put_away", "All", id="priors.all", show=False, tooltip="Show what was removed or rejected too"),
+        Binding("tab", "turn", "About", id="priors.tab", tooltip="Its text, or all that is known about it"),
+        Binding("J", "scroll(1)", "Scroll", id="priors.down", show=False, tooltip="The text a page down"),
+        Binding("K", "scroll(-1)", "Scroll", id="priors.up", show=False, tooltip="The text a page up"),
+        Binding("escape", "back", "Back", id="priors.back", tooltip="Clear search and filter, or back"),
+    ]
+
+    title_ = "Cognition"
+    about = (
+        "What people and analyzers know of the task. What is saved here is in its file at once, and the next learn\n"
+        "stage of any run of the task reads it, running or paused; the run's notes tell from which round it is used.\n"
+        "● on, ○ off, ✗ its file is gone, ? proposed and waiting, * a text that was not saved.\n"
+        "shown: designs that saw it; used: nodes it went into; gain: their mean gain over the parent.\n"
+        "Searches here go by words alone (BM25); the engine also weighs meaning, and draws some."
+    )
+
+    def __init__(self, run: Run, session: Session | None = None, node: int | None = None) -> None:
+        super().__init__()
+        self.run = run
+        self.session = session
+        self._for_node = node
+        self._shelf: Shelf | None = None
+        self._trouble = ""
+        self._order = ORDERS[0]
+        self._filter = ""
+        self._all = False
+        self._asked = ""
+        """What was searched, in words for the title."""
+        self._asked_texts: list[str] = []
+        self._hits: list[Hit] | None = None
+        self._chosen = 0
+        """How many of the hits a round would take; 0 where nobody asked for a round."""
+        self._tab = 0
+        self._held: str | None = None
+        self.drafts_folder = workspace() / "drafts"
+        self._drafts: dict[str, Draft] = {}
+        self._offered = False
+        self._state: tuple[object, ...] = ()
+        self._head = Title(" Priors", id="head")
+        self._columns = Title(id="columns")
+        self._list = PriorsView()
+        self._tabs = Title(id="tabs")
+        self._text = TextView(id="text")
+
+    def compose_body(self) -> ComposeResult:
+        """Title, list, then the prior under the cursor."""
+        yield self._head
+        yield self._columns
+        yield self._list
+        yield self._tabs
+        yield self._text
+
+    def on_mount(self) -> None:
+        """Begin to read."""
+        self._text.can_focus = False
+        self._list.focus()
+        run = self.run
+        model = self.session.model if self.session is not None else None
+        state = model.state if model is not None else None
+        self.desk = PriorDesk(
+            lambda: place_to_read(run, state), self.evolve.runs, self._post, self._changed, self._failed
+        )
+        self.desk.start()
+        if self._for_node is not None:
+            self._look_for(self._for_node)
+        self._paint()
+
+    def on_unmount(self) -> None:
+        """Stop to read."""
+        self.desk.stop()
+
+    def on_screen_resume(self) -> None:
+        """Show what changed behind another screen."""
+        self._read_drafts()
+        self._arrange()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the bars to the size."""
+        super().on_resize(event)
+        self.call_after_refresh(self._arrange)
+
+    # What the desk says
+
+    class Told(Message):
+        """The desk has something for the screen to do."""
+
+        def __init__(self, call: Callable[[], None]) -> None:
+            super().__init__()
+            self.call = call
+
+    def _post(self, call: Callable[[], None]) -> None:
+        # From the desk's thread; posting is safe from there and does not wait.
+        self.post_message(self.Told(call))
+
+    def on_cognition_screen_told(self, event: Told) -> None:
+        """Do it."""
+        event.call()
+
+    def _changed(self, shelf: Shelf) -> None:
+        first, self._shelf, self._trouble = self._shelf is None, shelf, ""
+        if first:
+            self._read_drafts()
+        self._arrange()
+        if self._asked_texts and not first:
+            self._run_search()
+        for screen in self.app.screen_stack:
+            if isinstance(screen, PriorEditor):
+                screen.stands(self._entry(screen.prior_id))
+
+    def _failed(self, why: str) -> None:
+        self._trouble = why
+        self._paint()
+
+    def _entry(self, prior_id: str) -> Entry | None:
+        rows = self._shelf.rows if self._shelf is not None else ()
+        return next((row.entry for row in rows if row.entry.id == prior_id), None)
+
+    def _read_drafts(self) -> None:
+        if self._shelf is None:
+            return
+        place = self._shelf.place
+        self._drafts = drafts_of(self.drafts_folder, str(place.base), place.collection)
+        self._list.drafts = self._drafts
+        if self._drafts and not self._offered:
+            self._offered = True
+            names = ", ".join(sorted(self._drafts))
+            self.say(f"a text was not saved: {one_line(names, 60)}; u goes on with it", "best", 10.0)
+
+    # Painting
+
+    def _arrange(self) -> None:
+        """Put the rows in order, or the hits, and paint."""
+        rows = self._shelf.rows if self._shelf is not None else ()
+        selected = self._list.selected
+        held, self._held = self._held or (selected.entry.id if selected is not None else None), None
+        if self._hits is not None:
+            known = {row.entry.id: row for row in rows}
+            hits = [Found(known[hit.prior.id], hit) for hit in self._hits if hit.prior.id in known]
+            self._list.show(hits, " no prior that is on has a word of it", held)
+        elif self._shelf is not None:
+            passes = parse_filter(self._filter) if self._filter else (lambda row: True) if self._all else None
+            found = [Found(row) for row in arranged(rows, self._order, passes)]
+            empty = " no prior passes the filter" if rows and self._filter else " no prior yet: press a to write one"
+            self._list.show(found, empty, held)
+        self._paint()
+
+    def _paint(self) -> None:
+        shelf, width = self._shelf, self.size.width
+        if self._trouble:
+            self._head.show((" Priors ", "heading"), (one_line(self._trouble, 300), "bad"))
+        elif shelf is not None:
+            waiting = sum(row.state == "pending" for row in shelf.rows)
+            pieces = [(" Priors ", "heading"), (f"of {one_line(shelf.place.task, 40)}  ", "accent")]
+            if self._hits is not None:
+                pieces.append((f"{self._list.count()} for {one_line(self._asked, 50)}, by words only", "best"))
+            else:
+                active = sum(row.state in ("on", "off", "gone") for row in shelf.rows)
+                pieces.append((f"{active}, by {self._order}  ", "plain"))
+                if self._filter or self._all:
+                    pieces.append((f"{self._list.count()} shown: {one_line(self._filter or 'all', 40)}  ", "accent"))
+            if waiting:
+                pieces.append((f"  {waiting} proposed", "best"))
+            if shelf.problems:
+                pieces.append((f"  ! {one_line('; '.join(shelf.problems), 300)}", "bad"))
+            self._head.show(*pieces)
+        self._columns.show((columns(width, self._hits is not None), "dim"))
+        self._show_text()
+
+    def _show_text(self) -> None:
+        row, width = self._list.selected, max(20, self.size.width - 2)
+        model = self.session.model if self.session is not None else None
+        pieces = [("  ", "plain")]
+        for index, name in enumerate(_TABS):
+            pieces += [(f" {name} ", "cursor" if index == self._tab else "dim"), (" ", "plain")]
+        if row is not None:
+            entry = row.entry
+            said = f"  {entry.id}.md  revision {entry.prior.number}"
+            pieces.append((said, "dim"))
+            if entry.prior.tags:
+                pieces.append((f"  {one_line(', '.join(entry.prior.tags), 60)}", "accent"))
+        self._tabs.show(*pieces)
+        hit = self._list.found[self._list.cursor].hit if row is not None else None
+        if row is None:
+            lines = text_lines(str(self._shelf.place.folder), "dim") if self._shelf is not None else []
+        elif self._tab == 0:
+            lines = markdown_lines(row.entry.prior.text, width)
+        else:
+            metric = model.state.spec.metric if model is not None and model.state.spec is not None else ""
+            lines = about_lines(row, model, self.run.name, metric, width)
+        if row is not None and hit is not None:
+            rank = self._list.cursor + 1
+            taken = f"match {rank}, of which a round takes {self._chosen}" if self._chosen else f"match {rank}"
+            lines = [*text_lines(f"{taken}: {why_of(hit)}", "accent"), (), *lines]
+        state = (row.entry.id if row is not None else None, self._tab)
+        self._text.show(lines, keep_place=state == self._state[:2])
+        offered = (*state, row.state if row is not None else "", bool(self._drafts), bool(self._hits))
+        if offered != self._state:
+            self._state = offered
+            self.refresh_bindings()
+
+    def on_rows_view_moved(self, event: PriorsView.Moved) -> None:
+        """Show the prior under the cursor."""
+        self._show_text()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what can be done with the prior under the cursor."""
+        state = row.state if (row := self._list.selected) is not None else ""
+        if action == "draft":
+            return bool(self._drafts)
+        if action == "accept":
+            return state in ("pending", "rejected")
+        if action == "reject":
+            return state == "pending"
+        if action == "restore":
+            return state in ("removed", "gone")
+        if action in ("weight", "remove"):
+            return state in ("on", "off", "gone")
+        if action in ("editor", "history"):
+            return bool(state)
+        if action in ("sort", "filter"):
+            return self._hits is None
+        return True
+
+    # Looking
+
+    def action_back(self) -> None:
+        """Clear the search, then the filter, then go back."""
+        if self._hits is not None or self._asked_texts:
+            self._hits, self._asked_texts = None, []
+            self._arrange()
+        elif self._filter or self._all:
+            self._filter, self._all = "", False
+            self._arrange()
+        else:
+            self.app.pop_screen()
+
+    def action_turn(self) -> None:
+        """Show the other document."""
+        self._tab = (self._tab + 1) % len(_TABS)
+        self._show_text()
+
+    def action_scroll(self, pages: int) -> None:
+        """Move in the text."""
+        self._text.action_page(pages)
+
+    def action_sort(self) -> None:
+        """Take the next order."""
+        self._order = ORDERS[(ORDERS.index(self._order) + 1) % len(ORDERS)]
+        self._arrange()
+
+    def action_put_away(self) -> None:
+        """Show removed and rejected ones too, or no longer."""
+        self._all = not self._all
+        self._arrange()
+
+    def action_filter(self) -> None:
+        """Ask what to show."""
+        self.app.push_screen(Prompt("Show only:", self._filter, _FILTER_HINT, act=_check_filter), self._set_filter)
+
+    def _set_filter(self, text: str | None) -> None:
+        if text is not None:
+            self._filter = text.strip()
+            self._arrange()
+
+    def action_search(self) -> None:
+        """Ask what to look for."""
+        hint = "words, a lesson, a question: found by words among the priors that are on, best first"
+        self.app.push_screen(Prompt("Search the priors:", self._asked, hint), self._search)
+
+    def _search(self, text: str | None) -> None:
+        if text and text.strip():
+            self._asked, self._asked_texts, self._chosen = text.strip(), [text], 0
+            self._run_search()
+
+    def action_for_node(self) -> None:
+        """Ask for a node."""
+        if self.session is None or self.session.model is None:
+            self.say("open the run first: C shows its priors from there", "best")
+            return
+        best = self.session.model.state.best
+        self.app.push_screen(
+            Prompt("What would be found now for node:", str(best or 0), act=check_number),
+            lambda text: self._look_for(int(text)) if text and text.strip() else None,
+        )
+
+    def _look_for(self, number: int) -> None:
+        """Search as a learn stage would for one context node: with its lesson and what people told the run."""
+        model = self.session.model if self.session is not None else None
+        node = model.node(number) if model is not None else None
+        if node is None or model is None:
+            self.say(f"there is no node {number}", "bad")
+            return
+        self._asked = f"node #{number}"
+        self._asked_texts = [node.lesson or node.motivation, *model.state.hints]
+        self._chosen = model.state.settings.retrieval.top_k
+        self._run_search()
+
+    def _run_search(self) -> None:
+        self.desk.search(self._asked_texts, _HITS, self._found, self._refused)
+
+    def _found(self, hits: list[Hit]) -> None:
+        if self._asked_texts:
+            first, self._hits = self._hits is None, hits
+            if first:
+                self._list.cursor = self._list.top = 0
+                self._held = hits[0].prior.id if hits else None
+            self._arrange()
+
+    # Changing
+
+    def _do(self, act: Callable[[Collection], Entry], said: str) -> None:
+        def done(entry: Entry) -> None:
+            self._held = entry.id
+            self._arrange()
+            self.say(f"{entry.id}: {said}, revision {entry.prior.number}", "ok")
+
+        self.desk.do(act, done, self._refused)
+
+    def _refused(self, error: Exception) -> None:
+        hint = getattr(error, "hint", "")
+        self.say(f"{error}. {hint}" if hint and not isinstance(error, EvolveError) else str(error), "bad", 10.0)
+
+    def on_priors_view_chosen(self, event: PriorsView.Chosen) -> None:
+        """Edit a prior, or turn it on or off."""
+        entry = event.row.entry
+        if not event.toggled:
+            self._edit(entry)
+        elif event.row.state in ("on", "off"):
+            on = event.row.state == "off"
+            self._do(lambda collection: collection.set_enabled(entry.id, on), "on" if on else "off")
+        else:
+            ways = {"pending": "y accepts it", "gone": "R restores it", "removed": "R restores it"}
+            self.say(f"it is {event.row.state}: {ways.get(event.row.state, 'y accepts it after all')}", "best")
+
+    def _edit(self, entry: Entry, text: str | None = None) -> None:
+        """Open the editor on a prior: with its draft, with a text that could not be saved, or as it is."""
+        if entry.status == "removed":
+            self.say(f"'{entry.id}' was removed; R restores it", "best")
+            return
+        draft = self._drafts.get(entry.id)
+        if text is not None:
+            self._open_editor(entry.id, text, entry.prior.number, entry, None)
+        elif draft is not None:
+            self._open_editor(entry.id, draft.text, draft.number, entry, draft)
+        else:
+            self._open_editor(entry.id, entry.prior.text, entry.prior.number, entry, None)
+
+    def _open_editor(self, prior_id: str, text: str, number: int, entry: Entry | None, draft: Draft | None) -> None:
+        if self._shelf is not None:
+            editor = PriorEditor(self.desk, self._shelf.place, self.drafts_folder, prior_id, text, number, entry, draft)
+            self.app.push_screen(editor)
+
+    def on_edited(self, event: Edited) -> None:
+        """The editor has saved: put the cursor there."""
+        self._held = event.entry.id
+        self._arrange()
+        self.say(event.said, "ok", 8.0)
+
+    def action_draft(self) -> None:
+        """Go on with the newest draft."""
+        draft = max(self._drafts.values(), key=lambda item: item.at)
+        self._open_editor(draft.id, draft.text, draft.number, self._entry(draft.id), draft)
+
+    def action_editor(self) -> None:
+        """Edit in the person's own editor; what cannot be saved goes on in ours, so that nothing is lost."""
+        row = self._list.selected
+        if row is None or row.state == "removed":
+            return
+        entry = row.entry
+        try:
+            changed = edit_text(self.app, self.evolve.guard, entry.prior.text, f"{entry.id}.md")
+        except EvolveError as exc:
+            self.say_error(exc)
+            return
+        if changed is not None:
+            self._edit(entry, changed)
+            self.call_after_refresh(self._save_editor)
+
+    def _save_editor(self) -> None:
+        if isinstance(self.app.screen, PriorEditor):
+            self.app.screen.action_save()
+
+    def action_add(self) -> None:
+        """Ask for a name, then write."""
+        self.app.push_screen(
+            Prompt("Name of the new prior:", hint="its file's name without .md", act=self._check_name), self._add
+        )
+
+    def _check_name(self, name: str) -> None:
+        try:
+            check_id(name.strip())
+        except PriorError as exc:
+            raise UsageError(str(exc)) from None
+        there = self._entry(name.strip())
+        if there is not None:
+            raise UsageError(f"there is a prior '{there.id}' already, {there.status}")
+
+    def _add(self, name: str | None) -> None:
+        if name is not None:
+            prior_id = name.strip()
+            title = prior_id.replace("-", " ").replace("_", " ").capitalize()
+            draft = self._drafts.get(prior_id)
+            text = draft.text if draft is not None else f"---\ntags: \n---\n# {title}\n\n"
+            self._open_editor(prior_id, text, 0, None, draft)
+
+    def action_weight(self) -> None:
+        """Ask for a weight."""
+        row = self._list.selected
+        if row is None:
+            return
+        entry = row.entry
+
+        def check(text: str) -> None:
+            try:
+                float(text)
+            except ValueError:
+                raise UsageError(f"'{one_line(text, 40)}' is no number") from None
+
+        def use(text: str | None) -> None:
+            if text is not None:
+                weight = float(text)
+                self._do(lambda collection: collection.set_weight(entry.id, weight), f"weight {weight:g}")
+
+        hint = "1 at first; 0: never shown for its match; 2: counts twice"
+        question = f"Weight of '{one_line(entry.prior.title, 50)}':"
+        self.app.push_screen(Prompt(question, f"{entry.prior.weight:g}", hint, act=check), use)
+
+    def action_remove(self) -> None:
+        """Ask, then take it out."""
+        row = self._list.selected
+        if row is not None:
+            prior_id = row.entry.id
+            question = f"Remove '{prior_id}' and its file? Its history stays, and R restores it (A shows it)."
+            self.app.push_screen(
+                Confirm(question),
+                lambda yes: self._do(lambda collection: collection.remove(prior_id), "removed") if yes else None,
+            )
+
+    def action_restore(self) -> None:
+        """Take it back."""
+        row = self._list.selected
+        if row is not None:
+            prior_id = row.entry.id
+            self._do(lambda collection: collection.restore(prior_id), "restored")
+
+    def action_accept(self) -> None:
+        """Take a proposal in."""
+        row = self._list.selected
+        if row is not None:
+            prior_id = row.entry.id
+            self._do(lambda collection: collection.accept(prior_id), "accepted")
+
+    def action_reject(self) -> None:
+        """Ask for a reason, then turn the proposal down."""
+        row = self._list.selected
+        if row is None:
+            return
+        prior_id = row.entry.id
+
+        def reject(reason: str | None) -> None:
+            if reason is not None:
+                self._do(lambda collection: collection.reject(prior_id, reason.strip()), "rejected")
+
+        question = f"Why reject '{one_line(row.entry.prior.title, 50)}'?"
+        self.app.push_screen(Prompt(question, hint="for whoever reads it later; may be empty"), reject)
+
+    def action_history(self) -> None:
+        """Show its revisions."""
+        row = self._list.selected
+        if row is not None:
+            self.app.push_screen(PriorHistory(self.desk, row.entry, self._do))
+
+
+def _check_filter(text: str) -> None:
+    try:
+        parse_filter(text)
+    except ValueError as exc:
+        raise UsageError(str(exc)) from None

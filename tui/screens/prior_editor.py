@@ -1,0 +1,437 @@
+"""The editor of a prior: Markdown beside its preview, a draft that survives anything, and conflicts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import TextArea
+
+from cognition.entry import Entry
+from cognition.prior import PriorError, check_text, parse_prior
+from cognition.store import Conflict
+from engine.errors import EvolveError
+from engine.journal import now_ms
+from engine.priors import PriorPlace
+from engine.text import one_line, visible
+from tui.drafts import Draft, drop_draft, keep_draft
+from tui.editor import edit_text
+from tui.feed.priors import PriorDesk
+from tui.model.document import diff_lines
+from tui.model.markdown import markdown_lines
+from tui.model.prior_documents import moment
+from tui.screens.base import BaseScreen
+from tui.screens.dialogs import Confirm
+from tui.widgets.bars import Title
+from tui.widgets.painted import Throttle
+from tui.widgets.text_view import TextView
+
+if TYPE_CHECKING:
+    from cognition.collection import Collection
+
+__all__ = ["Edited", "PriorEditor"]
+
+_DRAFT_SECONDS = 1.0
+
+
+class Edited(Message):
+    """A prior was saved."""
+
+    def __init__(self, entry: Entry, said: str) -> None:
+        super().__init__()
+        self.entry = entry
+        self.said = said
+
+
+class PriorText(TextArea):
+    """Where the text is written; characters that would steer a terminal or hide are drawn as a sign."""
+
+    DEFAULT_CSS = """
+    PriorText { border: none; padding: 0; background: $background; }
+    PriorText:focus { border: none; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+home", "edge(False)", "Start", id="editor.start", show=False, tooltip="The start of the text"),
+        Binding("ctrl+end", "edge(True)", "End", id="editor.end", show=False, tooltip="The end of the text"),
+    ]
+
+    def action_edge(self, end: bool) -> None:
+        """Go to the end of the text, or to its start."""
+        self.move_cursor(self.document.end if end else (0, 0))
+
+    def get_line(self, line_index: int) -> Text:
+        """The line as it is drawn: sign for sign, so that the cursor stands where it should."""
+        drawn = "".join("▯" if visible(sign) != sign else sign for sign in self.document.get_line(line_index))
+        return Text(drawn, end="", no_wrap=True)
+
+
+class PriorEditor(BaseScreen):
+    """Writes a prior's text.
+
+    Args:
+        desk: what saves it.
+        place: the collection.
+        folder: where drafts are kept.
+        prior_id: the prior's id.
+        text: the text to begin with.
+        number: the revision that it was made from; 0 for a new prior.
+        entry: the prior as it stands; None for a new one.
+        draft: the unsaved text that is gone on with, if any is.
+    """
+
+    DEFAULT_CSS = """
+    PriorEditor #body { height: 1fr; }
+    PriorEditor PriorText { width: 1fr; height: 100%; }
+    PriorEditor #preview { width: 1fr; height: 100%; border-left: solid $look-border; padding: 0 1; }
+    PriorEditor.-narrow #preview { display: none; border-left: none; }
+    PriorEditor.-narrow.-preview PriorText { display: none; }
+    PriorEditor.-narrow.-preview #preview { display: block; }
+    App.-plain PriorEditor #preview { border-left: ascii $look-border; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "save", "Save", id="editor.save", priority=True, tooltip="Keep it as a new revision"),
+        # Before the text, which would take it for the way to the next widget.
+        Binding(
+            "escape",
+            "leave",
+            "Leave",
+            id="editor.leave",
+            priority=True,
+            tooltip="Leave; what was not saved is kept as a draft",
+        ),
+        Binding("f3", "preview", "Preview", id="editor.preview", tooltip="The text as it reads, or as it is written"),
+        Binding("f4", "editor", "$EDITOR", id="editor.editor", tooltip="Go on in your own editor"),
+        Binding("f5", "discard", "Discard", id="editor.discard", tooltip="Throw away what was not saved"),
+        Binding("f1", "app.help", "Help", id="editor.help", tooltip="What can be done here"),
+        Binding(
+            "ctrl+z", "undo", "Undo", id="editor.undo", show=False, priority=True, tooltip="Take back what was typed"
+        ),
+        Binding("ctrl+y", "redo", "Redo", id="editor.redo", show=False, priority=True, tooltip="Type it again"),
+    ]
+
+    title_ = "Editor"
+    about = (
+        "The text of a prior. Front matter between two lines '---' may give title, tags, source, weight and enabled.\n"
+        "A block that begins with ```python recipe is a function that the designer 'recombine' may splice in.\n"
+        "Saving makes a new revision and writes the file; the next learn stage reads it. Nothing typed is lost: it is\n"
+        "kept as a draft within a second, and offered when the priors are shown again."
+    )
+
+    def __init__(
+        self,
+        desk: PriorDesk,
+        place: PriorPlace,
+        folder: Path,
+        prior_id: str,
+        text: str,
+        number: int,
+        entry: Entry | None,
+        draft: Draft | None = None,
+    ) -> None:
+        super().__init__()
+        self.prior_id = prior_id
+        self._desk = desk
+        self._place = place
+        self._folder = folder
+        self._number = number
+        self._entry = entry
+        self._saved = entry.prior.text if entry is not None else text
+        self._draft = draft
+        self._newest = text
+        self._saving = False
+        self._ended = False
+        self._lock = threading.Lock()
+        self._head = Title(id="head")
+        self._area = PriorText(text, soft_wrap=True, tab_behavior="indent", highlight_cursor_line=False)
+        self._area.cursor_blink = False
+        self._preview = TextView(id="preview")
+        self._keep = Throttle(self, _DRAFT_SECONDS, self._keep_draft)
+        self._draw = Throttle(self, 0.5, self._paint)
+
+    def compose_body(self) -> ComposeResult:
+        """Title, text, preview."""
+        yield self._head
+        with Horizontal(id="body"):
+            yield self._area
+            yield self._preview
+
+    def on_mount(self) -> None:
+        """Begin to write."""
+        self._preview.can_focus = False
+        self._area.focus()
+        if self._entry is None:
+            self._area.move_cursor(self._area.document.end)
+        if self._draft is not None:
+            self.call_after_refresh(
+                self.say, f"this was not saved, typed {moment(self._draft.at)}; F5 throws it away", "best", 8.0
+            )
+
+    def on_unmount(self) -> None:
+        """Keep what is not saved, whatever ends the screen."""
+        with self._lock:
+            if not self._ended:
+                self._ended = True
+                self._write_draft()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the preview."""
+        super().on_resize(event)
+        self.call_after_refresh(self._paint)
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        """Remember what was typed."""
+        text = self._area.text
+        if text != self._newest:
+            self._newest = text
+            self._keep()
+        self._draw()
+
+    def stands(self, entry: Entry | None) -> None:
+        """Take in how the prior stands in the base now."""
+        if not self._saving:
+            self._entry = entry
+            self._paint()
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something was typed, here or earlier, that would be lost."""
+        return self._newest != self._saved or (self._draft is not None and self._entry is None)
+
+    # Drafts
+
+    def _keep_draft(self) -> None:
+        self.run_worker(self._keep_in_thread, thread=True, group="drafts", exit_on_error=False)
+
+    def _keep_in_thread(self) -> None:
+        with self._lock:
+            if not self._ended:
+                self._write_draft()
+
+    def _write_draft(self) -> None:
+        base, collection = str(self._place.base), self._place.collection
+        if self.unsaved:
+            keep_draft(self._folder, Draft(base, collection, self.prior_id, self._number, self._newest, now_ms()))
+        else:
+            drop_draft(self._folder, base, collection, self.prior_id)
+
+    def _end(self) -> None:
+        """The text is kept, or thrown away on purpose: no draft is left."""
+        with self._lock:
+            self._ended = True
+            drop_draft(self._folder, str(self._place.base), self._place.collection, self.prior_id)
+
+    # Painting
+
+    def _paint(self) -> None:
+        text, entry = self._newest, self._entry
+        pieces = [(f" {self.prior_id}.md ", "heading")]
+        trouble = _trouble_of(self.prior_id, text)
+        if trouble:
+            pieces.append((f" {one_line(trouble, 200)}", "bad"))
+        elif entry is not None and self._number and entry.prior.number != self._number:
+            said = f" edited meanwhile: it is at revision {entry.prior.number}, this was made from {self._number}"
+            pieces.append((said, "best"))
+        elif entry is None:
+            pieces.append((" new", "accent"))
+        else:
+            said = "proposed: saving accepts it" if entry.status in ("pending", "rejected") else ""
+            pieces.append((f" revision {self._number}  {said}", "accent"))
+        pieces.append(("  * not saved" if self.unsaved or self._entry is None else "", "best"))
+        self._head.show(*pieces)
+        if self._preview.display and self._preview.size.width:
+            self._preview.show(markdown_lines(text, self._preview.size.width - 2), keep_place=True)
+            self._follow()
+
+    def _follow(self) -> None:
+        """Keep the preview near the line that is written."""
+        lines = max(1, self._area.document.line_count - 1)
+        share = self._area.cursor_location[0] / lines
+        room = len(self._preview.lines) - self._preview.size.height
+        self._preview.top = max(0, min(room, round(share * len(self._preview.lines)) - self._preview.size.height // 2))
+        self._preview.repaint()
+
+    # Acting
+
+    def action_preview(self) -> None:
+        """Show the other one where there is room for one only."""
+        self.toggle_class("-preview")
+        self.call_after_refresh(self._paint)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The preview is always there where there is room."""
+        return self.size.width < 100 if action == "preview" else True
+
+    def action_undo(self) -> None:
+        """Take back what was typed."""
+        self._area.undo()
+
+    def action_redo(self) -> None:
+        """Type it again."""
+        self._area.redo()
+
+    def action_editor(self) -> None:
+        """Go on in the person's own editor."""
+        try:
+            changed = edit_text(self.app, self.evolve.guard, self._newest, f"{self.prior_id}.md")
+        except EvolveError as exc:
+            self.say_error(exc)
+            return
+        if changed is not None:
+            self._area.load_text(changed)
+
+    def action_save(self) -> None:
+        """Keep the text; a proposal is accepted with it."""
+        trouble = _trouble_of(self.prior_id, self._newest)
+        if trouble:
+            self.say(f"not saved: {trouble}", "bad", 8.0)
+        elif not self.unsaved and self._entry is not None and self._entry.status == "active":
+            self.say("nothing was changed", "accent")
+        else:
+            self._save(self._number)
+
+    def _save(self, number: int | None, as_id: str = "") -> None:
+        """Save over a revision, whatever stands there for None, or as a new prior of another id."""
+        if self._saving:
+            return
+        self._saving = True
+        text, prior_id, entry = self._newest, self.prior_id, self._entry
+        proposed = entry is not None and entry.status in ("pending", "rejected")
+
+        def act(collection: Collection) -> Entry:
+            from cognition.collection import free_id
+
+            if as_id:
+                return collection.add(free_id(collection, as_id), text)
+            if entry is None:
+                return collection.add(prior_id, text)
+            with collection.store.writing():
+                if number is not None:
+                    collection.edit(prior_id, text, number)
+                return collection.accept(prior_id, text) if proposed else collection.edit(prior_id, text)
+
+        self._desk.do(act, self._kept, self._refused)
+
+    def _kept(self, entry: Entry) -> None:
+        self._end()
+        told = "accepted" if self._entry is not None and self._entry.status in ("pending", "rejected") else "saved"
+        said = f"'{entry.id}' is {told} as revision {entry.prior.number}; the next learn stage reads it"
+        for screen in reversed(self.app.screen_stack):
+            if isinstance(screen, BaseScreen) and screen is not self:
+                screen.post_message(Edited(entry, said))
+                break
+        self._close()
+
+    def _close(self) -> None:
+        if self.is_attached and self.is_current:
+            self.app.pop_screen()
+
+    def _refused(self, error: Exception) -> None:
+        self._saving = False
+        if isinstance(error, Conflict):
+            self.app.push_screen(PriorConflict(self.prior_id, self._number, error, self._resolve))
+            return
+        self.say(f"not saved: {error}", "bad", 10.0)
+
+    def _resolve(self, choice: str, conflict: Conflict) -> None:
+        """Do what was chosen: `mine`, `theirs` or `both`."""
+        if choice == "mine":
+            self._save(conflict.number)
+        elif choice == "both":
+            self._save(None, as_id=f"{self.prior_id}-mine")
+        else:
+            self._end()
+            self._close()
+
+    def action_discard(self) -> None:
+        """Throw the changes away, after a question where there are any."""
+        if not self.unsaved:
+            self._throw_away(True)
+        else:
+            self.app.push_screen(Confirm("Throw away what was typed and not saved?"), self._throw_away)
+
+    def _throw_away(self, yes: bool | None) -> None:
+        if yes:
+            self._end()
+            self._close()
+
+    def action_leave(self) -> None:
+        """Leave; what is not saved stays as a draft."""
+        if not self.unsaved:
+            self._end()
+        self._close()
+
+
+class PriorConflict(BaseScreen):
+    """Two texts of one prior, and which is to stand.
+
+    Args:
+        prior_id: the prior.
+        number: the revision that one's own text was made from.
+        conflict: both texts.
+        resolve: told `mine`, `theirs` or `both`.
+    """
+
+    DEFAULT_CSS = "PriorConflict #text { height: 1fr; padding: 0 1; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "choose('mine')", "Keep mine", id="conflict.mine", tooltip="Mine becomes the newest revision"),
+        Binding("t", "choose('theirs')", "Take theirs", id="conflict.theirs", tooltip="Mine is thrown away"),
+        Binding("b", "choose('both')", "Keep both", id="conflict.both", tooltip="Mine becomes a prior of its own"),
+        Binding("escape", "back", "Go on editing", id="conflict.back", tooltip="Back to my text; nothing is saved yet"),
+    ]
+
+    title_ = "Conflict"
+    about = (
+        "Somebody else saved the prior while you wrote: their text stands in the base, yours is not saved yet.\n"
+        "Whichever you choose, their revision stays in the history."
+    )
+
+    def __init__(
+        self, prior_id: str, number: int, conflict: Conflict, resolve: Callable[[str, Conflict], None]
+    ) -> None:
+        super().__init__()
+        self._prior_id = prior_id
+        self._number = number
+        self._conflict = conflict
+        self._resolve = resolve
+        self._text = TextView(id="text")
+
+    def compose_body(self) -> ComposeResult:
+        """What it is about, then the differences."""
+        yield Title(f" Conflict in {one_line(self._prior_id, 60)}", id="head")
+        yield self._text
+
+    def on_mount(self) -> None:
+        """Show both."""
+        self._text.focus()
+        theirs = f"theirs, revision {self._conflict.number}"
+        mine = f"mine, made from revision {self._number}"
+        self._text.show(diff_lines(self._conflict.theirs, self._conflict.ours, theirs, mine))
+
+    def action_choose(self, choice: str) -> None:
+        """Close, and do it."""
+        self.app.pop_screen()
+        self.app.call_later(self._resolve, choice, self._conflict)
+
+    def action_back(self) -> None:
+        """Back to the editor."""
+        self.app.pop_screen()
+
+
+def _trouble_of(prior_id: str, text: str) -> str:
+    """Why a text can be no prior; empty where it can."""
+    try:
+        check_text(text)
+        parse_prior(prior_id, text)
+    except PriorError as exc:
+        return str(exc)
+    return ""
