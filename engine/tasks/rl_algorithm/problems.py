@@ -1,0 +1,168 @@
+"""Small problems whose answers can be checked: sorting, addition, string transforms.
+
+A problem is a vocabulary, a way to draw prompts, and the one right answer to each. Prompts are rows of `width` tokens,
+filled up with blanks on the left; answers end with END and are filled up with it, so that an answer's own tokens are
+those up to the first END. A fifth of all prompts, told by a hash of the row, is held out: training never draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["PROBLEMS", "Problem", "draw", "find", "mark", "rewards"]
+
+HELD_OUT = 5
+"""One in so many prompts is held out."""
+
+Draw = Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is asked: tokens 0 to symbols-1, then BLANK (also the separator) and END."""
+
+    name: str
+    symbols: int
+    width: int
+    """Tokens of a prompt, the separator at its end included."""
+    longest: int
+    """Tokens of the longest answer, its END included."""
+    make: Draw
+    """Draws prompts [n, width] and answers [n, longest]."""
+
+    @property
+    def blank(self) -> int:
+        return self.symbols
+
+    @property
+    def end(self) -> int:
+        return self.symbols + 1
+
+    @property
+    def vocabulary(self) -> int:
+        return self.symbols + 2
+
+
+def _strings(count: int, rng: torch.Generator, symbols: int, shortest: int, longest: int) -> torch.Tensor:
+    """Random strings, right-aligned: [count, longest] with -1 where there is nothing."""
+    text = torch.randint(0, symbols, (count, longest), generator=rng)
+    length = torch.randint(shortest, longest + 1, (count, 1), generator=rng)
+    return text.masked_fill(torch.arange(longest) < longest - length, -1)
+
+
+def _prompt(text: torch.Tensor, blank: int) -> torch.Tensor:
+    """The text with blanks for nothing, and the separator."""
+    return torch.cat([text.masked_fill(text < 0, blank), torch.full((len(text), 1), blank)], 1)
+
+
+def _answer(text: torch.Tensor, end: int) -> torch.Tensor:
+    """The text moved to the left, closed and filled up with END."""
+    order = torch.sort((text < 0).int(), dim=1, stable=True).indices
+    moved = text.gather(1, order)
+    return torch.cat([moved.masked_fill(moved < 0, end), torch.full((len(text), 1), end)], 1)
+
+
+def _string_problem(name: str, symbols: int, shortest: int, longest: int, change: Callable) -> Problem:
+    def make(count: int, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        text = _strings(count, rng, symbols, shortest, longest)
+        return _prompt(text, symbols), _answer(change(text), symbols + 1)
+
+    return Problem(name, symbols, longest + 1, longest + 1, make)
+
+
+def _sorted(text: torch.Tensor) -> torch.Tensor:
+    return text.sort(1).values
+
+
+def _reversed(text: torch.Tensor) -> torch.Tensor:
+    return text.flip(1)
+
+
+def _without_repeats(text: torch.Tensor) -> torch.Tensor:
+    """Of equal neighbours the first one stays."""
+    repeats = torch.zeros_like(text, dtype=torch.bool)
+    repeats[:, 1:] = text[:, 1:] == text[:, :-1]
+    return text.masked_fill(repeats, -1)
+
+
+def _sum_problem(name: str, base: int, digits: int) -> Problem:
+    """Addition of two numbers, lowest digits first in the prompt (in pairs) and in the answer."""
+
+    def make(count: int, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        pairs = torch.randint(0, base, (count, digits, 2), generator=rng)
+        total = (pairs.sum(2) * base ** torch.arange(digits)).sum(1, keepdim=True)
+        figures = total // base ** torch.arange(digits + 1) % base
+        # A zero at the highest place is not written.
+        figures[:, -1:] = figures[:, -1:].masked_fill(figures[:, -1:] == 0, -1)
+        return _prompt(pairs.reshape(count, -1), base), _answer(figures, base + 1)
+
+    return Problem(name, base, 2 * digits + 1, digits + 2, make)
+
+
+PROBLEMS = {
+    problem.name: problem
+    for problem in (
+        _string_problem("sort", 7, 3, 5, _sorted),
+        _string_problem("sort_long", 8, 4, 6, _sorted),
+        _string_problem("reverse", 6, 3, 5, _reversed),
+        _string_problem("reverse_long", 10, 4, 6, _reversed),
+        _string_problem("unrepeat", 3, 3, 6, _without_repeats),
+        _sum_problem("add", 4, 2),
+        _sum_problem("add_long", 5, 2),
+    )
+}
+
+
+def find(name: str) -> Problem:
+    """The problem of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in PROBLEMS:
+        raise ValueError(f"`problems` in the settings names '{name}'; there are {', '.join(PROBLEMS)}")
+    return PROBLEMS[name]
+
+
+def _is_held_out(prompts: torch.Tensor) -> torch.Tensor:
+    weights = torch.tensor([pow(31, place, 10007) for place in range(prompts.shape[1])])
+    return ((prompts + 1) * weights).sum(1) * 7919 % 10007 % HELD_OUT == 0
+
+
+def draw(problem: Problem, count: int, rng: torch.Generator, *, held_out: bool = False) -> tuple[torch.Tensor, ...]:
+    """Prompts and answers from one side of the split: [count, width], [count, longest]."""
+    prompts, answers = [], []
+    found = 0
+    while found < count:
+        x, y = problem.make(2 * count, rng)
+        side = _is_held_out(x) == held_out
+        prompts.append(x[side])
+        answers.append(y[side])
+        found += int(side.sum())
+    return torch.cat(prompts)[:count], torch.cat(answers)[:count]
+
+
+def mark(tokens: torch.Tensor, end: int) -> torch.Tensor:
+    """Which tokens belong to an answer: those up to the first END, that one included. Same shape, float."""
+    ended = (tokens == end).int().cumsum(-1)
+    return ((ended - (tokens == end).int()) == 0).float()
+
+
+def rewards(tokens: torch.Tensor, answers: torch.Tensor, end: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What answers are worth: half for tokens in their place, half for being right as a whole.
+
+    Args:
+        tokens: what was written, [n, longest].
+        answers: what is right, [n, longest].
+
+    Returns:
+        The reward in [0, 1], the share of tokens in place, and 1.0 where all is right: [n] each.
+    """
+    ours, theirs = mark(tokens, end), mark(answers, end)
+    span = torch.maximum(ours, theirs)
+    share = ((tokens == answers) * ours * theirs).sum(1) / span.sum(1)
+    exact = (share == 1.0).float()
+    return 0.5 * share + 0.5 * exact, share, exact

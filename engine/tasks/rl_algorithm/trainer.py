@@ -1,0 +1,136 @@
+"""Training of a small policy on one problem, with an algorithm that is asked for numbers only.
+
+The algorithm never sees the policy, the prompts, the answers or the tokens. It is handed rewards, masks and
+log-probabilities, and hands back advantages and the gradient of its loss; everything else happens here.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from policy import Policy
+from problems import Problem, draw, mark, rewards
+
+__all__ = ["Algorithm", "Run"]
+
+Array = np.ndarray
+
+
+class Algorithm(Protocol):
+    """What a candidate does, as arrays."""
+
+    def advantages(self, rewards: Array, mask: Array, logp_old: Array, progress: float) -> Array:
+        """Advantages [P, G, T] of P prompts with G answers of up to T tokens each."""
+
+    def gradient(self, parts: dict[str, Array], progress: float) -> tuple[float, Array, Array]:
+        """The loss, and its gradient by `logp` and by `entropy`, [P, G, T] each.
+
+        Args:
+            parts: logp, logp_old, logp_ref, advantages, mask, entropy, [P, G, T] each.
+        """
+
+
+class Run:
+    """One training: one problem, one seed.
+
+    Args:
+        settings: prompts, answers, epochs, batches, steps, learning_rate, width, layers, heads, held_out.
+    """
+
+    def __init__(self, problem: Problem, seed: int, settings: dict[str, Any]) -> None:
+        self.problem, self.settings = problem, settings
+        torch.manual_seed(seed)
+        self.rng = torch.Generator().manual_seed(seed + 1)
+        sizes = {name: settings[name] for name in ("width", "layers", "heads")}
+        length = problem.width + problem.longest
+        self.policy = Policy(problem.vocabulary, length, **sizes)
+        self.reference = Policy(problem.vocabulary, length, **sizes)
+        self.reference.load_state_dict(self.policy.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            self.policy.parameters(), lr=settings["learning_rate"], betas=(0.9, 0.98), weight_decay=0.0
+        )
+        # The same for every program and every seed of the training.
+        self.held_out = draw(problem, settings["held_out"], torch.Generator().manual_seed(10**6), held_out=True)
+        self.done = 0
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps that are done."""
+        return self.done / self.settings["steps"]
+
+    def step(self, algorithm: Algorithm) -> dict[str, float]:
+        """One round of sampling and learning; what was measured in it."""
+        settings, problem = self.settings, self.problem
+        count, copies = settings["prompts"], settings["answers"]
+        prompts, answers = draw(problem, count, self.rng)
+        tokens, logp_old = self.policy.write(prompts, problem.longest, copies, self.rng)
+        mask = mark(tokens, problem.end)
+        reward, _, exact = rewards(tokens, answers.repeat_interleave(copies, 0), problem.end)
+        with torch.no_grad():
+            logp_ref, _ = self.reference.score(prompts, tokens)
+
+        def shaped(x: torch.Tensor) -> torch.Tensor:
+            return x.view(count, copies, *x.shape[1:])
+
+        advantages = torch.from_numpy(
+            algorithm.advantages(shaped(reward).numpy(), shaped(mask).numpy(), shaped(logp_old).numpy(), self.progress)
+        )
+        fixed = {"logp_old": shaped(logp_old), "logp_ref": shaped(logp_ref), "advantages": advantages}
+        fixed["mask"] = shaped(mask)
+        sums = dict.fromkeys(("loss", "entropy", "kl", "outside", "gradient"), 0.0)
+        updates = 0
+        for _ in range(settings["epochs"]):
+            for chosen in torch.randperm(count, generator=self.rng).chunk(settings["batches"]):
+                found = self._update(algorithm, prompts[chosen], shaped(tokens)[chosen], fixed, chosen)
+                updates += 1
+                for name, value in found.items():
+                    sums[name] += value
+        self.done += 1
+        measured = {name: value / updates for name, value in sums.items()}
+        return measured | {"reward": float(reward.mean()), "sampled_exact": float(exact.mean())}
+
+    def _update(
+        self,
+        algorithm: Algorithm,
+        prompts: torch.Tensor,
+        tokens: torch.Tensor,
+        fixed: dict[str, torch.Tensor],
+        chosen: torch.Tensor,
+    ) -> dict[str, float]:
+        """One step of the optimizer on some of the prompts."""
+        shape = tokens.shape
+        logp, entropy = (x.view(shape) for x in self.policy.score(prompts, tokens.flatten(0, 1)))
+        parts = {name: value[chosen] for name, value in fixed.items()}
+        parts |= {"logp": logp.detach(), "entropy": entropy.detach()}
+        loss, by_logp, by_entropy = algorithm.gradient(
+            {name: value.numpy() for name, value in parts.items()}, self.progress
+        )
+        mask = parts["mask"]
+        self.optimizer.zero_grad()
+        torch.autograd.backward(
+            [logp, entropy], [torch.from_numpy(by_logp) * mask, torch.from_numpy(by_entropy) * mask]
+        )
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings["clip_norm"])
+        if not math.isfinite(float(norm)):
+            raise FloatingPointError("the gradient by the policy's weights is not finite")
+        self.optimizer.step()
+        tokens_in = mask.sum()
+        difference = (parts["logp_ref"] - parts["logp"]).clamp(-20, 20)
+        ratio = (parts["logp"] - parts["logp_old"]).clamp(-20, 20).exp()
+        return {
+            "loss": loss,
+            "entropy": float((parts["entropy"] * mask).sum() / tokens_in),
+            "kl": float(((difference.exp() - difference - 1) * mask).sum() / tokens_in),
+            "outside": float((((ratio - 1).abs() > 0.2) * mask).sum() / tokens_in),
+            "gradient": float(norm),
+        }
+
+    def measure(self, count: int | None = None) -> tuple[float, float]:
+        """Greedy answers to held-out prompts: share that is right as a whole, share of tokens in place."""
+        prompts, answers = (part[:count] for part in self.held_out)
+        tokens, _ = self.policy.write(prompts, self.problem.longest)
+        _, share, exact = rewards(tokens, answers, self.problem.end)
+        return float(exact.mean()), float(share.mean())
