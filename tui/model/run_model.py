@@ -149,8 +149,9 @@ def _keep_learned(model: RunModel, event: ev.Event, data: ev.LearnDone) -> None:
         awaited = model.prior_awaited.get(prior.id)
         if awaited is not None and awaited.revision == prior.revision:
             del model.prior_awaited[prior.id]
-            which = f"revision {prior.number}" if prior.number else "the new text"
-            model._keep("prior", event, f"prior used: {prior.title or prior.id}, {which} from round {event.round}")
+            which = f"rev {prior.number}" if prior.number else "new text"
+            # What matters stands first: a narrow panel cuts the rest.
+            model._keep("prior", event, f"from round {event.round} {which}: {prior.title or prior.id}")
 
 
 def _keep_lesson(model: RunModel, event: ev.Event, data: ev.AnalyzeDone) -> None:
@@ -175,8 +176,7 @@ def _keep_prior(model: RunModel, event: ev.Event, data: ev.PriorChanged) -> None
         model.prior_awaited[data.id] = data
     else:
         model.prior_awaited.pop(data.id, None)
-    which = f", revision {data.number}" if data.number and data.change == "edited" else ""
-    model._keep("prior", event, f"prior {data.change}: {data.title or data.id}{which}")
+    model._keep("prior", event, f"prior {data.change}: {data.title or data.id}")
 
 
 def _keep_proposed(model: RunModel, event: ev.Event, data: ev.PriorProposed) -> None:

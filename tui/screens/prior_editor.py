@@ -64,6 +64,20 @@ class PriorText(TextArea):
         Binding("ctrl+end", "edge(True)", "End", id="editor.end", show=False, tooltip="The end of the text"),
     ]
 
+    async def on_key(self, event: events.Key) -> None:
+        """What is no letter takes effect in the order it was pressed, as the letters do.
+
+        Textual lets such keys bubble up and meanwhile types what came after them: of a burst, as a slow line delivers
+        it, a text would be saved without its last words.
+        """
+        if event.is_printable or event.key in ("enter", "tab"):
+            return
+        active = self.screen.active_bindings.get(event.key)
+        if active is not None and active.enabled:
+            event.stop()
+            event.prevent_default()
+            await self.app.run_action(active.binding.action, active.node)
+
     def action_edge(self, end: bool) -> None:
         """Go to the end of the text, or to its start."""
         self.move_cursor(self.document.end if end else (0, 0))
@@ -99,24 +113,12 @@ class PriorEditor(BaseScreen):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save", id="editor.save", priority=True, tooltip="Keep it as a new revision"),
-        # Before the text, which would take it for the way to the next widget.
-        Binding(
-            "escape",
-            "leave",
-            "Leave",
-            id="editor.leave",
-            priority=True,
-            tooltip="Leave; what was not saved is kept as a draft",
-        ),
+        Binding("ctrl+s", "save", "Save", id="editor.save", tooltip="Keep it as a new revision"),
+        Binding("escape", "leave", "Leave", id="editor.leave", tooltip="Leave; what was not saved is kept as a draft"),
         Binding("f3", "preview", "Preview", id="editor.preview", tooltip="The text as it reads, or as it is written"),
         Binding("f4", "editor", "$EDITOR", id="editor.editor", tooltip="Go on in your own editor"),
         Binding("f5", "discard", "Discard", id="editor.discard", tooltip="Throw away what was not saved"),
         Binding("f1", "app.help", "Help", id="editor.help", tooltip="What can be done here"),
-        Binding(
-            "ctrl+z", "undo", "Undo", id="editor.undo", show=False, priority=True, tooltip="Take back what was typed"
-        ),
-        Binding("ctrl+y", "redo", "Redo", id="editor.redo", show=False, priority=True, tooltip="Type it again"),
     ]
 
     title_ = "Editor"
@@ -124,7 +126,8 @@ class PriorEditor(BaseScreen):
         "The text of a prior. Front matter between two lines '---' may give title, tags, source, weight and enabled.\n"
         "A block that begins with ```python recipe is a function that the designer 'recombine' may splice in.\n"
         "Saving makes a new revision and writes the file; the next learn stage reads it. Nothing typed is lost: it is\n"
-        "kept as a draft within a second, and offered when the priors are shown again."
+        "kept as a draft within a second, and offered when the priors are shown again.\n"
+        "ctrl+z takes back what was typed, ctrl+y types it again."
     )
 
     def __init__(
@@ -181,6 +184,7 @@ class PriorEditor(BaseScreen):
         with self._lock:
             if not self._ended:
                 self._ended = True
+                self._take_text()
                 self._write_draft()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -190,11 +194,14 @@ class PriorEditor(BaseScreen):
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         """Remember what was typed."""
-        text = self._area.text
-        if text != self._newest:
-            self._newest = text
+        if self._take_text():
             self._keep()
         self._draw()
+
+    def _take_text(self) -> bool:
+        """Take over what was typed; its message may still be on its way when a key acts on it."""
+        before, self._newest = self._newest, self._area.text
+        return before != self._newest
 
     def stands(self, entry: Entry | None) -> None:
         """Take in how the prior stands in the base now."""
@@ -271,16 +278,9 @@ class PriorEditor(BaseScreen):
         """The preview is always there where there is room."""
         return self.size.width < 100 if action == "preview" else True
 
-    def action_undo(self) -> None:
-        """Take back what was typed."""
-        self._area.undo()
-
-    def action_redo(self) -> None:
-        """Type it again."""
-        self._area.redo()
-
     def action_editor(self) -> None:
         """Go on in the person's own editor."""
+        self._take_text()
         try:
             changed = edit_text(self.app, self.evolve.guard, self._newest, f"{self.prior_id}.md")
         except EvolveError as exc:
@@ -291,6 +291,7 @@ class PriorEditor(BaseScreen):
 
     def action_save(self) -> None:
         """Keep the text; a proposal is accepted with it."""
+        self._take_text()
         trouble = _trouble_of(self.prior_id, self._newest)
         if trouble:
             self.say(f"not saved: {trouble}", "bad", 8.0)
@@ -354,6 +355,7 @@ class PriorEditor(BaseScreen):
 
     def action_discard(self) -> None:
         """Throw the changes away, after a question where there are any."""
+        self._take_text()
         if not self.unsaved:
             self._throw_away(True)
         else:
@@ -366,6 +368,7 @@ class PriorEditor(BaseScreen):
 
     def action_leave(self) -> None:
         """Leave; what is not saved stays as a draft."""
+        self._take_text()
         if not self.unsaved:
             self._end()
         self._close()
