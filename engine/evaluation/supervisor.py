@@ -54,6 +54,20 @@ def set_oom_score(score: int) -> None:
         pass  # a kindness to the rest of the machine, not a limit of ours
 
 
+def set_urgent(urgent: bool) -> None:
+    """Come before everything that is watched: among a thousand forks one would else wait a thousand turns to end them.
+
+    Only root may; others are held by RLIMIT_NPROC, which root is not. What an urgent process starts loses its niceness.
+    """
+    try:
+        if urgent:
+            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        else:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    except OSError:
+        pass  # see above
+
+
 class Box:
     """One process that runs under confinement (bubblewrap, or the bare interpreter) and its descriptors."""
 
@@ -493,12 +507,7 @@ class Supervisor:
         """Carry the evaluation through; the exit code."""
         if ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) != 0:  # PR_SET_CHILD_SUBREAPER
             self.fault = "the supervisor cannot become a subreaper"
-        try:
-            # Before everything it watches: among a thousand forks it would else wait a thousand turns to end them.
-            # Only root may; others are held by RLIMIT_NPROC, which root is not.
-            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-        except OSError:
-            pass  # see above
+        set_urgent(True)
         for fd in self.wake:
             os.set_blocking(fd, False)
         for number in (signal.SIGCHLD, signal.SIGTERM):
@@ -795,10 +804,13 @@ class Supervisor:
             environment = {
                 name: value.replace(own, scratch) if not self.wrapped else value for name, value in os.environ.items()
             }
+            set_urgent(False)
             box = Box(command, environment, ours.detach(), theirs.detach())
         except OSError as exc:
             self.fault = f"a candidate cannot be started: {exc}"
             return
+        finally:
+            set_urgent(True)
         box.scratch = scratch
         box.reports = header.get("progress") is True
         box.seconds = float(seconds) if is_number(seconds) else None  # type: ignore[arg-type]

@@ -492,3 +492,19 @@ def attack():
     program = f"import os\ndef run(report):\n    os.write(3, {frame})\n    return {{'score': 1}}\n"
     outcome = await guarded.evaluate(program)
     assert outcome.reason == "the evaluator sent a second message that it is ready"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take niceness back")
+async def test_candidates_are_as_nice_as_the_engine(work: Workplace) -> None:
+    evaluator = """
+import os, evolve_task
+def evaluate(path):
+    return {"score": evolve_task.call("run"), "own": os.nice(0)}
+"""
+    before = os.nice(0)
+    os.setpriority(os.PRIO_PROCESS, 0, 7)
+    try:
+        outcome = await work.evaluate("import os\ndef run():\n    return os.nice(0)\n", evaluator, guarded=True)
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, before)
+    assert (outcome.score, outcome.metrics) == (7, {"own": 7})
