@@ -6,6 +6,7 @@ the same three in reverse. Kept between them: the inputs, w, N and the state bef
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -101,10 +102,11 @@ class _Stages:
         self.v_width = v.shape[-1]
         self.chunk, self.delta, self.gated = chunk, delta, gated
         self.chunks = triton.cdiv(self.length, chunk)
+        self.device = q.device
         self.single = q.dtype == torch.float32
         self.precision = choose_precision(self.single, torch.version.hip is not None)
 
-    def run(self, kernel: Any, *tensors: Any, chunks: bool, blocks: bool, **constants: Any) -> None:
+    def run(self, kernel: Any, *tensors: Any, chunks: bool, blocks: bool) -> None:
         """Start a kernel over heads, and over chunks and blocks of V where it does not walk them itself."""
         launch = choose_launch(kernel.__name__, self.single)
         block_v = min(launch.block_v, max(16, triton.next_power_of_2(self.v_width)))
@@ -123,7 +125,9 @@ class _Stages:
         }
         named = {name: value for name, value in values.items() if name in kernel.arg_names}
         options = {} if interpreted() else {"num_warps": launch.warps, "num_stages": launch.stages}
-        kernel[tuple(grid)](*tensors, T=self.length, H=self.heads, **named, **constants, **options)
+        # Triton starts kernels on the current device, which need not be the tensors'.
+        with nullcontext() if interpreted() else torch.cuda.device(self.device):
+            kernel[tuple(grid)](*tensors, T=self.length, H=self.heads, **named, **options)
 
 
 class _Triton(torch.autograd.Function):
