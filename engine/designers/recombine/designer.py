@@ -112,8 +112,9 @@ class RecombineDesigner:
         recipes, nodes, priors = _donors(request)
         options = await self._editor.survey(request.parent.code, recipes, nodes)
         choices = list_choices(request, options, {donor.key: donor.code for donor in [*recipes, *nodes]}, priors)
-        # Where the program offers no edit of the kind that is asked for, any other is as good.
-        choices = [choice for choice in choices if choice.operator == _OPERATORS.get(request.mode)] or choices
+        # Where the program offers no edit of the kind that is asked for, or none that is new, any other is as good.
+        if not request.rejections:
+            choices = [choice for choice in choices if choice.operator == _OPERATORS.get(request.mode)] or choices
         if not choices:
             raise DesignerError(
                 "there is nothing to recombine: no prior, node or number offers a change of this program"
