@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 _LIVE_PERIOD = 0.1
 _IDLE_PERIOD = 1.0
-_ALL: frozenset[Part] = frozenset(("status", "tree", "scores", "rounds", "notes", "rates"))
+_ALL: frozenset[Part] = frozenset(("status", "tree", "scores", "rounds", "notes", "rates", "writing"))
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,8 @@ class Session:
             if self.model is not None:
                 for event in batch.events:
                     parts.update(self.model.apply(event))
+                if batch.streams:
+                    parts.update(self.model.take_live(batch.streams))
         except (AssertionError, LookupError, TypeError, ValueError) as exc:
             _log.exception("the journal does not fold")
             self.trouble = f"the journal is damaged: {exc}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.events import Event, Telemetry
+from engine.live import LiveRow
 from engine.run import Run
 from tui.model.run_model import RunModel
 
@@ -29,6 +30,8 @@ class Batch:
     """Why there is no news; the feed goes on trying."""
     telemetry: Telemetry | None = None
     """What the machine is at now, where that is known."""
+    streams: tuple[LiveRow, ...] = ()
+    """Pieces of what models write, after the events."""
 
 
 Post = Callable[[Batch], None]

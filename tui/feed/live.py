@@ -17,10 +17,12 @@ import msgspec
 from engine.errors import JournalError
 from engine.events import CallStarted, EvalProgress, Event, Telemetry
 from engine.journal import JournalReader, decode_row, make_plain, now_ms
+from engine.live import LiveRow
 from engine.run import Run, all_runs, is_alive
 from engine.telemetry import LIVE_TELEMETRY
 from tui.feed.batch import Batch, Post
 from tui.model.run_model import RunModel
+from tui.model.streams import LIVE_STREAM
 
 __all__ = ["LiveFeed"]
 
@@ -138,14 +140,16 @@ class LiveFeed:
                 return moved
             alive = is_alive(self.run)
         events: tuple[Event, ...] = ()
-        telemetry = None
+        telemetry: Telemetry | None = None
+        streams: tuple[LiveRow, ...] = ()
         if self._reader.changed() or self._more:
-            events, telemetry = self._read(), self._read_live()
-        if not events and telemetry is None and alive == self._alive and not self._trouble:
+            # What is watched is read first: of a call that is over nothing more comes after its end.
+            (telemetry, streams), events = self._read_live(), self._read()
+        if not events and telemetry is None and not streams and alive == self._alive and not self._trouble:
             return None
         self._alive = alive
         self._trouble = ""
-        return Batch(self.run, alive, events, telemetry=telemetry)
+        return Batch(self.run, alive, events, telemetry=telemetry, streams=streams)
 
     def _read(self) -> tuple[Event, ...]:
         assert self._reader is not None
@@ -155,14 +159,15 @@ class LiveFeed:
             self._seq = rows[-1][0]
         return tuple(event for row in rows if (event := decode_row(row, self.run.db)) is not None)
 
-    def _read_live(self) -> Telemetry | None:
-        """The newest look at the machine since the last call."""
+    def _read_live(self) -> tuple[Telemetry | None, tuple[LiveRow, ...]]:
+        """The newest look at the machine since the last call, and what models wrote."""
         assert self._reader is not None
         rows = self._reader.live_after(self._live)
         if rows:
             self._live = rows[-1].id
         newest = next((row for row in reversed(rows) if row.kind == LIVE_TELEMETRY), None)
-        return msgspec.convert(newest.data, Telemetry) if newest is not None else None
+        telemetry = msgspec.convert(newest.data, Telemetry) if newest is not None else None
+        return telemetry, tuple(row for row in rows if row.kind == LIVE_STREAM)
 
     def _open(self) -> Batch:
         """Open the journal and fold all of it here, so that the screens stay free meanwhile."""
@@ -182,8 +187,10 @@ class LiveFeed:
         self._reader = reader
         self._identity = (stat.st_dev, stat.st_ino)
         self._seq = upto
-        # What was watched before an engine's end is over.
-        self._live = next((row.id for row in reversed(reader.live_after(0))), 0)
+        rows = reader.live_after(0)
+        self._live = rows[-1].id if rows else 0
+        # Of what was watched before only the answers of open calls go on.
+        model.take_live(row for row in rows if row.kind == LIVE_STREAM)
         self._more = True
         self._trouble = ""
         self._alive = is_alive(self.run)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from engine.events import CallStarted, Event
 from engine.state import OpenRound, RunState
 from engine.text import one_line
+from tui.model.streams import Stream, amount, rate
 
 __all__ = ["WorkLine", "work_lines", "worker_limit"]
 
@@ -28,11 +31,21 @@ class WorkLine(NamedTuple):
     """A worker is at it: not at a rerun, and not at what waits until the run goes on."""
 
 
-def work_lines(state: RunState) -> list[WorkLine]:
-    """The rounds in flight by worker; none where no engine can be at them."""
+def work_lines(state: RunState, streams: Mapping[int, Stream] | None = None) -> list[WorkLine]:
+    """The rounds in flight by worker; none where no engine can be at them.
+
+    Args:
+        state: the run.
+        streams: what models write at this moment.
+    """
     if state.status not in ("running", "paused"):
         return []
-    lines = [_line(state, item)._replace(busy=_is_busy(state, item)) for item in state.open_rounds.values()]
+    asked = {event.round: event for event in state.calls.values()}
+    lines = []
+    for item in state.open_rounds.values():
+        line = _line(state, item)._replace(busy=_is_busy(state, item))
+        call = asked.get(item.round)
+        lines.append(line if call is None else _with_call(line, call, streams or {}))
     lines += [
         WorkLine(
             _NOBODY,
@@ -90,6 +103,16 @@ def _line(state: RunState, item: OpenRound) -> WorkLine:
                 detail = f"#{node.id} {_progress(evaluation.progress)}{name}"
                 return WorkLine(item.worker, item.round, phase_shown, detail, since)
     return WorkLine(item.worker, item.round, phase, detail, since)
+
+
+def _with_call(line: WorkLine, event: Event, streams: Mapping[int, Stream]) -> WorkLine:
+    """The line, with how far a model has come with what it was asked."""
+    data = event.data
+    assert isinstance(data, CallStarted)
+    stream = streams.get(data.call)
+    doing = "waits" if stream is None else f"{amount(stream)} {rate(stream)}".rstrip()
+    who = f"{one_line(data.role, 16)} {one_line(data.model, 24)}"
+    return line._replace(detail=f"{doing} {who}  {line.detail}".rstrip(), since=event.at)
 
 
 def _progress(progress: object) -> str:

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
 from engine import events as ev
+from engine.live import LiveRow
 from engine.state import Node, RunState
 from engine.timeline import copy_state
 from tui.model.population import Population
 from tui.model.rates import Measured, rates_of
+from tui.model.streams import Stream, take_rows
 
 __all__ = ["Note", "NoteKind", "Part", "PriorSeen", "RunModel", "has_mark"]
 
-Part = Literal["status", "tree", "scores", "rounds", "notes", "rates"]
+Part = Literal["status", "tree", "scores", "rounds", "notes", "rates", "writing"]
 """What a change may concern; a widget looks only when its part is named."""
 
 NoteKind = Literal["lesson", "failure", "best", "comment", "hint", "prior", "run", "refused"]
@@ -52,6 +54,8 @@ class RunModel:
         """What every node had of each rate that evaluations report, in the order of their evaluations."""
         self.telemetry: ev.Telemetry | None = None
         """What the machine was at when it was last looked at."""
+        self.streams: dict[int, Stream] = {}
+        """What is written at this moment, by the number of its call."""
         self.prior_shown: dict[str, PriorSeen] = {}
         """Where each prior was last shown, by its id."""
         self.prior_awaited: dict[str, ev.PriorChanged] = {}
@@ -91,6 +95,10 @@ class RunModel:
         if isinstance(event.data, ev.BestCrowned):
             self._crown()
         return _PARTS.get(event.data.KIND, ("status",))
+
+    def take_live(self, rows: Iterable[LiveRow]) -> tuple[Part, ...]:
+        """Take in pieces of answers; returns what they changed."""
+        return ("rounds", "writing") if take_rows(self.streams, rows, self.state.calls) else ()
 
     def node(self, node_id: int) -> Node | None:
         """The node, or None where there is none."""
@@ -133,6 +141,14 @@ def has_mark(node: Node, mark: str) -> bool:
 
 def _keep_telemetry(model: RunModel, event: ev.Event, data: ev.Telemetry) -> None:
     model.telemetry = data
+
+
+def _end_stream(model: RunModel, event: ev.Event, data: ev.CallDone) -> None:
+    model.streams.pop(data.call, None)
+
+
+def _end_streams(model: RunModel, event: ev.Event, data: ev.EngineStarted) -> None:
+    model.streams.clear()
 
 
 def _keep_rates(model: RunModel, event: ev.Event, data: ev.EvalDone) -> None:
@@ -204,6 +220,8 @@ def _keep_warning(model: RunModel, event: ev.Event, data: ev.BudgetWarned) -> No
 
 _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.Telemetry.KIND: _keep_telemetry,
+    ev.CallDone.KIND: _end_stream,
+    ev.EngineStarted.KIND: _end_streams,
     ev.EvalDone.KIND: _keep_rates,
     ev.LearnDone.KIND: _keep_learned,
     ev.AnalyzeDone.KIND: _keep_lesson,
@@ -224,7 +242,7 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.RoundEnded.KIND: ("rounds", "status"),
     ev.LearnDone.KIND: ("rounds", "notes"),
     ev.CallStarted.KIND: ("rounds",),
-    ev.CallDone.KIND: ("rounds", "status"),
+    ev.CallDone.KIND: ("rounds", "status", "writing"),
     ev.DesignRejected.KIND: ("rounds",),
     ev.DesignDone.KIND: ("rounds", "tree", "status"),
     ev.EvalStarted.KIND: ("rounds", "tree"),

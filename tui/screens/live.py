@@ -25,10 +25,11 @@ from tui.widgets.panels import NodePeek, NotesPanel, PlotPanel, WorkPanel
 from tui.widgets.rates import RatesPanel
 from tui.widgets.rows import RowsView
 from tui.widgets.tree import TreeView
+from tui.widgets.writing import WritingPanel
 
 __all__ = ["LiveScreen"]
 
-_PANELS = ("plot", "work", "notes", "peek", "rates")
+_PANELS = ("plot", "work", "notes", "peek", "rates", "writing")
 _QUERY_HINT = "words, status:ok op:tune score>2.6 round:10..40 is:pinned #12; empty shows all"
 
 
@@ -44,18 +45,28 @@ class LiveScreen(SteeringScreen):
     LiveScreen #work { height: 8; }
     LiveScreen #peek { height: 9; }
     LiveScreen #notes { height: 1fr; }
-    LiveScreen #rates { display: none; }
-    LiveScreen.-has-rates #rates { display: block; }
+    LiveScreen #rates, LiveScreen #writing { display: none; }
+    LiveScreen.-has-rates #rates, LiveScreen.-has-writing #writing { display: block; }
+    LiveScreen #writing { height: 7; }
+    LiveScreen.-has-writing #plot { height: 9; }
+    LiveScreen.-has-writing #work { height: 6; }
+    LiveScreen.-has-writing #peek { height: 6; }
     LiveScreen.-short #plot { height: 8; }
     LiveScreen.-short #work { height: 5; }
     LiveScreen.-short #peek { display: none; }
     LiveScreen.-narrow #body { layout: vertical; }
     LiveScreen.-narrow #left { width: 100%; height: 1fr; }
     LiveScreen.-narrow #side { width: 100%; height: 9; border-left: none; border-top: solid $look-border; }
-    LiveScreen.-narrow #side > *, LiveScreen.-narrow.-has-rates #side > #rates { display: none; height: 1fr; }
+    LiveScreen.-narrow #side > *, LiveScreen.-narrow.-has-rates #side > #rates,
+    LiveScreen.-narrow.-has-writing #side > * { display: none; height: 1fr; }
     LiveScreen.-narrow.-show-plot #plot, LiveScreen.-narrow.-show-work #work,
     LiveScreen.-narrow.-show-notes #notes, LiveScreen.-narrow.-show-peek #peek,
-    LiveScreen.-narrow.-show-rates #side > #rates { display: block; }
+    LiveScreen.-narrow.-show-rates #side > #rates, LiveScreen.-narrow.-has-writing.-show-plot #side > #plot,
+    LiveScreen.-narrow.-has-writing.-show-work #side > #work,
+    LiveScreen.-narrow.-has-writing.-show-writing #side > #writing,
+    LiveScreen.-narrow.-has-writing.-show-rates #side > #rates,
+    LiveScreen.-narrow.-has-writing.-show-notes #side > #notes,
+    LiveScreen.-narrow.-has-writing.-show-peek #side > #peek { display: block; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,6 +80,7 @@ class LiveScreen(SteeringScreen):
         ),
         Binding("v", "panel", "Panel", id="live.panel", tooltip="The next panel, where only one fits"),
         Binding("C", "priors", "Priors", id="live.priors", tooltip="What is known of the task: read it, correct it"),
+        Binding("W", "writing", "Writing", id="live.writing", tooltip="What models write, as they write it"),
         Binding("T", "replay", "Replay", id="live.replay", show=False, tooltip="Rewind: see how the run went"),
         Binding("F", "fork", "Fork", id="live.fork", show=False, tooltip="Begin a new run at the event that is shown"),
         Binding("escape", "back", "Runs", id="live.back", tooltip="Clear the filter, or back to the runs"),
@@ -90,6 +102,7 @@ class LiveScreen(SteeringScreen):
         self._notes = NotesPanel(id="notes")
         self._peek = NodePeek(id="peek")
         self._rates = RatesPanel(id="rates")
+        self._writing = WritingPanel(id="writing")
         self._status = StatusBar(id="status")
         self._head = Title("Population", id="head")
         self._panel = 0
@@ -108,6 +121,7 @@ class LiveScreen(SteeringScreen):
         self._draw_work = Throttle(self, 0.5, self._paint_work)
         self._draw_notes = Throttle(self, 1.0, self._paint_notes)
         self._draw_peek = Throttle(self, 0.25, self._paint_peek)
+        self._draw_writing = Throttle(self, 1.0, self._paint_writing)
         self._draw_rates = Throttle(self, 1.0, self._paint_rates)
 
     def compose_body(self) -> ComposeResult:
@@ -120,6 +134,7 @@ class LiveScreen(SteeringScreen):
             with Vertical(id="side"):
                 yield self._plot
                 yield self._work
+                yield self._writing
                 yield self._rates
                 yield self._notes
                 yield self._peek
@@ -183,11 +198,13 @@ class LiveScreen(SteeringScreen):
             self._draw_plot()
         if "rounds" in change.parts:
             self._draw_work()
+        if "writing" in change.parts:
+            self._draw_writing()
         if "notes" in change.parts:
             self._draw_notes()
         if "rates" in change.parts and self.session.is_moving:
             self._draw_rates()
-        if change.parts - {"rates"}:
+        if change.parts - {"rates", "writing"}:
             self._draw_status()
 
     def _run_clock(self) -> None:
@@ -219,6 +236,7 @@ class LiveScreen(SteeringScreen):
         self._paint_notes()
         self._paint_peek()
         self._paint_rates()
+        self._paint_writing()
 
     def _paint_tree(self) -> None:
         if self.is_current:
@@ -268,6 +286,16 @@ class LiveScreen(SteeringScreen):
         if self.session.model is not None and self._peek.display:
             self._peek.show(self.session.model, self._tree.selected)
 
+    def _paint_writing(self) -> None:
+        """The panel comes with the first word that a model writes and stays: a layout pass a call would cost more."""
+        model = self.session.model
+        if model is not None and self.is_current:
+            if model.streams and not self.has_class("-has-writing"):
+                self.add_class("-has-writing")
+                self.refresh_bindings()
+            if self.has_class("-has-writing"):
+                self._writing.show(model, self.session.alive)
+
     def _paint_rates(self) -> None:
         if self.session.model is not None and self.is_current:
             rows = self._rates.show(self.session.model)
@@ -306,16 +334,30 @@ class LiveScreen(SteeringScreen):
     def action_panel(self) -> None:
         """Show the next panel."""
         self.remove_class(f"-show-{_PANELS[self._panel]}")
-        shown = len(_PANELS) if self._rates_rows else len(_PANELS) - 1
-        self._panel = (self._panel + 1) % shown
+        absent = {"rates"} if not self._rates_rows else set()
+        if not self.has_class("-has-writing"):
+            absent.add("writing")
+        self._panel = (self._panel + 1) % len(_PANELS)
+        while _PANELS[self._panel] in absent:
+            self._panel = (self._panel + 1) % len(_PANELS)
         self.add_class(f"-show-{_PANELS[self._panel]}")
         self.call_after_refresh(self._paint_all)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The panel key is of use only where one panel fits."""
+        """The panel key is of use only where one panel fits; the priors of today are no part of a replay."""
+        if action == "priors":
+            return not self.session.is_replay
+        if action == "writing":
+            return self.has_class("-has-writing")
         if action == "panel":
             return self.size.width < 100
         return super().check_action(action, parameters)
+
+    def action_writing(self) -> None:
+        """Show what models write."""
+        from tui.screens.writing import WritingScreen
+
+        self.app.push_screen(WritingScreen(self.session))
 
     def action_priors(self) -> None:
         """Show the priors."""

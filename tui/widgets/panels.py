@@ -108,7 +108,7 @@ class WorkPanel(Painted):
             alive: whether an engine is at work.
             now: the time to measure against, or None where time does not pass.
         """
-        self._lines = work_lines(model.state)
+        self._lines = work_lines(model.state, model.streams)
         self._workers = worker_limit(model.state)
         self._alive = alive
         self._now = now

@@ -1,0 +1,173 @@
+"""What models write is seen as it comes, harmless, at a bounded rate, and gone when the answer is whole."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import events as ev
+from engine.journal import connect_writer, insert_event, now_ms
+from engine.live import LiveRow, insert_live
+from engine.run import lock_run
+from tests.tui.conftest import Desk
+from tests.tui.synthetic import HOSTILE, make_run
+from tests.tui.terminal import Terminal
+from tests.tui.test_screens import Maker, opened, text_of, until
+from tests.tui.test_terminal import open_tui
+from tui.model.streams import Stream, take_rows
+
+__all__ = ["open_tui"]
+
+Open = Callable[..., Terminal]
+
+
+class Writer:
+    """Stands for the engine of a run with models: calls, and pieces of what they answer."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.round = 0
+        with_open = connect_writer(desk.run.db)
+        row = with_open.execute(
+            "SELECT max(round) FROM events WHERE kind = 'learn.done' AND round NOT IN "
+            "(SELECT round FROM events WHERE kind IN ('design.done', 'round.ended') AND round IS NOT NULL)"
+        ).fetchone()
+        with_open.close()
+        self.round = row[0]
+
+    def event(self, data: ev.Data) -> None:
+        """Write an event of the round that is being designed."""
+        connection = connect_writer(self.desk.run.db)
+        self.desk.seq += 1
+        connection.execute("BEGIN IMMEDIATE")
+        insert_event(connection, ev.Event(self.desk.seq, now_ms(), self.round, None, data))
+        connection.execute("COMMIT")
+        connection.close()
+
+    def piece(self, call: int, text: str, **more: Any) -> None:
+        """Write a piece of an answer."""
+        data = {"call": call, "role": "researcher", "round": self.round, "model": "fast", "text": text, **more}
+        connection = connect_writer(self.desk.run.db)
+        insert_live(connection, [(now_ms(), "stream", self.round, json.dumps(data))])
+        connection.close()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_design_is_seen_as_it_is_written(live_run: Desk, make_app: Maker, size: tuple[int, int]) -> None:
+    writer = Writer(live_run)
+    writer.event(ev.CallStarted(1, "researcher", "fast", "0" * 64))
+    writer.piece(1, "def construct_")
+    app = make_app(live_run.run)
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot)
+        panels = [] if size[0] >= 100 else ["v"]
+        await pilot.press(*panels)
+        await until(pilot, lambda: "~3 tok" in text_of(app), "how much was written before")
+        assert "researcher f" in text_of(app)
+        await pilot.press(*(["v"] * 3 if panels else []))
+        writer.piece(1, f"packing():\n{HOSTILE.replace(chr(0xD83D), '')}\n    return 1\n")
+        await until(pilot, lambda: "def construct_packing():" in text_of(app), "the design")
+        assert "    return 1" in text_of(app)
+        assert not {"\x1b", "\x9b", "\u202e", "\u200b"} & set(text_of(app))
+        await pilot.press("W")
+        await until(pilot, lambda: "    return 1" in text_of(app) and "esc Back" in text_of(app), "the whole of it")
+        writer.piece(1, "", again=True)
+        writer.piece(1, "anew", thought=True)
+        await until(pilot, lambda: "anew" in text_of(app) and "thinks" in text_of(app), "another try")
+        assert "return 1" not in text_of(app)
+        writer.event(ev.CallDone(1, "researcher", "fast"))
+        await until(pilot, lambda: "call 1 is over" in text_of(app) and "anew" in text_of(app), "the end")
+        await pilot.press("escape")
+        await until(pilot, lambda: "no model at this moment" in text_of(app), "the panel, still there")
+
+
+async def test_two_at_once(live_run: Desk, make_app: Maker) -> None:
+    writer = Writer(live_run)
+    for call in (1, 2):
+        writer.event(ev.CallStarted(call, "researcher", "fast", "0" * 64))
+        writer.piece(call, f"answer {call}")
+    app = make_app(live_run.run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await until(pilot, lambda: "answer 1" in text_of(app) and "1 of 2" in text_of(app), "the first")
+        await pilot.press("W", "tab")
+        await until(pilot, lambda: "answer 2" in text_of(app), "the other")
+        writer.piece(9, "nobody asked")
+        writer.event(ev.CallDone(2, "researcher", "fast"))
+        await until(pilot, lambda: "answer 1" in text_of(app), "what is left")
+
+
+def test_bytes_while_models_write_and_none_when_they_do_not(runs: Path, open_tui: Open) -> None:
+    run = make_run(runs / "alpha", 60)
+    with lock_run(run):
+        writer = Writer(Desk(run))
+        for call in range(1, 5):
+            writer.event(ev.CallStarted(call, "researcher", "fast", "0" * 64))
+            writer.piece(call, "begun\n")
+        terminal = open_tui("alpha")
+        terminal.read_until("begun")
+        done = threading.Event()
+
+        def write() -> None:
+            for index in range(60):
+                for call in range(1, 5):
+                    writer.piece(call, f"    value_{index} = relax(centers, radii, {index / 60:.4f})  # {call}\n")
+                time.sleep(0.1)
+            done.set()
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        terminal.read(2)
+        before, begun = terminal.total, time.monotonic()
+        while not done.is_set():
+            terminal.read(0.5)
+        mean = (terminal.total - before) / (time.monotonic() - begun)
+        assert 0 < mean < 4096, f"{mean:.0f} B/s"
+        thread.join()
+        writer.event(ev.RunPaused())
+        terminal.read_until("‖ paused")
+        terminal.read(3, quiet=1.2)
+        assert terminal.read(2.2) == 0
+
+
+rows = st.lists(
+    st.tuples(st.integers(1, 3), st.text(max_size=30), st.booleans(), st.booleans()), max_size=30
+)  # fmt: skip
+
+
+@given(pieces=rows, height=st.integers(1, 8))
+def test_the_end_is_shown_whatever_comes(pieces: list[tuple[int, str, bool, bool]], height: int) -> None:
+    streams: dict[int, Stream] = {}
+    for index, (call, text, thought, again) in enumerate(pieces):
+        data = {"call": call, "text": "" if again else text, "thought": thought, "again": again}
+        take_rows(streams, [LiveRow(index, index, "stream", 1, data)], (1, 2))
+    assert set(streams) <= {1, 2}
+    for stream in streams.values():
+        shown = stream.shown(height)
+        assert 1 <= len(shown) <= height
+        assert len(shown) >= min(height // 2, stream.text.count("\n") + 1)
+
+
+def test_a_long_answer_is_kept_in_part() -> None:
+    streams: dict[int, Stream] = {}
+    for index in range(200):
+        data = {"call": 1, "text": f"line {index}\n" + "x" * 1000 + "\n"}
+        take_rows(streams, [LiveRow(index, index * 100, "stream", 1, data)], (1,))
+    stream = streams[1]
+    assert len(stream.text) == 64_000 and stream.chars > 200_000
+    assert stream.lines + stream.text.count("\n") == 400 and stream.shown(4)[-1] in ("", "x" * 1000)
+
+
+def test_a_damaged_row_is_left_out() -> None:
+    streams: dict[int, Stream] = {}
+    data: list[dict[str, Any]] = [{}, {"call": "1", "text": "a"}, {"call": 1}, {"call": 1, "text": 3}]
+    assert not take_rows(streams, [LiveRow(1, 1, "stream", None, item) for item in data], (1,))
+    assert not streams

@@ -1,0 +1,121 @@
+"""Writing: a design, or another answer, as a model writes it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from tui.model.document import prose_lines, text_lines
+from tui.model.streams import Stream
+from tui.screens.base import BaseScreen
+from tui.session import Change, Session
+from tui.widgets.bars import Title
+from tui.widgets.painted import Throttle
+from tui.widgets.text_view import TextView
+from tui.widgets.writing import title_of
+
+__all__ = ["WritingScreen"]
+
+
+class WritingScreen(BaseScreen):
+    """The end of one answer, as long as it is written; then the next one.
+
+    Args:
+        session: the run.
+    """
+
+    DEFAULT_CSS = "WritingScreen #text { height: 1fr; padding: 0 1; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "turn", "Next", id="writing.next", tooltip="What another model writes"),
+        Binding("f", "follow", "Follow", id="writing.follow", tooltip="Stay at the end, or where you read"),
+        Binding("escape", "back", "Back", id="writing.back", tooltip="Back to the population"),
+    ]
+
+    title_ = "Writing"
+    about = (
+        "What models write at this moment, and what they think before it. Tokens are counted when an answer is whole;\n"
+        "until then they are a guess from its characters. Whole answers stand on a node's page, under Calls."
+    )
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self._call: int | None = None
+        self._last: Stream | None = None
+        self._following = True
+        self._head = Title(id="head")
+        self._text = TextView(id="text")
+        self._draw = Throttle(self, 1.0, self._paint)
+
+    def compose_body(self) -> ComposeResult:
+        """Who writes, then what."""
+        yield self._head
+        yield self._text
+
+    def on_mount(self) -> None:
+        """Begin to listen."""
+        self._text.focus()
+        self.session.subscribe(self._changed)
+        self.call_after_refresh(self._paint)
+
+    def on_unmount(self) -> None:
+        """Stop to listen."""
+        self.session.unsubscribe(self._changed)
+
+    def _changed(self, change: Change) -> None:
+        if self.is_current and ("writing" in change.parts or "rounds" in change.parts):
+            self._draw()
+
+    @property
+    def _streams(self) -> dict[int, Stream]:
+        model = self.session.model
+        return model.streams if model is not None and self.session.alive else {}
+
+    def _paint(self) -> None:
+        streams = self._streams
+        if self._call not in streams and streams:
+            self._call = min(streams)
+        stream = streams.get(self._call) if self._call is not None else None
+        if stream is not None:
+            self._last = stream
+            self._head.show(*title_of(stream, len(streams) - 1))
+        elif self._last is not None:
+            self._head.show((" Writing ", "heading"), (f"call {self._last.call} is over", "dim"))
+        else:
+            self._head.show((" Writing ", "heading"), ("no model at this moment", "dim"))
+        shown = stream or self._last
+        if shown is None:
+            self._text.show(text_lines("What a model writes stands here as it comes.", "dim"))
+            return
+        lines = prose_lines(shown.text, max(20, self.size.width - 2), "dim" if shown.thinking else "plain")
+        if self._following:
+            # It turns by half a page, so that a new line costs its own row only.
+            height = max(2, self._text.size.height)
+            half = height // 2
+            self._text.top = max(0, -(-(len(lines) - height) // half) * half)
+        self._text.show(lines, keep_place=True)
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There may be one only."""
+        return len(self._streams) > 1 if action == "turn" else True
+
+    def action_turn(self) -> None:
+        """Show what another one writes."""
+        calls = sorted(self._streams)
+        if calls:
+            place = calls.index(self._call) + 1 if self._call in calls else 0
+            self._call = calls[place % len(calls)]
+            self._paint()
+
+    def action_follow(self) -> None:
+        """Stay at the end, or no longer."""
+        self._following = not self._following
+        self.say("follows the end" if self._following else "stays where you read", "accent")
+        self._paint()
+
+    def action_back(self) -> None:
+        """Back."""
+        self.app.pop_screen()
