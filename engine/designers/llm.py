@@ -85,24 +85,31 @@ class LlmDesigner:
 
     def _read(self, answer: Answer, request: DesignRequest) -> tuple[Program, Mode]:
         """The program of an answer and the way in which it was written in fact."""
-        if request.mode == "diff":
-            return self._read_edits(answer, request.parent.code)
-        return parse_program(answer.text, self._spec.interface, truncated=answer.truncated), request.mode
+        if request.mode == "diff" and has_hunks(answer.text):
+            return parse_diff(answer.text, request.parent.code, truncated=answer.truncated), "diff"
+        try:
+            written = parse_program(answer.text, self._spec.interface, truncated=answer.truncated)
+        except AnswerError as exc:
+            if request.mode != "diff":
+                raise
+            raise AnswerError(f"there is neither a SEARCH/REPLACE block nor a function in the answer: {exc}") from None
+        if self._is_whole(written.code, request):
+            return written, "full" if request.mode == "diff" else request.mode
+        # A model that writes a few functions where it was asked for all of them gets its way, too.
+        parts = parse_parts(answer.text, self._spec.interface, truncated=answer.truncated)
+        edited = dataclasses.replace(parts, code=put_parts(parts.code, request.parent.code))
+        return edited, "diff" if request.mode == "full" else request.mode
 
-    def _read_edits(self, answer: Answer, parent: str) -> tuple[Program, Mode]:
-        """SEARCH/REPLACE blocks; a model that writes functions or the whole program in their place gets its way."""
-        if has_hunks(answer.text):
-            return parse_diff(answer.text, parent, truncated=answer.truncated), "diff"
+    def _is_whole(self, code: str, request: DesignRequest) -> bool:
+        """Whether code can be a program of its own: not where it leaves out what is required, or what it uses."""
         interface = self._spec.interface
         try:
-            written = parse_program(answer.text, interface, truncated=answer.truncated)
-        except AnswerError as exc:
-            raise AnswerError(f"there is neither a SEARCH/REPLACE block nor a function in the answer: {exc}") from None
-        required = [*interface.functions, *interface.classes]
-        if required and _defines(written.code, required) and not is_part(written.code, parent):
-            return written, "full"
-        parts = parse_parts(answer.text, interface, truncated=answer.truncated)
-        return dataclasses.replace(parts, code=put_parts(parts.code, parent)), "diff"
+            shape = outline(code)
+        except ProgramError:
+            # As a program it is left to the check that keeps it with the reason; as an edit it is told at once.
+            return request.mode != "diff"
+        required = {*interface.functions, *interface.classes}
+        return required <= shape.functions | shape.classes and not is_part(code, request.parent.code)
 
     async def aclose(self) -> None:
         """Nothing was started."""
@@ -118,14 +125,6 @@ def _check_names(code: str) -> None:
         raise DesignerError(
             f"the program uses {', '.join(unbound[:5])}, which nothing in it defines; define or import it", "static"
         )
-
-
-def _defines(code: str, required: list[str]) -> bool:
-    try:
-        shape = outline(code)
-    except ProgramError:
-        return False
-    return set(required) <= shape.functions | shape.classes
 
 
 def _changes(before: str, after: str) -> str:

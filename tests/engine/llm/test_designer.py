@@ -151,6 +151,9 @@ async def test_functions_written_out_take_the_place_of_those_of_their_names() ->
     assert made.code.index("def _helper") < made.code.index("def second") < made.code.index("_helper(3)")
     assert "    # Kept: a comment inside." in after
     outline(made.code)
+    # A model that was asked for the whole program and wrote a few of its functions means the same.
+    asked_for_all, _ = await design(PARTS, mode="full")
+    assert (asked_for_all.code, asked_for_all.operator) == (made.code, "diff")
 
 
 @pytest.mark.parametrize(
