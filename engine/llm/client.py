@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from engine.gate import Slots
-from engine.llm.faults import Fault, fault_of, key_of, place_of
+from engine.llm.faults import Fault, check_key, fault_of, key_of, place_of
 from engine.llm.messages import Message
 from engine.llm.models import ModelSpec
 
@@ -175,8 +175,9 @@ class Client:
         on_text: OnText,
     ) -> Reply:
         """One request, streamed to its end."""
-        from openai import AsyncStream, OpenAIError
+        from openai import AsyncStream
 
+        check_key(spec)
         loop = asyncio.get_running_loop()
         last = loop.time() + spec.total_seconds
         got = _Received(on_text)
@@ -206,7 +207,8 @@ class Client:
                                     break
                     finally:
                         await stream.close()
-                except (OpenAIError, json.JSONDecodeError, UnicodeDecodeError) as error:
+                except Exception as error:
+                    # One that is no endpoint's doing comes back as it is.
                     raise fault_of(error, spec) from None
         except TimeoutError:
             sent = True
@@ -260,14 +262,17 @@ class Client:
 
 def list_models(spec: ModelSpec, seconds: float) -> list[str] | Fault:
     """Names of the models that an endpoint lists, or why it does not."""
-    from openai import OpenAI, OpenAIError
+    from openai import OpenAI
 
     try:
+        check_key(spec)
         with OpenAI(
             api_key=key_of(spec) or "none", base_url=spec.base_url or None, max_retries=0, timeout=seconds
         ) as connection:
             return [model.id for model in connection.models.list()]
-    except (OpenAIError, json.JSONDecodeError) as error:
+    except Fault as fault:
+        return fault
+    except Exception as error:
         return fault_of(error, spec)
 
 

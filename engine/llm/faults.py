@@ -14,7 +14,7 @@ from typing import Any, Literal
 from engine.llm.models import ModelSpec
 from engine.text import one_line
 
-__all__ = ["Fault", "FaultKind", "fault_of", "held_back", "key_of", "place_of", "redact"]
+__all__ = ["Fault", "FaultKind", "check_key", "fault_of", "held_back", "key_of", "place_of", "redact"]
 
 FaultKind = Literal["down", "auth", "model", "quota", "context", "moderation", "bad_request", "stopped"]
 """`down` may pass by itself; `auth`, `model` and `quota` need a person; the next three are the request's own."""
@@ -37,6 +37,8 @@ _MODEL = re.compile(
 )
 _QUOTA = re.compile(r"insufficient.?(quota|credit|balance|fund)|billing|exceeded your current quota", re.IGNORECASE)
 _PASSING = frozenset({408, 409, 425, 429})
+_TRANSPORT = re.compile(r"httpx\d*\b")
+"""Module of the errors of the HTTP client below `openai`, which has had two names."""
 
 
 class Fault(Exception):
@@ -64,6 +66,14 @@ class Fault(Exception):
 def key_of(spec: ModelSpec) -> str:
     """The model's key from the environment; empty where there is none."""
     return os.environ.get(spec.key_env, "").strip() if spec.key_env else ""
+
+
+def check_key(spec: ModelSpec) -> None:
+    """Raise a fault for a key that no header can carry: what is said of such a header would hold the key."""
+    key = key_of(spec)
+    if not (key.isascii() and key.isprintable()):
+        state = "holds a line break or another character that no key has"
+        raise Fault("auth", f"{place_of(spec)} cannot be asked: {_key_name(spec, state)}")
 
 
 def redact(text: str, spec: ModelSpec) -> str:
@@ -108,6 +118,12 @@ def fault_of(error: Exception, spec: ModelSpec) -> Fault:
         return Fault("down", f"{place} broke off with an error: {_short(error.message, spec)}", passing=True)
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return Fault("down", f"{place} sent what is no JSON: {_short(str(error), spec)}", passing=True)
+    if isinstance(error, RecursionError):
+        return Fault("down", f"{place} sent JSON that is nested too deeply", passing=True)
+    if _TRANSPORT.match(type(error).__module__):
+        # Met while a whole body was read, which the library leaves as it is.
+        why = _short(str(error) or type(error).__name__, spec)
+        return Fault("down", f"{place} sent an answer that cannot be read: {why}", passing=True)
     raise error
 
 

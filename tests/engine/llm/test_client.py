@@ -114,6 +114,10 @@ BAD = [
     pytest.param(error(503, "Loading model"), False, id="503"),
     pytest.param(error(408, "slow"), False, id="408"),
     pytest.param(Reply(status=502, body="<html>bad gateway</html>"), False, id="502 in HTML"),
+    pytest.param(Reply(body="no gzip", headers={"Content-Encoding": "gzip"}), True, id="cannot be unpacked"),
+    pytest.param(
+        Reply(status=500, body="no gzip", headers={"Content-Encoding": "gzip"}), False, id="500 cannot be unpacked"
+    ),
 ]
 
 
@@ -138,7 +142,7 @@ async def test_what_may_pass_is_tried_again(server: LlmServer, bad: Reply, bille
 async def test_what_does_not_pass_is_a_fault_after_the_last_try(server: LlmServer, bad: Reply, billed: bool) -> None:
     server.answer = lambda request: bad
     asked = Asked(base_url=server.url, retries=1, **_limits(bad))
-    if bad.text == "" and bad.status == 200:
+    if bad.text == "" and bad.status == 200 and not bad.body:
         assert (await asked()).text == ""
     else:
         fault = await asked.fault()
@@ -210,6 +214,20 @@ async def test_a_wrong_key_is_named_by_its_variable_and_never_shown(server: LlmS
     fault = await Asked(base_url=server.url).fault()
     assert "OPENAI_API_KEY" in fault.message
     assert "sk-test" not in fault.message
+
+
+@pytest.mark.parametrize("key", ["sk-test\n0123456789", "sk-tést-0123456789"])
+async def test_a_key_that_no_header_can_carry_is_never_sent_nor_shown(
+    server: LlmServer, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    asked = Asked(base_url=server.url)
+    listed = client_module.list_models(asked.spec, 5.0)
+    assert isinstance(listed, Fault)
+    for fault in (await asked.fault(), listed):
+        assert fault.kind == "auth" and "OPENAI_API_KEY holds a line break" in fault.message
+        assert "0123456789" not in fault.message
+    assert not server.requests
 
 
 async def test_an_echoed_key_is_not_passed_on(server: LlmServer) -> None:
