@@ -98,12 +98,8 @@ class ChildEmbedder:
     def _ask(self, line: bytes, count: int) -> NDArray[np.float32]:
         if self._child is None:
             self._child = self._start()
-        assert self._child.stdin is not None
         deadline = time.monotonic() + self._timeout
-        try:
-            self._child.stdin.write(line)
-        except OSError:
-            raise _Died(self._exit()) from None
+        self._write(line, deadline)
         head = self._read_line(deadline)
         try:
             answer = json.loads(head)
@@ -129,6 +125,27 @@ class ChildEmbedder:
         except OSError as exc:
             raise EmbedderError(f"the embedder's process cannot be started: {exc.strerror}") from None
 
+    def _write(self, line: bytes, deadline: float) -> None:
+        """Send a request; a child that stands still takes no more than the pipe holds."""
+        assert self._child is not None and self._child.stdin is not None
+        descriptor = self._child.stdin.fileno()
+        os.set_blocking(descriptor, False)
+        left = memoryview(line)
+        while left:
+            self._wait(descriptor, select.POLLOUT, deadline)
+            try:
+                left = left[os.write(descriptor, left) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                raise _Died(self._exit()) from None
+
+    def _wait(self, descriptor: int, event: int, deadline: float) -> None:
+        poll = select.poll()
+        poll.register(descriptor, event)
+        if not poll.poll(max(deadline - time.monotonic(), 0) * 1e3):
+            raise EmbedderError(f"the embedder's process gave no answer in {self._timeout:g} s")
+
     def _read_line(self, deadline: float) -> bytes:
         line = b""
         while not line.endswith(b"\n"):
@@ -140,12 +157,9 @@ class ChildEmbedder:
     def _read(self, size: int, deadline: float) -> bytes:
         assert self._child is not None and self._child.stdout is not None
         descriptor = self._child.stdout.fileno()
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
         found = bytearray()
         while len(found) < size:
-            if not poll.poll(max(deadline - time.monotonic(), 0) * 1e3):
-                raise EmbedderError(f"the embedder's process gave no answer in {self._timeout:g} s")
+            self._wait(descriptor, select.POLLIN, deadline)
             chunk = os.read(descriptor, size - len(found))
             if not chunk:
                 raise _Died(self._exit())

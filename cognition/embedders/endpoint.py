@@ -21,6 +21,8 @@ __all__ = ["EndpointEmbedder"]
 _BATCH = 64
 _SECONDS = 30.0
 _RETRIES = 2
+_SHORTEST_SECRET = 8
+"""Shorter keys are placeholders, and could stand anywhere in a text."""
 
 
 class EndpointEmbedder:
@@ -73,19 +75,32 @@ class EndpointEmbedder:
             found = sorted(answer.data, key=lambda item: item.index)
             vectors = np.array([item.embedding for item in found], np.float32)
         except OpenAIError as exc:
-            raise EmbedderError(f"{self.name}: {' '.join(str(exc).split())[:200]}") from None
+            said = str(exc)
+            if len(self._key()) >= _SHORTEST_SECRET:
+                # A server may echo it.
+                said = said.replace(self._key(), "***")
+            raise EmbedderError(f"{self.name}: {' '.join(said.split())[:200]}") from None
         except (AttributeError, TypeError, ValueError) as exc:
             raise EmbedderError(f"{self.name} gave an answer that holds no vectors: {exc}") from None
         if vectors.ndim != 2 or len(vectors) != len(texts):
             raise EmbedderError(f"{self.name} gave {len(found)} vectors for {len(texts)} texts")
         return vectors
 
+    def _key(self) -> str:
+        return os.environ.get(self._key_env, "").strip() if self._key_env else ""
+
     def _connected(self) -> OpenAI:
         if self._client is None:
             from openai import OpenAI
 
-            key = os.environ.get(self._key_env, "") if self._key_env else "none"
-            if not key:
+            key = self._key()
+            if self._key_env and not key:
                 raise EmbedderError(f"{self.name}: the environment variable {self._key_env} with its key is not set")
-            self._client = OpenAI(base_url=self._base_url or None, api_key=key, timeout=_SECONDS, max_retries=_RETRIES)
+            if not (key.isascii() and key.isprintable()):
+                raise EmbedderError(
+                    f"{self.name}: the key in {self._key_env} holds a line break or another character that no key has"
+                )
+            self._client = OpenAI(
+                base_url=self._base_url or None, api_key=key or "none", timeout=_SECONDS, max_retries=_RETRIES
+            )
         return self._client

@@ -121,6 +121,11 @@ def test_a_child_that_cannot_serve_says_why(tmp_path: Path) -> None:
     with pytest.raises(EmbedderError, match=r"no answer in 0\.2 s"):
         stuck.embed(["a"])
     assert stuck.pid is None
+    # More than a pipe holds, to one that does not even read.
+    stuck._command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with pytest.raises(EmbedderError, match=r"no answer in 0\.2 s"):
+        stuck.embed(["word " * 100_000])
+    assert stuck.pid is None
 
 
 def test_sentence_transformers_are_loaded_from_their_folder_in_the_child(
@@ -205,6 +210,16 @@ def test_an_endpoints_faults_are_told_without_the_key(monkeypatch: pytest.Monkey
         with pytest.raises(EmbedderError, match="no such model"):
             embedder.embed(["a"])
         embedder.close()
+    monkeypatch.setenv("MY_KEY", "sk-test-0123456789\n")
+    with endpoint({"error": {"message": "wrong key: sk-test-0123456789"}}, [], status=401) as url:
+        embedder = EndpointEmbedder("m", url, "MY_KEY")
+        with pytest.raises(EmbedderError, match=r"wrong key: \*\*\*"):
+            embedder.embed(["a"])
+        embedder.close()
+    monkeypatch.setenv("MY_KEY", "sk-test\n0123456789")
+    with pytest.raises(EmbedderError, match="MY_KEY holds a line break") as broken:
+        EndpointEmbedder("m", "http://127.0.0.1:9/v1", "MY_KEY").embed(["a"])
+    assert "0123456789" not in str(broken.value)
     for answer in ({"data": []}, {"data": [{"index": 0, "embedding": "x"}]}, {"nothing": 1}):
         with endpoint(answer, []) as url:
             embedder = EndpointEmbedder("m", url, "")
