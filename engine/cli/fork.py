@@ -10,9 +10,9 @@ import typer
 
 from engine.cli.app import JsonOption, RunsOption, app, pick, print_json
 from engine.cli.control import SetOption
-from engine.config import deep_merge, parse_assignment
-from engine.errors import UsageError
+from engine.config import deep_merge
 from engine.fork import fork_run
+from engine.settings import parse_setting
 from engine.workspace import runs_folder
 
 __all__: list[str] = []
@@ -40,7 +40,7 @@ def fork(
     source = pick(run, runs)
     change: dict[str, Any] = {}
     for text in set_ or []:
-        change = deep_merge(change, parse_assignment(text, UsageError))
+        change = deep_merge(change, parse_setting(text))
     target: Path = runs_folder() if runs is None else runs
     made = fork_run(
         source, target.absolute(), at_seq=at, seed=seed, priors_at_seq=priors_at_seq, change=change, name=name,

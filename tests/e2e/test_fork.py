@@ -67,7 +67,9 @@ def test_another_seed_goes_another_way_and_a_raised_limit_goes_on(
     assert other.json == {"run": str(tmp_path / "runs" / "other"), "parent": str(run.folder), "at_seq": at}
     assert evolve("resume", "other", "--headless", *where).code == 0
     assert outcome(Run(tmp_path / "runs" / "other")) != outcome(run)
-    assert evolve("fork", run.name, "--set", "rounds=9", "--name", "longer", *where).code == 0
+    changed = ("--set", "rounds=9", "--set", "sampler=greedy")
+    assert evolve("fork", run.name, *changed, "--name", "longer", *where).code == 0
+    assert fold(Run(tmp_path / "runs" / "longer")).settings.sampler.name == "greedy"
     done = evolve("resume", "longer", "--headless", "--json", *where)
     assert (done.code, done.json["rounds"]) == (0, 9)
     check_complete(Run(tmp_path / "runs" / "longer"), 9)
