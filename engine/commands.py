@@ -32,9 +32,9 @@ from engine.stages.experiment import crown_fittest
 
 if TYPE_CHECKING:
     from engine.loop import Engine
-    from engine.state import Node
+    from engine.state import Node, RunState
 
-__all__ = ["WAITS", "answer_command", "check_set"]
+__all__ = ["WAITS", "answer_command", "check_fitness", "check_set"]
 
 WAITS = "no model has answered; they are asked again now"
 """How the answer to `resume` begins where the run waits for a model."""
@@ -152,17 +152,17 @@ def _set(engine: Engine, data: dict[str, Any]) -> Answer:
     before = engine.state.settings
     after = check_set(before, change)
     if after.fitness != before.fitness:
-        _check_fitness(engine, after)
+        check_fitness(engine.state, after)
     told = [f"{path} = {_value(after, path)} (was {_value(before, path)})" for path in _leaves(change)]
     return [(SettingsChanged(change), None)], ", ".join(told)
 
 
-def _check_fitness(engine: Engine, settings: Settings) -> None:
-    """Weights for what was never measured would leave nothing that is ranked."""
-    spec, best = engine.spec, engine.state.best_node
-    if best is None:
+def check_fitness(state: RunState, settings: Settings) -> None:
+    """Raise UsageError for weights of what was never measured: nothing would be ranked."""
+    spec, best = state.spec, state.best_node
+    if spec is None or best is None:
         return
-    seed = engine.state.nodes[0]
+    seed = state.nodes[0]
     measured, baseline = ({**node.metrics, spec.metric: node.score} for node in (best, seed))
     if fitness_of(settings.fitness, spec.metric, spec.direction, measured, baseline, best.judge) is None:
         known = [name for name in measured if name in baseline]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.commands import check_set
+from engine.commands import check_fitness, check_set
 from engine.config import deep_merge
 from engine.create import check_file_system, make_folder
 from engine.errors import EvolveError, RunError, UsageError
@@ -90,9 +90,11 @@ def fork_run(
         own: list[tuple[Data, int | None, int | None]] = [(forked, None, None), *_torn(reader, at)]
         if settings:
             own.append((SettingsChanged(settings), None, None))
+        for seq, (data, round_, node) in enumerate(own, start=at + 1):
+            state.apply(Event(seq, now_ms(), round_, node, data))
+        own += _crowned(state)
         try:
             _write(reader, folder / "new.db", at, own, list((priors or {}).values()))
-            state.apply(Event(at + 1, now_ms(), None, None, forked))
             unpack_priors(Run(folder), state, {sha256_of(text): text for text in (priors or {}).values()}.__getitem__)
             (folder / "new.db").rename(folder / "run.db")
         except BaseException as exc:
@@ -108,7 +110,9 @@ def _settings(state: RunState, seed: int | None, change: Mapping[str, Any]) -> d
     settings = deep_merge(change, {} if seed is None else {"seed": seed})
     # Nothing is drawn yet with the new seed, so that here it may change.
     before = msgspec.structs.replace(state.settings, seed=settings.get("seed", state.settings.seed))
-    check_set(before, settings)
+    after = check_set(before, settings)
+    if after.fitness != before.fitness:
+        check_fitness(state, after)
     return settings
 
 
@@ -147,6 +151,14 @@ def _torn(reader: JournalReader, at: int) -> list[tuple[Data, int | None, int | 
     if len(both) == 2 and isinstance(both[0].data, EvalDone) and isinstance(both[1].data, BestCrowned):
         return [(both[1].data, both[1].round, both[1].node)]
     return []
+
+
+def _crowned(state: RunState) -> list[tuple[Data, int | None, int | None]]:
+    """The node that is best under the fitness of now, where the run has crowned another one."""
+    best = state.fittest()
+    if best is None or best.score is None or state.best is None or not state.gained(best.id, state.best):
+        return []
+    return [(BestCrowned(score=best.score, previous=state.best), best.round, best.id)]
 
 
 def _write(

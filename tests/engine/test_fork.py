@@ -131,6 +131,30 @@ def test_seed_and_settings_are_one_event_of_the_fork(tmp_path: Path) -> None:
     assert state.engine_ms == fold(script.events).engine_ms, "the time until the fork is nobody's work"
 
 
+def test_other_weights_crown_another_node_of_the_fork(tmp_path: Path) -> None:
+    script = Script()
+    script.add(started())
+    for node, (score, m) in enumerate([(1.0, 5.0), (2.0, 9.0), (1.5, 2.0)]):
+        script.add(ev.RoundStarted(), node)
+        script.design(node, [0] if node else [])
+        script.add(ev.EvalDone("ok", score, {"m": m}), node, node)
+        if node < 2:
+            script.add(ev.BestCrowned(score), node, node)
+        script.add(ev.RoundEnded("node"), node)
+    source = write(tmp_path / "source", script.events)
+    composite = {"kind": "composite", "parts": {"m": {"direction": "minimize"}}}
+    for change, best in (({"rounds": 9}, 1), ({"fitness": composite}, 2)):
+        with JournalReader(fork_run(source, tmp_path / "runs", change=change).run.db) as reader:
+            assert fold_run(reader).best == best
+    with pytest.raises(UsageError, match="lacks a part of that fitness"):
+        fork_run(source, tmp_path / "runs", change={"fitness": {"judge": 0.5}})
+    # The same where the other run was about to crown it.
+    script.add(ev.SettingsChanged({"fitness": composite}))
+    torn = write(tmp_path / "torn", script.events)
+    with JournalReader(fork_run(torn, tmp_path / "runs").run.db) as reader:
+        assert fold_run(reader).best == 2
+
+
 def test_what_cannot_be_forked_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     script, blobs = script_with_programs()
     source = write(tmp_path / "source", script.events, blobs)
