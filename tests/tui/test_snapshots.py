@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,15 @@ import textual
 from textual.pilot import Pilot
 
 from engine import events as ev
+from engine.priors import open_collection, place_of_run
+from engine.run import lock_run
+from tests.e2e.runs import fold
+from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
+from tests.tui.test_cognition import PRIORS
 from tests.tui.test_replay import add
 from tests.tui.test_screens import Maker, opened, text_of, until
+from tests.tui.test_writing import Writer
 
 pytestmark = pytest.mark.skipif(
     textual.__version__ != "8.2.8" and "CI" not in os.environ, reason="the baselines were drawn by Textual 8.2.8"
@@ -126,3 +134,54 @@ def test_settings(
     # The path of the file is another one in each test.
     monkeypatch.setattr("tui.screens.settings.workspace", lambda: Path("workspace"))
     assert snap_compare(app, terminal_size=size, run_before=look)
+
+
+@pytest.mark.parametrize("size", BOTH)
+@pytest.mark.parametrize("keys", [(), ("enter",)])
+def test_cognition(
+    runs: Path, workspace: Path, make_app: Maker, snap_compare: Compare, size: tuple[int, int], keys: tuple[str, ...]
+) -> None:
+    folder = runs.parent / "priors"
+    folder.mkdir()
+    for name, text in PRIORS.items():
+        (folder / name).write_text(text)
+    run = make_run(runs / "packing", 80, end="finished", priors=folder)
+    collection = open_collection(place_of_run(run, fold(run)))
+    with closing(collection.store):
+        collection.propose("rings", "# Three rings\n\nOne, eight and seventeen circles.\n", run=run.name, nodes=[3])
+    app = make_app(run)
+
+    async def look(pilot: Pilot[Any]) -> None:
+        await opened(pilot)
+        await pilot.press("C")
+        await until(pilot, lambda: re.search(r"[+-]\d\S* +on", text_of(pilot.app)), "the figures")  # type: ignore[arg-type]
+        await pilot.press("down", *keys)
+        await pilot.pause(0.7)
+
+    assert snap_compare(app, terminal_size=size, run_before=look)
+
+
+@pytest.mark.parametrize("size", BOTH)
+def test_writing(
+    runs: Path, make_app: Maker, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr("tui.feed.live.now_ms", lambda: 1_760_000_100_000)
+    monkeypatch.setattr("tests.tui.test_writing.now_ms", lambda: 1_760_000_090_000)
+    run = make_run(runs / "packing", 60)
+    app = make_app(run)
+
+    async def look(pilot: Pilot[Any]) -> None:
+        await opened(pilot)
+        if size[0] < 100:
+            await pilot.press(*"vvvv")
+        await until(pilot, lambda: "relax(centers" in text_of(pilot.app), "the text")  # type: ignore[arg-type]
+        await pilot.pause(0.7)
+
+    with lock_run(run):
+        writer = Writer(Desk(run))
+        writer.event(ev.CallStarted(1, "researcher", "fast", "0" * 64))
+        writer.piece(1, "def construct_packing(n=26):\n    centers = rings(n)\n")
+        writer.piece(
+            1, "    for step in range(STEPS):\n        centers, radii = relax(centers, radii, SHRINK ** step)\n"
+        )
+        assert snap_compare(app, terminal_size=size, run_before=look)

@@ -404,18 +404,12 @@ class CognitionScreen(BaseScreen):
         entry = event.row.entry
         if not event.toggled:
             self._edit(entry)
-        elif event.row.state in ("on", "off"):
+        else:
             on = event.row.state == "off"
             self._do(lambda collection: collection.set_enabled(entry.id, on), "on" if on else "off")
-        else:
-            ways = {"pending": "y accepts it", "gone": "R restores it", "removed": "R restores it"}
-            self.say(f"it is {event.row.state}: {ways.get(event.row.state, 'y accepts it after all')}", "best")
 
     def _edit(self, entry: Entry, text: str | None = None) -> None:
         """Open the editor on a prior: with its draft, with a text that could not be saved, or as it is."""
-        if entry.status == "removed":
-            self.say(f"'{entry.id}' was removed; R restores it", "best")
-            return
         draft = self._drafts.get(entry.id)
         if text is not None:
             self._open_editor(entry.id, text, entry.prior.number, entry, None)

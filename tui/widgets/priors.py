@@ -120,6 +120,13 @@ class PriorsView(RowsView):
             pieces.append((f"{day:<12}{one_line(', '.join(prior.tags), 60)}", "dim"))
         return pieces
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What was removed is restored first; what is proposed or has no file cannot be turned on here."""
+        state = self.selected.state if self.selected is not None else ""
+        if action == "switch":
+            return state in ("on", "off")
+        return state not in ("", "removed") if action == "open" else True
+
     def action_open(self) -> None:
         """Edit its text."""
         if self.selected is not None:
