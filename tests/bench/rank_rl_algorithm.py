@@ -31,7 +31,10 @@ from engine.task import find_task, load_task
 
 TASK = load_task(find_task("rl_algorithm"))
 SEED = TASK.seeds[0].code
-BETTER: dict[str, list[str]] = {}
+BETTER = {
+    "bounded weights that keep the gradient (CISPO)": ["keep-the-gradient-of-clipped-tokens"],
+    "all tokens alike, more room upwards (DAPO)": ["mean-over-all-tokens", "higher-clip-for-good-tokens"],
+}
 WORSE = {
     "no baseline": "\n\ndef normalise(rewards):\n    return rewards\n",
     "advantages of other answers": "\n\ndef reshape(scores, progress):\n    return scores.roll(1, 1)\n",
