@@ -26,7 +26,8 @@ def markdown_lines(text: str, width: int) -> list[Line]:
     index = 0
     if source[0].rstrip() == "---" and "---" in (line.rstrip() for line in source[1:]):
         end = next(number for number, line in enumerate(source[1:], 1) if line.rstrip() == "---")
-        lines += [(Span(clean_line(line), "dim"),) for line in source[1:end]]
+        for line in source[1:end]:
+            lines += prose_lines(line, room, "dim")
         lines.append(())
         index = end + 1
         while index < len(source) and not source[index].strip():

@@ -1,0 +1,54 @@
+"""Pictures for the README of one story on a real run: paused, a prior corrected, resumed, the effect seen.
+
+python -m tests.tui.take_story RUNS OUT RUN PRIOR TEXT
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+os.environ.setdefault("TEXTUAL_THEME", "evolve-dark")
+
+from engine.run import Run
+from tests.tui.test_screens import opened, text_of, until
+from tui.application import EvolveApp
+from tui.feed.live import LiveFeed
+from tui.settings import TuiSettings
+
+
+async def take(runs: Path, out: Path, name: str, prior: str, text: str) -> None:
+    """Draw the screens; the run is to be paused, and has an engine again when it is over."""
+    app = EvolveApp(runs, Run(runs / name), TuiSettings(), LiveFeed)
+    async with app.run_test(size=(120, 36)) as pilot:
+
+        async def save(picture: str) -> None:
+            await pilot.pause(1.0)
+            path = Path(app.save_screenshot(f"{picture}.svg", str(out)))
+            # The fonts would be loaded from elsewhere; a reader's own will do.
+            path.write_text(re.sub(r"@font-face\s*\{.*?\}\s*", "", path.read_text("utf-8"), flags=re.DOTALL), "utf-8")
+
+        await opened(pilot)
+        await pilot.press("C")
+        await until(pilot, lambda: re.search(r"[+-]\d\S* +on", text_of(app)), "the figures")
+        await pilot.press("s", "g")
+        await save("cognition")
+        await pilot.press("ampersand", *prior, "enter", "enter", "ctrl+home", *("down", "down"))
+        await pilot.press(*text, "enter")
+        await save("cognition-editor")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "is saved as revision" in text_of(app), "the new revision")
+        await pilot.press("escape", "escape", "p")
+        for _ in range(6000):
+            await pilot.pause(0.05)
+            if re.search(r"from round \d+ rev", text_of(app)):
+                break
+        await save("cognition-used")
+
+
+if __name__ == "__main__":
+    asyncio.run(take(Path(sys.argv[1]).absolute(), Path(sys.argv[2]), *sys.argv[3:]))
