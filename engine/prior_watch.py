@@ -106,17 +106,21 @@ class PriorWatch:
     def _decide(self, collection: Collection, proposal: Proposal, accept: bool) -> PriorAccepted | PriorRejected | None:
         """Keep a proposal, unless it is kept; what was decided on it, if anything was."""
         data = proposal.data
-        entry = collection.proposal(data.id, self._run)
-        if entry is None:
-            text = proposal.text
-            try:
-                if parse_prior(data.id, text).title != data.title and data.title:
-                    text = with_front(text, "title", " ".join(data.title.split()))
-                entry = collection.propose(
-                    slug(data.title or data.id), text, run=self._run, nodes=data.evidence, name=data.id
-                )
-            except PriorError as exc:
-                return PriorRejected(data.id, f"it can be no prior: {exc}")
+        try:
+            prior = parse_prior(data.id, proposal.text)
+            titled = prior.title == data.title or not data.title
+            text = prior.text if titled else with_front(prior.text, "title", " ".join(data.title.split()))
+            name = data.id
+            entry = collection.proposal(name, self._run)
+            if entry is not None and collection.revision(entry.id, 1).text != text:
+                # An earlier run of the same name, deleted since or kept elsewhere, proposed that one.
+                name = f"{data.id}-{data.text_blob[:8]}"
+                entry = collection.proposal(name, self._run)
+            if entry is None:
+                wanted = slug(data.title or data.id)
+                entry = collection.propose(wanted, text, run=self._run, nodes=data.evidence, name=name)
+        except PriorError as exc:
+            return PriorRejected(data.id, f"it can be no prior: {exc}")
         if entry.status == "pending" and accept:
             entry = collection.accept(entry.id)
         if entry.status == "pending":

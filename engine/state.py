@@ -296,6 +296,9 @@ class RunState:
         self.status = "stopped"
         self.frozen = False
         self.reason = f"forked from {data.parent} at {data.at_seq}"
+        if not data.own_priors:
+            # They wait in the base that both read, as the other run's.
+            self.proposed = {}
         for evaluation in self.evaluations.values():
             evaluation.running = None
             evaluation.progress = None

@@ -33,9 +33,11 @@ async def analyze(engine: Engine, node_id: int) -> None:
         report = await _ask(engine, node, parent)
     else:
         report = _report(_facts(engine, node, parent), node)
+    # A node that was measured again may have had proposals already.
+    earlier = sum(isinstance(event.data, PriorProposed) for event in engine.past_of(node_id)) if report.proposals else 0
     proposed = [
         PriorProposed(f"node-{node_id}-{number}", proposal.title, sha256_of(proposal.body), proposal.evidence)
-        for number, proposal in enumerate(report.proposals, start=1)
+        for number, proposal in enumerate(report.proposals, start=earlier + 1)
     ]
     engine.emit(
         AnalyzeDone(lesson=report.lesson, note=report.note, analyzer=report.analyzer),

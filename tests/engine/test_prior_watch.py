@@ -1,0 +1,47 @@
+"""Proposals of runs and the cognition base: each text waits once, and is decided on by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.events import PriorProposed, PriorRejected, RunForked
+from engine.journal import sha256_of
+from engine.prior_watch import PriorWatch, Proposal
+from engine.priors import PriorPlace, open_collection
+from tests.engine.test_state import Script, fold, started
+
+
+def proposal(name: str, title: str, body: str) -> Proposal:
+    return Proposal(PriorProposed(name, title, sha256_of(body), [0]), body)
+
+
+def test_a_decision_is_about_one_text_whoever_else_had_the_runs_name(tmp_path: Path) -> None:
+    (tmp_path / "priors").mkdir()
+    place = PriorPlace(tmp_path / "cognition.db", "demo", "demo", tmp_path / "priors")
+    first, second = proposal("node-5-1", "First", "One text.\n"), proposal("node-5-1", "Second", "Another text.\n")
+    collection = open_collection(place)
+    watch = PriorWatch(place, "run")
+    assert watch.read([first]).decided == watch.read([first]).decided == []
+    collection.reject("first", "not so")
+    assert watch.read([first]).decided == [PriorRejected("node-5-1", "not so")]
+    for _ in range(2):
+        assert watch.read([second]).decided == []
+    assert [(entry.id, entry.status) for entry in collection.entries("pending", "rejected")] == [
+        ("first", "rejected"),
+        ("second", "pending"),
+    ]
+    assert watch.read([second], accept=True).decided[0].KIND == "prior.accepted"
+    watch.close()
+    collection.store.close()
+
+
+def test_a_fork_leaves_the_proposals_of_its_source_to_the_base_that_both_read() -> None:
+    script = Script()
+    script.add(started())
+    script.add(proposal("node-0-1", "First", "One text.\n").data, 0, 0)
+    assert list(fold(script.events).proposed) == ["node-0-1"]
+    for own_priors, left in ((False, []), (True, ["node-0-1"])):
+        forked = Script()
+        forked.events = list(script.events)
+        forked.add(RunForked("other", 2, own_priors=own_priors))
+        assert list(fold(forked.events).proposed) == left
