@@ -279,6 +279,15 @@ class JournalReader:
         rows = self._execute("SELECT seq, at, kind, round, node, data FROM events WHERE node = ? ORDER BY seq", (node,))
         return [event for row in rows if (event := decode_row(row, self.path)) is not None]
 
+    def newest_of(self, node: int, kind: type[D]) -> D | None:
+        """The data of the newest event of one kind about one node; quick where that is recent, however long the run."""
+        rows = self._execute(
+            "SELECT seq, at, kind, round, node, data FROM events WHERE node = ? AND kind = ? ORDER BY seq DESC LIMIT 1",
+            (node, kind.KIND),
+        )
+        event = decode_row(rows[0], self.path) if rows else None
+        return event.data if event is not None and isinstance(event.data, kind) else None
+
     def newest(self, kind: type[D], count: int) -> list[D]:
         """The data of the newest events of one kind, oldest first."""
         rows = self._execute(

@@ -200,8 +200,12 @@ class Ledger:
         return text
 
     def past_of(self, node: int) -> list[ev.Event]:
-        """All events about a node that are on the disk, in order."""
+        """All events about a node that are on the disk, in order; goes through the whole journal."""
         return self._reader.node_events(node)
+
+    def last_result(self, node: int) -> ev.EvalStageDone | None:
+        """What the newest repeat of a stage gave for a node, once it is on the disk."""
+        return self._reader.newest_of(node, ev.EvalStageDone)
 
     def recent_results(self) -> list[ev.EvalStageDone]:
         """What the newest repeats of stages gave, oldest first, a thousand at most."""

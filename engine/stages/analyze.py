@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine.analyzers.report import Facts, Report
 from engine.analyzers.rules import analyze_by_rules
 from engine.curve import decode_curve
-from engine.events import AnalyzeDone, EvalStageDone, PriorProposed
+from engine.events import AnalyzeDone, PriorProposed
 from engine.journal import sha256_of
 from engine.llm.models import NO_ANALYZER
 from engine.settings import analyzes_by_model
@@ -33,8 +33,10 @@ async def analyze(engine: Engine, node_id: int) -> None:
         report = await _ask(engine, node, parent)
     else:
         report = _report(_facts(engine, node, parent), node)
-    # A node that was measured again may have had proposals already.
-    earlier = sum(isinstance(event.data, PriorProposed) for event in engine.past_of(node_id)) if report.proposals else 0
+    earlier = 0
+    if report.proposals and node.analyzed:
+        # It was measured again, and may have had proposals already.
+        earlier = sum(isinstance(event.data, PriorProposed) for event in engine.past_of(node_id))
     proposed = [
         PriorProposed(f"node-{node_id}-{number}", proposal.title, sha256_of(proposal.body), proposal.evidence)
         for number, proposal in enumerate(report.proposals, start=earlier + 1)
@@ -52,12 +54,12 @@ async def _ask(engine: Engine, node: Node, parent: Node | None) -> Report:
     """What a model says of the node."""
     from engine.analyzers.llm import analyze_by_model
 
-    results = [event.data for event in engine.past_of(node.id) if isinstance(event.data, EvalStageDone)]
+    result = engine.last_result(node.id)
     facts = _facts(engine, node, parent)
-    if results:
-        curve = engine.text(results[-1].curve_blob)
+    if result is not None:
+        curve = engine.text(result.curve_blob)
         facts = dataclasses.replace(
-            facts, stdout=engine.text(results[-1].stdout_blob), curve=decode_curve(curve.encode()) if curve else ()
+            facts, stdout=engine.text(result.stdout_blob), curve=decode_curve(curve.encode()) if curve else ()
         )
     ask = engine.caller.for_round(node.round, node.id)
     return await analyze_by_model(ask, engine.prompts, engine.brief, facts, engine.prompt_room())

@@ -245,3 +245,15 @@ def test_a_crashed_run_in_a_folder_that_cannot_be_written_is_read_whole(tmp_path
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[1]"
     assert sorted(path.name for path in crashed.iterdir()) == ["run.db", "run.db-wal"]
+
+
+def test_the_newest_event_about_a_node_is_found_without_the_others(db: Path) -> None:
+    connection = connect_writer(db)
+    for seq, node in enumerate((0, 1, 0, 2), start=1):
+        insert_event(connection, event(seq, ev.EvalDone("ok", float(seq)), 0, node))
+    insert_event(connection, event(5, ev.AnalyzeDone("lesson"), 0, 0))
+    connection.close()
+    with JournalReader(db) as reader:
+        newest = reader.newest_of(0, ev.EvalDone)
+        assert newest is not None and newest.score == 3.0
+        assert reader.newest_of(1, ev.AnalyzeDone) is None and reader.newest_of(9, ev.EvalDone) is None
