@@ -23,7 +23,8 @@ from tui.drafts import Draft, drafts_of, drop_draft, keep_draft
 from tui.model.markdown import markdown_lines
 from tui.model.prior_list import parse_filter
 from tui.screens.cognition import CognitionScreen
-from tui.screens.prior_editor import PriorConflict, PriorEditor
+from tui.screens.prior_conflict import PriorConflict
+from tui.screens.prior_editor import PriorEditor
 from tui.screens.prior_history import PriorHistory
 
 SIZES = [(80, 24), (120, 40)]
@@ -284,7 +285,7 @@ async def test_an_editor_of_ones_own(
     make_app: Maker, run: Run, base: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = iter(["# By hand\n", "---\nweight: much\n---\n# By hand\n"])
-    monkeypatch.setattr("tui.screens.cognition.edit_text", lambda *_: next(texts))
+    monkeypatch.setattr("tui.screens.prior_acts.edit_text", lambda *_: next(texts))
     app = make_app(run)
     async with app.run_test(size=(80, 24)) as pilot:
         await on_priors(pilot)

@@ -10,30 +10,25 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from cognition.entry import Entry
-from cognition.prior import PriorError, check_id
-from engine.errors import EvolveError, UsageError
+from engine.errors import UsageError
 from engine.run import Run
 from engine.text import one_line
 from engine.workspace import workspace
 from tui.drafts import Draft, drafts_of
-from tui.editor import edit_text
 from tui.feed.priors import PriorDesk, Shelf, place_to_read
 from tui.model.document import text_lines
 from tui.model.markdown import markdown_lines
 from tui.model.prior_documents import about_lines
 from tui.model.prior_list import ORDERS, arranged, parse_filter
-from tui.screens.base import BaseScreen
-from tui.screens.dialogs import Confirm, Prompt, check_number
-from tui.screens.prior_editor import Edited, PriorEditor
-from tui.screens.prior_history import PriorHistory
+from tui.screens.dialogs import Prompt, check_number
+from tui.screens.prior_acts import PriorActs
+from tui.screens.prior_editor import PriorEditor
 from tui.session import Session
 from tui.widgets.bars import Title
 from tui.widgets.priors import Found, PriorsView, columns, why_of
 from tui.widgets.text_view import TextView
 
 if TYPE_CHECKING:
-    from cognition.collection import Collection
     from cognition.retrieve import Hit
 
 __all__ = ["CognitionScreen"]
@@ -43,7 +38,7 @@ _FILTER_HINT = "words, is:on is:off is:pending is:gone is:removed is:rejected ta
 _HITS = 20
 
 
-class CognitionScreen(BaseScreen):
+class CognitionScreen(PriorActs):
     """The priors that a run reads.
 
     Args:
@@ -58,12 +53,6 @@ class CognitionScreen(BaseScreen):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "accept", "Accept", id="priors.accept", tooltip="Take the proposal in"),
-        Binding("x", "reject", "Reject", id="priors.reject", tooltip="Turn the proposal down, with a reason"),
-        Binding("u", "draft", "Draft", id="priors.draft", tooltip="Go on with the newest text that was not saved"),
-        Binding("E", "editor", "$EDITOR", id="priors.editor", show=False, tooltip="Edit its text in $EDITOR"),
-        Binding("a", "add", "Add", id="priors.add", tooltip="Write a new prior"),
-        Binding("h", "history", "History", id="priors.history", tooltip="Its revisions, what each changed, and revert"),
         Binding("slash", "search", "Search", id="priors.search", key_display="/", tooltip="Find by words, and say why"),
         Binding(
             "n", "for_node", "For node", id="priors.for_node", tooltip="What would be found for a node now, and why"
@@ -72,11 +61,6 @@ class CognitionScreen(BaseScreen):
             "ampersand", "filter", "Filter", id="priors.filter", key_display="&", tooltip="Show only those that fit"
         ),
         Binding("s", "sort", "Sort", id="priors.sort", tooltip="By title, gain, uses, weight, when last shown"),
-        Binding(
-            "w", "weight", "Weight", id="priors.weight", tooltip="What it weighs when priors are chosen; 1 at first"
-        ),
-        Binding("D", "remove", "Remove", id="priors.remove", show=False, tooltip="Take it and its file out"),
-        Binding("R", "restore", "Restore", id="priors.restore", tooltip="Take it back as it was"),
         Binding("A", "put_away", "All", id="priors.all", show=False, tooltip="Show what was removed or rejected too"),
         Binding("tab", "turn", "About", id="priors.tab", tooltip="Its text, or all that is known about it"),
         Binding("J", "scroll(1)", "Scroll", id="priors.down", show=False, tooltip="The text a page down"),
@@ -190,10 +174,6 @@ class CognitionScreen(BaseScreen):
         self._trouble = why
         self._paint()
 
-    def _entry(self, prior_id: str) -> Entry | None:
-        rows = self._shelf.rows if self._shelf is not None else ()
-        return next((row.entry for row in rows if row.entry.id == prior_id), None)
-
     def _read_drafts(self) -> None:
         if self._shelf is None:
             return
@@ -282,23 +262,10 @@ class CognitionScreen(BaseScreen):
         self._show_text()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what can be done with the prior under the cursor."""
-        state = row.state if (row := self._list.selected) is not None else ""
-        if action == "draft":
-            return bool(self._drafts)
-        if action == "accept":
-            return state in ("pending", "rejected")
-        if action == "reject":
-            return state == "pending"
-        if action == "restore":
-            return state in ("removed", "gone")
-        if action in ("weight", "remove"):
-            return state in ("on", "off", "gone")
-        if action in ("editor", "history"):
-            return bool(state)
+        """What a search found stands in its own order."""
         if action in ("sort", "filter"):
             return self._hits is None
-        return True
+        return super().check_action(action, parameters)
 
     # Looking
 
@@ -384,164 +351,6 @@ class CognitionScreen(BaseScreen):
                 self._list.cursor = self._list.top = 0
                 self._held = hits[0].prior.id if hits else None
             self._arrange()
-
-    # Changing
-
-    def _do(self, act: Callable[[Collection], Entry], said: str) -> None:
-        def done(entry: Entry) -> None:
-            self._held = entry.id
-            self._arrange()
-            self.say(f"{entry.id}: {said}, revision {entry.prior.number}", "ok")
-
-        self.desk.do(act, done, self._refused)
-
-    def _refused(self, error: Exception) -> None:
-        hint = getattr(error, "hint", "")
-        self.say(f"{error}. {hint}" if hint and not isinstance(error, EvolveError) else str(error), "bad", 10.0)
-
-    def on_priors_view_chosen(self, event: PriorsView.Chosen) -> None:
-        """Edit a prior, or turn it on or off."""
-        entry = event.row.entry
-        if not event.toggled:
-            self._edit(entry)
-        else:
-            on = event.row.state == "off"
-            self._do(lambda collection: collection.set_enabled(entry.id, on), "on" if on else "off")
-
-    def _edit(self, entry: Entry, text: str | None = None) -> None:
-        """Open the editor on a prior: with its draft, with a text that could not be saved, or as it is."""
-        draft = self._drafts.get(entry.id)
-        if text is not None:
-            self._open_editor(entry.id, text, entry.prior.number, entry, None)
-        elif draft is not None:
-            self._open_editor(entry.id, draft.text, draft.number, entry, draft)
-        else:
-            self._open_editor(entry.id, entry.prior.text, entry.prior.number, entry, None)
-
-    def _open_editor(self, prior_id: str, text: str, number: int, entry: Entry | None, draft: Draft | None) -> None:
-        if self._shelf is not None:
-            editor = PriorEditor(self.desk, self._shelf.place, self.drafts_folder, prior_id, text, number, entry, draft)
-            self.app.push_screen(editor)
-
-    def on_edited(self, event: Edited) -> None:
-        """The editor has saved: put the cursor there."""
-        self._held = event.entry.id
-        self._arrange()
-        self.say(event.said, "ok", 8.0)
-
-    def action_draft(self) -> None:
-        """Go on with the newest draft."""
-        draft = max(self._drafts.values(), key=lambda item: item.at)
-        self._open_editor(draft.id, draft.text, draft.number, self._entry(draft.id), draft)
-
-    def action_editor(self) -> None:
-        """Edit in the person's own editor; what cannot be saved goes on in ours, so that nothing is lost."""
-        row = self._list.selected
-        if row is None or row.state == "removed":
-            return
-        entry = row.entry
-        try:
-            changed = edit_text(self.app, self.evolve.guard, entry.prior.text, f"{entry.id}.md")
-        except EvolveError as exc:
-            self.say_error(exc)
-            return
-        if changed is not None:
-            self._edit(entry, changed)
-            self.call_after_refresh(self._save_editor)
-
-    def _save_editor(self) -> None:
-        if isinstance(self.app.screen, PriorEditor):
-            self.app.screen.action_save()
-
-    def action_add(self) -> None:
-        """Ask for a name, then write."""
-        self.app.push_screen(
-            Prompt("Name of the new prior:", hint="its file's name without .md", act=self._check_name), self._add
-        )
-
-    def _check_name(self, name: str) -> None:
-        try:
-            check_id(name.strip())
-        except PriorError as exc:
-            raise UsageError(str(exc)) from None
-        there = self._entry(name.strip())
-        if there is not None:
-            raise UsageError(f"there is a prior '{there.id}' already, {there.status}")
-
-    def _add(self, name: str | None) -> None:
-        if name is not None:
-            prior_id = name.strip()
-            title = prior_id.replace("-", " ").replace("_", " ").capitalize()
-            draft = self._drafts.get(prior_id)
-            text = draft.text if draft is not None else f"---\ntags: \n---\n# {title}\n\n"
-            self._open_editor(prior_id, text, 0, None, draft)
-
-    def action_weight(self) -> None:
-        """Ask for a weight."""
-        row = self._list.selected
-        if row is None:
-            return
-        entry = row.entry
-
-        def check(text: str) -> None:
-            try:
-                float(text)
-            except ValueError:
-                raise UsageError(f"'{one_line(text, 40)}' is no number") from None
-
-        def use(text: str | None) -> None:
-            if text is not None:
-                weight = float(text)
-                self._do(lambda collection: collection.set_weight(entry.id, weight), f"weight {weight:g}")
-
-        hint = "1 at first; 0: never shown for its match; 2: counts twice"
-        question = f"Weight of '{one_line(entry.prior.title, 50)}':"
-        self.app.push_screen(Prompt(question, f"{entry.prior.weight:g}", hint, act=check), use)
-
-    def action_remove(self) -> None:
-        """Ask, then take it out."""
-        row = self._list.selected
-        if row is not None:
-            prior_id = row.entry.id
-            question = f"Remove '{prior_id}' and its file? Its history stays, and R restores it (A shows it)."
-            self.app.push_screen(
-                Confirm(question),
-                lambda yes: self._do(lambda collection: collection.remove(prior_id), "removed") if yes else None,
-            )
-
-    def action_restore(self) -> None:
-        """Take it back."""
-        row = self._list.selected
-        if row is not None:
-            prior_id = row.entry.id
-            self._do(lambda collection: collection.restore(prior_id), "restored")
-
-    def action_accept(self) -> None:
-        """Take a proposal in."""
-        row = self._list.selected
-        if row is not None:
-            prior_id = row.entry.id
-            self._do(lambda collection: collection.accept(prior_id), "accepted")
-
-    def action_reject(self) -> None:
-        """Ask for a reason, then turn the proposal down."""
-        row = self._list.selected
-        if row is None:
-            return
-        prior_id = row.entry.id
-
-        def reject(reason: str | None) -> None:
-            if reason is not None:
-                self._do(lambda collection: collection.reject(prior_id, reason.strip()), "rejected")
-
-        question = f"Why reject '{one_line(row.entry.prior.title, 50)}'?"
-        self.app.push_screen(Prompt(question, hint="for whoever reads it later; may be empty"), reject)
-
-    def action_history(self) -> None:
-        """Show its revisions."""
-        row = self._list.selected
-        if row is not None:
-            self.app.push_screen(PriorHistory(self.desk, row.entry, self._do))
 
 
 def _check_filter(text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,11 +24,11 @@ from engine.text import one_line, visible
 from tui.drafts import Draft, drop_draft, keep_draft
 from tui.editor import edit_text
 from tui.feed.priors import PriorDesk
-from tui.model.document import diff_lines
 from tui.model.markdown import markdown_lines
 from tui.model.prior_documents import moment
 from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Confirm
+from tui.screens.prior_conflict import PriorConflict
 from tui.widgets.bars import Title
 from tui.widgets.painted import Throttle
 from tui.widgets.text_view import TextView
@@ -372,62 +371,6 @@ class PriorEditor(BaseScreen):
         if not self.unsaved:
             self._end()
         self._close()
-
-
-class PriorConflict(BaseScreen):
-    """Two texts of one prior, and which is to stand.
-
-    Args:
-        prior_id: the prior.
-        number: the revision that one's own text was made from.
-        conflict: both texts.
-        resolve: told `mine`, `theirs` or `both`.
-    """
-
-    DEFAULT_CSS = "PriorConflict #text { height: 1fr; padding: 0 1; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m", "choose('mine')", "Keep mine", id="conflict.mine", tooltip="Mine becomes the newest revision"),
-        Binding("t", "choose('theirs')", "Take theirs", id="conflict.theirs", tooltip="Mine is thrown away"),
-        Binding("b", "choose('both')", "Keep both", id="conflict.both", tooltip="Mine becomes a prior of its own"),
-        Binding("escape", "back", "Go on editing", id="conflict.back", tooltip="Back to my text; nothing is saved yet"),
-    ]
-
-    title_ = "Conflict"
-    about = (
-        "Somebody else saved the prior while you wrote: their text stands in the base, yours is not saved yet.\n"
-        "Whichever you choose, their revision stays in the history."
-    )
-
-    def __init__(
-        self, prior_id: str, number: int, conflict: Conflict, resolve: Callable[[str, Conflict], None]
-    ) -> None:
-        super().__init__()
-        self._prior_id = prior_id
-        self._number = number
-        self._conflict = conflict
-        self._resolve = resolve
-        self._text = TextView(id="text")
-
-    def compose_body(self) -> ComposeResult:
-        """What it is about, then the differences."""
-        yield Title(f" Conflict in {one_line(self._prior_id, 60)}", id="head")
-        yield self._text
-
-    def on_mount(self) -> None:
-        """Show both."""
-        self._text.focus()
-        theirs = f"theirs, revision {self._conflict.number}"
-        mine = f"mine, made from revision {self._number}"
-        self._text.show(diff_lines(self._conflict.theirs, self._conflict.ours, theirs, mine))
-
-    def action_choose(self, choice: str) -> None:
-        """Close, and do it."""
-        self.app.pop_screen()
-        self.app.call_later(self._resolve, choice, self._conflict)
-
-    def action_back(self) -> None:
-        """Back to the editor."""
-        self.app.pop_screen()
 
 
 def _trouble_of(prior_id: str, text: str) -> str:
