@@ -139,8 +139,8 @@ class RetrievalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Further priors drawn by weight, so that what nothing asks for is still tried."""
     threshold: float = 0.0
     """Least score of a match that is shown; the best by words and by meaning scores 1, times its weight."""
-    embedder: Literal["auto", "none", "wordllama", "endpoint", "sentence-transformers"] = "auto"
-    """What tells how near two texts are in meaning; `auto` is wordllama where it is installed, with `none` only words
+    embedder: Literal["auto", "off", "wordllama", "endpoint", "sentence-transformers"] = "auto"
+    """What tells how near two texts are in meaning; `auto` is wordllama where it is installed, with `off` only words
     count."""
     model: str = ""
     """endpoint: the name by which it knows the model; sentence-transformers: the model's folder."""

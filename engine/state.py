@@ -26,6 +26,7 @@ Phase = Literal["inject", "learn", "design", "experiment", "analyze", "end"]
 
 ENDED: tuple[RunStatus, ...] = ("finished", "stopped", "failed")
 
+_HINTS_SHOWN = 5
 _MENDABLE: tuple[ev.Status, ...] = ("invalid", "crashed", "timeout")
 
 
@@ -197,6 +198,11 @@ class RunState:
         """What is wrong with the cognition base or files of priors, as last reported."""
         self.task_changes: dict[str, str] = {}
         """How the task's folder differs from the recorded copy, as last reported."""
+
+    @property
+    def newest_hints(self) -> list[str]:
+        """The hints that a design is shown, oldest first."""
+        return self.hints[-_HINTS_SHOWN:]
 
     @property
     def best_node(self) -> Node | None:

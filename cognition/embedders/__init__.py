@@ -14,13 +14,13 @@ def make_embedder(kind: str, model: str = "", base_url: str = "", key_env: str =
     """The embedder of a kind, or None and why there is none.
 
     Args:
-        kind: `auto` (wordllama where it is installed), `none`, `wordllama`, `endpoint` or `sentence-transformers`.
+        kind: `auto` (wordllama where it is installed), `off`, `wordllama`, `endpoint` or `sentence-transformers`.
         model: the endpoint's model, or the folder of the sentence-transformers model.
         base_url: see `EndpointEmbedder`.
         key_env: see `EndpointEmbedder`.
     """
     match kind:
-        case "none":
+        case "off":
             return None, ""
         case "endpoint":
             return EndpointEmbedder(model, base_url, key_env), ""

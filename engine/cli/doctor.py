@@ -146,8 +146,8 @@ def _embedder() -> Check:
         wanted = merge_settings(("config.toml", configured())).retrieval
     except EvolveError as exc:
         return Check("embedder", "bad", exc.message, exc.hint)
-    if wanted.embedder == "none":
-        return Check("embedder", "ok", "none: priors are found by their words only, as config.toml has it")
+    if wanted.embedder == "off":
+        return Check("embedder", "ok", "off: priors are found by their words only, as config.toml has it")
     embedder, problem = make_embedder(wanted.embedder, wanted.model, wanted.base_url, wanted.key_env)
     if embedder is None:
         return Check("embedder", "note", f"priors are found by their words only: {problem}", "pip install wordllama")

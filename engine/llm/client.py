@@ -148,7 +148,7 @@ class Client:
     ) -> Reply:
         """One try, repeated without what the endpoint refuses to be asked for."""
         name = (spec.base_url, spec.model)
-        if spec.structured == "none" or (spec.structured == "auto" and name in self._no_schema):
+        if spec.structured == "off" or (spec.structured == "auto" and name in self._no_schema):
             schema = None
         while True:
             try:

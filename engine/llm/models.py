@@ -38,7 +38,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reasoning_effort: str | None = None
     extra_body: dict[str, Any] = {}
     """Further fields of the request, as the endpoint documents them."""
-    structured: Literal["auto", "json_schema", "none"] = "auto"
+    structured: Literal["auto", "json_schema", "off"] = "auto"
     """Whether answers may be asked for by a JSON schema; `auto` tries, and stops where the endpoint refuses it."""
     context_tokens: int = 32768
     """Tokens that prompt and answer may have together."""

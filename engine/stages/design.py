@@ -10,7 +10,6 @@ from engine.events import DesignDone, DesignRejected, RoundEnded
 from engine.journal import sha256_of
 from engine.program import Outline, ProgramError, check_program, outline
 from engine.sketch import sketch
-from engine.stages.learn import HINTS_SHOWN
 
 if TYPE_CHECKING:
     from engine.loop import Engine
@@ -41,7 +40,7 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
                 Rejection(rejected.check, rejected.reason, engine.text(rejected.program))
                 for rejected in round_.rejected
             ],
-            hints=engine.state.hints[-HINTS_SHOWN:],
+            hints=engine.state.newest_hints,
             mode=learned.mode,
             ask=engine.caller.for_round(round_.round),
         )

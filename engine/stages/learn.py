@@ -13,12 +13,10 @@ from engine.samplers import Sample
 if TYPE_CHECKING:
     from engine.loop import Engine
 
-__all__ = ["HINTS_SHOWN", "learn"]
+__all__ = ["learn"]
 
 _FAILURES_LOOKED_AT = 8
 """Newest failures from which one is drawn to be mended."""
-HINTS_SHOWN = 5
-"""The newest hints that a design is shown."""
 
 
 async def learn(engine: Engine, round_: int) -> None:
@@ -27,7 +25,7 @@ async def learn(engine: Engine, round_: int) -> None:
     sample, mode = _sample(engine, settings.sampler.inspirations, round_)
     nodes = [engine.state.nodes[node] for node in (sample.parent, *sample.inspirations)]
     # What a person told the run steers retrieval too, so that a hint counts also where no model reads it.
-    texts = [*(node.lesson or node.motivation for node in nodes), *engine.state.hints[-HINTS_SHOWN:]]
+    texts = [*(node.lesson or node.motivation for node in nodes), *engine.state.newest_hints]
     hits = await engine.retrieve(texts, settings.retrieval, engine.rng(round_, "retrieve"))
     shown = [
         PriorShown(hit.prior.id, hit.prior.revision, hit.prior.title, round(hit.score, 4), hit.why, hit.prior.number)

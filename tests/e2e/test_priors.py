@@ -26,7 +26,7 @@ RECIPES = {
     "a.md": "# Faster\n\n```python recipe\ndef left():\n    return X + Z\n```\n",
     "b.md": "# Other score\n",
 }
-WORDS_ONLY = {"embedder": "none"}
+WORDS_ONLY = {"embedder": "off"}
 
 Cli = Callable[..., Result]
 

@@ -21,7 +21,7 @@ def test_a_prior_is_corrected_while_the_run_is_paused(make_task: TaskMaker, work
     task = make_task(evaluate=SLOW, priors={"hint.md": "# Move left\n", "other.md": "# Other words\n"})
     run = Run(workspace / "runs" / "mine")
     command = [*COMMAND, "run", str(task), "--rounds", "10000", "--workers", "1", "--name", "mine"]
-    terminal = Terminal([*command, "--set", 'retrieval.embedder="none"'], cwd=ROOT)
+    terminal = Terminal([*command, "--set", "retrieval.embedder=off"], cwd=ROOT)
     try:
         terminal.read_until("● running", 30)
         terminal.read_until("#1 ", 30)

@@ -337,7 +337,7 @@ class CognitionScreen(PriorActs):
             self.say(f"there is no node {number}", "bad")
             return
         self._asked = f"node #{number}"
-        self._asked_texts = [node.lesson or node.motivation, *model.state.hints]
+        self._asked_texts = [node.lesson or node.motivation, *model.state.newest_hints]
         self._chosen = model.state.settings.retrieval.top_k
         self._run_search()
 

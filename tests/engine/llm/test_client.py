@@ -251,7 +251,7 @@ async def test_what_an_endpoint_refuses_to_be_asked_for_is_left_out(server: LlmS
 
 
 async def test_a_schema_is_asked_for_or_not_as_configured(server: LlmServer) -> None:
-    await Asked(base_url=server.url, structured="none")(SCHEMA)
+    await Asked(base_url=server.url, structured="off")(SCHEMA)
     assert "response_format" not in server.requests[0].body
     await Asked(base_url=server.url)(SCHEMA)
     assert server.requests[1].body["response_format"]["json_schema"]["schema"] == SCHEMA
