@@ -88,6 +88,7 @@ async def test_marked_runs_beside_each_other(runs: Path, make_app: Maker, size: 
 async def test_a_run_that_is_gone_is_told(runs: Path, make_app: Maker) -> None:
     make_run(runs / "one", 5, end="finished")
     app = make_app()
-    async with app.run_test(size=(80, 24)) as pilot:
+    # Wide enough for the path of any temporary folder.
+    async with app.run_test(size=(200, 24)) as pilot:
         await app.push_screen(CompareScreen([Run(runs / "one"), Run(runs / "two")]))
         await until(pilot, lambda: "two/run.db" in text_of(app), "the reason")
