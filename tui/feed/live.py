@@ -236,6 +236,9 @@ class LiveFeed:
         return None
 
     def _failed(self, error: JournalError) -> Batch | None:
+        if "database is locked" in str(error):
+            # Whoever was the last to use it tidies up at this instant: the next look will do.
+            return None
         self._close()
         # A file that could not be read is read whole when it is back: nobody knows what became of it meanwhile.
         if str(error) == self._trouble:

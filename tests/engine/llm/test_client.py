@@ -147,7 +147,8 @@ async def test_what_does_not_pass_is_a_fault_after_the_last_try(server: LlmServe
     else:
         fault = await asked.fault()
         assert (fault.kind, server.url in fault.message) == ("down", True)
-    assert len(server.requests) == 2
+    # A try may meet the connection that was cut before it, and not reach the server.
+    assert len(server.requests) in ((1, 2) if bad.end == "close" else (2,))
 
 
 async def test_retry_after_is_honoured_as_a_number_and_as_a_date(server: LlmServer) -> None:
