@@ -55,9 +55,9 @@ class Reply:
     usage: dict[str, Any] | None = field(
         default_factory=lambda: {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
     )
-    end: Literal["done", "silent", "close", "reset", "garbage", "error", "endless"] = "done"
+    end: Literal["done", "silent", "close", "reset", "garbage", "error", "endless", "unanswered"] = "done"
     """After half of the pieces: say no more, close the connection, reset it, send what is no JSON, send an error; or
-    go on for ever."""
+    go on for ever; or close the connection without a word."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further fields of the last delta."""
 
@@ -151,7 +151,9 @@ class LlmServer:
             scripted = self.script.popleft() if self.script and refused is None else None
         try:
             reply = refused or scripted or self.answer(request)
-            if reply.status != 200 or reply.body:
+            if reply.end == "unanswered":
+                handler.close_connection = True
+            elif reply.status != 200 or reply.body:
                 self._wait(handler, reply.before)
                 _send(handler, reply)
             else:

@@ -114,6 +114,7 @@ class Client:
         endpoint.slots.limit = concurrency or spec.concurrency
         loop = asyncio.get_running_loop()
         failures = 0
+        anew = True
         while True:
             while endpoint.not_before > loop.time():
                 await self._sleep(endpoint.not_before - loop.time())
@@ -126,6 +127,10 @@ class Client:
                     return reply
                 wait = None
             except Fault as fault:
+                if fault.unanswered and anew:
+                    # A connection kept from an earlier answer, which the endpoint has closed since: no try is lost.
+                    anew = False
+                    continue
                 if not fault.passing or failures >= spec.retries:
                     raise
                 wait = fault.wait
@@ -209,7 +214,9 @@ class Client:
                         await stream.close()
                 except Exception as error:
                     # One that is no endpoint's doing comes back as it is.
-                    raise fault_of(error, spec) from None
+                    fault = fault_of(error, spec)
+                    fault.unanswered &= not sent
+                    raise fault from None
         except TimeoutError:
             sent = True
             if not got.begun:

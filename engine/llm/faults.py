@@ -39,6 +39,8 @@ _QUOTA = re.compile(r"insufficient.?(quota|credit|balance|fund)|billing|exceeded
 _PASSING = frozenset({408, 409, 425, 429})
 _TRANSPORT = re.compile(r"httpx\d*\b")
 """Module of the errors of the HTTP client below `openai`, which has had two names."""
+_BROKEN = frozenset({"ReadError", "RemoteProtocolError", "WriteError"})
+"""Its errors of a connection that there was."""
 
 
 class Fault(Exception):
@@ -50,10 +52,18 @@ class Fault(Exception):
         passing: the same request may be tried again at once.
         wait: seconds after which the endpoint wants to be asked again, where it says so.
         status: what HTTP status the endpoint answered with, where it did.
+        unanswered: the connection broke before a word of an answer, as one does that was kept too long.
     """
 
     def __init__(
-        self, kind: FaultKind, message: str, *, passing: bool = False, wait: float | None = None, status: int = 0
+        self,
+        kind: FaultKind,
+        message: str,
+        *,
+        passing: bool = False,
+        wait: float | None = None,
+        status: int = 0,
+        unanswered: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -61,6 +71,7 @@ class Fault(Exception):
         self.passing = passing
         self.wait = wait
         self.status = status
+        self.unanswered = unanswered
 
 
 def key_of(spec: ModelSpec) -> str:
@@ -108,7 +119,8 @@ def fault_of(error: Exception, spec: ModelSpec) -> Fault:
         root = _root(error)
         # asyncio words it its own way.
         why = os.strerror(root.errno) if isinstance(root, ConnectionError) and root.errno else str(root)
-        return Fault("down", f"no connection to {place}: {_short(why, spec)}", passing=True)
+        unanswered = type(error.__cause__).__name__ in _BROKEN
+        return Fault("down", f"no connection to {place}: {_short(why, spec)}", passing=True, unanswered=unanswered)
     if isinstance(error, openai.APIError):
         # An error in the middle of a stream: the status has said 200 already.
         body = error.body if isinstance(error.body, Mapping) else {}

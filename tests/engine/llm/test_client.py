@@ -138,6 +138,15 @@ async def test_what_may_pass_is_tried_again(server: LlmServer, bad: Reply, bille
     assert asked.pieces.count(("", False)) == 2
 
 
+async def test_a_connection_that_the_server_has_closed_meanwhile_costs_no_try(server: LlmServer) -> None:
+    hung_up = Reply(end="unanswered")
+    server.script.extend([hung_up, Reply("whole"), hung_up, hung_up])
+    asked = Asked(base_url=server.url, retries=0)
+    assert ((await asked()).text, asked.spent.retries, len(server.requests)) == ("whole", 0, 2)
+    fault = await Asked(base_url=server.url, retries=0).fault()
+    assert (fault.kind, fault.unanswered, len(server.requests)) == ("down", True, 4)
+
+
 @pytest.mark.parametrize(("bad", "billed"), BAD)
 async def test_what_does_not_pass_is_a_fault_after_the_last_try(server: LlmServer, bad: Reply, billed: bool) -> None:
     server.answer = lambda request: bad
