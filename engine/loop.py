@@ -29,7 +29,7 @@ from engine.early_stop import MedianRule
 from engine.errors import EvolveError, JournalError, RunError
 from engine.evaluation.evaluator import recover
 from engine.evaluation.sandbox import sandbox_name
-from engine.evaluation.supervisor import remove_tree
+from engine.evaluation.supervisor.folders import remove_tree
 from engine.gate import PauseGate, Slots, Stopping
 from engine.hooks import read_hooks
 from engine.journal import Command, now_ms

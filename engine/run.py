@@ -284,7 +284,7 @@ def delete_run(run: Run) -> None:
     Raises:
         RunError: its engine is alive, or the folder cannot be removed.
     """
-    from engine.evaluation.supervisor import remove_tree
+    from engine.evaluation.supervisor.folders import remove_tree
 
     if is_alive(run):
         raise RunError(f"run '{run.name}' has an engine at work", f"'evolve stop {run.name}' ends it")

@@ -180,7 +180,7 @@ class Evaluation:
         self._send({"do": "acknowledge"})
         await asyncio.shield(self._gone)
         if self._job.folder.exists():
-            from engine.evaluation.supervisor import remove_tree
+            from engine.evaluation.supervisor.folders import remove_tree
 
             try:
                 await asyncio.to_thread(remove_tree, str(self._job.folder))
@@ -295,7 +295,7 @@ class Evaluation:
         except OSError:
             lines = []
         said = lines[-1] if lines else f"exit code {code}"
-        from engine.evaluation.supervisor import FAULT
+        from engine.evaluation.supervisor.main import FAULT
 
         if code == FAULT:
             self._fail(f"its supervisor says: {said}")

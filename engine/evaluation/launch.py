@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import functools
 import os
-import py_compile
 import socket
 import sys
 from dataclasses import dataclass, replace
@@ -22,6 +20,11 @@ from engine.task import Limits
 __all__ = ["Job", "build_commands", "guarantee_of", "job_spec", "make_folder", "prepare", "spawn"]
 
 _NO_FILE = "/use-evolve_task.call-or-source/program.py"
+_HERE = str(Path(__file__).parent)
+_SUPERVISOR = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from supervisor.main import main; main(sys.argv[2], sys.argv[3:])"
+)
+"""It starts without the package `engine`, whose imports would take longer than all that it does."""
 
 
 @dataclass(frozen=True)
@@ -70,25 +73,14 @@ _known: dict[tuple[str | None, str | None, Path], tuple[sb.Sandbox, sb.Interpret
 
 
 def _find_out(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:
-    _supervisor_script()
     return sb.find_sandbox(), sb.find_interpreter(job.python, job.task_folder)
-
-
-@functools.cache
-def _supervisor_script() -> str:
-    """The supervisor as compiled code, which starts 5 ms sooner; as text where it cannot be written."""
-    source = Path(__file__).with_name("supervisor.py")
-    try:
-        return py_compile.compile(str(source), doraise=True) or str(source)
-    except (OSError, py_compile.PyCompileError):
-        return str(source)
 
 
 def make_folder(job: Job) -> None:
     """Make the evaluation's folder, with the program and an empty scratch folder."""
     scratch = job.folder / "scratch"
     if scratch.exists():
-        from engine.evaluation.supervisor import remove_tree
+        from engine.evaluation.supervisor.folders import remove_tree
 
         remove_tree(str(scratch))  # of an earlier attempt that an engine's death cut short
     scratch.mkdir(parents=True, mode=0o700)
@@ -112,7 +104,7 @@ def spawn(job: Job, sandbox: sb.Sandbox, command: list[str]) -> tuple[socket.soc
         try:
             pid = os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-I", "-S", _supervisor_script(), str(job.folder), *command],
+                [sys.executable, "-I", "-S", "-c", _SUPERVISOR, _HERE, str(job.folder), *command],
                 environment,
                 file_actions=[log, *((os.POSIX_SPAWN_DUP2, fd, target) for fd, target in targets)],
                 setsid=True,

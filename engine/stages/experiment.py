@@ -13,7 +13,7 @@ import msgspec
 from engine.curve import Curve
 from engine.early_stop import RunningCurve
 from engine.evaluation.evaluator import Evaluation, Job, Outcome, recover
-from engine.evaluation.supervisor import remove_tree
+from engine.evaluation.supervisor.folders import remove_tree
 from engine.events import BestCrowned, EvalDone, EvalProgress, EvalStageDone, EvalStarted
 from engine.gate import Stopping
 from engine.journal import now_ms, sha256_of

@@ -13,7 +13,7 @@ import pytest
 
 from engine.errors import EvolveError
 from engine.evaluation.evaluator import recover
-from engine.evaluation.supervisor import find_tree
+from engine.evaluation.supervisor.processes import find_tree
 
 from .conftest import Workplace, processes_with, until
 
@@ -160,7 +160,7 @@ async def test_same_folder_again(work: Workplace) -> None:
 async def test_supervisor_killed(work: Workplace) -> None:
     evaluation = await work.start(HANG)
     await until(lambda: len(work.alive()) == 2)
-    supervisors = [pid for pid in processes_with("/supervisor.") if pid in find_tree(os.getpid())]
+    supervisors = [pid for pid in processes_with("supervisor.main") if pid in find_tree(os.getpid())]
     assert len(supervisors) == 1
     os.kill(supervisors[0], signal.SIGKILL)
     outcome = await evaluation.outcome()
@@ -172,7 +172,7 @@ async def test_supervisor_killed(work: Workplace) -> None:
 async def test_supervisor_terminated(work: Workplace) -> None:
     evaluation = await work.start(HANG)
     await until(lambda: len(work.alive()) == 2)
-    supervisors = [pid for pid in processes_with("/supervisor.") if pid in find_tree(os.getpid())]
+    supervisors = [pid for pid in processes_with("supervisor.main") if pid in find_tree(os.getpid())]
     os.kill(supervisors[0], signal.SIGTERM)
     await until(lambda: not work.alive(), seconds=GONE)
     with pytest.raises(EvolveError, match="supervisor of an evaluation failed"):

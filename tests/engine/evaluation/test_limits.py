@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.evaluation import supervisor
+from engine.evaluation.supervisor import scratch as scratch_module
+from engine.evaluation.supervisor.scratch import Scratch
 
 from .conftest import GUARDED, Workplace, until
 
@@ -168,12 +169,12 @@ def run(report):
 
 
 def test_files_in_scratch_are_counted_a_slice_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "MOST_FILES", 5000)
+    monkeypatch.setattr(scratch_module, "_MOST_FILES", 5000)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         for i in range(2499):
             (tmp_path / folder / f"{i}").touch()
-    scratch = supervisor.Scratch(2**30)
+    scratch = Scratch(2**30)
     assert [_look(scratch, tmp_path, now) for now in (0.0, 0.3, 0.4, 0.5)] == ["", "", "", ""]
     assert scratch.walk is None and scratch.next == 1.5  # 5000 with the two folders
     (tmp_path / "one more").touch()
@@ -181,7 +182,7 @@ def test_files_in_scratch_are_counted_a_slice_at_a_time(tmp_path: Path, monkeypa
     assert found == ["", "", "", "scratch limit of 5000 files"]
 
 
-def _look(scratch: supervisor.Scratch, folder: Path, now: float) -> str:
+def _look(scratch: Scratch, folder: Path, now: float) -> str:
     scratch.look([str(folder), str(folder / "missing")], now)
     return scratch.excess
 
@@ -274,6 +275,6 @@ def _mentions(pid: int, text: str) -> bool:
 
 
 def _descendants(root: int) -> list[int]:
-    from engine.evaluation.supervisor import find_tree
+    from engine.evaluation.supervisor.processes import find_tree
 
     return list(find_tree(root))

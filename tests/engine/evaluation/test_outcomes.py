@@ -11,7 +11,7 @@ import pytest
 
 from engine.errors import EvolveError
 from engine.evaluation.evaluator import Evaluation
-from engine.evaluation.supervisor import clean_result
+from engine.evaluation.supervisor.results import clean_result
 
 from .conftest import GUARDED, Workplace
 

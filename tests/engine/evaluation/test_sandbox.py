@@ -12,20 +12,20 @@ import pytest
 import engine.evaluation
 from engine.errors import EvolveError
 from engine.evaluation import sandbox as sb
-from engine.evaluation.supervisor import remove_tree
+from engine.evaluation.supervisor.folders import remove_tree
 
 from .conftest import Workplace, hide_bubblewrap
 
 
-@pytest.mark.parametrize("name", ["supervisor", "evolve_task"])
-def test_runs_on_python_3_9_with_the_standard_library_alone(name: str) -> None:
-    source = Path(engine.evaluation.__file__).with_name(f"{name}.py").read_text()
-    tree = ast.parse(source, feature_version=(3, 9))
+@pytest.mark.parametrize("pattern", ["supervisor/*.py", "evolve_task.py"])
+def test_runs_on_python_3_9_with_the_standard_library_alone(pattern: str) -> None:
+    sources = list(Path(engine.evaluation.__file__).parent.glob(pattern))
+    assert sources
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in (node for path in sources for node in ast.walk(ast.parse(path.read_text(), feature_version=(3, 9)))):
         if isinstance(node, ast.Import):
             names.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names.add((node.module or "").partition(".")[0])
     assert names - {"numpy"} <= sys.stdlib_module_names  # numpy only where the task's own data holds its arrays
 

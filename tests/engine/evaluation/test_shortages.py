@@ -12,7 +12,7 @@ import pytest
 
 from engine.errors import EvolveError
 from engine.evaluation import evaluator, launch
-from engine.evaluation.supervisor import find_tree
+from engine.evaluation.supervisor.processes import find_tree
 
 from .conftest import GUARDED, Workplace, until
 

@@ -1,0 +1,176 @@
+"""What the evaluator asks of the candidate: calls and sessions, one at a time, each in a sandbox of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from .box import Box, set_urgent
+from .folders import discard
+from .frames import pack
+from .processes import find_tree, send_signal
+from .results import is_number
+
+TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .clock import Clock
+
+__all__ = ["Calls", "Fault"]
+
+
+class Fault(Exception):
+    """The evaluation cannot go on, for a reason that is neither the task's nor the candidate's."""
+
+
+class Calls:
+    """The candidate's sandbox, where there is one just now.
+
+    Args:
+        folder: the evaluation's folder.
+        evaluator: who asks.
+        clock: the evaluation's.
+        adopt: called with a sandbox that was started, so that it is heard.
+    """
+
+    def __init__(self, folder: str, evaluator: Box, clock: Clock, adopt: Callable[[Box], None]) -> None:
+        self.folder = folder
+        self.evaluator = evaluator
+        self.clock = clock
+        self.adopt = adopt
+        self.candidate: Box | None = None
+        self.lost: dict[str, object] = {}
+        """What became of a session's candidate that ended while nothing was asked of it."""
+        self.count = 0
+        self.job: dict[str, Any] = {}
+        self.program = b""
+        self.wrapped = False
+
+    # The evaluator
+
+    def ask(self, header: dict[str, Any], body: bytes) -> None:
+        """Deal with a frame of the kind `call` or `close`.
+
+        Raises:
+            ValueError: nothing of the kind may be asked now.
+            Fault: the candidate cannot be started.
+        """
+        if header["type"] == "close":
+            self.close()
+        elif header.get("session") == "again":
+            self.call_again(header, body)
+        else:
+            self.call(header, body)
+
+    def call(self, header: dict[str, Any], body: bytes) -> None:
+        """Start a candidate in a sandbox of its own, beside the evaluator's."""
+        if self.candidate is not None:
+            raise ValueError("a call while another one is running")
+        import socket
+
+        self.count += 1
+        scratch = f"{self.folder}/call-{self.count}"
+        own = self.job["scratch"]
+        try:
+            os.mkdir(scratch, 0o700)  # noqa: PTH102 - pathlib would add to the time it takes to start
+            ours, theirs = socket.socketpair()
+            command = [scratch if word == own else word for word in self.job["candidate"]["command"]]
+            environment = {
+                name: value.replace(own, scratch) if not self.wrapped else value for name, value in os.environ.items()
+            }
+            set_urgent(False)
+            box = Box(command, environment, ours.detach(), theirs.detach())
+        except OSError as exc:
+            raise Fault(f"a candidate cannot be started: {exc}") from None
+        finally:
+            set_urgent(True)
+        box.scratch = scratch
+        box.reports = header.get("progress") is True
+        box.seconds = _seconds(header)
+        box.kept = header.get("session") == "new"
+        self.candidate = box
+        self.lost = {}
+        self.adopt(box)
+        job = {key: header.get(key) for key in ("function", "helper", "session")}
+        limits = {"limits": self.job["limits"], "program_size": len(self.program)}
+        box.write(pack({**job, **limits, **self.job["candidate"]["job"]}, self.program + body))
+
+    def call_again(self, header: dict[str, Any], body: bytes) -> None:
+        """Hand a further call of a session to the candidate that is kept for it."""
+        box = self.candidate
+        if box is None:
+            gone: dict[str, object] = {"type": "raised", "message": "the session's candidate is gone"}
+            self.evaluator.write(pack(self.lost or gone))
+        elif not box.idle:
+            raise ValueError("a call while another one is running")
+        else:
+            box.idle = False
+            box.seconds = _seconds(header)
+            box.deadline = None if box.seconds is None else self.clock.now() + box.seconds
+            box.write(pack({"function": header.get("function")}, body))
+
+    def close(self) -> None:
+        """End a session; the evaluator hears of it when the candidate is gone."""
+        box = self.candidate
+        if box is None:
+            self.evaluator.write(pack({"type": "returned"}))
+        elif box.answer is not None:  # it is being ended for what it did while nothing was asked of it
+            box.idle = False
+        elif not box.idle:
+            raise ValueError("an end of a session while a call is running")
+        else:
+            box.idle = False
+            self.answer(box, {"type": "returned"})
+
+    # The candidate
+
+    def returned(self, box: Box, header: dict[str, Any], body: bytes) -> None:
+        """Deal with a candidate's frame that answers a call.
+
+        Raises:
+            ValueError: nothing was asked of it.
+        """
+        if box.idle:
+            raise ValueError("a message that nobody asked for")
+        answer: dict[str, object] = {"type": "returned"}
+        if header.get("type") != "returned":
+            texts = {key: str(header.get(key, ""))[:65536] for key in ("message", "traceback")}
+            answer, body = {"type": "raised", **texts}, b""
+        if box.kept:
+            box.idle, box.deadline = True, None
+            self.evaluator.write(pack(answer, body))
+        else:
+            self.answer(box, answer, body)
+
+    def answer(self, box: Box, header: dict[str, object], body: bytes = b"") -> None:
+        """Note what a call came to and end the candidate; the evaluator hears of it when the candidate is gone."""
+        if box.answer is None:
+            box.answer = (header, body)
+            if not self.wrapped:
+                for pid in find_tree(box.pid):
+                    send_signal(pid, signal.SIGKILL)
+            send_signal(box.pid, signal.SIGKILL)
+
+    def check_deadline(self, now: float) -> None:
+        """End a candidate that has taken longer than it was given."""
+        box = self.candidate
+        if box is not None and box.deadline is not None and now >= box.deadline:
+            box.deadline = None
+            self.answer(box, {"type": "timeout", "message": f"no answer within {box.seconds:g} s"})
+
+    def ended(self, box: Box, how: str) -> None:
+        """The candidate's process is gone, `how` in words: tell the evaluator what its call came to."""
+        header, body = box.answer or ({"type": "raised", "message": f"the candidate {how} and gave no result"}, b"")
+        self.candidate = None
+        discard(box.scratch)
+        if box.idle:
+            self.lost = header
+        else:
+            self.evaluator.write(pack({**header, "call": self.count}, body))
+
+
+def _seconds(header: dict[str, Any]) -> float | None:
+    seconds = header.get("seconds")
+    return float(seconds) if is_number(seconds) else None  # type: ignore[arg-type]

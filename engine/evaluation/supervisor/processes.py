@@ -1,0 +1,173 @@
+"""The processes of an evaluation: which there are, what they use, how they are stopped and ended."""
+
+# ruff: noqa: PTH208
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+__all__ = ["Watch", "continue_tree", "describe_exit", "end_tree", "find_tree", "read_pss", "send_signal", "stop_tree"]
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def _read_stat(pid: int) -> tuple[int, str, float, int] | None:
+    """A process's parent, state, CPU seconds (reaped children included) and resident bytes; None: it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    ticks = int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])
+    return int(fields[1]), fields[0].decode(), ticks / _TICKS, int(fields[21]) * _PAGE
+
+
+def read_pss(pid: int) -> int | None:
+    """A process's share of memory in bytes, shared pages divided by their users; None where it may not be read."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # it is gone or not dumpable: the caller counts what is resident instead
+    return None
+
+
+def _list_pids() -> set[int]:
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
+
+def find_tree(root: int) -> dict[int, str]:
+    """Every descendant of a process, with its state, from a fresh look at /proc."""
+    children: dict[int, list[tuple[int, str]]] = {}
+    for pid in _list_pids():
+        stat = _read_stat(pid)
+        if stat is not None:
+            children.setdefault(stat[0], []).append((pid, stat[1]))
+    tree: dict[int, str] = {}
+    pending = [root]
+    while pending:
+        for pid, state in children.get(pending.pop(), []):
+            tree[pid] = state
+            pending.append(pid)
+    return tree
+
+
+class Watch:
+    """A cheap repeated look at the tree: only processes that are new or known to be ours are read."""
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+        self.ours: set[int] = set()
+        self.foreign: set[int] = set()
+
+    def look(self, most: int) -> tuple[int, float, dict[int, int]]:
+        """Processes alive, their CPU seconds, and the resident bytes of each; it stops at more than `most` of them."""
+        listed = _list_pids()
+        self.ours &= listed
+        self.foreign &= listed
+        unknown = {}
+        for pid in sorted(listed - self.ours - self.foreign - {self.root}):
+            stat = _read_stat(pid)
+            if stat is None:
+                continue
+            # A process whose parent is not placed yet waits for the rounds below, or for the next look.
+            if not self.place(pid, stat[0]):
+                unknown[pid] = stat[0]
+            elif len(self.ours) > 2 * most:
+                break  # a fork bomb: time matters more than the number
+        while placed := [pid for pid, parent in unknown.items() if self.place(pid, parent)]:
+            for pid in placed:
+                del unknown[pid]
+        alive, cpu, resident = 0, 0.0, {}
+        for pid in self.ours:
+            stat = _read_stat(pid)
+            if stat is not None:
+                cpu += stat[2]
+                if stat[1] != "Z":
+                    alive += 1
+                    resident[pid] = stat[3]
+            if alive > most:
+                break
+        return alive, cpu, resident
+
+    def place(self, pid: int, parent: int) -> bool:
+        """Note whose a process is, where its parent tells."""
+        if parent in self.ours or parent == self.root:
+            self.ours.add(pid)
+        elif parent in self.foreign or parent == 0:
+            self.foreign.add(pid)
+        else:
+            return False
+        return True
+
+
+def send_signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # it was faster
+
+
+def stop_tree(root: int) -> None:
+    """Stop every descendant of a process, again and again until none is new: one may just be starting another."""
+    stopped: set[int] = set()
+    while True:
+        new = [pid for pid in find_tree(root) if pid not in stopped]
+        for pid in new:
+            send_signal(pid, signal.SIGSTOP)
+        stopped.update(new)
+        if not new:
+            return
+        time.sleep(0.002)
+
+
+def continue_tree(root: int) -> None:
+    """Let every descendant of a process go on."""
+    for pid in find_tree(root):
+        send_signal(pid, signal.SIGCONT)
+
+
+def end_tree(root: int, wake: int, wrapped: bool, seconds: float) -> bool:
+    """Kill and reap every descendant of this process; whether all were gone in time.
+
+    Args:
+        root: this process.
+        wake: a descriptor that can be read when a child has ended.
+        wrapped: whether a namespace does the killing, so that a look at /proc is needed only where it takes long.
+        seconds: how long it may take.
+    """
+    began, pause = time.monotonic(), 0.001
+    while True:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return True
+        passed = time.monotonic() - began
+        if passed > seconds:
+            return False
+        if not wrapped or passed > 0.5:
+            for pid in find_tree(root):
+                send_signal(pid, signal.SIGKILL)
+        if select.select([wake], [], [], pause)[0]:
+            os.read(wake, 4096)
+        else:
+            pause = min(2 * pause, 0.05)
+
+
+def describe_exit(status: int, wrapped: bool) -> tuple[str, int]:
+    """How a process ended, in words, and the signal that ended it (0: none)."""
+    code = os.waitstatus_to_exitcode(status)
+    number = -code if code < 0 else code - 128 if wrapped and code > 128 else 0
+    if not number:
+        return f"exited with code {code}", 0
+    try:
+        return f"was killed by {signal.Signals(number).name}", number
+    except ValueError:
+        return f"exited with code {code}", 0

@@ -1,0 +1,81 @@
+"""The limit on what an evaluation writes to its folders."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Scratch"]
+
+_MOST_FILES = 100_000
+
+
+class Scratch:
+    """What lies in the folders that an evaluation may write to, counted a slice at a time so that nothing else waits.
+
+    What it reads may change under it, and by the hand of an enemy: it follows no link at the end of a path, and a
+    folder that cannot be counted (its path too long, or not to be read) counts as one above the limit.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.excess = ""
+        """The limit that is exceeded, in words."""
+        self.next = 0.2
+        self.walk: Iterator[None] | None = None
+
+    def look(self, folders: list[str], now: float) -> None:
+        """Go on counting, or begin anew where the last count is a second old."""
+        if self.walk is None and now >= self.next:
+            self.walk = self.count(folders)
+        if self.walk is not None:
+            try:
+                next(self.walk)
+            except StopIteration:
+                self.walk, self.next = None, now + 1.0
+
+    def count(self, folders: list[str]) -> Iterator[None]:
+        pending = list(folders)
+        size = entries = names = 0
+        linked: set[tuple[int, int]] = set()
+        while pending:
+            folder = pending.pop()
+            names -= len(folder)
+            try:
+                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except OSError as exc:
+                if exc.errno in (errno.ENAMETOOLONG, errno.EACCES):
+                    self.excess = f"scratch limit: a folder that cannot be counted ({exc.strerror})"
+                    return
+                continue  # it is gone, or no folder any more
+            try:
+                with os.scandir(fd) as found:
+                    for entry in found:
+                        try:
+                            status = entry.stat(follow_symlinks=False)
+                        except OSError:
+                            continue  # it is gone
+                        entries += 1
+                        if status.st_nlink == 1 or (status.st_dev, status.st_ino) not in linked:
+                            size += status.st_blocks * 512
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(f"{folder}/{entry.name}")
+                            names += len(pending[-1])
+                        elif status.st_nlink > 1:
+                            linked.add((status.st_dev, status.st_ino))
+                        if size > self.limit:
+                            self.excess = f"scratch limit of {self.limit // 2**20} MiB"
+                            return
+                        if entries > _MOST_FILES or names > 2**24:
+                            self.excess = f"scratch limit of {_MOST_FILES} files"
+                            return
+                        if entries % 2000 == 0:
+                            yield
+            except OSError:
+                pass  # it went while it was read
+            finally:
+                os.close(fd)

@@ -1,0 +1,349 @@
+"""The state of one evaluation, and what happens in it."""
+
+# Pathlib would add to the time it takes to start.
+# ruff: noqa: PTH108
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+
+from .box import Box, set_urgent
+from .calls import Calls, Fault
+from .capture import Capture
+from .clock import Clock
+from .folders import discard
+from .frames import pack, take
+from .link import Link
+from .outcome import make_outcome, spool
+from .poller import Poller
+from .processes import continue_tree, describe_exit, end_tree, send_signal, stop_tree
+from .results import clean_result, is_number, plain_number, plain_text
+from .usage import Usage
+
+TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["Supervisor"]
+
+
+class Supervisor:
+    """Guards one evaluation whose evaluator has been started and waits for its job."""
+
+    def __init__(self, folder: str, evaluator: Box) -> None:
+        self.folder = folder
+        self.evaluator = evaluator
+        self.clock = Clock()
+        self.poller = Poller()
+        self.calls = Calls(folder, evaluator, self.clock, self.adopt)
+        self.captures = (Capture(), Capture())
+        self.wake = os.pipe()
+        self.progress: list[list[object]] = []
+        self.next_progress = 0.0
+        self.next_look = 0.01
+        self.result: dict[str, Any] | None = None
+        self.fault = ""
+        self.abandoned = False
+        self.acknowledged = False
+        self.job: dict[str, Any] = {}
+        self.usage: Usage
+        """There from the moment that the job is."""
+        self.wrapped = False
+        self.result_limit = 0
+        self.link = Link(self.poller, self.on_message, self.abandon)
+
+    @property
+    def boxes(self) -> list[Box]:
+        """The sandboxes that there are."""
+        return [box for box in (self.evaluator, self.calls.candidate) if box is not None]
+
+    # The way in
+
+    def run(self) -> int:
+        """Carry the evaluation through; the exit code."""
+        if ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) != 0:  # PR_SET_CHILD_SUBREAPER
+            self.fault = "the supervisor cannot become a subreaper"
+        set_urgent(True)
+        for fd in self.wake:
+            os.set_blocking(fd, False)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.set_wakeup_fd(self.wake[1], warn_on_full_buffer=False)
+        self.poller.listen(self.wake[0], lambda: self.on_signals(os.read(self.wake[0], 4096)))
+        while not self.job and not self.abandoned:
+            self.poller.turn(None)
+        if self.job:
+            self.begin()
+            self.on_signals(b"")  # a child that ended before the handler stood
+        while not (self.result or self.fault or self.abandoned):
+            self.poller.turn(self.time_left())
+            self.check_clock()
+        return self.finish()
+
+    def begin(self) -> None:
+        """Send the evaluator its job, which lets it start."""
+        limits = self.job["limits"]
+        self.wrapped = self.job["sandbox"] == "bubblewrap"
+        self.result_limit = int(limits["result_mb"] * 2**20) + 65536
+        self.usage = Usage(limits, self.wrapped)
+        try:
+            with open(self.folder + "/program.py", "rb") as file:
+                program = file.read()
+            try:
+                os.unlink(self.folder + "/outcome.json")
+            except FileNotFoundError:
+                pass  # the usual case: no earlier attempt
+        except OSError as exc:
+            self.fault = f"{exc.filename}: {exc.strerror}"
+            return
+        self.calls.job, self.calls.program, self.calls.wrapped = self.job, program, self.wrapped
+        self.adopt(self.evaluator)
+        self.evaluator.write(pack({"limits": limits, **self.job["evaluator"]}, program))
+
+    def adopt(self, box: Box) -> None:
+        """Listen to a sandbox."""
+        box.poller = self.poller
+        self.poller.listen(box.channel, lambda: self.on_channel(box), box.flush)
+        for fd, capture in ((box.outputs[0], self.captures[0]), (box.outputs[1], self.captures[1])):
+            self.poller.listen(fd, lambda fd=fd, capture=capture: self.on_output(fd, capture))  # type: ignore[misc]
+
+    # The engine
+
+    def on_message(self, message: dict[str, Any]) -> None:
+        if not self.job:
+            self.job = message
+            return
+        order = message["do"]
+        if order == "freeze":
+            self.freeze()
+        elif order == "thaw":
+            self.thaw()
+        elif order == "cancel":
+            self.end("cancelled", message["reason"])
+        elif order == "acknowledge":
+            self.acknowledged = True
+
+    def abandon(self) -> None:
+        """Nobody waits for this evaluation any more."""
+        self.abandoned = True
+
+    # Signals and time
+
+    def on_signals(self, numbers: bytes) -> None:
+        if signal.SIGTERM in numbers:
+            self.abandon()
+        while self.job:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            for box in self.boxes:
+                if box.pid == pid:
+                    box.status = status
+                    self.on_exit(box)
+
+    def time_left(self) -> float | None:
+        """Seconds until the clock has something to do."""
+        if self.clock.since is None:
+            return None
+        due = [self.job["limits"]["seconds"], self.next_look]
+        candidate = self.calls.candidate
+        if candidate is not None and candidate.deadline is not None:
+            due.append(candidate.deadline)
+        if self.progress:
+            due.append(self.next_progress)
+        return float(min(due)) - self.clock.now()
+
+    def check_clock(self) -> None:
+        now = self.clock.now()
+        if self.clock.since is None or self.result or self.fault:
+            return
+        if now >= self.job["limits"]["seconds"]:
+            self.end("timeout", f"time limit of {self.job['limits']['seconds']:g} s")
+        else:
+            self.calls.check_deadline(now)
+        if self.progress and now >= self.next_progress and not self.link.outbox:
+            self.next_progress = now + 0.1
+            self.link.tell({"type": "progress", "items": self.progress})
+            self.progress = []
+        if now >= self.next_look:
+            began = time.monotonic()
+            scratches = [self.job["scratch"]]
+            if self.calls.candidate is not None:
+                scratches.append(self.calls.candidate.scratch)
+            often = self.usage.look(scratches, self.clock.now())
+            if self.usage.excess is not None:
+                self.end(*self.usage.excess)
+            # Often in the beginning and near a limit, but at most a tenth of the time is spent on looking.
+            pause = max(0.02 if often else min(0.1, now), 10 * (time.monotonic() - began))
+            self.next_look = self.clock.now() + pause
+
+    # What comes from inside
+
+    def on_output(self, fd: int, capture: Capture) -> None:
+        try:
+            data = os.read(fd, 262144)
+        except BlockingIOError:
+            return
+        if not data:
+            self.poller.forget(fd)
+            return
+        capture.add(data)
+        if self.captures[0].total + self.captures[1].total > self.job["limits"]["output_mb"] * 2**20:
+            self.end("crashed", f"output limit of {self.job['limits']['output_mb']} MiB")
+
+    def on_channel(self, box: Box) -> None:
+        try:
+            data = os.read(box.channel, 1 << 20)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.poller.forget(box.channel)
+            return
+        if box.answer is None:
+            box.inbox += data
+        while not (self.result or self.fault or box.answer):
+            try:
+                frame = take(box.inbox, self.result_limit)
+                if frame is None:
+                    return
+                self.on_frame(box, *frame)
+            except ValueError as exc:
+                if box is self.evaluator:
+                    self.end("crashed", f"the evaluator sent {exc}")
+                else:
+                    self.calls.answer(box, {"type": "raised", "message": f"the candidate sent {exc}"})
+            except Fault as exc:
+                self.fault = str(exc)
+
+    def on_frame(self, box: Box, header: dict[str, Any], body: bytes) -> None:
+        kind = header.get("type")
+        if kind == "ready":
+            # The harness says it before anything of the task runs; what says it again wants more time than it has.
+            if box.ready:
+                raise ValueError("a second message that it is ready")
+            box.ready = True
+            if box.seconds is not None:
+                box.deadline = self.clock.now() + box.seconds
+        elif kind == "progress" and (box is self.evaluator or box.reports):
+            self.add_progress(header)
+        elif box is not self.evaluator:
+            self.calls.returned(box, header, body)
+        elif kind == "result":
+            self.result = clean_result(header)
+        elif kind in ("call", "close"):
+            self.calls.ask(header, body)
+        else:
+            raise ValueError("a message of a kind that there is not")
+
+    def add_progress(self, header: dict[str, Any]) -> None:
+        step, found = header.get("step"), header.get("values")
+        values = {}
+        for name, value in list((found if isinstance(found, dict) else {}).items())[:64]:
+            if is_number(value):
+                values[plain_text(name, 128)] = plain_number(value)
+        if len(self.progress) >= 128:
+            del self.progress[::2]  # a flood is thinned out evenly rather than passed on or cut
+        self.progress.append([plain_number(step) if is_number(step) else None, values])
+
+    def on_exit(self, box: Box) -> None:
+        """A box's process has ended: read what it left behind, then draw the conclusion."""
+        assert box.status is not None
+        while self.poller.knows(box.channel) and not (self.result or self.fault or box.answer):
+            before = len(box.inbox)
+            self.on_channel(box)
+            if len(box.inbox) == before:
+                break
+        how, number = describe_exit(box.status, self.wrapped)
+        if not box.ready and not (self.result or self.abandoned):
+            self.drain(box)
+            lines = self.captures[1].content().decode("utf-8", "replace").strip().splitlines()
+            self.fault = f"the sandboxed interpreter {how}: {lines[-1] if lines else 'it said nothing'}"
+        elif box is self.evaluator:
+            if number == signal.SIGXCPU:
+                self.end("timeout", f"CPU time limit of {self.job['limits']['cpu_seconds']:g} s")
+            elif number == signal.SIGXFSZ:
+                self.end("crashed", f"file size limit of {self.job['limits']['file_mb']} MiB")
+            else:
+                self.end("crashed", f"the evaluator {how} and gave no result")
+        else:
+            self.drain(box)
+            for fd in (box.channel, *box.outputs):
+                self.poller.forget(fd)
+            self.calls.ended(box, how)
+
+    # Holding and ending
+
+    def freeze(self) -> None:
+        """Stop every process. What it sent is not dealt with before it is thawed, since its clocks stand still."""
+        if self.clock.since is None:
+            return
+        self.clock.stop()
+        for box in self.boxes:
+            self.poller.hold(box.channel)
+        stop_tree(os.getpid())
+
+    def thaw(self) -> None:
+        if self.clock.since is not None:
+            return
+        for box in self.boxes:
+            self.poller.release(box.channel)
+        continue_tree(os.getpid())
+        self.clock.go()
+
+    def end(self, status: str, reason: str) -> None:
+        """Note how the evaluation ended, unless that is settled."""
+        if self.result is None:
+            self.result = {"status": status, "score": None, "metrics": {}, "reason": reason}
+
+    def kill(self, seconds: float) -> bool:
+        """Kill every process of the evaluation; whether all were gone in time."""
+        for box in self.boxes:
+            if box.status is None:
+                send_signal(box.pid, signal.SIGKILL)
+        return end_tree(os.getpid(), self.wake[0], self.wrapped, seconds)
+
+    def drain(self, box: Box) -> None:
+        """Take what is left in a box's output pipes."""
+        for fd, capture in ((box.outputs[0], self.captures[0]), (box.outputs[1], self.captures[1])):
+            for _ in range(64):
+                before = capture.total
+                if self.poller.knows(fd):
+                    self.on_output(fd, capture)
+                if capture.total == before:
+                    break
+
+    def finish(self) -> int:
+        """End what runs, hand the outcome over or leave it in the folder, and go."""
+        seconds = self.clock.now()
+        dead = self.kill(10.0)
+        if self.job:
+            for box in self.boxes:
+                self.drain(box)
+        outcome = None
+        if self.result is not None and not self.fault:
+            outcome = make_outcome(self.result, self.job, self.usage, self.captures, seconds)
+        if self.fault:
+            self.link.tell({"type": "fault", "message": self.fault})
+        elif outcome is not None and not self.abandoned:
+            if self.progress:
+                self.link.tell({"type": "progress", "items": self.progress})
+            self.link.tell({"type": "done", "outcome": outcome})
+        while not (self.acknowledged or self.abandoned):
+            self.poller.turn(None)
+        if outcome is not None and outcome["status"] != "cancelled" and not self.acknowledged:
+            spool(self.folder, outcome)
+        while not dead:
+            dead = self.kill(60.0)
+        if self.acknowledged:
+            discard(self.folder)
+        return 0
