@@ -21,7 +21,7 @@ from engine.events import Event
 from engine.journal import JournalReader
 from engine.state import Node, RunState
 
-__all__ = ["Timeline", "copy_state", "run_timeline"]
+__all__ = ["Timeline", "copy_state", "run_timeline", "uncollected"]
 
 _EVERY = 5_000
 _FAR = 4 * _EVERY
@@ -75,7 +75,7 @@ class Timeline(Generic[S]):
             JournalError: the journal cannot be read, or does not fold.
         """
         upto = min(upto, self._reader.last_seq())
-        with _uncollected():
+        with uncollected():
             while self.reached < upto:
                 end = min(upto, (self.reached // self._every + 1) * self._every)
                 self._take(self._head, self.reached, end)
@@ -89,7 +89,7 @@ class Timeline(Generic[S]):
         Raises:
             JournalError: the journal cannot be read, or does not fold.
         """
-        with _uncollected():
+        with uncollected():
             if seq > self.reached + _FAR:
                 # Whoever asks waits for this one only; the states on the way can be kept afterwards.
                 state = self._twin(self._head)
@@ -168,8 +168,8 @@ def _copy_item(item: Any) -> Any:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Hold the garbage collector back: it would go through all kept states again and again, and finds no garbage."""
+def uncollected() -> Iterator[None]:
+    """Hold the garbage collector back while many objects are made: it would go through them again and again."""
     was_on = gc.isenabled()
     gc.disable()
     try:

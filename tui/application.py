@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import time
@@ -139,6 +140,8 @@ class EvolveApp(App[int]):
     def on_ready(self) -> None:
         """Note how long the start took."""
         _log.info("ready in %d ms", (time.monotonic() - self._started) * 1000)
+        if self.session is None:
+            _collect_again()
 
     # Between the screens
 
@@ -222,6 +225,7 @@ class EvolveApp(App[int]):
         """Fold a batch in."""
         if event.session is self.session:
             event.session.take(event.batch)
+            _collect_again()
             rings = any(isinstance(item.data, _RINGING) for item in event.batch.events)
             if rings and self.settings.bell and not event.session.is_replay:
                 self.bell()
@@ -330,6 +334,13 @@ class EvolveApp(App[int]):
             print(
                 f"evolve: the terminal application failed; see {self._log_path}. The run goes on.", file=sys.__stderr__
             )
+
+
+def _collect_again() -> None:
+    """Once the start is over, collect garbage, but never look for it among what the start made."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _still(screen: Screen[Any]) -> None:

@@ -27,23 +27,14 @@ def main() -> None:
     sys.exit(code)
 
 
-def _is_plain_way_in(arguments: list[str]) -> bool:
-    """Whether the command is `evolve`, `evolve attach RUN` or `evolve replay RUN`, with no option."""
-    return not arguments or (
-        len(arguments) == 2 and arguments[0] in ("attach", "replay") and not arguments[1].startswith("-")
-    )
-
-
 def _run() -> int:
-    if sys.stdin.isatty() and sys.stdout.isatty() and _is_plain_way_in(sys.argv[1:]):
+    if sys.stdin.isatty() and sys.stdout.isatty():
         # What a person types many times a day does without the command line's library.
-        from engine.run import find_run
-        from engine.workspace import runs_folder
-        from tui.app import run_tui
+        from engine.cli.way_in import way_in
 
-        runs = runs_folder()
-        run = find_run(sys.argv[2], runs) if len(sys.argv) == 3 else None
-        return run_tui(runs, run, replay=(None, 10.0, True) if sys.argv[1:2] == ["replay"] else None)
+        show = way_in(sys.argv[1:])
+        if show is not None:
+            return show()
     from typer.main import get_command
 
     from engine.cli.app import app

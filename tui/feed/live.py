@@ -20,6 +20,7 @@ from engine.journal import JournalReader, decode_row, make_plain, now_ms
 from engine.live import LiveRow
 from engine.run import Run, all_runs, is_alive
 from engine.telemetry import LIVE_TELEMETRY
+from engine.timeline import uncollected
 from tui.feed.batch import Batch, Post
 from tui.model.run_model import RunModel
 from tui.model.streams import LIVE_STREAM
@@ -178,7 +179,8 @@ class LiveFeed:
             upto = reader.last_seq()
             model = RunModel()
             try:
-                model.load(_essential(reader, upto))
+                with uncollected():
+                    model.load(_essential(reader, upto))
             except (AssertionError, LookupError, TypeError, ValueError) as exc:
                 raise JournalError(f"{self.run.db} is damaged after event {model.state.seq}: {exc}") from None
         except JournalError:

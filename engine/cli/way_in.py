@@ -1,0 +1,95 @@
+"""The ways into the application, read without the command line's library, which takes as long to load as Textual."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from engine.errors import UsageError
+from engine.journal import JournalReader
+from engine.run import find_run
+from engine.workspace import runs_folder
+
+__all__ = ["show_replay", "way_in"]
+
+_OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {
+    "attach": {"runs": Path},
+    "replay": {"runs": Path, "speed": float, "at": int},
+}
+
+
+def way_in(arguments: Sequence[str]) -> Callable[[], int] | None:
+    """What `evolve`, `evolve attach` or `evolve replay` does in a terminal; None for whatever else is written.
+
+    That goes to the command line's library, which has the help and a word for every mistake.
+    """
+    if not arguments:
+        return _show_runs
+    command, *rest = arguments
+    if command not in _OPTIONS:
+        return None
+    options: dict[str, Any] = {}
+    names: list[str] = []
+    words = iter(rest)
+    for word in words:
+        name = word.removeprefix("--")
+        try:
+            if word == "--mouse":
+                options["mouse"] = True
+            elif word.startswith("--") and name in _OPTIONS[command]:
+                options[name] = _OPTIONS[command][name](next(words))
+            elif word.startswith("-"):
+                return None
+            else:
+                names.append(word)
+        except (StopIteration, ValueError):
+            return None
+    if len(names) > 1 or options.get("at", 1) < 1:
+        return None
+    show: Callable[..., int] = _show_live if command == "attach" else show_replay
+    return partial(show, *names, **options)
+
+
+def _show_runs() -> int:
+    from tui.app import run_tui
+
+    return run_tui(runs_folder())
+
+
+def _show_live(run: str | None = None, runs: Path | None = None, mouse: bool = False) -> int:
+    from tui.app import run_tui
+
+    folder = runs or runs_folder()
+    return run_tui(folder, find_run(run, folder), mouse)
+
+
+def show_replay(
+    run: str | None = None,
+    runs: Path | None = None,
+    speed: float | None = None,
+    at: int | None = None,
+    mouse: bool = False,
+) -> int:
+    """Show how a run went in this terminal; returns the exit code. Without an event it plays from the start.
+
+    Raises:
+        RunError: there is no such run.
+        UsageError: there is no such event, no such speed, or this is no terminal.
+    """
+    if speed is not None and not 1 <= speed <= 1000:
+        raise UsageError("--speed lies between 1 and 1000")
+    folder = runs or runs_folder()
+    picked = find_run(run, folder)
+    if at is not None:
+        with JournalReader(picked.db) as reader:
+            last = reader.last_seq()
+        if at > last:
+            raise UsageError(f"run '{picked.name}' has no event {at}; its events are 1 to {last}")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("this is no terminal", f"'evolve events {picked.name}' prints what was recorded")
+    from tui.app import run_tui
+
+    return run_tui(folder, picked, mouse, (at, speed or 10.0, at is None or speed is not None))
