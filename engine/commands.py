@@ -32,7 +32,8 @@ from engine.stages.experiment import crown_fittest
 
 if TYPE_CHECKING:
     from engine.loop import Engine
-    from engine.state import Node, RunState
+    from engine.node import Node
+    from engine.state import RunState
 
 __all__ = ["WAITS", "answer_command", "check_fitness", "check_set"]
 

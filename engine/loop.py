@@ -35,6 +35,7 @@ from engine.hooks import read_hooks
 from engine.journal import Command, now_ms
 from engine.ledger import Follower, Ledger
 from engine.llm.calls import Caller
+from engine.node import RunStatus
 from engine.prior_watch import PriorWatch, Proposal
 from engine.priors import place_of_run
 from engine.program import outline
@@ -46,7 +47,6 @@ from engine.stages.analyze import analyze
 from engine.stages.design import design, take_injected
 from engine.stages.experiment import crown_fittest, experiment, measure_again
 from engine.stages.learn import learn
-from engine.state import RunStatus
 from engine.task_copy import TaskWatch
 from engine.telemetry import watch_machine
 

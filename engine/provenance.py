@@ -13,9 +13,10 @@ from engine import events as ev
 from engine.errors import EvolveError, JournalError
 from engine.journal import JournalReader
 from engine.lineage import best_path
+from engine.node import Node
 from engine.priors import place_of_run
 from engine.run import Run
-from engine.state import Node, RunState
+from engine.state import RunState
 
 __all__ = ["Idea", "PriorUse", "RunUse", "credited", "fold_use", "idea_of", "use_over_runs"]
 

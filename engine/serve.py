@@ -9,8 +9,8 @@ import warnings
 
 from engine.ledger import Follower
 from engine.loop import Engine
+from engine.node import RunStatus
 from engine.run import Run, lock_run
-from engine.state import RunStatus
 
 __all__ = ["serve", "watch_children_without_threads"]
 

@@ -19,7 +19,8 @@ import msgspec
 from engine.errors import JournalError
 from engine.events import Event
 from engine.journal import JournalReader
-from engine.state import Node, RunState
+from engine.node import Node
+from engine.state import RunState
 
 __all__ = ["Timeline", "copy_state", "run_timeline", "uncollected"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.curve import Point
-from engine.state import Node
+from engine.node import Node
 from engine.task import TaskSpec
 
 __all__ = ["Facts", "Proposal", "Report"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from engine.analyzers.report import Facts, Report
+from engine.node import Node
 from engine.program import ProgramError, changed_parts, outline
-from engine.state import Node
 from engine.task import TaskSpec
 
 __all__ = ["analyze_by_rules", "outcome_of"]

@@ -8,7 +8,8 @@ import msgspec
 
 from engine import events as ev
 from engine.journal import JournalReader
-from engine.state import Node, RunState
+from engine.node import Node
+from engine.state import RunState
 from engine.text import visible
 
 __all__ = ["calls_of", "print_calls", "spending"]

@@ -22,9 +22,10 @@ from engine.errors import EvolveError, RunError, UsageError
 from engine.fitness import FitnessSettings
 from engine.journal import JournalReader
 from engine.lineage import ancestors, best_path, descendants, first_parents, lineage
+from engine.node import Node
 from engine.provenance import credited, idea_of
 from engine.run import Run, all_runs, fold_run, is_alive, summarize
-from engine.state import Node, RunState
+from engine.state import RunState
 from engine.text import one_line, visible
 from engine.workspace import runs_folder
 

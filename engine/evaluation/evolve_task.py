@@ -13,7 +13,10 @@ For the author of an `evaluate.py`:
 
 `call` runs a function of the candidate in a sandbox of its own and gives back data; a `Session` is such a sandbox for
 many calls; `source` is the candidate's text; `Invalid` says that what it returned breaks the rules; `progress` streams
-numbers from a helper that runs beside the candidate. Standard library only, one file, Python 3.9 or later.
+numbers from a helper that runs beside the candidate. Standard library only, Python 3.9 or later.
+
+It stays one file, however long: every sandbox shows it under its own name and nothing beside it. A further file would
+be one more mount and one more import for each evaluation to pay for.
 """
 
 # Pathlib would add to the time it takes to start.

@@ -16,7 +16,8 @@ from markupsafe import Markup
 from engine.export.record import RECOMBINED, Record, iso_time
 from engine.export.score_curve import HEIGHT, WIDTH, draw_curve
 from engine.lineage import best_path
-from engine.state import Node, RunState
+from engine.node import Node
+from engine.state import RunState
 from engine.text import one_line, visible
 
 __all__ = ["write_report"]

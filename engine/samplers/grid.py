@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.node import Node
 from engine.sketch import mean_distance, read_sketch
-from engine.state import Node, RunState
+from engine.state import RunState
 
 __all__ = ["REFERENCES", "FeatureGrid"]
 

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.events import EvalDone, Event, NodePruned, NodeRestored
+from engine.node import Node
 from engine.samplers.base import Sample
 from engine.samplers.grid import FeatureGrid
 from engine.samplers.population import Population, draw, rank_weights
 from engine.settings import SamplerSettings
-from engine.state import Node, RunState
+from engine.state import RunState
 
 __all__ = ["MapElites"]
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.events import EvalDone, Event, LearnDone, NodePruned, NodeRestored
-from engine.state import Node, RunState
+from engine.node import Node
+from engine.state import RunState
 
 __all__ = ["Population", "draw", "expansions", "rank_weights"]
 

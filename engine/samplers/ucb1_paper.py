@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.events import Event
+from engine.node import Node
 from engine.samplers.base import Sample
 from engine.samplers.population import Population
-from engine.state import Node, RunState
+from engine.state import RunState
 
 __all__ = ["PaperUCB1"]
 

@@ -16,7 +16,7 @@ from engine.settings import analyzes_by_model
 
 if TYPE_CHECKING:
     from engine.loop import Engine
-    from engine.state import Node
+    from engine.node import Node
 
 __all__ = ["analyze"]
 

@@ -13,7 +13,7 @@ from engine.sketch import sketch
 
 if TYPE_CHECKING:
     from engine.loop import Engine
-    from engine.state import OpenRound
+    from engine.node import OpenRound
 
 __all__ = ["design", "take_injected"]
 

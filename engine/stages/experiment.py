@@ -21,7 +21,7 @@ from engine.stages.analyze import analyze
 
 if TYPE_CHECKING:
     from engine.loop import Engine
-    from engine.state import Node
+    from engine.node import Node
     from engine.task import Stage
 
 __all__ = ["crown_fittest", "experiment", "measure_again"]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from engine.analyzers.report import Facts
 from engine.analyzers.rules import analyze_by_rules
 from engine.curve import Curve, decode_curve
+from engine.node import Node
 from engine.program import ProgramError, changed_parts, check_program, outline, unbound_names
-from engine.state import Node
 from engine.task import Interface, TaskSpec
 from engine.text import one_line, visible
 

@@ -11,7 +11,7 @@ import pytest
 
 from engine import events as ev
 from engine.events import EvalDone
-from engine.state import Node
+from engine.node import Node
 from tests.tui.synthetic import Synthesizer, story
 from tui.model.braille import Canvas
 from tui.model.labels import age, marks, short_score

@@ -9,8 +9,8 @@ from engine.curve import decode_curve
 from engine.errors import JournalError
 from engine.events import AnalyzeDone, EvalStageDone, Event, LearnDone, NodeCommented
 from engine.journal import JournalReader
+from engine.node import Node
 from engine.run import Run
-from engine.state import Node
 from tui.model.call_documents import call_lines
 from tui.model.document import (
     Line,

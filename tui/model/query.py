@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.state import Node
+from engine.node import Node
 
 __all__ = ["Query", "QueryError", "parse_query"]
 

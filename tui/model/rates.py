@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from engine.events import Telemetry
-from engine.state import Node, RunState
+from engine.node import Node
+from engine.state import RunState
 from engine.text import one_line
 from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from engine.events import CallStarted, Event
-from engine.state import OpenRound, RunState
+from engine.node import OpenRound
+from engine.state import RunState
 from engine.text import one_line
 from tui.model.streams import Stream, amount, rate
 

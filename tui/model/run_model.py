@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 from engine import events as ev
 from engine.live import LiveRow
-from engine.state import Node, RunState
+from engine.node import Node
+from engine.state import RunState
 from engine.timeline import copy_state
 from tui.model.population import Population
 from tui.model.rates import Measured, rates_of

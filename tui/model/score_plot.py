@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Sequence
 
-from engine.state import BestStep, Node
+from engine.node import BestStep, Node
 from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
 
 __all__ = ["ScorePlot"]

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Hashable, Sequence
 
 from engine.events import BestCrowned, EvalDone
-from engine.state import Node
+from engine.node import Node
 from engine.text import one_line, visible
 from tui.model.labels import age, clock, outcome, score_text, short_score
 from tui.model.rounds import WorkLine, work_lines, worker_limit

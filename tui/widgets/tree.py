@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from engine.state import Node
+from engine.node import Node
 from engine.text import one_line
 from tui.model.labels import marks, outcome
 from tui.model.listing import Listing, Order

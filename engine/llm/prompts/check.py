@@ -11,7 +11,7 @@ from engine.errors import TaskError
 from engine.llm.messages import Message
 from engine.llm.prompts.build import analyzer_prompt, judge_prompt, researcher_prompt
 from engine.llm.prompts.templates import TEMPLATES, Prompts
-from engine.state import Node
+from engine.node import Node
 from engine.task import Criterion, Task
 
 __all__ = ["check_prompts"]

@@ -24,10 +24,10 @@ from engine.llm.messages import Answer, CallFailed, Message, Role
 from engine.llm.models import ModelSpec
 from engine.llm.parts import put_parts
 from engine.llm.prompts import Prompts
+from engine.node import Node
 from engine.presets import find_preset
 from engine.program import outline
 from engine.settings import ModeWeights, merge_settings
-from engine.state import Node
 from engine.task import Criterion, JudgeSpec, TaskSpec
 from tests.engine.designers.programs import SEED, SEEDS, SPEC
 from tests.engine.designers.programs import request as recombine_request

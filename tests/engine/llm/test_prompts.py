@@ -27,7 +27,7 @@ from engine.llm.prompts import (
     researcher_prompt,
 )
 from engine.llm.prompts.templates import fenced
-from engine.state import Node
+from engine.node import Node
 from engine.task import Criterion, Task, find_task, load_task
 from tests.conftest import Evolve, TaskMaker
 
