@@ -1,0 +1,155 @@
+"""Has a candidate clean noisy documents, trains a small language model on what is left, and measures both.
+
+The candidate runs in a sandbox beside this process and gets documents and their categories, nothing else: what was
+planted, the clean text and the held-out documents stay here, as do training and scoring.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import corpus
+import evolve_task
+import measure
+import userdata
+from language_model import bits_per_byte, stream
+from noise import ISSUES, Line, Noisy, plant
+
+EXCERPT = 3000
+"""Characters that all pairs of excerpts take together at most: a metric holds 4,096."""
+
+
+def evaluate(program_path, report):
+    """Clean, train, score: the mean of what was learnt from the cleaned text and of how well it was cleaned."""
+    settings, seed = report.settings, report.seed
+    documents, held_out, name, mark = prepare(settings, seed)
+    raw = [document.text for document in documents]
+    began = time.monotonic()
+    answer = evolve_task.call(
+        "beside.py:clean",
+        raw,
+        [document.category for document in documents],
+        seconds=float(settings["clean_seconds"]),
+    )
+    seconds = time.monotonic() - began
+    cleaned, invented = measure.check(documents, answer)
+
+    budget = int(settings["budget"])
+    held = stream(held_out, sum(len(text.encode("utf-8", "replace")) + 1 for text in held_out), 0)
+
+    def learn(texts, told=None):
+        return bits_per_byte(stream(texts, budget, seed), held, settings, seed, report.device, told)
+
+    bits = learn(cleaned, lambda step, value: report(step, bits_per_byte=value))
+    worst = learn(raw)
+    found = {"score": 1 - bits / worst, "bits_per_byte": bits, "raw_bits_per_byte": worst}
+    if settings["plant"]:
+        best = learn([document.clean for document in documents])
+        found |= {"oracle_bits_per_byte": best, "learned": (worst - bits) / max(worst - best, 1e-9)}
+        books = measure.account(documents, cleaned)
+        found |= balance(books)
+        found["score"] = (found["learned"] + found["cleaned"]) / 2
+        found["issue"], found["issue_lost"] = issues(books)
+    return {
+        **found,
+        "invented": invented,
+        "documents": len(documents),
+        "documents_kept": sum(bool(text.strip()) for text in cleaned),
+        "characters": sum(map(len, raw)),
+        "characters_kept": sum(map(len, cleaned)),
+        "characters_per_s": sum(map(len, raw)) / seconds,
+        "data": name,
+        "fingerprint": mark,
+        "pairs": pairs(documents, cleaned, int(settings["pairs"])),
+    }
+
+
+def prepare(settings, seed):
+    """Documents for the candidate, held-out texts, the corpus's name and its fingerprint."""
+    folder = Path(__file__).parent
+    wanted, held = int(settings["documents"]), int(settings["held_out"])
+    if not settings["data"]:
+        if not settings["plant"]:
+            raise corpus.DataError("settings.plant = false needs documents with noise of their own: settings.data")
+        drawn = corpus.installed(wanted, held, seed)
+    else:
+        sources = userdata.read(str(settings["data"]), folder, "data")
+        name = Path(settings["data"]).name
+        if not settings["plant"]:
+            if not settings["held_out_data"]:
+                raise corpus.DataError(
+                    "settings.plant = false needs settings.held_out_data: clean text that the models are measured on"
+                )
+            clean = userdata.read(str(settings["held_out_data"]), folder, "held_out_data")
+            drawn = corpus.Corpus(
+                name,
+                corpus.draw(name, sources, wanted, 0, seed).train,
+                [corpus.Document(key, at, text) for key, texts in clean.items() for at, text in texts.items()],
+            )
+            documents = [
+                Noisy(document.category, [Line(text, text) for text in document.text.splitlines()])
+                for document in drawn.train
+            ]
+            return documents, [document.text for document in drawn.held_out], name, corpus.fingerprint(drawn)
+        drawn = corpus.draw(name, sources, wanted, held, seed)
+    return plant(drawn, seed), [document.text for document in drawn.held_out], drawn.name, corpus.fingerprint(drawn)
+
+
+def balance(books):
+    """Shares of noise removed and of good text kept: over all, by issue and by category."""
+    shares = books.categories
+    count = len(shares)
+    found = {
+        "cleaned": sum(share.removed * share.recall for share in shares.values()) / count,
+        "removed": sum(share.removed for share in shares.values()) / count,
+        "kept": sum(share.recall for share in shares.values()) / count,
+        "precision": sum(share.precision for share in shares.values()) / count,
+    }
+    for issue in ISSUES:
+        noise = sum(share.noise for (_, kind), share in books.issues.items() if kind == issue)
+        left = sum(share.left for (_, kind), share in books.issues.items() if kind == issue)
+        if noise:
+            found[f"removed_{issue}"] = max(0.0, 1 - left / noise)
+    for category, share in shares.items():
+        found[f"removed_{category}"] = share.removed
+        found[f"kept_{category}"] = share.recall
+        found[f"precision_{category}"] = share.precision
+    return found
+
+
+def issues(books):
+    """What is worst, in words: the noise that most is left of, and the category that most good text is lost of.
+
+    Each is `TITLE: WHAT WAS MEASURED`; the title has no figures, so that the same issue has the same title.
+    """
+    (category, issue), share = max(books.issues.items(), key=lambda item: item[1].left)
+    whole = max(1, sum(item.left for item in books.categories.values()))
+    left = (
+        f"{issue} noise stays in {category}: {share.left / max(1, share.noise):.0%} of its {share.noise:,} characters "
+        f"are still there, {share.left / whole:.0%} of all noise that is left"
+    )
+    category, share = min(books.categories.items(), key=lambda item: item[1].recall)
+    lost = (
+        f"good text is lost in {category}: {1 - share.recall:.1%} of its {share.clean:,} characters, while "
+        f"{share.removed:.0%} of the noise there is removed"
+    )
+    return left, lost
+
+
+def pairs(documents, cleaned, count):
+    """Beginnings of some documents beside what was made of them: changed ones, of each category in turn."""
+    changed: dict[str, list[str]] = {}
+    room = EXCERPT // max(1, 2 * count)
+    for document, made in zip(documents, cleaned, strict=True):
+        if made != document.text:
+            start = next((k for k, (a, b) in enumerate(zip(document.text, made, strict=False)) if a != b), 0)
+            start = max(0, start - room // 4)
+            before, after = document.text[start : start + room], made[start : start + room]
+            changed.setdefault(document.category, []).append(
+                f"[{document.category}] {before!r} -> {after!r}"
+                if made
+                else f"[{document.category}] {before!r} -> gone"
+            )
+    turns = [text for turn in zip(*changed.values(), strict=False) for text in turn]
+    return "\n".join(turns[:count])
