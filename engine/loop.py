@@ -10,7 +10,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,14 +21,11 @@ import msgspec
 from cognition.prior import Prior
 from cognition.retrieve import Hit
 from engine import events as ev
+from engine.budget import limit_reached, new_warnings
 from engine.commands import answer_command
-from engine.curve import decode_curve
 from engine.devices import Gpus
 from engine.early_stop import MedianRule
-from engine.errors import EvolveError, JournalError, RunError
-from engine.evaluation.evaluator import recover
-from engine.evaluation.sandbox import sandbox_name
-from engine.evaluation.supervisor.folders import remove_tree
+from engine.errors import EvolveError, JournalError
 from engine.gate import PauseGate, Slots, Stopping
 from engine.hooks import read_hooks
 from engine.journal import Command, now_ms
@@ -38,15 +34,15 @@ from engine.llm.calls import Caller
 from engine.node import RunStatus
 from engine.prior_watch import PriorWatch, Proposal
 from engine.priors import place_of_run
-from engine.program import outline
 from engine.retrieval import PriorSearch
 from engine.run import Run, summary_of
 from engine.settings import RetrievalSettings
-from engine.sketch import sketch
 from engine.stages.analyze import analyze
 from engine.stages.design import design, take_injected
-from engine.stages.experiment import crown_fittest, experiment, measure_again
+from engine.stages.experiment import experiment, measure_again
 from engine.stages.learn import learn
+from engine.stages.seeds import run_seeds
+from engine.takeup import announce, recall_curves, sweep
 from engine.task_copy import TaskWatch
 from engine.telemetry import watch_machine
 
@@ -58,7 +54,6 @@ __all__ = ["Engine"]
 _TICK_SECONDS = 1.0
 _LOOK_SECONDS = 3.0
 """How often the task's folder and the priors are looked at beside the rounds; a learn stage looks at the priors too."""
-_WARN_AT = (0.5, 0.8)
 
 
 class Engine(Ledger):
@@ -93,7 +88,8 @@ class Engine(Ledger):
         start = self.state.start
         assert start is not None
         place = place_of_run(run, self.state)
-        self._prior_folder = place.folder
+        self.prior_folder = place.folder
+        """Where its priors are read from, live."""
         self._priors = PriorWatch(place, run.name)
         self._prior_search = PriorSearch(place.base)
         self._prior_problems: list[str] = []
@@ -173,11 +169,11 @@ class Engine(Ledger):
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, self._on_signal, number)
         try:
-            self._started()
+            announce(self)
             self.caller.close_lost()
             self.caller.prepare()
-            self._recall_curves()
-            await self._sweep()
+            recall_curves(self)
+            await sweep(self)
             await self._look_at_task()
             await self.durable()
             watching = asyncio.create_task(self._watch_task())
@@ -212,30 +208,6 @@ class Engine(Ledger):
         self._hooks.start(self._hooks.on_stop, **facts, status=self.state.status, reason=self.state.reason)
         return self.state.status
 
-    def _started(self) -> None:
-        sandbox = sandbox_name()
-        self.emit(
-            ev.EngineStarted(
-                pid=os.getpid(),
-                host=socket.gethostname(),
-                sandbox=sandbox,
-                guarantee="guarded" if self.spec.guarded and sandbox == "bubblewrap" else "open",
-                workers=self.worker_limit,
-                slots=self.slot_limit,
-                designer=self.designer.name,
-                missing=self._missing(),
-            )
-        )
-
-    def _missing(self) -> list[str]:
-        """What the run had and is not here, for a run that was moved."""
-        if self.state.priors_shown and not self._prior_folder.is_dir():
-            return [
-                f"the folder of its priors, {self._prior_folder}, is gone, so that designs are shown none "
-                "('evolve fork --priors-at-seq' makes a run with those that it was shown)"
-            ]
-        return []
-
     async def _watch_task(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
@@ -247,29 +219,6 @@ class Engine(Ledger):
         differences = await asyncio.to_thread(self._task_watch.look)
         if differences is not None:
             self.emit(ev.TaskChanged(differences))
-
-    async def _sweep(self) -> None:
-        """Remove folders of evaluations whose results were recorded just before an engine died."""
-        awaited = tuple(f"{node}-" for node in self.state.evaluations)
-        recorded = {
-            f"{node}-{result.stage}-{result.repeat}"
-            for node, evaluation in self.state.evaluations.items()
-            for result in evaluation.done
-        }
-        for folder in self.run.work.iterdir():
-            if folder.name in recorded or not folder.name.startswith(awaited):
-                # Its supervisor may still be at work in it.
-                await recover(folder)
-                await asyncio.to_thread(remove_tree, str(folder))
-
-    def _recall_curves(self) -> None:
-        """Give the rules of early stop the newest curves of the past."""
-        if not self.early_stop:
-            return
-        for event in self.recent_results():
-            rule = self.early_stop.get(event.stage)
-            if rule is not None and event.status == "ok" and event.curve_blob:
-                rule.add(decode_curve(self.text(event.curve_blob).encode()))
 
     async def _schedule(self) -> None:
         """Keep as many rounds in flight as there are workers until something ends the run."""
@@ -310,40 +259,12 @@ class Engine(Ledger):
 
     def _limit(self) -> ev.RunFinished | ev.RunStopped | None:
         """What keeps further rounds from starting, if anything does."""
-        state, settings = self.state, self.state.settings
-        best = state.best_node
-        if settings.target is not None and best is not None and best.score is not None:
-            # Reached is reached, without the tolerance that tells a gain from noise.
-            sign = 1 if self.spec.direction == "maximize" else -1
-            if sign * best.score >= sign * settings.target:
-                return ev.RunFinished(f"the target {settings.target:g} is reached")
-        if state.rounds_started >= settings.rounds:
-            return ev.RunFinished(f"{settings.rounds} rounds are done")
-        if settings.patience is not None and state.rounds_done - state.rounds_at_best >= settings.patience:
-            return ev.RunFinished(f"no new best in {settings.patience} rounds")
-        if settings.hours is not None and state.engine_ms >= settings.hours * 3_600_000:
-            return ev.RunStopped(f"the {settings.hours:g} hours are used up")
-        usd, tokens = self.caller.committed()
-        if settings.usd is not None and state.usd + usd >= settings.usd:
-            return ev.RunStopped(f"the {settings.usd:g} dollars are spent")
-        if settings.tokens is not None and state.tokens + tokens >= settings.tokens:
-            return ev.RunStopped(f"the {settings.tokens} tokens are spent")
-        return None
+        return limit_reached(self.state, self.spec, *self.caller.committed())
 
     def _warn_of_budgets(self) -> None:
         """Say once when half, and when four fifths of a budget are spent."""
-        state, settings = self.state, self.state.settings
-        spent = {
-            "hours": (state.engine_ms / 3_600_000, settings.hours),
-            "usd": (state.usd, settings.usd),
-            "tokens": (float(state.tokens), settings.tokens),
-        }
-        for name, (used, limit) in spent.items():
-            if not limit:
-                continue
-            share = max((share for share in _WARN_AT if used >= share * limit), default=0.0)
-            if share > state.warned.get(name, 0.0):
-                self.emit(ev.BudgetWarned(budget=name, spent=used, limit=float(limit), share=share))
+        for warning in new_warnings(self.state):
+            self.emit(warning)
 
     def _lose_patience(self) -> None:
         """Stop the run where no model has answered for too long."""
@@ -352,7 +273,7 @@ class Engine(Ledger):
             self.stop(f"{troubles.reason}; waited {patience:g} s", now=False)
 
     def _launch(self, number: int) -> None:
-        task = asyncio.create_task(self._run_seeds() if number == 0 else self._run_round(number))
+        task = asyncio.create_task(run_seeds(self) if number == 0 else self._run_round(number))
         self._rounds[number] = task
         task.add_done_callback(lambda done: self._landed(number, done))
 
@@ -398,57 +319,6 @@ class Engine(Ledger):
                     await analyze(self, round_.node)
                 case "end":
                     self.emit(ev.RoundEnded("node"), round=number)
-
-    async def _run_seeds(self) -> None:
-        """Round 0: every seed becomes a node and is measured."""
-        await self.gate.wait(0)
-        for name, sha256 in self.seeds[len(self.state.nodes) :]:
-            self._add_seed(name, sha256)
-        await self.durable()
-        seeds = [node.id for node in self.state.nodes if node.round == 0 and not node.analyzed]
-        # Every seed is waited for, also when one of them meets an error or the engine is ending.
-        for error in await asyncio.gather(*map(self._measure_seed, seeds), return_exceptions=True):
-            if error is not None:
-                raise error
-        best = self.state.fittest()
-        if best is None:
-            first = self.state.nodes[0]
-            if first.score is not None:
-                raise RunError(
-                    f"no seed can be ranked: {first.name} lacks a part of its fitness",
-                    f"Measured are {', '.join([self.spec.metric, *first.metrics])}; see fitness in the settings",
-                )
-            raise RunError(
-                f"no seed has a score; {first.name}: {first.status}: {first.reason}",
-                "'evolve check' on the task shows what the evaluator printed",
-            )
-        if self.state.gained(best.id, self.state.best):
-            # It was measured before the baseline that it is ranked against.
-            crown_fittest(self)
-        self.emit(ev.RoundEnded("node"), round=0)
-
-    def _add_seed(self, name: str, sha256: str) -> None:
-        code = self.text(sha256)
-        self.emit(
-            ev.DesignDone(
-                program=sha256,
-                operator="seed",
-                name=Path(name).stem,
-                motivation="the program to start from",
-                digest=outline(code).digest,
-                size=len(code.encode()),
-                sketch=sketch(code),
-            ),
-            round=0,
-            node=len(self.state.nodes),
-        )
-
-    async def _measure_seed(self, node: int) -> None:
-        await self.gate.wait(0)
-        if self.state.nodes[node].status is None:
-            await experiment(self, node)
-        await self.gate.wait(0)
-        await analyze(self, node)
 
     # Ending
 
