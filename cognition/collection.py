@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,13 +11,10 @@ from typing import Any
 
 from cognition.entry import Author, Entry, Origin, Revision, Status, key_of
 from cognition.prior import Prior, PriorError, check_id, check_text, parse_prior, with_front
-from cognition.store import CognitionError, Conflict, NotFound, Store, now_ms
+from cognition.rows import add_revision, change_key, insert, select, select_revisions, set_columns
+from cognition.store import CognitionError, Conflict, NotFound, Store
 
 __all__ = ["Collection", "free_id"]
-
-_COLUMNS = """p.id, p.origin, p.status, p.revision, p.gone, p.evidence, p.reason, p.former, p.created_at, p.changed_at,
-    r.text, r.author, r.message"""
-_FROM = "FROM priors p JOIN revisions r ON r.collection = p.collection AND r.key = p.key AND r.revision = p.revision"
 
 _FEW = 100
 """Priors that are read one by one rather than with all others."""
@@ -60,11 +55,8 @@ class Collection:
     def entries(self, *statuses: Status) -> list[Entry]:
         """The priors of some statuses, by default the active ones, by id."""
         chosen = statuses or ("active",)
-        marks = ", ".join("?" * len(chosen))
         with self.store.reading() as db:
-            rows = db.execute(
-                f"SELECT {_COLUMNS} {_FROM} WHERE p.collection = ? AND p.status IN ({marks})", (self.id, *chosen)
-            ).fetchall()
+            rows = select(db, self.id, f"p.status IN ({', '.join('?' * len(chosen))})", *chosen)
         return sorted((self._entry(row) for row in rows), key=lambda entry: entry.id)
 
     def priors(self) -> list[Prior]:
@@ -100,12 +92,10 @@ class Collection:
             NotFound: there is none of this id.
         """
         with self.store.reading() as db:
-            row = db.execute(
-                f"SELECT {_COLUMNS} {_FROM} WHERE p.collection = ? AND p.key = ?", (self.id, key_of(prior_id))
-            ).fetchone()
-        if row is None:
+            rows = select(db, self.id, "p.key = ?", key_of(prior_id))
+        if not rows:
             raise NotFound(f"there is no prior '{prior_id}' in '{self.id}'", "'evolve priors list' lists them")
-        return self._entry(row)
+        return self._entry(rows[0])
 
     def find(self, prior_id: str) -> Entry | None:
         """One prior, of any status, or None."""
@@ -122,12 +112,7 @@ class Collection:
         """
         self.get(prior_id)
         with self.store.reading() as db:
-            rows = db.execute(
-                "SELECT revision, text, sha256, at, author, message FROM revisions WHERE collection = ? AND key = ? "
-                "ORDER BY revision",
-                (self.id, key_of(prior_id)),
-            ).fetchall()
-        return [Revision(*row) for row in rows]
+            return select_revisions(db, self.id, prior_id)
 
     def revision(self, prior_id: str, number: int) -> Revision:
         """One revision of a prior.
@@ -183,13 +168,8 @@ class Collection:
                     f"there is a prior '{there.id}' in '{self.id}' already, {there.status}",
                     f"'evolve priors {verb} {there.id}' goes on with it; a new one needs another name",
                 )
-            now = now_ms()
-            db.execute(
-                "INSERT INTO priors (collection, key, id, origin, status, revision, evidence, created_at, changed_at) "
-                "VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)",
-                (self.id, key_of(prior_id), prior_id, origin, status, json.dumps(dict(evidence or {})), now, now),
-            )
-            self._add_revision(db, prior_id, 1, text, author, message)
+            insert(db, self.id, prior_id, origin, status, dict(evidence or {}))
+            add_revision(db, self.id, prior_id, 1, text, author, message)
             return self.get(prior_id)
 
     def edit(
@@ -220,9 +200,9 @@ class Collection:
             if base_revision is not None and base_revision != entry.prior.number and text != entry.prior.text:
                 raise Conflict(entry.id, entry.prior.number, entry.prior.text, text)
             if text != entry.prior.text:
-                self._add_revision(db, entry.id, entry.prior.number + 1, text, author, message)
+                add_revision(db, self.id, entry.id, entry.prior.number + 1, text, author, message)
             if entry.gone:
-                self._set(db, entry.id, gone=0)
+                set_columns(db, self.id, entry.id, gone=0)
             return self.get(entry.id)
 
     def set_enabled(self, prior_id: str, enabled: bool) -> Entry:
@@ -283,7 +263,7 @@ class Collection:
             entry = self.get(prior_id)
             if entry.status not in ("removed", "active") or (entry.status == "active" and not entry.gone):
                 raise CognitionError(f"'{entry.id}' is not removed; it is {entry.status}")
-            self._set(db, entry.id, status="active", gone=0)
+            set_columns(db, self.id, entry.id, status="active", gone=0)
             return self.get(entry.id)
 
     # Proposals
@@ -317,12 +297,9 @@ class Collection:
     def proposal(self, name: str, run: str) -> Entry | None:
         """What became of a run's proposal, by what the run calls it; None where the base does not have it."""
         with self.store.reading() as db:
-            row = db.execute(
-                f"SELECT {_COLUMNS} {_FROM} WHERE p.collection = ? AND json_extract(p.evidence, '$.run') = ? "
-                "AND json_extract(p.evidence, '$.id') = ?",
-                (self.id, run, name),
-            ).fetchone()
-        return None if row is None else self._entry(row)
+            proposed = "json_extract(p.evidence, '$.run') = ? AND json_extract(p.evidence, '$.id') = ?"
+            rows = select(db, self.id, proposed, run, name)
+        return self._entry(rows[0]) if rows else None
 
     def accept(self, prior_id: str, text: str | None = None) -> Entry:
         """Take a proposal into the base, as it is or with another text; its file is written at the next sync.
@@ -336,7 +313,7 @@ class Collection:
             entry = self._proposed(prior_id)
             if text is not None:
                 self.edit(entry.id, text, message="edited before it was accepted")
-            self._set(db, entry.id, status="active", reason="")
+            set_columns(db, self.id, entry.id, status="active", reason="")
             return self.get(entry.id)
 
     def reject(self, prior_id: str, reason: str = "") -> Entry:
@@ -348,7 +325,7 @@ class Collection:
         """
         with self.store.writing() as db:
             entry = self._proposed(prior_id)
-            self._set(db, entry.id, status="rejected", reason=reason)
+            set_columns(db, self.id, entry.id, status="rejected", reason=reason)
             return self.get(entry.id)
 
     # For the sync
@@ -361,13 +338,13 @@ class Collection:
             PriorError: the text is not as it should be.
         """
         with self.store.writing() as db:
-            self._set(db, prior_id, status="active", gone=0)
+            set_columns(db, self.id, prior_id, status="active", gone=0)
             return self.edit(prior_id, text, author="file")
 
     def set_gone(self, prior_id: str, gone: bool) -> None:
         """Note that a prior's file vanished, or is back."""
         with self.store.writing() as db:
-            self._set(db, prior_id, gone=int(gone))
+            set_columns(db, self.id, prior_id, gone=int(gone))
 
     def rename(self, prior_id: str, new_id: str) -> Entry:
         """Give a prior another id; its history and its former ids stay with it.
@@ -378,10 +355,8 @@ class Collection:
         with self.store.writing() as db:
             entry = self.get(prior_id)
             former = json.dumps([*entry.former, entry.id])
-            old, new = key_of(prior_id), key_of(new_id)
-            db.execute("UPDATE revisions SET key = ? WHERE collection = ? AND key = ?", (new, self.id, old))
-            db.execute("UPDATE priors SET key = ? WHERE collection = ? AND key = ?", (new, self.id, old))
-            self._set(db, new_id, id=new_id, gone=0, former=former)
+            change_key(db, self.id, prior_id, new_id)
+            set_columns(db, self.id, new_id, id=new_id, gone=0, former=former)
             return self.get(new_id)
 
     # Inside
@@ -395,35 +370,8 @@ class Collection:
     def _change_status(self, prior_id: str, status: Status) -> Entry:
         with self.store.writing() as db:
             entry = self.get(prior_id)
-            self._set(db, entry.id, status=status)
+            set_columns(db, self.id, entry.id, status=status)
             return self.get(entry.id)
-
-    def _set(self, db: sqlite3.Connection, prior_id: str, **values: object) -> None:
-        """Change columns of a prior."""
-        assignments = ", ".join(f"{column} = ?" for column in values)
-        db.execute(
-            f"UPDATE priors SET {assignments}, changed_at = ? WHERE collection = ? AND key = ?",
-            (*values.values(), now_ms(), self.id, key_of(prior_id)),
-        )
-        self._touch(db)
-
-    def _add_revision(
-        self, db: sqlite3.Connection, prior_id: str, number: int, text: str, author: Author, message: str
-    ) -> None:
-        sha256 = hashlib.sha256(text.encode()).hexdigest()
-        key, now = key_of(prior_id), now_ms()
-        db.execute(
-            "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (self.id, key, number, text, sha256, now, author, message),
-        )
-        db.execute(
-            "UPDATE priors SET revision = ?, changed_at = ? WHERE collection = ? AND key = ?",
-            (number, now, self.id, key),
-        )
-        self._touch(db)
-
-    def _touch(self, db: sqlite3.Connection) -> None:
-        db.execute("UPDATE collections SET generation = generation + 1, used_at = ? WHERE id = ?", (now_ms(), self.id))
 
     def _entry(self, row: tuple[Any, ...]) -> Entry:
         prior_id, origin, status, number, gone, evidence, reason, former, created, changed, text, author, message = row
