@@ -73,7 +73,8 @@ def predict(state, features, pairs, options):
 def prepare(options):
     torch.set_num_threads(options["threads"])
     torch.manual_seed(options["seed"])
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Not use_deterministic_algorithms(), which imports a compiler.
+    torch.set_deterministic_debug_mode("warn")
     return torch.device("cuda" if options["cuda"] else "cpu")
 
 
