@@ -107,7 +107,7 @@ PROBLEMS = {
     for problem in (
         _string_problem("sort", 7, 3, 5, _sorted),
         _string_problem("sort_long", 8, 4, 6, _sorted),
-        _string_problem("reverse", 6, 3, 5, _reversed),
+        _string_problem("reverse", 8, 3, 5, _reversed),
         _string_problem("reverse_long", 10, 4, 6, _reversed),
         _string_problem("unrepeat", 3, 3, 6, _without_repeats),
         _sum_problem("add", 4, 2),
