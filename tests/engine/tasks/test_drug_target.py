@@ -329,7 +329,7 @@ def test_a_forged_state_is_refused(parts: Parts, answer: object) -> None:
 
 @pytest.mark.parametrize("prior", [prior for prior in PRIORS if prior.recipes], ids=lambda prior: prior.id)
 def test_every_recipe_makes_a_valid_program(parts: Parts, prior: Prior) -> None:
-    found = parts.run(grafted(SEED, prior), split="random", pairs=150, steps=2)
+    found = parts.run(grafted(SEED, prior), split="random", pairs=150, steps=2, batch=32)
     assert 0 < found["score"] < 1
 
 
