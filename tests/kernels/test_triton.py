@@ -1,7 +1,7 @@
 """The Triton kernels: against the definition in Triton's interpreter, and compiled for GPUs that are not here.
 
-The interpreter is chosen when the kernels are made, so that its tests run in a process of their own, for each of which
-`interpret` holds the code.
+The interpreter is chosen when the kernels are made, so that what is tested in it runs in a process of its own, with the
+code `INTERPRETED`.
 """
 
 from __future__ import annotations
@@ -16,21 +16,24 @@ import pytest
 if os.environ.get("CI") != "true":
     pytest.importorskip("triton")
 
-COMPARE = """\
-import sys
-
+INTERPRETED = """\
 import pytest
 import torch
 
+from kernels.compile_report import report
+from kernels.operators import linear_attention
 from kernels.triton_chunk import interpreted
-from tests.kernels.cases import assert_close, inputs, reference, results
+from tests.kernels.cases import OPERATORS, assert_close, inputs, reference, results
 from tests.kernels.test_operators import poison
 
 assert interpreted()
 torch.set_num_threads(1)
-op = sys.argv[1]
-for dtype, bound in ((torch.float32, 1e-5), (torch.float16, 2e-3)):
-    for length, k_width, v_width, chunk in ((50, 32, 32, 16), (65, 24, 40, 32)):
+
+SINGLE, HALF = (torch.float32, 1e-5), (torch.float16, 2e-3)
+FULL, ODD = (50, 32, 32, 16), (65, 24, 40, 32)
+for op in OPERATORS:
+    for (dtype, bound), (length, k_width, v_width, chunk) in ((SINGLE, FULL), (SINGLE, ODD), (HALF, ODD)):
+        print(op, dtype, length, flush=True)
         made = inputs(op, length, k_width, v_width, batch=1, dtype=dtype)
         with pytest.MonkeyPatch.context() as patch:
             # An element that nothing writes stays not a number.
@@ -38,14 +41,6 @@ for dtype, bound in ((torch.float32, 1e-5), (torch.float16, 2e-3)):
             found = results(op, made, chunk=chunk, implementation="triton")
         assert all(x.isfinite().all() for x in found.values())
         assert_close(found, reference(op, made), bound)
-"""
-
-REFUSE = """\
-import pytest
-import torch
-
-from kernels.compile_report import report
-from kernels.operators import linear_attention
 
 x = torch.ones(1, 4, 1, 16, dtype=torch.bfloat16)
 with pytest.raises(ValueError, match="computes bfloat16 wrongly"):
@@ -57,26 +52,16 @@ with pytest.raises(RuntimeError, match="TRITON_INTERPRET is set"):
 """
 
 
-def interpret(code: str, *arguments: str) -> None:
-    """Run code with the kernels interpreted; its output is shown where it fails."""
+def test_interpreted_kernels_compute_the_definition_and_refuse_what_the_interpreter_gets_wrong() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", INTERPRETED],
         cwd=Path(__file__).parents[2],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("op", ["linear_attention", "ssd", "delta_rule", "gated_delta_rule"])
-def test_the_kernels_compute_the_definition(op: str) -> None:
-    interpret(COMPARE, op)
-
-
-def test_what_the_interpreter_gets_wrong_is_refused() -> None:
-    interpret(REFUSE)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
