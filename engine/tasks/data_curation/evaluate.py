@@ -39,7 +39,14 @@ def evaluate(program_path, report):
     held = stream(held_out, sum(len(text.encode("utf-8", "replace")) + 1 for text in held_out), 0)
 
     def learn(texts, told=None):
-        return bits_per_byte(stream(texts, budget, seed), held, settings, seed, report.device, told)
+        turns = range(int(settings["trainings"]))
+        found = [
+            bits_per_byte(
+                stream(texts, budget, seed, turn), held, settings, seed, report.device, told if not turn else None
+            )
+            for turn in turns
+        ]
+        return sum(found) / len(found)
 
     bits = learn(cleaned, lambda step, value: report(step, bits_per_byte=value))
     worst = learn(raw)

@@ -23,25 +23,21 @@ CURVE = (0.25, 0.5, 1.0)
 """After which shares of the budget the held-out text is measured on the way."""
 
 
-def stream(documents: Sequence[str], budget: int, seed: int) -> Bytes:
+def stream(documents: Sequence[str], budget: int, seed: int, turn: int = 0) -> Bytes:
     """Documents in a drawn order, each closed by a zero byte, over and over until the budget is full.
+
+    A document that is empty is left out, and the others keep their order: two cleanings of the same documents differ
+    in what was cleaned, not in luck with the order.
 
     Raises:
         ValueError: there is no text.
     """
-    texts = [document.encode("utf-8", "replace") + b"\0" for document in documents if document.strip()]
+    order = np.random.default_rng([seed, 33, turn]).permutation(len(documents))
+    texts = [documents[k].encode("utf-8", "replace") + b"\0" for k in order if documents[k].strip()]
     if not texts:
         raise ValueError("there is no text to train on")
-    rng = np.random.default_rng([seed, 33])
-    parts: list[bytes] = []
-    size = 0
-    while size < budget:
-        for k in rng.permutation(len(texts)):
-            parts.append(texts[k])
-            size += len(texts[k])
-            if size >= budget:
-                break
-    return np.frombuffer(b"".join(parts)[:budget], np.uint8)
+    whole = b"".join(texts)
+    return np.frombuffer((whole * -(-budget // len(whole)))[:budget], np.uint8)
 
 
 def bits_per_byte(
