@@ -1,0 +1,192 @@
+"""What a layer must keep to before anything is trained with it, each measured, and refused with the figure.
+
+ASI-Arch has a model read the code for these; here the layer is run. What it returns is compared in this process, where
+no candidate code ever ran; only operations are counted beside the candidate, since they cannot be from outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import evolve_task
+import numpy as np
+
+__all__ = ["Budget", "check_layer", "compare"]
+
+LENGTH = 100
+PIECES = (37, 1, 26, 36)
+ENDS = (0, 14, 62, 63)
+"""Last tokens of shorter sequences that are tried, on both sides of a chunk's border."""
+CUTS = (0, 30, 31, 62, 63, 98)
+"""Tokens after which everything is replaced."""
+LENGTHS = (256, 1024, 4096)
+GROWTH = 5.5
+"""By what factor work may grow with four times the tokens: 4 is linear, 5 is T log T, 16 is quadratic."""
+ROUNDING = 1e-3
+"""Differences up to this share of the outputs' size are rounding: sums are made in another order."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a layer of some width may hold."""
+
+    weights: int
+    """Numbers, buffers included."""
+    state: int
+    """Numbers that a sequence's state may hold, whatever its length."""
+
+
+def check_layer(session: Any, width: int, heads: int, budget: Budget, seed: int) -> dict[str, float]:
+    """Hold a candidate's layer to the contract.
+
+    Args:
+        session: a session with `beside.py`.
+        width, heads: of the layer.
+        budget: what it may hold.
+        seed: of weights and inputs.
+
+    Returns:
+        Metrics: layer_weights, layer_state, operations_per_token, growth (of the work with 4 times the tokens).
+
+    Raises:
+        Invalid: what is wrong, with the figure that was measured.
+    """
+    rng = np.random.default_rng([seed, 3])
+    count = session.call("build", width, heads, seed)
+    if count > budget.weights:
+        raise evolve_task.Invalid(f"parameter budget: the layer holds {count:,} numbers; {budget.weights:,} may be")
+    work = _check_work(session, width, budget, rng)
+    x = rng.standard_normal((4, LENGTH, width)).astype(np.float32)
+    whole = _forward(session, x)
+    _check_batch(session, x, whole)
+    _check_causality(session, x, whole, rng)
+    _check_gradient(session, x, whole, rng)
+    for last in ENDS:
+        compare(
+            _forward(session, x[:, : last + 1]),
+            whole[:, : last + 1],
+            f"lengths: outputs are others when the sequence ends after {last + 1} tokens instead of {LENGTH}",
+        )
+    _check_pieces(session, x, whole)
+    return {"layer_weights": count, **work}
+
+
+def compare(found: np.ndarray, wanted: np.ndarray, what: str) -> None:
+    """Refuse outputs that should be the same and are not.
+
+    Raises:
+        Invalid: `what`, and by how much they differ.
+    """
+    size = float(np.sqrt(np.mean(np.square(wanted, dtype=np.float64)))) + 1e-6
+    difference = float(np.abs(found - wanted).max())
+    if not difference <= ROUNDING * size:
+        raise evolve_task.Invalid(f"{what}: they moved by {difference:.3g}, where their own size is {size:.3g}")
+
+
+def _forward(session: Any, x: np.ndarray) -> np.ndarray:
+    return checked(session.call("forward", 0, x), x)
+
+
+def checked(y: Any, x: np.ndarray) -> np.ndarray:
+    """A layer's outputs, which must be finite numbers of the inputs' shape.
+
+    Raises:
+        Invalid: they are not.
+    """
+    if not isinstance(y, np.ndarray) or y.dtype.kind != "f" or y.shape != x.shape:
+        shape = list(y.shape) if isinstance(y, np.ndarray) else type(y).__name__
+        raise evolve_task.Invalid(f"forward: outputs must have the shape {list(x.shape)}, not {shape}")
+    bad = int((~np.isfinite(y)).sum())
+    if bad:
+        raise evolve_task.Invalid(f"forward: {bad} of {y.size} outputs are not finite")
+    return y.astype(np.float32)
+
+
+def _check_work(session: Any, width: int, budget: Budget, rng: np.random.Generator) -> dict[str, float]:
+    before: list[int] = []
+    found = {}
+    for length in LENGTHS:
+        x = rng.standard_normal((1, length, width)).astype(np.float32)
+        counts = session.call("work", x)
+        if not isinstance(counts, list) or len(counts) != 3 or not all(type(item) is int for item in counts):
+            raise evolve_task.Invalid("forward: the sandbox handed back no counts")
+        operations, written, state = counts
+        if state > budget.state:
+            raise evolve_task.Invalid(
+                f"state: it holds {state:,} numbers after {length:,} tokens; {budget.state:,} may be, at any length"
+            )
+        if before:
+            kinds = ("operations of products", "numbers written")
+            for kind, now, then in zip(kinds, (operations, written), before, strict=True):
+                if now > GROWTH * max(1, then):
+                    raise evolve_task.Invalid(
+                        f"complexity: {kind} grow {now / max(1, then):.1f}-fold from {length // 4:,} to {length:,} "
+                        f"tokens ({then:,} to {now:,}); up to {GROWTH}-fold may be, and quadratic is 16-fold"
+                    )
+            found = {"growth": max(now / max(1, then) for now, then in zip((operations, written), before, strict=True))}
+        before = [operations, written]
+        found |= {"operations_per_token": operations / length, "layer_state": state}
+    return found
+
+
+def _check_batch(session: Any, x: np.ndarray, whole: np.ndarray) -> None:
+    for row in (0, 2):
+        compare(
+            _forward(session, x[row : row + 1]),
+            whole[row : row + 1],
+            "batch independence: a sequence's outputs are others without its neighbours in the batch",
+        )
+    compare(
+        _forward(session, x[::-1].copy())[::-1],
+        whole,
+        "batch independence: a sequence's outputs are others at another place in the batch",
+    )
+
+
+def _check_causality(session: Any, x: np.ndarray, whole: np.ndarray, rng: np.random.Generator) -> None:
+    for cut in CUTS:
+        changed = x.copy()
+        changed[:, cut + 1 :] = 3 * rng.standard_normal(changed[:, cut + 1 :].shape)
+        found = _forward(session, changed)
+        compare(
+            found[:, : cut + 1],
+            whole[:, : cut + 1],
+            f"causality: outputs up to token {cut} are others when later tokens change",
+        )
+        if cut + 2 < LENGTH and np.array_equal(found, whole):
+            raise evolve_task.Invalid("forward: outputs do not depend on the inputs at all")
+
+
+def _check_gradient(session: Any, x: np.ndarray, whole: np.ndarray, rng: np.random.Generator) -> None:
+    for last in (31, 64):
+        weights = rng.standard_normal(whole[:, : last + 1].shape).astype(np.float32)
+        found = session.call("gradient", x, last, weights)
+        if not isinstance(found, list) or len(found) != 2:
+            raise evolve_task.Invalid("gradient: the sandbox handed back none")
+        by_x = checked(found[0], x)
+        if found[1]:
+            raise evolve_task.Invalid(f"gradient: that by the weights {', '.join(map(str, found[1]))} is not finite")
+        inside, outside = float(np.abs(by_x[:, : last + 1]).max()), float(np.abs(by_x[:, last + 1 :]).max())
+        if inside == 0:
+            raise evolve_task.Invalid("gradient: outputs have none by the inputs, so that nothing can be learned")
+        if outside > 1e-5 * inside:
+            raise evolve_task.Invalid(
+                f"causality: the gradient of outputs up to token {last} by later inputs is {outside:.3g}, where it "
+                f"must be 0 ({inside:.3g} by the inputs before)"
+            )
+
+
+def _check_pieces(session: Any, x: np.ndarray, whole: np.ndarray) -> None:
+    found = session.call("pieces", x, list(PIECES))
+    if not isinstance(found, list) or len(found) != 2 or len(found[0]) != len(PIECES):
+        raise evolve_task.Invalid("pieces: the sandbox handed back no outputs")
+    start = 0
+    for size, part in zip(PIECES, found[0], strict=True):
+        compare(
+            checked(part, x[:, start : start + size]),
+            whole[:, start : start + size],
+            f"pieces: fed in pieces of {', '.join(map(str, PIECES))} tokens with the state handed on, outputs "
+            f"{start} to {start + size - 1} are others",
+        )
+        start += size

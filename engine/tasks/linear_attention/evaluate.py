@@ -1,0 +1,116 @@
+"""Holds a candidate's layer to its contract, trains small models with it, and scores them on held-out sequences.
+
+The candidate runs in sandboxes beside this process. One probes the layer; one trains it, on batches that are sent to it
+step by step, and never sees a held-out sequence. A new one then gets the layers' weights and what comes in to each
+layer: embedding, feed-forward parts, output and scoring are here, so that no held-out token is ever within a
+candidate's reach. Another new one gets the same sequences with their future replaced: who looked ahead is found out.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import evolve_task
+import numpy as np
+from contract import Budget, check_layer
+
+if TYPE_CHECKING:
+    from outside import Trained
+    from problems import Problem
+
+__all__ = ["evaluate"]
+
+EVERY = 10
+"""Steps that are sent, and reported, at once."""
+LOOKS = (0.4, 0.6, 0.8)
+"""Shares of the steps after which recall is measured, beside the end: who learns sooner is better."""
+
+
+def evaluate(program_path: str, report: Any) -> dict[str, Any]:
+    """Score a layer: half for recall, half for the share of a text's uncertainty that its model takes away."""
+    settings = report.settings
+    if report.stage == "quick":
+        with session(report) as opened:
+            width, heads = opened.call("shape", str(settings["size"]))
+            return {"score": 0.0, **check_layer(opened, width, heads, budget(width, heads, settings), report.seed)}
+
+    # Late, since the stage `quick` can do without all that needs torch on this side.
+    from outside import check_future, summarise
+    from problems import make_problems
+
+    problems = make_problems(settings, report.seed, Path(__file__).parent)
+    with session(report) as opened:
+        models, speed = train(opened, problems, report)
+        # It does not know where the sequences are cut, and the one below not that they were.
+        cut = [model.features(opened, model.cut_rows()) for model in models]
+    with session(report) as opened:
+        whole = [model.features(opened, model.problem.inputs) for model in models]
+    moved = max(check_future(*parts) for parts in zip(models, whole, cut, strict=True))
+    return summarise(models, whole) | speed | {"leakage": moved}
+
+
+@contextmanager
+def session(report: Any) -> Iterator[Any]:
+    """A new sandbox with the candidate's layer."""
+    with evolve_task.Session("beside.py") as opened:
+        opened.call("prepare", int(report.settings["threads"]), bool(report.device))
+        yield opened
+
+
+def budget(width: int, heads: int, settings: dict[str, Any]) -> Budget:
+    """What a layer may hold."""
+    return Budget(
+        weights=int(settings["most_weights"] * width**2 + 64 * width),
+        state=int(settings["most_state"] * width**2 / heads + 32 * width),
+    )
+
+
+def train(opened: Any, problems: list[Problem], report: Any) -> tuple[list[Trained], dict[str, float]]:
+    """Train all models, a few steps of each in turn, so that curves are means over them; metrics of speed with them."""
+    from outside import Trained
+
+    settings = report.settings
+    steps = int(settings["steps"])
+    shared = {name: float(settings[name]) for name in ("warm_up", "cool_down", "weight_decay")}
+    size = problems[0].size
+    weights = opened.call("build", size.width, size.heads, report.seed)
+    x = np.random.default_rng(report.seed).standard_normal((1, size.context, size.width)).astype(np.float32)
+    operations = opened.call("work", x)[0] / size.context
+    numbers = [
+        opened.call("begin", {"size": asdict(p.size), "seed": p.seed, "rate": p.rate, "steps": steps, **shared})
+        for p in problems
+    ]
+    states: list[tuple[int, Any]] = []
+    due = [round(steps * share) for share in (*LOOKS, 1.0)]
+    trained = seconds = 0.0
+    for first in range(0, steps, EVERY):
+        count = min(EVERY, steps - first)
+        losses: dict[str, list[float]] = {}
+        tokens_now = 0
+        began = time.perf_counter()
+        for number, problem in zip(numbers, problems, strict=True):
+            found = opened.call("train", number, *problem.batches(first, count))
+            losses.setdefault("loss" if problem.corpus else "recall_loss", []).append(statistics.fmean(found))
+            tokens_now += count * problem.batch * problem.size.context
+        took = time.perf_counter() - began
+        trained, seconds = trained + tokens_now, seconds + took
+        shown = {name: statistics.fmean(values) for name, values in losses.items()}
+        report(first + count, **shown, tokens_per_s=tokens_now / took)
+        while due and due[0] <= first + count:
+            looked = due.pop(0)
+            states += [
+                (index, opened.call("weights", number))
+                for index, number in enumerate(numbers)
+                if looked == steps or problems[index].corpus is None
+            ]
+    models = []
+    for index, state in states:
+        own = problems[index]
+        models.append(Trained(own, state, budget(own.size.width, own.size.heads, settings).weights, report))
+    return models, {"tokens_per_s": trained / seconds, "operations_per_token": operations, "layer_weights": weights}

@@ -1,0 +1,182 @@
+"""A trained model with its layers on the other side: all but the candidate's layers is computed here."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import evolve_task
+import numpy as np
+import torch
+import torch.nn.functional as F
+from contract import checked
+from problems import Problem
+from torch import nn
+
+from kernels.language_model import LanguageModel
+
+__all__ = ["Trained", "check_future", "summarise"]
+
+MIXER = ".mixer."
+LEAK = 1e-2
+"""Differences up to this share of the outputs' size are rounding, which layers after each other let grow."""
+
+
+class _Away(nn.Module):
+    """In the place of a layer: asks a session for what that layer makes of its inputs."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
+        self.ask: Callable[[int, np.ndarray], np.ndarray] | None = None
+
+    def forward(self, x: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
+        assert self.ask is not None
+        return torch.from_numpy(self.ask(self.index, x.cpu().numpy())).to(x.device), None
+
+
+class Trained:
+    """A model whose training is done.
+
+    Args:
+        problem: what it was trained on.
+        state: all its weights by name, as the sandbox handed them back.
+        most: numbers that one of its layers may hold.
+        report: of this evaluation.
+
+    Raises:
+        Invalid: weights are missing, of another shape or not finite, or a layer holds too many.
+    """
+
+    def __init__(self, problem: Problem, state: Any, most: int, report: Any) -> None:
+        self.problem = problem
+        self.rows = int(report.settings["rows"])
+        torch.set_num_threads(int(report.settings["threads"]))
+        self.device = torch.device("cuda" if report.device else "cpu")
+        ours, self.layers = _part(state, problem.size.layers)
+        for layer in self.layers:
+            count = sum(value.size for value in layer.values())
+            if count > most:
+                raise evolve_task.Invalid(f"parameter budget: the layer holds {count:,} numbers; {most:,} may be")
+        places = iter(range(problem.size.layers))
+        self.model = LanguageModel(problem.size, lambda width, heads: _Away(next(places)))
+        wanted = {name: tuple(value.shape) for name, value in self.model.state_dict().items()}
+        if {name: value.shape for name, value in ours.items()} != wanted:
+            raise evolve_task.Invalid("training handed back another model than it was to train")
+        self.model.load_state_dict({name: torch.from_numpy(value) for name, value in ours.items()})
+        self.model.to(self.device).eval()
+
+    def features(self, session: Any, tokens: np.ndarray) -> np.ndarray:
+        """What the output is made of, [n, context, width], for tokens [n, context]."""
+        size = self.problem.size
+        session.call("load", size.width, size.heads, self.layers)
+
+        def ask(index: int, x: np.ndarray) -> np.ndarray:
+            return checked(session.call("forward", index, x), x)
+
+        for block in self.model.blocks:
+            block.mixer.ask = ask
+        found = []
+        with torch.no_grad():
+            for part in torch.from_numpy(tokens.astype(np.int64)).split(self.rows):
+                x = self.model.embedding(part.to(self.device))
+                for block in self.model.blocks:
+                    x, _ = block(x, None)
+                found.append(self.model.norm(x).cpu().numpy())
+        return np.concatenate(found)
+
+    def cuts(self) -> np.ndarray:
+        """A place in each held-out sequence, drawn by chance."""
+        count, length = self.problem.inputs.shape
+        return np.random.default_rng([self.problem.seed, 13]).integers(1, length - 1, count)
+
+    def cut_rows(self) -> np.ndarray:
+        """The held-out sequences, each with another one's end after its place."""
+        inputs = self.problem.inputs
+        later = np.arange(inputs.shape[1]) > self.cuts()[:, None]
+        return np.where(later, np.roll(inputs, 1, 0), inputs)
+
+    def measure(self, features: np.ndarray) -> tuple[float, float]:
+        """Mean surprise in nats, and the share of right predictions, over what counts in the held-out sequences."""
+        problem = self.problem
+        surprise, right = 0.0, 0
+        with torch.no_grad():
+            for start in range(0, len(features), self.rows):
+                stop = start + self.rows
+                marks = torch.from_numpy(problem.marks[start:stop])
+                x = torch.from_numpy(features[start:stop])[marks].to(self.device)
+                targets = torch.from_numpy(problem.tokens[start:stop, 1:].astype(np.int64))[marks].to(self.device)
+                logits = F.linear(x, self.model.embedding.weight)
+                surprise += float(F.cross_entropy(logits, targets, reduction="sum"))
+                right += int((logits.argmax(-1) == targets).sum())
+        count = int(problem.marks.sum())
+        return surprise / count, right / count
+
+
+def _part(state: Any, layers: int) -> tuple[dict[str, np.ndarray], list[dict[str, np.ndarray]]]:
+    """Our weights by name, and each layer's by the layer's own names."""
+    if not isinstance(state, dict) or not all(isinstance(v, np.ndarray) for v in state.values()):
+        raise evolve_task.Invalid("training must hand back arrays by name")
+    ours: dict[str, np.ndarray] = {}
+    theirs: list[dict[str, np.ndarray]] = [{} for _ in range(layers)]
+    for name, value in state.items():
+        if not np.isfinite(value).all():
+            raise evolve_task.Invalid(f"the trained weights {name[:60]!r} are not finite")
+        head, mixer, tail = name.partition(MIXER)
+        number = head.rpartition(".")[2]
+        if mixer and number.isdecimal() and int(number) < layers:
+            theirs[int(number)][tail] = value
+        else:
+            ours[name] = value.astype(np.float32)
+    return ours, theirs
+
+
+def check_future(model: Trained, whole: np.ndarray, cut: np.ndarray) -> float:
+    """Compare what was made of the held-out sequences with what a process made of them that got another future.
+
+    Each sequence is cut at a place of its own, which a layer cannot know of: whoever used what comes later gives
+    something else before the cut.
+
+    Returns:
+        The largest difference found, as a share of the outputs' size.
+
+    Raises:
+        Invalid: what stands before the cut depends on what comes after it.
+    """
+    before = np.arange(whole.shape[1]) <= model.cuts()[:, None]
+    size = float(np.sqrt(np.mean(np.square(whole, dtype=np.float64)))) + 1e-6
+    moved = np.abs(cut - whole).max(-1)[before] / size
+    largest = float(moved.max())
+    if not largest <= LEAK:
+        raise evolve_task.Invalid(
+            f"leakage: after training on {model.problem.name}, {int((moved > LEAK).sum()):,} of {len(moved):,} outputs "
+            f"change when the tokens after them do (by up to {largest:.2g} of their size)"
+        )
+    return largest
+
+
+def summarise(models: list[Trained], features: list[np.ndarray]) -> dict[str, Any]:
+    """The score and what it is made of; of the models of one recall problem the last is the one at the end."""
+    losses = []
+    recalls: dict[tuple[str, int], list[float]] = {}
+    for model, found in zip(models, features, strict=True):
+        surprise, right = model.measure(found)
+        if model.problem.corpus:
+            losses.append(surprise)
+        else:
+            recalls.setdefault((model.problem.name, model.problem.seed), []).append(right)
+    areas = {key: statistics.fmean(values) for key, values in recalls.items()}
+    names = dict.fromkeys(name for name, _ in recalls)
+    loss, recall = statistics.fmean(losses), statistics.fmean(areas.values())
+    text = next(model.problem for model in models if model.problem.corpus)
+    return {
+        "score": 0.5 * recall + 0.5 * (1 - loss / math.log(text.size.vocabulary)),
+        "loss": loss,
+        "bits": loss / math.log(2),
+        "recall": recall,
+        "recall_at_the_end": statistics.fmean(values[-1] for values in recalls.values()),
+        **{f"recall_{name}": statistics.fmean(area for key, area in areas.items() if key[0] == name) for name in names},
+        "text": text.corpus.name if text.corpus else "",
+    }
