@@ -75,23 +75,23 @@ def ngram(text: Bytes, held_out: Bytes, order: int) -> float:
     """Bits that an interpolated n-gram model of `text` needs for a byte of `held_out`, which it does not learn from."""
     chance = np.full(len(held_out), 1 / 256)
     for length in range(order):
-        contexts, number = np.unique(_contexts(text, length), return_inverse=True)
-        total = np.bincount(number)
-        pairs, counts = np.unique(number.astype(np.int64) * 256 + text, return_counts=True)
-        kinds = np.bincount(pairs // 256, minlength=len(contexts))
+        pairs, counts = np.unique(_contexts(text, length) << np.uint64(8) | text, return_counts=True)
+        behind = pairs >> np.uint64(8)
+        first = np.flatnonzero(np.concatenate([[True], behind[1:] != behind[:-1]]))
+        contexts, total = behind[first], np.add.reduceat(counts, first)
+        kinds = np.diff(first, append=len(pairs))
         wanted = _contexts(held_out, length)
         place = np.minimum(np.searchsorted(contexts, wanted), len(contexts) - 1)
-        known = contexts[place] == wanted
-        pair = place.astype(np.int64) * 256 + held_out
+        pair = wanted << np.uint64(8) | held_out
         where = np.minimum(np.searchsorted(pairs, pair), len(pairs) - 1)
         count = np.where(pairs[where] == pair, counts[where], 0)
         mixed = (count + kinds[place] * chance) / (total[place] + kinds[place])
-        chance = np.where(known, mixed, chance)
+        chance = np.where(contexts[place] == wanted, mixed, chance)
     return float(-np.log2(chance).mean())
 
 
 def _contexts(text: Bytes, length: int) -> np.ndarray:
-    """For each byte a number for the `length` bytes before it; zeros stand before the first. Up to 7 bytes."""
+    """For each byte a number for the `length` bytes before it, up to 7; zeros stand before the first."""
     found = np.zeros(len(text), np.uint64)
     for back in range(1, length + 1):
         found[back:] += text[:-back].astype(np.uint64) << np.uint64(8 * (back - 1))

@@ -1,0 +1,515 @@
+"""Data curation: what its corpus, noise, measures and evaluator promise, and that its recipes make programs."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cognition.files import PriorFolder
+from cognition.prior import Prior
+from engine.designers.recombine import check_recipes
+from engine.designers.recombine.graft import graft
+from engine.designers.recombine.program import parse_program
+from engine.evaluation import evolve_task
+from engine.evaluation.evaluator import Evaluation, Job, Outcome
+from engine.evaluation.sandbox import sandbox_name
+from engine.program import ProgramError, check_program
+from engine.task import find_task, load_task
+
+TASK = load_task(find_task("data_curation"))
+PRIORS = PriorFolder(TASK.priors).read()
+SEED = TASK.seeds[0].code
+RAW = "def curate(document, category):\n    return document\n"
+TINY = {"documents": 8, "held_out": 3, "budget": 40_000, "trainings": 1}
+MODULES = ("corpus", "noise", "userdata", "measure", "language_model", "evaluate", "evolve_task")
+
+
+class Parts:
+    """The task's modules, in this process; candidates run in it too."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.curve: list[tuple[int, float]] = []
+        self.program: dict[str, Any] = {}
+        fake = types.ModuleType("evolve_task")
+        vars(fake).update(Invalid=evolve_task.Invalid, call=self.call)
+        sys.modules["evolve_task"] = fake
+        # Reading is the same every time and takes longer than the rest.
+        self.corpus.READERS = {name: functools.cache(read) for name, read in self.corpus.READERS.items()}
+
+    def __getattr__(self, name: str) -> Any:
+        return importlib.import_module(name)
+
+    def call(self, function: str, documents: list[str], categories: list[str], seconds: float) -> list[Any]:
+        self.calls.append((function, documents, categories))
+        found = [self.program["curate"](*pair) for pair in zip(documents, categories, strict=True)]
+        return [made if made is None or isinstance(made, str) else {"type": type(made).__name__} for made in found]
+
+    def load(self, code: str) -> None:
+        self.program = {}
+        exec(compile(code, "candidate", "exec"), self.program)
+
+    def run(self, code: str, seed: int = 3, **settings: Any) -> dict[str, Any]:
+        """What `evaluate` returns for a program."""
+        self.load(code)
+        self.calls.clear()
+        self.curve.clear()
+
+        class Report:
+            def __call__(report, step: int, bits_per_byte: float) -> None:
+                self.curve.append((step, bits_per_byte))
+
+        report = Report()
+        vars(report).update(settings={**TASK.spec.settings, **TINY, **settings}, seed=seed, device="")
+        found: dict[str, Any] = self.evaluate.evaluate("program.py", report)
+        return found
+
+    def noisy(self, seed: int = 3) -> list[Any]:
+        found: list[Any] = self.noise.plant(self.corpus.installed(8, 3, seed), seed)
+        return found
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Parts]:
+    kept = {name: sys.modules.pop(name) for name in MODULES if name in sys.modules}
+    sys.path.insert(0, str(TASK.folder))
+    yield Parts()
+    sys.path.remove(str(TASK.folder))
+    for name in MODULES:
+        sys.modules.pop(name, None)
+    sys.modules.update(kept)
+
+
+# The corpus and what is planted in it
+
+
+def test_the_corpus_is_drawn_from_its_seed_and_held_out_by_source(parts: Parts) -> None:
+    one, again, other = (parts.corpus.installed(20, 8, seed) for seed in (1, 1, 2))
+    assert one.categories == list(parts.corpus.CATEGORIES)
+    for side, count in ((one.train, 20), (one.held_out, 8)):
+        assert [document.category for document in side] == [name for name in one.categories for _ in range(count)]
+        assert all(100 < len(document.text) < 3_100 for document in side)
+    assert not {document.source for document in one.train} & {document.source for document in one.held_out}
+    marks = [parts.corpus.fingerprint(corpus) for corpus in (one, again, other)]
+    assert marks[0] == marks[1] != marks[2]
+
+
+def test_what_was_planted_is_known_line_by_line(parts: Parts) -> None:
+    corpus = parts.corpus.installed(30, 3, 5)
+    noisy = parts.noise.plant(corpus, 5)
+    kept = sorted(" ".join(document.clean.split()) for document in noisy if document.clean)
+    assert kept == sorted(" ".join(document.text.split()) for document in corpus.train)
+    issues = {line.issue for document in noisy for line in document.lines}
+    assert issues == {"", *parts.noise.ISSUES}
+    assert all(line.text == line.clean for document in noisy for line in document.lines if not line.issue)
+    share = sum(len(document.clean) for document in noisy) / sum(len(document.text) for document in noisy)
+    assert 0.4 < share < 0.7
+    assert [document.text for document in parts.noise.plant(corpus, 5)] == [document.text for document in noisy]
+
+
+def test_a_copy_comes_after_its_first(parts: Parts) -> None:
+    noisy = parts.noise.plant(parts.corpus.installed(30, 3, 5), 5)
+    exact = near = 0
+    for place, document in enumerate(noisy):
+        if document.lines[0].issue == "duplicate":
+            before = [other.text for other in noisy[:place]]
+            if document.text in before:
+                exact += 1
+            else:
+                lines = set(document.text.splitlines())
+                near += any(len(lines & set(text.splitlines())) > len(lines) / 2 for text in before)
+    count = sum(document.lines[0].issue == "duplicate" for document in noisy)
+    assert exact + near == count > 20 and exact > 5 and near > 5
+
+
+def test_personal_data_are_obviously_made_up(parts: Parts) -> None:
+    rng = np.random.default_rng(0)
+    text = "\n".join(line for _ in range(200) for line in parts.noise._personal(rng))
+    assert set(parts.noise.WORDS) and "@example.com" in text
+    for part in text.split():
+        if "@" in part:
+            assert part.strip("<>,").partition("@")[2].rpartition(".")[0] == "example"
+    assert text.count("+1 (555) 555-01") == text.count("+1") > 50
+
+
+# Language models
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.lists(st.integers(0, 4), min_size=1, max_size=20))
+def test_the_ngram_model_agrees_with_its_definition(text: list[int], held: list[int]) -> None:
+    sys.path.insert(0, str(TASK.folder))
+    try:
+        model = importlib.import_module("language_model")
+    finally:
+        sys.path.remove(str(TASK.folder))
+
+    def chance(place: int, length: int) -> float:
+        if length < 0:
+            return 1 / 256
+        padded, wanted = [0] * length + text, ([0] * length + held)[place : place + length]
+        after = [padded[k + length] for k in range(len(text)) if padded[k : k + length] == wanted]
+        lower = chance(place, length - 1)
+        kinds = len(set(after))
+        return (after.count(held[place]) + kinds * lower) / (len(after) + kinds) if after else lower
+
+    expected = -np.mean([np.log2(chance(place, 2)) for place in range(len(held))])
+    arrays = (np.array(data, np.uint8) for data in (text, held))
+    assert model.ngram(*arrays, 3) == pytest.approx(expected)
+
+
+def test_a_stream_keeps_its_order_whatever_is_left_out(parts: Parts) -> None:
+    stream = parts.language_model.stream
+    texts = [f"document {k} " for k in range(9)]
+    whole = stream(texts, 120, 1).tobytes().split(b"\0")
+    fewer = stream([text if k % 2 else "" for k, text in enumerate(texts)], 120, 1).tobytes().split(b"\0")
+    once = [text for text in whole[:9] if int(text.split()[1]) % 2]
+    assert fewer[:4] == once and fewer[4:8] == once and len(whole[0]) == 11
+    assert stream(texts, 120, 1, 1).tobytes() != stream(texts, 120, 1).tobytes()
+    with pytest.raises(ValueError, match="no text to train on"):
+        stream(["", " "], 10, 0)
+
+
+def test_the_transformer_learns(parts: Parts) -> None:
+    if "CI" not in os.environ:
+        pytest.importorskip("torch")
+    settings = {"model": "transformer", "width": 16, "layers": 1, "heads": 2, "context": 16, "batch": 4}
+    settings["learning_rate"] = 0.01
+    text = np.frombuffer(b"abcdefgh" * 400, np.uint8)
+    told: list[tuple[int, float]] = []
+
+    def learn() -> float:
+        found: float = parts.language_model.bits_per_byte(
+            text, text[:100], settings, 1, "", lambda step, value: told.append((step, value))
+        )
+        return found
+
+    bits = learn()
+    assert bits < 2 and learn() == bits
+    assert [step for step, _ in told[:3]] == [768, 1600, 3200] and told[2][1] == bits
+    with pytest.raises(ValueError, match=r"`model` in the settings is 'lstm'; there are ngram, transformer"):
+        parts.language_model.bits_per_byte(text, text, {"model": "lstm"}, 1, "")
+    with pytest.raises(ValueError, match=r"50 bytes are less than a step: context = 16 times batch = 4"):
+        parts.language_model.bits_per_byte(text[:50], text, settings, 1, "")
+
+
+# What is measured of a cleaning
+
+
+def document(parts: Parts, *lines: tuple[str, str | None, str]) -> Any:
+    return parts.noise.Noisy("web", [parts.noise.Line(*line) for line in lines])
+
+
+def test_removed_and_kept_are_counted_in_characters_of_words(parts: Parts) -> None:
+    noisy = document(
+        parts,
+        ("Home | Blog", None, "navigation"),
+        ("<p>good words stay</p>", "good words stay", "markup"),
+        ("more good text", "more good text", ""),
+    )
+    books = parts.measure.account([noisy], ["Home good stay, more good text"])
+    share = books.categories["web"]
+    assert (share.clean, share.kept, share.noise, share.left) == (25, 20, 10, 4)
+    assert share.recall == 0.8 and share.precision == pytest.approx(20 / 24) and share.removed == 0.6
+    assert books.issues["web", "navigation"].left == 4 and books.issues["web", "markup"].left == 0
+    perfect = parts.measure.account([noisy], [noisy.clean]).categories["web"]
+    assert (perfect.recall, perfect.precision, perfect.removed) == (1, 1, 1)
+    assert parts.measure.account([noisy], [noisy.text]).categories["web"].removed == 0
+    assert parts.evaluate.issues(books) == (
+        "navigation noise stays in web: 50% of its 8 characters are still there, 100% of all noise that is left",
+        "good text is lost in web: 20.0% of its 25 characters, while 60% of the noise there is removed",
+    )
+
+
+def test_text_is_the_documents_own_through_tags_entities_and_misreading(parts: Parts) -> None:
+    noisy = document(
+        parts,
+        ("<b>The</b> quick&nbsp;brown fox itâ€™s &lt;here&gt; now", None, "markup"),
+        ("and a line", None, ""),
+        ("of its own", None, ""),
+    )
+    own = parts.measure.own_words
+    for text in (noisy.text, "The quick brown fox it’s <here> now", "and a line of its own", "quick brown\nits own"):
+        assert own(noisy, text) == (text, 0)
+    assert own(noisy, "and a line\nsome words that were never there\nfox") == ("and a line\nfox", 32)
+    assert own(noisy, "line a and its of own") == ("", 21)
+
+
+def held_out_text(parts: Parts) -> str:
+    return "\n".join(document.text for document in parts.corpus.installed(8, 3, 3).held_out)
+
+
+def cheats(parts: Parts) -> dict[str, tuple[str, str]]:
+    held = held_out_text(parts)
+    return {
+        "memorised": (
+            f"TEXT = {held!r}\ndef curate(document, category):\n    return TEXT[: len(document)]\n",
+            r"must be the document's own: 9\d\.\d% of what was returned \(at most 3%\) .* of them in document",
+        ),
+        "appended": (
+            f"TEXT = {held!r}\ndef curate(document, category):\n    return document + chr(10) + TEXT[:150]\n",
+            r"must be the document's own: \d+\.\d% of what was returned",
+        ),
+        "fluent": (
+            "def curate(document, category):\n    return 'The function returns the value of the object. ' * 3\n",
+            r"must be the document's own: 100\.0% of what was returned",
+        ),
+        "shuffled": (
+            "def curate(document, category):\n    return ' '.join(sorted(document.split()))\n",
+            r"must be the document's own",
+        ),
+        "longer": (
+            "def curate(document, category):\n    return document * 3\n",
+            r"may not be much longer than it was: document 1 of \d+ \(\w+\) has [\d,]+ characters, and had",
+        ),
+        "emptied": ("def curate(document, category):\n    return None\n", r"emptied: 0 of [\d,]+ characters are left"),
+        "first lines": (
+            "def curate(document, category):\n    return min(document.splitlines(), key=len)\n",
+            r"emptied: .* less than 5%",
+        ),
+        "bytes": (
+            "def curate(document, category):\n    return document.encode()\n",
+            r"must return text or None; for document 1 of \d+ \(\w+\) it returned a bytes",
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["memorised", "appended", "fluent", "shuffled", "longer", "emptied", "first lines", "bytes"]
+)
+def test_a_cheat_is_refused_with_what_was_measured(parts: Parts, name: str) -> None:
+    code, why = cheats(parts)[name]
+    with pytest.raises(evolve_task.Invalid, match=why):
+        parts.run(code)
+
+
+def test_a_little_memorised_text_is_not_paid(parts: Parts) -> None:
+    lines = [line for line in held_out_text(parts).splitlines() if len(line.split()) > 6][:20]
+    code = (
+        f"LINES = {lines!r}\nturn = []\n\ndef curate(document, category):\n    turn.append(1)\n"
+        "    return document + chr(10) + LINES[len(turn) % 20] if len(turn) % 4 == 0 else document\n"
+    )
+    honest, cheating = parts.run(RAW), parts.run(code)
+    assert 0.005 < cheating["invented"] < 0.03
+    assert cheating["bits_per_byte"] == pytest.approx(honest["bits_per_byte"], abs=0.002)
+
+
+@pytest.mark.parametrize("answer", [None, [], "text", {"type": "list"}])
+def test_a_forged_answer_is_refused(parts: Parts, answer: object) -> None:
+    with pytest.raises(evolve_task.Invalid, match="no list with something for each document"):
+        parts.measure.check(parts.noisy(), answer)
+
+
+# The evaluator
+
+
+def test_raw_text_scores_nothing_the_seed_something_the_clean_text_one(parts: Parts) -> None:
+    raw = parts.run(RAW)
+    assert raw["score"] == 0 and raw["removed"] == 0 and raw["kept"] > 0.9
+    assert raw["bits_per_byte"] == raw["raw_bits_per_byte"] > raw["oracle_bits_per_byte"]
+    seed = parts.run(SEED)
+    assert [step for step, _ in parts.curve] == [10_000, 20_000, 40_000]
+    assert parts.curve[-1][1] == seed["bits_per_byte"] < parts.curve[0][1]
+    assert 0 < seed["score"] < 1 and seed["characters_per_s"] > 0 and seed["data"] == "installed"
+    assert {f"removed_{issue}" for issue in parts.noise.ISSUES} <= set(seed)
+    assert {f"{key}_{name}" for key in ("kept", "precision") for name in parts.corpus.CATEGORIES} <= set(seed)
+    perfect = {document.text: document.clean for document in parts.noisy() if document.clean}
+    code = f"CLEAN = {perfect!r}\n\n\ndef curate(document, category):\n    return CLEAN.pop(document, None)\n"
+    found = parts.run(code)
+    assert (found["score"], found["learned"], found["cleaned"], found["invented"]) == (1, 1, 1, 0)
+
+
+def test_a_seed_repeats_and_another_is_another_corpus(parts: Parts) -> None:
+    one, again, other = (parts.run(SEED, seed=seed) for seed in (3, 3, 4))
+    assert one["score"] == again["score"] != other["score"]
+    assert one["fingerprint"] == again["fingerprint"] != other["fingerprint"]
+
+
+def test_a_candidate_gets_documents_and_categories_alone(parts: Parts) -> None:
+    parts.run(RAW)
+    ((function, documents, categories),) = parts.calls
+    noisy = parts.noisy()
+    assert function == "beside.py:clean" and documents == [document.text for document in noisy]
+    assert categories == [document.category for document in noisy]
+    held = [document.text for document in parts.corpus.installed(8, 3, 3).held_out]
+    assert not any(text in given for text in held for given in documents)
+
+
+def test_excerpts_stay_short(parts: Parts) -> None:
+    for count in (1, 3, 50):
+        text = parts.run(SEED, pairs=count)["pairs"]
+        assert 0 < len(text) < 4096 and text.count(" -> ") >= min(count, 5)
+    assert parts.run(SEED, pairs=0)["pairs"] == ""
+
+
+# Data of the user's
+
+
+def rows(count: int, category: str = "notes") -> list[dict[str, str]]:
+    return [
+        {"category": category, "text": "\n".join(f"{category} {k} says that line {n} is good" for n in range(25))}
+        for k in range(count)
+    ]
+
+
+def write(path: Path, found: list[Any]) -> Path:
+    path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in found))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        ([], r"d\.jsonl holds no rows"),
+        ([{"category": "a", "text": "x"}, "{oops"], r"d\.jsonl, row 2 is no JSON: Expecting"),
+        (["[1]"], r"d\.jsonl, row 1 must be an object with category and text, not a list"),
+        ([{"category": "a", "body": "x"}], r"d\.jsonl, row 1 has no column text: .* this one has category, body"),
+        (
+            [{"category": "a", "text": "x"}, {"category": "a", "text": 5}],
+            r"d\.jsonl, row 2: text must be text, not '5'",
+        ),
+        ([{"category": " ", "text": "x"}], r"d\.jsonl, row 1: category must be text, not ' '"),
+    ],
+)
+def test_bad_rows_are_named_by_file_and_row(parts: Parts, tmp_path: Path, found: list[Any], why: str) -> None:
+    write(tmp_path / "d.jsonl", found)
+    with pytest.raises(parts.corpus.DataError, match=why):
+        parts.userdata.read("d.jsonl", tmp_path, "data")
+
+
+def test_missing_and_empty_data_say_what_to_do(parts: Parts, tmp_path: Path) -> None:
+    error, read = parts.corpus.DataError, parts.userdata.read
+    with pytest.raises(error, match=r"no file or folder .*/gone \(settings.data\): correct the path.*`mounts`"):
+        read("gone", tmp_path, "data")
+    with pytest.raises(error, match=r"has no subfolders"):
+        read(str(tmp_path), tmp_path, "data")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "a.txt").write_text(" \n")
+    with pytest.raises(error, match=r"the category 'empty' is empty: .*/empty holds 1 files and no text"):
+        read(str(tmp_path), tmp_path, "data")
+    (tmp_path / "empty" / "a.txt").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(error, match=r"empty/a.txt cannot be read: .*utf-8"):
+        read(str(tmp_path), tmp_path, "data")
+    (tmp_path / "empty" / "a.txt").write_text("some text\n" * 90)
+    assert list(read(str(tmp_path), tmp_path, "data")) == ["empty"]
+    with pytest.raises(
+        error, match=r"the category 'empty' has \d training documents in 1 sources, and 8 are asked for"
+    ):
+        parts.run(SEED, data=str(tmp_path))
+    with pytest.raises(error, match=r"plant = false needs documents with noise of their own"):
+        parts.run(SEED, plant=False)
+    with pytest.raises(error, match=r"plant = false needs settings.held_out_data"):
+        parts.run(SEED, plant=False, data=str(tmp_path))
+
+
+def test_noise_of_the_users_own(parts: Parts, tmp_path: Path) -> None:
+    noise = "<div class='menu'>cookie cookie javascript privacy policy settings</div>"
+    noisy = [{**row, "text": row["text"].replace("\n", f"\n{noise}\n")} for row in rows(24)]
+    write(tmp_path / "noisy.jsonl", noisy)
+    write(tmp_path / "clean.jsonl", rows(3))
+    options = {"data": str(tmp_path / "noisy.jsonl"), "held_out_data": str(tmp_path / "clean.jsonl"), "plant": False}
+    raw, seed = (parts.run(code, **options) for code in (RAW, SEED))
+    assert raw["score"] == 0 and 0 < seed["score"] < 1 and "oracle_bits_per_byte" not in seed
+    assert seed["score"] == pytest.approx(1 - seed["bits_per_byte"] / seed["raw_bits_per_byte"])
+
+
+# The task's folder
+
+
+def grafted(prior: Prior) -> str:
+    components = frozenset(parse_program(SEED).functions)
+    code = SEED
+    for recipe in prior.recipes:
+        for function in set(parse_program(recipe.code).functions) & components:
+            code = graft(parse_program(code), parse_program(recipe.code), function, components)
+    check_program(code, TASK.spec)
+    return code
+
+
+@pytest.mark.parametrize("prior", [prior for prior in PRIORS if prior.recipes], ids=lambda prior: prior.id)
+def test_every_recipe_makes_a_valid_program(parts: Parts, prior: Prior) -> None:
+    noisy = parts.noisy()
+    found = []
+    for code in (SEED, grafted(prior)):
+        parts.load(code)
+        answer = parts.call("", [item.text for item in noisy], [item.category for item in noisy], 0)
+        cleaned, invented = parts.measure.check(noisy, answer)
+        assert invented < 0.01
+        found.append((cleaned, parts.evaluate.balance(parts.measure.account(noisy, cleaned))))
+    (before, _), (after, books) = found
+    assert before != after and 0.1 < books["cleaned"] < 1 and books["kept"] > 0.9
+
+
+def test_the_folder_is_a_sound_task() -> None:
+    assert TASK.spec.guarded and TASK.spec.stages[0].repeats == 2
+    assert check_recipes(TASK.seeds, PRIORS) == [] and PriorFolder(TASK.priors).problems == []
+    assert len(PRIORS) >= 15 and all(prior.source and prior.tags and prior.title for prior in PRIORS)
+    covered = {name for prior in PRIORS for recipe in prior.recipes for name in parse_program(recipe.code).functions}
+    assert covered >= parse_program(SEED).functions.keys() - {"curate"}
+
+
+@pytest.mark.parametrize(
+    "line", ["import os", "import pydoc_data", "found = open('x')", "found = re.enum.sys", "x = __import__('os')"]
+)
+def test_what_could_look_text_up_is_refused_before_it_runs(line: str) -> None:
+    with pytest.raises(ProgramError, match=r"interface|static"):
+        check_program(f"import re\n\n{line}\n{RAW}", TASK.spec)
+
+
+# In the sandbox
+
+
+async def evaluated(tmp_path: Path, code: str, **settings: Any) -> tuple[Outcome, list[float | None]]:
+    job = Job(
+        program=code,
+        task_folder=TASK.folder,
+        folder=tmp_path / "run" / "work" / "1",
+        metric=TASK.spec.metric,
+        guarded=True,
+        gpu=False,
+        python=None,
+        mounts=[str(tmp_path / "data")],
+        stage="explore",
+        repeat=0,
+        seed=1,
+        settings={**TASK.spec.settings, **TINY, **settings},
+        limits=TASK.spec.limits_of(TASK.spec.stages[0]),
+        threads=1,
+    )
+    steps: list[float | None] = []
+    evaluation = await Evaluation.start(job, lambda step, values: steps.append(step))
+    outcome = await evaluation.outcome()
+    await evaluation.acknowledge()
+    return outcome, steps
+
+
+async def test_a_folder_of_the_users_in_the_sandbox(tmp_path: Path) -> None:
+    for category in ("notes", "logs"):
+        (tmp_path / "data" / category).mkdir(parents=True)
+        for number, row in enumerate(rows(32, category)):
+            (tmp_path / "data" / category / f"{number}.txt").write_text(row["text"])
+    outcome, steps = await evaluated(tmp_path, SEED, data=str(tmp_path / "data"), held_out=2)
+    assert outcome.status == "ok", outcome.reason
+    assert outcome.guarantee == ("guarded" if sandbox_name() == "bubblewrap" else "open")
+    assert outcome.metrics["data"] == "data" and "removed_logs" in outcome.metrics
+    assert steps == [10_000, 20_000, 40_000]
+
+
+async def test_nothing_can_be_opened_while_a_program_cleans(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data" / "d.jsonl", [{**row, "source": str(k)} for k, row in enumerate(rows(32))])
+    code = "def curate(document, category):\n    return document.encode('cp437').decode()\n"
+    outcome, _ = await evaluated(tmp_path, code, data=str(tmp_path / "data" / "d.jsonl"), held_out=2)
+    assert outcome.status == "crashed"
+    assert "a program may open nothing while it cleans" in outcome.reason
