@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.warm_command import WarmCommand
+
 # Times are asserted nowhere: a busy machine must not fail a property.
 settings.register_profile("evolve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("evolve")
@@ -128,22 +130,22 @@ Evolve = Callable[..., Result]
 COMMAND = [sys.executable, "-c", "from engine.cli import main; main()"]
 
 
+@pytest.fixture(scope="session")
+def warm_command() -> Iterator[WarmCommand]:
+    """What the processes of `evolve` are forked off."""
+    command = WarmCommand()
+    yield command
+    command.close()
+
+
 @pytest.fixture
-def evolve() -> Iterator[Evolve]:
+def evolve(warm_command: WarmCommand) -> Evolve:
     """Runs the `evolve` command in a process of its own and waits for it."""
 
     def call(*arguments: object, timeout: float = 90, **environment: str) -> Result:
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env={**os.environ, **environment},
-            check=False,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
+        return Result(*warm_command([*map(str, arguments)], {**os.environ, **environment}, timeout))
 
-    yield call
+    return call
 
 
 @pytest.fixture(scope="session")
