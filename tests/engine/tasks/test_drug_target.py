@@ -225,6 +225,13 @@ def test_the_synthetic_set_is_drawn_from_its_seed_and_holds_real_molecules(parts
     parts.features.featurise(one, 64, 256)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_half_of_the_fits_is_learnt_from_one_side(parts: Parts, seed: int) -> None:
+    fits = parts.synthetic._fits(np.random.default_rng(seed), 8)
+    own = fits.mean(0) + fits.mean(1, keepdims=True) - fits.mean()
+    assert fits.var() == pytest.approx(1) and own.var() == pytest.approx(parts.synthetic.SHARED)
+
+
 def test_metrics_and_failure_modes(parts: Parts) -> None:
     labels, scores = np.array([1, 1, 0, 0, 1, 0]), np.array([3.0, 2.0, 1.0, -1.0, -2.0, -3.0])
     assert parts.scoring.best_threshold(labels, scores) == 2.0
