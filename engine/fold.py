@@ -323,7 +323,10 @@ def _starred(state: RunState, event: Event, data: ev.NodeStarred) -> None:
 
 
 def _commented(state: RunState, event: Event, data: ev.NodeCommented) -> None:
-    (state.comments if event.node is None else state.nodes[event.node].comments).append(data.text)
+    if event.node is None:
+        state.comments.append(data.text)
+    else:
+        state.nodes[event.node].comments += (data.text,)
 
 
 def _rerun(state: RunState, event: Event, data: ev.NodeRerun) -> None:

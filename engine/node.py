@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from engine import events as ev
 
@@ -13,9 +14,8 @@ RunStatus = Literal["running", "paused", "finished", "stopped", "failed"]
 Phase = Literal["inject", "learn", "design", "experiment", "analyze", "end"]
 
 
-@dataclass(slots=True)
-class Node:
-    """One candidate program and what came of it."""
+class Node(msgspec.Struct, gc=False):
+    """One candidate program and what came of it. Nothing that it holds leads back to it."""
 
     id: int
     round: int
@@ -36,7 +36,7 @@ class Node:
     status: ev.Status | None = None
     """None while its evaluation has not ended."""
     score: float | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = {}
     reason: str = ""
     seconds: float = 0.0
     verified: float | None = None
@@ -59,14 +59,13 @@ class Node:
     pinned: bool = False
     pruned: bool = False
     starred: bool = False
-    comments: list[str] = field(default_factory=list)
+    comments: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class NodeEvaluation:
+class NodeEvaluation(msgspec.Struct):
     """The evaluation of a node, as far as it has come."""
 
-    done: list[ev.EvalStageDone] = field(default_factory=list)
+    done: list[ev.EvalStageDone] = []
     running: ev.EvalStarted | None = None
     progress: ev.EvalProgress | None = None
     started_at: int = 0
@@ -75,8 +74,7 @@ class NodeEvaluation:
     """Number of the measurement that a person asked for; None for a first evaluation."""
 
 
-@dataclass(slots=True)
-class RoleSpent:
+class RoleSpent(msgspec.Struct):
     """What the calls of one role came to, those left out that cost nothing."""
 
     calls: int = 0
@@ -84,8 +82,7 @@ class RoleSpent:
     tokens: int = 0
 
 
-@dataclass(slots=True)
-class OpenRound:
+class OpenRound(msgspec.Struct):
     """A round that has not ended."""
 
     round: int
@@ -94,7 +91,7 @@ class OpenRound:
     injected: ev.Injected | None = None
     """The program of a person that takes this round."""
     learned: ev.LearnDone | None = None
-    rejected: list[ev.DesignRejected] = field(default_factory=list)
+    rejected: list[ev.DesignRejected] = []
     node: int | None = None
 
 

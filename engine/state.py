@@ -20,6 +20,7 @@ __all__ = ["ENDED", "RunState"]
 ENDED: tuple[RunStatus, ...] = ("finished", "stopped", "failed")
 
 _HINTS_SHOWN = 5
+_TAKEN_UP = (ev.EngineStarted, ev.RunForked)
 
 
 class RunState:
@@ -153,7 +154,7 @@ class RunState:
     def apply(self, event: Event) -> None:
         """Take one event in; events come in order of `seq`."""
         # The time between an engine's death and the next one's start, or a fork, is nobody's work.
-        if self.status == "running" and not isinstance(event.data, ev.EngineStarted | ev.RunForked):
+        if self.status == "running" and not isinstance(event.data, _TAKEN_UP):
             self.engine_ms += max(0, event.at - self.at)
         self.seq = event.seq
         self.at = event.at

@@ -5,9 +5,13 @@ No meaning hangs on a hue alone: a failure is also a word, the best also a sign.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from rich.style import Style
+from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
-__all__ = ["DEFAULT_THEME", "LOOKS", "THEMES", "looks_css"]
+__all__ = ["DEFAULT_THEME", "LOOKS", "THEMES", "look_style"]
 
 DEFAULT_THEME = "evolve-dark"
 
@@ -15,7 +19,7 @@ LOOKS = (
     "plain", "dim", "heading", "accent", "ok", "bad", "best", "added", "removed", "hunk", "keyword", "string",
     "comment", "number", "cursor", "bar", "key",
 )  # fmt: skip
-"""How text may look; a theme gives each a colour, the style sheet the rest."""
+"""How text may look; a theme gives each a colour."""
 
 
 def _theme(name: str, dark: bool, ansi: bool, base: dict[str, str], looks: dict[str, str]) -> Theme:
@@ -91,15 +95,16 @@ _ANSI = _theme(
 THEMES = {theme.name: theme for theme in (_DARK, _LIGHT, _ANSI)}
 """The themes by the name that `[tui] theme` takes."""
 
-_STYLES = {"heading": "bold", "best": "bold", "cursor": "bold", "key": "bold"}
+_BOLD = frozenset(("heading", "best", "cursor", "key"))
+_GROUNDS = {"cursor": "look-cursor-background", "bar": "look-bar-background", "key": "look-bar-background"}
 
 
-def looks_css(selector: str) -> str:
-    """The style sheet that gives a widget its looks."""
-    rules = []
-    for look in LOOKS:
-        style = f"text-style: {_STYLES[look]};" if look in _STYLES else ""
-        ground = f"background: $look-{look}-background;" if look in ("cursor", "bar") else ""
-        ground = "background: $look-bar-background;" if look == "key" else ground
-        rules.append(f"{selector} > .look--{look} {{ color: $look-{look}; {ground} {style} }}")
-    return "\n".join(rules)
+def look_style(variables: Mapping[str, str], look: str) -> Style:
+    """How a look is written in the theme that has these variables.
+
+    Each look as a class of each widget would do the same, and have Textual style seventeen nodes for one.
+    """
+    colour, ground = (
+        Color.parse(variables[name]).rich_color for name in (f"look-{look}", _GROUNDS.get(look, "background"))
+    )
+    return Style(color=colour, bgcolor=ground, bold=look in _BOLD or None)

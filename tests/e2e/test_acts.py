@@ -167,7 +167,7 @@ def test_stars_and_comments_are_recorded(paused: Run, evolve: Evolve) -> None:
     assert evolve("pin", paused.name, 99, *where).code == 1
     state = fold(paused)
     assert state.nodes[1].starred
-    assert (state.nodes[1].comments, state.comments) == (["look here"], ["all in all"])
+    assert (state.nodes[1].comments, state.comments) == (("look here",), ["all in all"])
     assert evolve("star", paused.name, 1, "--off", *where).code == 0
     assert not fold(paused).nodes[1].starred
 

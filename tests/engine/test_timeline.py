@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -78,9 +78,9 @@ def far(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def plain(state: RunState) -> dict[str, Any]:
     """All that a state holds, to be compared."""
-    whole = {**vars(state), "nodes": [asdict(node) for node in state.nodes]}
-    whole["evaluations"] = {node: asdict(item) for node, item in state.evaluations.items()}
-    whole["open_rounds"] = {number: asdict(item) for number, item in state.open_rounds.items()}
+    whole = {**vars(state), "nodes": [msgspec.structs.asdict(node) for node in state.nodes]}
+    whole["evaluations"] = {node: msgspec.structs.asdict(item) for node, item in state.evaluations.items()}
+    whole["open_rounds"] = {number: msgspec.structs.asdict(item) for number, item in state.open_rounds.items()}
     return whole
 
 

@@ -114,7 +114,8 @@ class Terminal:
         while time.perf_counter() < end:
             if test(self.text):
                 return time.perf_counter() - self.started
-            self.read(0.05, quiet=0.01)
+            # To wait for more saves the screen from being looked at too often, but is no part of a measurement.
+            self.read(0.05, quiet=0.01 if self._emulate else 0.0)
             if self.process.poll() is not None and not select.select([self.master], [], [], 0)[0]:
                 break
         assert test(self.text), f"not shown within {seconds} s: {seen}\n{self.text[-4000:]}"

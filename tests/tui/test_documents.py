@@ -116,7 +116,7 @@ def test_metrics_begin_with_the_score_and_end_with_what_people_said(tmp_path: Pa
     node = next(node for node in model.state.nodes if node.score is not None)
     node.measurements, node.spread, node.verified = 3, 0.0125, 0.95
     node.starred = node.pinned = True
-    node.comments.append("look at " + "this " * 30)
+    node.comments = ("look at " + "this " * 30,)
     lines = read_document(make_subject(run, model, node), "Metrics", 80)
     text = plain(lines)
     assert text.startswith(f"sum_radii = {node.score:.6g}  ±0.013 over 3 measurements  verified 0.95\n")

@@ -134,8 +134,7 @@ def test_a_plot_drawn_node_by_node_is_the_plot_drawn_at_once(maximize: bool) -> 
     at_once._sorted, at_once._low, at_once._high = stepwise._sorted, stepwise._low, stepwise._high
     at_once._capacity = stepwise._capacity
     at_once._clear()
-    for node in state.nodes:
-        at_once._draw(node)
+    at_once._draw(state.nodes)
     assert [stepwise.text(row) for row in range(8)] == [at_once.text(row) for row in range(8)]
 
 

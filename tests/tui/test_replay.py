@@ -200,7 +200,7 @@ def test_it_plays_to_the_end_and_stands_still(steered: Run, watch: Callable[...,
     replay.until(lambda: not replay.feed.playing)
     assert replay.model.state.status == "finished" == replay.session.status
     assert len(replay.model.state.nodes) == 40 and not replay.session.is_moving
-    assert replay.model.state.nodes[3].comments == ["the last word"]
+    assert replay.model.state.nodes[3].comments == ("the last word",)
 
 
 def test_the_status_is_that_of_the_moment(steered: Run, watch: Callable[..., Watching]) -> None:

@@ -40,7 +40,6 @@ class Subject:
     node: Node
     parent: Node | None
     best: Node | None
-    learned_at: int | None
     metric: str = "score"
     """What the task calls its score."""
     base: Node | None = None
@@ -52,6 +51,11 @@ class Subject:
         """The events about the node up to the moment."""
         return [event for event in reader.node_events(self.node.id) if event.seq <= self.seq]
 
+    def round_events(self, reader: JournalReader) -> list[Event]:
+        """The events of the node's round up to the moment, those about another node left out."""
+        events = reader.round_events(self.node.round)
+        return [event for event in events if event.node in (None, self.node.id) and event.seq <= self.seq]
+
 
 def make_subject(run: Run, model: RunModel, node: Node, base: Node | None = None) -> Subject:
     """Take hold of a node as it is now, and of the one that it is compared with: its parent for None."""
@@ -62,7 +66,6 @@ def make_subject(run: Run, model: RunModel, node: Node, base: Node | None = None
         copy.copy(node),
         copy.copy(parent) if parent is not None else None,
         copy.copy(best) if best is not None else None,
-        model.learned_at.get(node.round),
         model.state.spec.metric if model.state.spec is not None else "score",
         copy.copy(base) if base is not None else None,
         model.state.seq,
@@ -211,12 +214,10 @@ def _said(event: Event, room: int) -> list[Line]:
 
 def _priors(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     node = subject.node
-    if subject.learned_at is None:
+    events = reversed(subject.round_events(reader))
+    learned = next((event.data for event in events if isinstance(event.data, LearnDone)), None)
+    if learned is None:
         return text_lines("this node was not sampled for: it is a seed or was injected", "dim")
-    event = next(reader.events(subject.learned_at - 1, subject.learned_at), None)
-    if event is None or not isinstance(event.data, LearnDone):
-        return text_lines("what it was shown is not recorded", "dim")
-    learned = event.data
     shown = ", ".join(f"#{item}" for item in learned.inspirations) or "none"
     room = max(20, width - 1)
     parent, *further = prose_lines(f"#{learned.parent}  {' '.join(learned.why.split())}", room - 13)
@@ -240,11 +241,7 @@ def _priors(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
 
 
 def _calls(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
-    node = subject.node
-    events = [
-        event for event in reader.round_events(node.round) if event.node in (None, node.id) and event.seq <= subject.seq
-    ]
-    return call_lines(reader, events, width)
+    return call_lines(reader, subject.round_events(reader), width)
 
 
 _READERS = {

@@ -46,8 +46,6 @@ class RunModel:
         self.state = RunState()
         self.population = Population()
         self.notes: list[Note] = []
-        self.learned_at: dict[int, int] = {}
-        """Round to the seq of its `learn.done`, so that the priors it was shown can be read again."""
         self.best_lineage: frozenset[int] = frozenset()
         self.answers: dict[int, ev.CommandDone] = {}
         """Answers to commands, by the command's id."""
@@ -79,7 +77,6 @@ class RunModel:
         twin = RunModel()
         twin.state = copy_state(self.state)
         twin.notes = self.notes.copy()
-        twin.learned_at = self.learned_at.copy()
         twin.answers = self.answers.copy()
         twin.rates = {name: history.copy() for name, history in self.rates.items()}
         twin.telemetry = self.telemetry
@@ -160,7 +157,6 @@ def _keep_rates(model: RunModel, event: ev.Event, data: ev.EvalDone) -> None:
 def _keep_learned(model: RunModel, event: ev.Event, data: ev.LearnDone) -> None:
     if event.round is None:
         return
-    model.learned_at[event.round] = event.seq
     for prior in data.priors:
         model.prior_shown[prior.id] = PriorSeen(event.round, prior.number)
         awaited = model.prior_awaited.get(prior.id)

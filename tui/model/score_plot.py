@@ -58,8 +58,7 @@ class ScorePlot:
         self._sorted = sorted(self._sign * node.score for node in nodes if node.score is not None)
         self._rescale(len(nodes))
         self._clear()
-        for node in nodes:
-            self._draw(node)
+        self._draw(nodes)
         self._draw_best(steps, len(nodes))
 
     def update(self, node: Node, nodes: Sequence[Node], steps: Sequence[BestStep], is_new: bool = True) -> None:
@@ -77,7 +76,7 @@ class ScorePlot:
         if above or len(nodes) > self._capacity or len(self._sorted) >= 2 * self._scaled_at:
             self.load(nodes, steps)
             return
-        self._draw(node)
+        self._draw([node])
         self._draw_best(steps[-2:], len(nodes))
 
     def text(self, row: int) -> str:
@@ -113,11 +112,15 @@ class ScorePlot:
         # What lies below is drawn on the lower edge, so that no node is missing.
         return min(rows - 1, max(0, int(place * rows)))
 
-    def _draw(self, node: Node) -> None:
-        if node.score is not None:
-            self.dots.dot(self._x(node.id), self._y(self._sign * node.score))
-        elif node.status is not None:
-            self.dots.dot(self._x(node.id), self.height * DOT_ROWS - 2)
+    def _draw(self, nodes: Sequence[Node]) -> None:
+        # Many nodes fall on few dots.
+        for x, y in {self._place(node) for node in nodes if node.status is not None}:
+            self.dots.dot(x, y)
+
+    def _place(self, node: Node) -> tuple[int, int]:
+        if node.score is None:
+            return self._x(node.id), self.height * DOT_ROWS - 2
+        return self._x(node.id), self._y(self._sign * node.score)
 
     def _draw_best(self, steps: Sequence[BestStep], count: int) -> None:
         previous: int | None = None

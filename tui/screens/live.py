@@ -217,8 +217,8 @@ class LiveScreen(SteeringScreen):
 
     def _tick(self) -> None:
         if self.is_current:
-            self._paint_work()
-            self._paint_status()
+            self._draw_work()
+            self._draw_status()
 
     # Painting
 

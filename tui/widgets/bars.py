@@ -6,7 +6,6 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
-from textual.geometry import Region
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -18,7 +17,7 @@ __all__ = ["Footer", "StatusBar", "Title"]
 
 
 class StatusBar(Painted):
-    """One row of cells; a cell that changed is written alone."""
+    """One row of cells of fixed width, so that what changes moves nothing else."""
 
     DEFAULT_CSS = "StatusBar { height: 1; }"
 
@@ -28,15 +27,8 @@ class StatusBar(Painted):
 
     def show(self, cells: list[Cell]) -> None:
         """Show other cells."""
-        before, self.cells = self.cells, cells
-        if [cell.width for cell in before] != [cell.width for cell in cells]:
-            self.refresh()
-            return
-        left = 0
-        for old, new in zip(before, cells, strict=True):
-            if old != new:
-                self.refresh(Region(left, 0, new.width, 1))
-            left += new.width
+        self.cells = cells
+        self.repaint()
 
     def row_key(self, y: int) -> Hashable:
         """All cells."""

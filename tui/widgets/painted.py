@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Sequence
-from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
@@ -14,7 +14,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from tui.glyphs import PLAIN
-from tui.theme import LOOKS, looks_css
+from tui.theme import look_style
 
 __all__ = ["Painted", "Piece", "Throttle"]
 
@@ -23,19 +23,20 @@ Piece = tuple[str, str]
 
 
 class Painted(Widget):
-    """A widget of rows, each with a key; `repaint` refreshes the rows whose key is another one than last time.
+    """A widget of rows, each with a key; `repaint` refreshes the rows whose key is another one, as far as they changed.
 
-    The compositor writes what is refreshed whether or not it changed, so this is what keeps a slow line usable.
+    The compositor writes what is refreshed whether or not it changed, and always from a widget's left edge, so this is
+    what keeps a slow line usable: what changes often stands far to the left.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"look--{look}" for look in LOOKS}
-    DEFAULT_CSS = looks_css("Painted")
     shows_cut = True
     """A row that is cut ends in a sign that says so; not where every character counts and one can shift."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._keys: list[Hashable] = []
+        self._drawn: dict[int, Strip] = {}
+        """The rows as they were drawn last."""
         self._styles: dict[tuple[str, str], Style] = {}
 
     def row_key(self, y: int) -> Hashable:
@@ -58,10 +59,19 @@ class Painted(Widget):
             self._keys = keys
             self.refresh()
             return
-        changed = [Region(0, y, self.size.width, 1) for y in range(height) if keys[y] != self._keys[y]]
+        ends = {y: self._changed(y) for y in range(height) if keys[y] != self._keys[y]}
+        changed = [Region(0, y, end, 1) for y, end in ends.items() if end]
         self._keys = keys
         if changed:
             self.refresh(*changed)
+
+    def _changed(self, y: int) -> int:
+        """How far from the left a row must be drawn again; 0: it is as it was drawn last."""
+        width = self.size.width
+        before, after = _cells(self._drawn.get(y)), _cells(self.row_strip(y))
+        if not len(before) == len(after) == width:
+            return width
+        return next((x for x in range(width, 0, -1) if before[x - 1] != after[x - 1]), 0)
 
     def repaint_all(self) -> None:
         """Refresh every row."""
@@ -81,9 +91,9 @@ class Painted(Widget):
         """A look's style on the background of another one."""
         style = self._styles.get((look, ground))
         if style is None:
-            style = self.get_component_rich_style(f"look--{look}")
+            style = look_style(self.app.theme_variables, look)
             if ground not in ("plain", look):
-                base = self.get_component_rich_style(f"look--{ground}")
+                base = look_style(self.app.theme_variables, ground)
                 # On the cursor's row every text takes the cursor's colour: two hues on a third are hard to read.
                 style = base if ground == "cursor" else style + Style(bgcolor=base.bgcolor)
             self._styles[(look, ground)] = style
@@ -96,6 +106,11 @@ class Painted(Widget):
         return Strip([Segment(text, self.style_of(look, ground)) for text, look in pieces if text])
 
     def render_line(self, y: int) -> Strip:
+        """One row, as it goes to the terminal."""
+        strip = self._drawn[y] = self.row_strip(y)
+        return strip
+
+    def row_strip(self, y: int) -> Strip:
         """One row, cut or filled to the width."""
         ground = self.row_ground(y)
         pieces = self.row_pieces(y)
@@ -104,6 +119,16 @@ class Painted(Widget):
             sign = self.strip_of([("…", "plain" if ground == "plain" else ground)], ground)
             strip = Strip.join([strip.crop(0, width - 1), sign])
         return strip.adjust_cell_length(width, self.style_of(ground))
+
+
+def _cells(strip: Strip | None) -> list[tuple[str, Style | None]]:
+    """A row's cells, a sign with its style each; none where a sign takes another room than one cell."""
+    cells: list[tuple[str, Style | None]] = []
+    for text, style, _ in strip or ():
+        if not text.isascii() and any(cell_len(sign) != 1 for sign in text):
+            return []
+        cells.extend((sign, style) for sign in text)
+    return cells
 
 
 class Throttle:

@@ -63,10 +63,10 @@ class TextView(Painted, can_focus=True):
         index = self.top + y
         return self.lines[index] if index < len(self.lines) else []
 
-    def render_line(self, y: int) -> Strip:
+    def row_strip(self, y: int) -> Strip:
         """One line, from the column that the view stands at."""
         if not self.shift:
-            return super().render_line(y)
+            return super().row_strip(y)
         return (
             self.strip_of(self.row_pieces(y))
             .crop(self.shift)

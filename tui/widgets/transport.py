@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Sequence
 
-from textual.geometry import Region
-
 from tui.feed.replay import ReplayFeed
 from tui.model.outline import LONGEST_GAP_MS, MarkKind, Outline
 from tui.model.run_model import RunModel
@@ -36,7 +34,7 @@ class TransportBar(Painted):
         self._words: tuple[Piece, ...] = ((" reading the run…", "dim"),)
         self._place = 0
         self._cells: tuple[tuple[str, str] | None, ...] = ()
-        self._drawn: tuple[int, int] = (0, 0)
+        self._known: tuple[int, int] = (0, 0)
 
     def show(self, model: RunModel | None) -> None:
         """Show where the replay stands."""
@@ -44,17 +42,13 @@ class TransportBar(Painted):
         if outline is None or model is None:
             return
         seq, width = model.state.seq, max(1, self.size.width - 2)
-        drawn = (width, outline.last)
-        if drawn != self._drawn:
-            self._drawn = drawn
+        known = (width, outline.last)
+        if known != self._known:
+            self._known = known
             self._cells = _mark_cells(outline, width)
-        before, self._place = self._place, _cell(outline, seq, width)
+        self._place = _cell(outline, seq, width)
         self._words = self._say(model, outline, seq)
         self.repaint()
-        if before != self._place:
-            # Only what lies between: the whole row, with all its marks, is some 1.5 KB.
-            left = min(before, self._place)
-            self.refresh(Region(1 + left, 1, abs(before - self._place) + 1, 1))
 
     def _say(self, model: RunModel, outline: Outline, seq: int) -> tuple[Piece, ...]:
         feed = self._feed
@@ -78,12 +72,12 @@ class TransportBar(Painted):
 
     def on_resize(self) -> None:
         """Draw anew for the new size."""
-        self._drawn = (0, 0)
+        self._known = (0, 0)
         self.repaint_all()
 
     def row_key(self, y: int) -> Hashable:
-        """The words, or the marks; the place among them is painted by itself."""
-        return self._words if y == 0 else self._cells
+        """The words, or the marks and the place among them."""
+        return self._words if y == 0 else (self._cells, self._place)
 
     def row_ground(self, y: int) -> str:
         """A bar."""
