@@ -11,14 +11,14 @@ import os
 import random
 import signal
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from cognition.prior import Prior
 from cognition.retrieve import Hit
 from engine import events as ev
 from engine.budget import limit_reached, new_warnings
@@ -32,7 +32,7 @@ from engine.journal import Command, now_ms
 from engine.ledger import Follower, Ledger
 from engine.llm.calls import Caller
 from engine.node import RunStatus
-from engine.prior_watch import PriorWatch, Proposal
+from engine.prior_watch import Look, PriorWatch, Proposal
 from engine.priors import place_of_run
 from engine.retrieval import PriorSearch
 from engine.run import Run, summary_of
@@ -131,15 +131,31 @@ class Engine(Ledger):
 
     async def retrieve(self, texts: Sequence[str], settings: RetrievalSettings, rng: random.Random) -> list[Hit]:
         """Priors for what is asked, from the cognition base as it is now."""
-        hits = await self._prior_search.search(await self.look_at_priors(), texts, settings, rng)
+        retriever = await self._prior_search.retriever(settings)
+        read = self._look()
+
+        def look_and_search() -> list[Hit]:
+            look = read()
+            if look.changes or look.decided or look.problems != self._prior_problems:
+                # At once, since the search may wait for an embedder while others look.
+                self._loop.call_soon_threadsafe(self._take_in, look)
+            return retriever.search(look.priors, texts, settings.top_k, settings.drawn, settings.threshold, rng)
+
+        hits = await asyncio.to_thread(look_and_search)
         self._warn_of_priors()
         return hits
 
-    async def look_at_priors(self) -> list[Prior]:
-        """The priors as they are now; what changed since the last look, and what is wrong with any, is recorded."""
+    async def look_at_priors(self) -> None:
+        """Record what changed in the priors since the last look, and what is wrong with any."""
+        self._take_in(await asyncio.to_thread(self._look()))
+
+    def _look(self) -> Callable[[], Look]:
+        """What looks at the priors, in a thread; the base hears of what the run proposed."""
         mode = self.state.settings.retrieval.proposals
         waiting = [] if mode == "off" else [Proposal(p, self.text(p.text_blob)) for p in self.state.proposed.values()]
-        look = await asyncio.to_thread(self._priors.read, waiting, mode == "auto")
+        return partial(self._priors.read, waiting, mode == "auto")
+
+    def _take_in(self, look: Look) -> None:
         texts = {prior.id: prior.text for prior in look.priors} if look.changes else {}
         for change in look.changes:
             # Its text is kept, so that a fork can go back to it although no design was shown it.
@@ -150,7 +166,6 @@ class Engine(Ledger):
                 self.emit(decided)
         self._prior_problems = look.problems
         self._warn_of_priors()
-        return look.priors
 
     def _warn_of_priors(self) -> None:
         """Record what is wrong with priors and with how they are found, where that is new."""
@@ -240,8 +255,10 @@ class Engine(Ledger):
                 if not self._rounds and self._end is None and not self.gate.stopping:
                     self._end = self._limit()
             if self._end is None:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), _TICK_SECONDS)
+                # A timer of its own costs less than `wait_for`, which makes a task.
+                tick = self._loop.call_later(_TICK_SECONDS, self._changed.set)
+                await self._changed.wait()
+                tick.cancel()
 
     def _start_rounds(self) -> None:
         while len(self.state.open_rounds) < self.worker_limit and self._limit() is None and not self.gate.stopping:

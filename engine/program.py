@@ -8,11 +8,10 @@ import hashlib
 import re
 import warnings
 from dataclasses import dataclass
-from functools import lru_cache
 
 from engine.task import TaskSpec
 
-__all__ = ["Outline", "ProgramError", "changed_parts", "check_program", "outline", "unbound_names"]
+__all__ = ["Outline", "ProgramError", "changed_parts", "check_program", "outline", "remember_outline", "unbound_names"]
 
 
 class ProgramError(Exception):
@@ -45,13 +44,31 @@ class Outline:
     """Names and attributes that stand anywhere in it."""
 
 
-@lru_cache(maxsize=256)
+_outlines: dict[str, Outline] = {}
+"""By program, the one asked for last at the end."""
+_OUTLINES_KEPT = 256
+
+
 def outline(code: str) -> Outline:
-    """Read a program's shape.
+    """A program's shape, read once while it is asked for again and again.
 
     Raises:
         ProgramError: it is not valid Python, or nested too deeply to be read.
     """
+    known = _outlines.pop(code, None)
+    shape = _read_outline(code) if known is None else known
+    remember_outline(code, shape)
+    return shape
+
+
+def remember_outline(code: str, shape: Outline) -> None:
+    """Take in the shape of a program that another process of ours has read."""
+    _outlines[code] = shape
+    if len(_outlines) > _OUTLINES_KEPT:
+        _outlines.pop(next(iter(_outlines)), None)
+
+
+def _read_outline(code: str) -> Outline:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Sequence
 from pathlib import Path
 
 from cognition.embedders import make_embedder
-from cognition.prior import Prior
-from cognition.retrieve import Hit, Retriever
+from cognition.retrieve import Retriever
 from cognition.vectors import VectorStore
 from engine.settings import RetrievalSettings
 from engine.workspace import network_file_system
@@ -29,7 +26,7 @@ def make_retriever(settings: RetrievalSettings, base: Path) -> Retriever:
 
 
 class PriorSearch:
-    """Searches the priors for the rounds of a run, off the event loop.
+    """What searches the priors for the rounds of a run.
 
     Args:
         base: the cognition base, where vectors are kept.
@@ -46,10 +43,8 @@ class PriorSearch:
         problem = self._retriever.problem if self._retriever is not None else ""
         return [f"priors are found by their words only: {problem}"] if problem else []
 
-    async def search(
-        self, priors: Sequence[Prior], texts: Sequence[str], settings: RetrievalSettings, rng: random.Random
-    ) -> list[Hit]:
-        """See `Retriever.search`; what is chosen never depends on how far an embedder has come: it is waited for."""
+    async def retriever(self, settings: RetrievalSettings) -> Retriever:
+        """The retriever for these settings. A search may wait for an embedder, so it belongs into a thread."""
         wanted = (settings.embedder, settings.model, settings.base_url, settings.key_env)
         former = None
         if self._retriever is None or wanted != self._made_for:
@@ -57,9 +52,7 @@ class PriorSearch:
             self._made_for = wanted
         if former is not None:
             await asyncio.to_thread(former.close)
-        return await asyncio.to_thread(
-            self._retriever.search, priors, texts, settings.top_k, settings.drawn, settings.threshold, rng
-        )
+        return self._retriever
 
     async def aclose(self) -> None:
         """End the embedder's process or connection."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,17 @@ def sketch(code: str) -> str:
     lines = [line for line in stripped if line and not line.startswith("#")]
     if not lines:
         return ""
-    digests = b"".join(hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest() for line in lines)
+    digests = b"".join(map(_digest, lines))
     hashes = np.frombuffer(digests, dtype="<u8").astype(np.uint64)
     least = (hashes[:, None] * _FACTORS + _OFFSETS).min(axis=0)
     # The high bits of a minimum are mostly 0; those in the middle are evenly spread.
     return bytes(((least >> np.uint64(24)) & np.uint64(0xFF)).astype(np.uint8)).hex()
+
+
+@lru_cache(maxsize=4096)
+def _digest(line: str) -> bytes:
+    """Of a line; the lines of a program mostly stand in its parent, too."""
+    return hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def read_sketch(text: str) -> NDArray[np.uint8] | None:

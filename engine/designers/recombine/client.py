@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
-from contextlib import suppress
+from typing import cast
 
 import msgspec
 
@@ -29,10 +29,113 @@ __all__ = ["EditorClient"]
 _LINE_LIMIT = 64 << 20
 _PATIENCE = 2.0
 _PASSED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR")
+_DECODER = msgspec.json.Decoder(Reply)
+_ENCODER = msgspec.json.Encoder()
 
 
 class _Died(Exception):
     """The child ended before it answered."""
+
+
+class _Child(asyncio.SubprocessProtocol):
+    """One child process. Each answer goes straight to who waits for it: every task in between would cost a round."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._line = bytearray()
+        """What came of an answer that is not whole yet."""
+        self._reason = "its output ended"
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._transport.get_pid() or 0
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._transport.get_returncode()
+
+    async def ask(self, number: int, line: bytes, seconds: float) -> Reply:
+        """Send a request and wait for its answer.
+
+        Raises:
+            TimeoutError: there was none in this time.
+            _Died: the child ended first.
+        """
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting[number] = future
+        timer = self._loop.call_later(seconds, _expire, future)
+        try:
+            self.write(line)
+            return await future
+        finally:
+            timer.cancel()
+            del self._waiting[number]
+
+    def write(self, line: bytes) -> None:
+        """Send a line."""
+        self._stdin.write(line)
+
+    def close(self) -> None:
+        """End it: it goes at the end of its stdin, else it is killed."""
+        self._stdin.close()
+        self._loop.call_later(_PATIENCE, self.kill)
+
+    def kill(self) -> None:
+        """End it at once, where it has not ended."""
+        if self.returncode is None:
+            self._transport.kill()
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.SubprocessTransport, transport)
+        self._stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
+
+    def pipe_data_received(self, fd: int, data: bytes | str) -> None:
+        assert isinstance(data, bytes)
+        *ends, rest = data.split(b"\n")
+        for end in ends:
+            self._answer(bytes(self._line) + end)
+            self._line.clear()
+        self._line += rest
+        if len(self._line) > _LINE_LIMIT:
+            self._refuse("a line without an end")
+
+    def _answer(self, line: bytes) -> None:
+        try:
+            reply = _DECODER.decode(line)
+        except (msgspec.DecodeError, ValueError) as exc:
+            self._refuse(str(exc))
+            return
+        future = self._waiting.get(reply.id)
+        if future is not None and not future.done():
+            future.set_result(reply)
+
+    def _refuse(self, what: str) -> None:
+        self._reason = f"it wrote nonsense: {what}"
+        self.kill()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == 1:
+            self._loop.call_later(_PATIENCE, self.kill)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The process has ended and its pipes are closed."""
+        self._transport.close()
+        if not self.ended.done():
+            self.ended.set_result(None)
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(_Died(f"{self._reason}, exit code {self.returncode}"))
+
+
+def _expire(future: asyncio.Future[Reply]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
 
 
 class EditorClient:
@@ -48,12 +151,8 @@ class EditorClient:
         self._hello = hello
         self._timeout = timeout
         self._command = command or [sys.executable, "-m", "engine.designers.recombine.worker"]
-        self._child: Process | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._child: _Child | None = None
         self._starting = asyncio.Lock()
-        self._encoder = msgspec.json.Encoder()
-        self._decoder = msgspec.json.Decoder(Reply)
         self._next = 1
 
     async def survey(self, program: str, recipes: list[Donor], nodes: list[Donor]) -> Options:
@@ -77,15 +176,11 @@ class EditorClient:
         return reply
 
     async def aclose(self) -> None:
-        """End the child; it goes at the end of its stdin, else it is killed."""
-        child, reader = self._child, self._reader
-        self._child = self._reader = None
+        """End the child."""
+        child, self._child = self._child, None
         if child is not None:
-            assert child.stdin is not None
-            child.stdin.close()
-            await _end(child)
-        if reader is not None:
-            await asyncio.gather(reader, return_exceptions=True)
+            child.close()
+            await child.ended
 
     def _number(self) -> int:
         self._next += 1
@@ -93,7 +188,7 @@ class EditorClient:
 
     async def _ask(self, request: Survey | Apply) -> Reply:
         try:
-            line = self._encoder.encode(request) + b"\n"
+            line = _ENCODER.encode(request) + b"\n"
         except UnicodeEncodeError as exc:
             raise DesignerError(f"the program is no valid text: {exc}") from None
         for last in (False, True):
@@ -109,74 +204,35 @@ class EditorClient:
         raise AssertionError
 
     async def _ask_once(self, number: int, line: bytes) -> Reply:
-        async with self._starting:
-            child = await self._running()
-        assert child.stdin is not None
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
+        child = self._child
+        if child is None or child.ended.done():
+            async with self._starting:
+                child = await self._running()
         try:
-            with suppress(ConnectionError):
-                child.stdin.write(line)
-                await child.stdin.drain()
-            return await asyncio.wait_for(future, self._timeout)
+            return await child.ask(number, line, self._timeout)
         except TimeoutError:
             # It is stuck with this program and would keep everybody else waiting.
-            await _kill(child)
+            child.kill()
+            await asyncio.shield(child.ended)
             raise DesignerError(f"the editor process gave no answer in {self._timeout:g} s") from None
-        finally:
-            self._waiting.pop(number, None)
 
-    async def _running(self) -> Process:
-        if self._child is not None and self._reader is not None and not self._reader.done():
+    async def _running(self) -> _Child:
+        if self._child is not None and not self._child.ended.done():
             return self._child
         try:
             # A session of its own: what the terminal sends to the engine's group is the engine's affair.
-            child = await asyncio.create_subprocess_exec(
+            _, child = await asyncio.get_running_loop().subprocess_exec(
+                _Child,
                 *self._command,
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=DEVNULL,
-                limit=_LINE_LIMIT,
                 start_new_session=True,
                 # It reads programs of models: the keys in the engine's environment are none of its business.
                 env={name: os.environ[name] for name in _PASSED if name in os.environ},
             )
         except OSError as exc:
             raise DesignerError(f"the editor process cannot be started: {exc}") from None
-        assert child.stdin is not None
-        child.stdin.write(self._encoder.encode(self._hello) + b"\n")
+        child.write(_ENCODER.encode(self._hello) + b"\n")
         self._child = child
-        self._reader = asyncio.create_task(self._read(child), name="recombine editor")
         return child
-
-    async def _read(self, child: Process) -> None:
-        """Hand answers to those who wait for them, until the child's stdout ends."""
-        assert child.stdout is not None
-        reason = "its output ended"
-        try:
-            while line := await child.stdout.readline():
-                reply = self._decoder.decode(line)
-                future = self._waiting.get(reply.id)
-                if future is not None and not future.done():
-                    future.set_result(reply)
-        except (msgspec.DecodeError, ValueError) as exc:
-            reason = f"it wrote nonsense: {exc}"
-        finally:
-            await _end(child)
-            for future in self._waiting.values():
-                if not future.done():
-                    future.set_exception(_Died(f"{reason}, exit code {child.returncode}"))
-
-
-async def _end(child: Process) -> None:
-    """Wait for a child that ends by itself; kill it if it does not."""
-    try:
-        await asyncio.wait_for(child.wait(), _PATIENCE)
-    except TimeoutError:
-        await _kill(child)
-
-
-async def _kill(child: Process) -> None:
-    with suppress(ProcessLookupError):
-        child.kill()
-    await child.wait()

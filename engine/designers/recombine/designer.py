@@ -14,6 +14,7 @@ from engine.designers.recombine.choices import Choice, list_choices
 from engine.designers.recombine.client import EditorClient
 from engine.designers.recombine.messages import Donor, Edit, Hello
 from engine.events import DesignDone, DesignRejected, EvalDone, Event
+from engine.program import remember_outline
 from engine.task import Seed, TaskSpec
 
 __all__ = ["OPINIONS", "RecombineDesigner"]
@@ -125,7 +126,9 @@ class RecombineDesigner:
             drawn = self._draw(choices, rng)
             edits = [choice.edit(rng, self._steps) for choice in drawn]
             edited = await self._editor.apply(request.parent.code, edits)
-            if edited.changed and edited.program not in seen and edited.digest not in self._digests:
+            shape = edited.outline
+            if shape is not None and edited.program not in seen and shape.digest not in self._digests:
+                remember_outline(edited.program, shape)
                 made = [pair for pair, done in zip(zip(drawn, edits, strict=True), edited.done, strict=True) if done]
                 return _describe(request, edited.program, made)
             problem = edited.problem or "the run has had every program that was tried"

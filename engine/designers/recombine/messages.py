@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from engine.program import Outline
+
 __all__ = [
     "Apply",
     "Constant",
@@ -136,12 +138,10 @@ class Edited(msgspec.Struct, frozen=True, tag=True):
     id: int
     program: str
     done: list[bool]
-    changed: bool
-    """Whether anything that the program runs is different."""
     problem: str = ""
     """Why an edit did not go in."""
-    digest: str = ""
-    """Of the edited program as `engine.program.outline` makes it, where it is different."""
+    outline: Outline | None = None
+    """Of the edited program; None where nothing that it runs is different."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

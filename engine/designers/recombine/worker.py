@@ -102,9 +102,9 @@ class Editor:
         if now is not program:
             problem = problem or self._check(now)
             if self._check(now):
-                return Edited(request.id, program.code, [False] * len(done), False, problem)
+                return Edited(request.id, program.code, [False] * len(done), problem)
         changed = now.code != program.code and not same_effect(program, now, self._hello.required)
-        return Edited(request.id, now.code, done, changed, problem, outline(now.code).digest if changed else "")
+        return Edited(request.id, now.code, done, problem, outline(now.code) if changed else None)
 
     def _edit(self, program: Program, edit: Edit) -> str:
         if isinstance(edit, Graft):

@@ -101,7 +101,7 @@ def test_an_edit_that_changes_nothing_that_runs_is_told() -> None:
     edited = editor().handle(Apply(1, SEED, [SetConstant("UNREAD", 3.5)]))
     assert isinstance(edited, Edited)
     assert edited.done == [True]
-    assert not edited.changed
+    assert edited.outline is None
 
 
 def test_a_program_over_the_limit_is_not_made() -> None:
