@@ -47,7 +47,7 @@ ROLES = {
     "exploration",
     "average",
 }
-MODULES = ("answers", "beside", "candidate", "language_model", "policy", "problems", "program", "trainer")
+MODULES = ("answers", "beside", "candidate", "evaluate", "language_model", "policy", "problems", "program", "trainer")
 SMALL = {"prompts": 8, "answers": 4, "steps": 4, "measure_every": 2, "held_out": 32, "width": 16, "heads": 2}
 
 
@@ -307,74 +307,100 @@ def test_a_program_remembers_within_one_training_only(hand: Any) -> None:
     assert first.advantages(rewards, mask, mask, 0.0).max() == 1
 
 
-# Real evaluations
+# Evaluations
 
 
-async def test_a_round_is_measured_streamed_and_the_same_again(tmp_path: Path) -> None:
-    found = [await evaluate(tmp_path, SEED) for _ in range(2)]
-    (outcome, seen), (again, _) = found
-    assert outcome.status == "ok", outcome.reason
-    assert outcome.guarantee == ("guarded" if sandbox_name() == "bubblewrap" else "open")
-    timed = {"steps_per_s", "algorithm_share"}
-    metrics, others = ({k: v for k, v in one.metrics.items() if k not in timed} for one in (outcome, again))
-    assert (outcome.score, metrics) == (again.score, others)
-    assert {"exact", "exact_sort", "area", "score_sd", "entropy", "kl", "collapsed", "diverged"} <= metrics.keys()
-    assert [step for step, _ in seen] == [1, 2, 3, 4]
-    assert {"loss", "reward", "entropy", "kl"} <= seen[0][1].keys() and "exact" in seen[1][1]
-    score = 0.5 * metrics["exact"] + 0.5 * metrics["area"]
-    assert outcome.score == pytest.approx(score)
-
-
+# Looks for what it must not see; where it finds nothing it spoils its arguments and what it shares a process with.
 THIEF = """
-import gc, glob, os, sys
+import gc, glob, sys, time
+import numpy
 
 def _loot():
-    found = [type(item).__name__ for item in gc.get_objects() if isinstance(item, torch.nn.Module)]
+    found = [type(item).__name__ for item in gc.get_objects() if issubclass(type(item), torch.nn.Module)]
     found += [name for name in sys.modules if name in ("trainer", "problems", "policy", "evaluate")]
-    for top in (os.getcwd(), TASK_FOLDER):
-        found += glob.glob(top + "/**/problems.py", recursive=True) + glob.glob(top + "/**/trainer.py", recursive=True)
+    for top in (".", TASK_FOLDER):
+        found += [path for name in ("problems", "trainer") for path in glob.glob(f"{top}/**/{name}.py", recursive=True)]
     frame = sys._getframe()
     while frame is not None:
         found += [name for name in frame.f_locals if name in ("tokens", "prompts", "answers", "policy")]
         frame = frame.f_back
     return found
 
-def baseline(rewards):
-    raise RuntimeError(f"loot: {_loot()}")
+_searched = []
+_honest = advantages
+
+def advantages(rewards, mask, logp_old, progress):
+    if not _searched:
+        _searched.append(_loot())
+        if _searched[0]:
+            raise RuntimeError(f"loot: {_searched[0]}")
+    found = _honest(rewards, mask, logp_old, progress)
+    for handed in (rewards, mask, logp_old):
+        handed.fill_(1.0)
+    numpy.isfinite = numpy.ones_like
+    time.perf_counter = lambda: 0.0
+    return found
 """
 
 
-@pytest.mark.skipif(
-    sandbox_name() != "bubblewrap" and "CI" not in os.environ,
-    reason="without bubblewrap a candidate sees the task's files",
-)
-async def test_a_candidate_finds_neither_policy_nor_prompts_nor_answers(tmp_path: Path) -> None:
-    outcome, _ = await evaluate(tmp_path, SEED + THIEF.replace("TASK_FOLDER", repr(str(TASK.folder))))
-    assert (outcome.status, outcome.reason) == ("crashed", "RuntimeError: loot: []")
+class Report:
+    """What an evaluator is handed, for one that runs in this process."""
+
+    device = ""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings, self.seed = {**TASK.spec.settings, **SMALL, **settings}, 3
+        self.seen: list[Any] = []
+
+    def __call__(self, step: float, **values: float) -> None:
+        self.seen.append((step, values))
+
+
+def untimed(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What does not depend on how fast the machine is."""
+    return {name: value for name, value in metrics.items() if name not in ("steps_per_s", "algorithm_share")}
+
+
+def test_a_round_is_measured_streamed_and_the_same_again(load: Any, hand: Any) -> None:
+    report, found = Report(), []
+    for _ in range(2):
+        found.append(untimed(load("evaluate").train(hand(SEED)._candidate, report)))
+    metrics, seen = found[0], report.seen[:4]
+    assert found[0] == found[1] and report.seen[4:] == seen
+    assert {"exact", "exact_sort", "area", "score_sd", "entropy", "kl", "collapsed", "diverged"} <= metrics.keys()
+    assert metrics["score"] == pytest.approx(0.5 * metrics["exact"] + 0.5 * metrics["area"])
+    assert [step for step, _ in seen] == [1, 2, 3, 4]
+    assert {"loss", "reward", "entropy", "kl"} <= seen[0][1].keys() and "exact" in seen[1][1]
 
 
 FORGER = """
-import beside, evolve_task
-import json, numpy
+import sys
+import numpy
 
 def _forged(*arguments):
-    return numpy.full((8, 4, 6), 1e9, numpy.float32)
+    return numpy.full((4, 8, 6), 1e9, numpy.float32)
 
-beside_module = sys.modules["beside"]
-beside_module.advantages = _forged
-beside_module.gradient = lambda run, parts, progress: {"score": 1.0, "exact": 1.0}
+_normalise = normalise
+
+def normalise(rewards):
+    beside = sys.modules["beside"]
+    beside.advantages = _forged
+    beside.gradient = lambda run, parts, progress: {"score": 1.0, "exact": 1.0}
+    return _normalise(rewards)
 """
 
 
-async def test_what_a_candidate_forges_is_only_its_own_gradient(tmp_path: Path) -> None:
-    code = "import sys\n" + SEED + "\n\n_seen = []\n" + FORGER.replace("import beside, evolve_task\n", "")
-    # At its import the helper is not there yet: it is taken over at the first call.
-    code = code.replace("beside_module =", "def _take_over():\n    beside_module =")
-    code = code.replace("\nbeside_module.", "\n    beside_module.")
-    code += "\n_normalise = normalise\n\ndef normalise(rewards):\n    _take_over()\n    return _normalise(rewards)\n"
-    outcome, _ = await evaluate(tmp_path, code)
-    assert outcome.status == "invalid" and outcome.score is None
-    assert "no gradient" in outcome.reason
+def test_what_a_candidate_forges_is_only_its_own_gradient(load: Any, hand: Any) -> None:
+    with pytest.raises(evolve_task.Invalid, match="no gradient"):
+        load("candidate").probe(hand(SEED + FORGER))
+
+
+def test_numbers_that_go_wrong_late_are_refused_with_the_time(hand: Any) -> None:
+    late = hand(SEED + "\n\ndef reshape(scores, progress):\n    return scores / (progress < 0.7)\n", "sort, seed 0")
+    rewards, mask = np.array([[0.0, 1.0]], np.float32), np.ones((1, 2, 3), np.float32)
+    assert np.isfinite(late.advantages(rewards, mask, mask, 0.6)).all()
+    with pytest.raises(evolve_task.Invalid, match=r"6 of 6 were not \(sort, seed 0, after 80% of its steps\)"):
+        late.advantages(rewards, mask, mask, 0.8)
 
 
 def test_an_unknown_problem_is_named(load: Any) -> None:
@@ -480,13 +506,29 @@ def large(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-async def test_a_language_model_is_trained_from_a_folder(tmp_path: Path) -> None:
+async def test_a_model_from_a_folder_is_trained_and_a_thief_has_no_more_than_its_algorithm_earns(
+    load: Any, hand: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One evaluation in the real sandbox, by a program that looks for more, beside an honest one in this process."""
+    monkeypatch.chdir(tmp_path)
     settings = large(tmp_path)
     make_model(tmp_path / "model")
-    outcome, seen = await evaluate(tmp_path, SEED, **settings)
+    thief = SEED + THIEF.replace("TASK_FOLDER", repr(str(TASK.folder)))
+    rewards, mask = np.ones((1, 2), np.float32), np.ones((1, 2, 3), np.float32)
+    with pytest.raises(RuntimeError, match=r"loot: .*problems\.py"):  # where no sandbox is between them
+        hand(thief).advantages(rewards, mask, mask, 0.0)
+    # Without bubblewrap a candidate sees the task's files.
+    confined = sandbox_name() == "bubblewrap" or "CI" in os.environ
+    outcome, seen = await evaluate(tmp_path, thief if confined else SEED, **settings)
     assert outcome.status == "ok", outcome.reason
+    assert outcome.guarantee == ("guarded" if sandbox_name() == "bubblewrap" else "open")
     assert outcome.metrics["held_out_prompts"] == 8 and 0 <= outcome.metrics["exact"] <= 1
-    assert [step for step, _ in seen] == [1, 2] and outcome.metrics["kl"] >= 0
+    assert outcome.metrics["kl"] > 0
+    report, algorithm = Report(**settings), hand(SEED, "language model")
+    algorithm.advantages(rewards, mask, mask, 0.0)  # loaded before the training seeds what the two share here
+    honest = untimed(load("language_model").evaluate_model(algorithm._candidate, report))
+    assert untimed(outcome.metrics) | {"score": outcome.score} == honest
+    assert seen == report.seen and [step for step, _ in seen] == [1, 2]
 
 
 def test_pieces_do_not_change_an_update(load: Any, hand: Any, tmp_path: Path) -> None:
