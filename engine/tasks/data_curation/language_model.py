@@ -1,8 +1,9 @@
 """Small language models over bytes, trained from nothing on curated text, and the bits they need for a held-out byte.
 
-`ngram` counts: contexts of up to `order` - 1 bytes, interpolated by how many different bytes have followed each (Witten
-and Bell, 1991). It has no randomness and takes half a second of CPU for 320,000 bytes, at which budget a recurrent
-network still ranks by chance. `transformer` is for a GPU and budgets of many megabytes.
+`ngram` counts: contexts of up to `order` - 1 bytes, interpolated (Kneser and Ney, 1995). It has no randomness and takes
+0.2 s of CPU for 320,000 bytes. At this budget a recurrent network of 128 units took 12 s, needed half a bit more, and
+ranked raw text before cleaned on two of three corpora; and with the mixture of Witten and Bell (1991) in the place of
+Kneser and Ney's, taking base64 out made a model worse. `transformer` is for a GPU and budgets of many megabytes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ Told = Callable[[int, float], None]
 """Gets bytes trained on, and bits a byte."""
 
 MODELS = ("ngram", "transformer")
+DISCOUNT = 0.9
+"""Taken off every count for what has not been seen."""
 CURVE = (0.25, 0.5, 1.0)
 """After which shares of the budget the held-out text is measured on the way."""
 
@@ -72,10 +75,17 @@ def bits_per_byte(
 
 
 def ngram(text: Bytes, held_out: Bytes, order: int) -> float:
-    """Bits that an interpolated n-gram model of `text` needs for a byte of `held_out`, which it does not learn from."""
+    """Bits that an interpolated Kneser-Ney model of `text` needs for a byte of `held_out`, of which it learns nothing.
+
+    The longest contexts count how often a byte followed them; shorter ones count after how many different bytes they
+    and it stood, so that what occurs in one place only says little about others.
+    """
+    levels = [np.unique(_contexts(text, order - 1) << np.uint64(8) | text, return_counts=True)]
+    for length in range(order - 2, -1, -1):
+        shorter = levels[-1][0] & np.uint64(256 ** (length + 1) - 1)
+        levels.append(np.unique(shorter, return_counts=True))
     chance = np.full(len(held_out), 1 / 256)
-    for length in range(order):
-        pairs, counts = np.unique(_contexts(text, length) << np.uint64(8) | text, return_counts=True)
+    for length, (pairs, counts) in enumerate(reversed(levels)):
         behind = pairs >> np.uint64(8)
         first = np.flatnonzero(np.concatenate([[True], behind[1:] != behind[:-1]]))
         contexts, total = behind[first], np.add.reduceat(counts, first)
@@ -84,8 +94,8 @@ def ngram(text: Bytes, held_out: Bytes, order: int) -> float:
         place = np.minimum(np.searchsorted(contexts, wanted), len(contexts) - 1)
         pair = wanted << np.uint64(8) | held_out
         where = np.minimum(np.searchsorted(pairs, pair), len(pairs) - 1)
-        count = np.where(pairs[where] == pair, counts[where], 0)
-        mixed = (count + kinds[place] * chance) / (total[place] + kinds[place])
+        count = np.where(pairs[where] == pair, counts[where] - DISCOUNT, 0)
+        mixed = (count + DISCOUNT * kinds[place] * chance) / total[place]
         chance = np.where(contexts[place] == wanted, mixed, chance)
     return float(-np.log2(chance).mean())
 

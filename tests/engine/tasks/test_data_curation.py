@@ -158,11 +158,17 @@ def test_the_ngram_model_agrees_with_its_definition(text: list[int], held: list[
     def chance(place: int, length: int) -> float:
         if length < 0:
             return 1 / 256
-        padded, wanted = [0] * length + text, ([0] * length + held)[place : place + length]
-        after = [padded[k + length] for k in range(len(text)) if padded[k : k + length] == wanted]
         lower = chance(place, length - 1)
-        kinds = len(set(after))
-        return (after.count(held[place]) + kinds * lower) / (len(after) + kinds) if after else lower
+        context = ([0] * length + held)[place : place + length]
+        reach = min(2, length + 1)
+        windows = [tuple(([0, 0, *text])[k + 2 - reach : k + 3]) for k in range(len(text))]
+        # Below the longest contexts a window counts once for each byte that stood before it.
+        counted = windows if length == 2 else [window[1:] for window in set(windows)]
+        after = [window[-1] for window in counted if list(window[:-1]) == context]
+        if not after:
+            return lower
+        discounted = max(0, after.count(held[place]) - 0.9)
+        return (discounted + 0.9 * len(set(after)) * lower) / len(after)
 
     expected = -np.mean([np.log2(chance(place, 2)) for place in range(len(held))])
     arrays = (np.array(data, np.uint8) for data in (text, held))
