@@ -1,10 +1,14 @@
-"""The rule-based analyzer: a note and a one-line lesson from metrics, the changed parts and the traceback."""
+"""The rule-based analyzer: a note and a one-line lesson from metrics, the changed parts and the traceback.
+
+It invents no priors. Where an evaluator tells in words what is worst about a node, in metrics called `issue` or
+`issue_…` of the form `TITLE: WHAT WAS MEASURED`, and the node is the best so far, it proposes that as one.
+"""
 
 from __future__ import annotations
 
 import re
 
-from engine.analyzers.report import Facts, Report
+from engine.analyzers.report import Facts, Proposal, Report
 from engine.node import Node
 from engine.program import ProgramError, changed_parts, outline
 from engine.task import TaskSpec
@@ -16,6 +20,7 @@ _LESSON_LENGTH = 300
 _REASON_LENGTH = 160
 _METRICS_SHOWN = 12
 _TRACEBACK_LENGTH = 20_000
+_ISSUE = re.compile(r"(?P<title>[^:\n]{1,120}): (?P<told>.+)", re.DOTALL)
 
 
 def analyze_by_rules(facts: Facts) -> Report:
@@ -27,7 +32,7 @@ def analyze_by_rules(facts: Facts) -> Report:
     if changed:
         lesson += f" [changed {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''}]"
     note = _note(spec, node, parent, facts.best, changed, facts.stderr)
-    return Report(_clip(" ".join(lesson.split()), _LESSON_LENGTH), note)
+    return Report(_clip(" ".join(lesson.split()), _LESSON_LENGTH), note, proposals=_proposals(facts))
 
 
 def outcome_of(facts: Facts) -> str:
@@ -49,6 +54,24 @@ def outcome_of(facts: Facts) -> str:
     if spec.better(parent.score, node.score):
         return f"lost {abs(gain):.4g} against #{parent.id}, {score}"
     return f"no difference to #{parent.id}, {score}"
+
+
+def _proposals(facts: Facts) -> list[Proposal]:
+    """The issues that the evaluator names for a new best, but for those that its parent had or that wait already."""
+    node, parent = facts.node, facts.parent
+    if node.status != "ok" or facts.best is None or facts.best.id != node.id:
+        return []
+    known = {*facts.waiting, *(issue["title"] for issue in _issues(parent))} if parent is not None else facts.waiting
+    return [
+        Proposal(issue["title"], f"Measured for #{node.id}, the best so far: {issue['told']}", [node.id])
+        for issue in _issues(node)
+        if issue["title"] not in known
+    ]
+
+
+def _issues(node: Node) -> list[re.Match[str]]:
+    told = [value for key, value in node.metrics.items() if key == "issue" or key.startswith("issue_")]
+    return [found for value in told if isinstance(value, str) and (found := _ISSUE.fullmatch(value.strip()))]
 
 
 def _blamed(stderr: str, code: str) -> str:

@@ -105,6 +105,24 @@ def test_a_lesson_says_what_the_change_did(direction: str, score: float, told: s
     assert "| sum | 1 |" in report.note
 
 
+def test_the_issues_of_a_new_best_are_proposed_once() -> None:
+    parent, child = node(0, 1.0), node(1, 2.0)
+    parent.metrics |= {"issue": "menus stay: 40 % of them"}
+    child.metrics |= {
+        "issue": "menus stay: 30 % of them",
+        "issue_lost": "tables are lost: 5 %: all in code",
+        "issue_b": 3,
+    }
+    child.metrics |= {"issue_c": "no figures", "failures": "not: asked"}
+    (found,) = analyze_by_rules(Facts(SPEC, child, "X = 2\n", parent, "X = 1\n", child)).proposals
+    assert (found.title, found.evidence) == ("tables are lost", [1])
+    assert found.body == "Measured for #1, the best so far: 5 %: all in code"
+    waits = Facts(SPEC, child, "X = 2\n", parent, "X = 1\n", child, waiting=frozenset({"tables are lost"}))
+    assert analyze_by_rules(waits).proposals == []
+    assert analyze_by_rules(Facts(SPEC, child, "X = 2\n", parent, "X = 1\n", parent)).proposals == []
+    assert [p.title for p in analyze_by_rules(Facts(SPEC, parent, "X = 1\n", best=parent)).proposals] == ["menus stay"]
+
+
 def test_a_failure_is_blamed_on_the_programs_own_function() -> None:
     stderr = (
         'Traceback (most recent call last):\n  File "/x/program.py", line 9, in construct\n'
