@@ -17,7 +17,7 @@ from language_model import bits_per_byte, stream
 from noise import ISSUES, Line, Noisy, plant
 
 EXCERPT = 3000
-"""Characters that all pairs of excerpts take together at most: a metric holds 4,096."""
+"""Characters that all pairs of excerpts take together at most, a metric holds 4,096; and 200 an excerpt."""
 
 
 def evaluate(program_path, report):
@@ -147,7 +147,7 @@ def issues(books):
 def pairs(documents, cleaned, count):
     """Beginnings of some documents beside what was made of them: changed ones, of each category in turn."""
     changed: dict[str, list[str]] = {}
-    room = EXCERPT // max(1, 2 * count)
+    room = min(200, EXCERPT // max(1, 2 * count))
     for document, made in zip(documents, cleaned, strict=True):
         if made != document.text:
             start = next((k for k, (a, b) in enumerate(zip(document.text, made, strict=False)) if a != b), 0)
