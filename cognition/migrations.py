@@ -66,6 +66,12 @@ def priors_and_revisions(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+@migration
+def usage_tells_gains(connection: sqlite3.Connection) -> None:
+    """Figures kept before lack how many nodes gained: they are counted anew when they are asked for."""
+    connection.execute("DELETE FROM usage")
+
+
 # `key` is the id without regard to case: on some file systems `A.md` and `a.md` are one file.
 _TABLES = """
 CREATE TABLE collections (

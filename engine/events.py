@@ -377,6 +377,15 @@ class PriorWarned(Data, frozen=True):
     problems: list[str] = []
 
 
+class PriorsRecalled(Data, frozen=True):
+    """What came of the task's priors in earlier runs on the same cognition base: the designer begins with it."""
+
+    KIND = "prior.recalled"
+
+    outcomes: dict[str, tuple[int, int]]
+    """By id: nodes that a prior went into and that gained over their parents, and nodes that did not."""
+
+
 class PriorProposed(Data, frozen=True):
     """The analyzer proposes a prior."""
 

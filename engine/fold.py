@@ -290,6 +290,10 @@ def _prior_decided(state: RunState, event: Event, data: ev.PriorAccepted | ev.Pr
     state.proposed.pop(data.id, None)
 
 
+def _priors_recalled(state: RunState, event: Event, data: ev.PriorsRecalled) -> None:
+    state.priors_recalled = True
+
+
 def _prior_warned(state: RunState, event: Event, data: ev.PriorWarned) -> None:
     state.prior_problems = data.problems
 
@@ -363,6 +367,7 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.PriorProposed.KIND: _prior_proposed,
     ev.PriorAccepted.KIND: _prior_decided,
     ev.PriorRejected.KIND: _prior_decided,
+    ev.PriorsRecalled.KIND: _priors_recalled,
     ev.PriorWarned.KIND: _prior_warned,
     ev.Injected.KIND: _injected,
     ev.NodePinned.KIND: _pinned,

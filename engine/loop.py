@@ -42,7 +42,7 @@ from engine.stages.design import design, take_injected
 from engine.stages.experiment import experiment, measure_again
 from engine.stages.learn import learn
 from engine.stages.seeds import run_seeds
-from engine.takeup import announce, recall_curves, sweep
+from engine.takeup import announce, recall_curves, recall_priors, sweep
 from engine.task_copy import TaskWatch
 from engine.telemetry import watch_machine
 
@@ -188,6 +188,7 @@ class Engine(Ledger):
             self.caller.close_lost()
             self.caller.prepare()
             recall_curves(self)
+            await recall_priors(self)
             await sweep(self)
             await self._look_at_task()
             await self.durable()

@@ -37,6 +37,8 @@ class PriorUse(msgspec.Struct):
     """Nodes into whose programs it went."""
     scored: int = 0
     """Of these, nodes that have a score, and a parent with one."""
+    gains: int = 0
+    """Of these, nodes that gained over their parent by more than noise."""
     gained: float = 0.0
     """Sum of their gains over the parent, in the task's score; positive is better whatever the direction."""
     best: int = 0
@@ -62,7 +64,7 @@ class PriorUse(msgspec.Struct):
         """Add what came of it in another run."""
         if other.last > self.last:
             self.last, self.number = other.last, other.number
-        for name in ("shown", "given", "scored", "gained", "best", "path"):
+        for name in ("shown", "given", "scored", "gains", "gained", "best", "path"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -123,6 +125,7 @@ def _count(result: RunUse, node: Node, shown: list[ev.PriorShown], on_path: bool
         use.best += on_path
         if node.score is not None and parent is not None and parent.score is not None:
             use.scored += 1
+            use.gains += state.gained(node.id, parent.id)
             use.gained += sign * (node.score - parent.score)
 
 

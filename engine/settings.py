@@ -122,6 +122,9 @@ class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bandit: Literal["learning", "frozen", "even"] = "learning"
     """recombine: what draws edits. `frozen` keeps to the opinions it starts with, `even` has none: the controls by
     which the bandit is measured."""
+    earlier_runs: bool = False
+    """recombine: begin with what came of the priors in earlier runs of the task, which the cognition base keeps. Such a
+    run depends on those, beside its seed, so that runs that are to be compared leave it off."""
     recombine_share: float = 0.0
     """llm: chance that an attempt is written by recombination, which costs nothing, in place of a model."""
 

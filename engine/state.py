@@ -89,6 +89,8 @@ class RunState:
         """Where this run left the one it is a copy of; the last time, if it is a copy of a copy."""
         self.forked_at = 0
         """When that was, in milliseconds."""
+        self.priors_recalled = False
+        """Whether the run began with what came of priors in earlier ones."""
         self.priors_shown = False
         """Whether any design was shown a prior."""
         self.proposed: dict[str, ev.PriorProposed] = {}

@@ -7,16 +7,20 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from cognition.store import BaseError
 from engine import events as ev
 from engine.curve import decode_curve
 from engine.evaluation.evaluator import recover
 from engine.evaluation.sandbox import sandbox_name
 from engine.evaluation.supervisor.folders import remove_tree
+from engine.priors import open_collection, place_of_run
+from engine.provenance import use_over_runs
+from engine.run import all_runs
 
 if TYPE_CHECKING:
     from engine.loop import Engine
 
-__all__ = ["announce", "recall_curves", "sweep"]
+__all__ = ["announce", "recall_curves", "recall_priors", "sweep"]
 
 
 def announce(engine: Engine) -> None:
@@ -44,6 +48,30 @@ def _missing(engine: Engine) -> list[str]:
             "('evolve fork --priors-at-seq' makes a run with those that it was shown)"
         ]
     return []
+
+
+async def recall_priors(engine: Engine) -> None:
+    """Once, before the first round: what came of the priors in the other runs beside this one, where that is asked for.
+
+    Recorded, so that a resumed run, a replay and a fork begin with the same.
+    """
+    state = engine.state
+    if not state.settings.designer.earlier_runs or state.priors_recalled or state.rounds_started:
+        return
+
+    def look() -> dict[str, tuple[int, int]]:
+        collection = open_collection(place_of_run(engine.run, state))
+        try:
+            others = [run for run in all_runs(engine.run.folder.parent) if run.folder != engine.run.folder]
+            uses = use_over_runs(collection, others)
+        finally:
+            collection.store.close()
+        return {prior: (use.gains, use.given - use.gains) for prior, use in sorted(uses.items()) if use.given}
+
+    try:
+        engine.emit(ev.PriorsRecalled(await asyncio.to_thread(look)))
+    except BaseError as exc:
+        engine.emit(ev.PriorWarned([f"the run begins without what came of priors in earlier ones: {exc.message}"]))
 
 
 async def sweep(engine: Engine) -> None:

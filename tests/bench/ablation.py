@@ -1,4 +1,4 @@
-"""What the parts of the system are worth: circle packing by `recombine`, each part left out in turn.
+"""What the parts of the system are worth: circle packing by `recombine`, each part left out, or put in, in turn.
 
     python -m tests.bench.ablation --seeds 0 1 2 3 4 --rounds 100 --out results.jsonl
 
@@ -35,7 +35,10 @@ VARIANTS = {
     "no analyzer": ["roles.analyzer=off"],
     "bandit frozen": ["designer.bandit=frozen"],
     "random choices": ["designer.bandit=even"],
+    "after earlier runs": ["designer.earlier_runs=true"],
 }
+EARLIER = 2
+"""Runs of other seeds that go before one which begins with what came of the priors in them."""
 _SOLVES = re.compile(r"^SOLVES = \d+\s*# tune: .*$", re.MULTILINE)
 
 
@@ -85,7 +88,11 @@ def main() -> None:
         # Seed by seed, so that what was measured until an interruption is balanced.
         for seed in options.seeds:
             for name in options.variants:
-                result = search(task, folder / "runs", VARIANTS[name], seed, options.rounds)
+                runs = folder / "runs" / f"{name} {seed}"
+                if name == "after earlier runs":
+                    for earlier in range(1, EARLIER + 1):
+                        search(task, runs, [], 1000 * earlier + seed, options.rounds)
+                result = search(task, runs, VARIANTS[name], seed, options.rounds)
                 found[name].append(result["best"])
                 print(json.dumps({"variant": name, **result}), flush=True)
                 if options.out:

@@ -14,7 +14,8 @@ import pytest
 
 from engine import cli
 from engine import events as ev
-from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, now_ms, sha256_of
+from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, now_ms, send_command, sha256_of
+from engine.provenance import fold_use
 from engine.run import Run
 from tests.conftest import OPEN_EVALUATE, Evolve, Result, TaskMaker
 from tests.e2e.runs import events, finish, fold, make_run, start_engine, wait_for
@@ -278,3 +279,27 @@ def test_two_edits_at_once_are_told_by_every_verb(make_task: TaskMaker, priors: 
     (task / "priors" / "a.conflict-1.md").unlink()
     told = priors("history", "a", *at)
     assert told.err == "" and len(told.out.splitlines()) == 4
+
+
+def test_a_run_begins_with_what_came_of_the_priors_in_earlier_ones(make_task: TaskMaker, tmp_path: Path) -> None:
+    recipe = "def left():\n    return X * Z + 1.0\n"
+    task = make_task(priors={"further.md": f"# Further\n\n```python recipe\n{recipe}```\n"})
+    settings = {"rounds": 8, "workers": 1, "designer": {"earlier_runs": True}}
+    first = make_run(task, tmp_path / "runs", **settings)
+    assert finish(first).priors_recalled
+    (none,) = events(first, ev.PriorsRecalled)
+    assert none.data == ev.PriorsRecalled({}), "there is no earlier run"
+    second = make_run(task, tmp_path / "runs", **settings)
+    finish(second)
+    (told,) = events(second, ev.PriorsRecalled)
+    with JournalReader(first.db) as reader:
+        use = fold_use(reader).priors["further"]
+    assert told.data == ev.PriorsRecalled({"further": (use.gains, use.given - use.gains)})
+    assert use.given
+    # What it began with is kept: nothing is recalled anew.
+    send_command(second.db, "set", {"settings": {"rounds": 9}})
+    finish(second)
+    assert len(events(second, ev.PriorsRecalled)) == 1
+    plain = make_run(task, tmp_path / "runs", rounds=1)
+    finish(plain)
+    assert events(plain, ev.PriorsRecalled) == []

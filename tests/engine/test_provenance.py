@@ -57,6 +57,7 @@ def test_uses_gains_and_share_in_the_best_lineage(tmp_path: Path) -> None:
     hop, grid = found.priors["hop"], found.priors["grid"]
     assert (hop.shown, hop.given, hop.scored, hop.gain, hop.number) == (5, 2, 1, 1.0, 3)
     assert (grid.shown, grid.given, grid.scored, grid.gain) == (5, 2, 1, 2.0)
+    assert (hop.gains, grid.gains) == (1, 1)
     assert (hop.share, grid.share) == (0.5, 0.5), "the best path is seed → 1 → 4"
     assert hop.last == max(e.at for e in made.events if isinstance(e.data, ev.LearnDone))
     assert found.ideas == {0: "person", 1: "prior", 2: "experience", 3: "prior", 4: "prior", 5: "novel"}

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 __all__ = ["BANDITS", "Bandit", "Even", "Frozen", "Steps"]
 
 _ARMS_KEPT = 4096
+_RECALLED = 6.0
+"""What a recipe's outcomes in earlier runs weigh at most, in outcomes of this one."""
 
 
 class Bandit:
@@ -32,6 +34,17 @@ class Bandit:
         self._fade = fade
         self._priors = dict(priors or {})
         self._counts: dict[str, tuple[float, float]] = {}
+        self._recalled: dict[str, tuple[float, float]] = {}
+
+    def recall(self, outcomes: Mapping[str, tuple[int, int]]) -> None:
+        """Begin with what came of recipes in earlier runs, weighing no more than a few outcomes and fading as these do.
+
+        Args:
+            outcomes: gains and failures by the id of the prior that a recipe stands in.
+        """
+        for prior, (gains, failures) in outcomes.items():
+            share = min(1.0, _RECALLED / max(1, gains + failures))
+            self._recalled[prior] = (gains * share, failures * share)
 
     def choose(self, arms: Sequence[str], rng: random.Random) -> str:
         """Draw a chance for each arm and take the arm with the highest."""
@@ -50,8 +63,9 @@ class Bandit:
             gained: whether the program gained over its parent.
             share: how much of the outcome is this arm's doing, 0 to 1.
         """
-        gains, failures = self._counts.pop(arm, (0.0, 0.0))
+        gains, failures = self._counts.get(arm) or self._start(arm)
         gains, failures = gains * self._fade, failures * self._fade
+        self._counts.pop(arm, None)
         # Popped and set again: the oldest in the dictionary is the one not used for the longest time.
         self._counts[arm] = (gains + share, failures) if gained else (gains, failures + share)
         if len(self._counts) > _ARMS_KEPT:
@@ -61,15 +75,24 @@ class Bandit:
         return rng.betavariate(*self._posterior(arm))
 
     def _posterior(self, arm: str) -> tuple[float, float]:
-        gains, failures = self._counts.get(arm, (0.0, 0.0))
+        gains, failures = self._counts.get(arm) or self._start(arm)
         hope, doubt = self._priors.get(arm, self._PRIOR)
         return gains + hope, failures + doubt
+
+    def _start(self, arm: str) -> tuple[float, float]:
+        """Counts of an arm that has not been used; `swap/what/prior#2` is the second recipe of a prior."""
+        if arm.count("/") < 2 or not arm.startswith(("swap/", "drop/")):
+            return 0.0, 0.0
+        return self._recalled.get(arm.rsplit("/", 1)[1].partition("#")[0], (0.0, 0.0))
 
 
 class Frozen(Bandit):
     """A control: draws by the opinions that it starts with and never learns."""
 
     def learn(self, arm: str, gained: bool, share: float = 1.0) -> None:
+        """Take no note."""
+
+    def recall(self, outcomes: Mapping[str, tuple[int, int]]) -> None:
         """Take no note."""
 
 

@@ -13,7 +13,7 @@ from engine.designers.recombine.bandit import Bandit, Steps
 from engine.designers.recombine.choices import Choice, list_choices
 from engine.designers.recombine.client import EditorClient
 from engine.designers.recombine.messages import Donor, Edit, Hello
-from engine.events import DesignDone, DesignRejected, EvalDone, Event
+from engine.events import DesignDone, DesignRejected, EvalDone, Event, PriorsRecalled
 from engine.program import remember_outline
 from engine.task import Seed, TaskSpec
 
@@ -82,6 +82,8 @@ class RecombineDesigner:
                 self._credits[event.node] = data.credit
         elif isinstance(data, EvalDone) and event.node is not None:
             self._learn_outcome(event.node, data)
+        elif isinstance(data, PriorsRecalled):
+            self._bandit.recall(data.outcomes)
         elif isinstance(data, DesignRejected) and data.check != "duplicate":
             self._credit(data.credit, gained=False)
 

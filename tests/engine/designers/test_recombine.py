@@ -18,7 +18,7 @@ from engine.designers.recombine import RecombineDesigner, check_recipes
 from engine.designers.recombine.bandit import Bandit
 from engine.designers.recombine.client import EditorClient
 from engine.designers.recombine.messages import Hello
-from engine.events import Data, DesignDone, DesignRejected, EvalDone, Event
+from engine.events import Data, DesignDone, DesignRejected, EvalDone, Event, PriorsRecalled
 from engine.program import outline
 from tests.engine.designers.programs import COMPONENTS, RECIPE, SEED, SEEDS, SPEC, Scores, prior, request, run
 
@@ -112,6 +112,27 @@ async def _prefers_what_gains(designer: RecombineDesigner, scores: Scores) -> No
     arms = Counter(arm for design in later for arm in design.credit.values())
     assert arms["swap/first/good"] > 25
     assert arms["swap/first/bad"] + arms["swap/first/worse"] < 10
+
+
+async def test_it_begins_with_what_came_of_recipes_in_earlier_runs(designer: RecombineDesigner) -> None:
+    priors = [prior("good", RECIPE), prior("bad", BAD), prior("worse", BAD.replace("1000", "2000"))]
+    designer.apply(Event(1, 0, None, None, PriorsRecalled({"good": (9, 3), "bad": (0, 40), "worse": (1, 20)})))
+    arms = Counter([
+        arm for seed in range(40) for arm in (await designer.design(request(seed, priors=priors))).credit.values()
+    ])  # fmt: skip
+    assert arms["swap/first/good"] > 2 * (arms["swap/first/bad"] + arms["swap/first/worse"])
+
+
+def test_what_is_recalled_weighs_few_outcomes_and_fades() -> None:
+    bandit = Bandit()
+    bandit.recall({"good": (60, 0), "poor": (0, 2)})
+    assert bandit.chance("swap/first/good") == (1 + 6) / (3 + 6), "no more than a few outcomes"
+    assert bandit.chance("swap/second/good#2") == (1 + 6) / (3 + 6), "every recipe of a prior"
+    assert bandit.chance("swap/first/poor") == 1 / (3 + 2)
+    assert bandit.chance("swap/first/other") == bandit.chance("tune/good/up") == bandit.chance("swap/good") == 1 / 3
+    for _ in range(40):
+        bandit.learn("swap/first/good", gained=False)
+    assert bandit.chance("swap/first/good") < 0.1
 
 
 @pytest.mark.parametrize("gains", [True, False])
