@@ -137,6 +137,8 @@ def _learned(state: RunState, event: Event, data: ev.LearnDone) -> None:
     for shown in {data.parent, *data.inspirations}:
         state.nodes[shown].shown += 1
     state.priors_shown = state.priors_shown or bool(data.priors)
+    for prior in data.priors:
+        state.prior_revisions[prior.id] = prior.revision
     round_ = state.open_rounds.get(event.round or 0)
     if round_ is not None:
         round_.learned = data
@@ -290,6 +292,10 @@ def _prior_decided(state: RunState, event: Event, data: ev.PriorAccepted | ev.Pr
     state.proposed.pop(data.id, None)
 
 
+def _prior_changed(state: RunState, event: Event, data: ev.PriorChanged) -> None:
+    state.prior_revisions[data.id] = "" if data.change in ("disabled", "removed") else data.revision
+
+
 def _priors_recalled(state: RunState, event: Event, data: ev.PriorsRecalled) -> None:
     state.priors_recalled = True
 
@@ -367,6 +373,7 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.PriorProposed.KIND: _prior_proposed,
     ev.PriorAccepted.KIND: _prior_decided,
     ev.PriorRejected.KIND: _prior_decided,
+    ev.PriorChanged.KIND: _prior_changed,
     ev.PriorsRecalled.KIND: _priors_recalled,
     ev.PriorWarned.KIND: _prior_warned,
     ev.Injected.KIND: _injected,

@@ -90,7 +90,7 @@ class Engine(Ledger):
         place = place_of_run(run, self.state)
         self.prior_folder = place.folder
         """Where its priors are read from, live."""
-        self._priors = PriorWatch(place, run.name)
+        self._priors = PriorWatch(place, run.name, self.state.prior_revisions)
         self._prior_search = PriorSearch(place.base)
         self._prior_problems: list[str] = []
         self._task_watch = TaskWatch(Path(start.source), start.files, start.large_files, self.state.task_changes)

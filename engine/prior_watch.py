@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from cognition.collection import Collection
@@ -49,21 +49,23 @@ class PriorWatch:
     Args:
         place: where the priors are.
         run: the run's name, for its proposals.
+        recorded: revisions of priors by id, as the journal tells them at the start; empty for one that was taken away.
     """
 
-    def __init__(self, place: PriorPlace, run: str) -> None:
+    def __init__(self, place: PriorPlace, run: str, recorded: Mapping[str, str] | None = None) -> None:
         self._place = place
         self._run = run
         self._files = PriorFolder(place.folder)
         self._collection: Collection | None = None
         self._sync: Sync | None = None
+        self._recorded = dict(recorded or {})
         self._known: dict[str, Prior] | None = None
         self._seen: set[str] = set()
         """Ids that were enabled at any look."""
         self._lock = threading.Lock()
 
     def read(self, proposals: Sequence[Proposal] = (), accept: bool = False) -> Look:
-        """The priors as they are now, and what happened since the last call; the first tells no changes.
+        """The priors as they are now, and what happened since the last call; at first, since what is recorded.
 
         Args:
             proposals: what the run proposed; it is kept in the base until somebody decides.
@@ -131,7 +133,7 @@ class PriorWatch:
         before = self._known
         now = self._known = {prior.id: prior for prior in priors}
         if before is None:
-            return []
+            return list(self._changes_since_recorded(now))
         self._seen |= before.keys()
         changes = []
         for prior in priors:
@@ -147,6 +149,17 @@ class PriorWatch:
                 removed = entry is not None and entry.status == "removed"
                 changes.append(self._change(entry.prior if entry else old, "removed" if removed else "disabled"))
         return changes
+
+    def _changes_since_recorded(self, now: Mapping[str, Prior]) -> Iterator[PriorChanged]:
+        """What happened while no engine looked, as far as the journal knows what was before."""
+        for prior_id, revision in self._recorded.items():
+            prior = now.get(prior_id)
+            if prior is None:
+                entry = self._entry(prior_id) if revision else None
+                if entry is not None:
+                    yield self._change(entry.prior, "removed" if entry.status == "removed" else "disabled")
+            elif prior.revision != revision:
+                yield self._change(prior, "edited" if revision else "enabled")
 
     def _change(
         self, prior: Prior, change: Literal["added", "edited", "enabled", "disabled", "removed"]

@@ -93,6 +93,8 @@ class RunState:
         """Whether the run began with what came of priors in earlier ones."""
         self.priors_shown = False
         """Whether any design was shown a prior."""
+        self.prior_revisions: dict[str, str] = {}
+        """Revision of every prior that was shown or told of, as last recorded; empty for one that was taken away."""
         self.proposed: dict[str, ev.PriorProposed] = {}
         """Priors that the analyzer proposed and nobody has decided on."""
         self.prior_problems: list[str] = []

@@ -45,3 +45,24 @@ def test_a_fork_leaves_the_proposals_of_its_source_to_the_base_that_both_read() 
         forked.events = list(script.events)
         forked.add(RunForked("other", 2, own_priors=own_priors))
         assert list(fold(forked.events).proposed) == left
+
+
+def test_what_happened_while_no_engine_looked_is_told_at_the_first_look(tmp_path: Path) -> None:
+    folder = tmp_path / "priors"
+    folder.mkdir()
+    for name in ("edited", "gone", "new", "off", "on", "same"):
+        (folder / f"{name}.md").write_text(f"# {name}\n\nOf {name}.\n")
+    place = PriorPlace(tmp_path / "cognition.db", "demo", "demo", folder)
+    before = PriorWatch(place, "run")
+    shown = {prior.id: prior.revision for prior in before.read().priors if prior.id != "new"}
+    before.close()
+    (folder / "edited.md").write_text("# edited\n\nOf another thing.\n")
+    (folder / "gone.md").unlink()
+    collection = open_collection(place)
+    collection.set_enabled("off", False)
+    collection.store.close()
+    after = PriorWatch(place, "run", {**shown, "on": "", "unknown": "0" * 64})
+    told = {change.id: (change.change, change.number) for change in after.read().changes}
+    assert told == {"edited": ("edited", 2), "gone": ("disabled", 1), "off": ("disabled", 2), "on": ("enabled", 1)}
+    assert after.read().changes == []
+    after.close()
