@@ -66,11 +66,19 @@ class DeltaNet(nn.Module):
         state = state or {}
         mixed, past = self.convolution(self.qkv(x), state.get("past"))
         q, k, v = _heads(mixed, self.heads, 3)
-        o, memory = delta_rule(_unit(q), _unit(k), v, self.beta(x).sigmoid(), initial_state=state.get("memory"))
-        return self.out(self.norm(o).flatten(2)), {"past": past, "memory": memory}
+        o, memory = self._recur(x, _unit(q), _unit(k), v, self.beta(x).sigmoid(), state.get("memory"))
+        return self.out(self._gated(x, self.norm(o).flatten(2))), {"past": past, "memory": memory}
+
+    def _recur(
+        self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        return delta_rule(q, k, v, beta, initial_state=memory)
+
+    def _gated(self, x: Tensor, y: Tensor) -> Tensor:
+        return y
 
 
-class GatedDeltaNet(nn.Module):
+class GatedDeltaNet(DeltaNet):
     """The gated delta rule (Yang, Kautz and Hatamizadeh, 2024): DeltaNet with Mamba-2's decay and an output gate.
 
     Args:
@@ -80,26 +88,18 @@ class GatedDeltaNet(nn.Module):
     """
 
     def __init__(self, width: int, heads: int, convolution: int = 4) -> None:
-        super().__init__()
-        self.heads = _divided(width, heads)
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.beta = nn.Linear(width, heads, bias=False)
+        super().__init__(width, heads, convolution)
         self.decay = _Decay(width, heads)
-        self.convolution = ShortConvolution(3 * width, convolution)
         self.gate = nn.Linear(width, width, bias=False)
-        self.norm = nn.RMSNorm(width // heads, eps=1e-5)
-        self.out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """x: [B, T, width]."""
-        state = state or {}
-        mixed, past = self.convolution(self.qkv(x), state.get("past"))
-        q, k, v = _heads(mixed, self.heads, 3)
+    def _recur(
+        self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         g, _ = self.decay(x)
-        o, memory = gated_delta_rule(
-            _unit(q), _unit(k), v, self.beta(x).sigmoid(), g, initial_state=state.get("memory")
-        )
-        return self.out(self.norm(o).flatten(2) * F.silu(self.gate(x))), {"past": past, "memory": memory}
+        return gated_delta_rule(q, k, v, beta, g, initial_state=memory)
+
+    def _gated(self, x: Tensor, y: Tensor) -> Tensor:
+        return y * F.silu(self.gate(x))
 
 
 class Mamba2(nn.Module):
