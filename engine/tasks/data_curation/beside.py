@@ -6,15 +6,26 @@ While documents are cleaned, no file can be opened and no module loaded that is 
 
 from __future__ import annotations
 
+# What programs may import, with what that loads when it is first used, and what tracebacks need.
+# ruff: noqa: F401
+import base64
+import bisect
+import difflib
 import encodings.ascii
 import encodings.cp1252
 import encodings.idna
 import encodings.latin_1
 import encodings.utf_16
-import linecache  # noqa: F401 - for tracebacks, as are the next two
+import heapq
+import html.parser
+import linecache
+import statistics
+import string
 import sys
-import tokenize  # noqa: F401
-import traceback  # noqa: F401
+import textwrap
+import tokenize
+import traceback
+import unicodedata
 from typing import Any
 
 import program

@@ -19,6 +19,7 @@ import ast
 import hashlib
 import importlib.metadata
 import sysconfig
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +41,13 @@ CODE = (
     "http/cookies imaplib inspect ipaddress linecache locale logging/handlers lzma mailbox mimetypes netrc"
 )
 DOCSTRINGS = (
-    "_pydatetime _pyio _strptime bz2 cProfile code codecs compileall decimal _pydecimal ensurepip/__init__ "
+    "_strptime bz2 cProfile code codecs compileall decimal ensurepip/__init__ "
     "importlib/abc importlib/resources/abc logging/__init__ logging/config multiprocessing/managers "
-    "multiprocessing/pool numbers operator optparse os pathlib pdb pickle pickletools pkgutil platform plistlib poplib "
+    "multiprocessing/pool numbers operator optparse os pathlib pkgutil platform plistlib poplib "
     "pprint profile pstats pyclbr queue random reprlib rlcompleter runpy sched secrets selectors shelve shlex shutil "
-    "smtplib socket socketserver ssl stat subprocess symtable tarfile tempfile threading timeit trace traceback "
-    "tracemalloc turtle types typing unittest/case unittest/mock unittest/suite urllib/request uuid venv/__init__ "
-    "warnings wave weakref webbrowser xml/dom/minidom xml/etree/ElementTree xml/sax/handler xmlrpc/client zipapp"
+    "smtplib socket socketserver stat symtable tempfile threading timeit trace traceback "
+    "tracemalloc types unittest/case unittest/suite uuid venv/__init__ "
+    "warnings wave weakref webbrowser xml/dom/minidom xml/sax/handler xmlrpc/client zipapp"
 )
 PACKAGES = (
     "annotated-types anyio certifi click h11 hatchling httpcore2 httpx2 idna jinja2 jiter libcst linkify-it-py "
@@ -178,11 +179,18 @@ def _code() -> dict[str, str]:
 def _docstrings() -> dict[str, str]:
     found = {}
     for name, text in _library(DOCSTRINGS).items():
-        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        texts = [ast.get_docstring(node) for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
         # One line says little more than the name of its function.
-        found[name] = "\n\n".join(text for text in texts if text and len(text) > 80)
+        texts = [text for text in _documented(ast.parse(text)) if len(text) > 80]
+        found[name] = "\n\n".join(texts)
     return found
+
+
+def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    """The docstrings of a definition and of those in it."""
+    yield ast.get_docstring(node) or ""
+    for item in node.body:
+        if isinstance(item, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _documented(item)
 
 
 def _topics() -> dict[str, str]:
