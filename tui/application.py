@@ -125,17 +125,18 @@ class EvolveApp(App[int]):
             self.attach(self._first)
         else:
             self.show_runs()
-        if self.settings.theme not in THEMES:
-            known = ", ".join(THEMES)
-            self.call_after_refresh(
-                self.say, f"config.toml: [tui] theme is one of {known}, not '{self.settings.theme}'", "bad"
-            )
+        self.call_after_refresh(self._name_what_is_unknown)
 
-        if self.settings.keymap:
-            unknown = unknown_ids(self.settings.keymap)
-            if unknown:
-                told = f"config.toml: [tui.keymap] names no key of ours: {', '.join(unknown)}; the help shows the ids"
-                self.call_after_refresh(self.say, told, "bad")
+    def _name_what_is_unknown(self) -> None:
+        """Say what config.toml asks for and nobody knows."""
+        told = []
+        if self.settings.theme not in THEMES:
+            told.append(f"theme is one of {', '.join(THEMES)}, not '{self.settings.theme}'")
+        unknown = unknown_ids(self.settings.keymap) if self.settings.keymap else []
+        if unknown:
+            told.append(f"keymap names no key of ours: {', '.join(unknown)}; the help shows the ids")
+        if told:
+            self.say(f"config.toml: [tui] {'; '.join(told)}", "bad", 10.0)
 
     def on_ready(self) -> None:
         """Note how long the start took."""
@@ -303,6 +304,8 @@ class EvolveApp(App[int]):
             self.theme = settings.theme
         if settings.keymap != before.keymap:
             self.set_keymap(settings.keymap)
+        if (settings.theme, settings.keymap) != (before.theme, before.keymap):
+            self._name_what_is_unknown()
         plain = needs_plain(settings.glyphs)
         if plain != self.plain:
             self.plain = plain

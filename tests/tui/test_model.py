@@ -14,7 +14,7 @@ from engine.events import EvalDone
 from engine.node import Node
 from tests.tui.synthetic import Synthesizer, story
 from tui.model.braille import Canvas
-from tui.model.labels import age, marks, short_score
+from tui.model.labels import age, fit, marks, short_score
 from tui.model.listing import Listing, Order
 from tui.model.query import QueryError, parse_query
 from tui.model.rounds import work_lines, worker_limit
@@ -144,6 +144,20 @@ def test_one_bad_score_does_not_flatten_the_plot() -> None:
     plot = ScorePlot(40, 8, maximize=True)
     plot.load(model.state.nodes, model.state.best_steps)
     assert plot.bottom is not None and plot.bottom > -10
+
+
+@pytest.mark.parametrize(
+    ("text", "cells", "shown"),
+    [
+        ("a title", 9, "a title  "),
+        ("a title", 7, "a title"),
+        ("a title", 4, "a t…"),
+        ("日本語", 4, "日… "),
+        ("a", 0, ""),
+    ],
+)
+def test_what_does_not_fit_says_so(text: str, cells: int, shown: str) -> None:
+    assert fit(text, cells) == shown
 
 
 def test_braille_dots() -> None:

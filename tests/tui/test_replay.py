@@ -31,6 +31,7 @@ from tui.model.run_model import RunModel
 from tui.screens.dialogs import Prompt
 from tui.screens.live import LiveScreen
 from tui.screens.node import NodeScreen
+from tui.screens.reading import help_lines
 from tui.screens.replay import ReplayScreen
 from tui.session import Session
 
@@ -289,6 +290,8 @@ async def test_moving_through_a_run(replaying: Any, steered: Run, size: tuple[in
         await to("left_curly_bracket", outline.step(state_of(replaying).seq, "act", -1))
         await pilot.press("left_curly_bracket")
         await until(pilot, lambda: "no act of a person before this" in text_of(replaying), "a word")
+        await to("full_stop", state_of(replaying).seq + 1)
+        assert "no act" not in text_of(replaying), "it is not said any more"
         await pilot.press("t", *"r7", "enter")
         await until(pilot, lambda: state_of(replaying).seq == outline.find("r7"), "round 7")
         await pilot.press("t", *"never", "enter")
@@ -324,6 +327,8 @@ async def test_nothing_is_asked_of_a_run_in_a_replay(replaying: Any, steered: Ru
         await until(pilot, lambda: "construct_packing" in text_of(replaying), "the code")
         await pilot.press("x")
         assert "A replay asks nothing of the run" in text_of(replaying).splitlines()[-1]
+        offered = {span.text.strip() for line in help_lines(replaying.screen) for span in line}
+        assert "node.copy" in offered and "node.prune" not in offered
         with JournalReader(steered.db) as reader:
             assert reader.pending() == []
 

@@ -418,6 +418,7 @@ async def test_help_lists_the_bindings_that_work(live_run: Desk, make_app: Maker
         lines = ["".join(span.text for span in line) for line in app.screen._lines]
         assert any("run.pause" in line and "f5" in line for line in lines)
         assert not any("run.resume" in line for line in lines), "what cannot be done is not offered"
+        assert max(map(len, lines)) <= 78 and "stops evaluations at once" in " ".join(" ".join(lines).split())
         await pilot.press("end", "escape", "f12", "escape")
         assert isinstance(app.screen, LiveScreen)
         await pilot.press("f5")

@@ -151,8 +151,14 @@ async def test_the_screen(make_app: Maker, runs: Path, workspace: Path, size: tu
 async def test_an_edited_file_is_taken_or_refused(
     make_app: Maker, runs: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = iter(['[tui]\ntheme = "evolve-light"\n', "[tui]\ncolour = 1\n"])
-    monkeypatch.setattr("tui.screens.settings.edit_text", lambda *_: next(texts))
+    texts = iter(['[tui]\ntheme = "evolve-light"\n', "[tui]\ncolour = 1\n", '[tui]\n[tui.keymap]\n"run.pose" = "p"\n'])
+    given: list[str] = []
+
+    def edit(app: object, guard: object, text: str, name: str) -> str:
+        given.append(text)
+        return next(texts)
+
+    monkeypatch.setattr("tui.screens.settings.edit_text", edit)
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("f2", "e")
@@ -160,6 +166,9 @@ async def test_an_edited_file_is_taken_or_refused(
         await pilot.press("e")
         await until(pilot, lambda: "unknown key 'tui.colour'" in text_of(app), "the reason")
         assert (workspace / "config.toml").read_text() == '[tui]\ntheme = "evolve-light"\n'
+        await pilot.press("e")
+        await until(pilot, lambda: "names no key of ours: run.pose" in text_of(app), "the word about the key")
+        assert given[-1] == "[tui]\ncolour = 1\n", "what was refused is not lost"
 
 
 async def start(runs: Path, hinted: bool) -> None:

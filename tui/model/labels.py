@@ -8,7 +8,7 @@ from engine.node import Node
 from engine.text import one_line
 from tui.model.run_model import RunModel, has_mark
 
-__all__ = ["age", "clock", "cut_middle", "marks", "outcome", "score_text", "short_score"]
+__all__ = ["age", "clock", "cut_middle", "fit", "marks", "outcome", "score_text", "short_score"]
 
 
 def score_text(score: float | None) -> str:
@@ -49,6 +49,12 @@ def cut_middle(text: str, cells: int) -> str:
         return _head(text, cells - 1) + "…" * (cells > 0)
     tail = _head(text[::-1], (cells - 1) * 2 // 3)[::-1]
     return f"{_head(text, cells - 1 - _cells(tail)).rstrip()}…{tail}"
+
+
+def fit(text: str, cells: int) -> str:
+    """The text in exactly so many cells: what is too long ends in a sign that says so."""
+    shown = text if _cells(text) <= cells else _head(text, cells - 1) + "…" * (cells > 0)
+    return shown + " " * (cells - _cells(shown))
 
 
 def _head(text: str, cells: int) -> str:

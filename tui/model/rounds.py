@@ -90,7 +90,7 @@ def _line(state: RunState, item: OpenRound) -> WorkLine:
         detail = parent + tries
     elif item.node is not None:
         node = state.nodes[item.node]
-        name = one_line(node.name, 40)
+        name = one_line(node.name, 120)
         detail = f"#{node.id} {name}"
         evaluation = state.evaluations.get(item.node)
         if phase == "experiment" and evaluation is not None:

@@ -16,7 +16,7 @@ from engine.text import one_line
 from engine.workspace import workspace
 from tui.drafts import Draft, drafts_of
 from tui.feed.priors import PriorDesk, Shelf, place_to_read
-from tui.model.document import text_lines
+from tui.model.document import prose_lines, text_lines
 from tui.model.markdown import markdown_lines
 from tui.model.prior_documents import about_lines
 from tui.model.prior_list import ORDERS, arranged, parse_filter
@@ -63,6 +63,8 @@ class CognitionScreen(PriorActs):
         Binding("s", "sort", "Sort", id="priors.sort", tooltip="By title, gain, uses, weight, when last shown"),
         Binding("A", "put_away", "All", id="priors.all", show=False, tooltip="Show what was removed or rejected too"),
         Binding("tab", "turn", "About", id="priors.tab", tooltip="Its text, or all that is known about it"),
+        Binding("right", "shift(16)", "Right", id="priors.right", show=False, tooltip="See more of long lines"),
+        Binding("left", "shift(-16)", "Left", id="priors.left", show=False, tooltip="Back to the start of the lines"),
         Binding("J", "scroll(1)", "Scroll", id="priors.down", show=False, tooltip="The text a page down"),
         Binding("K", "scroll(-1)", "Scroll", id="priors.up", show=False, tooltip="The text a page up"),
         Binding("escape", "back", "Back", id="priors.back", tooltip="Clear search and filter, or back"),
@@ -70,7 +72,7 @@ class CognitionScreen(PriorActs):
 
     title_ = "Cognition"
     about = (
-        "What people and analyzers know of the task. What is saved here is in its file at once, and the next learn\n"
+        "What people and analyzers know of the task. What is saved here is in its file at once, and the next learn "
         "stage of any run of the task reads it, running or paused; the run's notes tell from which round it is used.\n"
         "● on, ○ off, ✗ its file is gone, ? proposed and waiting, * a text that was not saved.\n"
         "shown: designs that saw it; used: nodes it went into; gain: their mean gain over the parent.\n"
@@ -200,6 +202,8 @@ class CognitionScreen(PriorActs):
             passes = parse_filter(self._filter) if self._filter else (lambda row: True) if self._all else None
             found = [Found(row) for row in arranged(rows, self._order, passes)]
             empty = " no prior passes the filter" if rows and self._filter else " no prior yet: press a to write one"
+            if not self._shelf.place.folder.is_dir():
+                empty = " no prior: their folder is not on this machine"
             self._list.show(found, empty, held)
         self._paint()
 
@@ -248,8 +252,8 @@ class CognitionScreen(PriorActs):
             lines = about_lines(row, model, self.run.name, metric, width)
         if row is not None and hit is not None:
             rank = self._list.cursor + 1
-            taken = f"match {rank}, of which a round takes {self._chosen}" if self._chosen else f"match {rank}"
-            lines = [*text_lines(f"{taken}: {why_of(hit)}", "accent"), (), *lines]
+            taken = f"match {rank}, a round takes {self._chosen}" if self._chosen else f"match {rank}"
+            lines = [*prose_lines(f"{taken}: {why_of(hit)}", width, "accent"), (), *lines]
         state = (row.entry.id if row is not None else None, self._tab)
         self._text.show(lines, keep_place=state == self._state[:2])
         offered = (*state, row.state if row is not None else "", bool(self._drafts), bool(self._hits))
@@ -288,6 +292,10 @@ class CognitionScreen(PriorActs):
     def action_scroll(self, pages: int) -> None:
         """Move in the text."""
         self._text.action_page(pages)
+
+    def action_shift(self, cells: int) -> None:
+        """Move in the text to the right, or back."""
+        self._text.action_shift(cells)
 
     def action_sort(self) -> None:
         """Take the next order."""

@@ -85,7 +85,7 @@ class NodeScreen(SteeringScreen):
 
     title_ = "Node"
     about = (
-        "One candidate: 1 code, 2 diff to its parent (d: to any node), 3 metrics and curves, 4 logs, 5 note,\n"
+        "One candidate: 1 code, 2 diff to its parent (d: to any node), 3 metrics and curves, 4 logs, 5 note, "
         "6 priors and nodes it was shown, 7 what models were asked and answered.\n"
         "u goes up to its parent, o down to its best child, b to the best node; , and . to the nodes beside it."
     )

@@ -124,7 +124,7 @@ class PriorEditor(BaseScreen):
     about = (
         "The text of a prior. Front matter between two lines '---' may give title, tags, source, weight and enabled.\n"
         "A block that begins with ```python recipe is a function that the designer 'recombine' may splice in.\n"
-        "Saving makes a new revision and writes the file; the next learn stage reads it. Nothing typed is lost: it is\n"
+        "Saving makes a new revision and writes the file; the next learn stage reads it. Nothing typed is lost: it is "
         "kept as a draft within a second, and offered when the priors are shown again.\n"
         "ctrl+z takes back what was typed, ctrl+y types it again."
     )
@@ -245,7 +245,7 @@ class PriorEditor(BaseScreen):
         if trouble:
             pieces.append((f" {one_line(trouble, 200)}", "bad"))
         elif entry is not None and self._number and entry.prior.number != self._number:
-            said = f" edited meanwhile: it is at revision {entry.prior.number}, this was made from {self._number}"
+            said = f" revision {entry.prior.number} came meanwhile; this is from {self._number}"
             pieces.append((said, "best"))
         elif entry is None:
             pieces.append((" new", "accent"))

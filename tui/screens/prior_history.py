@@ -74,6 +74,8 @@ class PriorHistory(BaseScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "revert", "Revert", id="history.revert", tooltip="Make its text the newest revision"),
         Binding("d", "base", "Diff to", id="history.base", tooltip="Against the revision before, or the newest"),
+        Binding("right", "shift(16)", "Right", id="history.right", show=False, tooltip="See more of long lines"),
+        Binding("left", "shift(-16)", "Left", id="history.left", show=False, tooltip="Back to the start of the lines"),
         Binding("J", "scroll(1)", "Scroll", id="history.down", tooltip="The differences a page down"),
         Binding("K", "scroll(-1)", "Scroll", id="history.up", show=False, tooltip="The differences a page up"),
         Binding("escape", "back", "Back", id="history.back", tooltip="Back to the priors"),
@@ -144,6 +146,10 @@ class PriorHistory(BaseScreen):
     def action_scroll(self, pages: int) -> None:
         """Move in the differences."""
         self._text.action_page(pages)
+
+    def action_shift(self, cells: int) -> None:
+        """Move in the differences to the right, or back."""
+        self._text.action_shift(cells)
 
     def action_base(self) -> None:
         """Compare with the other one."""

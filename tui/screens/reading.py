@@ -9,23 +9,24 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from tui.model.document import Line, Span, text_lines
+from tui.model.document import Line, Look, Span, text_lines
 from tui.screens.base import BaseScreen
 from tui.widgets.bars import Title
 from tui.widgets.text_view import TextView
 
 __all__ = ["HelpScreen", "LogScreen", "help_lines"]
 
-_WIDTH = 76
+_WIDTH = 78
+"""Cells across that every terminal has that the screens are drawn for."""
 
-_GLOSSARY = """\
-node     one candidate program with what came of it
-round    one pass: learn, design, experiment, analyze
-prior    one item of the cognition base that designs are shown
-lesson   the analyzer's one line on a node, which later rounds read
-guarded  results cannot be forged by a candidate; open: in principle they can
-pause    running stages finish, none starts; freeze also stops evaluations at once
-"""
+_GLOSSARY = {
+    "node": "one candidate program with what came of it",
+    "round": "one pass: learn, design, experiment, analyze",
+    "prior": "one item of the cognition base that designs are shown",
+    "lesson": "the analyzer's one line on a node, which later rounds read",
+    "guarded": "results cannot be forged by a candidate; open: in principle they can",
+    "pause": "running stages finish, none starts; freeze also stops evaluations at once",
+}
 
 _TERMINAL = """\
 Select and copy with your terminal as ever; with --mouse hold shift (or option).
@@ -37,22 +38,46 @@ Keys are changed in config.toml: [tui.keymap] "run.pause" = "p,f5" (the ids stan
 def help_lines(screen: Screen[Any]) -> list[Line]:
     """What a screen is for and every binding that works on it now, by its id."""
     lines: list[Line] = [(Span(getattr(screen, "title_", "") or "Help", "heading"),)]
-    for paragraph in getattr(screen, "about", "").split("\n"):
-        lines += text_lines("\n".join(textwrap.wrap(paragraph, _WIDTH)))
+    lines += _paragraphs(getattr(screen, "about", ""))
     lines += [(), (Span("Keys", "heading"),)]
     seen: dict[str, tuple[list[str], str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if not binding.id:
+        if not binding.id or not active.enabled:
             continue
         keys, _ = seen.setdefault(binding.id, ([], binding.tooltip or binding.description))
         display = screen.app.get_key_display(binding)
         if display not in keys:
             keys.append(display)
-    for id_, (keys, tooltip) in seen.items():
-        lines.append((Span(f"  {' '.join(keys):<15}", "accent"), Span(f"{tooltip:<46}"), Span(f" {id_}", "dim")))
-    lines += [(), (Span("Words", "heading"),), *text_lines(_GLOSSARY), (), (Span("Terminal", "heading"),)]
-    return [*lines, *text_lines(_TERMINAL)]
+    lines += _key_lines([(" ".join(keys), tooltip, id_) for id_, (keys, tooltip) in seen.items()])
+    lines += [(), (Span("Words", "heading"),)]
+    for word, meaning in _GLOSSARY.items():
+        lines += _beside(f"{word:<9}", meaning, _WIDTH - 9, "plain")
+    return [*lines, (), (Span("Terminal", "heading"),), *_paragraphs(_TERMINAL)]
+
+
+def _paragraphs(text: str) -> list[Line]:
+    return [line for part in text.strip().split("\n") for line in text_lines("\n".join(textwrap.wrap(part, _WIDTH)))]
+
+
+def _key_lines(rows: list[tuple[str, str, str]]) -> list[Line]:
+    """Keys, what they do, and their id, in columns as wide as the screen's own bindings want them."""
+    keys, ids = max(len(row[0]) for row in rows), max(len(row[2]) for row in rows)
+    room = _WIDTH - keys - ids - 5
+    lines: list[Line] = []
+    for key, tooltip, id_ in rows:
+        first, *further = _beside(f"  {key:<{keys}}  ", tooltip, room, "accent")
+        lines += [(*first, Span(" " + id_, "dim")), *further]
+    return lines
+
+
+def _beside(name: str, text: str, room: int, look: Look) -> list[Line]:
+    """A name, and beside it a text in a column of its own."""
+    parts = textwrap.wrap(text, room) or [""]
+    return [
+        (Span(name if not index else " " * len(name), look), Span(f"{part:<{room}}"))
+        for index, part in enumerate(parts)
+    ]
 
 
 class ReadingScreen(BaseScreen):

@@ -13,6 +13,7 @@ from tui.model.outline import StepKind
 from tui.screens.dialogs import Prompt
 from tui.screens.live import LiveScreen
 from tui.session import Change, Session
+from tui.widgets.bars import Footer
 from tui.widgets.painted import Throttle
 from tui.widgets.transport import TransportBar
 
@@ -188,6 +189,7 @@ class ReplayScreen(LiveScreen):
         if place is None:
             self.say(f"no {_NAMES[kind]} {'after' if by > 0 else 'before'} this", "best")
         else:
+            self.query_one(Footer).hush()
             feed.seek(place)
         self._run_clock()
         self._paint_all()

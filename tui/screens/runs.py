@@ -52,7 +52,7 @@ class RunsView(RowsView):
         Binding("m", "mark", "Mark", id="runs.mark", tooltip="Mark the run, to be compared with others"),
     ]
 
-    empty = " no run yet: press t to start one"
+    empty = " reading the runs…"
 
     class Chosen(Message):
         """A person wants to look at a run."""
@@ -76,6 +76,7 @@ class RunsView(RowsView):
         """Show other rows; the cursor stays on its run."""
         held = self.selected.folder if self.selected is not None else None
         self.rows_ = rows
+        self.empty = " no run yet: press t to start one"
         folders = [row.folder for row in rows]
         self.cursor = folders.index(held) if held in folders else min(self.cursor, max(0, len(rows) - 1))
         self.show_cursor()

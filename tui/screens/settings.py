@@ -111,6 +111,8 @@ class SettingsScreen(BaseScreen):
         self._config = workspace() / "config.toml"
         self._view = SettingsView(settings)
         self._text = TextView(id="text")
+        self._refused: str | None = None
+        """What was written in the file's place and could not be kept; the editor goes on with it."""
 
     def compose_body(self) -> ComposeResult:
         """Title, settings, what else the file holds."""
@@ -144,13 +146,16 @@ class SettingsScreen(BaseScreen):
 
     def action_edit(self) -> None:
         """Open the file in the person's editor; what cannot be read is refused, and the file left as it was."""
-        text = self._config.read_text(encoding="utf-8") if self._config.exists() else _TEMPLATE
+        kept = self._config.read_text(encoding="utf-8") if self._config.exists() else _TEMPLATE
         try:
-            changed = edit_text(self.app, self.evolve.guard, text, "config.toml")
-            if changed is not None:
-                self._use(save_file(self._config, changed))
+            self._refused = (
+                edit_text(self.app, self.evolve.guard, self._refused or kept, "config.toml") or self._refused
+            )
+            if self._refused is not None:
+                self._use(save_file(self._config, self._refused))
+                self._refused = None
         except EvolveError as exc:
-            self.say_error(exc)
+            self.say(f"{exc}; e goes on with what you wrote" if self._refused else str(exc), "bad", 10.0)
 
     def action_back(self) -> None:
         """Back."""

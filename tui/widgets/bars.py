@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from textual.screen import Screen
 from textual.timer import Timer
 
 from tui.glyphs import PLAIN
+from tui.model.labels import fit
 from tui.model.status import Cell
 from tui.widgets.painted import Painted, Piece
 
@@ -36,17 +37,11 @@ class StatusBar(Painted):
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The cells, each cut or filled to its width."""
-        return [(_fit(cell), cell.look) for cell in self.cells]
+        return [(fit(cell.text, cell.width), cell.look) for cell in self.cells]
 
     def row_ground(self, y: int) -> str:
         """A bar."""
         return "bar"
-
-
-def _fit(cell: Cell) -> str:
-    if cell_len(cell.text) > cell.width > 0:
-        return set_cell_size(cell.text, cell.width - 1) + "…"
-    return set_cell_size(cell.text, cell.width)
 
 
 class Title(Painted):
@@ -150,13 +145,14 @@ class Footer(Painted):
 
 
 _ORDER = (
-    "editor.save", "editor.leave", "priors.accept", "priors.reject", "priors.draft", "priors.edit", "priors.toggle",
-    "priors.back", "priors.search", "priors.add", "priors.history", "priors.restore", "priors.tab", "history.revert",
-    "history.base", "history.back", "tree.open", "runs.attach", "node.back", "reading.back", "replay.play",
-    "replay.seek", "replay.best", "replay.faster", "replay.now", "live.fork", "run.resume", "run.pause", "run.step",
-    "node.tab", "compare.tab", "compare.axis", "compare.back", "runs.compare", "runs.start", "runs.mark",
-    "runs.replay", "runs.priors", "run.hint", "live.priors", "tree.search", "live.panel", "app.quit", "live.back",
-    "tree.filter", "tree.follow",
+    "editor.save", "editor.leave", "conflict.mine", "conflict.theirs", "conflict.both", "conflict.back",
+    "settings.change", "settings.edit", "settings.back", "priors.accept", "priors.reject", "priors.draft",
+    "priors.edit", "priors.toggle", "priors.back", "priors.search", "priors.add", "priors.history",
+    "priors.restore", "priors.tab", "history.revert", "history.base", "history.back", "tree.open", "runs.attach",
+    "node.back", "reading.back", "replay.play", "replay.seek", "replay.best", "replay.faster", "replay.now",
+    "live.fork", "run.resume", "run.pause", "run.step", "node.tab", "compare.tab", "compare.axis", "compare.back",
+    "runs.compare", "runs.start", "runs.mark", "runs.replay", "runs.priors", "run.hint", "live.priors",
+    "tree.search", "live.panel", "app.quit", "live.back", "tree.filter", "tree.follow",
 )  # fmt: skip
 """Ids of the bindings that come first where there is not room for all."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Hashable, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from rich.cells import set_cell_size
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from engine.text import one_line
+from tui.model.labels import fit
 from tui.model.prior_documents import moment
 from tui.model.prior_list import PriorRow
 from tui.widgets.painted import Piece
@@ -108,7 +108,7 @@ class PriorsView(RowsView):
         prior, state = entry.prior, self.found[index].row.state
         width = _title_width(self.size.width)
         draft = "*" if entry.id in self.drafts else " "
-        title = set_cell_size(one_line(prior.title, 200), width - 1)
+        title = fit(one_line(prior.title, 200), width - 1)
         pieces: list[Piece] = [(f" {_SIGNS[state]}{draft} ", _LOOKS[state]), (f"{title} ", "plain")]
         if hit is not None:
             return [*pieces, (f"{hit.score:5.3f}", "accent"), (f"  {one_line(why_of(hit), 200)}", "dim")]
