@@ -3,6 +3,9 @@
 A commit that is flushed to the disk takes milliseconds and must not stop the loop, so events are queued here and
 committed in order, many in one transaction. What is committed is always a prefix of what was appended: state that
 runs ahead in memory can never be contradicted by what a crash leaves on the disk.
+
+Only a commit that somebody waits for, or that answers a command, is flushed; it flushes those before it, too. The
+others survive the engine's death in any case, and a power cut may take the last of them.
 """
 
 from __future__ import annotations
@@ -64,6 +67,8 @@ class JournalWriter:
         self._failed: JournalError | None = None
         self._last_command = 0
         self._data_version = -1
+        self._unflushed = False
+        """Whether a power cut may take a commit."""
         self._make_reserve()
         # Checked in the caller's thread, so that a bad file is an error here and not a dead thread later.
         connection = connect_writer(path)
@@ -167,7 +172,9 @@ class JournalWriter:
                     waiting[:], self._waiting = self._waiting, []
                     closing = self._closing
                     live = self._take_live(closing)
-                error = self._failed or (self._commit(connection, *batch) if any(batch) else None)
+                error = self._failed
+                if error is None and (any(batch) or (waiting and self._unflushed)):
+                    error = self._commit(connection, *batch, flush=bool(waiting or closing or batch[2]))
                 if live and self._failed is None:
                     # What is only watched is worth neither a wait nor an error.
                     with suppress(sqlite3.Error):
@@ -199,9 +206,11 @@ class JournalWriter:
         blobs: list[bytes],
         answers: list[tuple[int, str]],
         meta: dict[str, str],
+        flush: bool,
     ) -> JournalError | None:
         for attempt in (1, 2):
             try:
+                connection.execute(f"PRAGMA synchronous={'FULL' if flush else 'NORMAL'}")
                 connection.execute("BEGIN IMMEDIATE")
                 for content in blobs:
                     insert_blob(connection, content)
@@ -213,7 +222,11 @@ class JournalWriter:
                     )
                 for key, value in meta.items():
                     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+                if flush and not (rows or answers or meta):
+                    # All was committed before; a transaction that writes nothing would flush nothing.
+                    connection.execute("UPDATE events SET at = at WHERE seq = (SELECT max(seq) FROM events)")
                 connection.execute("COMMIT")
+                self._unflushed = not flush
                 return None
             except sqlite3.Error as exc:
                 if connection.in_transaction:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import engine.writer
 from engine import events as ev
 from engine.errors import JournalError
 from engine.journal import (
@@ -63,6 +64,47 @@ async def test_what_is_appended_is_read_back_in_order(db: Path) -> None:
     await pen.close()
     assert not (db.parent / "run.db-wal").exists(), "a run that ended is one plain file"
     assert not (db.parent / "reserve").exists()
+
+
+async def test_what_is_waited_for_is_flushed_to_the_disk_and_nothing_else(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def connect(path: Path) -> sqlite3.Connection:
+        connection = connect_writer(path)
+        connection.set_trace_callback(said.append)
+        return connection
+
+    def modes() -> list[str]:
+        """How each transaction with an event was committed."""
+        mode, wrote, found = "FULL", False, []
+        for statement in list(said):
+            if statement.startswith("PRAGMA synchronous"):
+                mode = statement.partition("=")[2]
+            wrote = wrote or "events" in statement
+            if statement == "COMMIT":
+                found += [mode] if wrote else []
+                wrote = False
+        return found
+
+    monkeypatch.setattr(engine.writer, "connect_writer", connect)
+    pen = writer(db)
+    pen.append([to_row(event(1, ev.RunResumed()))])
+    async with asyncio.timeout(10):
+        while not modes():
+            await asyncio.sleep(0.01)
+    assert modes() == ["NORMAL"], "nobody waits for it"
+    await pen.durable()
+    assert modes() == ["NORMAL", "FULL"], "it was committed before, and is flushed now"
+    await pen.durable()
+    assert modes() == ["NORMAL", "FULL"], "there is nothing new"
+    pen.append([to_row(event(2, ev.RunResumed()))])
+    await pen.durable()
+    assert modes()[2:] == ["FULL"]
+    await pen.close()
+    with JournalReader(db) as reader:
+        assert [(e.seq, e.at) for e in reader.events()] == [(1, 1_001), (2, 1_002)]
 
 
 async def test_a_reader_sees_commits_and_says_when_there_are_none(db: Path) -> None:
