@@ -29,6 +29,7 @@ def prepare(threads: int, cuda: bool) -> None:
     """Before anything else."""
     global _device
     torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("high" if cuda else "highest")
     _device = torch.device("cuda" if cuda else "cpu")
 
 
@@ -135,8 +136,8 @@ class _Training:
     """One language model around the candidate's layer, and what trains it.
 
     Args:
-        options: size (fields of `kernels.language_model.Size`), seed, rate, steps, warm_up, cool_down (shares of the
-            steps), weight_decay.
+        options: size (fields of `kernels.language_model.Size`), seed, rate, steps, warm_up and cool_down (shares of
+            the steps), weight_decay, rows (sequences that go through the model at once).
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -155,22 +156,24 @@ class _Training:
         fall = (1 - share) / self.options["cool_down"] if self.options["cool_down"] else 1.0
         return float(self.options["rate"] * min(1.0, rise, 0.1 + 0.9 * fall))
 
-    def step(self, tokens: torch.Tensor, scored: torch.Tensor | None) -> float:
-        """One step on tokens [B, T + 1]; `scored` [B, T] marks the predictions that count, all by default."""
+    def step(self, tokens: torch.Tensor, marks: torch.Tensor | None) -> float:
+        """One step on tokens [B, T + 1]; `marks` [B, T] say which predictions count, all by default."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
-        with torch.autocast(_device.type, torch.bfloat16, enabled=_device.type == "cuda"):
-            logits, _ = self.model(tokens[:, :-1])
-        targets = tokens[:, 1:] if scored is None else tokens[:, 1:].masked_fill(~scored, -100)
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-        found = loss.item()
-        if not math.isfinite(found):
-            raise FloatingPointError(f"the training loss is {found} at step {self.done + 1}")
+        targets = tokens[:, 1:] if marks is None else tokens[:, 1:].masked_fill(~marks, -100)
+        count = int((targets >= 0).sum())
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        found = 0.0
+        for start in range(0, len(tokens), self.options["rows"]):
+            part = targets[start : start + self.options["rows"]]
+            logits, _ = self.model(tokens[start : start + self.options["rows"], :-1])
+            loss = F.cross_entropy(logits.flatten(0, 1), part.flatten()) * (int((part >= 0).sum()) / count)
+            loss.backward()
+            found += loss.item()
         norm = float(torch.nn.utils.clip_grad_norm_(self.weights, 1.0))
-        if not math.isfinite(norm):
-            raise FloatingPointError(f"the gradient's norm is {norm} at step {self.done + 1}")
+        for name, value in (("training loss", found), ("gradient's norm", norm)):
+            if not math.isfinite(value):
+                raise FloatingPointError(f"the {name} is {value} at step {self.done + 1}")
         self.optimizer.step()
         self.done += 1
         return found
@@ -182,14 +185,14 @@ def begin(options: dict[str, Any]) -> int:
     return len(_trainings) - 1
 
 
-def train(number: int, tokens: np.ndarray, scored: np.ndarray | None) -> list[float]:
+def train(number: int, tokens: np.ndarray, marks: np.ndarray | None) -> list[float]:
     """Some steps of a training, one for each batch of [steps, B, T + 1]; their losses."""
     training = _trainings[number]
     training.model.train()
     found = []
     for index, batch in enumerate(tokens):
-        mark = None if scored is None else torch.from_numpy(scored[index]).to(_device)
-        found.append(training.step(torch.from_numpy(batch.astype(np.int64)).to(_device), mark))
+        counted = None if marks is None else torch.from_numpy(marks[index]).to(_device)
+        found.append(training.step(torch.from_numpy(batch.astype(np.int64)).to(_device), counted))
     return found
 
 

@@ -77,14 +77,14 @@ def train(opened: Any, problems: list[Problem], report: Any) -> tuple[list[Train
 
     settings = report.settings
     steps = int(settings["steps"])
-    shared = {name: float(settings[name]) for name in ("warm_up", "cool_down", "weight_decay")}
+    shared: dict[str, Any] = {name: float(settings[name]) for name in ("warm_up", "cool_down", "weight_decay")}
+    shared |= {"steps": steps, "rows": int(settings["rows"])}
     size = problems[0].size
     weights = opened.call("build", size.width, size.heads, report.seed)
     x = np.random.default_rng(report.seed).standard_normal((1, size.context, size.width)).astype(np.float32)
     operations = opened.call("work", x)[0] / size.context
     numbers = [
-        opened.call("begin", {"size": asdict(p.size), "seed": p.seed, "rate": p.rate, "steps": steps, **shared})
-        for p in problems
+        opened.call("begin", {"size": asdict(p.size), "seed": p.seed, "rate": p.rate, **shared}) for p in problems
     ]
     states: list[tuple[int, Any]] = []
     due = [round(steps * share) for share in (*LOOKS, 1.0)]
