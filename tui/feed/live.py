@@ -7,7 +7,6 @@ all the same and miss network folders. One batch is in flight at a time: a scree
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -21,7 +20,8 @@ from engine.live import LiveRow
 from engine.run import Run, all_runs, is_alive
 from engine.telemetry import LIVE_TELEMETRY
 from engine.timeline import uncollected
-from tui.feed.batch import Batch, Post
+from tui.feed.batch import Batch
+from tui.feed.thread import FeedThread
 from tui.model.run_model import RunModel
 from tui.model.streams import LIVE_STREAM
 
@@ -39,7 +39,7 @@ _AWAKE_SECONDS = 5.0
 _AWAKE_PERIOD = 0.1
 
 
-class LiveFeed:
+class LiveFeed(FeedThread):
     """Reads one run's journal and posts what is new.
 
     Args:
@@ -50,14 +50,9 @@ class LiveFeed:
     is_moving = True
 
     def __init__(self, run: Run) -> None:
-        self.run = run
-        self._post: Post
+        super().__init__(run)
         self._period = 0.1
         self._awake_until = 0.0
-        self._wake = threading.Event()
-        self._acknowledged = threading.Event()
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
         self._reader: JournalReader | None = None
         self._identity: tuple[int, int] | None = None
         self._seq = 0
@@ -68,16 +63,6 @@ class LiveFeed:
         self._checked = 0.0
 
     # Called from the screens' thread
-
-    def start(self, post: Post) -> None:
-        """Begin to read; `post` is called from the reader's thread."""
-        self._post = post
-        self._thread = threading.Thread(target=self._work, name="journal-reader", daemon=True)
-        self._thread.start()
-
-    def acknowledge(self) -> None:
-        """Let the next batch come."""
-        self._acknowledged.set()
 
     def set_period(self, seconds: float) -> None:
         """How often to look while nobody expects anything."""
@@ -94,18 +79,7 @@ class LiveFeed:
         """The clock on the wall."""
         return now_ms()
 
-    def stop(self) -> None:
-        """End at the next look."""
-        self._stopped.set()
-        self._wake.set()
-        self._acknowledged.set()
-
-    def wait(self, seconds: float) -> None:
-        """After `stop`: wait until the journal is let go."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-
-    # What follows runs in the reader's thread
+    # What follows runs in the feed's thread
 
     def _work(self) -> None:
         while not self._stopped.is_set():
@@ -116,14 +90,11 @@ class LiveFeed:
             except OSError as exc:
                 batch = self._failed(JournalError(f"{self.run.db} cannot be read: {exc.strerror}"))
             if batch is not None:
-                self._acknowledged.clear()
-                self._post(batch)
-                self._acknowledged.wait()
+                self._send(batch)
                 if len(batch.events) == _BATCH:
                     continue
             period = _AWAKE_PERIOD if time.monotonic() < self._awake_until else self._period
-            self._wake.wait(period if self._reader is not None else _CHECK_SECONDS)
-            self._wake.clear()
+            self._pause(period if self._reader is not None else _CHECK_SECONDS)
         self._close()
         if self.run.db.exists() and not is_alive(self.run):
             # While it was watched, its engine could not leave one plain file.

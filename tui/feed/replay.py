@@ -16,7 +16,8 @@ from engine.events import Event
 from engine.journal import JournalReader, make_plain
 from engine.run import Run, is_alive
 from engine.timeline import Timeline
-from tui.feed.batch import Batch, Post
+from tui.feed.batch import Batch
+from tui.feed.thread import FeedThread
 from tui.model.outline import Outline
 from tui.model.run_model import RunModel
 
@@ -38,7 +39,7 @@ _PERIOD = 0.1
 _CHECK_SECONDS = 1.0
 
 
-class ReplayFeed:
+class ReplayFeed(FeedThread):
     """Plays one run's journal.
 
     Args:
@@ -51,7 +52,7 @@ class ReplayFeed:
     is_replay = True
 
     def __init__(self, run: Run, at: int | None = None, speed: float = SPEEDS[3], playing: bool = True) -> None:
-        self.run = run
+        super().__init__(run)
         self.outline: Outline | None = None
         """Known from the first batch on."""
         self.playing = playing
@@ -60,28 +61,13 @@ class ReplayFeed:
         """The event that was delivered last."""
         self._wanted: int | None = at
         self._first = at is None
-        self._post: Post
         self._clock = 0.0
         self._looked = 0.0
         self._checked = 0.0
         self._sent = 0.0
-        self._wake = threading.Event()
-        self._acknowledged = threading.Event()
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     # Called from the screens' thread
-
-    def start(self, post: Post) -> None:
-        """Begin; `post` is called from the feed's thread."""
-        self._post = post
-        self._thread = threading.Thread(target=self._work, name="replay", daemon=True)
-        self._thread.start()
-
-    def acknowledge(self) -> None:
-        """Let the next batch come."""
-        self._acknowledged.set()
 
     def set_period(self, seconds: float) -> None:
         """The clock goes on whether or not anybody looks."""
@@ -124,17 +110,6 @@ class ReplayFeed:
         self._wanted = seq
         self._wake.set()
 
-    def stop(self) -> None:
-        """End at the next look."""
-        self._stopped.set()
-        self._wake.set()
-        self._acknowledged.set()
-
-    def wait(self, seconds: float) -> None:
-        """After `stop`: wait until the journal is let go."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-
     # What follows runs in the feed's thread
 
     def _work(self) -> None:
@@ -174,8 +149,7 @@ class ReplayFeed:
                 timeline.grow(timeline.reached + _SLICE)
                 continue
             ahead = timeline.reached < outline.last
-            self._wake.wait(min(_PERIOD, self._pause(outline)) if ahead else self._pause(outline))
-            self._wake.clear()
+            self._pause(min(_PERIOD, self._quiet(outline)) if ahead else self._quiet(outline))
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -184,7 +158,7 @@ class ReplayFeed:
             self._clock = min(self._clock + (now - self._looked) * 1000 * self.speed, float(self.outline.length))
         self._looked = now
 
-    def _pause(self, outline: Outline) -> float:
+    def _quiet(self, outline: Outline) -> float:
         """How long nothing will happen, in seconds."""
         if not self.playing:
             return _CHECK_SECONDS
@@ -232,7 +206,5 @@ class ReplayFeed:
         return grown
 
     def _send(self, batch: Batch) -> None:
-        self._acknowledged.clear()
-        self._post(batch)
-        self._acknowledged.wait()
+        super()._send(batch)
         self._sent = time.monotonic()
