@@ -7,6 +7,7 @@ planted, the clean text and the held-out documents stay here, as do training and
 from __future__ import annotations
 
 import time
+from itertools import zip_longest
 from pathlib import Path
 
 import corpus
@@ -16,8 +17,10 @@ import userdata
 from language_model import bits_per_byte, stream
 from noise import ISSUES, Line, Noisy, plant
 
-EXCERPT = 3000
-"""Characters that all pairs of excerpts take together at most, a metric holds 4,096; and 200 an excerpt."""
+EXCERPT = 200
+"""Characters of a document that are shown before cleaning, and after."""
+METRIC = 4000
+"""Characters of pairs in one metric: a metric holds 4,096."""
 
 
 def evaluate(program_path, report):
@@ -55,11 +58,16 @@ def evaluate(program_path, report):
         best = learn([document.clean for document in documents])
         found |= {"oracle_bits_per_byte": best, "learned": (worst - bits) / max(worst - best, 1e-9)}
         books = measure.account(documents, cleaned)
-        found |= balance(books)
+        overall, parts = balance(books)
+        found |= overall
         found["score"] = (found["learned"] + found["cleaned"]) / 2
         found["issue"], found["issue_lost"] = issues(books)
+    else:
+        parts = {}
     return {
         **found,
+        **pairs(documents, cleaned, int(settings["pairs"])),
+        **parts,
         "invented": invented,
         "documents": len(documents),
         "documents_kept": sum(bool(text.strip()) for text in cleaned),
@@ -68,7 +76,6 @@ def evaluate(program_path, report):
         "characters_per_s": sum(map(len, raw)) / seconds,
         "data": name,
         "fingerprint": mark,
-        "pairs": pairs(documents, cleaned, int(settings["pairs"])),
     }
 
 
@@ -104,15 +111,16 @@ def prepare(settings, seed):
 
 
 def balance(books):
-    """Shares of noise removed and of good text kept: over all, by issue and by category."""
+    """Shares of noise removed and of good text kept: means over the categories; and by issue and by category."""
     shares = books.categories
     count = len(shares)
-    found = {
+    overall = {
         "cleaned": sum(share.removed * share.recall for share in shares.values()) / count,
         "removed": sum(share.removed for share in shares.values()) / count,
         "kept": sum(share.recall for share in shares.values()) / count,
         "precision": sum(share.precision for share in shares.values()) / count,
     }
+    found = {}
     for issue in ISSUES:
         noise = sum(share.noise for (_, kind), share in books.issues.items() if kind == issue)
         left = sum(share.left for (_, kind), share in books.issues.items() if kind == issue)
@@ -122,7 +130,7 @@ def balance(books):
         found[f"removed_{category}"] = share.removed
         found[f"kept_{category}"] = share.recall
         found[f"precision_{category}"] = share.precision
-    return found
+    return overall, found
 
 
 def issues(books):
@@ -145,18 +153,23 @@ def issues(books):
 
 
 def pairs(documents, cleaned, count):
-    """Beginnings of some documents beside what was made of them: changed ones, of each category in turn."""
+    """Excerpts of changed documents beside what was made of them, of each category in turn: `pairs`, `pairs_2`, …"""
     changed: dict[str, list[str]] = {}
-    room = min(200, EXCERPT // max(1, 2 * count))
     for document, made in zip(documents, cleaned, strict=True):
         if made != document.text:
             start = next((k for k, (a, b) in enumerate(zip(document.text, made, strict=False)) if a != b), 0)
-            start = max(0, start - room // 4)
-            before, after = document.text[start : start + room], made[start : start + room]
-            changed.setdefault(document.category, []).append(
+            start = max(0, start - EXCERPT // 4)
+            before, after = (text[start : start + EXCERPT] for text in (document.text, made))
+            told = (
                 f"[{document.category}] {before!r} -> {after!r}"
                 if made
                 else f"[{document.category}] {before!r} -> gone"
             )
-    turns = [text for turn in zip(*changed.values(), strict=False) for text in turn]
-    return "\n".join(turns[:count])
+            changed.setdefault(document.category, []).append(told)
+    chosen = [text for turn in zip_longest(*changed.values()) for text in turn if text][:count]
+    metrics = [""]
+    for text in chosen:
+        if len(metrics[-1]) + len(text) > METRIC:
+            metrics.append("")
+        metrics[-1] += f"{text[:METRIC]}\n"
+    return {f"pairs_{k}" if k > 1 else "pairs": text.rstrip() for k, text in enumerate(metrics, 1)}

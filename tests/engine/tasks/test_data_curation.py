@@ -25,6 +25,9 @@ from engine.designers.recombine.program import parse_program
 from engine.evaluation import evolve_task
 from engine.evaluation.evaluator import Evaluation, Job, Outcome
 from engine.evaluation.sandbox import sandbox_name
+from engine.llm.prompts.build import judge_prompt
+from engine.llm.prompts.check import check_prompts
+from engine.llm.prompts.templates import Prompts
 from engine.program import ProgramError, check_program
 from engine.task import find_task, load_task
 
@@ -352,11 +355,16 @@ def test_a_candidate_gets_documents_and_categories_alone(parts: Parts) -> None:
     assert not any(text in given for text in held for given in documents)
 
 
-def test_excerpts_stay_short(parts: Parts) -> None:
-    for count in (1, 3, 50):
-        text = parts.run(SEED, pairs=count)["pairs"]
-        assert 0 < len(text) < 4096 and text.count(" -> ") >= min(count, 5)
+def test_pairs_are_short_and_reach_a_judge(parts: Parts) -> None:
+    found = parts.run(SEED, pairs=30)
+    texts = [value for key, value in found.items() if key.startswith("pairs")]
+    assert sum(len(text.splitlines()) for text in texts) == 30 and max(map(len, texts)) < 4096
+    assert {line.partition("]")[0][1:] for text in texts for line in text.splitlines()} == set(parts.corpus.CATEGORIES)
     assert parts.run(SEED, pairs=0)["pairs"] == ""
+    assert TASK.spec.judge is not None and check_prompts(TASK) == []
+    prompts, criteria = Prompts(TASK.folder / "prompts"), TASK.spec.judge.criteria
+    asked = judge_prompt(prompts, TASK.spec, TASK.brief, criteria, SEED, found, 1_000_000)[-1].content
+    assert all(text in asked for text in texts) and '"preservation": {"reason"' in asked
 
 
 # Data of the user's
@@ -452,7 +460,7 @@ def test_every_recipe_makes_a_valid_program(parts: Parts, prior: Prior) -> None:
         answer = parts.call("", [item.text for item in noisy], [item.category for item in noisy], 0)
         cleaned, invented = parts.measure.check(noisy, answer)
         assert invented < 0.01
-        found.append((cleaned, parts.evaluate.balance(parts.measure.account(noisy, cleaned))))
+        found.append((cleaned, parts.evaluate.balance(parts.measure.account(noisy, cleaned))[0]))
     (before, _), (after, books) = found
     assert before != after and 0.1 < books["cleaned"] < 1 and books["kept"] > 0.9
 
