@@ -139,8 +139,12 @@ def build_commands(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -
     if key not in _built:
         _built[key] = _build_commands(job, sandbox, interpreter)
     folder = str(job.folder)
-    evaluator, candidate = _built[key]
-    return [part.replace(_FOLDER, folder) for part in evaluator], [part.replace(_FOLDER, folder) for part in candidate]
+    evaluator, candidate = (list(words) for words in _built[key])
+    for command in (evaluator, candidate):
+        for index, word in enumerate(command):
+            if word.startswith(_FOLDER):
+                command[index] = folder + word[len(_FOLDER) :]
+    return evaluator, candidate
 
 
 def _build_commands(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> tuple[list[str], list[str]]:
@@ -166,7 +170,8 @@ def _build_commands(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) 
     return sb.build_command(sandbox, evaluator, "evaluator"), sb.build_command(sandbox, candidate, "candidate")
 
 
-_FOLDER = "\0folder\0"
+_FOLDER = "\0"
+"""Stands for the evaluation's folder at the beginning of a word."""
 _built: dict[Any, tuple[list[str], list[str]]] = {}
 
 

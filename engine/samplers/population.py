@@ -15,6 +15,9 @@ from engine.state import RunState
 __all__ = ["Population", "draw", "expansions", "rank_weights"]
 
 
+_MOVING = (EvalDone, NodePruned, NodeRestored)
+
+
 def expansions(node: Node) -> int:
     """How often a node was taken as a parent, rounds in flight included."""
     return node.expanded
@@ -67,7 +70,7 @@ class Population:
     def apply(self, event: Event, state: RunState) -> bool:
         """Take note of an event that `state` has folded; True if nodes came, went or moved."""
         data = event.data
-        if isinstance(data, EvalDone | NodePruned | NodeRestored) and event.node is not None:
+        if isinstance(data, _MOVING) and event.node is not None:
             return self.put(state.nodes[event.node])
         if isinstance(data, LearnDone):
             for shown in {data.parent, *data.inspirations}:

@@ -6,7 +6,7 @@ import math
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cognition.prior import Prior
 from engine.designers.base import DesignRequest
@@ -28,8 +28,7 @@ _BLAME = re.compile(r"\b(crashed|failed|fails|invalid|lost|rejected|slower|timeo
 _TITLE_LENGTH = 48
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """One edit that could be made."""
 
     operator: str
