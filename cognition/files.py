@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
 from cognition.prior import MOST_BYTES, Prior, PriorError, check_id, check_text, is_conflict, parse_prior
 
 __all__ = ["PriorFolder", "Stamp", "printable", "read_prior", "scan", "stamp_of"]
+
+
+_MEANT = (stat.S_IFREG, stat.S_IFLNK)
 
 
 class Stamp(NamedTuple):
@@ -36,10 +40,11 @@ def scan(folder: Path) -> dict[str, Stamp]:
                 if not name.endswith(".md") or name.startswith((".", "#")):
                     continue
                 try:
-                    if entry.is_file(follow_symlinks=False) or entry.is_symlink():
-                        found[name] = _stamp(entry.stat(follow_symlinks=False))
+                    status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # removed since the folder was listed
+                if stat.S_IFMT(status.st_mode) in _MEANT:
+                    found[name] = _stamp(status)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return found
@@ -79,7 +84,7 @@ def read_prior(path: Path) -> Prior | str:
 
 def printable(name: str) -> str:
     """A file's name with what is no UTF-8 in it replaced: it can be neither a prior's id nor be printed."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class PriorFolder:

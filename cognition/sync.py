@@ -99,8 +99,7 @@ class Sync:
         """
         folder = self.collection.folder
         try:
-            stamps = scan(folder)
-            if self._same is not None and self._same == (stamps, self.collection.generation()):
+            if self._same is not None and self._same == (scan(folder), self.collection.generation()):
                 return Report(problems=self._problems)
             with _elected(self.collection.store.path.with_name("cognition.lock"), self._wait) as elected:
                 if not elected:
@@ -131,6 +130,8 @@ class Sync:
     def _take_in(self, stamps: dict[str, Stamp]) -> tuple[bool, list[Change]]:
         """Take what changed in the files; returns whether all of them stood still, and what was done."""
         collection = self.collection
+        if _stamps(collection) == {printable(raw): _written(stamp) for raw, stamp in stamps.items()}:
+            return True, []
         rows = _rows(collection)
         raws = {printable(raw): raw for raw in stamps}
         vanished = [name for name, row in rows.items() if row.stamp and name not in raws]
@@ -257,7 +258,6 @@ class Sync:
         """Write what is newer in the base; returns whether nothing is left to write, and what was done."""
         collection = self.collection
         with collection.store.reading() as db:
-            rows = _rows(collection)
             waiting = db.execute(
                 "SELECT p.id, p.status FROM priors p LEFT JOIN files f ON f.collection = p.collection "
                 "AND f.name = p.id || '.md' WHERE p.collection = ? AND ((p.status = 'active' AND NOT p.gone AND "
@@ -265,6 +265,7 @@ class Sync:
                 "OR (p.status = 'removed' AND f.problem = ''))",
                 (collection.id,),
             ).fetchall()
+        rows = _rows(collection) if waiting else {}
         changes: list[Change] = []
         kept: dict[str, _Row | None] = {}
         complete = True
@@ -324,6 +325,16 @@ def _key(name: str) -> str:
     return key_of(name.removesuffix(".md"))
 
 
+def _stamps(collection: Collection) -> dict[str, str]:
+    """What the base remembers of the files that there are: name and stamp."""
+    with collection.store.reading() as db:
+        return dict(
+            db.execute(
+                "SELECT name, stamp FROM files WHERE collection = ? AND stamp != ''", (collection.id,)
+            ).fetchall()
+        )
+
+
 def _rows(collection: Collection) -> dict[str, _Row]:
     with collection.store.reading() as db:
         rows = db.execute(
@@ -351,7 +362,7 @@ def _keep(db: sqlite3.Connection, collection: Collection, name: str, row: _Row) 
 
 
 def _written(stamp: Stamp | None) -> str:
-    return "" if stamp is None else " ".join(map(str, stamp))
+    return "" if stamp is None else f"{stamp.mtime_ns} {stamp.ctime_ns} {stamp.size} {stamp.inode}"
 
 
 def _write_atomically(path: Path, text: str, untouched: Callable[[], bool] = lambda: True) -> bool:

@@ -60,6 +60,7 @@ class PriorWatch:
         self._sync: Sync | None = None
         self._recorded = dict(recorded or {})
         self._known: dict[str, Prior] | None = None
+        self._told: list[Prior] | None = None
         self._seen: set[str] = set()
         """Ids that were enabled at any look."""
         self._lock = threading.Lock()
@@ -130,6 +131,9 @@ class PriorWatch:
         return PriorAccepted(data.id) if entry.status == "active" else PriorRejected(data.id, entry.reason)
 
     def _changes(self, priors: list[Prior]) -> list[PriorChanged]:
+        if priors is self._told:
+            return []  # a collection gives the same list until something changes
+        self._told = priors
         before = self._known
         now = self._known = {prior.id: prior for prior in priors}
         if before is None:
