@@ -12,9 +12,11 @@ import random
 import signal
 import sqlite3
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -334,10 +336,30 @@ def make_run(
     """Write a run's folder with so many nodes."""
     folder.mkdir(parents=True)
     run = Run(folder)
-    synthesizer = Synthesizer(
-        seed=seed, shape=shape, hostile=hostile, workers=workers, rates=rates, priors=str(priors or "")
-    )
-    connection = create_journal(run.db)
+    options: dict[str, Any] = {"seed": seed, "shape": shape, "hostile": hostile, "workers": workers, "rates": rates}
+    options["priors"] = str(priors or "")
+    if nodes > _SMALL:
+        _write(run.db, nodes, rounds, end, **options)
+    else:
+        run.db.write_bytes(_content(nodes, rounds, end, **options))
+    return run
+
+
+_SMALL = 500
+"""Up to so many nodes a run is kept, since many tests begin with the same one."""
+
+
+@cache
+def _content(*arguments: Any, **options: Any) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="evolve-") as folder:
+        path = Path(folder) / "run.db"
+        _write(path, *arguments, **options)
+        return path.read_bytes()
+
+
+def _write(path: Path, nodes: int, rounds: int | None, end: str, **options: Any) -> None:
+    synthesizer = Synthesizer(**options)
+    connection = create_journal(path)
     try:
         connection.execute("PRAGMA synchronous=OFF")
         pen = Pen(connection, synthesizer)
@@ -350,7 +372,6 @@ def make_run(
         pen.write(page)
     finally:
         connection.close()
-    return run
 
 
 def _pick_up(run: Run) -> Synthesizer:

@@ -36,7 +36,7 @@ def text_of(app: EvolveApp) -> str:
     lines = []
     for widget in app.screen.query(Painted):
         if widget.display and widget.size.height:
-            lines += [widget.render_line(y).text.rstrip() for y in range(widget.size.height)]
+            lines += [widget.row_strip(y).text.rstrip() for y in range(widget.size.height)]
     return "\n".join(lines)
 
 
@@ -279,7 +279,7 @@ async def test_the_view_stays_where_it_is_read(live_run: Desk, make_app: Maker) 
         live = await opened(pilot)
         await pilot.press("end")
         tree = live._tree
-        before = [tree.render_line(y).text for y in range(tree.size.height)]
+        before = [tree.row_strip(y).text for y in range(tree.size.height)]
         model = app.session.model  # type: ignore[union-attr]
         assert model is not None
         from tui.feed.batch import Batch
@@ -291,7 +291,7 @@ async def test_the_view_stays_where_it_is_read(live_run: Desk, make_app: Maker) 
         deep = ev.DesignDone("0" * 64, "tune", "new", "why", parents=[1], digest="e")
         app.session.take(Batch(live_run.run, True, (ev.Event(10**6 + 1, model.state.at, 98, node + 1, deep),)))  # type: ignore[union-attr]
         await pilot.pause(0.5)
-        assert [tree.render_line(y).text for y in range(tree.size.height)] == before
+        assert [tree.row_strip(y).text for y in range(tree.size.height)] == before
         assert tree.count() == node + 2
 
 

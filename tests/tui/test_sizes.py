@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
+from textual.command import CommandPalette
 
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
@@ -14,6 +14,7 @@ from tests.tui.test_screens import Maker, opened, text_of, until
 from tui.model.labels import cut_middle
 from tui.screens.compare import CompareScreen
 from tui.screens.dialogs import Confirm, Prompt
+from tui.screens.live import LiveScreen
 from tui.screens.node import NodeScreen
 from tui.screens.reading import HelpScreen, LogScreen
 from tui.screens.runs import RunsScreen
@@ -29,20 +30,21 @@ async def resize(pilot: Any) -> None:
         await pilot.pause()
 
 
-@pytest.mark.parametrize("keys", [(), ("enter",), ("question_mark",), ("f12",), ("f2",), ("S",), ("ctrl+p",)])
-async def test_a_run_in_any_size(live_run: Desk, make_app: Maker, keys: tuple[str, ...]) -> None:
+async def test_a_run_in_any_size(live_run: Desk, make_app: Maker) -> None:
     kinds: dict[str, type] = {
-        "enter": NodeScreen, "question_mark": HelpScreen, "f12": LogScreen, "f2": SettingsScreen, "S": Confirm
+        "": LiveScreen, "enter": NodeScreen, "question_mark": HelpScreen, "f12": LogScreen, "f2": SettingsScreen,
+        "S": Confirm, "ctrl+p": CommandPalette,
     }  # fmt: skip
     app = make_app(live_run.run)
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
-        await pilot.press(*keys)
-        assert isinstance(app.screen, kinds.get("".join(keys), object))
-        await resize(pilot)
-        await pilot.press("escape")
-        if keys:
-            await until(pilot, lambda: "#0 seed" in text_of(app), "the tree")
+        for key, kind in kinds.items():
+            await pilot.press(*filter(None, [key]))
+            assert isinstance(app.screen, kind)
+            await resize(pilot)
+            if key:
+                await pilot.press("escape")
+                await until(pilot, lambda: isinstance(app.screen, LiveScreen) and "#0 seed" in text_of(app), "the tree")
 
 
 async def test_a_replay_in_any_size(live_run: Desk, make_app: Maker) -> None:
@@ -67,22 +69,22 @@ async def test_a_comparison_in_any_size(runs: Path, make_app: Maker) -> None:
         await until(pilot, lambda: "│" in text_of(app), "the curves again")
 
 
-@pytest.mark.parametrize("keys", [(), ("t",), ("question_mark",)])
-async def test_the_runs_in_any_size(runs: Path, make_app: Callable[..., Any], keys: tuple[str, ...]) -> None:
+async def test_the_runs_in_any_size(runs: Path, make_app: Callable[..., Any]) -> None:
     make_run(runs / "circle_packing-20261122-0500", 10, end="finished")
     (runs / "broken").mkdir()
     (runs / "broken" / "run.db").write_bytes(b"no journal")
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "finished" in text_of(app), "the list")
-        await pilot.press(*keys)
-        await resize(pilot)
-        if keys:
-            await pilot.press("escape")
-        assert isinstance(app.screen, RunsScreen)
-        await pilot.resize_terminal(62, 20)
-        await until(pilot, lambda: "0500 finished" in text_of(app), "a name whose end is seen, and a gap")
-        assert "cir" in text_of(app) and "…" in text_of(app)
+        for keys in ((), ("t",), ("question_mark",)):
+            await pilot.press(*keys)
+            await resize(pilot)
+            if keys:
+                await pilot.press("escape")
+            assert isinstance(app.screen, RunsScreen)
+            await pilot.resize_terminal(62, 20)
+            await until(pilot, lambda: "0500 finished" in text_of(app), "a name whose end is seen, and a gap")
+            assert "cir" in text_of(app) and "…" in text_of(app)
 
 
 def test_a_name_keeps_its_end() -> None:

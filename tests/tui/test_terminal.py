@@ -71,21 +71,15 @@ def last_seq(runs: Path, name: str) -> int:
         return reader.last_seq()
 
 
-@pytest.mark.parametrize("end", ["paused", ""])
-def test_idle_means_not_a_byte(runs: Path, open_tui: Open, end: str) -> None:
-    make_run(runs / "still", 200, end=end)
-    terminal = open_tui("still")
-    terminal.read_until("Population  row 1 of 20")
-    terminal.read(3, quiet=0.8)
-    assert terminal.read(2.2) == 0
-
-
-def test_idle_list_of_runs(runs: Path, open_tui: Open) -> None:
-    make_run(runs / "one", 20, end="finished")
-    terminal = open_tui()
-    terminal.read_until("finished")
-    terminal.read(3, quiet=0.8)
-    assert terminal.read(2.2) == 0
+def test_idle_means_not_a_byte(runs: Path, open_tui: Open) -> None:
+    """A run that was paused, one whose engine died, the list of them."""
+    make_run(runs / "paused", 200, end="paused")
+    make_run(runs / "dead", 200)
+    terminals = [open_tui("paused"), open_tui("dead"), open_tui()]
+    for terminal, shown in zip(terminals, ["Population  row 1 of 20"] * 2 + ["dead"], strict=True):
+        terminal.read_until(shown)
+        terminal.read(3, quiet=0.8)
+    assert [terminal.read(2.2 if terminal is terminals[0] else 0.01) for terminal in terminals] == [0, 0, 0]
 
 
 def test_live_bytes_stay_in_budget(runs: Path, open_tui: Open, engine: Any) -> None:
