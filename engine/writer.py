@@ -223,8 +223,8 @@ class JournalWriter:
                 for key, value in meta.items():
                     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
                 if flush and not (rows or answers or meta):
-                    # All was committed before; a transaction that writes nothing would flush nothing.
-                    connection.execute("UPDATE events SET at = at WHERE seq = (SELECT max(seq) FROM events)")
+                    # All was committed before, and a transaction that changes nothing flushes nothing.
+                    connection.execute("INSERT OR REPLACE INTO meta VALUES ('flushed', ?)", (str(now_ms()),))
                 connection.execute("COMMIT")
                 self._unflushed = not flush
                 return None

@@ -26,7 +26,7 @@ class WarmCommand:
     def __init__(self) -> None:
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.warm_command"],
-            cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
         )  # fmt: skip
 
     def __call__(self, arguments: list[str], environment: dict[str, str], timeout: float) -> tuple[int, str, str]:
@@ -42,7 +42,8 @@ class WarmCommand:
             process = self._read(None)
             code = self._read(timeout)
             if code is None:
-                os.kill(process, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
                 self._read(None)
                 raise subprocess.TimeoutExpired(arguments, timeout)
             texts = []
@@ -65,6 +66,7 @@ class WarmCommand:
 
     def _read(self, timeout: float | None) -> Any:
         """The next line that the server writes; nothing where it takes longer than so many seconds."""
+        # The pipe has no buffer on this side: a line that waits in one would be none to `select`.
         assert self._server.stdout
         if timeout is not None and not select.select([self._server.stdout], [], [], timeout)[0]:
             return None

@@ -82,7 +82,7 @@ async def test_what_is_waited_for_is_flushed_to_the_disk_and_nothing_else(
         for statement in list(said):
             if statement.startswith("PRAGMA synchronous"):
                 mode = statement.partition("=")[2]
-            wrote = wrote or "events" in statement
+            wrote = wrote or "INTO events" in statement or "flushed" in statement
             if statement == "COMMIT":
                 found += [mode] if wrote else []
                 wrote = False
@@ -95,10 +95,14 @@ async def test_what_is_waited_for_is_flushed_to_the_disk_and_nothing_else(
         while not modes():
             await asyncio.sleep(0.01)
     assert modes() == ["NORMAL"], "nobody waits for it"
+    log = db.with_name(db.name + "-wal")
+    before = log.read_bytes()
     await pen.durable()
     assert modes() == ["NORMAL", "FULL"], "it was committed before, and is flushed now"
+    flushed = log.read_bytes()
+    assert flushed != before, "what writes nothing to the log flushes nothing"
     await pen.durable()
-    assert modes() == ["NORMAL", "FULL"], "there is nothing new"
+    assert modes() == ["NORMAL", "FULL"] and log.read_bytes() == flushed, "there is nothing new"
     pen.append([to_row(event(2, ev.RunResumed()))])
     await pen.durable()
     assert modes()[2:] == ["FULL"]
