@@ -84,13 +84,29 @@ def test_idle_means_not_a_byte(runs: Path, open_tui: Open) -> None:
 
 def test_live_bytes_stay_in_budget(runs: Path, open_tui: Open, engine: Any) -> None:
     make_run(runs / "live", 400)
-    engine("live", 20)
+    process = engine("live", 20)
     terminal = open_tui("live")
     terminal.read_until("● running")
     terminal.read(1.5)
     seconds = [terminal.read(1.0) for _ in range(3)]
     assert 0 < sum(seconds) / len(seconds) <= 4_000, seconds
     assert max(seconds) <= 20_000, seconds
+    process.terminate()
+    terminal.read_until("✗ dead")
+    terminal.read(3, quiet=1.0)
+    shown = steady(terminal)
+    terminal.send("?")
+    terminal.read_until(lambda text: text.startswith(" Help"))
+    terminal.send("\x1b")
+    terminal.read_until("✗ dead")
+    terminal.read(3, quiet=1.0)
+    assert steady(terminal) == shown, "what was painted in parts is what is painted as a whole"
+
+
+def steady(terminal: Terminal) -> list[str]:
+    """Status, tree and workers: what a screen that comes back shows as it was; plot and notes are fitted anew."""
+    lines = terminal.text.splitlines()
+    return [lines[0], *(line[:72] for line in lines[:30]), *lines[12:18]]
 
 
 def test_a_cursor_key_and_a_screen_cost_few_bytes(runs: Path, open_tui: Open) -> None:
