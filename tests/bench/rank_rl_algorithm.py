@@ -6,10 +6,8 @@ from tests.bench import rank
 TASK = load_task(find_task("rl_algorithm"))
 SEED = TASK.seeds[0].code
 BETTER = {
-    "bounded weights that keep the gradient (CISPO)": rank.with_recipes(TASK, "keep-the-gradient-of-clipped-tokens"),
-    "all tokens alike, more room upwards (DAPO)": rank.with_recipes(
-        TASK, "mean-over-all-tokens", "higher-clip-for-good-tokens"
-    ),
+    "a bonus for entropy that fades": rank.with_recipes(TASK, "entropy-bonus"),
+    "that, and more room upwards": rank.with_recipes(TASK, "entropy-bonus", "higher-clip-for-good-tokens"),
 }
 WORSE = {
     "no baseline": SEED + "\n\ndef normalise(rewards):\n    return rewards\n",
