@@ -301,6 +301,13 @@ class Collection:
             rows = select(db, self.id, proposed, run, name)
         return self._entry(rows[0]) if rows else None
 
+    def rename_run(self, name: str, run: str, new: str) -> None:
+        """Note that the run which made a proposal, if it did, goes by a new name."""
+        with self.store.writing() as db:
+            entry = self.proposal(name, run)
+            if entry is not None:
+                set_columns(db, self.id, entry.id, evidence=json.dumps({**entry.evidence, "run": new}))
+
     def accept(self, prior_id: str, text: str | None = None) -> Entry:
         """Take a proposal into the base, as it is or with another text; its file is written at the next sync.
 

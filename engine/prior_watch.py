@@ -13,7 +13,7 @@ from cognition.prior import Prior, PriorError, parse_prior, with_front
 from cognition.store import BaseError
 from cognition.sync import Sync
 from engine.events import PriorAccepted, PriorChanged, PriorProposed, PriorRejected
-from engine.priors import PriorPlace, open_collection
+from engine.priors import PriorPlace, open_collection, proposal_names
 
 __all__ = ["Look", "PriorWatch", "Proposal"]
 
@@ -113,11 +113,11 @@ class PriorWatch:
             prior = parse_prior(data.id, proposal.text)
             titled = prior.title == data.title or not data.title
             text = prior.text if titled else with_front(prior.text, "title", " ".join(data.title.split()))
-            name = data.id
+            name, other = proposal_names(data)
             entry = collection.proposal(name, self._run)
             if entry is not None and collection.revision(entry.id, 1).text != text:
                 # An earlier run of the same name, deleted since or kept elsewhere, proposed that one.
-                name = f"{data.id}-{data.text_blob[:8]}"
+                name = other
                 entry = collection.proposal(name, self._run)
             if entry is None:
                 wanted = slug(data.title or data.id)

@@ -8,12 +8,23 @@ from typing import NamedTuple
 
 from cognition.collection import Collection
 from cognition.store import BaseError, Store
-from engine.run import Run, priors_of
+from engine.errors import RunError
+from engine.events import PriorProposed
+from engine.journal import JournalReader
+from engine.run import Run, fold_run, priors_of
 from engine.state import RunState
 from engine.task import Task
 from engine.workspace import network_file_system, priors_folder, workspace
 
-__all__ = ["PriorPlace", "base_path", "open_collection", "place_of_run", "place_of_task"]
+__all__ = [
+    "PriorPlace",
+    "base_path",
+    "open_collection",
+    "place_of_run",
+    "place_of_task",
+    "proposal_names",
+    "rename_proposals",
+]
 
 
 class PriorPlace(NamedTuple):
@@ -70,6 +81,40 @@ def open_collection(place: PriorPlace, busy_seconds: float = 5.0) -> Collection:
     except BaseError:
         store.close()
         raise
+
+
+def rename_proposals(run: Run, former: str) -> None:
+    """Let what a run proposed go by the run's name of now, so that it is not proposed once more.
+
+    Args:
+        run: the run.
+        former: the name it had when it proposed.
+
+    Raises:
+        JournalError: its journal cannot be read.
+        RunError: the base cannot be written.
+    """
+    with JournalReader(run.db) as reader:
+        events = reader.events_of(PriorProposed)
+        proposed = [event.data for event in events if isinstance(event.data, PriorProposed)]
+        place = place_of_run(run, fold_run(reader)) if proposed else None
+    if place is None:
+        return
+    try:
+        collection = open_collection(place)
+        with collection.store, collection.store.writing():
+            for data in proposed:
+                for name in proposal_names(data):
+                    collection.rename_run(name, former, run.name)
+    except BaseError as exc:
+        raise RunError(
+            f"the run is '{run.name}' now, but what it proposed still goes by '{former}': {exc.message}", exc.hint
+        ) from None
+
+
+def proposal_names(data: PriorProposed) -> tuple[str, str]:
+    """What the base calls a proposal of a run: its id; where another text had that before, the second one."""
+    return data.id, f"{data.id}-{data.text_blob[:8]}"
 
 
 def _in_workspace(task: str, folder: Path) -> PriorPlace:

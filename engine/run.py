@@ -261,10 +261,11 @@ def check_name(name: str) -> None:
 
 
 def rename_run(run: Run, name: str) -> Run:
-    """Give a run's folder another name beside the old one.
+    """Give a run's folder another name beside the old one; what it proposed goes by its new name from then on.
 
     Raises:
-        RunError: its engine is alive, the name is taken or cannot name a run.
+        RunError: its engine is alive, the name is taken or cannot name a run; or it has its new name, and its proposals
+            keep the old one.
     """
     check_name(name)
     if is_alive(run):
@@ -273,9 +274,15 @@ def rename_run(run: Run, name: str) -> Run:
     if target.exists():
         raise RunError(f"there is a run '{name}' already in {run.folder.parent}", "Choose another name")
     try:
-        return Run(run.folder.rename(target))
+        renamed = Run(run.folder.rename(target))
     except OSError as exc:
         raise RunError(f"{run.folder} cannot be renamed: {exc.strerror}") from None
+    from engine.priors import rename_proposals
+
+    # A journal that cannot be read proposes nothing any more.
+    with suppress(JournalError):
+        rename_proposals(renamed, run.name)
+    return renamed
 
 
 def delete_run(run: Run) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.events import PriorProposed, PriorRejected, RunForked
-from engine.journal import sha256_of
+from engine.create import create_run
+from engine.events import Event, PriorProposed, PriorRejected, RunForked
+from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
 from engine.prior_watch import PriorWatch, Proposal
-from engine.priors import PriorPlace, open_collection
+from engine.priors import PriorPlace, open_collection, place_of_run
+from engine.run import fold_run, rename_run
+from engine.settings import Settings
+from engine.task import load_task
+from tests.conftest import TaskMaker
 from tests.engine.test_state import Script, fold, started
 
 
@@ -32,6 +37,28 @@ def test_a_decision_is_about_one_text_whoever_else_had_the_runs_name(tmp_path: P
     ]
     assert watch.read([second], accept=True).decided[0].KIND == "prior.accepted"
     watch.close()
+    collection.store.close()
+
+
+def test_a_run_by_a_new_name_proposes_nothing_once_more(make_task: TaskMaker, tmp_path: Path) -> None:
+    run = create_run(load_task(make_task()), Settings(), tmp_path / "runs")
+    first = proposal("node-0-1", "First", "One text.\n")
+    connection = connect_writer(run.db)
+    insert_blob(connection, first.text.encode())
+    insert_event(connection, Event(2, 0, 0, 0, first.data))
+    connection.close()
+    with JournalReader(run.db) as reader:
+        state = fold_run(reader)
+    watch = PriorWatch(place_of_run(run, state), run.name)
+    assert watch.read([first]).decided == []
+    watch.close()
+    renamed = rename_run(run, "by-another-name")
+    place = place_of_run(renamed, state)
+    watch = PriorWatch(place, renamed.name)
+    assert watch.read([first]).decided == []
+    watch.close()
+    collection = open_collection(place)
+    assert [(entry.id, entry.evidence["run"]) for entry in collection.entries("pending")] == [("first", renamed.name)]
     collection.store.close()
 
 
