@@ -113,7 +113,7 @@ class ChildEmbedder:
     def _start(self) -> subprocess.Popen[bytes]:
         try:
             # A session of its own: what the terminal sends to the caller's group is the caller's affair.
-            return subprocess.Popen(
+            child = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -124,6 +124,9 @@ class ChildEmbedder:
             )
         except OSError as exc:
             raise EmbedderError(f"the embedder's process cannot be started: {exc.strerror}") from None
+        # When it ends for want of requests, somebody must be there to collect it.
+        threading.Thread(target=child.wait, name="embedder's end", daemon=True).start()
+        return child
 
     def _write(self, line: bytes, deadline: float) -> None:
         """Send a request; a child that stands still takes no more than the pipe holds."""
