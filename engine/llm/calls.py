@@ -34,11 +34,13 @@ _NOTHING_TOLD = "the engine ended before the answer came"
 
 @dataclass
 class _Flight:
-    """A call that runs, and what it may cost at most."""
+    """A call that runs, and what each try of it may cost at most."""
 
     role: str
     usd: float
     tokens: int
+    spent: Spent
+    """What its tries have cost so far."""
 
 
 class Caller:
@@ -198,7 +200,8 @@ class Caller:
         """
         engine = self._engine
         round_, node, key = place
-        flight = _Flight(role, *_most(spec, len(prompt)))
+        spent = Spent()
+        flight = _Flight(role, *_most(spec, len(prompt)), spent)
         await self._admit(flight)
         call = engine.state.last_call + 1
         self._flights[call] = flight
@@ -212,7 +215,7 @@ class Caller:
         )
         head = {"call": call, "role": role, "round": round_, "model": name}
         text = LiveText(lambda row: engine.live("stream", round_, row), head, spec)
-        spent, begun = Spent(), time.monotonic()
+        begun = time.monotonic()
         reply: Reply | None = None
         fault: Fault | None = None
         shared = [other for other in engine.state.settings.models.values() if other.base_url == spec.base_url]
@@ -319,11 +322,13 @@ class Caller:
     # Budgets
 
     def _expected(self, flight: _Flight) -> tuple[float, float]:
-        """US dollars and tokens of a call: the mean of its role, or the most that a first one can cost."""
-        spent = self._engine.state.spent.get(flight.role)
-        if spent is None or not spent.calls:
-            return flight.usd, flight.tokens
-        return spent.usd / spent.calls, spent.tokens / spent.calls
+        """US dollars and tokens of a call: what its failed tries have cost, and the mean of its role, or the most that
+        a first one can cost, for the try under way."""
+        usd, tokens = flight.spent.usd, flight.spent.tokens_in + flight.spent.tokens_out
+        role = self._engine.state.spent.get(flight.role)
+        if role is None or not role.calls:
+            return usd + flight.usd, tokens + flight.tokens
+        return usd + role.usd / role.calls, tokens + role.tokens / role.calls
 
     async def _admit(self, flight: _Flight) -> None:
         """Wait until the budgets have room for a call; where they never will, the run stops.
