@@ -11,11 +11,11 @@ import os
 import random
 import signal
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -192,8 +192,8 @@ class Engine(Ledger):
             await sweep(self)
             await self._look_at_task()
             await self.durable()
-            watching = asyncio.create_task(self._watch_task())
-            telemetry = asyncio.create_task(watch_machine(self))
+            watching = self._beside(self._watch_task())
+            telemetry = self._beside(watch_machine(self))
             try:
                 await self._schedule()
             finally:
@@ -223,6 +223,18 @@ class Engine(Ledger):
         facts = {"run": self.run.folder, "task": self.spec.name}
         self._hooks.start(self._hooks.on_stop, **facts, status=self.state.status, reason=self.state.reason)
         return self.state.status
+
+    def _beside(self, watch: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run what only watches beside the rounds; an error of its own ends it and not the run."""
+
+        def tell(task: asyncio.Task[None]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                traceback.print_exception(error)
+
+        task = asyncio.create_task(watch)
+        task.add_done_callback(tell)
+        return task
 
     async def _watch_task(self) -> None:
         while True:
