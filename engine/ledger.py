@@ -180,6 +180,14 @@ class Ledger:
         """Show something while it happens; it is no part of the run."""
         self._writer.live(kind, round_, data)
 
+    async def committed(self) -> None:
+        """Wait until all that was emitted is in the journal: nothing but a power cut can lose it.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        await self._writer.committed()
+
     async def durable(self) -> None:
         """Wait until all that was emitted is on the disk.
 

@@ -4,8 +4,8 @@ A commit that is flushed to the disk takes milliseconds and must not stop the lo
 committed in order, many in one transaction. What is committed is always a prefix of what was appended: state that
 runs ahead in memory can never be contradicted by what a crash leaves on the disk.
 
-Only a commit that somebody waits for, or that answers a command, is flushed; it flushes those before it, too. The
-others survive the engine's death in any case, and a power cut may take the last of them.
+A commit is flushed where somebody asks for that, or where it answers a command; that flushes those before it, too.
+The others survive the engine's death in any case, and a power cut may take the last of them.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ class JournalWriter:
         self._live: list[LiveInsert] = []
         self._live_at = 0.0
         self._waiting: list[asyncio.Future[None]] = []
+        self._flush = False
+        """Whether any of those who wait wants it flushed to the disk."""
         self._closing = False
         self._failed: JournalError | None = None
         self._last_command = 0
@@ -109,17 +111,29 @@ class JournalWriter:
         with self._wake:
             self._live.append((now_ms(), kind, round_, data.decode()))
 
+    async def committed(self) -> None:
+        """Wait until all that was appended before is committed; a power cut may still lose it.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        await self._wait(flush=False)
+
     async def durable(self) -> None:
         """Wait until all that was appended before is on the disk.
 
         Raises:
             JournalError: it could not be written.
         """
+        await self._wait(flush=True)
+
+    async def _wait(self, flush: bool) -> None:
         future: asyncio.Future[None] = self._loop.create_future()
         with self._wake:
             if self._failed is not None:
                 raise self._failed
             self._waiting.append(future)
+            self._flush = self._flush or flush
             self._wake.notify()
         await future
 
@@ -171,10 +185,11 @@ class JournalWriter:
                     self._rows, self._blobs, self._answers, self._meta = [], [], [], {}
                     waiting[:], self._waiting = self._waiting, []
                     closing = self._closing
+                    flush, self._flush = self._flush or closing or bool(batch[2]), False
                     live = self._take_live(closing)
                 error = self._failed
-                if error is None and (any(batch) or (waiting and self._unflushed)):
-                    error = self._commit(connection, *batch, flush=bool(waiting or closing or batch[2]))
+                if error is None and (any(batch) or (flush and self._unflushed)):
+                    error = self._commit(connection, *batch, flush)
                 if live and self._failed is None:
                     # What is only watched is worth neither a wait nor an error.
                     with suppress(sqlite3.Error):

@@ -55,8 +55,8 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
             _reject(engine, round_, made, exc.check, exc.reason)
         else:
             _accept(engine, round_, made, shape)
-            # The node's number names the folder of its evaluation, so the node must be on the disk first.
-            await engine.durable()
+            # The node's number names the folder of its evaluation, so the node must be in the journal first.
+            await engine.committed()
             return True
     last = round_.rejected[-1] if round_.rejected else None
     reason = f"{attempts} designs were rejected; the last: {last.check}: {last.reason}" if last else "no attempts"
@@ -83,7 +83,7 @@ async def take_injected(engine: Engine, round_: OpenRound) -> None:
         round=round_.round,
         node=len(engine.state.nodes),
     )
-    await engine.durable()
+    await engine.committed()
 
 
 def _context(engine: Engine, node_id: int) -> ContextNode:

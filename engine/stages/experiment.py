@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import statistics
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -208,11 +209,13 @@ async def _run_repeat(engine: Engine, node: Node, stage: Stage, repeat: int) -> 
     if folder.exists():
         # Left by an engine that died: its supervisor may still be ending it, or may hold a finished result.
         outcome = await recover(folder)
-        if outcome is not None:
+        # A power cut may have taken the node that had this number, and its program may have been another one.
+        known = outcome is not None and _holds(folder, engine.text(node.program))
+        if outcome is not None and known:
             _record(engine, node, stage, repeat, outcome, Curve())
             await engine.durable()
         await asyncio.to_thread(remove_tree, str(folder))
-        if outcome is not None:
+        if known:
             return
     while True:
         await engine.gate.wait(node.round)
@@ -229,6 +232,14 @@ async def _run_repeat(engine: Engine, node: Node, stage: Stage, repeat: int) -> 
                         continue
                     await _evaluate(engine, node, stage, repeat, device)
             return
+
+
+def _holds(folder: Path, program: str) -> bool:
+    """Whether an evaluation's folder is about this program."""
+    try:
+        return (folder / "program.py").read_bytes() == program.encode("utf-8", "surrogatepass")
+    except OSError:
+        return False
 
 
 async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, device: str) -> None:

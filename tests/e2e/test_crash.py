@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -13,9 +14,21 @@ import pytest
 
 from engine import events as ev
 from engine.fork import fork_run
+from engine.journal import connect_writer, insert_event, sha256_of
 from engine.run import Run, is_alive
+from engine.task import load_task
 from tests.conftest import OPEN_EVALUATE, TaskMaker
-from tests.e2e.runs import check_complete, check_integrity, events, fold, make_run, processes_of, start_engine, wait_for
+from tests.e2e.runs import (
+    check_complete,
+    check_integrity,
+    events,
+    finish,
+    fold,
+    make_run,
+    processes_of,
+    start_engine,
+    wait_for,
+)
 
 SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").replace(
     "    x, y =", "    time.sleep(0.15)\n    x, y ="
@@ -184,3 +197,23 @@ def evaluate(program_path, report):
     assert fold(run).nodes[0].metrics["mark"] in kept
     assert len([e for e in events(run) if isinstance(e.data, ev.EvalStarted)]) == 1
     check_complete(run, 0)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_result_counts_for_the_program_that_it_is_about(make_task: TaskMaker, tmp_path: Path, same: bool) -> None:
+    """A power cut may take the last nodes and leave the folders of their evaluations: their numbers are given again."""
+    run = make_run(make_task(), tmp_path / "runs", rounds=0)
+    seed = (tmp_path / "tasks" / "point" / "seed.py").read_text()
+    connection = connect_writer(run.db)
+    insert_event(connection, ev.Event(2, 0, 0, None, ev.RoundStarted()))
+    made = ev.DesignDone(sha256_of(seed), "seed", "seed", "", digest="0" * 64)
+    insert_event(connection, ev.Event(3, 0, 0, 0, made))
+    connection.close()
+    folder = run.work / f"0-{load_task(tmp_path / 'tasks' / 'point').spec.score_stage.name}-0"
+    folder.mkdir(parents=True)
+    (folder / "program.py").write_text(seed if same else "# of the node that is gone\n" + seed)
+    left: dict[str, object] = {"status": "ok", "score": 999.0, "metrics": {}, "reason": "", "guarantee": "open"}
+    left |= {"sandbox": "limits", "seconds": 1.0, "cpu_seconds": 1.0, "peak_mb": 1.0, "stdout": "", "stderr": ""}
+    (folder / "outcome.json").write_text(json.dumps(left))
+    assert (finish(run).nodes[0].score == 999.0) is same
+    assert not folder.exists()

@@ -66,7 +66,7 @@ async def test_what_is_appended_is_read_back_in_order(db: Path) -> None:
     assert not (db.parent / "reserve").exists()
 
 
-async def test_what_is_waited_for_is_flushed_to_the_disk_and_nothing_else(
+async def test_what_is_to_be_durable_is_flushed_to_the_disk_and_nothing_else(
     db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
@@ -106,9 +106,14 @@ async def test_what_is_waited_for_is_flushed_to_the_disk_and_nothing_else(
     pen.append([to_row(event(2, ev.RunResumed()))])
     await pen.durable()
     assert modes()[2:] == ["FULL"]
+    pen.append([to_row(event(3, ev.RunResumed()))])
+    await pen.committed()
+    with JournalReader(db) as reader:
+        assert reader.last_seq() == 3
+    assert modes()[3:] == ["NORMAL"]
     await pen.close()
     with JournalReader(db) as reader:
-        assert [(e.seq, e.at) for e in reader.events()] == [(1, 1_001), (2, 1_002)]
+        assert [(e.seq, e.at) for e in reader.events()] == [(1, 1_001), (2, 1_002), (3, 1_003)]
 
 
 async def test_a_reader_sees_commits_and_says_when_there_are_none(db: Path) -> None:
