@@ -103,7 +103,7 @@ class Terminal:
         self.total += count
         return count
 
-    def read_until(self, seen: Callable[[str], bool] | str, seconds: float = 15.0) -> float:
+    def read_until(self, seen: Callable[[str], bool] | str, seconds: float = 30.0) -> float:
         """Read until the screen shows something; returns when, in seconds since the start.
 
         Raises:

@@ -67,8 +67,11 @@ def steered(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def outline_of(times: list[tuple[int, ev.Data]], path: Path) -> Outline:
     connection = create_journal(path)
+    connection.execute("PRAGMA synchronous=OFF")
+    connection.execute("BEGIN")
     for seq, (at, data) in enumerate(times, 1):
         insert_event(connection, ev.Event(seq, at, 1, None, data))
+    connection.execute("COMMIT")
     connection.close()
     outline = Outline()
     with JournalReader(path) as reader:
