@@ -144,6 +144,9 @@ def _dump(item: ast.AST, out: list[str], names: set[str], imports: set[str]) -> 
         names.add(item.id)  # type: ignore[attr-defined]
     elif kind is ast.Attribute:
         names.add(item.attr)  # type: ignore[attr-defined]
+    elif isinstance(item, ast.MatchClass):
+        # `case object(name=x)` reads an attribute, too.
+        names.update(item.kwd_attrs)
     elif isinstance(item, ast.Import):
         imports.update(alias.name for alias in item.names)
     elif isinstance(item, ast.ImportFrom):

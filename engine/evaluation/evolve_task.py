@@ -110,7 +110,8 @@ def call(function: str, *args: Any, seconds: float | None = None, report: Report
 
     Args:
         function: its name; or `helper.py:name` for a function of a file in the task folder, which runs beside the
-            candidate and may `import program`. What a helper returns is no more trustworthy than the candidate.
+            candidate, and runs it with `import program`. What a helper returns is no more trustworthy than the
+            candidate.
         args: handed to the function, as are `kwargs`.
         seconds: the longest it may take, the candidate's imports included; by default as long as the evaluation.
         report: lets `progress` in that sandbox stream values as this evaluation's own; without it that is an offence.
@@ -136,8 +137,9 @@ class Session:
     It is open from its first call to the end of the `with` block, and no other call can be made meanwhile.
 
     Args:
-        file: a helper in the task folder, which runs beside the candidate and may `import program`; calls then go to
-            its functions instead of the candidate's. What a helper returns is no more trustworthy than the candidate.
+        file: a helper in the task folder, which runs beside the candidate, and runs it with `import program`; calls
+            then go to its functions instead of the candidate's. What a helper returns is no more trustworthy than the
+            candidate.
     """
 
     def __init__(self, file: str | None = None) -> None:
@@ -405,7 +407,7 @@ def _traceback(error: BaseException) -> str:
     import traceback
 
     frames = error.__traceback__
-    while frames is not None and (frames.tb_frame.f_code.co_filename in (__file__, "<frozen importlib._bootstrap>")):
+    while frames is not None and frames.tb_frame.f_code.co_filename in (__file__, "<frozen importlib._bootstrap>"):
         frames = frames.tb_next
     return "".join(traceback.format_exception(type(error), error, frames))
 
@@ -465,12 +467,39 @@ def _evaluate(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load_candidate(job: dict[str, Any], program: str) -> Any:
-    """The module whose functions are called: the candidate's, or that of the helper beside it."""
-    module = _load(job["program_path"], "program", program)
+    """The module whose functions are called: the candidate's, or that of the helper beside it.
+
+    A helper has the candidate's run where it imports it: what it sets up before, holds for the candidate too.
+    """
     helper = job["helper"]
-    if helper:
-        module = _load(helper["file"], os.path.basename(helper["file"]).partition(".")[0], helper["source"])
-    return module
+    if not helper:
+        return _load(job["program_path"], "program", program)
+    # What a failure is told with: a helper may set up that no file is opened from now on.
+    import traceback  # noqa: F401
+
+    sys.meta_path.insert(0, _Program(job["program_path"], program))
+    return _load(helper["file"], os.path.basename(helper["file"]).partition(".")[0], helper["source"])
+
+
+class _Program:
+    """Finds the candidate's module for whoever imports `program`."""
+
+    def __init__(self, path: str, text: str) -> None:
+        from importlib.machinery import ModuleSpec
+
+        self._spec = ModuleSpec("program", self, origin=path)  # type: ignore[arg-type]
+        self._path = path
+        self._text = text
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
+        return self._spec if name == "program" else None
+
+    def create_module(self, spec: object) -> None:
+        """The usual one."""
+
+    def exec_module(self, module: Any) -> None:
+        module.__file__ = self._path
+        exec(compile(self._text, self._path, "exec"), module.__dict__)  # noqa: S102 - running it is what this is for
 
 
 def _answer(find: Callable[[], Any], name: str, body: bytes, result_mb: float) -> tuple[dict[str, Any], bytes]:

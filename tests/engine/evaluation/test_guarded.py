@@ -380,6 +380,31 @@ def evaluate(path):
     assert (outcome.status, outcome.score) == ("ok", 42.0), outcome.reason
 
 
+async def test_what_a_helper_sets_up_before_it_imports_the_candidate_holds_for_it(work: Workplace) -> None:
+    evaluator = """
+import evolve_task
+def evaluate(path):
+    return {"score": evolve_task.call("trainer.py:train")}
+"""
+    helper = """
+import sys
+def refuse(event, args):
+    if event == "open":
+        raise PermissionError("nothing is opened here")
+sys.addaudithook(refuse)
+import program
+def train():
+    return program.RESULT
+"""
+    (work.job("").task_folder / "trainer.py").write_text(helper)
+    outcome = await work.evaluate("RESULT = 4.0\n", evaluator, guarded=True)
+    assert (outcome.status, outcome.score) == ("ok", 4.0), outcome.reason
+    outcome = await work.evaluate("RESULT = len(open('/etc/passwd').read())\n", evaluator, guarded=True)
+    assert outcome.status == "crashed" and "nothing is opened here" in outcome.reason
+    outcome = await work.evaluate("RESULT = 1 / 0\n", evaluator, guarded=True)
+    assert outcome.status == "crashed" and "division by zero" in outcome.reason
+
+
 REPORTING = """
 import evolve_task
 def evaluate(path, report):
