@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,7 +112,7 @@ def _bytes(text: str) -> np.ndarray:
     return np.frombuffer(text.encode() + b"\0", np.uint8)
 
 
-def _tokenizer(path: Path):  # type: ignore[no-untyped-def]
+def _tokenizer(path: Path) -> tuple[Callable[[str], np.ndarray], int]:
     try:
         from tokenizers import Tokenizer
     except ImportError:
