@@ -34,7 +34,7 @@ def sketch(code: str) -> str:
         return ""
     digests = b"".join(map(_digest, lines))
     hashes = np.frombuffer(digests, dtype="<u8").astype(np.uint64)
-    least = (hashes[:, None] * _FACTORS + _OFFSETS).min(axis=0)
+    least = np.minimum.reduce(hashes[:, None] * _FACTORS + _OFFSETS, axis=0)
     # The high bits of a minimum are mostly 0; those in the middle are evenly spread.
     return bytes(((least >> np.uint64(24)) & np.uint64(0xFF)).astype(np.uint8)).hex()
 

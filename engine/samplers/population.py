@@ -125,9 +125,10 @@ class Population:
         scores = self.scores
         count = len(scores)
         ranks = np.arange(count, dtype=np.float64)
-        # Equal scores stand together: where a run of them begins and ends, their mean is half-way.
-        begins = np.flatnonzero(np.diff(scores, prepend=-np.inf))
-        if len(begins) < count:
+        changes = scores[1:] != scores[:-1]
+        if not changes.all():
+            # Equal scores stand together: where a run of them begins and ends, their mean is half-way.
+            begins = np.concatenate([[0], changes.nonzero()[0] + 1])
             lengths = np.diff(begins, append=count)
             ranks = np.repeat(begins + (lengths - 1) / 2.0, lengths)
         ranks /= max(1, count - 1)

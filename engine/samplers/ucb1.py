@@ -41,7 +41,7 @@ class UCB1:
     def values(self) -> NDArray[np.float64]:
         """The UCB value of each scored node, shape [n], worst score first; equal scores share their mean rank."""
         visits = self._population.counts + 1.0
-        explore: NDArray[np.float64] = np.sqrt(math.log(visits.sum()) / visits)
+        explore: NDArray[np.float64] = np.sqrt(math.log(np.add.reduce(visits)) / visits)
         explore *= self.c
         explore += self._population.ranks()
         return explore
@@ -52,7 +52,7 @@ class UCB1:
         if not len(ids):
             return None
         values = self.values()
-        best = np.flatnonzero(values == values.max())
+        best = (values == np.maximum.reduce(values)).nonzero()[0]
         at = int(best[rng.randrange(len(best))])
         chosen = values[at]
         values[at] = -np.inf
