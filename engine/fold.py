@@ -286,6 +286,7 @@ def _warned(state: RunState, event: Event, data: ev.BudgetWarned) -> None:
 
 def _prior_proposed(state: RunState, event: Event, data: ev.PriorProposed) -> None:
     state.proposed[data.id] = data
+    state.proposed_titles.add(data.title)
 
 
 def _prior_decided(state: RunState, event: Event, data: ev.PriorAccepted | ev.PriorRejected) -> None:

@@ -138,7 +138,7 @@ class Engine(Ledger):
             look = read()
             if look.changes or look.decided or look.problems != self._prior_problems:
                 # At once, since the search may wait for an embedder while others look.
-                self._loop.call_soon_threadsafe(self._take_in, look)
+                self._loop.call_soon_threadsafe(self._take_in_beside, look)
             return retriever.search(look.priors, texts, settings.top_k, settings.drawn, settings.threshold, rng)
 
         hits = await asyncio.to_thread(look_and_search)
@@ -154,6 +154,13 @@ class Engine(Ledger):
         mode = self.state.settings.retrieval.proposals
         waiting = [] if mode == "off" else [Proposal(p, self.text(p.text_blob)) for p in self.state.proposed.values()]
         return partial(self._priors.read, waiting, mode == "auto")
+
+    def _take_in_beside(self, look: Look) -> None:
+        """Called by the loop itself, which would go on after an error."""
+        try:
+            self._take_in(look)
+        except Exception as exc:
+            self._failed("a look at the priors", exc)
 
     def _take_in(self, look: Look) -> None:
         texts = {prior.id: prior.text for prior in look.priors} if look.changes else {}
@@ -323,11 +330,14 @@ class Engine(Ledger):
         error = None if task.cancelled() else task.exception()
         if error is None or isinstance(error, Stopping):
             return
+        self._failed(f"round {number}" if number >= 0 else f"the rerun of node {-1 - number}", error)
+
+    def _failed(self, where: str, error: BaseException) -> None:
+        """End the run over an error."""
         if isinstance(error, EvolveError):
             self._fail(str(error))
             return
         traceback.print_exception(error)
-        where = f"round {number}" if number >= 0 else f"the rerun of node {-1 - number}"
         self._fail(f"internal error in {where}: {type(error).__name__}: {error}")
 
     async def _run_round(self, number: int) -> None:

@@ -97,6 +97,8 @@ class RunState:
         """Revision of every prior that was shown or told of, as last recorded; empty for one that was taken away."""
         self.proposed: dict[str, ev.PriorProposed] = {}
         """Priors that the analyzer proposed and nobody has decided on."""
+        self.proposed_titles: set[str] = set()
+        """Titles of all that were ever proposed."""
         self.prior_problems: list[str] = []
         """What is wrong with the cognition base or files of priors, as last reported."""
         self.task_changes: dict[str, str] = {}

@@ -28,8 +28,8 @@ class Facts:
     stderr: str = ""
     curve: Sequence[Point] = ()
     """What the evaluator reported while it ran."""
-    waiting: frozenset[str] = frozenset()
-    """Titles of priors that were proposed and nobody has decided on."""
+    proposed: frozenset[str] = frozenset()
+    """Titles of priors that were proposed before, whatever was decided on them."""
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,11 @@ def outcome_of(facts: Facts) -> str:
 
 
 def _proposals(facts: Facts) -> list[Proposal]:
-    """The issues that the evaluator names for a new best, but for those that its parent had or that wait already."""
+    """The issues that the evaluator names for a new best, but for those that its parent had or that were proposed."""
     node, parent = facts.node, facts.parent
     if node.status != "ok" or facts.best is None or facts.best.id != node.id:
         return []
-    known = {*facts.waiting, *(issue["title"] for issue in _issues(parent))} if parent is not None else facts.waiting
+    known = {*facts.proposed, *(issue["title"] for issue in _issues(parent))} if parent is not None else facts.proposed
     return [
         Proposal(issue["title"], f"Measured for #{node.id}, the best so far: {issue['told']}", [node.id])
         for issue in _issues(node)

@@ -83,5 +83,5 @@ def _facts(engine: Engine, node: Node, parent: Node | None) -> Facts:
         parent_code=engine.text(parent.program) if parent is not None else "",
         best=engine.state.best_node,
         stderr=engine.text(node.stderr_blob),
-        waiting=frozenset(proposal.title for proposal in engine.state.proposed.values()),
+        proposed=frozenset(engine.state.proposed_titles),
     )

@@ -118,8 +118,8 @@ def test_the_issues_of_a_new_best_are_proposed_once() -> None:
     (found,) = analyze_by_rules(Facts(SPEC, child, "X = 2\n", parent, "X = 1\n", child)).proposals
     assert (found.title, found.evidence) == ("tables are lost", [1])
     assert found.body == "Measured for #1, the best so far: 5 %: all in code"
-    waits = Facts(SPEC, child, "X = 2\n", parent, "X = 1\n", child, waiting=frozenset({"tables are lost"}))
-    assert analyze_by_rules(waits).proposals == []
+    told = Facts(SPEC, child, "X = 2\n", parent, "X = 1\n", child, proposed=frozenset({"tables are lost"}))
+    assert analyze_by_rules(told).proposals == []
     assert analyze_by_rules(Facts(SPEC, child, "X = 2\n", parent, "X = 1\n", parent)).proposals == []
     assert [p.title for p in analyze_by_rules(Facts(SPEC, parent, "X = 1\n", best=parent)).proposals] == ["menus stay"]
 
