@@ -183,6 +183,7 @@ class EvolveApp(App[int]):
         from tui.screens.runs import RunsScreen
 
         self._let_go()
+        _collect_again()
         self._show(RunsScreen(self.runs))
 
     def _show(self, screen: BaseScreen) -> None:

@@ -151,10 +151,12 @@ async def test_the_screen(make_app: Maker, runs: Path, workspace: Path, size: tu
 async def test_an_edited_file_is_taken_or_refused(
     make_app: Maker, runs: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = iter(['[tui]\ntheme = "evolve-light"\n', "[tui]\ncolour = 1\n", '[tui]\n[tui.keymap]\n"run.pose" = "p"\n'])
+    pose = '[tui]\n[tui.keymap]\n"run.pose" = "p"\n'
+    bad = "[tui]\ncolour = 1\n"
+    texts = iter(['[tui]\ntheme = "evolve-light"\n', bad, pose, bad, None, ""])
     given: list[str] = []
 
-    def edit(app: object, guard: object, text: str, name: str) -> str:
+    def edit(app: object, guard: object, text: str, name: str) -> str | None:
         given.append(text)
         return next(texts)
 
@@ -168,7 +170,13 @@ async def test_an_edited_file_is_taken_or_refused(
         assert (workspace / "config.toml").read_text() == '[tui]\ntheme = "evolve-light"\n'
         await pilot.press("e")
         await until(pilot, lambda: "names no key of ours: run.pose" in text_of(app), "the word about the key")
-        assert given[-1] == "[tui]\ncolour = 1\n", "what was refused is not lost"
+        assert given[-1] == bad, "what was refused is not lost"
+        await pilot.press("e", "e")
+        await until(pilot, lambda: "let go" in text_of(app), "the word about what was refused")
+        assert (workspace / "config.toml").read_text() == pose
+        await pilot.press("e")
+        await until(pilot, lambda: (workspace / "config.toml").read_text() == "", "the emptied file")
+        assert given[-1] == pose
 
 
 async def start(runs: Path, hinted: bool) -> None:

@@ -147,15 +147,17 @@ class SettingsScreen(BaseScreen):
     def action_edit(self) -> None:
         """Open the file in the person's editor; what cannot be read is refused, and the file left as it was."""
         kept = self._config.read_text(encoding="utf-8") if self._config.exists() else _TEMPLATE
+        refused = self._refused
         try:
-            self._refused = (
-                edit_text(self.app, self.evolve.guard, self._refused or kept, "config.toml") or self._refused
-            )
-            if self._refused is not None:
-                self._use(save_file(self._config, self._refused))
-                self._refused = None
+            written = edit_text(self.app, self.evolve.guard, kept if refused is None else refused, "config.toml")
+            if written is not None:
+                self._refused = written
+                self._use(save_file(self._config, written))
+            elif refused is not None:
+                self.say("what you wrote is let go, and the file stays as it was")
+            self._refused = None
         except EvolveError as exc:
-            self.say(f"{exc}; e goes on with what you wrote" if self._refused else str(exc), "bad", 10.0)
+            self.say(str(exc) if self._refused is None else f"{exc}; e goes on with what you wrote", "bad", 10.0)
 
     def action_back(self) -> None:
         """Back."""
