@@ -1,49 +1,82 @@
 """Runs in the candidate's sandbox: documents in, what the program makes of them out.
 
-The corpus is made of text that every Python installation has, so that a program could look up what belongs there.
-While documents are cleaned, no file can be opened and no module loaded that is not loaded yet.
+The corpus is made of text that every Python installation has, so that a program could look up what belongs there. From
+its first line on it can open no file and load no module that is not loaded yet, and docstrings of those that are loaded
+are gone.
 """
 
 from __future__ import annotations
 
-# What programs may import, with what that loads when it is first used, and what tracebacks need.
-# ruff: noqa: F401
+# What programs may import, with what that loads when it is first used, and what finding a program and tracebacks need.
+# ruff: noqa: E402, F401
 import base64
+import binascii
 import bisect
+import collections.abc
 import difflib
 import encodings.ascii
 import encodings.cp1252
 import encodings.idna
 import encodings.latin_1
 import encodings.utf_16
+import functools
+import gc
+import hashlib
 import heapq
+import html.entities
 import html.parser
+import importlib.machinery
+import itertools
 import linecache
+import math
+import re
 import statistics
 import string
 import sys
 import textwrap
 import tokenize
 import traceback
+import types
 import unicodedata
-from typing import Any
+import zlib
+
+
+def _refuse(event: str, args: tuple[object, ...]) -> None:
+    """Refuse what would bring text in or loosen this hook. All that it goes by stands in its code, out of reach."""
+    if event == "import" and "program".__eq__(args[0]) is True:  # a string that claims to be equal is not
+        return
+    files = ("open", "os.", "subprocess.", "ctypes.", "socket.", "mmap.", "shutil.", "glob.")
+    modules = ("import", "marshal.", "gc.", "code.", "function.", "sys._getframe")
+    if event.startswith(files + modules) or (event.startswith("object.") and args[1] == "__code__"):
+        what = str(args[0])[:80] if args else ""
+        raise PermissionError(f"a program may open no file and load no module ({event} {what})")
+
+
+def _forget() -> None:
+    """Take docstrings out of memory: many of them are corpus."""
+    kinds = (types.FunctionType, types.ModuleType, type, property, classmethod, staticmethod, functools.partial)
+    for found in gc.get_objects():
+        if isinstance(found, kinds):
+            try:
+                found.__doc__ = None
+            except (AttributeError, TypeError):
+                pass  # written in C
+
+
+for encoding in ("ascii", "cp1252", "idna", "latin-1", "utf-16"):
+    "".encode(encoding)
+try:
+    _missing  # type: ignore[name-defined]  # noqa: B018 - a traceback of it loads what others need
+except NameError as error:
+    traceback.format_exception(error)
+_forget()
+sys.addaudithook(_refuse)
 
 import program
 
-_REFUSED = ("open", "import", "os.", "subprocess.", "ctypes.", "socket.", "mmap.", "shutil.", "glob.", "code.")
 
-
-def _refuse(event: str, args: tuple[Any, ...]) -> None:
-    if event.startswith(_REFUSED):
-        what = str(args[0])[:80] if args else ""
-        raise PermissionError(f"a program may open nothing while it cleans ({event} {what})")
-
-
-def clean(documents: list[str], categories: list[str]) -> list[Any]:
+def clean(documents: list[str], categories: list[str]) -> list[object]:
     """What `curate` returns for one document after another; {"type": NAME} for what is neither text nor None."""
-    for encoding in (encodings.ascii, encodings.cp1252, encodings.idna, encodings.latin_1, encodings.utf_16):
-        "".encode(encoding.__name__.removeprefix("encodings."))
-    sys.addaudithook(_refuse)
     found = []
     for document, category in zip(documents, categories, strict=True):
         made = program.curate(document, category)

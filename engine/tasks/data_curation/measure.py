@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import evolve_task
 from noise import ISSUES, Noisy
@@ -98,8 +99,9 @@ def _size(bag: Counter[str]) -> int:
 def own_words(document: Noisy, made: str) -> tuple[str, int]:
     """What of a cleaned document is the document's own text, and the characters of what is not.
 
-    A line stands where at least half of its runs of three words (of all words, in a shorter line) stand in the
-    document, read as it is, without tags and entities, or with its misread signs mended.
+    A word of a line is the document's own where it is part of a run of three words that stands in the document, read as
+    it is, without tags and entities, or with its misread signs mended; and where one word or two between such runs, or
+    alone on their line, stand there. All else is cut out, up to the next word that is the document's own.
     """
     allowed: set[tuple[str, ...]] = set()
     for text in (document.text, plain(document.text), document.clean):
@@ -109,13 +111,32 @@ def own_words(document: Noisy, made: str) -> tuple[str, int]:
     kept: list[str] = []
     invented = 0
     for line in made.splitlines():
-        sequence = WORD.findall(line)
-        runs = list(_runs(sequence, min(3, len(sequence)))) if sequence else []
-        if 2 * sum(run not in allowed for run in runs) > len(runs):
-            invented += len(line)
-        else:
-            kept.append(line)
+        left = _own_part(line, allowed)
+        invented += len(line) - len(left)
+        if left or not line:
+            kept.append(left)
     return "\n".join(kept), invented
+
+
+def _own_part(line: str, allowed: set[tuple[str, ...]]) -> str:
+    """A line without the words that stand in no allowed run; empty where it has such words only."""
+    found = list(WORD.finditer(line))
+    sequence = [match[0] for match in found]
+    own = [False] * len(found)
+    for place, run in enumerate(_runs(sequence, 3)):
+        if run in allowed:
+            own[place : place + 3] = [True] * 3
+    place = 0
+    for is_own, stretch in groupby(list(own)):
+        end = place + len(list(stretch))
+        if not is_own and tuple(sequence[place:end]) in allowed:
+            own[place:end] = [True] * (end - place)
+        place = end
+    if not any(own):
+        return "" if found else line
+    # Each word with what follows it, up to the next; what precedes the first stays.
+    starts = [0, *(match.start() for match in found[1:]), len(line)]
+    return "".join(line[starts[k] : starts[k + 1]] for k, is_own in enumerate(own) if is_own)
 
 
 def _runs(sequence: list[str], length: int) -> Iterable[tuple[str, ...]]:
@@ -146,7 +167,7 @@ def check(documents: Sequence[Noisy], answer: object) -> tuple[list[str], float]
     """Hold what a program returned to the contract.
 
     Returns:
-        The cleaned documents without lines of the program's own (empty for those taken out), and the share of such.
+        The cleaned documents without text of the program's own (empty for those taken out), and the share of such.
 
     Raises:
         Invalid: it breaks the rules; the message says by how much.
@@ -179,8 +200,7 @@ def check(documents: Sequence[Noisy], answer: object) -> tuple[list[str], float]
     if invented > MOST_INVENTED * max(total, 1):
         raise evolve_task.Invalid(
             f"cleaned text must be the document's own: {invented / total:.1%} of what was returned (at most "
-            f"{MOST_INVENTED:.0%}) stands in lines that the document does not have, {worst[0]:,} characters of them "
-            f"in {worst[1]}"
+            f"{MOST_INVENTED:.0%}) does not stand in the document, {worst[0]:,} characters of that in {worst[1]}"
         )
     if sum(map(len, cleaned)) < LEAST * before:
         raise evolve_task.Invalid(

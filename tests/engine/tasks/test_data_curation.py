@@ -6,6 +6,7 @@ import functools
 import importlib
 import json
 import os
+import shutil
 import sys
 import types
 from collections.abc import Iterator
@@ -266,6 +267,23 @@ def test_text_is_the_documents_own_through_tags_entities_and_misreading(parts: P
     assert own(noisy, "line a and its of own") == ("", 21)
 
 
+def test_words_that_are_not_the_documents_own_are_cut_out_of_a_line(parts: Parts) -> None:
+    ours, foreign = ([f"{name}{k}" for k in range(count)] for name, count in (("own", 40), ("foreign", 30)))
+    noisy = document(parts, (" ".join(ours) + ".", None, ""))
+    own = parts.measure.own_words
+    added = " ".join(foreign) + " "
+    for place in (0, 20):
+        made = [*ours[:place], *foreign, *ours[place:]]
+        assert own(noisy, " ".join(made) + ".") == (noisy.text, len(added))
+    assert own(noisy, f"{noisy.text} {added}") == (f"{noisy.text} ", len(added))
+    assert own(noisy, "  (own3 own4 own5, added: own8 own9 own10)") == ("  (own3 own4 own5, own8 own9 own10)", 7)
+    # Where a program has taken something away, what stood on both sides of it stays.
+    for text in ("own1 own2 own3 own7 own8 own9", "own1 own2 own3 own5 own7 own8 own9", "own4", "own1 own2", "  \n--"):
+        assert own(noisy, text) == (text, 0)
+    for text in ("own2 own1", "\town1 added", "own4 own1 own6 own3"):
+        assert own(noisy, text) == ("", len(text))
+
+
 def held_out_text(parts: Parts) -> str:
     return "\n".join(document.text for document in parts.corpus.installed(8, 3, 3).held_out)
 
@@ -275,7 +293,8 @@ def cheats(parts: Parts) -> dict[str, tuple[str, str]]:
     return {
         "memorised": (
             f"TEXT = {held!r}\ndef curate(document, category):\n    return TEXT[: len(document)]\n",
-            r"must be the document's own: 9\d\.\d% of what was returned \(at most 3%\) .* of them in document",
+            r"must be the document's own: 9\d\.\d% of what was returned \(at most 3%\) does not stand in the document, "
+            r".* of that in document",
         ),
         "appended": (
             f"TEXT = {held!r}\ndef curate(document, category):\n    return document + chr(10) + TEXT[:150]\n",
@@ -283,7 +302,7 @@ def cheats(parts: Parts) -> dict[str, tuple[str, str]]:
         ),
         "fluent": (
             "def curate(document, category):\n    return 'The function returns the value of the object. ' * 3\n",
-            r"must be the document's own: 100\.0% of what was returned",
+            r"must be the document's own: 9\d\.\d% of what was returned",
         ),
         "shuffled": (
             "def curate(document, category):\n    return ' '.join(sorted(document.split()))\n",
@@ -376,6 +395,8 @@ def test_pairs_are_short_and_reach_a_judge(parts: Parts) -> None:
     prompts, criteria = Prompts(TASK.folder / "prompts"), TASK.spec.judge.criteria
     asked = judge_prompt(prompts, TASK.spec, TASK.brief, criteria, SEED, found, 1_000_000)[-1].content
     assert all(text in asked for text in texts) and '"preservation": {"reason"' in asked
+    assert all(asked.count(text.splitlines()[0]) == 1 for text in texts) and "- pairs" not in asked
+    assert "- kept: 0.9" in asked
 
 
 # Data of the user's
@@ -478,26 +499,44 @@ def test_the_folder_is_a_sound_task() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["import os", "import pydoc_data", "found = open('x')", "found = re.enum.sys", "x = __import__('os')"]
+    ("line", "why"),
+    [
+        ("import os", "it imports os"),
+        ("import pydoc_data", "it imports pydoc_data"),
+        ("found = open('x')", "it uses open"),
+        ("found = re.enum.sys", "it uses sys"),
+        ("x = __import__('os')", "it uses __import__"),
+        ("x = getattr(re, '__buil' + 'tins__')['__imp' + 'ort__']('pydoc_data.topics')", "it uses getattr"),
+        ("x = locals()['__buil' + 'tins__']", "it uses locals"),
+        ("match re.sub:\n    case object(__globals__=x): pass", "it uses __globals__"),
+        ("class X:\n    __match_args__ = ('__doc__',)", "it uses __match_args__"),
+        ("x = '{0.__doc__}'.format(re)", "it uses format"),
+        ("x = re.__getstate__()", "it uses __getstate__"),
+        ("re.functools.update_wrapper(re, re.sub, ['__globals__'])", "it uses update_wrapper"),
+        ("x = re.functools.cached_property(len); x.attrname = '__builtins__'", "it uses attrname, cached_property"),
+        ("x = type(re.sub)(compile('1', '', 'eval'), {})", "it uses type"),
+    ],
 )
-def test_what_could_look_text_up_is_refused_before_it_runs(line: str) -> None:
-    with pytest.raises(ProgramError, match=r"interface|static"):
+def test_what_could_look_text_up_is_refused_before_it_runs(line: str, why: str) -> None:
+    with pytest.raises(ProgramError, match=f"static: {why}"):
         check_program(f"import re\n\n{line}\n{RAW}", TASK.spec)
 
 
 # In the sandbox
 
 
-async def evaluated(tmp_path: Path, code: str, **settings: Any) -> tuple[Outcome, list[float | None]]:
+async def evaluated(
+    tmp_path: Path, code: str, task_folder: Path = TASK.folder, **settings: Any
+) -> tuple[Outcome, list[float | None]]:
     job = Job(
         program=code,
-        task_folder=TASK.folder,
+        task_folder=task_folder,
         folder=tmp_path / "run" / "work" / "1",
         metric=TASK.spec.metric,
         guarded=True,
         gpu=False,
         python=None,
-        mounts=[str(tmp_path / "data")],
+        mounts=[settings["data"]] if "data" in settings else [],
         stage="explore",
         repeat=0,
         seed=1,
@@ -524,10 +563,82 @@ async def test_a_folder_of_the_users_in_the_sandbox(tmp_path: Path) -> None:
     assert steps == [10_000, 20_000, 40_000]
 
 
-async def test_nothing_can_be_opened_while_a_program_cleans(tmp_path: Path) -> None:
+LOOKED_UP = """
+def refused(function, *args):
+    try:
+        function(*args)
+    except PermissionError as error:
+        return str(error)
+    return "nothing"
+
+
+def look(at):
+    found = __builtins__
+    yield refused(found["__import__"], "pydoc_data.topics")
+    yield refused(found["open"], re.__file__)
+    yield refused(found["getattr"], look, "__code__")
+    yield refused(type(look), compile("1", "", "eval"), {})
+    modules = found["__import__"]("sys").modules
+    yield refused(modules["gc"].get_objects)
+    yield refused(modules["os"].open, re.__file__, 0)
+
+    class Program(str):
+        def __eq__(self, other):
+            return True
+
+        __hash__ = str.__hash__
+
+    yield refused(found["__import__"], Program("pydoc_data.topics"))
+    yield f"{at}: {re.sub.__doc__} {modules['contextlib'].suppress.__doc__} {modules['fractions'].__doc__}"
+
+
+FIRST = list(look("at import"))
+
+
+def curate(document, category):
+    return "\\n".join([*FIRST, *look("while it cleans")])
+"""
+
+
+async def test_a_program_opens_nothing_from_its_first_line_on(tmp_path: Path) -> None:
+    """What no check before it runs has told: the sandbox refuses it all the same."""
+    folder = tmp_path / "task"
+    folder.mkdir()
+    shutil.copy(TASK.folder / "beside.py", folder)
+    (folder / "evaluate.py").write_text(
+        "import evolve_task\n\ndef evaluate(program_path, report):\n"
+        "    (found,) = evolve_task.call('beside.py:clean', ['text'], ['code'])\n"
+        "    return {'score': 1.0, 'found': found}\n"
+    )
+    outcome, _ = await evaluated(tmp_path, f"import re\n{LOOKED_UP}", folder)
+    assert outcome.status == "ok", outcome.reason
+    found = str(outcome.metrics["found"]).splitlines()
+    refusals = [
+        "(import pydoc_data.topics)",
+        "(open ",
+        "(object.__getattr__ <function look",
+        "(function.__new__ <code",
+        "(gc.get_objects ",
+        "(open ",
+        "(import pydoc_data.topics)",
+    ]
+    assert len(found) == 16
+    for half, when in ((found[:8], "at import"), (found[8:], "while it cleans")):
+        for refusal, event in zip(half, refusals, strict=False):
+            assert refusal.startswith(f"a program may open no file and load no module {event}")
+        assert half[7] == f"{when}: None None None"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def curate(document, category):\n    return document.encode('cp437').decode()\n",
+        f"'x'.encode('cp437')\n{RAW}",
+    ],
+)
+async def test_a_program_that_opens_something_is_told_so(tmp_path: Path, code: str) -> None:
     (tmp_path / "data").mkdir()
     write(tmp_path / "data" / "d.jsonl", [{**row, "source": str(k)} for k, row in enumerate(rows(32))])
-    code = "def curate(document, category):\n    return document.encode('cp437').decode()\n"
     outcome, _ = await evaluated(tmp_path, code, data=str(tmp_path / "data" / "d.jsonl"), held_out=2)
     assert outcome.status == "crashed"
-    assert "a program may open nothing while it cleans" in outcome.reason
+    assert "a program may open no file and load no module (import encodings.cp437)" in outcome.reason
