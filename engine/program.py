@@ -151,6 +151,7 @@ def _dump(item: ast.AST, out: list[str], names: set[str], imports: set[str]) -> 
         imports.update(alias.name for alias in item.names)
     elif isinstance(item, ast.ImportFrom):
         imports.add("." * item.level + (item.module or ""))
+        names.update(alias.name for alias in item.names)
     for name in kind._fields:
         value = getattr(item, name, None)
         if isinstance(value, ast.expr_context):

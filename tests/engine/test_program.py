@@ -52,6 +52,7 @@ def test_a_bad_program_is_refused_with_its_reason(code: str, check: str) -> None
         ("from . import x\n", "imports ."),
         ("y = eval('1')\n", "it uses eval"),
         ("import math\ny = math.__loader__\n", "it uses __loader__"),
+        ("from math import __loader__ as y\n", "it uses __loader__"),
         ("import math\nmatch math:\n    case object(__loader__=y):\n        pass\n", "it uses __loader__"),
         ("import numpy.linalg as n\nfrom math import pi\n", ""),
     ],
