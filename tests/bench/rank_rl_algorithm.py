@@ -5,9 +5,10 @@ from tests.bench import rank
 
 TASK = load_task(find_task("rl_algorithm"))
 SEED = TASK.seeds[0].code
+ROOM = "higher-clip-for-good-tokens"
 BETTER = {
-    "a bonus for entropy that fades": rank.with_recipes(TASK, "entropy-bonus"),
-    "that, and more room upwards": rank.with_recipes(TASK, "entropy-bonus", "higher-clip-for-good-tokens"),
+    "a bonus for entropy that fades, more room upwards": rank.with_recipes(TASK, "entropy-bonus", ROOM),
+    "entropy held above a floor, more room upwards": rank.with_recipes(TASK, "entropy-target", ROOM),
 }
 WORSE = {
     "no baseline": SEED + "\n\ndef normalise(rewards):\n    return rewards\n",
