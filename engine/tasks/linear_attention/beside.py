@@ -2,16 +2,20 @@
 
 Nothing of what this hands back is believed beyond what the candidate itself could be: `contract.py` and `evaluate.py`
 compare and score where no candidate code ever ran. Held-out sequences come as inputs of single layers only, to a
-process that never saw a token.
+process that never saw a token. But what text is made of lies on the machine, for the interpreter to read: `prepare`
+closes it to the candidate, before the first line of that is run.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import sys
+import sysconfig
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import program
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -24,19 +28,23 @@ _device = torch.device("cpu")
 _layers: list[nn.Module] = []
 _trainings: list[_Training] = []
 
+LOOSE = 1024
+"""Characters and bytes that names, texts and plain numbers of a state may take together."""
+
 
 def prepare(threads: int, cuda: bool) -> None:
-    """Before anything else."""
+    """Before anything else, above all before the candidate's first line."""
     global _device
+    sys.addaudithook(make_guard())
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("high" if cuda else "highest")
     _device = torch.device("cuda" if cuda else "cpu")
 
 
 def shape(size: str) -> list[int]:
-    """Width and heads of a model by its name in `kernels.language_model`."""
+    """Width, heads and context of a model by its name in `kernels.language_model`."""
     found = SIZES[size]
-    return [found.width, found.heads]
+    return [found.width, found.heads, found.context]
 
 
 def build(width: int, heads: int, seed: int) -> int:
@@ -62,13 +70,17 @@ def forward(index: int, x: np.ndarray) -> np.ndarray:
 
 
 def pieces(x: np.ndarray, lengths: list[int]) -> list[Any]:
-    """What the probed layer makes of x fed in pieces, and how many numbers a sequence's state holds after each."""
+    """What the probed layer makes of x fed in pieces, and how many numbers a sequence's state holds after each.
+
+    A copy of the state is handed on: what hangs on its tensors beside their numbers is lost.
+    """
     state, outputs, sizes = None, [], []
     with torch.no_grad():
         for part in _tensor(x).split(lengths, 1):
             y, state = _layers[0](part, state)
             outputs.append(_array(y))
-            sizes.append(_count(state) // len(x))
+            state, size = _copy(state)
+            sizes.append(size // len(x))
     return [outputs, sizes]
 
 
@@ -88,7 +100,7 @@ def work(x: np.ndarray) -> list[int]:
     """What one pass over x [1, T, width] takes: multiplications and additions, numbers written, numbers of state."""
     with torch.no_grad(), _Count() as count:
         _, state = _layers[0](_tensor(x), None)
-    return [count.operations, count.written, _count(state)]
+    return [count.operations, count.written, _copy(state)[1]]
 
 
 class _Count(TorchDispatchMode):
@@ -202,6 +214,9 @@ def weights(number: int) -> dict[str, np.ndarray]:
 
 
 def _make(width: int, heads: int) -> nn.Module:
+    # Late: this runs the candidate's file, from when on the guard must stand.
+    import program
+
     layer = program.Layer(width, heads)
     if not isinstance(layer, nn.Module):
         raise TypeError(f"Layer(width, heads) is a {type(layer).__name__}, not a torch.nn.Module")
@@ -218,10 +233,103 @@ def _array(x: Any) -> np.ndarray:
     return x.detach().float().cpu().numpy()
 
 
-def _count(state: Any) -> int:
-    """Numbers in the tensors of a state, however they are nested."""
-    if isinstance(state, torch.Tensor):
-        return state.numel()
-    if isinstance(state, dict):
-        return sum(_count(item) for item in state.values())
-    return sum(_count(item) for item in state) if isinstance(state, (list, tuple)) else 0
+def _copy(state: Any) -> tuple[Any, int]:
+    """A copy of a state of dicts, lists and tensors, and how many numbers of up to four bytes its tensors hold.
+
+    Raises:
+        TypeError: something else is in it, or names, texts and plain numbers are many.
+    """
+    size = loose = 0
+
+    def copied(item: Any) -> Any:
+        nonlocal size, loose
+        kind = type(item)
+        if kind in (torch.Tensor, nn.Parameter) and item.layout is torch.strided:
+            size += item.numel() * -(-item.element_size() // 4)
+            return item.detach().clone()
+        if kind is dict:
+            return {copied(name): copied(value) for name, value in item.items()}
+        if kind in (list, tuple):
+            return kind(map(copied, item))
+        if kind is int:
+            loose += item.bit_length() // 8 + 1
+        elif kind is str:
+            loose += len(item)
+        elif kind in (bool, float):
+            loose += 8
+        elif item is not None:
+            raise TypeError(
+                f"a state is a nest of dicts, lists and tensors, with numbers and texts in them; a {kind.__name__} is "
+                "none of these"
+            )
+        return item
+
+    found = copied(state)
+    if loose > LOOSE:
+        raise TypeError(f"names, texts and plain numbers of a state take {loose:,} bytes; {LOOSE:,} may be")
+    return found, size
+
+
+def make_guard() -> Callable[[str, tuple[Any, ...]], None]:
+    """An audit hook that keeps the candidate from files and other programs, and everybody from the text.
+
+    A file counts as the candidate's doing where no library stands between it and the interpreter's own modules, so that
+    torch and Triton may open and start what they need. What the text may be made of, a module in a folder of Python's
+    own, a .txt or a .jsonl, is opened by the import system alone. The hook raises PermissionError.
+    """
+    # All in a closure: what stands in the namespace of a module can be replaced.
+    frame_now, real, decode, split, text = sys._getframe, os.path.realpath, os.fsdecode, os.path.split, str.__str__
+    slash = os.sep
+    library = real(sysconfig.get_paths()["stdlib"]) + slash
+    importer, refused = "<frozen importlib._bootstrap_external>", PermissionError
+    started = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork"})
+    watched = started | {"open", "compile", "code.__new__", "ctypes.dlopen", "ctypes.dlsym"}
+    known: dict[str, bool] = {}
+
+    def is_library(file: str) -> bool:
+        if file not in known:
+            place = real(file)
+            packages = place.startswith((library + "site-packages", library + "dist-packages"))
+            known[file] = file.startswith("<frozen ") or (place.startswith(library) and not packages)
+        return known[file]
+
+    def is_candidate(file: str) -> bool:
+        return (file.startswith("<") and not file.startswith("<frozen ")) or split(file)[1] == "program.py"
+
+    def is_text(path: str) -> bool:
+        folder, name = split(real(path))
+        if "site-packages" in folder or "dist-packages" in folder:
+            # Libraries read files of their own.
+            return False
+        if not name.endswith(".py"):
+            return name.endswith((".txt", ".jsonl"))
+        # A relative path may start from any folder.
+        return not path.startswith(slash) or folder + slash == library or split(folder)[1].startswith("python3")
+
+    def guard(event: str, details: tuple[Any, ...]) -> None:
+        if event not in watched:
+            return
+        frame, what = frame_now(1), event
+        if event in ("compile", "code.__new__"):
+            # Such code could go by any file's name.
+            if is_candidate(frame.f_code.co_filename):
+                raise refused("no code out of text: a program is what stands in its file")
+            return
+        if event == "open":
+            if details[0] is None or isinstance(details[0], int):
+                return
+            here, back = frame.f_code, frame.f_back and frame.f_back.f_code
+            # Not `get_source`, which hands the text out.
+            if here.co_filename == importer and back and (back.co_filename, back.co_name) == (importer, "get_code"):
+                return
+            named = isinstance(details[0], str)
+            what = text(details[0]) if named else decode(details[0]) if type(details[0]) is bytes else "a path"
+            if is_text(what):
+                raise refused(f"no files: {what} may be what held-out text is made of")
+        while is_library(frame.f_code.co_filename) and frame.f_back is not None:
+            frame = frame.f_back
+        file = frame.f_code.co_filename
+        if is_candidate(file) or is_library(file):
+            raise refused(f"no files and no other programs: the candidate reached for {what}")
+
+    return guard

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import evolve_task
 import numpy as np
-from contract import Budget, check_layer
+from contract import Budget, check_layer, check_state, told
 
 if TYPE_CHECKING:
     from outside import Trained
@@ -37,8 +37,9 @@ def evaluate(program_path: str, report: Any) -> dict[str, Any]:
     settings = report.settings
     if report.stage == "quick":
         with session(report) as opened:
-            width, heads = opened.call("shape", str(settings["size"]))
-            return {"score": 0.0, **check_layer(opened, width, heads, budget(width, heads, settings), report.seed)}
+            width, heads, context = opened.call("shape", str(settings["size"]))
+            limits, lengths = budget(width, heads, settings), (context, int(settings["recall_length"]))
+            return {"score": 0.0, **check_layer(opened, width, heads, limits, told(report.seed), lengths)}
 
     # Late, since the stage `quick` can do without all that needs torch on this side.
     from outside import check_future, summarise
@@ -80,11 +81,14 @@ def train(opened: Any, problems: list[Problem], report: Any) -> tuple[list[Train
     shared: dict[str, Any] = {name: float(settings[name]) for name in ("warm_up", "cool_down", "weight_decay")}
     shared |= {"steps": steps, "rows": int(settings["rows"])}
     size = problems[0].size
-    weights = opened.call("build", size.width, size.heads, report.seed)
-    x = np.random.default_rng(report.seed).standard_normal((1, size.context, size.width)).astype(np.float32)
-    operations = opened.call("work", x)[0] / size.context
+    seed = told(report.seed)
+    weights = opened.call("build", size.width, size.heads, seed)
+    x = np.random.default_rng(seed).standard_normal((1, size.context, size.width)).astype(np.float32)
+    work = opened.call("work", x)
+    check_state(work[2], size.context, budget(size.width, size.heads, settings))
+    operations = work[0] / size.context
     numbers = [
-        opened.call("begin", {"size": asdict(p.size), "seed": p.seed, "rate": p.rate, **shared}) for p in problems
+        opened.call("begin", {"size": asdict(p.size), "seed": told(p.seed), "rate": p.rate, **shared}) for p in problems
     ]
     states: list[tuple[int, Any]] = []
     due = [round(steps * share) for share in (*LOOKS, 1.0)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from contract import told
 from corpus import Corpus, CorpusError, read_corpus
 from proxies import VOCABULARY, draw
 
@@ -27,6 +28,7 @@ class Problem:
     batch: int
     rate: float
     seed: int
+    """Of what no sandbox may foretell; what it draws or sees drawn comes from `told(seed)`."""
     corpus: Corpus | None
     tokens: np.ndarray
     """Held-out rows, [n, context + 1]."""
@@ -40,7 +42,8 @@ class Problem:
 
     def batches(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Batches `first` to `first + count` of the training: tokens [count, batch, context + 1], marks or None."""
-        parts = [self._draw(self.batch, np.random.default_rng([self.seed, 5, first + i])) for i in range(count)]
+        seed = told(self.seed)
+        parts = [self._draw(self.batch, np.random.default_rng([seed, 5, first + i])) for i in range(count)]
         tokens = np.stack([part[0] for part in parts])
         return tokens, None if self.corpus else np.stack([part[1] for part in parts])
 
@@ -73,7 +76,7 @@ def make_problems(settings: dict[str, Any], seed: int, folder: Path) -> list[Pro
     )
     found = []
     for index in range(int(settings["seeds"])):
-        own = (seed % 1_000_003) + 7919 * index
+        own = seed + 7919 * index
         kinds: list[tuple[str, Corpus | None, Size, str]] = [(TEXT, corpus, text, "text")]
         kinds += [(name, None, recall, "recall") for name in settings["recall"]]
         for name, source, size, prefix in kinds:
