@@ -24,6 +24,8 @@ class WarmCommand:
     """Runs commands one after another until it is closed."""
 
     def __init__(self) -> None:
+        self.libraries = os.environ.get("LD_LIBRARY_PATH")
+        """Where the commands look for shared libraries."""
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.warm_command"],
             cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
