@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.warm_command import WarmCommand
+from tests.warm_command import WarmCommand, read_at_start
 
 # Times are asserted nowhere: a busy machine must not fail a property.
 settings.register_profile("evolve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -144,9 +144,8 @@ def evolve(warm_command: WarmCommand) -> Evolve:
 
     def call(*arguments: object, timeout: float = 90, **environment: str) -> Result:
         words, variables = [*map(str, arguments)], {**os.environ, **environment}
-        if variables.get("LD_LIBRARY_PATH") == warm_command.libraries:
+        if read_at_start(variables) == warm_command.start:
             return Result(*warm_command(words, variables, timeout))
-        # The dynamic loader reads that at a process's start only.
         done = subprocess.run(
             [*COMMAND, *words], capture_output=True, text=True, timeout=timeout, env=variables, check=False
         )

@@ -14,18 +14,23 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["WarmCommand"]
+__all__ = ["WarmCommand", "read_at_start"]
+
+
+def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a process reads when it starts and never again."""
+    return {name: value for name, value in environment.items() if name.startswith(("LD_", "PYTHON"))}
 
 
 class WarmCommand:
     """Runs commands one after another until it is closed."""
 
     def __init__(self) -> None:
-        self.libraries = os.environ.get("LD_LIBRARY_PATH")
-        """Where the commands look for shared libraries."""
+        self.start = read_at_start(os.environ)
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.warm_command"],
             cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,

@@ -184,9 +184,13 @@ async def test_home_shows_the_interpreter_only(guarded: Workplace) -> None:
 import os
 def attack(settings):
     seen = []
+    def hidden(path):
+        return not any(path.startswith(prefix) for prefix in settings["shown"])
     for folder, folders, files in os.walk(settings["home"]):
-        seen += [os.path.join(folder, name) for name in files]
-    return [name for name in seen if not any(name.startswith(prefix) for prefix in settings["shown"])][:5]
+        # What is shown holds tens of thousands of files.
+        folders[:] = [name for name in folders if hidden(os.path.join(folder, name))]
+        seen += filter(hidden, (os.path.join(folder, name) for name in files))
+    return seen[:5]
 """
     from engine.evaluation.sandbox import find_interpreter
 
