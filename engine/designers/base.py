@@ -9,7 +9,16 @@ from cognition.prior import Prior
 from engine.events import Event
 from engine.llm.messages import Ask
 
-__all__ = ["ContextNode", "Design", "DesignRequest", "Designer", "DesignerError", "Mode", "Rejection"]
+__all__ = [
+    "ContextNode",
+    "Design",
+    "DesignRequest",
+    "Designer",
+    "DesignerError",
+    "Mode",
+    "NothingToDesign",
+    "Rejection",
+]
 
 Mode = Literal["full", "diff", "crossover", "fix"]
 """How a design is written: anew, by editing the parent, with parts of other nodes, or by mending a failure."""
@@ -25,6 +34,15 @@ class DesignerError(Exception):
     def __init__(self, message: str, check: str = "designer") -> None:
         super().__init__(message)
         self.check = check
+
+
+class NothingToDesign(DesignerError):
+    """Nothing new can come of any node of the run until something is added to it; the message says what was tried.
+
+    A designer raises it only where it is certain: all programs that it could make of the nodes and priors that there
+    are have been made. To ask again, of another parent or in another round, is in vain. A designer that has nothing to
+    offer for one request raises a plain `DesignerError`.
+    """
 
 
 @dataclass(frozen=True)
@@ -105,7 +123,8 @@ class Designer(Protocol):
         """Write one candidate.
 
         Raises:
-            DesignerError: there is nothing to offer.
+            NothingToDesign: there is nothing to offer, nor will be for any other request as things are.
+            DesignerError: there is nothing to offer for this request.
         """
 
     async def aclose(self) -> None:
