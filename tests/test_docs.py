@@ -1,0 +1,189 @@
+"""The pages: every relative link and every `evolve …` command line in them is real, and the README stays short."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import pkgutil
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+import engine.cli
+from engine.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("sample_runs/**/README.md")),
+]
+README_LINES = 150
+
+_FENCE = re.compile(r"^(?P<fence>```+)(?P<language>[^\n]*)\n(?P<body>.*?)^(?P=fence)\s*$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"!?\[[^\]\n]*\]\(<?([^)\s>]+)>?[^)\n]*\)")
+_INLINE = re.compile(r"`([^`\n]+)`")
+_COMMAND = re.compile(r"(?:^|[;&|(]|(?<=\s))(?:[A-Z_]+=\S*\s+)*(?:\.venv/bin/)?evolve(?P<rest>(?:\s[^#;&|\n]*)?)")
+_PLACEHOLDER = re.compile(r"[A-Z][A-Z_.]*…?|…|[A-Z]+\.\w+|[A-Z]+/[A-Z]+")
+
+
+def pages(*chosen: Path) -> list[Any]:
+    """The pages as parameters, each named by its place."""
+    return [pytest.param(page, id=str(page.relative_to(ROOT))) for page in chosen or PAGES]
+
+
+def prose_of(text: str) -> str:
+    """A page without its fenced blocks, with as many lines."""
+    return _FENCE.sub(lambda found: "\n" * found[0].count("\n"), text)
+
+
+def anchors_of(text: str) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#{1,6}\s+(.+?)\s*#*$", prose_of(text), re.MULTILINE):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        number = next(n for n in itertools.count() if (f"{slug}-{n}" if n else slug) not in found)
+        found.add(f"{slug}-{number}" if number else slug)
+    return found
+
+
+def broken_links(page: Path) -> list[str]:
+    """What is wrong with the relative links of a page, a sentence each."""
+    wrong = []
+    for target in _LINK.findall(prose_of(page.read_text())):
+        if re.match(r"[a-z][a-z0-9+.-]*:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.is_relative_to(ROOT) or not file.exists():
+            wrong.append(f"{target}: there is no such file")
+        elif anchor and anchor not in anchors_of(file.read_text()):
+            wrong.append(f"{target}: the page has no such heading")
+    return wrong
+
+
+def typed_lines(text: str) -> Iterator[str]:
+    """What follows `evolve` in each command line that a page's blocks for a shell hold."""
+    for block in _FENCE.finditer(text):
+        if block["language"].strip() in ("sh", "console"):
+            shell = block["body"].replace("\\\n", " ")
+            for line in shell.splitlines():
+                # In a block of the second kind what is typed follows a prompt; the rest is output.
+                if block["language"].strip() == "sh" or line.startswith("$ "):
+                    yield from (found["rest"].strip() for found in _COMMAND.finditer(line.removeprefix("$ ")))
+
+
+def mentions(text: str) -> Iterator[str]:
+    """What follows `evolve` in each command line that stands between backquotes."""
+    for code in _INLINE.findall(prose_of(text)):
+        if found := re.match(r"(?:[A-Z_]+=\S*\s+)*evolve(?=\s|$)(.*)", code):
+            yield found[1].strip()
+
+
+def problem_of(line: str, mention: bool = False) -> str:
+    """Why the command line would be refused; empty if it would not. A mention may be a command's name alone."""
+    try:
+        words = shlex.split(re.sub(r"[\[\]](?![^' ]*')", "", line), comments=True)
+    except ValueError as exc:
+        return str(exc)
+    command: Any = get_command(app)
+    context: Any = command.make_context("evolve", [], resilient_parsing=True)
+    while hasattr(command, "commands"):
+        if not words or words[0] == "--help":
+            return ""
+        name = words.pop(0)
+        if name not in command.commands:
+            return f"there is no command '{name}'"
+        command = command.commands[name]
+        context = command.make_context(name, [], parent=context, resilient_parsing=True)
+    if "--help" in words or (mention and not words):
+        return ""
+    # What an incomplete command line would be forgiven while it is completed is wrong here.
+    context.resilient_parsing = False
+    try:
+        given, left, _ = command.make_parser(context).parse_args(words)
+    except Exception as exc:  # typer brings a click of its own, whose errors have no public name.
+        return str(getattr(exc, "message", "") or exc)
+    if left:
+        return f"{left}: too many words"
+    return _wrong_value(command, context, given)
+
+
+def _wrong_value(command: Any, context: Any, given: dict[str, Any]) -> str:
+    for parameter in command.params:
+        value = given.get(parameter.name)
+        if parameter.param_type_name == "argument" and parameter.required and not value:
+            return f"'{parameter.name}' is missing"
+        words = value if isinstance(value, (list, tuple)) else [value]
+        if value is None or any(isinstance(word, str) and _PLACEHOLDER.fullmatch(word) for word in words):
+            continue
+        try:
+            parameter.process_value(context, value)
+        except Exception as exc:
+            return str(getattr(exc, "message", "") or exc)
+    return ""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def commands() -> None:
+    """Load every file of the command line: loading one adds its commands."""
+    for module in pkgutil.iter_modules(engine.cli.__path__, "engine.cli."):
+        importlib.import_module(module.name)
+
+
+@pytest.mark.parametrize("page", pages())
+def test_relative_links_are_real(page: Path) -> None:
+    assert broken_links(page) == []
+
+
+@pytest.mark.parametrize("page", pages())
+def test_command_lines_are_real(page: Path) -> None:
+    text = page.read_text()
+    problems = {line: problem_of(line) for line in typed_lines(text)}
+    problems |= {line: problem_of(line, mention=True) for line in mentions(text)}
+    assert {line: problem for line, problem in problems.items() if problem} == {}
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("run TASK --rounds 3 --set key=value", ""),
+        ("show [RUN] [NODE] [--calls]", ""),
+        ("", ""),
+        ("priors edit ID --weight 2", ""),
+        ("prefer RUN", "no command 'prefer'"),
+        ("priors prefer ID", "no command 'prefer'"),
+        ("run TASK --round 3", "--round"),
+        ("pause RUN now", "['now']: too many words"),
+        ("pin RUN", "'node' is missing"),
+        ("run TASK --rounds many", "int"),
+    ],
+)
+def test_wrong_command_lines_are_found(line: str, problem: str) -> None:
+    found = problem_of(line)
+    assert problem in found if problem else not found, found
+
+
+def test_wrong_links_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("# A `b` c: d\n\n[good](#a-b-c-d) [web](https://example.org/x#y) [bad](none.md) [worse](#no)\n")
+    assert broken_links(page) == ["none.md: there is no such file", "#no: the page has no such heading"]
+
+
+def test_command_lines_are_found() -> None:
+    text = "See `evolve runs` and `evolved`.\n\n```sh\nKEY=… evolve fork a --at 3 && evolve resume b  # go on\n```\n"
+    text += "\n```console\n$ evolve show demo\nevolve is not typed here\n```\n"
+    assert list(typed_lines(text)) == ["fork a --at 3", "resume b", "show demo"]
+    assert list(mentions(text)) == ["runs"]
