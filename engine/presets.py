@@ -23,7 +23,7 @@ class Preset:
     settings: dict[str, Any] = field(default_factory=dict)
     """Keys of `engine.settings.Settings`."""
     seconds: float | None = None
-    """Wall-clock limit of a stage; a stage that has a limit of its own keeps it."""
+    """Wall-clock limit of a stage; a limit on CPU time grows with it. A stage that has a limit of its own keeps it."""
     sampling: dict[str, float] = field(default_factory=dict)
     """Fields of `ModelSpec` for models that leave them open."""
 
@@ -31,7 +31,12 @@ class Preset:
         """The task with the preset's limits."""
         if self.seconds is None:
             return task
-        limits = msgspec.structs.replace(task.spec.limits, seconds=self.seconds)
+        limits = task.spec.limits
+        cpu = limits.cpu_seconds
+        if cpu is not None:
+            # Time on the processors that the wall clock leaves: as many of them as the task allows, one at least.
+            cpu = max(cpu, self.seconds * max(1.0, cpu / limits.seconds))
+        limits = msgspec.structs.replace(limits, seconds=self.seconds, cpu_seconds=cpu)
         return dataclasses.replace(task, spec=msgspec.structs.replace(task.spec, limits=limits))
 
     def sample(self, settings: Settings) -> Settings:

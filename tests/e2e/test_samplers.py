@@ -11,9 +11,11 @@ import pytest
 from engine import events as ev
 from engine.journal import JournalReader
 from engine.ledger import Ledger
+from engine.presets import find_preset
 from engine.run import Run
 from engine.samplers.map_elites import MapElites
 from engine.settings import SamplerSettings
+from engine.task import load_task
 from tests.conftest import OPEN_EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import (
     check_complete,
@@ -134,6 +136,15 @@ def test_a_preset_stands_between_task_and_options(
     assert state.spec is not None
     assert state.spec.limits.seconds == 300
     assert state.spec.limits.memory_mb == 512, "what the preset does not name is the task's"
+
+
+@pytest.mark.parametrize(("seconds", "cpu", "then"), [(60, 20, 300), (60, 120, 600), (20, None, None), (900, 700, 700)])
+def test_a_preset_that_gives_more_time_gives_more_of_the_processor(
+    make_task: TaskMaker, seconds: float, cpu: float | None, then: float | None
+) -> None:
+    task = load_task(make_task(toml="" if cpu is None else f"cpu_seconds = {cpu}\n", seconds=seconds))
+    limits = find_preset("paper").limit(task).spec.limits
+    assert (limits.seconds, limits.cpu_seconds) == (300, then)
 
 
 def test_a_preset_that_is_none(make_task: TaskMaker, evolve: Evolve) -> None:
