@@ -27,7 +27,7 @@ def analyze_by_rules(facts: Facts) -> Report:
     """Compare a node with its parent and say what the change did."""
     spec, node, parent = facts.spec, facts.node, facts.parent
     changed = _changed(facts.parent_code, facts.code) if parent is not None else []
-    what = node.name if parent is not None else f"seed {node.name}"
+    what = node.name if node.round or node.name == "seed" else f"seed {node.name}"
     lesson = f"{what}: {outcome_of(facts)}"
     if changed:
         lesson += f" [changed {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''}]"
@@ -45,7 +45,7 @@ def outcome_of(facts: Facts) -> str:
     assert node.score is not None
     score = f"{spec.metric} {node.score:.6g}"
     if parent is None:
-        return f"{score}, the starting point"
+        return score if node.round else f"{score}, the starting point"
     if parent.score is None:
         return f"{score}, where #{parent.id} {parent.status}"
     gain = node.score - parent.score

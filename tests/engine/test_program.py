@@ -107,6 +107,17 @@ def test_a_lesson_says_what_the_change_did(direction: str, score: float, told: s
     assert "| sum | 1 |" in report.note
 
 
+def test_a_lesson_names_a_program_without_a_parent_for_what_it_is() -> None:
+    def told(name: str, round_: int) -> str:
+        made = node(0, 1.0, name=name)
+        made.round = round_
+        return analyze_by_rules(Facts(SPEC, made, "X = 1\n", best=made)).lesson
+
+    assert told("seed", 0) == "seed: score 1, the starting point"
+    assert told("ring", 0) == "seed ring: score 1, the starting point"
+    assert told("mine", 3) == "mine: score 1"
+
+
 def test_the_issues_of_a_new_best_are_proposed_once() -> None:
     parent, child = node(0, 1.0), node(1, 2.0)
     parent.metrics |= {"issue": "menus stay: 40 % of them"}
