@@ -358,7 +358,8 @@ def spawn_engine(run: Run) -> int:
     Raises:
         RunError: the engine ended before it took the run up; the message ends with its last words.
     """
-    command = [sys.executable, "-m", "engine", str(run.folder)]
+    # It works in the run's folder, where a relative path would lead elsewhere.
+    command = [sys.executable, "-m", "engine", str(run.folder.absolute())]
     if _lingers():
         # Without a scope of its own, systemd would end it with the login session (KillUserProcesses).
         command = ["systemd-run", "--user", "--scope", "--quiet", "--collect", *command]

@@ -25,8 +25,15 @@ app = typer.Typer(
 )
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def _absolute(folder: Path | None) -> Path | None:
+    return None if folder is None else folder.absolute()
+
+
 RunsOption = Annotated[
-    Path | None, typer.Option("--runs", metavar="DIR", help="Folder of the runs; the workspace's by default.")
+    Path | None,
+    typer.Option("--runs", metavar="DIR", help="Folder of the runs; the workspace's by default.", callback=_absolute),
 ]
 RunArgument = Annotated[
     str | None, typer.Argument(metavar="[RUN]", help="Path, name or the beginning of a name; the newest by default.")
