@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 from engine.config import deep_merge, read_toml
 from engine.errors import UsageError
 from engine.journal import JournalReader
+from engine.llm.faults import key_of
 from engine.llm.models import NO_ANALYZER, RULES, ModelSpec, RoleSettings
 from engine.presets import Preset
 from engine.run import Run, fold_run
@@ -77,6 +79,7 @@ def choose_settings(
         settings = msgspec.structs.replace(
             settings, models={only: settings.models[only]}, roles=RoleSettings(analyzer=analyzer)
         )
+        _check_reachable(settings, only)
     if base is None:
         settings = preset.sample(settings)
         _check_keys(task, settings, [layers[0], *own])
@@ -93,15 +96,32 @@ def replayed(run: Run) -> Layer:
 
 def lacks_limit(settings: Settings) -> bool:
     """Whether models that cost money would be asked without a limit."""
-    asked = designs_by_model(settings) or analyzes_by_model(settings) or settings.fitness.judge > 0
     priced = any(model.priced for model in settings.models.values())
-    return asked and priced and settings.usd is None and not settings.answers
+    return _asks(settings) and priced and settings.usd is None
 
 
 def require_limit(settings: Settings) -> None:
     """Raise UsageError where models that cost money would be asked without a limit."""
     if lacks_limit(settings):
         raise UsageError("the models cost money, and no limit is given", "Give one with --usd X, or usd = X in [run]")
+
+
+def _asks(settings: Settings) -> bool:
+    """Whether the run is going to ask models."""
+    asked = designs_by_model(settings) or analyzes_by_model(settings) or settings.fitness.judge > 0
+    return asked and not settings.answers
+
+
+def _check_reachable(settings: Settings, only: str) -> None:
+    """Raise UsageError for the one model of a run if it has neither an endpoint nor a key for OpenAI's own."""
+    model = settings.models[only]
+    if not _asks(settings) or model.base_url or os.environ.get("OPENAI_BASE_URL") or key_of(model):
+        return
+    named = f"{model.key_env} is not set" if model.key_env else "key_env names no variable"
+    raise UsageError(
+        f"the model '{model.model or only}' has neither an endpoint nor a key: no --base-url is given, and {named}",
+        f"Use --base-url URL, or export {model.key_env or ModelSpec().key_env} to ask OpenAI's endpoint",
+    )
 
 
 def _check_roles(task: Task, settings: Settings) -> None:

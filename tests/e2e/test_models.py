@@ -86,6 +86,23 @@ def test_what_is_configured_and_what_is_refused(
     assert "needs --headless" in evolve("run", task, "--patience-endpoint", 3).err
 
 
+def test_a_model_that_cannot_be_asked_is_refused_before_anything_is_measured(
+    make_task: TaskMaker, evolve: Evolve, workspace: Path
+) -> None:
+    task = make_task()
+    for without in ("", "  "):
+        refused = evolve("run", task, "--model", "gpt-x", "--headless", OPENAI_API_KEY=without)
+        assert refused.code == 2
+        assert "the model 'gpt-x' has neither an endpoint nor a key" in refused.err
+        assert "--base-url" in refused.err and "OPENAI_API_KEY is not set" in refused.err
+    other = ("--set", "models.gpt-x.key_env=OTHER_KEY")
+    assert "OTHER_KEY is not set" in evolve("run", task, "--model", "gpt-x", "--headless", *other).err
+    assert not (workspace / "runs").exists()
+    # Where no model is going to be asked, none need be there.
+    assert evolve("run", task, "--model", "gpt-x", "--designer", "recombine", "--headless", "--rounds", 1,
+                  OPENAI_API_KEY="").code == 0  # fmt: skip
+
+
 def test_a_task_may_not_say_where_a_key_goes(make_task: TaskMaker, evolve: Evolve) -> None:
     task = make_task(toml='\n[run.models.x]\nmodel = "x"\nbase_url = "https://example.org/v1"\n')
     refused = evolve("run", task, "--headless", "--rounds", 1)
