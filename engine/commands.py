@@ -35,10 +35,14 @@ if TYPE_CHECKING:
     from engine.node import Node
     from engine.state import RunState
 
-__all__ = ["WAITS", "answer_command", "check_fitness", "check_set"]
+__all__ = ["HINT_UNREAD", "WAITS", "answer_command", "check_fitness", "check_set"]
 
 WAITS = "no model has answered; they are asked again now"
 """How the answer to `resume` begins where the run waits for a model."""
+
+HINT_READ = "the next designs are shown it"
+HINT_UNREAD = "the designer of this run, recombine, reads no hints: it only steers which priors the next rounds find"
+"""Answers to a hint, by what the designer does with it."""
 
 _MEANT_FOR_NOW = {"pause", "resume", "step", "stop"}
 """Commands that make no sense to a later engine; the others are kept for it."""
@@ -271,7 +275,8 @@ def _comment(engine: Engine, data: dict[str, Any]) -> Answer:
 def _inject(engine: Engine, data: dict[str, Any]) -> Answer:
     what = data.get("what")
     if what == "hint":
-        return [(Injected("hint", text=_text(data, "text").strip()), None)], "the next designs are shown it"
+        told = HINT_READ if engine.designer.reads_hints else HINT_UNREAD
+        return [(Injected("hint", text=_text(data, "text").strip()), None)], told
     if what != "program":
         raise UsageError("inject: give a program or a hint")
     code = _text(data, "code")

@@ -13,7 +13,7 @@ import typer
 from engine.adopt import adopt_task
 from engine.cli.app import JsonOption, RunArgument, RunsOption, app, fail, pick, print_json
 from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run, tell
-from engine.commands import WAITS, check_set
+from engine.commands import HINT_UNREAD, WAITS, check_set
 from engine.config import deep_merge
 from engine.configure import choose_settings, lacks_limit, model_table, replayed, require_limit
 from engine.create import create_run
@@ -21,7 +21,7 @@ from engine.errors import RunError, UsageError
 from engine.journal import JournalReader, send_command
 from engine.presets import PRESETS, Preset, find_preset
 from engine.run import Run, fold_run, is_alive, run_status, spawn_engine
-from engine.settings import Settings, parse_setting
+from engine.settings import Settings, designs_by_model, parse_setting
 from engine.state import RunState
 from engine.task import find_task, load_task
 from engine.workspace import runs_folder
@@ -230,6 +230,8 @@ def resume(
         # What was set while there was no engine counts as if it were given here.
         change = deep_merge(earlier, change) if isinstance(earlier, dict) else change
     if not alive and state.status == "finished" and not _goes_on(state, change):
+        if not json:
+            tell(f"'evolve resume {picked.name} {_raised(state)}' goes on with it.")
         _close(picked, state, "finished", json)
     if alive:
         alive = _unpause(picked)
@@ -264,6 +266,15 @@ def _goes_on(state: RunState, change: dict[str, Any]) -> bool:
     """Whether a change lets a finished run go on."""
     settings: Settings = check_set(state.settings, change)
     return bool(change) and settings.rounds > state.rounds_done
+
+
+def _raised(state: RunState) -> str:
+    """The option that takes a finished run further."""
+    settings = state.settings
+    if state.rounds_done >= settings.rounds:
+        return f"--rounds {settings.rounds + 50}"
+    waited = settings.patience is not None and state.rounds_done - state.rounds_at_best >= settings.patience
+    return "--patience N" if waited else "--target X"
 
 
 @app.command()
@@ -335,10 +346,12 @@ def command_engine(run: Run, kind: str, data: dict[str, Any]) -> None:
     """
     if not is_alive(run):
         with JournalReader(run.db) as reader:
-            status = run_status(run, fold_run(reader))
+            state = fold_run(reader)
+        status = run_status(run, state)
         if kind in KEPT:
             send_command(run.db, kind, data)
-            print("kept for the run's next start")
+            unread = data.get("what") == "hint" and not designs_by_model(state.settings)
+            print("kept for the run's next start" + (f"; {HINT_UNREAD}" if unread else ""))
             return
         how = " --rounds N" if status == "finished" else ""
         raise RunError(f"run '{run.name}' has no engine: it is {status}", f"'evolve resume {run.name}{how}' starts one")

@@ -115,6 +115,8 @@ class Designer(Protocol):
     name: str
     modes: tuple[Mode, ...]
     """The ways of writing that it offers."""
+    reads_hints: bool
+    """Whether it is told by what people say; if not, their words only steer which priors it is shown."""
 
     def apply(self, event: Event) -> None:
         """Take note of an event; called for every event of the run in order, live and on resume."""

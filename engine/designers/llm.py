@@ -36,6 +36,7 @@ class LlmDesigner:
 
     name = "llm"
     modes: tuple[Mode, ...] = ("full", "diff", "crossover", "fix")
+    reads_hints = True
 
     def __init__(self, spec: TaskSpec, brief: str, prompts: Prompts, room: Callable[[], int]) -> None:
         self._spec = spec

@@ -23,6 +23,7 @@ class MixedDesigner:
 
     name = "llm"
     modes: tuple[Mode, ...]
+    reads_hints = True
 
     def __init__(self, model: Designer, recombine: Designer, share: Callable[[], float]) -> None:
         self._model = model

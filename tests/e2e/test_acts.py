@@ -9,7 +9,7 @@ import pytest
 
 from engine import events as ev
 from engine.journal import JournalReader, send_command
-from engine.run import Run
+from engine.run import Run, is_alive
 from tests.conftest import OPEN_EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import (
     check_complete,
@@ -22,6 +22,7 @@ from tests.e2e.runs import (
     started,
     wait_for,
 )
+from tests.llm_server import llm_server, search
 
 NOISY = OPEN_EVALUATE.replace("def evaluate(program_path):", "def evaluate(program_path, report):").replace(
     "(y - 1.0) ** 2,", "(y - 1.0) ** 2 + report.seed % 1000 / 1000,"
@@ -132,9 +133,29 @@ def test_an_injected_program_survives_a_crash_before_its_round(paused: Run) -> N
 
 
 def test_a_hint_is_kept_and_noted(paused: Run) -> None:
-    assert ask(paused, "inject", what="hint", text=" move left ") == "the next designs are shown it"
+    assert "recombine, reads no hints" in ask(paused, "inject", what="hint", text=" move left ")
     assert ask(paused, "inject", what="hint", text=" ").startswith("refused")
     assert fold(paused).hints == ["move left"]
+
+
+def test_whoever_gives_a_hint_is_told_whether_the_designer_reads_it(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
+) -> None:
+    task = make_task()
+    with llm_server(search) as server:
+        model = {"m": {"model": "m", "base_url": server.url}}
+        runs = [make_run(task, tmp_path / kind, rounds=1, models=models)
+                for kind, models in (("recombine", {}), ("llm", model))]  # fmt: skip
+        # One that only a person ends: paused before its engine starts anything.
+        for run, told in zip(runs, ("recombine, reads no hints", "the next designs are shown it"), strict=True):
+            send_command(run.db, "pause", {})
+            start_engine(run)
+            assert told in ask(run, "inject", what="hint", text="left")
+            assert ask(run, "stop", now=True)
+            wait_for(lambda run=run: not is_alive(run), "the end")
+        kept = [evolve("inject", run.folder, "--hint", "left").out.strip() for run in runs]
+    assert kept[0].startswith("kept for the run's next start; the designer of this run, recombine, reads no hints")
+    assert kept[1] == "kept for the run's next start"
 
 
 def test_a_rerun_adds_a_measurement_and_the_mean_ranks(paused: Run) -> None:

@@ -213,6 +213,8 @@ def test_a_finished_run_goes_on_only_when_a_limit_is_raised(
     again = evolve("resume", "--headless", "--json", *where)
     assert (again.code, again.json) == (0, first)
     assert len(events(Run(Path(first["run"])))) == count
+    name = Path(first["run"]).name
+    assert f"'evolve resume {name} --rounds 52' goes on with it" in evolve("resume", *where).err
     more = evolve("resume", "--headless", "--json", "--rounds", 4, *where)
     assert (more.code, more.json["rounds"]) == (0, 4)
 
@@ -265,6 +267,20 @@ def test_a_detached_run_outlives_its_starter_and_is_followed(
     followed = evolve("resume", "--headless", "--json", *where)
     assert (followed.code, followed.json["rounds"]) == (0, 8)
     check_complete(run, 8)
+
+
+def test_a_relative_folder_of_runs_is_one_as_any_other(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task()
+    monkeypatch.chdir(tmp_path)
+    started = evolve("run", task, "--detach", "--rounds", 1, "--name", "r", "--runs", "here")
+    assert (started.code, started.out.strip()) == (0, str(tmp_path / "here" / "r")), started.err
+    run = Run(tmp_path / "here" / "r")
+    wait_for(lambda: not is_alive(run), "its end")
+    assert evolve("resume", "r", "--rounds", 2, "--runs", "here").code == 0
+    wait_for(lambda: not is_alive(run), "its end")
+    check_complete(run, 2)
 
 
 def test_an_edited_prior_is_what_the_next_round_learns(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:

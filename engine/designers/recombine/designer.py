@@ -50,6 +50,7 @@ class RecombineDesigner:
 
     name = "recombine"
     modes: tuple[Mode, ...] = ("diff", "crossover", "fix")
+    reads_hints = False
 
     def __init__(
         self,
