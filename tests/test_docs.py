@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import json
 import pkgutil
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from typer.main import get_command
 
 import engine.cli
 from engine.cli.app import app
+from engine.llm.models import ModelSpec
+from engine.settings import Settings
+from engine.task import Interface, Limits, Stage, TaskSpec
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -153,6 +159,65 @@ def test_command_lines_are_real(page: Path) -> None:
 
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
+
+
+def default_of(field: Any) -> str:
+    """A setting's default as a page writes it."""
+    default = field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    if default is msgspec.NODEFAULT:
+        return "required"
+    return "none" if default is None else f"`{json.dumps(msgspec.to_builtins(default))}`"
+
+
+def keys_of(kind: type[msgspec.Struct], prefix: str = "") -> dict[str, str]:
+    """Each setting with its default; those of a table inside by dotted keys."""
+    found: dict[str, str] = {}
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            found |= keys_of(field.type, f"{prefix}{field.name}.")
+        else:
+            found[prefix + field.name] = default_of(field)
+    return found
+
+
+def keys_in(text: str) -> dict[str, str]:
+    """Each key with its default, from a table whose rows have both."""
+    return dict(re.findall(r"^\| `([\w.]+)` \| ([^|]+?) \|", text, re.MULTILINE))
+
+
+def test_every_setting_is_listed_with_its_default() -> None:
+    page = (ROOT / "docs/settings.md").read_text().partition("## Limits")[2]
+    assert keys_in(page) == keys_of(Settings)
+
+
+def test_every_key_of_a_model_is_listed_with_its_default() -> None:
+    page = (ROOT / "docs/models.md").read_text().partition("### Keys of a model")[2]
+    assert keys_in(page) == keys_of(ModelSpec)
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind", "in_words"),
+    [
+        ("key", TaskSpec, {"interface", "limits", "stages"}),
+        ("key of `[interface]`", Interface, set()),
+        ("key of `[limits]`", Limits, set()),
+        ("key of a stage", Stage, set()),
+    ],
+)
+def test_every_key_of_a_task_is_listed_with_its_default(heading: str, kind: Any, in_words: set[str]) -> None:
+    page = (ROOT / "docs/writing-a-task.md").read_text()
+    listed = keys_in(page.partition(f"\n| {heading} | default |")[2].partition("\n\n")[0])
+    wanted = {field.name: default_of(field) for field in msgspec.structs.fields(kind)}
+    assert listed == wanted | {key: listed.get(key) for key in in_words}
+
+
+@pytest.mark.parametrize("page", pages())
+def test_blocks_of_toml_are_toml(page: Path) -> None:
+    for block in _FENCE.finditer(page.read_text()):
+        if block["language"].strip() == "toml":
+            tomllib.loads(block["body"])
 
 
 @pytest.mark.parametrize(
