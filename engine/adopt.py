@@ -35,7 +35,7 @@ def adopt_task(run: Run, task: Task) -> str:
     if is_alive(run):
         raise RunError(
             f"run '{run.name}' has an engine at work, and its task cannot be replaced meanwhile",
-            f"'evolve stop {run.name}' ends it",
+            f"'evolve stop {run.typed}' ends it",
         )
     with lock_run(run):
         with JournalReader(run.db) as reader:

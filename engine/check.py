@@ -16,6 +16,8 @@ from engine.evaluation.sandbox import sandbox_name
 from engine.llm.prompts import check_prompts
 from engine.program import ProgramError, check_program
 from engine.task import Seed, Stage, Task
+from engine.task_copy import task_files
+from engine.text import is_text, legible
 
 __all__ = ["Finding", "check_task"]
 
@@ -40,6 +42,11 @@ async def check_task(task: Task) -> AsyncIterator[Finding]:
         EvolveError: no evaluation can be started on this machine.
     """
     yield Finding(True, "task.toml", f"{task.spec.name}, {task.spec.direction} {task.spec.metric}")
+    for path in task_files(task.folder):
+        if not is_text(path.name):
+            yield Finding(
+                False, legible(path.name), "its name is not valid UTF-8: rename it, since a run keeps it as text"
+            )
     for finding in _priors(task):
         yield finding
     for where, problem in check_prompts(task):

@@ -22,6 +22,7 @@ import msgspec
 from engine.errors import JournalError
 from engine.events import Data, Event, decode_data, encode_data
 from engine.live import LIVE_SCHEMA, LiveRow
+from engine.text import is_text, legible
 
 __all__ = [
     "APPLICATION_ID",
@@ -446,6 +447,8 @@ def _check_file(path: Path) -> None:
     A file descriptor of our own on it, once closed, would drop the locks that SQLite holds on the same file in this
     process (POSIX advisory locks), and the next one to close the file elsewhere would delete a log that is in use.
     """
+    if not is_text(str(path)):
+        raise JournalError(f"'{legible(str(path))}' is not valid UTF-8: rename it, since a run keeps names as text")
     if not path.is_file():
         raise JournalError(f"{path} does not exist")
 

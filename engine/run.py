@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -20,8 +22,10 @@ import msgspec
 from engine.errors import JournalError, RunError
 from engine.journal import JournalReader
 from engine.state import ENDED, RunState
+from engine.workspace import runs_folder
 
 __all__ = [
+    "AmbiguousRun",
     "Run",
     "RunSummary",
     "all_runs",
@@ -40,6 +44,7 @@ __all__ = [
 ]
 
 _LOCK_SECONDS = 2.0
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,14 @@ class Run:
     def name(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def typed(self) -> str:
+        """What to type for it after a command: its name where that is enough, else its path, quoted for a shell."""
+        if self.folder.parent == runs_folder():
+            return shlex.quote(self.name)
+        here = Path.cwd()
+        return shlex.quote(str(self.folder.relative_to(here) if self.folder.is_relative_to(here) else self.folder))
 
     @property
     def db(self) -> Path:
@@ -77,6 +90,24 @@ class Run:
     def work(self) -> Path:
         """The folders of running evaluations."""
         return self.folder / "work"
+
+
+class AmbiguousRun(RunError):
+    """The beginning of a name fits several runs; `newest` is the one that was started last.
+
+    Args:
+        name: what was written.
+        fitting: the runs that it fits, newest first.
+    """
+
+    def __init__(self, name: str, fitting: list[Run]) -> None:
+        self.newest = fitting[0]
+        names = ", ".join(run.name for run in fitting[:_MOST_NAMED])
+        more = f" and {len(fitting) - _MOST_NAMED} more" if len(fitting) > _MOST_NAMED else ""
+        super().__init__(
+            f"'{name}' fits several runs, newest first: {names}{more}",
+            f"Write more of the name; the newest is {self.newest.typed}",
+        )
 
 
 class RunSummary(TypedDict):
@@ -126,11 +157,35 @@ def find_run(name: str | None, runs: Path) -> Run:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise RunError(
-            f"'{name}' fits several runs: {', '.join(run.name for run in fitting)}", "Write more of the name"
+        raise AmbiguousRun(name, sorted(fitting, key=_started, reverse=True))
+    raise _not_found(name, runs, [run.name for run in known])
+
+
+def _not_found(name: str, runs: Path, known: list[str]) -> RunError:
+    """What is wrong with a name that means no run, and what was meant perhaps."""
+    path, typed = Path(name), shlex.quote(name)
+    if path.is_dir() and (path / "task.toml").exists():
+        return RunError(
+            f"{name} is a task folder, no run: it has no run.db", f"'evolve run {typed}' starts a run of it"
         )
-    hint = f"'evolve show RUN {name}' shows a node; 'evolve runs' lists the runs" if name.isdecimal() else ""
-    raise RunError(f"there is no run '{name}' in {runs}", hint or "'evolve runs' lists them")
+    if path.is_dir() and "/" in name:
+        inside = any(path.glob("*/run.db"))
+        return RunError(
+            f"{name} is a folder, no run: it has no run.db",
+            f"'evolve runs --runs {typed}' lists the runs in it" if inside else "'evolve runs' lists the runs",
+        )
+    if name.isdecimal():
+        return RunError(
+            f"there is no run '{name}' in {runs}",
+            f"'evolve show RUN {name}' shows a node; 'evolve runs' lists the runs",
+        )
+    # What was written may be like a name, or like its beginning.
+    close = difflib.get_close_matches(name, [*known, *(run[: len(name)] for run in known)], 1)
+    meant = next((run for run in known if close and run.startswith(close[0])), "")
+    return RunError(
+        f"there is no run '{name}' in {runs}",
+        (f"Did you mean '{meant}'? " if meant else "") + "'evolve runs' lists them",
+    )
 
 
 def _started(run: Run) -> int:
@@ -164,7 +219,7 @@ def lock_run(run: Run) -> Iterator[None]:
                 holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").replace("\n", ", ").strip(", ")
                 raise RunError(
                     f"run '{run.name}' already has an engine ({holder or 'unknown'})",
-                    f"'evolve stop {run.name}' ends it, 'evolve show {run.name}' tells how it stands",
+                    f"'evolve stop {run.typed}' ends it, 'evolve show {run.typed}' tells how it stands",
                 )
             time.sleep(0.02)
         os.ftruncate(descriptor, 0)
@@ -269,7 +324,7 @@ def rename_run(run: Run, name: str) -> Run:
     """
     check_name(name)
     if is_alive(run):
-        raise RunError(f"run '{run.name}' has an engine at work", f"'evolve stop {run.name}' ends it")
+        raise RunError(f"run '{run.name}' has an engine at work", f"'evolve stop {run.typed}' ends it")
     target = run.folder.with_name(name)
     if target.exists():
         raise RunError(f"there is a run '{name}' already in {run.folder.parent}", "Choose another name")
@@ -294,7 +349,7 @@ def delete_run(run: Run) -> None:
     from engine.evaluation.supervisor.folders import remove_tree
 
     if is_alive(run):
-        raise RunError(f"run '{run.name}' has an engine at work", f"'evolve stop {run.name}' ends it")
+        raise RunError(f"run '{run.name}' has an engine at work", f"'evolve stop {run.typed}' ends it")
     try:
         remove_tree(str(run.folder))
     except OSError as exc:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -264,9 +266,15 @@ def find_task(name: str) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder.resolve()
+    if folder.exists():
+        meant = f": '{shlex.quote(str(folder.parent))}'" if (folder.parent / "task.toml").is_file() else ""
+        raise TaskError(f"{name} is a file, no task folder", f"Name the folder{meant}")
+    close = difflib.get_close_matches(name.rstrip("/").rpartition("/")[2], builtin, 1)
     raise TaskError(
         f"there is no task '{name}': neither a folder nor one of {', '.join(builtin) or 'the built-in tasks'}",
-        "'evolve tasks' lists the built-in tasks, 'evolve new NAME' starts one of your own",
+        f"Did you mean '{close[0]}'? 'evolve tasks' lists the built-in tasks"
+        if close
+        else "'evolve tasks' lists the built-in tasks, 'evolve new NAME' starts one of your own",
     )
 
 
@@ -278,7 +286,7 @@ def load_task(folder: Path) -> Task:
     """
     path = folder / "task.toml"
     if not path.is_file():
-        raise TaskError(f"{folder} is no task folder: it has no task.toml", "'evolve new NAME' writes an example")
+        raise _no_task(folder)
     spec = convert_table(read_toml(path, TaskError), TaskSpec, str(path), TaskError)
     _check_tables(spec, path)
     brief = _read(folder / "brief.md", "the problem statement that the Researcher reads")
@@ -286,6 +294,27 @@ def load_task(folder: Path) -> Task:
         raise TaskError(f"{folder / 'brief.md'} is empty", "Say in it what a program must do and how it is scored")
     _check_evaluator(folder / "evaluate.py")
     return Task(folder=folder, spec=spec, brief=brief, seeds=_read_seeds(folder, spec))
+
+
+def _no_task(folder: Path) -> TaskError:
+    """What a folder without task.toml is, what it lacks, and what to do."""
+    typed = shlex.quote(str(folder))
+    if (folder / "run.db").is_file():
+        return TaskError(
+            f"{folder} is a run, no task folder",
+            f"'evolve resume {typed}' goes on with it, 'evolve fork {typed}' begins another",
+        )
+    lacking = [name for name in ("brief.md", "evaluate.py", "seed.py") if not (folder / name).is_file()]
+    if "seed.py" in lacking and any(folder.glob("seeds/*.py")):
+        lacking.remove("seed.py")
+    more = f"; {', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing too" if lacking else ""
+    inside = sorted(path.parent.name for path in folder.glob("*/task.toml"))[:5]
+    return TaskError(
+        f"{folder} is no task folder: it has no task.toml{more}",
+        f"It holds task folders: {', '.join(inside)}"
+        if inside
+        else "'evolve new NAME' writes a working example to start from",
+    )
 
 
 def _check_tables(spec: TaskSpec, path: Path) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.errors import RunError
+from engine.errors import RunError, TaskError
 from engine.journal import sha256_of
+from engine.text import is_text, legible
 
 __all__ = ["TaskCopy", "TaskWatch", "large_paths", "read_copy", "task_files", "unpack_copy"]
 
@@ -45,6 +46,7 @@ def read_copy(folder: Path) -> TaskCopy:
     """Read a task folder; what goes beyond 20 MiB in all is kept by hash and path only.
 
     Raises:
+        TaskError: a file's name is no text.
         OSError: a file cannot be read.
     """
     copy = TaskCopy({}, {}, [])
@@ -52,6 +54,8 @@ def read_copy(folder: Path) -> TaskCopy:
     for path in task_files(folder):
         size = path.stat().st_size
         relative = path.relative_to(folder).as_posix()
+        if not is_text(relative):
+            raise TaskError(f"{folder} holds '{legible(relative)}', whose name is not valid UTF-8: rename it")
         if kept + size > _KEPT_BYTES:
             with path.open("rb") as file:
                 copy.large_files[relative] = f"{hashlib.file_digest(file, 'sha256').hexdigest()} {size} {path}"
@@ -172,7 +176,7 @@ class TaskWatch:
         """The differences, and what the files that differ hold now."""
         found: dict[str, str] = {}
         seen: dict[str, str] = {}
-        present = {path.relative_to(self._folder).as_posix(): path for path in task_files(self._folder)}
+        present = {_told(path.relative_to(self._folder)): path for path in task_files(self._folder)}
         self._folders = {self._folder, *(path.parent for path in present.values())}
         for name, sha256 in self._files.items():
             if name not in present:
@@ -187,3 +191,8 @@ class TaskWatch:
                 found[name], seen[name] = "edited", str(now_size)
         found |= {name: "added" for name in present if name not in self._files and name not in self._large}
         return found, {name: seen.get(name, what) for name, what in found.items()}
+
+
+def _told(path: Path) -> str:
+    """A path as a journal can hold it, whatever bytes are in it."""
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

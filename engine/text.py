@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["one_line", "visible"]
+__all__ = ["is_text", "legible", "one_line", "visible"]
 
 # C0 without tab and newline, DEL, C1, zero-width and invisible characters, line and paragraph separators, bidirectional
 # marks, embeddings, overrides and isolates, byte-order mark, interlinear annotations, tags, lone surrogates.
@@ -17,6 +17,16 @@ _HOSTILE = re.compile(
 def visible(text: str) -> str:
     """The text with every character that could steer a terminal or hide shown as an escape; newlines and tabs stay."""
     return _HOSTILE.sub(_escape, text)
+
+
+def is_text(name: str) -> bool:
+    """Whether a name from the file system, an argument or a variable is valid UTF-8."""
+    return not any("\udc80" <= sign <= "\udcff" for sign in name)
+
+
+def legible(name: str) -> str:
+    """A name from the file system, harmless for a terminal; bytes that are no text show as `\\xff`."""
+    return visible(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
 def one_line(text: str, length: int) -> str:

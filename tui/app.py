@@ -71,5 +71,5 @@ def run_tui(
     if left is not None and left.db.exists():
         verb = "attach" if is_alive(left) else "resume"
         goes = "goes on" if verb == "attach" else "has no engine at work"
-        print(f"Run '{left.name}' {goes}. Come back with: evolve {verb} {left.name}")  # noqa: T201
+        print(f"Run '{left.name}' {goes}. Come back with: evolve {verb} {left.typed}")  # noqa: T201
     return code

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
-from engine.errors import EvolveError
+from engine.cli.output import prepare_streams
+from engine.errors import EvolveError, UsageError
+from engine.text import is_text, legible, visible
 
 __all__ = ["main"]
+
+_COMPLETE = "_EVOLVE_COMPLETE"
+"""What a shell sets to ask for completions."""
 
 
 def main() -> None:
     """Run the command line and leave with its exit code: 0 done, 1 failed, 2 usage, 130 interrupted."""
+    prepare_streams()
     try:
+        _check_names()
         code = _run()
     except EvolveError as exc:
         print(f"error: {exc.message}", file=sys.stderr)
@@ -24,11 +33,28 @@ def main() -> None:
         # Whoever read our output (head, a pager) has enough; what is left in the buffer has nowhere to go.
         sys.stdout = None
         code = 0
+    except OSError as exc:
+        # Of a file that the command named: permissions, a name too long, a loop of links.
+        if exc.filename is None:
+            raise
+        print(f"error: {visible(str(exc.filename))}: {exc.strerror}", file=sys.stderr)
+        code = 1
     sys.exit(code)
 
 
+def _check_names() -> None:
+    """Refuse names that a journal, JSON and a terminal cannot hold, before anything is done with them."""
+    try:
+        here = str(Path.cwd())
+    except OSError:
+        raise UsageError("the folder that you are in is gone: go to another one") from None
+    for name in (*sys.argv[1:], os.environ.get("EVOLVE_HOME", ""), here):
+        if not is_text(name):
+            raise UsageError(f"'{legible(name)}' is not valid UTF-8: rename it, since a run keeps names as text")
+
+
 def _run() -> int:
-    if sys.stdin.isatty() and sys.stdout.isatty():
+    if sys.stdin.isatty() and sys.stdout.isatty() and _COMPLETE not in os.environ:
         # What a person types many times a day does without the command line's library.
         from engine.cli.way_in import way_in
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli.app import RunsOption, app, pick
+from engine.cli.app import RunName, RunsOption, app, pick
 from engine.cli.control import command_engine
 from engine.errors import EvolveError, UsageError
 from engine.journal import JournalReader
@@ -17,7 +17,6 @@ from engine.text import visible
 
 __all__: list[str] = []
 
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="Path, name or the beginning of a name.")]
 NodeNumber = Annotated[int, typer.Argument(metavar="NODE", help="Number of a node.", min=0)]
 Subtree = Annotated[bool, typer.Option("--subtree", help="All that descends from it, too.")]
 
@@ -25,9 +24,13 @@ Subtree = Annotated[bool, typer.Option("--subtree", help="All that descends from
 @app.command()
 def inject(
     run: RunName,
-    program: Annotated[Path | None, typer.Option(help="A program of your own; it takes the next round.")] = None,
-    hint: Annotated[str | None, typer.Option(help="Words that the next designs are shown.")] = None,
-    parent: Annotated[int | None, typer.Option(help="The node that the program was made from.", min=0)] = None,
+    program: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A program of your own; it takes the next round.")
+    ] = None,
+    hint: Annotated[str | None, typer.Option(metavar="TEXT", help="Words that the next designs are shown.")] = None,
+    parent: Annotated[
+        int | None, typer.Option(metavar="NODE", help="The node that the program was made from.", min=0)
+    ] = None,
     runs: RunsOption = None,
 ) -> None:
     """Give a running run a program or a hint."""
@@ -87,9 +90,7 @@ def star(
 @app.command()
 def comment(
     run: RunName,
-    words: Annotated[
-        list[str], typer.Argument(metavar="[NODE] TEXT...", help="A node's number first, if it is of one.")
-    ],
+    words: Annotated[list[str], typer.Argument(metavar="[NODE] TEXT", help="A node's number first, if it is of one.")],
     runs: RunsOption = None,
 ) -> None:
     """Write something about a run, or about one of its nodes."""
@@ -99,7 +100,9 @@ def comment(
 
 
 @app.command()
-def rename(run: RunName, name: Annotated[str, typer.Argument(help="The new name.")], runs: RunsOption = None) -> None:
+def rename(
+    run: RunName, name: Annotated[str, typer.Argument(metavar="NAME", help="The new name.")], runs: RunsOption = None
+) -> None:
     """Give a run another name."""
     print(rename_run(pick(run, runs), name).folder)
 
@@ -111,7 +114,7 @@ def delete(
     runs: RunsOption = None,
 ) -> None:
     """Delete a run with all that was measured in it."""
-    picked = pick(run, runs)
+    picked = pick(run, runs, ask=False)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("delete asks before it deletes, and here is nobody to answer", "Use --yes")

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from engine.run import Run, find_run
-from engine.workspace import runs_folder
+from engine.cli.complete import run_names, task_names
+from engine.cli.group import CommandGroup
+from engine.cli.output import holds_everything
+from engine.cli.pick import existing_folder, folder_of, pick
+from engine.errors import UsageError
 
-__all__ = ["JsonOption", "RunArgument", "RunsOption", "app", "fail", "pick", "print_json"]
+__all__ = [
+    "JsonOption",
+    "RunArgument",
+    "RunName",
+    "RunsOption",
+    "TaskName",
+    "app",
+    "existing_folder",
+    "fail",
+    "folder_of",
+    "pick",
+    "print_json",
+]
 
 app = typer.Typer(
     name="evolve",
+    cls=CommandGroup,
     help="Evolve programs under your eyes: learn, design, experiment, analyze.",
+    epilog="'evolve' alone opens the list of runs. 'evolve COMMAND --help' tells more of a command.",
     no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -36,22 +54,44 @@ RunsOption = Annotated[
     typer.Option("--runs", metavar="DIR", help="Folder of the runs; the workspace's by default.", callback=_absolute),
 ]
 RunArgument = Annotated[
-    str | None, typer.Argument(metavar="[RUN]", help="Path, name or the beginning of a name; the newest by default.")
+    str | None,
+    typer.Argument(
+        metavar="RUN", help="Path, name or the beginning of a name; the newest by default.", autocompletion=run_names
+    ),
+]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="Path, name or the beginning of a name.", autocompletion=run_names)
+]
+TaskName = Annotated[
+    str, typer.Argument(metavar="TASK", help="A built-in task's name or a task folder.", autocompletion=task_names)
 ]
 
 
-def pick(run: str | None, runs: Path | None) -> Run:
-    """The run that the command line means.
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"evolve {version_of('asi-evolve-tui')}")
+        raise typer.Exit()
 
-    Raises:
-        RunError: there is none.
-    """
-    return find_run(run, runs_folder() if runs is None else runs)
+
+@app.callback()
+def evolve(
+    ctx: typer.Context,
+    runs: RunsOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """What stands before a command."""
+    if ctx.invoked_subcommand is not None:
+        if runs is not None:
+            raise UsageError(f"--runs stands after the command: evolve {ctx.invoked_subcommand} … --runs {runs}")
+        return
+    raise UsageError("this is no terminal: the list of runs cannot be shown", "'evolve runs' prints it")
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on one line of stdout."""
-    print(json.dumps(value, ensure_ascii=False, separators=(", ", ": "), allow_nan=False))
+    """One JSON value on one line of stdout; what its encoding cannot hold is escaped, never replaced."""
+    print(json.dumps(value, ensure_ascii=not holds_everything(), separators=(", ", ": "), allow_nan=False))
 
 
 def fail(code: int) -> None:

@@ -20,7 +20,7 @@ _BENCHES = Path(__file__).parents[2] / "tests" / "bench"
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(metavar="[engine|tui|...]", help="What to measure; all by default.")] = "all",
+    what: Annotated[str, typer.Argument(metavar="BENCH", help="What to measure; all by default.")] = "all",
     full: Annotated[bool, typer.Option("--full", help="Measure longer and larger.")] = False,
     against: Annotated[
         Path | None,

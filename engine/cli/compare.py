@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli.app import JsonOption, RunsOption, app, pick, print_json
+from engine.cli.complete import run_names
 from engine.cli.look import print_table
 from engine.compare import AXES, Axis, ComparedRun, best_at, differing, extent, read_compared, shared_places
 from engine.errors import UsageError
@@ -25,8 +26,15 @@ _NAMES: dict[Axis, str] = {
 
 @app.command()
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Paths, names or beginnings of names.")],
-    by: Annotated[str, typer.Option(help=f"What to align the curves by: {', '.join(AXES)}.")] = "rounds",
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN", help="Paths, names or beginnings of names; two or more.", autocompletion=run_names
+        ),
+    ],
+    by: Annotated[
+        str, typer.Option(metavar="AXIS", help=f"What to align the curves by: {', '.join(AXES)}.")
+    ] = "rounds",
     diff: Annotated[
         bool, typer.Option("--diff", help="Print how the best programs differ from the first run's.")
     ] = False,

@@ -11,7 +11,19 @@ import msgspec
 import typer
 
 from engine.adopt import adopt_task
-from engine.cli.app import JsonOption, RunArgument, RunsOption, app, fail, pick, print_json
+from engine.cli.app import (
+    JsonOption,
+    RunArgument,
+    RunName,
+    RunsOption,
+    TaskName,
+    app,
+    fail,
+    folder_of,
+    pick,
+    print_json,
+)
+from engine.cli.complete import preset_names, run_names
 from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run, tell
 from engine.commands import HINT_UNREAD, WAITS, check_set
 from engine.config import deep_merge
@@ -24,7 +36,6 @@ from engine.run import Run, fold_run, is_alive, run_status, spawn_engine
 from engine.settings import Settings, designs_by_model, parse_setting
 from engine.state import RunState
 from engine.task import find_task, load_task
-from engine.workspace import runs_folder
 
 __all__ = ["command_engine", "write_best"]
 
@@ -35,14 +46,18 @@ KEPT = {"pin", "unpin", "prune", "restore", "star", "comment", "inject", "rerun"
 
 _PRESET_NAMES = ", ".join(PRESETS)
 
-Rounds = Annotated[int | None, typer.Option(help="Rounds in all.", min=0)]
-Hours = Annotated[float | None, typer.Option(help="Stop after so many hours of engine time.", min=0)]
-Usd = Annotated[float | None, typer.Option(help="Stop when so many US dollars are spent on models.", min=0)]
-Tokens = Annotated[int | None, typer.Option(help="Stop when so many tokens are spent.", min=0)]
-Target = Annotated[float | None, typer.Option(help="Finish when the best score is this good.")]
-Patience = Annotated[int | None, typer.Option(help="Finish after so many rounds without a new best.", min=1)]
-Workers = Annotated[int | None, typer.Option(help="Rounds in flight; slots + 2 by default.", min=1)]
-Slots = Annotated[int | None, typer.Option(help="Evaluations at once; one a core by default.", min=1)]
+Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds in all.", min=0)]
+Hours = Annotated[float | None, typer.Option(metavar="H", help="Stop after so many hours of engine time.", min=0)]
+Usd = Annotated[
+    float | None, typer.Option(metavar="X", help="Stop when so many US dollars are spent on models.", min=0)
+]
+Tokens = Annotated[int | None, typer.Option(metavar="N", help="Stop when so many tokens are spent.", min=0)]
+Target = Annotated[float | None, typer.Option(metavar="X", help="Finish when the best score is this good.")]
+Patience = Annotated[
+    int | None, typer.Option(metavar="N", help="Finish after so many rounds without a new best.", min=1)
+]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Rounds in flight; slots + 2 by default.", min=1)]
+Slots = Annotated[int | None, typer.Option(metavar="N", help="Evaluations at once; one a core by default.", min=1)]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, for example sampler.c=0.2.")
 ]
@@ -56,7 +71,7 @@ Detach = Annotated[bool, typer.Option("--detach", help="Start the engine, print 
 
 @app.command()
 def run(
-    task: Annotated[str, typer.Argument(help="A built-in task's name or a task folder.")],
+    task: TaskName,
     rounds: Rounds = None,
     hours: Hours = None,
     usd: Usd = None,
@@ -65,9 +80,12 @@ def run(
     patience: Patience = None,
     workers: Workers = None,
     slots: Slots = None,
-    seed: Annotated[int | None, typer.Option(help="Every random draw derives from it; 0 by default.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Every random draw derives from it; 0 by default.")
+    ] = None,
     designer: Annotated[
-        str | None, typer.Option(help="auto, recombine or llm; auto is llm where a model is configured.")
+        str | None,
+        typer.Option(metavar="NAME", help="auto, recombine or llm; auto is llm where a model is configured."),
     ] = None,
     model: Annotated[
         str,
@@ -75,11 +93,21 @@ def run(
     ] = "",
     base_url: Annotated[str, typer.Option(metavar="URL", help="Where the model's endpoint is.")] = "",
     answers: Annotated[
-        str, typer.Option(metavar="RUN", help="Give the answers that another run recorded, with that run's settings.")
+        str,
+        typer.Option(
+            metavar="RUN",
+            help="Give the answers that another run recorded, with that run's settings.",
+            autocompletion=run_names,
+        ),
     ] = "",
-    preset: Annotated[str, typer.Option(metavar="NAME", help=f"Settings of a published run: {_PRESET_NAMES}.")] = "",
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help=f"Settings of a published run: {_PRESET_NAMES}.", autocompletion=preset_names
+        ),
+    ] = "",
     set_: SetOption = None,
-    name: Annotated[str, typer.Option(help="Name of the run.")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run.")] = "",
     runs: RunsOption = None,
     allow_network_fs: Annotated[
         bool, typer.Option("--allow-network-fs", help="Keep the run on a network file system all the same.")
@@ -116,7 +144,7 @@ def run(
         limit = typer.prompt("The models cost money. US dollars to spend at most", type=float)
         settings = choose_settings(loaded, chosen, [*own, ("limit", {"usd": limit})], only, base)
     require_limit(settings)
-    made = create_run(loaded, settings, runs_folder() if runs is None else runs, name, allow_network_fs)
+    made = create_run(loaded, settings, folder_of(runs), name, allow_network_fs)
     if detach:
         spawn_engine(made)
         print_json({"run": str(made.folder)}) if json else print(made.folder)
@@ -161,7 +189,7 @@ def _attend(run: Run, json: bool, mouse: bool = False) -> None:
     try:
         state, status = follow_run(run)
     except KeyboardInterrupt:
-        tell(f"\nThe run goes on. 'evolve attach {run.name}' comes back to it.")
+        tell(f"\nThe run goes on. 'evolve attach {run.typed}' comes back to it.")
         raise typer.Exit(130) from None
     _close(run, state, status, json)
 
@@ -182,7 +210,7 @@ def _close(run: Run, state: RunState, status: str, json: bool) -> None:
         if not json:
             print(f"{status}: best {best.score:.6g} (#{best.id}) in {best_path(run)}")
     if status in ("stopped", "dead") and not json:
-        tell(f"'evolve resume {run.name}' goes on with it.")
+        tell(f"'evolve resume {run.typed}' goes on with it.")
     interrupted = status == "stopped" and state.reason.startswith("SIGINT")
     fail(0 if status == "finished" else 130 if interrupted else 1)
 
@@ -310,8 +338,8 @@ def stop(
 
 @app.command(name="set")
 def set_setting(
-    run: Annotated[str, typer.Argument(help="Path, name or the beginning of a name.")],
-    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="For example rounds=300.")],
+    run: RunName,
+    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE", help="For example rounds=300.")],
     runs: RunsOption = None,
 ) -> None:
     """Change settings of a run; without an engine they are kept for its next start."""
@@ -354,7 +382,9 @@ def command_engine(run: Run, kind: str, data: dict[str, Any]) -> None:
             print("kept for the run's next start" + (f"; {HINT_UNREAD}" if unread else ""))
             return
         how = " --rounds N" if status == "finished" else ""
-        raise RunError(f"run '{run.name}' has no engine: it is {status}", f"'evolve resume {run.name}{how}' starts one")
+        raise RunError(
+            f"run '{run.name}' has no engine: it is {status}", f"'evolve resume {run.typed}{how}' starts one"
+        )
     print(_send(run, kind, data, wait=True))
 
 

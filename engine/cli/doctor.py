@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from engine.cli.app import JsonOption, RunsOption, app, fail, print_json
+from engine.cli.app import JsonOption, RunsOption, app, fail, folder_of, print_json
 from engine.configure import configured
 from engine.devices import list_gpus
 from engine.errors import EvolveError
@@ -22,7 +22,7 @@ from engine.llm.faults import Fault, key_of, place_of
 from engine.llm.models import ModelSpec
 from engine.settings import merge_settings
 from engine.text import one_line
-from engine.workspace import network_file_system, runs_folder, workspace
+from engine.workspace import network_file_system, workspace
 
 __all__: list[str] = []
 
@@ -44,7 +44,7 @@ class Check:
 @app.command()
 def doctor(runs: RunsOption = None, json: JsonOption = False) -> None:
     """Look at terminal, sandbox, disk, Python and models: what is there, what to change."""
-    folder = runs_folder() if runs is None else runs
+    folder = folder_of(runs)
     checks = [_python(), _sandbox(), _disk(folder), _file_system(folder), _gpus(), _torch(), *_models(), _embedder(),
               _settings(), _terminal(), _lingering()]  # fmt: skip
     if json:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.cli.app import JsonOption, RunArgument, RunsOption, app, pick, print_json
+from engine.errors import UsageError
 
 __all__: list[str] = []
 
@@ -16,8 +17,15 @@ __all__: list[str] = []
 def export(
     run: RunArgument = None,
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="FILE", help="FILE.json, FILE.csv, FILE.graphml or FILE.html.")
-    ] = Path("run.html"),
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="FILE.json, FILE.csv, FILE.graphml or FILE.html; by default RUN.html here.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there already.")] = False,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -25,5 +33,8 @@ def export(
     from engine.export import export_run
 
     picked = pick(run, runs)
-    nodes = export_run(picked, out)
-    print_json({"file": str(out.absolute()), "run": str(picked.folder), "nodes": nodes}) if json else print(out)
+    target = Path(f"{picked.name}.html") if out is None else out
+    if target.exists() and not target.is_dir() and not force:
+        raise UsageError(f"{target} is there already", "--force replaces it; -o FILE names another")
+    nodes = export_run(picked, target)
+    print_json({"file": str(target.absolute()), "run": str(picked.folder), "nodes": nodes}) if json else print(target)

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from engine.cli.app import JsonOption, RunsOption, app, pick, print_json
+from engine.cli.app import JsonOption, RunName, RunsOption, app, folder_of, pick, print_json
 from engine.cli.control import SetOption
 from engine.config import deep_merge
 from engine.fork import fork_run
 from engine.settings import parse_setting
-from engine.workspace import runs_folder
 
 __all__: list[str] = []
 
 
 @app.command()
 def fork(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Path, name or the beginning of a name.")],
+    run: RunName,
     at: Annotated[
         int | None, typer.Option(metavar="SEQ", help="The last event to keep; the newest by default.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed for what is drawn from there on.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Another seed for what is drawn from there on.")] = None,
     priors_at_seq: Annotated[
         bool, typer.Option("--priors-at-seq", help="The priors as the run had them there, not as they are today.")
     ] = False,
-    name: Annotated[str, typer.Option(help="Name of the new run.")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the new run.")] = "",
     set_: SetOption = None,
     runs: RunsOption = None,
     allow_network_fs: Annotated[
@@ -41,9 +39,8 @@ def fork(
     change: dict[str, Any] = {}
     for text in set_ or []:
         change = deep_merge(change, parse_setting(text))
-    target: Path = runs_folder() if runs is None else runs
     made = fork_run(
-        source, target.absolute(), at_seq=at, seed=seed, priors_at_seq=priors_at_seq, change=change, name=name,
+        source, folder_of(runs), at_seq=at, seed=seed, priors_at_seq=priors_at_seq, change=change, name=name,
         allow_network_fs=allow_network_fs,
     )  # fmt: skip
     if json:

@@ -6,6 +6,7 @@ import difflib
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +15,11 @@ import typer
 from rich.cells import cell_len, set_cell_size
 
 from engine import events as ev
-from engine.cli.app import JsonOption, RunArgument, RunsOption, app, pick, print_json
+from engine.cli.app import JsonOption, RunArgument, RunName, RunsOption, app, existing_folder, pick, print_json
 from engine.cli.calls import calls_of, print_calls, spending
 from engine.cli.control import write_best
+from engine.cli.filter import filtered
+from engine.cli.output import plain
 from engine.curve import decode_curve
 from engine.errors import EvolveError, RunError, UsageError
 from engine.fitness import FitnessSettings
@@ -27,23 +30,23 @@ from engine.provenance import credited, idea_of
 from engine.run import Run, all_runs, fold_run, is_alive, summarize
 from engine.state import RunState
 from engine.text import one_line, visible
-from engine.workspace import runs_folder
 
 __all__ = ["print_table"]
 
-NodeArgument = Annotated[int | None, typer.Argument(metavar="[NODE]", help="Number of a node.", min=0)]
+NodeArgument = Annotated[int | None, typer.Argument(metavar="NODE", help="Number of a node.", min=0)]
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """A plain table; text in it is data. In a terminal that is too narrow the last column gives way."""
-    lines = [columns, *([visible(cell) for cell in row] for row in rows)]
+    lines = [[plain(visible(cell)) for cell in row] for row in (columns, *rows)]
+    cut = plain("…")
     widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
     if sys.stdout.isatty():
         room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(columns) - 1)
         widths[-1] = max(8, min(widths[-1], room))
     for line in lines:
         cells = [
-            set_cell_size(cell, width) if cell_len(cell) <= width else set_cell_size(cell, width - 1) + "…"
+            set_cell_size(cell, width) if cell_len(cell) <= width else set_cell_size(cell, width - len(cut)) + cut
             for cell, width in zip(line, widths, strict=True)
         ]
         print("  ".join(cells).rstrip())
@@ -52,7 +55,7 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
 @app.command()
 def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
     """List the runs, newest first."""
-    folder = runs_folder() if runs is None else runs
+    folder = existing_folder(runs)
     found: list[dict[str, Any]] = []
     for run in all_runs(folder):
         try:
@@ -84,6 +87,12 @@ def show(
     run: RunArgument = None,
     node: NodeArgument = None,
     calls: Annotated[bool, typer.Option("--calls", help="With NODE: what models were asked and answered.")] = False,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter", metavar="EXPR", help="Only nodes like this: 'status:ok score>2.6 op:tune is:best words'."
+        ),
+    ] = None,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -93,15 +102,17 @@ def show(
         state = fold_run(reader)
         if node is None and calls:
             raise UsageError("--calls needs a node: evolve show RUN NODE --calls")
+        if node is not None and filter_ is not None:
+            raise UsageError("--filter chooses among a run's nodes: name none beside it")
         if node is None:
-            _show_run(picked, state, json)
+            _show_run(picked, state, state.nodes if filter_ is None else filtered(state, filter_), json)
         elif node >= len(state.nodes):
             raise RunError(f"run '{picked.name}' has no node {node}; its nodes are 0 to {len(state.nodes) - 1}")
         else:
             _show_node(reader, state, state.nodes[node], json, calls)
 
 
-def _show_run(run: Run, state: RunState, json: bool) -> None:
+def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> None:
     entry: dict[str, Any] = dict(summarize(run))
     if json:
         nodes = [
@@ -109,7 +120,7 @@ def _show_run(run: Run, state: RunState, json: bool) -> None:
                 "id": node.id, "parents": list(node.parents), "round": node.round, "status": node.status,
                 "score": node.score, "operator": node.operator, "name": node.name, "priors": list(node.priors),
             }
-            for node in state.nodes
+            for node in shown
         ]  # fmt: skip
         print_json({**entry, "reason": state.reason, "nodelist": nodes})
         return
@@ -131,8 +142,10 @@ def _show_run(run: Run, state: RunState, json: bool) -> None:
             node.status or "…", "–" if node.score is None else f"{node.score:.8g}", f"{node.seconds:.1f}",
             node.operator, one_line(node.name, 60),
         ]
-        for node in state.nodes
+        for node in shown
     ]  # fmt: skip
+    if len(shown) < len(state.nodes):
+        print(f"{len(shown)} of {len(state.nodes)} nodes:")
     print_table(["node", "parents", "round", "status", "score", "s", "operator", "name"], rows)
 
 
@@ -244,26 +257,41 @@ def best(
         found = summarize(picked)["best"] or {}
         print_json({"run": str(picked.folder), **found, "code": code})
     elif out is None:
-        print(visible(code) if sys.stdout.isatty() else code, end="")
+        if sys.stdout.isatty():
+            print(visible(code), end="")
+        else:
+            # A program is UTF-8, whatever the locale.
+            sys.stdout.flush()
+            sys.stdout.buffer.write(code.encode())
     else:
         print(out)
 
 
 @app.command()
 def diff(
-    run: Annotated[str, typer.Argument(help="Path, name or the beginning of a name.")],
-    a: Annotated[int, typer.Argument(help="A node.", min=0)],
-    b: Annotated[int, typer.Argument(help="Another node.", min=0)],
+    run: RunName,
+    a: Annotated[int, typer.Argument(metavar="A", help="A node.", min=0)],
+    b: Annotated[
+        int | None,
+        typer.Argument(metavar="B", help="Another node; without it, A and the node it was made from.", min=0),
+    ] = None,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print the differences between two nodes' programs."""
+    """Print the differences between two nodes' programs, or between a node's and its parent's."""
     picked = pick(run, runs)
     with JournalReader(picked.db) as reader:
         state = fold_run(reader)
-        for number in (a, b):
+        for number in (a, *([] if b is None else [b])):
             if number >= len(state.nodes):
                 raise RunError(f"run '{picked.name}' has no node {number}; its nodes are 0 to {len(state.nodes) - 1}")
+        if b is None:
+            parents = state.nodes[a].parents
+            if not parents:
+                raise UsageError(
+                    f"node {a} has no parent: name the node to compare with", f"evolve diff {picked.typed} {a} B"
+                )
+            a, b = parents[0], a
         before, after = (reader.text(state.nodes[number].program).splitlines() for number in (a, b))
     lines = list(difflib.unified_diff(before, after, fromfile=f"node {a}", tofile=f"node {b}", lineterm=""))
     if json:
@@ -277,7 +305,7 @@ def diff(
 def events(
     run: RunArgument = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on until the run's engine has ended.")] = False,
-    since: Annotated[int, typer.Option(help="Only events after this one.", min=0)] = 0,
+    since: Annotated[int, typer.Option(metavar="SEQ", help="Only events after this one.", min=0)] = 0,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:

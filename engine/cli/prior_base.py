@@ -17,6 +17,7 @@ from cognition.prior import PriorError, check_text
 from cognition.store import CognitionError
 from cognition.sync import Problem, Sync
 from engine.cli.app import print_json
+from engine.cli.complete import task_names
 from engine.errors import EvolveError, UsageError
 from engine.text import visible
 
@@ -24,7 +25,12 @@ __all__ = ["PriorId", "TaskOption", "find", "iso", "opened", "read_text", "state
 
 TaskOption = Annotated[
     str | None,
-    typer.Option("--task", metavar="TASK", help="A built-in task, a task or run folder; the one used last by default."),
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="A built-in task, a task or run folder; the one used last by default.",
+        autocompletion=task_names,
+    ),
 ]
 PriorId = Annotated[str, typer.Argument(metavar="ID", help="The prior's id, or its beginning.")]
 

@@ -18,16 +18,17 @@ from cognition.collection import Collection
 from cognition.entry import Entry
 from cognition.prior import PriorError
 from cognition.store import Conflict
-from engine.cli.app import JsonOption, app, print_json
+from engine.cli.app import JsonOption, RunsOption, app, existing_folder, print_json
+from engine.cli.group import CommandGroup
 from engine.cli.look import print_table
 from engine.cli.prior_base import PriorId, TaskOption, find, iso, opened, read_text, state_of, tell, whole
 from engine.errors import EvolveError, UsageError
 from engine.text import one_line, visible
-from engine.workspace import runs_folder
 
 __all__: list[str] = []
 
 priors = typer.Typer(
+    cls=CommandGroup,
     name="priors",
     help="What people know: list, search, edit and judge the priors of a task.",
     no_args_is_help=True,
@@ -35,7 +36,10 @@ priors = typer.Typer(
 )
 app.add_typer(priors)
 
-SortOption = Annotated[Literal["gain", "uses", "weight", "title"], typer.Option(help="What to sort by.")]
+SortOption = Annotated[
+    Literal["gain", "uses", "weight", "title"],
+    typer.Option(metavar="KEY", help="What to sort by: gain, uses, weight or title."),
+]
 
 
 @priors.command("list")
@@ -43,15 +47,17 @@ def list_(
     task: TaskOption = None,
     sort: SortOption = "title",
     all_: Annotated[bool, typer.Option("--all", help="Removed and rejected ones too.")] = False,
+    runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the priors with what came of them over the workspace's runs."""
+    """List the priors with what came of them over the runs."""
     from engine.provenance import PriorUse, use_over_runs
     from engine.run import all_runs
 
+    folder = existing_folder(runs)
     with opened(task) as collection:
         entries = collection.entries("active", "pending", *(("rejected", "removed") if all_ else ()))
-        uses = use_over_runs(collection, all_runs(runs_folder()))
+        uses = use_over_runs(collection, all_runs(folder))
     rows = [(entry, uses.get(entry.id, PriorUse())) for entry in entries]
     keys: dict[str, Any] = {
         "gain": lambda row: (row[1].gain is None, -(row[1].gain or 0), row[0].id),
@@ -91,7 +97,7 @@ def _figures(use: Any) -> dict[str, Any]:
 def show(
     prior: PriorId,
     task: TaskOption = None,
-    revision: Annotated[int | None, typer.Option(help="Another revision than the newest.", min=1)] = None,
+    revision: Annotated[int | None, typer.Option(metavar="N", help="Another revision than the newest.", min=1)] = None,
     json: JsonOption = False,
 ) -> None:
     """Show a prior with its text."""
@@ -114,7 +120,7 @@ def show(
 
 @priors.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A Markdown file; its name becomes the id.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A Markdown file; its name becomes the id.")],
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -133,8 +139,10 @@ def edit(
     task: TaskOption = None,
     enable: Annotated[bool, typer.Option("--enable", help="Show it to designs again.")] = False,
     disable: Annotated[bool, typer.Option("--disable", help="Show it to no design.")] = False,
-    weight: Annotated[float | None, typer.Option(help="What it weighs in retrieval; 1 by default.", min=0)] = None,
-    file: Annotated[Path | None, typer.Option(help="Take its text from there.")] = None,
+    weight: Annotated[
+        float | None, typer.Option(metavar="X", help="What it weighs in retrieval; 1 by default.", min=0)
+    ] = None,
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Take its text from there.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Change a prior: with no option, its text in $EDITOR. The next round of a run uses it."""
@@ -197,9 +205,9 @@ def restore(prior: PriorId, task: TaskOption = None, json: JsonOption = False) -
 
 @priors.command()
 def search(
-    text: Annotated[str, typer.Argument(help="What to look for: words, a lesson, a question.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for: words, a lesson, a question.")],
     task: TaskOption = None,
-    limit: Annotated[int, typer.Option(help="How many to show.", min=1)] = 10,
+    limit: Annotated[int, typer.Option(metavar="N", help="How many to show.", min=1)] = 10,
     json: JsonOption = False,
 ) -> None:
     """Find the enabled priors that a round would be shown for a text, best first, and why."""
@@ -255,8 +263,10 @@ def history(prior: PriorId, task: TaskOption = None, json: JsonOption = False) -
 @priors.command()
 def diff(
     prior: PriorId,
-    old: Annotated[int | None, typer.Argument(help="A revision; by default the one before.", min=1)] = None,
-    new: Annotated[int | None, typer.Argument(help="Another; by default the newest.", min=1)] = None,
+    old: Annotated[
+        int | None, typer.Argument(metavar="OLD", help="A revision; by default the one before.", min=1)
+    ] = None,
+    new: Annotated[int | None, typer.Argument(metavar="NEW", help="Another; by default the newest.", min=1)] = None,
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -273,7 +283,9 @@ def diff(
 @priors.command()
 def revert(
     prior: PriorId,
-    revision: Annotated[int, typer.Argument(help="The revision whose text becomes the newest.", min=1)],
+    revision: Annotated[
+        int, typer.Argument(metavar="REVISION", help="The revision whose text becomes the newest.", min=1)
+    ],
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -287,7 +299,7 @@ def revert(
 def accept(
     prior: PriorId,
     task: TaskOption = None,
-    file: Annotated[Path | None, typer.Option(help="Take its text from there.")] = None,
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Take its text from there.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Take a proposed prior in, as it is or with another text."""
@@ -299,7 +311,7 @@ def accept(
 @priors.command()
 def reject(
     prior: PriorId,
-    reason: Annotated[str, typer.Argument(help="Why, for whoever reads it later.")] = "",
+    reason: Annotated[str, typer.Argument(metavar="REASON", help="Why, for whoever reads it later.")] = "",
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -311,7 +323,9 @@ def reject(
 
 @priors.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="A folder of .md files, a .md, a .jsonl, or ASI-Evolve's .json.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A folder of .md files, a .md, a .jsonl, or ASI-Evolve's .json.")
+    ],
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -331,7 +345,9 @@ def import_(
 
 @priors.command("export")
 def export_(
-    path: Annotated[Path, typer.Argument(help="A new folder for .md files, a .jsonl, or a .json for ASI-Evolve.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A new folder for .md files, a .jsonl, or a .json for ASI-Evolve.")
+    ],
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli.app import JsonOption, app, fail, print_json
+from engine.cli.app import JsonOption, TaskName, app, fail, print_json
 from engine.cli.look import print_table
 from engine.errors import UsageError
 from engine.new_task import write_task
@@ -40,7 +40,9 @@ def tasks(json: JsonOption = False) -> None:
 
 
 @app.command()
-def new(name: Annotated[str, typer.Argument(help="The new folder; its last part names the task.")]) -> None:
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new folder; its last part names the task.")],
+) -> None:
     """Write a working example task into a new folder."""
     folder = write_task(Path(name).expanduser())
     print(f"{folder} is a working task: fit {', '.join(sorted(p.name for p in folder.iterdir()))}.")
@@ -48,9 +50,7 @@ def new(name: Annotated[str, typer.Argument(help="The new folder; its last part 
 
 
 @app.command()
-def check(
-    task: Annotated[str, typer.Argument(help="A built-in task's name or a task folder.")], json: JsonOption = False
-) -> None:
+def check(task: TaskName, json: JsonOption = False) -> None:
     """Take a task's seeds through everything a round would do, and say what is wrong."""
     loaded = load_task(find_task(task))
     findings = asyncio.run(_check(loaded, quiet=json))

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from engine.cli.pick import existing_folder, pick
 from engine.errors import UsageError
 from engine.journal import JournalReader
-from engine.run import find_run
-from engine.workspace import runs_folder
 
 __all__ = ["show_replay", "way_in"]
 
 _OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {
+    "": {"runs": Path},
     "attach": {"runs": Path},
     "replay": {"runs": Path, "speed": float, "at": int},
 }
@@ -26,9 +26,9 @@ def way_in(arguments: Sequence[str]) -> Callable[[], int] | None:
 
     That goes to the command line's library, which has the help and a word for every mistake.
     """
-    if not arguments:
-        return _show_runs
-    command, *rest = arguments
+    command, *rest = arguments or [""]
+    if command == "--runs":
+        command, rest = "", [*arguments]
     if command not in _OPTIONS:
         return None
     options: dict[str, Any] = {}
@@ -37,7 +37,7 @@ def way_in(arguments: Sequence[str]) -> Callable[[], int] | None:
     for word in words:
         name = word.removeprefix("--")
         try:
-            if word == "--mouse":
+            if word == "--mouse" and command:
                 options["mouse"] = True
             elif word.startswith("--") and name in _OPTIONS[command]:
                 options[name] = _OPTIONS[command][name](next(words))
@@ -47,23 +47,22 @@ def way_in(arguments: Sequence[str]) -> Callable[[], int] | None:
                 names.append(word)
         except (StopIteration, ValueError):
             return None
-    if len(names) > 1 or options.get("at", 1) < 1:
+    if len(names) > (1 if command else 0) or options.get("at", 1) < 1:
         return None
-    show: Callable[..., int] = _show_live if command == "attach" else show_replay
-    return partial(show, *names, **options)
+    shows: dict[str, Callable[..., int]] = {"": _show_runs, "attach": _show_live, "replay": show_replay}
+    return partial(shows[command], *names, **options)
 
 
-def _show_runs() -> int:
+def _show_runs(runs: Path | None = None) -> int:
     from tui.app import run_tui
 
-    return run_tui(runs_folder())
+    return run_tui(existing_folder(runs))
 
 
 def _show_live(run: str | None = None, runs: Path | None = None, mouse: bool = False) -> int:
     from tui.app import run_tui
 
-    folder = runs or runs_folder()
-    return run_tui(folder, find_run(run, folder), mouse)
+    return run_tui(existing_folder(runs), pick(run, runs), mouse)
 
 
 def show_replay(
@@ -81,15 +80,14 @@ def show_replay(
     """
     if speed is not None and not 1 <= speed <= 1000:
         raise UsageError("--speed lies between 1 and 1000")
-    folder = runs or runs_folder()
-    picked = find_run(run, folder)
+    picked = pick(run, runs)
     if at is not None:
         with JournalReader(picked.db) as reader:
             last = reader.last_seq()
         if at > last:
             raise UsageError(f"run '{picked.name}' has no event {at}; its events are 1 to {last}")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("this is no terminal", f"'evolve events {picked.name}' prints what was recorded")
+        raise UsageError("this is no terminal", f"'evolve events {picked.typed}' prints what was recorded")
     from tui.app import run_tui
 
-    return run_tui(folder, picked, mouse, (at, speed or 10.0, at is None or speed is not None))
+    return run_tui(existing_folder(runs), picked, mouse, (at, speed or 10.0, at is None or speed is not None))

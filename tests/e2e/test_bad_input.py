@@ -202,10 +202,12 @@ def test_a_journal_that_cannot_be_used_is_told(
 
 def test_an_ambiguous_or_unknown_run_is_told(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:
     where = ("--runs", tmp_path / "runs")
+    one_message(evolve("show", *where), "there is no such folder")
+    (tmp_path / "runs").mkdir()
     one_message(evolve("show", *where), "no run in")
     for name in ("alpha-1", "alpha-2"):
         evolve("run", make_task(name=name), "--headless", "--rounds", 0, "--name", name, *where)
-    one_message(evolve("show", "alpha", *where), "fits several runs: ")
+    one_message(evolve("show", "alpha", *where), "fits several runs, newest first: alpha-2, alpha-1")
     one_message(evolve("show", "beta", *where), "there is no run 'beta'")
     one_message(
         evolve("run", make_task(name="third"), "--headless", "--name", "alpha-1", *where), "there is a run 'alpha-1'"

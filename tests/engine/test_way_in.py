@@ -12,8 +12,11 @@ from engine.cli.way_in import way_in
 
 @pytest.mark.parametrize(
     "words",
-    ["", "attach", "attach name --mouse", "attach --runs folder name", "replay name --at 12 --speed 2.5 --mouse"],
-)
+    [
+        "", "--runs folder", "attach", "attach name --mouse", "attach --runs folder name",
+        "replay name --at 12 --speed 2.5 --mouse",
+    ],
+)  # fmt: skip
 def test_taken(words: str) -> None:
     assert way_in(words.split()) is not None
 
@@ -21,7 +24,8 @@ def test_taken(words: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "--help", "runs", "run circle_packing", "attach --help", "attach -h", "attach one two", "attach --at 3",
+        "--help", "--runs", "--runs folder show", "--mouse",
+        "runs", "run circle_packing", "attach --help", "attach -h", "attach one two", "attach --at 3",
         "replay name --at", "replay name --at many", "replay name --at 0", "replay name --speed=2", "attach --unknown",
     ],
 )  # fmt: skip

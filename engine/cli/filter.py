@@ -1,0 +1,27 @@
+"""`--filter EXPR`: the nodes that an expression holds for, in the words of the application's `&`."""
+
+from __future__ import annotations
+
+from engine.errors import UsageError
+from engine.lineage import best_path
+from engine.node import Node
+from engine.state import RunState
+
+__all__ = ["filtered"]
+
+
+def filtered(state: RunState, expression: str) -> list[Node]:
+    """The nodes that an expression holds for, in their order.
+
+    Raises:
+        UsageError: a part of it cannot be understood.
+    """
+    from tui.model.query import QueryError, parse_query
+    from tui.model.run_model import has_mark
+
+    best = frozenset(best_path(state))
+    try:
+        query = parse_query(expression, lambda mark, node: node.id in best if mark == "best" else has_mark(node, mark))
+    except QueryError as exc:
+        raise UsageError(f"--filter {expression}: {exc}") from None
+    return [node for node in state.nodes if query(node)]

@@ -1,0 +1,60 @@
+"""How the commands are listed in the help, and what is said of a word that is none."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperGroup
+
+from engine.errors import UsageError
+from engine.task import builtin_tasks
+
+__all__ = ["SECTIONS", "CommandGroup"]
+
+SECTIONS = {
+    "Start and watch": ("run", "attach", "replay", "resume", "fork"),
+    "Steer": ("pause", "step", "stop", "set", "inject"),
+    "Nodes": ("rerun", "pin", "unpin", "prune", "restore", "star", "comment"),
+    "Look": ("runs", "show", "best", "diff", "compare", "events"),
+    "Keep and carry": ("export", "rename", "delete"),
+    "Tasks and priors": ("tasks", "new", "check", "priors"),
+    "This machine": ("doctor", "bench"),
+}
+"""The headings of `evolve --help`, each with its commands in their order."""
+
+_WHOLE = 10_000
+
+
+class CommandGroup(TyperGroup):
+    """Lists commands under headings, their help wrapped and never cut."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands."""
+        left = list(self.list_commands(ctx))
+        for title, names in (*SECTIONS.items(), ("Commands", tuple(left))):
+            shown = [name for name in names if name in left] if ctx.parent is None or title == "Commands" else []
+            left = [name for name in left if name not in shown]
+            found = [(name, self.get_command(ctx, name)) for name in shown]
+            rows = [
+                (name, command.get_short_help_str(_WHOLE)) for name, command in found if command and not command.hidden
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; what is a task or a run is told with the command that takes it.
+
+        Raises:
+            UsageError: the first word is no command but a task or a run.
+        """
+        word = args[0]
+        if self.get_command(ctx, word) is None and ctx.parent is None:
+            typed = shlex.quote(word)
+            if word in {folder.name for folder in builtin_tasks()} or (Path(word) / "task.toml").is_file():
+                raise UsageError(f"'{word}' is a task, no command", f"'evolve run {typed}' starts a run of it")
+            if (Path(word) / "run.db").is_file():
+                raise UsageError(f"'{word}' is a run, no command", f"'evolve attach {typed}' watches it")
+        return super().resolve_command(ctx, args)

@@ -1,0 +1,148 @@
+"""What a command prints where the encoding of its output lacks signs, and for names that are no text."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.cli.output import plain, prepare_streams
+from tests.conftest import COMMAND, Evolve, TaskMaker
+
+SAMPLES = Path(__file__).parents[3] / "sample_runs"
+RUN = SAMPLES / "circle_packing_mixed"
+BROKEN = os.fsdecode(b"caf\xe9")
+
+
+def printed(encoding: str, *words: object) -> bytes:
+    """What a command writes to stdout under an encoding; it must succeed and say nothing on stderr."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, words)], capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": encoding}
+    )
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
+    return done.stdout
+
+
+READING = [
+    ["show", RUN], ["show", RUN, 16, "--calls"], ["runs", "--runs", SAMPLES], ["events", RUN], ["best", RUN],
+    ["diff", RUN, 16], ["compare", RUN, SAMPLES / "circle_packing_llm"], ["tasks"], ["--help"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [*(("ascii", words) for words in READING), *(("iso8859-1", words) for words in READING[:2])],
+    ids=lambda value: value[0] if isinstance(value, list) else value,
+)
+def test_no_encoding_ends_a_command(encoding: str, words: list[object]) -> None:
+    text = printed(encoding, *words)
+    # A program is UTF-8 wherever it goes.
+    text.decode("utf-8" if words[0] == "best" else encoding)
+
+
+def test_signs_that_the_encoding_lacks_become_ascii_and_columns_stay_straight() -> None:
+    lines = printed("ascii", "show", RUN).decode("ascii").splitlines()
+    assert "?" not in "".join(lines)
+    assert any(line.startswith("best path 0 -> ") for line in lines)
+    head = next(line for line in lines if line.startswith("node "))
+    rows = lines[lines.index(head) + 1 :]
+    assert all(row[head.index("status") - 1] == " " and row[head.index("status")] != " " for row in rows), rows
+
+
+def test_json_loses_nothing_to_the_encoding() -> None:
+    assert json.loads(printed("ascii", "show", RUN, "--json")) == json.loads(printed("utf-8", "show", RUN, "--json"))
+
+
+def test_a_program_is_the_same_bytes_under_every_encoding(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+    task = make_task(seed='"""Über π."""\n\n\ndef point():\n    return [1.0, 1.0]\n')
+    assert evolve("run", task, "--headless", "--rounds", 0, "--name", "r", "--runs", tmp_path).code == 0
+    assert printed("ascii", "best", tmp_path / "r") == (task / "seed.py").read_bytes()
+
+
+@given(st.text())
+def test_any_text_can_be_printed_in_ascii(text: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    before, sys.stdout = sys.stdout, stream
+    try:
+        prepare_streams()
+        assert plain(text).isascii()
+        print(text, end="")
+        stream.flush()
+        assert stream.buffer.getvalue().decode("ascii") == plain(text)  # type: ignore[attr-defined]
+    finally:
+        sys.stdout = before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", BROKEN], ["runs", "--runs", BROKEN], ["best", "-o", BROKEN], ["inject", "r", "--program", BROKEN],
+        ["priors", "add", BROKEN], ["export", "-o", f"{BROKEN}.html"], ["check", BROKEN], ["new", BROKEN],
+        ["resume", "--task", BROKEN], ["priors", "list", "--task", BROKEN],
+    ],
+    ids=lambda words: " ".join(words[:-1]),
+)  # fmt: skip
+def test_a_name_that_is_no_text_is_one_sentence(evolve: Evolve, words: list[str]) -> None:
+    done = subprocess.run([*COMMAND, *words], capture_output=True, check=False)
+    told = done.stderr.decode().splitlines()
+    assert (done.returncode, len(told)) == (2, 1), told
+    assert told[0].startswith("error: 'caf\\xe9")
+    assert "not valid UTF-8" in told[0]
+
+
+def test_a_workspace_or_a_current_folder_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / BROKEN
+    folder.mkdir()
+    for here, home in ((folder, tmp_path), (tmp_path, folder)):
+        done = subprocess.run(
+            [*COMMAND, "runs"], capture_output=True, check=False, cwd=here,
+            env={**os.environ, "EVOLVE_HOME": str(home), "PYTHONPATH": str(SAMPLES.parent)},
+        )  # fmt: skip
+        told = done.stderr.decode().splitlines()
+        assert (done.returncode, len(told)) == (2, 1), told
+        assert "caf\\xe9' is not valid UTF-8" in told[0]
+
+
+def test_a_file_in_a_task_whose_name_is_no_text_is_told_before_anything_runs(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
+) -> None:
+    task = make_task()
+    (task / BROKEN).touch()
+    done = evolve("run", task, "--headless", "--runs", tmp_path / "runs")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert "holds 'caf\\xe9', whose name is not valid UTF-8" in done.err
+    assert not any((tmp_path / "runs").iterdir())
+    checked = evolve("check", task)
+    assert checked.code == 2
+    assert "FAIL  caf\\xe9: its name is not valid UTF-8" in checked.out
+
+
+def test_a_run_whose_folder_is_no_text_is_left_out_of_lists_with_a_warning(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
+) -> None:
+    evolve("run", make_task(), "--headless", "--rounds", 0, "--name", "good", "--runs", tmp_path / "runs")
+    (tmp_path / "runs" / "good").rename(tmp_path / "runs" / BROKEN)
+    evolve(
+        "run", tmp_path / "tasks" / "point", "--headless", "--rounds", 0, "--name", "good", "--runs", tmp_path / "runs"
+    )
+    listed = evolve("runs", "--json", "--runs", tmp_path / "runs")
+    assert [entry["name"] for entry in listed.json] == ["good"]
+    assert "caf\\xe9/run.db' is not valid UTF-8" in listed.err
+    assert evolve("show", "--json", "--runs", tmp_path / "runs").json["name"] == "good"
+
+
+def test_a_name_too_long_for_the_file_system_is_one_sentence(evolve: Evolve, tmp_path: Path) -> None:
+    long = "a" * 5000
+    for words in (["show", long], ["run", long], ["runs", "--runs", long], ["check", long]):
+        done = evolve(*words)
+        assert done.code in (1, 2), done
+        assert done.err.startswith("error: ")
+        assert "Traceback" not in done.err
+        assert "File name too long" in done.err

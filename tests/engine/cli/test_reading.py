@@ -1,0 +1,61 @@
+"""Commands that read a run: a node beside its parent, nodes of a kind, a file named by the run."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Evolve
+
+RUN = Path(__file__).parents[3] / "sample_runs" / "circle_packing_mixed"
+
+
+def test_one_node_is_compared_with_its_parent(evolve: Evolve) -> None:
+    parent = evolve("show", RUN, 16, "--json").json["parents"][0]
+    one = evolve("diff", RUN, 16, "--json").json
+    assert (one["a"], one["b"]) == (parent, 16)
+    assert one == evolve("diff", RUN, parent, 16, "--json").json
+    assert evolve("diff", RUN, 16).out.startswith(f"--- node {parent}\n+++ node 16\n")
+    seed = evolve("diff", RUN, 0)
+    assert (seed.code, "node 0 has no parent" in seed.err) == (2, True), seed.err
+
+
+def test_nodes_are_chosen_by_the_words_of_the_application(evolve: Evolve) -> None:
+    nodes = evolve("show", RUN, "--json").json["nodelist"]
+    crashed = evolve("show", RUN, "--filter", "status:ok score>2.4", "--json").json["nodelist"]
+    assert crashed == [node for node in nodes if node["status"] == "ok" and node["score"] > 2.4]
+    assert 0 < len(crashed) < len(nodes)
+    assert f"{len(crashed)} of {len(nodes)} nodes:" in evolve("show", RUN, "--filter", "status:ok score>2.4").out
+    best = evolve("show", RUN, "--filter", "is:best", "--json").json["nodelist"]
+    assert best[0]["id"] == 0
+    assert all(node["parents"][0] == above["id"] for above, node in pairwise(best))
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [("status:okk", "status is one of ok, "), ("colour:red", "'colour:' is not known"), ("score>high", "is no number")],
+)
+def test_a_filter_that_cannot_be_understood_says_why(evolve: Evolve, expression: str, told: str) -> None:
+    done = evolve("show", RUN, "--filter", expression)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: --filter {expression}: ")
+    assert told in done.err
+    assert evolve("show", RUN, 3, "--filter", "status:ok").code == 2
+
+
+def test_an_export_is_named_by_the_run_and_replaces_nothing_unasked(
+    evolve: Evolve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert evolve("export", RUN).out == "circle_packing_mixed.html\n"
+    made = tmp_path / "circle_packing_mixed.html"
+    made.write_text("mine")
+    for words in ([], ["-o", made]):
+        refused = evolve("export", RUN, *words)
+        assert (refused.code, refused.out) == (2, "")
+        assert f"{made.name if not words else made} is there already\n  --force replaces it" in refused.err
+    assert made.read_text() == "mine"
+    assert evolve("export", RUN, "--force", "--json").json["file"] == str(made)
+    assert "<html" in made.read_text()
