@@ -102,7 +102,12 @@ def problem_of(line: str, mention: bool = False) -> str:
     command: Any = get_command(app)
     context: Any = command.make_context("evolve", [], resilient_parsing=True)
     while hasattr(command, "commands"):
-        if not words or words[0] == "--help":
+        context.resilient_parsing = False
+        try:
+            _, words, _ = command.make_parser(context).parse_args(words)
+        except Exception as exc:  # typer brings a click of its own, whose errors have no public name.
+            return str(getattr(exc, "message", "") or exc)
+        if not words:
             return ""
         name = words.pop(0)
         if name not in command.commands:
@@ -115,7 +120,7 @@ def problem_of(line: str, mention: bool = False) -> str:
     context.resilient_parsing = False
     try:
         given, left, _ = command.make_parser(context).parse_args(words)
-    except Exception as exc:  # typer brings a click of its own, whose errors have no public name.
+    except Exception as exc:
         return str(getattr(exc, "message", "") or exc)
     if left:
         return f"{left}: too many words"
@@ -155,6 +160,16 @@ def test_command_lines_are_real(page: Path) -> None:
     problems = {line: problem_of(line) for line in typed_lines(text)}
     problems |= {line: problem_of(line, mention=True) for line in mentions(text)}
     assert {line: problem for line, problem in problems.items() if problem} == {}
+
+
+def test_every_command_has_its_place_in_a_page() -> None:
+    command: Any = get_command(app)
+    text = (ROOT / "docs/commands.md").read_text()
+    named = {line.split()[0] for line in [*typed_lines(text), *mentions(text)] if line}
+    assert set(command.commands) - named == set()
+    text = (ROOT / "docs/priors.md").read_text()
+    named = {line.split()[1] for line in mentions(text) if line.startswith("priors ")}
+    assert set(command.commands["priors"].commands) - named == set()
 
 
 def test_readme_is_short() -> None:
@@ -226,6 +241,9 @@ def test_blocks_of_toml_are_toml(page: Path) -> None:
         ("run TASK --rounds 3 --set key=value", ""),
         ("show [RUN] [NODE] [--calls]", ""),
         ("", ""),
+        ("--runs DIR", ""),
+        ("--version", ""),
+        ("--ruins DIR", "--ruins"),
         ("priors edit ID --weight 2", ""),
         ("prefer RUN", "no command 'prefer'"),
         ("priors prefer ID", "no command 'prefer'"),
