@@ -147,7 +147,7 @@ class Sync:
             if row is None or row.stamp != _written(stamp) or name in freed:
                 path = collection.folder / raw
                 found = "" if is_conflict(Path(name).stem) else read_prior(path)
-                still = stamp_of(path) == stamp and time.time_ns() - stamp.mtime_ns > _SETTLE_NS
+                still = stamp_of(path) == stamp and abs(time.time_ns() - stamp.mtime_ns) > _SETTLE_NS
                 settled = settled and still
                 read[name] = (_written(stamp) if still else "?", found)
         if not read and not vanished:

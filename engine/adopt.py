@@ -6,9 +6,10 @@ import sqlite3
 
 import msgspec
 
+from engine.clock import now_ms
 from engine.errors import JournalError, RunError, TaskError
 from engine.events import Event, TaskChanged
-from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, now_ms
+from engine.journal import JournalReader, connect_writer, insert_blob, insert_event
 from engine.run import Run, fold_run, is_alive, lock_run
 from engine.state import RunState
 from engine.task import Task

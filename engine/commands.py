@@ -62,7 +62,7 @@ def answer_command(engine: Engine, command: Command) -> None:
     try:
         if handler is None:
             raise UsageError(f"this engine knows no command '{command.kind}'")
-        if command.kind in _MEANT_FOR_NOW and command.at < engine.command_horizon:
+        if command.kind in _MEANT_FOR_NOW and command.id <= engine.last_command:
             raise UsageError("the engine it was meant for had ended")
         effects, result = handler(engine, command.data)
         ok = True

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from engine.clock import now_ms
 from engine.errors import EvolveError, RunError
 from engine.events import Event, RunStarted
-from engine.journal import create_journal, insert_blob, insert_event, now_ms
+from engine.journal import create_journal, insert_blob, insert_event
 from engine.run import Run, check_name
 from engine.settings import Settings
 from engine.task import Task

@@ -135,6 +135,20 @@ class RunFailed(Data, frozen=True):
     reason: str
 
 
+class ClockStepped(Data, frozen=True):
+    """The wall clock did not move as time did since the event before: it was set, or the machine slept.
+
+    Events of one engine carry the wall's time; this one says how much of it was no time.
+    """
+
+    KIND = "clock.stepped"
+
+    by_ms: int
+    """How far the wall clock moved beyond the time that passed, in milliseconds; negative where it was set back."""
+    passed_ms: int
+    """How much time passed, by a clock that nobody sets and that stands still while the machine sleeps."""
+
+
 class RunForked(Data, frozen=True):
     """This run began as a copy of another one up to `at_seq`; what comes after is its own."""
 

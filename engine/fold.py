@@ -68,6 +68,18 @@ def _ended(state: RunState, event: Event, data: ev.RunStopped | ev.RunFinished |
     state.frozen = False
 
 
+def _clock_stepped(state: RunState, event: Event, data: ev.ClockStepped) -> None:
+    if state.status == "running":
+        state.engine_ms += data.passed_ms
+    # What is under way keeps its age.
+    for round_ in state.open_rounds.values():
+        round_.started_at += data.by_ms
+    for evaluation in state.evaluations.values():
+        if evaluation.started_at:
+            evaluation.started_at += data.by_ms
+    state.calls = {number: call._replace(at=call.at + data.by_ms) for number, call in state.calls.items()}
+
+
 def _run_forked(state: RunState, event: Event, data: ev.RunForked) -> None:
     state.forked = data
     state.forked_at = event.at
@@ -354,6 +366,7 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.RunStopped.KIND: _ended,
     ev.RunFinished.KIND: _ended,
     ev.RunFailed.KIND: _ended,
+    ev.ClockStepped.KIND: _clock_stepped,
     ev.RunForked.KIND: _run_forked,
     ev.SettingsChanged.KIND: _settings_changed,
     ev.TaskChanged.KIND: _task_changed,

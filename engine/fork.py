@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from engine.clock import now_ms
 from engine.commands import check_fitness, check_set
 from engine.config import deep_merge
 from engine.create import check_file_system, make_folder
 from engine.errors import EvolveError, RunError, UsageError
 from engine.events import BestCrowned, Data, EvalDone, Event, LearnDone, PriorChanged, RunForked, SettingsChanged
-from engine.journal import JournalReader, create_journal, insert_blob, insert_event, now_ms, sha256_of
+from engine.journal import JournalReader, create_journal, insert_blob, insert_event, sha256_of
 from engine.run import Run, fold_run, priors_of, unpack_priors
 from engine.state import RunState
 

@@ -10,7 +10,6 @@ import hashlib
 import shutil
 import sqlite3
 import tempfile
-import time
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
+from engine.clock import now_ms
 from engine.errors import JournalError
 from engine.events import Data, Event, decode_data, encode_data
 from engine.live import LIVE_SCHEMA, LiveRow
@@ -33,7 +33,6 @@ __all__ = [
     "insert_blob",
     "insert_event",
     "make_plain",
-    "now_ms",
     "send_command",
     "sha256_of",
 ]
@@ -81,11 +80,6 @@ class Command(NamedTuple):
     data: dict[str, Any]
     done: bool
     result: str
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
 
 
 def sha256_of(content: bytes | str) -> str:
@@ -369,6 +363,10 @@ class JournalReader:
         """A command as it stands now."""
         rows = self._execute("SELECT id, at, kind, data, done_at, result FROM commands WHERE id = ?", (command_id,))
         return _command(rows[0]) if rows else None
+
+    def last_command(self) -> int:
+        """The newest command's id; 0 where nobody has asked for anything."""
+        return int(self._execute("SELECT coalesce(max(id), 0) FROM commands")[0][0])
 
     def pending(self) -> list[Command]:
         """Commands that nobody has answered yet, oldest first."""

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine import events as ev
+from engine.clock import StepWatch
 from engine.errors import JournalError, RunError
-from engine.journal import Command, JournalReader, Row, now_ms, sha256_of, to_row
+from engine.journal import Command, JournalReader, sha256_of, to_row
 from engine.run import Run, unpack_priors
 from engine.samplers import make_sampler, take_up
 from engine.settings import Settings, designs_by_model
@@ -62,6 +63,9 @@ class Ledger:
         self.run = run
         self._follow = follow
         self._reader = JournalReader(run.db)
+        self.last_command = self._reader.last_command()
+        """The newest command at the start: it and those before it were meant for an engine that is gone."""
+        self._clock = StepWatch()
         self.state = RunState()
         self._texts: OrderedDict[str, str] = OrderedDict()
         self._kept = 0
@@ -162,14 +166,18 @@ class Ledger:
         self._blobs.append(content)
 
     def _append(self, items: Iterable[tuple[ev.Data, int | None, int | None]], answer: tuple[int, str] | None) -> None:
-        batch: list[ev.Event] = []
-        rows: list[Row] = []
-        for data, round_, node in items:
-            event = ev.Event(self.state.seq + 1, now_ms(), round_, node, data)
-            # Written down first: what cannot be kept must not become state.
-            rows.append(to_row(event))
+        # The clock is read once for all of them: what is written together is not torn by a step.
+        at, step = self._clock.read()
+        told = list(items)
+        if step is not None:
+            told.insert(0, (ev.ClockStepped(step.by_ms, step.passed_ms), None, None))
+        batch = [
+            ev.Event(seq, at, round_, node, data) for seq, (data, round_, node) in enumerate(told, self.state.seq + 1)
+        ]
+        # Written down first: what cannot be kept must not become state.
+        rows = [to_row(event) for event in batch]
+        for event in batch:
             self._apply(event)
-            batch.append(event)
         blobs, self._blobs = self._blobs, []
         self._writer.append(rows, blobs, answer)
         if self._follow is not None:

@@ -29,7 +29,7 @@ class LiveRow(NamedTuple):
     id: int
     """Rises from row to row."""
     at: int
-    """Milliseconds since 1970, UTC."""
+    """Milliseconds since 1970, UTC, by a clock that takes no steps while one engine is at work."""
     kind: str
     """`stream`: data is `{"call", "role", "round", "model", "text"}`, a piece of an answer as it is written, with
     `"thought": true` for what a model thinks before it answers."""

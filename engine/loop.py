@@ -28,7 +28,7 @@ from engine.early_stop import MedianRule
 from engine.errors import EvolveError, JournalError
 from engine.gate import PauseGate, Slots, Stopping
 from engine.hooks import read_hooks
-from engine.journal import Command, now_ms
+from engine.journal import Command
 from engine.ledger import Follower, Ledger
 from engine.llm.calls import Caller
 from engine.node import RunStatus
@@ -81,8 +81,6 @@ class Engine(Ledger):
         """What runs now: rounds by their numbers, reruns of nodes by negative ones."""
         self._steps = 0
         self._end: ev.RunFinished | ev.RunStopped | ev.RunFailed | None = None
-        self.command_horizon = now_ms()
-        """Commands older than this were meant for an engine that is gone."""
         self._closing = False
         super().__init__(run, follow, self._take_command, self._give_up)
         start = self.state.start

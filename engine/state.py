@@ -20,7 +20,8 @@ __all__ = ["ENDED", "RunState"]
 ENDED: tuple[RunStatus, ...] = ("finished", "stopped", "failed")
 
 _HINTS_SHOWN = 5
-_TAKEN_UP = (ev.EngineStarted, ev.RunForked)
+_UNCOUNTED = (ev.EngineStarted, ev.RunForked, ev.ClockStepped)
+"""The time before these is not what their `at` says: nobody was at work, or the event itself tells how long it was."""
 
 
 class RunState:
@@ -159,8 +160,7 @@ class RunState:
 
     def apply(self, event: Event) -> None:
         """Take one event in; events come in order of `seq`."""
-        # The time between an engine's death and the next one's start, or a fork, is nobody's work.
-        if self.status == "running" and not isinstance(event.data, _TAKEN_UP):
+        if self.status == "running" and not isinstance(event.data, _UNCOUNTED):
             self.engine_ms += max(0, event.at - self.at)
         self.seq = event.seq
         self.at = event.at

@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from engine.clock import WallClock, now_ms
 from engine.errors import JournalError
-from engine.journal import Command, Row, connect_writer, insert_blob, insert_row, now_ms, pending_commands
+from engine.journal import Command, Row, connect_writer, insert_blob, insert_row, pending_commands
 from engine.live import LIVE_SCHEMA, LiveInsert, insert_live
 
 __all__ = ["JournalWriter"]
@@ -62,6 +63,7 @@ class JournalWriter:
         self._meta: dict[str, str] = {}
         self._live: list[LiveInsert] = []
         self._live_at = 0.0
+        self._live_clock = WallClock()
         self._waiting: list[asyncio.Future[None]] = []
         self._flush = False
         """Whether any of those who wait wants it flushed to the disk."""
@@ -109,7 +111,7 @@ class JournalWriter:
     def live(self, kind: str, round_: int | None, data: bytes) -> None:
         """Queue a live row; it is written within a moment, ten times a second at most, and may be lost in a crash."""
         with self._wake:
-            self._live.append((now_ms(), kind, round_, data.decode()))
+            self._live.append((self._live_clock.now_ms(), kind, round_, data.decode()))
 
     async def committed(self) -> None:
         """Wait until all that was appended before is committed; a power cut may still lose it.

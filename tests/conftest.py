@@ -161,3 +161,12 @@ def fake_nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = Path(__file__).parent / "fake_nvml.c"
     subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-o", str(folder / "libnvidia-ml.so.1"), str(source)], check=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def shifted_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library to preload: the wall clock is ahead by as many seconds as the file `$CLOCK_SHIFT` says."""
+    library = tmp_path_factory.mktemp("clock") / "shifted_clock.so"
+    source = Path(__file__).parent / "shifted_clock.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
+    return library

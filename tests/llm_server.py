@@ -244,7 +244,10 @@ def _pieces(text: str, count: int) -> list[str]:
 
 def _send(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
     raw = (reply.body if isinstance(reply.body, str) else json.dumps(reply.body)).encode()
-    handler.send_response(reply.status)
+    if "Date" in reply.headers:
+        handler.send_response_only(reply.status)
+    else:
+        handler.send_response(reply.status)
     handler.send_header("Content-Type", "application/json")
     handler.send_header("Content-Length", str(len(raw)))
     for name, value in reply.headers.items():

@@ -203,8 +203,18 @@ def _wait_of(headers: Mapping[str, str]) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
+        until = _moment(value)
+        if until is None:
             return None
+        # By the server's own clock if it tells: ours may be another.
+        now = _moment(headers.get("date", ""))
+        seconds = until - (time.time() if now is None else now)
     return min(max(seconds, 0.0), _LONGEST_WAIT) if math.isfinite(seconds) else None
+
+
+def _moment(date: str) -> float | None:
+    """Seconds since 1970 of a header's date; None for what is no date."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from engine.clock import steady_ms
 from engine.curve import Curve
 from engine.early_stop import RunningCurve
 from engine.evaluation.evaluator import Evaluation, Job, Outcome, recover
 from engine.evaluation.supervisor.folders import remove_tree
 from engine.events import BestCrowned, EvalDone, EvalProgress, EvalStageDone, EvalStarted
 from engine.gate import Stopping
-from engine.journal import now_ms, sha256_of
+from engine.journal import sha256_of
 from engine.stages.analyze import analyze
 
 if TYPE_CHECKING:
@@ -265,7 +266,7 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, devic
         EvalStarted(stage=stage.name, repeat=repeat, seed=job.seed, device=device), round=node.round, node=node.id
     )
     curve = Curve()
-    last = 0
+    last: int | None = None
     rule = engine.early_stop.get(stage.name)
     running = RunningCurve(rule) if rule is not None else None
     given_up = ""
@@ -278,8 +279,9 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, devic
             if given_up:
                 evaluation.cancel(given_up)
         # The journal gets a sample for those who watch; the whole curve is kept with the result.
-        if now_ms() - last >= _PROGRESS_MS:
-            last = now_ms()
+        now = steady_ms()
+        if last is None or now - last >= _PROGRESS_MS:
+            last = now
             engine.emit(
                 EvalProgress(stage=stage.name, repeat=repeat, step=step, values=values), round=node.round, node=node.id
             )

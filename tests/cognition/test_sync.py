@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,23 @@ def test_nothing_is_read_again_where_nothing_changed(base: Base, monkeypatch: py
     assert base.sync.run().changes == []
     assert Sync(base.priors).run().changes == [], "another process finds the stamps in the base"
     assert read == []
+
+
+def test_a_file_from_a_clock_that_is_ahead_is_read_once(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    base.save("a.md", "# One\n")
+    ahead = time.time() + 3600
+    os.utime(base.folder / "a.md", (ahead, ahead))
+    assert base.run() == [("a", "added")]
+    read: list[str] = []
+    from cognition import sync
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sync, "read_prior", lambda path: read.append(path.name))
+        assert base.sync.run().changes == []
+        assert Sync(base.priors).run().changes == []
+    assert read == []
+    base.save("a.md", "# Two\n")
+    assert base.run() == [("a", "edited")], "what is written with a clock set back is seen"
 
 
 def test_two_edits_at_once_keep_both(base: Base) -> None:

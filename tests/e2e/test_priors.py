@@ -14,7 +14,8 @@ import pytest
 
 from engine import cli
 from engine import events as ev
-from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, now_ms, send_command, sha256_of
+from engine.clock import now_ms
+from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, send_command, sha256_of
 from engine.provenance import fold_use
 from engine.run import Run
 from tests.conftest import OPEN_EVALUATE, Evolve, Result, TaskMaker

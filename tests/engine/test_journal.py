@@ -48,6 +48,17 @@ def writer(db: Path, commands: list[object] | None = None, troubles: list[Journa
     )
 
 
+async def test_a_step_of_the_clock_is_no_time_between_live_rows(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pen = writer(db)
+    pen.live("stream", 1, b"{}")
+    monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000)
+    pen.live("stream", 1, b"{}")
+    await pen.close()
+    with JournalReader(db) as reader:
+        first, second = reader.live_after(0)
+    assert 0 <= second.at - first.at < 60_000
+
+
 async def test_what_is_appended_is_read_back_in_order(db: Path) -> None:
     pen = writer(db)
     written = [event(n, ev.RoundStarted(worker=n % 3), round=n) for n in range(1, 1201)]

@@ -42,7 +42,8 @@ class Desk:
 
     def answer(self, *data: ev.Data, node: int | None = None, ok: bool = True, result: str = "") -> None:
         """Answer the oldest command, with the events that carry it out."""
-        from engine.journal import insert_event, now_ms
+        from engine.clock import now_ms
+        from engine.journal import insert_event
 
         connection = connect_writer(self.run.db)
         try:

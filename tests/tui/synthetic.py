@@ -23,12 +23,12 @@ from typing import Any
 import msgspec
 
 from engine import events as ev
+from engine.clock import now_ms
 from engine.journal import (
     connect_writer,
     create_journal,
     insert_blob,
     insert_event,
-    now_ms,
     pending_commands,
     sha256_of,
 )

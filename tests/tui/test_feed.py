@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,19 @@ def reading(run: Run) -> Iterator[Reading]:
     reading = Reading(run)
     yield reading
     reading.feed.stop()
+
+
+def test_ages_are_measured_by_the_clock_of_the_last_event(
+    run: Run, reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading.next()
+    real = time.time_ns
+    first = reading.feed.now_ms()
+    monkeypatch.setattr("time.time_ns", lambda: real() - 3_600_000_000_000)
+    assert 0 <= reading.feed.now_ms() - first < 60_000
+    write(run, ev.Telemetry())
+    assert reading.next().events
+    assert reading.feed.now_ms() < first - 3_000_000, "what is written now carries the time of the clock as it is now"
 
 
 def write(run: Run, *data: ev.Data) -> None:

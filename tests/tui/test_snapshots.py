@@ -165,7 +165,7 @@ def test_cognition(
 def test_writing(
     runs: Path, make_app: Maker, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr("tui.feed.live.now_ms", lambda: 1_760_000_100_000)
+    monkeypatch.setattr("tui.feed.live.WallClock.now_ms", lambda clock: 1_760_000_100_000)
     monkeypatch.setattr("tests.tui.test_writing.now_ms", lambda: 1_760_000_090_000)
     run = make_run(runs / "packing", 60)
     app = make_app(run)

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import events as ev
-from engine.journal import connect_writer, insert_event, now_ms
+from engine.clock import now_ms
+from engine.journal import connect_writer, insert_event
 from engine.live import LiveRow, insert_live
 from engine.run import lock_run
 from tests.tui.conftest import Desk

@@ -13,9 +13,10 @@ from itertools import islice
 
 import msgspec
 
+from engine.clock import WallClock
 from engine.errors import JournalError
 from engine.events import CallStarted, EvalProgress, Event, Telemetry
-from engine.journal import JournalReader, decode_row, make_plain, now_ms
+from engine.journal import JournalReader, decode_row, make_plain
 from engine.live import LiveRow
 from engine.run import Run, all_runs, is_alive
 from engine.telemetry import LIVE_TELEMETRY
@@ -61,6 +62,7 @@ class LiveFeed(FeedThread):
         self._alive = False
         self._trouble = ""
         self._checked = 0.0
+        self._clock = WallClock()
 
     # Called from the screens' thread
 
@@ -76,8 +78,8 @@ class LiveFeed(FeedThread):
         self._wake.set()
 
     def now_ms(self) -> int:
-        """The clock on the wall."""
-        return now_ms()
+        """The clock on the wall; where it is set, from the next event on, whose time then is of the new clock."""
+        return self._clock.now_ms()
 
     # What follows runs in the feed's thread
 
@@ -129,6 +131,7 @@ class LiveFeed(FeedThread):
         self._more = len(rows) == _BATCH
         if rows:
             self._seq = rows[-1][0]
+            self._clock.set()
         return tuple(event for row in rows if (event := decode_row(row, self.run.db)) is not None)
 
     def _read_live(self) -> tuple[Telemetry | None, tuple[LiveRow, ...]]:
@@ -160,6 +163,7 @@ class LiveFeed(FeedThread):
         self._reader = reader
         self._identity = (stat.st_dev, stat.st_ino)
         self._seq = upto
+        self._clock.set()
         rows = reader.live_after(0)
         self._live = rows[-1].id if rows else 0
         # Of what was watched before only the answers of open calls go on.

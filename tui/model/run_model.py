@@ -215,6 +215,11 @@ def _keep_warning(model: RunModel, event: ev.Event, data: ev.BudgetWarned) -> No
     model._keep("run", event, f"budget: {data.spent:g} of {data.limit:g} {data.budget} spent")
 
 
+def _keep_clock_step(model: RunModel, event: ev.Event, data: ev.ClockStepped) -> None:
+    or_slept = ", or the machine slept" if data.by_ms > 0 else ""
+    model._keep("run", event, f"clock: it moved by {data.by_ms / 1000:+,.0f} s; it was set{or_slept}")
+
+
 _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.Telemetry.KIND: _keep_telemetry,
     ev.CallDone.KIND: _end_stream,
@@ -232,6 +237,7 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.RunFinished.KIND: _keep_end,
     ev.RunFailed.KIND: _keep_end,
     ev.BudgetWarned.KIND: _keep_warning,
+    ev.ClockStepped.KIND: _keep_clock_step,
 }
 
 _PARTS: dict[str, tuple[Part, ...]] = {
@@ -264,5 +270,6 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.RunFinished.KIND: ("status", "rounds", "notes"),
     ev.RunFailed.KIND: ("status", "rounds", "notes"),
     ev.BudgetWarned.KIND: ("notes",),
+    ev.ClockStepped.KIND: ("status", "rounds", "notes"),
     ev.Telemetry.KIND: ("rates",),
 }

@@ -179,6 +179,16 @@ async def test_retry_after_is_honoured_as_a_number_and_as_a_date(server: LlmServ
     assert time.monotonic() - sleeping < 5
 
 
+async def test_a_date_to_retry_after_is_read_by_the_servers_clock(server: LlmServer) -> None:
+    ahead = time.time() + 3600
+    dates = {
+        name: email.utils.formatdate(ahead + more, usegmt=True) for name, more in (("Date", 0), ("Retry_After", 7))
+    }
+    server.answer = lambda request: error(429, "slow down", **dates)
+    fault = await Asked(base_url=server.url, retries=0).fault()
+    assert (fault.kind, fault.wait) == ("down", 7.0)
+
+
 async def test_an_hour_of_patience_is_not_granted(server: LlmServer) -> None:
     server.answer = lambda request: error(429, "slow down", Retry_After="3600")
     fault = await Asked(base_url=server.url, retries=0).fault()
