@@ -174,18 +174,17 @@ def _not_found(name: str, runs: Path, known: list[str]) -> RunError:
             f"{name} is a folder, no run: it has no run.db",
             f"'evolve runs --runs {typed}' lists the runs in it" if inside else "'evolve runs' lists the runs",
         )
-    if name.isdecimal():
-        return RunError(
-            f"there is no run '{name}' in {runs}",
-            f"'evolve show RUN {name}' shows a node; 'evolve runs' lists the runs",
-        )
-    # What was written may be like a name, or like its beginning.
+    # What was written may be a part of a name, or like a name, or like its beginning.
     close = difflib.get_close_matches(name, [*known, *(run[: len(name)] for run in known)], 1)
-    meant = next((run for run in known if close and run.startswith(close[0])), "")
-    return RunError(
-        f"there is no run '{name}' in {runs}",
-        (f"Did you mean '{meant}'? " if meant else "") + "'evolve runs' lists them",
-    )
+    meant = next((run for run in known if len(name) > 2 and name in run), "")
+    meant = meant or next((run for run in known if close and run.startswith(close[0])), "")
+    if meant:
+        hint = f"Did you mean '{meant}'? 'evolve runs' lists them"
+    elif name.isdecimal():
+        hint = f"'evolve show RUN {name}' shows a node; 'evolve runs' lists the runs"
+    else:
+        hint = "'evolve runs' lists them"
+    return RunError(f"there is no run '{name}' in {runs}", hint)
 
 
 def _started(run: Run) -> int:

@@ -40,8 +40,10 @@ def inject(
     if program is not None:
         try:
             code = program.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
-            raise UsageError(f"{program} cannot be read: {exc}") from None
+        except OSError as exc:
+            raise UsageError(f"{program} cannot be read: {exc.strerror}") from None
+        except UnicodeDecodeError as exc:
+            raise UsageError(f"{program} is no UTF-8 text: {exc.reason} at byte {exc.start}") from None
         data = {"what": "program", "code": code, "name": program.stem, "parent": parent}
     command_engine(pick(run, runs), "inject", data)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli.app import JsonOption, app, print_json
-from engine.cli.look import print_table
+from engine.cli.table import print_table
 from engine.errors import UsageError
 
 __all__ = ["load_bench"]

@@ -9,7 +9,7 @@ import typer
 
 from engine.cli.app import JsonOption, RunsOption, app, pick, print_json
 from engine.cli.complete import run_names
-from engine.cli.look import print_table
+from engine.cli.table import print_table
 from engine.compare import AXES, Axis, ComparedRun, best_at, differing, extent, read_compared, shared_places
 from engine.errors import UsageError
 from engine.text import visible
@@ -90,7 +90,7 @@ def _print_figures(runs: list[ComparedRun]) -> None:
         for run in runs
     ]  # fmt: skip
     head = ["name", "task", "status", "rounds", "nodes", "failed", "best", "at round", "generations"]
-    print_table([*head, "tokens", "usd", "s"], rows)
+    print_table([*head, "tokens", "usd", "s"], rows, ("generations", "usd", "tokens", "task", "failed", "nodes"))
 
 
 def _print_curves(runs: list[ComparedRun], axis: Axis) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -12,14 +11,13 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.cells import cell_len, set_cell_size
 
 from engine import events as ev
 from engine.cli.app import JsonOption, RunArgument, RunName, RunsOption, app, existing_folder, pick, print_json
 from engine.cli.calls import calls_of, print_calls, spending
 from engine.cli.control import write_best
 from engine.cli.filter import filtered
-from engine.cli.output import plain
+from engine.cli.table import print_table
 from engine.curve import decode_curve
 from engine.errors import EvolveError, RunError, UsageError
 from engine.fitness import FitnessSettings
@@ -31,25 +29,9 @@ from engine.run import Run, all_runs, fold_run, is_alive, summarize
 from engine.state import RunState
 from engine.text import one_line, visible
 
-__all__ = ["print_table"]
+__all__: list[str] = []
 
 NodeArgument = Annotated[int | None, typer.Argument(metavar="NODE", help="Number of a node.", min=0)]
-
-
-def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """A plain table; text in it is data. In a terminal that is too narrow the last column gives way."""
-    lines = [[plain(visible(cell)) for cell in row] for row in (columns, *rows)]
-    cut = plain("…")
-    widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
-    if sys.stdout.isatty():
-        room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(columns) - 1)
-        widths[-1] = max(8, min(widths[-1], room))
-    for line in lines:
-        cells = [
-            set_cell_size(cell, width) if cell_len(cell) <= width else set_cell_size(cell, width - len(cut)) + cut
-            for cell, width in zip(line, widths, strict=True)
-        ]
-        print("  ".join(cells).rstrip())
 
 
 @app.command()
@@ -74,12 +56,17 @@ def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
         [
             entry["name"], entry["task"], entry["status"], str(entry["rounds"]), str(entry["nodes"]),
             f"{entry['best']['score']:.6g} #{entry['best']['node']}" if entry["best"] else "–",
-            *([f"{entry['tokens']:,}", f"{entry['usd']:.4f}"] if asked else []), entry["started"],
+            *([f"{entry['tokens']:,}", f"{entry['usd']:.4f}"] if asked else []),
+            entry["started"][:16].replace("T", " "),
         ]
         for entry in found
     ]  # fmt: skip
     spent = ["tokens", "$"] if asked else []
-    print_table(["name", "task", "status", "rounds", "nodes", "best", *spent, "started"], rows)
+    print_table(
+        ["name", "task", "status", "rounds", "nodes", "best", *spent, "started"],
+        rows,
+        ("started", *reversed(spent), "task"),
+    )
 
 
 @app.command()
@@ -146,7 +133,7 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
     ]  # fmt: skip
     if len(shown) < len(state.nodes):
         print(f"{len(shown)} of {len(state.nodes)} nodes:")
-    print_table(["node", "parents", "round", "status", "score", "s", "operator", "name"], rows)
+    print_table(["node", "parents", "round", "status", "score", "s", "operator", "name"], rows, ("s", "round"))
 
 
 def _path(nodes: list[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from engine.errors import UsageError
+from engine.errors import RunError, UsageError
 from engine.run import AmbiguousRun, Run, find_run
 from engine.workspace import runs_folder
 
@@ -53,5 +53,5 @@ def pick(run: str | None, runs: Path | None, ask: bool = True) -> Run:
         print(f"Take the newest, {exc.newest.name}? [Y/n] ", end="", file=sys.stderr, flush=True)
         # An end of input is no answer.
         if sys.stdin.readline().casefold() not in ("\n", "y\n", "yes\n"):
-            raise
+            raise RunError("no run was taken", exc.hint) from None
         return exc.newest

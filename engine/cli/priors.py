@@ -20,8 +20,8 @@ from cognition.prior import PriorError
 from cognition.store import Conflict
 from engine.cli.app import JsonOption, RunsOption, app, existing_folder, print_json
 from engine.cli.group import CommandGroup
-from engine.cli.look import print_table
 from engine.cli.prior_base import PriorId, TaskOption, find, iso, opened, read_text, state_of, tell, whole
+from engine.cli.table import print_table
 from engine.errors import EvolveError, UsageError
 from engine.text import one_line, visible
 
@@ -83,6 +83,7 @@ def list_(
             ]
             for entry, use in rows
         ],
+        ("last", "best path", "rev", "weight", "shown", "used"),
     )  # fmt: skip
 
 
@@ -240,6 +241,7 @@ def search(
     print_table(
         ["id", "score", "title", "why"],
         [[hit.prior.id, f"{hit.score:.3f}", one_line(hit.prior.title, 50), hit.why] for hit in hits],
+        wrap=True,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli.app import JsonOption, TaskName, app, fail, print_json
-from engine.cli.look import print_table
+from engine.cli.table import print_table
 from engine.errors import UsageError
 from engine.new_task import write_task
 from engine.task import builtin_tasks, find_task, load_task
@@ -36,6 +36,7 @@ def tasks(json: JsonOption = False) -> None:
     print_table(
         ["name", "metric", "direction", "summary"],
         [[spec.name, spec.metric, spec.direction, spec.summary] for _, spec in found],
+        wrap=True,
     )
 
 

@@ -79,6 +79,7 @@ def test_what_cannot_be_undone_is_offered_for_no_beginning_of_a_name(runs: Path)
         ("./runs", "'evolve runs --runs ./runs' lists the runs in it"),
         ("./tasks", "it has no run.db"),
         ("7", "'evolve show RUN 7' shows a node"),
+        ("int-a", "Did you mean 'point-a'?"),
         ("nothing-like-it", "'evolve runs' lists them"),
     ],
 )

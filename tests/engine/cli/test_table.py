@@ -1,0 +1,75 @@
+"""Tables in a terminal that is too narrow: columns give way, text wraps or is cut, no line is broken."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from engine.cli.table import print_table
+from engine.task import builtin_tasks, load_task
+from tests.conftest import COMMAND, Evolve
+
+SAMPLES = Path(__file__).parents[3] / "sample_runs"
+
+
+def shown(columns: int, *words: object) -> list[str]:
+    """The lines that a command writes to a terminal."""
+    # Where a shell exports its width, that is believed before the terminal is asked.
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    child = pexpect.spawn(
+        COMMAND[0], [*COMMAND[1:], *map(str, words)],
+        dimensions=(24, columns), encoding="utf-8", timeout=60, env=environment,
+    )  # fmt: skip
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0, child.before
+    return str(child.before).splitlines()
+
+
+def test_a_list_of_runs_leaves_columns_out_that_find_no_room(evolve: Evolve) -> None:
+    wide = shown(140, "runs", "--runs", SAMPLES)
+    assert wide[0].split() == ["name", "task", "status", "rounds", "nodes", "best", "tokens", "$", "started"]
+    narrow = shown(80, "runs", "--runs", SAMPLES)
+    assert max(map(len, narrow)) <= 80
+    assert narrow[0].split()[:1] == ["name"]
+    assert "best" in narrow[0].split()
+    assert not [line for line in narrow if "…" in line]
+    assert len(narrow) == len(wide)
+    # What is no terminal gets everything.
+    assert evolve("runs", "--runs", SAMPLES).out.splitlines() == wide
+
+
+def test_summaries_of_tasks_wrap_and_lose_no_word() -> None:
+    lines = shown(60, "tasks")
+    assert max(map(len, lines)) <= 60
+    words = " ".join(" ".join(lines).split())
+    for folder in builtin_tasks():
+        assert all(word in words for word in load_task(folder).spec.summary.split())
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_no_table_is_broken_by_the_terminal(columns: int) -> None:
+    for words in (
+        ["show", SAMPLES / "circle_packing_steered"],
+        ["compare", *sorted(SAMPLES.glob("circle*_l*"))[:1] * 2],
+    ):
+        lines = shown(columns, *words)
+        start = next(number for number, line in enumerate(lines) if line.startswith(("node ", "name ")))
+        assert max(map(len, lines[start : start + 4])) <= columns, lines
+
+
+def test_text_that_finds_no_room_beside_the_others_stands_below_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    why = "words #1, meaning #2, and a third reason to be told"
+    print_table(["id", "title", "why"], [["low-discrepancy", "Low-discrepancy", why]], wrap=True)
+    head, _, row, *below = capsys.readouterr().out.splitlines()
+    assert (head.split(), row.split()) == (["id", "title"], ["low-discrepancy", "Low-discrepancy"])
+    assert " ".join(line.strip() for line in below) == why
+    assert max(map(len, below)) <= 40
