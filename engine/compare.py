@@ -9,12 +9,26 @@ import msgspec
 
 from engine import events as ev
 from engine.errors import JournalError
+from engine.fitness import FitnessSettings
 from engine.journal import JournalReader
 from engine.lineage import best_path
+from engine.ranking import Ranking
 from engine.run import Run, run_status
 from engine.state import RunState
 
-__all__ = ["AXES", "Axis", "ComparedRun", "Step", "best_at", "differing", "extent", "read_compared", "shared_places"]
+__all__ = [
+    "AXES",
+    "Axis",
+    "ComparedRun",
+    "Step",
+    "best_at",
+    "common_ranking",
+    "differing",
+    "doubts",
+    "extent",
+    "read_compared",
+    "shared_places",
+]
 
 Axis = Literal["rounds", "usd", "tokens", "seconds"]
 
@@ -28,9 +42,11 @@ class Step(NamedTuple):
     node: int
     score: float
     rounds: int
+    """Rounds that were done, the node's own among them."""
     usd: float
     tokens: int
     seconds: float
+    fitness: float | None = None
 
 
 class ComparedRun(msgspec.Struct, frozen=True):
@@ -38,8 +54,11 @@ class ComparedRun(msgspec.Struct, frozen=True):
 
     run: Run
     task: str
-    metric: str
-    maximize: bool
+    ranking: Ranking
+    fitness: FitnessSettings
+    """What makes its ranking, where that is by fitness."""
+    baseline: dict[str, Any]
+    """What a composite fitness counts from: those metrics of its first seed."""
     status: str
     rounds: int
     nodes: int
@@ -68,27 +87,32 @@ def read_compared(run: Run) -> ComparedRun:
         JournalError: the journal cannot be read, does not fold or holds no run.
     """
     state = RunState()
-    steps: list[Step] = []
+    spent: list[tuple[int, float, int, float]] = []
     with JournalReader(run.db) as reader:
         try:
             for event in reader.events():
                 state.apply(event)
-                if isinstance(event.data, ev.BestCrowned) and event.node is not None:
-                    seconds = state.engine_ms / 1000
-                    steps.append(
-                        Step(event.node, event.data.score, state.rounds_done, state.usd, state.tokens, seconds)
-                    )
+                if isinstance(event.data, ev.BestCrowned):
+                    # One that is crowned again after a later round has ended goes back by none.
+                    rounds = max(state.rounds_at_best, spent[-1][0] if spent else 0)
+                    spent.append((rounds, state.usd, state.tokens, state.engine_ms / 1000))
         except (AssertionError, LookupError, TypeError, ValueError, msgspec.ValidationError) as exc:
             raise JournalError(f"{reader.path} is damaged after event {state.seq}: {exc}") from None
         if state.start is None or state.spec is None:
             raise JournalError(f"{reader.path} holds no run: its first event is missing")
         best = state.best_node
         program = reader.text(best.program) if best is not None else ""
+    # From the state as it ended: other weights, set later, rank what was crowned before anew.
+    steps = [
+        Step(step.node, step.score, *figures, step.fitness)
+        for step, figures in zip(state.best_steps, spent, strict=True)
+    ]
     return ComparedRun(
         run=run,
         task=state.start.task,
-        metric=state.spec.metric,
-        maximize=state.spec.direction == "maximize",
+        ranking=state.ranking,
+        fitness=state.settings.fitness,
+        baseline=_baseline(state),
         status=run_status(run, state),
         rounds=state.rounds_done,
         nodes=len(state.nodes),
@@ -103,19 +127,48 @@ def read_compared(run: Run) -> ComparedRun:
     )
 
 
+def _baseline(state: RunState) -> dict[str, Any]:
+    settings, metric = state.settings.fitness, state.ranking.metric
+    if settings.kind != "composite" or not state.nodes:
+        return {}
+    seed = state.nodes[0]
+    measured = {**seed.metrics, metric: seed.score}
+    return {name: measured.get(name) for name in settings.parts or (metric,)}
+
+
 def extent(run: ComparedRun, axis: Axis) -> float:
-    """How far a run went along an axis."""
-    return float(getattr(run, axis))
+    """How far a run went along an axis; a round that has its best node counts before it has ended."""
+    return float(max(getattr(run, axis), getattr(run.steps[-1], axis) if run.steps else 0))
 
 
-def best_at(run: ComparedRun, axis: Axis, place: float) -> float | None:
-    """The best score up to a place on an axis; None where there was none yet."""
-    score = None
+def best_at(run: ComparedRun, axis: Axis, place: float) -> Step | None:
+    """The best up to a place on an axis; None where there was none yet."""
+    best = None
     for step in run.steps:
         if getattr(step, axis) > place:
             break
-        score = step.score
-    return score
+        best = step
+    return best
+
+
+def common_ranking(runs: Sequence[ComparedRun]) -> Ranking:
+    """What runs are set beside each other by: what all of them rank by, else the score, which all of them have."""
+    ranking = runs[0].ranking
+    if any(run.fitness != runs[0].fitness for run in runs):
+        return msgspec.structs.replace(ranking, by_fitness=False)
+    return ranking
+
+
+def doubts(runs: Sequence[ComparedRun]) -> list[str]:
+    """What stands against a comparison of these runs."""
+    found = []
+    if len({(run.task, run.ranking.metric, run.ranking.direction) for run in runs}) > 1:
+        found.append("runs of different tasks: their scores cannot be compared")
+    if any(run.fitness != runs[0].fitness for run in runs):
+        found.append("ranked by different fitness: what is set side by side is the score")
+    elif any(run.baseline != runs[0].baseline for run in runs):
+        found.append("the seeds that fitness counts from differ: compare the scores too")
+    return found
 
 
 def shared_places(runs: Sequence[ComparedRun], axis: Axis) -> list[float]:

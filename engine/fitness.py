@@ -41,6 +41,11 @@ class FitnessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sharpness: float = 10.0
     """composite: steepness of the sigmoid; with 10 a gain of a tenth of the baseline makes 0.73 of 0.5."""
 
+    @property
+    def is_score(self) -> bool:
+        """Whether the score alone counts."""
+        return self.kind == "score" and not self.judge
+
     def __post_init__(self) -> None:
         if not 0 <= self.judge <= 1:
             raise ValueError(f"`judge` must lie between 0 and 1, not {self.judge}")

@@ -269,6 +269,7 @@ def _rank_all(state: RunState) -> None:
     state.rankings += 1
     for node in state.nodes:
         _rank(state, node)
+    state.best_steps = [step._replace(fitness=state.nodes[step.node].fitness) for step in state.best_steps]
 
 
 def _rank(state: RunState, node: Node) -> None:
@@ -277,9 +278,11 @@ def _rank(state: RunState, node: Node) -> None:
 
 def _crowned(state: RunState, event: Event, data: ev.BestCrowned) -> None:
     assert event.node is not None
-    state.best = event.node
-    state.rounds_at_best = state.rounds_done
-    state.best_steps.append(BestStep(event.seq, event.at, state.nodes[event.node].round, event.node, data.score))
+    node = state.nodes[event.node]
+    state.best = node.id
+    # Round 0 is not counted; a node that was crowned later, after its round, adds none.
+    state.rounds_at_best = state.rounds_done + (node.round > 0 and node.round in state.open_rounds)
+    state.best_steps.append(BestStep(event.seq, event.at, node.round, node.id, data.score, node.fitness))
 
 
 def _analyzed(state: RunState, event: Event, data: ev.AnalyzeDone) -> None:

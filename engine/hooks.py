@@ -27,7 +27,7 @@ class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table `[hooks]`."""
 
     on_best: str = ""
-    """Run with EVOLVE_RUN, EVOLVE_TASK, EVOLVE_NODE and EVOLVE_SCORE."""
+    """Run with EVOLVE_RUN, EVOLVE_TASK, EVOLVE_NODE, EVOLVE_SCORE and EVOLVE_FITNESS (higher is better)."""
     on_stop: str = ""
     """Run with EVOLVE_RUN, EVOLVE_TASK, EVOLVE_STATUS and EVOLVE_REASON."""
 

@@ -31,7 +31,7 @@ from engine.hooks import read_hooks
 from engine.journal import Command
 from engine.ledger import Follower, Ledger
 from engine.llm.calls import Caller
-from engine.node import RunStatus
+from engine.node import Node, RunStatus
 from engine.prior_watch import Look, PriorWatch, Proposal
 from engine.priors import place_of_run
 from engine.retrieval import PriorSearch
@@ -122,10 +122,10 @@ class Engine(Ledger):
         """Threads that one evaluation should use, so that all of them together fill the cores."""
         return max(1, len(os.sched_getaffinity(0)) // self.slot_limit)
 
-    def crowned(self, node: int, score: float) -> None:
+    def crowned(self, node: Node) -> None:
         """Tell the user's hook of a new best."""
-        facts = {"run": self.run.folder, "task": self.spec.name, "node": node, "score": score}
-        self._hooks.start(self._hooks.on_best, **facts)
+        facts = {"run": self.run.folder, "task": self.spec.name, "node": node.id, "score": node.score}
+        self._hooks.start(self._hooks.on_best, **facts, fitness=node.fitness)
 
     async def retrieve(self, texts: Sequence[str], settings: RetrievalSettings, rng: random.Random) -> list[Hit]:
         """Priors for what is asked, from the cognition base as it is now."""

@@ -96,10 +96,13 @@ class OpenRound(msgspec.Struct):
 
 
 class BestStep(NamedTuple):
-    """One improvement of the best score."""
+    """One new best."""
 
     seq: int
     at: int
     round: int
     node: int
     score: float
+    """Its score when it was crowned."""
+    fitness: float | None = None
+    """Its fitness when it was crowned, or when all nodes were ranked anew after that."""

@@ -19,7 +19,10 @@ from typing import Any, TypedDict
 
 import msgspec
 
+from engine import events as ev
+from engine.config import deep_merge
 from engine.errors import JournalError, RunError
+from engine.fitness import FitnessSettings
 from engine.journal import JournalReader
 from engine.state import ENDED, RunState
 from engine.workspace import runs_folder
@@ -29,17 +32,20 @@ __all__ = [
     "Run",
     "RunSummary",
     "all_runs",
+    "best_entry",
     "check_name",
     "delete_run",
     "find_run",
     "fold_run",
     "is_alive",
+    "kept_summary",
     "lock_run",
     "priors_of",
     "rename_run",
     "run_status",
     "spawn_engine",
     "summarize",
+    "summary_of",
     "unpack_priors",
 ]
 
@@ -120,6 +126,7 @@ class RunSummary(TypedDict):
     rounds: int
     nodes: int
     best: dict[str, Any] | None
+    ranked_by: str
     started: str
     host: str
     usd: float
@@ -362,10 +369,7 @@ def summarize(run: Run) -> RunSummary:
         JournalError: its journal cannot be read.
     """
     with JournalReader(run.db) as reader:
-        kept = reader.meta("summary")
-        summary: dict[str, Any] = msgspec.json.decode(kept) if kept else {}
-        if summary.get("seq") != reader.last_seq():
-            summary = summary_of(fold_run(reader))
+        summary = kept_summary(reader) or summary_of(fold_run(reader))
     status = summary["status"]
     if status not in ENDED or is_alive(run):
         status = "dead" if not is_alive(run) else (status if status == "paused" else "running")
@@ -377,6 +381,7 @@ def summarize(run: Run) -> RunSummary:
         rounds=summary["rounds"],
         nodes=summary["nodes"],
         best=summary["best"],
+        ranked_by=summary["ranked_by"],
         started=summary["started"],
         host=summary["host"],
         # Runs of earlier versions asked no model.
@@ -385,10 +390,40 @@ def summarize(run: Run) -> RunSummary:
     )
 
 
+def kept_summary(reader: JournalReader) -> dict[str, Any] | None:
+    """What `summary_of` said at the end of the run; None where the journal must be folded to know it."""
+    kept = reader.meta("summary")
+    summary: dict[str, Any] = msgspec.json.decode(kept) if kept else {}
+    if summary.get("seq") != reader.last_seq():
+        return None
+    if "ranked_by" in summary:
+        return summary
+    # An earlier version kept the score alone. Where nothing else counts, the fitness follows from it without a fold.
+    started = next(reader.events(upto=1)).data
+    settings = started.settings if isinstance(started, ev.RunStarted) else {}
+    for event in reader.events_of(ev.SettingsChanged):
+        settings = deep_merge(settings, getattr(event.data, "settings", {}))
+    if not isinstance(started, ev.RunStarted) or not _fitness_of(settings).is_score:
+        return None
+    if summary["best"] is not None:
+        sign = 1.0 if started.spec.get("direction") == "maximize" else -1.0
+        summary["best"]["fitness"] = sign * summary["best"]["score"]
+    return {**summary, "ranked_by": "score"}
+
+
+def _fitness_of(settings: dict[str, Any]) -> FitnessSettings:
+    return msgspec.convert(settings.get("fitness", {}), FitnessSettings)
+
+
+def best_entry(state: RunState) -> dict[str, Any] | None:
+    """The best node as data: its number, its score, its fitness (higher is better)."""
+    best = state.best_node
+    return None if best is None else {"node": best.id, "score": best.score, "fitness": best.fitness}
+
+
 def summary_of(state: RunState) -> dict[str, Any]:
     """The part of a summary that the journal alone tells; kept in `meta` at the end, so that lists need no fold."""
     assert state.start is not None
-    best = state.best_node
     return {
         "seq": state.seq,
         "task": state.start.task,
@@ -396,7 +431,8 @@ def summary_of(state: RunState) -> dict[str, Any]:
         "reason": state.reason,
         "rounds": state.rounds_done,
         "nodes": len(state.nodes),
-        "best": None if best is None else {"node": best.id, "score": best.score},
+        "best": best_entry(state),
+        "ranked_by": state.ranking.key,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((state.forked_at or state.started_at) / 1000)),
         "host": state.start.host,
         "usd": state.usd,

@@ -12,6 +12,7 @@ from engine.events import Event
 from engine.fitness import fitness_of, least_gain
 from engine.fold import HANDLERS
 from engine.node import BestStep, Node, NodeEvaluation, OpenRound, Phase, RoleSpent, RunStatus
+from engine.ranking import Ranking
 from engine.settings import Settings
 from engine.task import TaskSpec
 
@@ -57,7 +58,7 @@ class RunState:
         self.best: int | None = None
         self.best_steps: list[BestStep] = []
         self.rounds_at_best = 0
-        """Rounds that had ended when the best was crowned."""
+        """Rounds that were done when the best was crowned, its own among them."""
         self.digests: dict[str, int] = {}
         """Normalised syntax tree to the first node that has it."""
         self.counts: dict[str, int] = {}
@@ -115,6 +116,13 @@ class RunState:
         """The best node so far."""
         return None if self.best is None else self.nodes[self.best]
 
+    @property
+    def ranking(self) -> Ranking:
+        """What nodes are ranked by under the settings of now."""
+        if self.spec is None:
+            return Ranking()
+        return Ranking(self.spec.metric, self.spec.direction, not self.settings.fitness.is_score)
+
     def phase(self, round_: OpenRound) -> Phase:
         """The stage that an open round is in, or goes on with."""
         if round_.node is None:
@@ -125,10 +133,6 @@ class RunState:
         if node.status is None:
             return "experiment"
         return "end" if node.analyzed else "analyze"
-
-    def better(self, a: float, b: float) -> bool:
-        """Whether score `a` is a gain over score `b`."""
-        return self.spec.better(a, b) if self.spec is not None else a > b
 
     def fitness(self, node: int, score: float | None, metrics: dict[str, Any], judge: float | None) -> float | None:
         """What a node is, or would be, ranked by with these results; None: not at all."""
@@ -147,7 +151,10 @@ class RunState:
 
     def beats(self, fitness: float | None, other: int | None) -> bool:
         """Whether a fitness is above that of a node by more than noise."""
-        before = None if other is None else self.nodes[other].fitness
+        return self.exceeds(fitness, None if other is None else self.nodes[other].fitness)
+
+    def exceeds(self, fitness: float | None, before: float | None) -> bool:
+        """Whether a fitness is above another one by more than noise; any is above none."""
         if fitness is None or before is None:
             return fitness is not None
         assert self.spec is not None

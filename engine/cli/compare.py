@@ -10,8 +10,20 @@ import typer
 from engine.cli.app import JsonOption, RunsOption, app, pick, print_json
 from engine.cli.complete import run_names
 from engine.cli.table import print_table
-from engine.compare import AXES, Axis, ComparedRun, best_at, differing, extent, read_compared, shared_places
+from engine.compare import (
+    AXES,
+    Axis,
+    ComparedRun,
+    best_at,
+    common_ranking,
+    differing,
+    doubts,
+    extent,
+    read_compared,
+    shared_places,
+)
 from engine.errors import UsageError
+from engine.ranking import Ranking
 from engine.text import visible
 
 __all__: list[str] = []
@@ -68,28 +80,28 @@ def compare(
 def _plain(run: ComparedRun) -> dict[str, Any]:
     best = run.best
     return {
-        "run": str(run.run.folder), "name": run.run.name, "task": run.task, "metric": run.metric,
-        "direction": "maximize" if run.maximize else "minimize", "status": run.status, "rounds": run.rounds,
+        "run": str(run.run.folder), "name": run.run.name, "task": run.task, "metric": run.ranking.metric,
+        "direction": run.ranking.direction, "ranked_by": run.ranking.key, "status": run.status, "rounds": run.rounds,
         "nodes": run.nodes, "failed": run.failed, "usd": run.usd, "tokens": run.tokens,
         "seconds": round(run.seconds, 3), "generations": run.generations,
-        "best": None if best is None else {"node": best.node, "score": best.score},
+        "best": None if best is None else {"node": best.node, "score": best.score, "fitness": best.fitness},
         "curve": [step._asdict() for step in run.steps], "settings": run.settings,
     }  # fmt: skip
 
 
 def _print_figures(runs: list[ComparedRun]) -> None:
-    if len({(run.task, run.metric, run.maximize) for run in runs}) > 1:
-        print("These are runs of different tasks: their scores cannot be compared.\n")
+    for doubt in doubts(runs):
+        print(f"{doubt}\n")
     rows = [
         [
             run.run.name, run.task, run.status, str(run.rounds), str(run.nodes), str(run.failed),
-            "–" if run.best is None else f"{run.best.score:.8g} #{run.best.node}",
+            "–" if run.best is None else f"{run.ranking.told(run.best, 8)} #{run.best.node}",
             "–" if run.best is None else str(run.best.rounds), str(run.generations), f"{run.tokens:,}",
             f"{run.usd:.2f}", f"{run.seconds:.1f}",
         ]
         for run in runs
     ]  # fmt: skip
-    head = ["name", "task", "status", "rounds", "nodes", "failed", "best", "at round", "generations"]
+    head = ["name", "task", "status", "rounds", "nodes", "failed", "best", "found after", "generations"]
     print_table([*head, "tokens", "usd", "s"], rows, ("generations", "usd", "tokens", "task", "failed", "nodes"))
 
 
@@ -99,12 +111,18 @@ def _print_curves(runs: list[ComparedRun], axis: Axis) -> None:
         none = next(run.run.name for run in runs if not extent(run, axis))
         print(f"\nNo curves by {_NAMES[axis]}: '{none}' has spent none.")
         return
-    print(f"\nBest after so many {_NAMES[axis]}, as far as all of them went:")
-    rows = []
-    for run in runs:
-        scores = [best_at(run, axis, place) for place in places]
-        rows.append([run.run.name, *("–" if score is None else f"{score:.8g}" for score in scores)])
+    ranking = common_ranking(runs)
+    named = "Best fitness (score)" if ranking.by_fitness else "Best"
+    print(f"\n{named} after so many {_NAMES[axis]}, as far as all of them went:")
+    rows = [[run.run.name, *(_at(run, ranking, axis, place) for place in places)] for run in runs]
     print_table(["name", *(f"{place:.6g}" for place in places)], rows)
+
+
+def _at(run: ComparedRun, ranking: Ranking, axis: Axis, place: float) -> str:
+    step = best_at(run, axis, place)
+    if step is None or not ranking.by_fitness:
+        return "–" if step is None else f"{step.score:.8g}"
+    return f"{'–' if step.fitness is None else f'{step.fitness:.6g}'} ({step.score:.6g})"
 
 
 def _print_diff(first: ComparedRun, other: ComparedRun) -> None:

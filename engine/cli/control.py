@@ -31,6 +31,7 @@ from engine.configure import choose_settings, lacks_limit, model_table, replayed
 from engine.create import create_run
 from engine.errors import RunError, UsageError
 from engine.journal import JournalReader, send_command
+from engine.node import Node
 from engine.presets import PRESETS, Preset, find_preset
 from engine.run import Run, fold_run, is_alive, run_status, spawn_engine
 from engine.settings import Settings, designs_by_model, parse_setting
@@ -208,7 +209,7 @@ def _close(run: Run, state: RunState, status: str, json: bool) -> None:
         except OSError as exc:
             tell(f"warning: {best_path(run)} cannot be written: {exc.strerror}")
         if not json:
-            print(f"{status}: best {best.score:.6g} (#{best.id}) in {best_path(run)}")
+            print(f"{status}: best {state.ranking.told(best)} (#{best.id}) in {best_path(run)}")
     if status in ("stopped", "dead") and not json:
         tell(f"'evolve resume {run.typed}' goes on with it.")
     interrupted = status == "stopped" and state.reason.startswith("SIGINT")
@@ -413,8 +414,8 @@ def _send(run: Run, kind: str, data: dict[str, Any], wait: bool) -> str:
     )
 
 
-def write_best(run: Run, out: Path | None) -> str:
-    """The best program of a run, written to `out` where given.
+def write_best(run: Run, out: Path | None) -> tuple[RunState, Node, str]:
+    """The state of a run, its best node and that node's program, written to `out` where given.
 
     Raises:
         RunError: no node has a score, or the file cannot be written.
@@ -430,4 +431,4 @@ def write_best(run: Run, out: Path | None) -> str:
             out.write_text(code, encoding="utf-8")
         except OSError as exc:
             raise RunError(f"{out} cannot be written: {exc.strerror}") from None
-    return code
+    return state, best, code

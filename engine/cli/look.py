@@ -17,15 +17,16 @@ from engine.cli.app import JsonOption, RunArgument, RunName, RunsOption, app, ex
 from engine.cli.calls import calls_of, print_calls, spending
 from engine.cli.control import write_best
 from engine.cli.filter import filtered
+from engine.cli.progress import tell
 from engine.cli.table import print_table
 from engine.curve import decode_curve
 from engine.errors import EvolveError, RunError, UsageError
-from engine.fitness import FitnessSettings
 from engine.journal import JournalReader
 from engine.lineage import ancestors, best_path, descendants, first_parents, lineage
 from engine.node import Node
 from engine.provenance import credited, idea_of
-from engine.run import Run, all_runs, fold_run, is_alive, summarize
+from engine.ranking import Figures, Ranking
+from engine.run import Run, all_runs, best_entry, fold_run, is_alive, summarize
 from engine.state import RunState
 from engine.text import one_line, visible
 
@@ -55,7 +56,7 @@ def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
     rows = [
         [
             entry["name"], entry["task"], entry["status"], str(entry["rounds"]), str(entry["nodes"]),
-            f"{entry['best']['score']:.6g} #{entry['best']['node']}" if entry["best"] else "–",
+            _best(entry),
             *([f"{entry['tokens']:,}", f"{entry['usd']:.4f}"] if asked else []),
             entry["started"][:16].replace("T", " "),
         ]
@@ -67,6 +68,15 @@ def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
         rows,
         ("started", *reversed(spent), "task"),
     )
+
+
+def _best(entry: dict[str, Any]) -> str:
+    """The best node of a listed run."""
+    best = entry["best"]
+    if not best:
+        return "–"
+    ranking = Ranking(by_fitness=entry["ranked_by"] == "fitness")
+    return f"{ranking.told(Figures(best['score'], best['fitness']))} #{best['node']}"
 
 
 @app.command()
@@ -105,19 +115,20 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
         nodes = [
             {
                 "id": node.id, "parents": list(node.parents), "round": node.round, "status": node.status,
-                "score": node.score, "operator": node.operator, "name": node.name, "priors": list(node.priors),
+                "score": node.score, "fitness": node.fitness, "operator": node.operator, "name": node.name,
+                "priors": list(node.priors),
             }
             for node in shown
         ]  # fmt: skip
         print_json({**entry, "reason": state.reason, "nodelist": nodes})
         return
-    best = state.best_node
+    best, ranking = state.best_node, state.ranking
     print(
         f"{entry['name']}: {entry['task']}, {entry['status']}" + (f" ({visible(state.reason)})" if state.reason else "")
     )
     print(f"rounds {state.rounds_done}/{state.settings.rounds}, nodes {len(state.nodes)}, {_counts(state)}")
     if best is not None and best.score is not None:
-        print(f"best {best.score:.10g}, node {best.id}: {one_line(best.name, 100)}")
+        print(f"best {ranking.told(best, 10)}, node {best.id}: {one_line(best.name, 100)}")
         print(f"best path {_path(best_path(state))}")
     if spending(state):
         print(spending(state))
@@ -126,14 +137,19 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
     rows = [
         [
             f"{'*' if node is best else ''}{node.id}", ",".join(map(str, node.parents)) or "–", str(node.round),
-            node.status or "…", "–" if node.score is None else f"{node.score:.8g}", f"{node.seconds:.1f}",
-            node.operator, one_line(node.name, 60),
+            node.status or "…", *([_figure(node.fitness)] if ranking.by_fitness else []), _figure(node.score),
+            f"{node.seconds:.1f}", node.operator, one_line(node.name, 60),
         ]
         for node in shown
     ]  # fmt: skip
     if len(shown) < len(state.nodes):
         print(f"{len(shown)} of {len(state.nodes)} nodes:")
-    print_table(["node", "parents", "round", "status", "score", "s", "operator", "name"], rows, ("s", "round"))
+    ranked = ["fitness", "score"] if ranking.by_fitness else ["score"]
+    print_table(["node", "parents", "round", "status", *ranked, "s", "operator", "name"], rows, ("s", "round"))
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.8g}"
 
 
 def _path(nodes: list[int]) -> str:
@@ -179,15 +195,16 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
     if json:
         print_json({**whole, "calls": asked} if calls else whole)
         return
-    score = "no score" if node.score is None else f"{node.score:.10g}"
-    print(f"node {node.id}, round {node.round}: {node.status or 'being evaluated'}, {score}")
+    told = state.ranking.told(node, 10)
+    print(f"node {node.id}, round {node.round}: {node.status or 'being evaluated'}, {told}")
     print(f"{one_line(node.name, 200)} ({node.operator} of {', '.join(f'#{p}' for p in node.parents) or 'nothing'})")
     graph = lineage(state)
     above, below = ancestors(graph, node.id), descendants(graph, node.id)
     print(f"path {_path(first_parents(state, node.id))}; {len(above)} ancestors, {len(below)} descendants")
-    if state.settings.fitness != FitnessSettings() and node.score is not None:
-        mark = "" if node.judge is None else f", judge {node.judge:.3g}"
-        print(f"fitness {'none: a part of it is missing' if node.fitness is None else f'{node.fitness:.6g}'}{mark}")
+    if node.judge is not None:
+        print(f"judge's mark {node.judge:.6g} of 1")
+    if node.score is not None and node.fitness is None:
+        print("not ranked: a part of its fitness is missing")
     for label, text in (("why", node.motivation), ("reason", node.reason), ("lesson", node.lesson)):
         if text:
             print(f"{label}: {visible(text)}")
@@ -239,11 +256,14 @@ def best(
 ) -> None:
     """Print the best program, or write it to a file."""
     picked = pick(run, runs)
-    code = write_best(picked, out)
+    state, node, code = write_best(picked, out)
     if json:
-        found = summarize(picked)["best"] or {}
-        print_json({"run": str(picked.folder), **found, "code": code})
-    elif out is None:
+        found = best_entry(state) or {}
+        print_json({"run": str(picked.folder), **found, "ranked_by": state.ranking.key, "code": code})
+        return
+    # Beside the program, not in it: what is printed goes into files.
+    tell(f"node {node.id}: {state.ranking.told(node, 10)}")
+    if out is None:
         if sys.stdout.isatty():
             print(visible(code), end="")
         else:

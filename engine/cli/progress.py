@@ -11,7 +11,7 @@ from typing import Any
 from engine import events as ev
 from engine.errors import JournalError
 from engine.journal import JournalReader
-from engine.run import Run, is_alive, run_status
+from engine.run import Run, best_entry, is_alive, run_status
 from engine.state import RunState
 from engine.text import one_line
 
@@ -96,23 +96,22 @@ def tell(line: str) -> None:
 def _node_line(state: RunState, node_id: int) -> str:
     node = state.nodes[node_id]
     best = state.best_node
-    score = node.status if node.score is None else f"{node.score:.6g}"
+    told = node.status if node.score is None else state.ranking.told(node)
     star = "*" if best is node else " "
-    top = f"best {best.score:.6g} #{best.id}" if best is not None else "no best yet"
+    top = f"best {state.ranking.told(best)} #{best.id}" if best is not None else "no best yet"
     rounds = f"{state.rounds_done + (node.round > 0)}/{state.settings.rounds} rounds"
-    return f"{rounds}  #{node.id} {score}{star} {node.seconds:.1f} s  {one_line(node.name, 60)}  ({top})"
+    return f"{rounds}  #{node.id} {told}{star} {node.seconds:.1f} s  {one_line(node.name, 60)}  ({top})"
 
 
 def closing_object(run: Run, state: RunState, status: str) -> dict[str, Any]:
     """The object that `run --headless --json` ends with."""
-    best = state.best_node
     return {
         "run": str(run.folder),
         "status": status,
         "reason": state.reason,
         "rounds": state.rounds_done,
         "nodes": len(state.nodes),
-        "best": None if best is None else {"node": best.id, "score": best.score},
+        "best": best_entry(state),
         "seconds": round(state.engine_ms / 1000, 3),
     }
 

@@ -35,6 +35,7 @@ def write_graphml(record: Record, path: Path) -> None:
         "task": _text(record.start.task),
         "metric": _text(state.spec.metric if state.spec else ""),
         "direction": state.spec.direction if state.spec else "",
+        "ranked_by": state.ranking.key,
         "status": record.status,
         "guarantee": record.guarantee,
     }
@@ -59,6 +60,8 @@ def _describe(record: Record, graph: nx.DiGraph[int]) -> None:
         }
         if node.score is not None:
             attributes["score"] = float(node.score)
+        if node.fitness is not None:
+            attributes["fitness"] = float(node.fitness)
         for key, value in node.metrics.items():
             if value is not None:
                 attributes[f"metric.{_text(key)}"] = float(value) if key in numbers else _text(str(value))

@@ -38,7 +38,7 @@ class TreeRow(NamedTuple):
     depth: int
     children: int
     gain: float | None
-    """Score above that of the parent that was edited, in the direction of better."""
+    """What is ranked, above that of the parent that was edited, in the direction of better."""
 
 
 class DiffLine(NamedTuple):
@@ -90,6 +90,7 @@ def _context(record: Record) -> dict[str, Any]:
         "record": record,
         "state": state,
         "spec": state.spec,
+        "ranking": state.ranking,
         "start": start,
         "best": best,
         "path": path,
@@ -128,20 +129,14 @@ def _rows(state: RunState) -> Iterator[TreeRow]:
         else:
             roots.append(node.id)
     pending = [(root, 0) for root in reversed(roots)]
+    ranking = state.ranking
     while pending:
         number, depth = pending.pop()
         node = state.nodes[number]
         below = children.get(number, [])
-        yield TreeRow(node, depth, len(below), _gain(state, node))
+        gain = ranking.gain(node, state.nodes[node.parents[0]]) if node.parents else None
+        yield TreeRow(node, depth, len(below), gain)
         pending.extend((child, depth + 1) for child in reversed(below))
-
-
-def _gain(state: RunState, node: Node) -> float | None:
-    before = state.nodes[node.parents[0]].score if node.parents else None
-    if before is None or node.score is None:
-        return None
-    sign = -1.0 if state.spec is not None and state.spec.direction == "minimize" else 1.0
-    return sign * (node.score - before)
 
 
 def _diff(before: str, after: str) -> Iterator[DiffLine]:

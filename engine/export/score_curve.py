@@ -1,4 +1,4 @@
-"""The curve of a run as SVG geometry: every node, the best so far, and axes with round numbers."""
+"""The curve of a run as SVG geometry: what every node is ranked by, the best so far, axes with round numbers."""
 
 from __future__ import annotations
 
@@ -27,48 +27,49 @@ class ScoreCurve:
     """Path data and labels, in the picture's units."""
 
     points: str = ""
-    """Every node with a score: a path of dots."""
+    """Every node that is ranked: a path of dots."""
     failed: str = ""
-    """Every node without one: ticks on the lower edge."""
+    """Every other node: ticks on the lower edge."""
     best: str = ""
     """The best so far: a line of steps."""
     steps: list[Step] = field(default_factory=list)
     x_ticks: list[tuple[float, str]] = field(default_factory=list)
     y_ticks: list[tuple[float, str]] = field(default_factory=list)
     clipped: int = 0
-    """Scores so far off that they are drawn on the edge."""
+    """Values so far off that they are drawn on the edge."""
 
 
 def draw_curve(state: RunState) -> ScoreCurve | None:
-    """The curve over the nodes in order; None where none has a score."""
-    scored = [(node.id, node.score) for node in state.nodes if node.score is not None]
-    if not scored:
+    """The curve over the nodes in order; None where none is ranked."""
+    ranking = state.ranking
+    ranked = [(node, value) for node in state.nodes if (value := ranking.of(node)) is not None]
+    if not ranked:
         return None
-    maximize = state.spec is None or state.spec.direction == "maximize"
-    low, high = _bounds([score for _, score in scored], maximize)
+    low, high = _bounds([value for _, value in ranked], ranking.maximize)
     last = max(1, len(state.nodes) - 1)
     floor = HEIGHT - _BOTTOM
 
     def x(node: int) -> float:
         return round(_LEFT + (WIDTH - _LEFT - _RIGHT) * node / last, 1)
 
-    def y(score: float) -> float:
-        part = (min(high, max(low, score)) - low) / (high - low)
+    def y(value: float) -> float:
+        part = (min(high, max(low, value)) - low) / (high - low)
         return round(floor - (floor - _TOP) * part, 1)
 
     curve = ScoreCurve()
-    curve.points = "".join(f"M{x(node)} {y(score)}h0" for node, score in scored)
-    curve.clipped = sum(not low <= score <= high for _, score in scored)
+    curve.points = "".join(f"M{x(node.id)} {y(value)}h0" for node, value in ranked)
+    curve.clipped = sum(not low <= value <= high for _, value in ranked)
     curve.failed = "".join(
-        f"M{x(node.id)} {floor}v5" for node in state.nodes if node.score is None and node.status is not None
+        f"M{x(node.id)} {floor}v5" for node in state.nodes if ranking.of(node) is None and node.status is not None
     )
     # In the order of the nodes: with rounds in flight a node may be crowned after one that came later.
     best: float | None = None
-    for node, score in scored:
-        if best is None or state.better(score, best):
-            curve.best += f"M{x(node)} {y(score)}" if best is None else f"H{x(node)}V{y(score)}"
-            curve.steps.append(Step(x(node), y(score), f"#{node}, round {state.nodes[node].round}: {score:.8g}"))
-            best = score
+    for node, value in ranked:
+        if state.exceeds(node.fitness, best):
+            at = x(node.id), y(value)
+            curve.best += f"M{at[0]} {at[1]}" if best is None else f"H{at[0]}V{at[1]}"
+            curve.steps.append(Step(*at, f"#{node.id}, round {node.round}: {ranking.told(node, 8)}"))
+            best = node.fitness
     curve.best += f"H{x(last)}"
     curve.y_ticks = [(y(value), f"{value:.6g}") for value in _ticks(low, high, 5)]
     curve.x_ticks = [(x(int(value)), str(int(value))) for value in _ticks(0, last, 8) if value == int(value)]

@@ -47,6 +47,7 @@ def _head(record: Record) -> dict[str, Any]:
         rounds=kept["rounds"],
         nodes=kept["nodes"],
         best=kept["best"],
+        ranked_by=kept["ranked_by"],
         started=kept["started"],
         host=kept["host"],
         usd=kept["usd"],

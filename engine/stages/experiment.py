@@ -339,5 +339,5 @@ def _record_end(engine: Engine, node: Node, decided: EvalDone) -> None:
     if engine.state.best != node.id and _is_new_best(engine, node, decided) and decided.score is not None:
         events.append(BestCrowned(score=decided.score, previous=engine.state.best))
     engine.emit(*events, round=node.round, node=node.id)
-    if len(events) > 1 and decided.score is not None:
-        engine.crowned(node.id, decided.score)
+    if len(events) > 1:
+        engine.crowned(node)

@@ -98,12 +98,14 @@ def test_headless_run_ends_with_one_object(make_task: TaskMaker, evolve: Evolve,
     assert list(found) == ["run", "status", "reason", "rounds", "nodes", "best", "seconds"]
     assert (found["status"], found["rounds"]) == ("finished", 4)
     state = fold(Run(Path(found["run"])))
-    assert found["best"] == {"node": state.best, "score": state.best_node.score}  # type: ignore[union-attr]
+    best = state.best_node
+    assert best is not None
+    assert found["best"] == {"node": best.id, "score": best.score, "fitness": best.fitness}
     assert "guarded" in done.err
     assert "4/4 rounds" in done.err
-    best = evolve("best", "--runs", tmp_path / "runs")
-    assert best.out == (Path(found["run"]) / "best.py").read_text()
-    assert "def point" in best.out
+    printed = evolve("best", "--runs", tmp_path / "runs")
+    assert printed.out == (Path(found["run"]) / "best.py").read_text()
+    assert "def point" in printed.out
 
 
 def test_runs_show_events_and_diff_tell_the_same_story(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
@@ -119,7 +121,9 @@ def test_runs_show_events_and_diff_tell_the_same_story(make_task: TaskMaker, evo
     ]
     shown = evolve("show", "fir", "--json", "--runs", runs).json
     assert shown["nodes"] == len(shown["nodelist"]) == 4
-    assert set(shown["nodelist"][1]) == {"id", "parents", "round", "status", "score", "operator", "name", "priors"}
+    assert set(shown["nodelist"][1]) == {
+        "id", "parents", "round", "status", "score", "fitness", "operator", "name", "priors",
+    }  # fmt: skip
     node = evolve("show", "first", 1, "--json", "--runs", runs).json
     assert "def point" in node["code"]
     assert node["stages"][0]["status"] == node["status"]

@@ -202,13 +202,14 @@ def test_hooks_come_from_the_users_own_configuration(
     workspace.mkdir()
     told = tmp_path / "told"
     (workspace / "config.toml").write_text(
-        f"[hooks]\non_best = '''echo \"best $EVOLVE_NODE $EVOLVE_SCORE\" >>{told}'''\n"
+        f"[hooks]\non_best = '''echo \"best $EVOLVE_NODE $EVOLVE_SCORE $EVOLVE_FITNESS\" >>{told}'''\n"
         f"on_stop = '''echo \"$EVOLVE_STATUS $EVOLVE_REASON\" >>{told}'''\n"
     )
     done = evolve("run", make_task(), "--headless", "--json", "--rounds", 0, "--runs", tmp_path / "runs")
     wait_for(lambda: told.exists() and len(told.read_text().splitlines()) == 2, "the hooks")
+    best = done.json["best"]
     assert sorted(told.read_text().splitlines()) == [
-        f"best 0 {json.dumps(done.json['best']['score'])}",
+        f"best 0 {json.dumps(best['score'])} {json.dumps(best['fitness'])}",
         "finished 0 rounds are done",
     ]
     sneaky = make_task(name="sneaky", toml="[hooks]\non_best = 'true'\n")

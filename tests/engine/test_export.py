@@ -14,8 +14,12 @@ import pytest
 from engine import events as ev
 from engine.errors import UsageError
 from engine.export import export_run
+from engine.export.score_curve import draw_curve
 from engine.journal import sha256_of
 from engine.run import Run
+from engine.state import RunState
+from tests.e2e.runs import fold
+from tests.engine.ranked_runs import FITTEST, UNRANKED, make_ranked
 from tests.engine.test_fork import write
 from tests.engine.test_state import Script, started
 
@@ -155,7 +159,7 @@ def test_json_holds_all(tmp_path: Path) -> None:
     assert (whole["task"], whole["status"], whole["guarantee"]) == (HOSTILE, "stopped", "guarded")
     assert "what people wrote down" in whole["about"]
     assert whole["settings"]["rounds"] == 7
-    assert whole["best"] == {"node": 4, "score": 4.0}
+    assert whole["best"] == {"node": 4, "score": 4.0, "fitness": 4.0} and whole["ranked_by"] == "score"
     assert whole["best_path"] == [0, 1, 2, 3, 4]
     assert [node["code"] for node in whole["nodes"]] == [f"X = {n}\n# {HOSTILE}\n" for n in range(6)]
     assert whole["nodes"][3]["metrics"]["mixed"] == HOSTILE
@@ -207,3 +211,54 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     (tmp_path / "run.csv").write_text("kept until the new one is whole")
     export_run(run, tmp_path / "run.csv")
     assert not list(tmp_path.glob(".run.csv*"))
+
+
+def exported(tmp_path: Path, fitness: str) -> tuple[RunState, Page]:
+    """A run exported in every format, and the page that its report is."""
+    run = make_ranked(tmp_path / "run", fitness)
+    for kind in ("json", "csv", "graphml"):
+        export_run(run, tmp_path / f"run.{kind}")
+    return fold(run), report(run, tmp_path)[1]
+
+
+@pytest.mark.parametrize("fitness", ["composite", "judge"])
+def test_exports_carry_what_ranks_and_the_score(tmp_path: Path, fitness: str) -> None:
+    state, page = exported(tmp_path, fitness)
+    best = state.best_node
+    assert best is not None
+    whole = json.loads((tmp_path / "run.json").read_text())
+    both = {"node": FITTEST, "score": 1.9, "fitness": best.fitness}
+    assert whole["best"] == both and whole["ranked_by"] == "fitness"
+    assert {key: whole["improvements"][-1][key] for key in both} == both
+    with (tmp_path / "run.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["fitness"] for row in rows] == ["" if n.fitness is None else repr(n.fitness) for n in state.nodes]
+    graph = nx.read_graphml(tmp_path / "run.graphml", node_type=int)
+    assert graph.graph["ranked_by"] == "fitness"
+    assert (graph.nodes[FITTEST]["score"], graph.nodes[FITTEST]["fitness"]) == (1.9, best.fitness)
+    assert "fitness" not in graph.nodes[UNRANKED] and graph.nodes[UNRANKED]["score"] == 1.5
+    words = " ".join(" ".join(page.texts).split())
+    assert f"best fitness {best.fitness:.8g} its loss 1.9" in words
+    assert f"#{FITTEST} n2 , fitness {best.fitness:.8g}, score 1.9" in words
+    assert "every node's fitness (higher is better)" in words and "node fitness loss gain status" in words
+
+
+def test_the_curve_of_the_report_draws_what_ranks(tmp_path: Path) -> None:
+    state = exported(tmp_path, "composite")[0]
+    curve = draw_curve(state)
+    assert curve is not None
+    # The node with the best score is no step: the line stays below it until the fittest comes.
+    assert [step.told.split(",")[0] for step in curve.steps] == ["#0", f"#{FITTEST}"]
+    assert curve.points.count("M") == 3 and curve.failed.count("M") == 2
+    top = min(float(point.split()[1].split("h")[0]) for point in curve.points.split("M")[1:])
+    assert curve.steps[-1].y == top
+
+
+def test_a_report_ranked_by_the_score_shows_it_once(tmp_path: Path) -> None:
+    state, page = exported(tmp_path, "score")
+    assert "fitness" not in page.text.partition("Settings")[0]
+    assert "best loss" in page.text and "every node's loss (lower is better)" in page.text
+    curve = draw_curve(state)
+    assert curve is not None and [step.told for step in curve.steps] == ["#0, round 0: 2", "#1, round 1: 1"]
+    # A lower loss is better and lies lower: the axis keeps the metric's own sign.
+    assert curve.steps[-1].y > curve.steps[0].y

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import events as ev
+from engine.budget import limit_reached
 from engine.settings import Settings
 from engine.state import RunState
 from engine.task import TaskSpec
@@ -181,3 +182,22 @@ def test_a_new_engine_forgets_what_the_old_one_was_running() -> None:
     assert state.evaluations[seed].running is not None
     state.apply(ev.Event(99, 99, None, None, ev.EngineStarted(1, "h", "limits", "open", 1, 1, "recombine")))
     assert state.evaluations[seed].running is None
+
+
+def test_patience_counts_whole_rounds_without_a_new_best() -> None:
+    script = Script()
+    settings = msgspec.to_builtins(Settings(rounds=100, patience=2))
+    script.add(msgspec.structs.replace(started(), settings=settings))
+    script.add(ev.EngineStarted(1, "h", "bubblewrap", "guarded", 1, 1, "recombine"))
+    ended: list[int] = []
+    for round_ in range(6):
+        script.add(ev.RoundStarted(), round_)
+        node = script.design(round_, [])
+        script.evaluate(round_, node, "ok", 1.0 if round_ else 0.0)
+        if round_ < 2:
+            script.add(ev.BestCrowned(float(round_)), round_, node)
+        script.add(ev.RoundEnded("node"), round_)
+        limit = limit_reached(fold(script.events), SPEC, 0.0, 0.0)
+        ended += [round_] if limit is not None else []
+    # Round 1 found the best; rounds 2 and 3 did not better it.
+    assert ended == [3, 4, 5]

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.compare import ComparedRun, Step, read_compared
+from engine.compare import ComparedRun, Step, common_ranking, read_compared
+from engine.fitness import FitnessSettings
+from engine.ranking import Ranking
 from engine.run import Run
 from tests.tui.synthetic import make_run
 from tests.tui.test_screens import Maker, text_of, until
@@ -27,11 +29,12 @@ def compared(draw: st.DrawFn) -> ComparedRun:
     places = sorted(draw(st.lists(st.integers(0, rounds), max_size=6)))
     scores = sorted(draw(st.lists(st.floats(-1e12, 1e12), min_size=len(places), max_size=len(places))))
     steps = [
-        Step(node, score, place, place / 100, place * 7, float(place))
+        Step(node, score, place, place / 100, place * 7, float(place), draw(st.none() | st.floats(-1e3, 1e3)))
         for node, (place, score) in enumerate(zip(places, scores, strict=True))
     ]
     return ComparedRun(
-        run=Run(Path("/runs/any")), task="t", metric="m", maximize=True, status="finished", rounds=rounds,
+        run=Run(Path("/runs/any")), task="t", ranking=Ranking("m", by_fitness=draw(st.booleans())),
+        fitness=FitnessSettings(judge=draw(st.sampled_from([0.0, 0.5]))), baseline={}, status="finished", rounds=rounds,
         nodes=len(steps), failed=0, usd=rounds / 100, tokens=rounds * 7, seconds=float(rounds), generations=1,
         steps=steps, settings={"rounds": rounds}, program="a = 1\n" * len(steps),
     )  # fmt: skip
@@ -51,7 +54,8 @@ def test_any_runs_in_any_size(runs: list[ComparedRun], axis: Any, width: int, he
         if tab == "Curves" and any(run.steps for run in runs) and width >= 40 and max(run.rounds for run in runs):
             drawn = text.partition("│")[2]
             for index, run in enumerate(runs):
-                assert not run.steps or chr(ord("a") + index) in drawn
+                values = [common_ranking(runs).of(step) for step in run.steps]
+                assert set(values) <= {None} or chr(ord("a") + index) in drawn
 
 
 @pytest.mark.parametrize("size", SIZES)

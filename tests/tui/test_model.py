@@ -12,6 +12,7 @@ import pytest
 from engine import events as ev
 from engine.events import EvalDone
 from engine.node import Node
+from engine.ranking import Ranking
 from tests.tui.synthetic import Synthesizer, story
 from tui.model.braille import Canvas
 from tui.model.labels import age, fit, marks, short_score
@@ -93,13 +94,13 @@ def test_a_query_that_cannot_be_is_told(model: RunModel, text: str) -> None:
 def test_a_list_kept_up_to_date_is_the_sorted_list(order: Order) -> None:
     model = RunModel()
     query = parse_query("status:ok", model.is_marked)
-    listing = Listing(query, order, maximize=True)
+    listing = Listing(query, order)
     for event in chain.from_iterable(story(Synthesizer(seed=5), 120)):
         model.apply(event)
         if event.node is not None:
             listing.update(model.state.nodes[event.node])
 
-    anew = Listing(query, order, maximize=True)
+    anew = Listing(query, order)
     anew.load(model.state.nodes)
     assert listing.rows == anew.rows
     assert len(listing.rows) == model.state.counts["ok"]
@@ -108,7 +109,7 @@ def test_a_list_kept_up_to_date_is_the_sorted_list(order: Order) -> None:
 
 
 def test_the_plot_shows_every_node_and_the_best_on_top(model: RunModel) -> None:
-    plot = ScorePlot(60, 9, maximize=True)
+    plot = ScorePlot(60, 9, Ranking())
     plot.load(model.state.nodes, model.state.best_steps)
 
     drawn = [sum(cell.bit_count() for row in plot.dots.cells for cell in row[i : i + 1]) for i in range(60)]
@@ -120,17 +121,17 @@ def test_the_plot_shows_every_node_and_the_best_on_top(model: RunModel) -> None:
     assert plot.best_cells(0)[used - 1] or plot.best_cells(1)[used - 1]
 
 
-@pytest.mark.parametrize("maximize", [True, False])
-def test_a_plot_drawn_node_by_node_is_the_plot_drawn_at_once(maximize: bool) -> None:
+@pytest.mark.parametrize("ranking", [Ranking(), Ranking(direction="minimize"), Ranking(by_fitness=True)])
+def test_a_plot_drawn_node_by_node_is_the_plot_drawn_at_once(ranking: Ranking) -> None:
     model = RunModel()
-    stepwise = ScorePlot(40, 8, maximize)
+    stepwise = ScorePlot(40, 8, ranking)
     for event in chain.from_iterable(story(Synthesizer(seed=9), 150)):
         model.apply(event)
         if isinstance(event.data, EvalDone):
             assert event.node is not None
             stepwise.update(model.state.nodes[event.node], model.state.nodes, [])
     state = model.state
-    at_once = ScorePlot(40, 8, maximize)
+    at_once = ScorePlot(40, 8, ranking)
     at_once._sorted, at_once._low, at_once._high = stepwise._sorted, stepwise._low, stepwise._high
     at_once._capacity = stepwise._capacity
     at_once._clear()
@@ -141,7 +142,7 @@ def test_a_plot_drawn_node_by_node_is_the_plot_drawn_at_once(maximize: bool) -> 
 def test_one_bad_score_does_not_flatten_the_plot() -> None:
     model = model_of(200)
     model.state.nodes[50].score = -1e9
-    plot = ScorePlot(40, 8, maximize=True)
+    plot = ScorePlot(40, 8, Ranking())
     plot.load(model.state.nodes, model.state.best_steps)
     assert plot.bottom is not None and plot.bottom > -10
 

@@ -13,7 +13,8 @@ import msgspec
 from engine.errors import EvolveError
 from engine.events import SettingsChanged
 from engine.journal import JournalReader
-from engine.run import Run, all_runs, is_alive, run_status, summary_of
+from engine.ranking import Figures, Ranking
+from engine.run import Run, all_runs, is_alive, kept_summary, run_status, summary_of
 from engine.state import RunState
 
 __all__ = ["RunRow", "RunsWatch"]
@@ -28,7 +29,8 @@ class RunRow(msgspec.Struct, frozen=True):
     rounds: int = 0
     rounds_total: int = 0
     nodes: int = 0
-    best: float | None = None
+    best: Figures | None = None
+    ranking: Ranking = Ranking()
     started: int = 0
     """Milliseconds since 1970."""
     host: str = ""
@@ -119,15 +121,13 @@ class RunsWatch:
     def _read(self, run: Run) -> RunRow:
         alive = is_alive(run)
         with JournalReader(run.db) as reader:
-            kept = reader.meta("summary")
-            summary = msgspec.json.decode(kept) if kept else {}
-            if summary.get("seq") == reader.last_seq() and not alive:
+            summary = None if alive else kept_summary(reader)
+            if summary is not None:
                 first = next(reader.events(upto=1), None)
                 settings = getattr(first.data, "settings", {}) if first is not None else {}
                 for changed in reader.events_of(SettingsChanged):
                     settings = settings | getattr(changed.data, "settings", {})
                 settings = settings | _pending_settings(reader)
-                best = summary["best"]
                 return RunRow(
                     run.folder,
                     summary["status"],
@@ -135,7 +135,7 @@ class RunsWatch:
                     summary["rounds"],
                     int(settings.get("rounds", 0)),
                     summary["nodes"],
-                    best["score"] if best else None,
+                    *_best(summary),
                     first.at if first is not None else 0,
                     summary["host"],
                 )
@@ -147,7 +147,6 @@ class RunsWatch:
             # A dead run is read once; one that goes on is folded further next time.
             self._states[run.folder] = state
         summary = summary_of(state)
-        best_node = state.best_node
         return RunRow(
             run.folder,
             run_status(run, state),
@@ -155,10 +154,16 @@ class RunsWatch:
             state.rounds_done,
             int(pending.get("rounds", state.settings.rounds)),
             len(state.nodes),
-            best_node.score if best_node is not None else None,
+            *_best(summary),
             state.started_at,
             summary["host"],
         )
+
+
+def _best(summary: dict[str, Any]) -> tuple[Figures | None, Ranking]:
+    best = summary["best"]
+    ranking = Ranking(by_fitness=summary["ranked_by"] == "fitness")
+    return Figures(best["score"], best["fitness"]) if best else None, ranking
 
 
 def _pending_settings(reader: JournalReader) -> dict[str, Any]:

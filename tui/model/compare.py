@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.compare import AXES, Axis, ComparedRun, best_at, differing, extent, shared_places
+from engine.compare import (
+    AXES,
+    Axis,
+    ComparedRun,
+    best_at,
+    common_ranking,
+    differing,
+    doubts,
+    extent,
+    shared_places,
+)
+from engine.ranking import Ranking
 from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
 from tui.model.document import Line, Look, Span, clean_line, diff_lines, table_lines, text_lines
 from tui.model.labels import cut_middle, score_text, short_score
@@ -43,11 +54,10 @@ def _letter(index: int) -> str:
 def _legend(runs: Sequence[ComparedRun], width: int) -> list[Line]:
     lines: list[Line] = []
     for index, run in enumerate(runs):
-        best = f"{score_text(run.best.score)} #{run.best.node}" if run.best else "no score"
-        name = cut_middle(clean_line(run.run.name), max(8, width - 50))
+        best = f"{run.ranking.told(run.best)} #{run.best.node}" if run.best else "no score"
+        name = cut_middle(clean_line(run.run.name), max(8, width - (66 if run.ranking.by_fitness else 50)))
         lines.append((Span(f" {_letter(index)} {name}", _LOOKS[index]), Span(f"  {best}, {run.rounds} rounds", "dim")))
-    if len({(run.task, run.metric, run.maximize) for run in runs}) > 1:
-        lines.append((Span(" runs of different tasks: their scores cannot be compared", "bad"),))
+    lines += [(Span(f" {doubt}", "bad"),) for doubt in doubts(runs)]
     return lines
 
 
@@ -55,37 +65,42 @@ def _curves(runs: Sequence[ComparedRun], axis: Axis, width: int, height: int) ->
     legend = _legend(runs, width)
     rows, columns = max(4, height - len(legend) - 3), max(10, width - _AXIS - 3)
     whole = max(extent(run, axis) for run in runs)
-    scores = [step.score for run in runs for step in run.steps]
-    if not scores:
+    ranking = common_ranking(runs)
+    values = [[ranking.of(step) for step in run.steps] for run in runs]
+    known = [value for row in values for value in row if value is not None]
+    if not known:
         return [*legend, (), (Span(" no node has a score yet", "dim"),)]
     if not whole:
         return [*legend, (), (Span(f" nothing to align by {AXIS_NAMES[axis]}: a takes another axis", "dim"),)]
-    low, high = _span(runs, scores)
-    worst, best = (low, high) if runs[0].maximize else (high, low)
+    low, high = _span(values, known)
+    worst, best = (low, high) if ranking.maximize else (high, low)
     canvases = [Canvas(columns, rows) for _ in runs]
     letters: dict[tuple[int, int], int] = {}
 
-    def y(score: float) -> int:
-        share = (best - score) / ((best - worst) or 1)
+    def y(value: float) -> int:
+        share = (best - value) / ((best - worst) or 1)
         return min(rows * DOT_ROWS - 1, max(0, int(share * (rows * DOT_ROWS - 1))))
 
     def x(place: float) -> int:
         return int(place / whole * (columns * DOT_COLUMNS - 1))
 
     for index, run in enumerate(runs):
-        before = None
-        for number, step in enumerate(run.steps):
+        before = last = None
+        for number, (step, value) in enumerate(zip(run.steps, values[index], strict=True)):
+            if value is None:
+                before = None
+                continue
             until = run.steps[number + 1] if number + 1 < len(run.steps) else None
-            start, level = x(getattr(step, axis)), y(step.score)
+            start, level = x(getattr(step, axis)), y(value)
             end = x(getattr(until, axis)) if until is not None else x(extent(run, axis))
             if before is not None:
                 canvases[index].column(start, min(before, level), max(before, level))
             for place in range(start, end + 1):
                 canvases[index].dot(place, level)
-            before = level
-        if run.steps:
+            before = last = level
+        if last is not None:
             # A letter where the curve ends tells the runs apart without colours.
-            cell = (y(run.steps[-1].score) // DOT_ROWS, x(extent(run, axis)) // DOT_COLUMNS)
+            cell = (last // DOT_ROWS, x(extent(run, axis)) // DOT_COLUMNS)
             while cell in letters and cell[1] > 0:
                 cell = (cell[0], cell[1] - 1)
             letters[cell] = index
@@ -93,18 +108,17 @@ def _curves(runs: Sequence[ComparedRun], axis: Axis, width: int, height: int) ->
     for row in range(rows):
         label = short_score(best) if row == 0 else short_score(worst) if row == rows - 1 else ""
         lines.append((Span(f"{label:>{_AXIS - 1}} │", "dim"), *_row(canvases, letters, row)))
-    name = AXIS_NAMES[axis]
-    right = f"{whole:,.6g} {name}"
+    right = f"{whole:,.6g} {AXIS_NAMES[axis]}"
     lines.append((Span(f"{'':>{_AXIS}}0{right:>{columns - 1}}", "dim"),))
     return lines
 
 
-def _span(runs: Sequence[ComparedRun], scores: list[float]) -> tuple[float, float]:
-    """The scores to draw between: the seeds' first scores may lie so far off that they would flatten all others."""
-    later = [step.score for run in runs for step in run.steps[len(run.steps) // 3 :]]
+def _span(values: Sequence[Sequence[float | None]], known: list[float]) -> tuple[float, float]:
+    """The values to draw between: those of the first steps may lie so far off that they would flatten all others."""
+    later = [value for row in values for value in row[len(row) // 3 :] if value is not None] or known
     low, high = min(later), max(later)
     pad = (high - low) * 0.05 or abs(high) * 0.01 or 1.0
-    return max(min(scores), low - pad), min(max(scores), high + pad)
+    return max(min(known), low - pad), min(max(known), high + pad)
 
 
 def _row(canvases: Sequence[Canvas], letters: dict[tuple[int, int], int], row: int) -> list[Span]:
@@ -133,7 +147,11 @@ def _figures(runs: Sequence[ComparedRun], axis: Axis) -> list[Line]:
     def add(name: str, values: Sequence[object]) -> None:
         rows.append((name, *(str(value) for value in values)))
 
-    add("best", [score_text(run.best.score) if run.best else "–" for run in runs])
+    if any(run.ranking.by_fitness for run in runs):
+        add("best fitness", [_fitness(run) for run in runs])
+        add("its score", [score_text(run.best.score) if run.best else "–" for run in runs])
+    else:
+        add("best", [score_text(run.best.score) if run.best else "–" for run in runs])
     add("best node", [f"#{run.best.node}" if run.best else "–" for run in runs])
     add("found after rounds", [run.best.rounds if run.best else "–" for run in runs])
     add("improvements", [max(0, len(run.steps) - 1) for run in runs])
@@ -147,19 +165,29 @@ def _figures(runs: Sequence[ComparedRun], axis: Axis) -> list[Line]:
     add("status", [run.status for run in runs])
     add("task", [run.task for run in runs])
     lines = table_lines(("", *heads), rows)
+    ranking = common_ranking(runs)
     for by in (axis, *(other for other in AXES if other != axis)):
         places = shared_places(runs, by)
         if places:
-            lines += [(), (Span(f"best by {AXIS_NAMES[by]}", "heading"),)]
-            shown = [
-                (
-                    f"{place:,.6g}",
-                    *(score_text(score) if (score := best_at(run, by, place)) is not None else "–" for run in runs),
-                )
-                for place in places
-            ]
+            lines += [(), (Span(f"best{' fitness (score)' * ranking.by_fitness} by {AXIS_NAMES[by]}", "heading"),)]
+            shown = [(f"{place:,.6g}", *(_at(run, ranking, by, place) for run in runs)) for place in places]
             lines += table_lines((AXIS_NAMES[by], *heads), shown)
     return lines
+
+
+def _fitness(run: ComparedRun) -> str:
+    if run.best is None or run.best.fitness is None or not run.ranking.by_fitness:
+        return "–"
+    return score_text(run.best.fitness)
+
+
+def _at(run: ComparedRun, ranking: Ranking, axis: Axis, place: float) -> str:
+    step = best_at(run, axis, place)
+    if step is None:
+        return "–"
+    if not ranking.by_fitness:
+        return score_text(step.score)
+    return f"{'–' if step.fitness is None else score_text(step.fitness)} ({step.score:.6g})"
 
 
 def _head(index: int, run: ComparedRun) -> str:
@@ -183,7 +211,7 @@ def _programs(runs: Sequence[ComparedRun]) -> list[Line]:
             lines += text_lines("without a score there is no best program to compare", "dim")
             continue
         names = [
-            f"{_letter(place)} {item.run.name} #{item.best.node}  {score_text(item.best.score)}"
+            f"{_letter(place)} {item.run.name} #{item.best.node}  {item.ranking.told(item.best)}"
             for place, item in ((0, first), (index, run))
             if item.best is not None
         ]

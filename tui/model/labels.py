@@ -8,7 +8,7 @@ from engine.node import Node
 from engine.text import one_line
 from tui.model.run_model import RunModel, has_mark
 
-__all__ = ["age", "clock", "cut_middle", "fit", "marks", "outcome", "score_text", "short_score"]
+__all__ = ["age", "beside", "clock", "cut_middle", "fit", "marks", "outcome", "score_text", "short_score"]
 
 
 def score_text(score: float | None) -> str:
@@ -25,13 +25,21 @@ def short_score(score: float) -> str:
 
 
 def outcome(model: RunModel, node: Node) -> str:
-    """The score, or what came instead of one, in at most nine characters."""
+    """What the node is ranked by, or what came instead, in at most nine characters."""
+    value = model.state.ranking.of(node)
+    if value is not None:
+        return short_score(value)
     if node.score is not None:
-        return short_score(node.score)
+        return "unranked"
     if node.status is not None:
         return node.status
     evaluation = model.state.evaluations.get(node.id)
     return "…" if evaluation is None or evaluation.running is None else f"{evaluation.running.stage}…"
+
+
+def beside(model: RunModel, node: Node) -> str:
+    """The score, where nodes are ranked by something else, in at most nine characters."""
+    return short_score(node.score) if model.state.ranking.by_fitness and node.score is not None else ""
 
 
 def marks(model: RunModel, node: Node) -> str:

@@ -11,7 +11,7 @@ from engine.node import Node
 __all__ = ["Listing", "Order"]
 
 Order = Literal["tree", "best", "newest"]
-"""How rows stand: by descent, by score, or by age. A filtered tree is a list by id."""
+"""How rows stand: by descent, by rank, or by age. A filtered tree is a list by id."""
 
 Key = tuple[float, int]
 
@@ -21,15 +21,13 @@ class Listing:
 
     Args:
         passes: the filter.
-        order: `best` (ties and nodes without a score by age), `newest`, or by id.
-        maximize: whether a higher score is better.
+        order: `best` (ties and nodes that are not ranked by age), `newest`, or by id.
     """
 
-    def __init__(self, passes: Callable[[Node], bool], order: Order, maximize: bool) -> None:
+    def __init__(self, passes: Callable[[Node], bool], order: Order) -> None:
         self.rows: list[int] = []
         self._passes = passes
         self._order = order
-        self._sign = -1.0 if maximize else 1.0
         self._sorted: list[Key] = []
         self._keys: dict[int, Key] = {}
 
@@ -56,5 +54,5 @@ class Listing:
 
     def _key(self, node: Node) -> Key:
         if self._order == "best":
-            return (self._sign * node.score if node.score is not None else float("inf"), node.id)
+            return (-node.fitness if node.fitness is not None else float("inf"), node.id)
         return (0.0, -node.id if self._order == "newest" else node.id)

@@ -10,6 +10,7 @@ from engine.errors import JournalError
 from engine.events import AnalyzeDone, EvalStageDone, Event, LearnDone, NodeCommented
 from engine.journal import JournalReader
 from engine.node import Node
+from engine.ranking import Ranking
 from engine.run import Run
 from tui.model.call_documents import call_lines
 from tui.model.document import (
@@ -40,8 +41,8 @@ class Subject:
     node: Node
     parent: Node | None
     best: Node | None
-    metric: str = "score"
-    """What the task calls its score."""
+    ranking: Ranking
+    """What nodes are ranked by."""
     base: Node | None = None
     """What it is compared with in place of its parent."""
     seq: int = 1 << 62
@@ -66,7 +67,7 @@ def make_subject(run: Run, model: RunModel, node: Node, base: Node | None = None
         copy.copy(node),
         copy.copy(parent) if parent is not None else None,
         copy.copy(best) if best is not None else None,
-        model.state.spec.metric if model.state.spec is not None else "score",
+        model.state.ranking,
         copy.copy(base) if base is not None else None,
         model.state.seq,
     )
@@ -98,8 +99,8 @@ def _diff(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     return diff_lines(
         reader.text(parent.program),
         reader.text(node.program),
-        f"#{parent.id} {parent.name}  {score_text(parent.score)}",
-        f"#{node.id} {node.name}  {score_text(node.score)}",
+        f"#{parent.id} {parent.name}  {subject.ranking.told(parent)}",
+        f"#{node.id} {node.name}  {subject.ranking.told(node)}",
     )
 
 
@@ -146,16 +147,22 @@ _MARKS = (
 
 
 def _score(subject: Subject) -> list[Line]:
-    """The score, how sure it is, and what the last stage made of it."""
+    """What ranks the node, its score, how sure that is, and what the last stage made of it."""
     node, spans = subject.node, []
+    metric = clean_line(subject.ranking.metric)[:40]
+    if subject.ranking.by_fitness and node.score is not None:
+        ranked = "not ranked  " if node.fitness is None else f"fitness = {score_text(node.fitness)}  "
+        spans.append(Span(ranked, "bad" if node.fitness is None else "ok"))
     if node.score is not None:
-        spans.append(Span(f"{clean_line(subject.metric)[:40]} = {score_text(node.score)}", "ok"))
+        spans.append(Span(f"{metric} = {score_text(node.score)}", "plain" if spans else "ok"))
         if node.measurements > 1:
             spans.append(Span(f"  ±{node.spread or 0:.2g} over {node.measurements} measurements"))
     elif node.status is not None:
-        spans.append(Span(f"{node.status}: no {clean_line(subject.metric)[:40]}", "bad"))
+        spans.append(Span(f"{node.status}: no {metric}", "bad"))
     if node.verified is not None:
         spans.append(Span(f"  verified {score_text(node.verified)}", "ok"))
+    if node.judge is not None:
+        spans.append(Span(f"  judge's mark {node.judge:.3g} of 1"))
     return [tuple(spans), ()] if spans else []
 
 

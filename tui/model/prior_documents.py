@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from cognition.entry import Entry, Revision
 from tui.model.document import Line, Span, clean_line, diff_lines, prose_lines
-from tui.model.labels import score_text
 from tui.model.prior_list import PriorRow, state_of
 from tui.model.run_model import RunModel
 
@@ -92,10 +91,10 @@ def _evidence(entry: Entry, model: RunModel | None, run: str, width: int) -> lis
     numbers = [number for number in entry.evidence.get("nodes", ()) if isinstance(number, int)]
     for number in numbers:
         node = model.node(number) if model is not None and from_run == run else None
-        if node is None:
+        if node is None or model is None:
             lines.append((Span(f"  #{number}", "accent"),))
             continue
-        told = f"{score_text(node.score)}  {clean_line(node.name)}"
+        told = f"{model.state.ranking.told(node)}  {clean_line(node.name)}"
         lines.append((Span(f"  #{number} ", "accent"), Span(told)))
         lines += [
             (Span("      "), *line) for line in prose_lines(node.lesson or node.motivation, max(20, width - 7), "dim")

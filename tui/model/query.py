@@ -10,7 +10,7 @@ from engine.node import Node
 
 __all__ = ["Query", "QueryError", "parse_query"]
 
-_COMPARISON = re.compile(r"^(?P<key>score|round|id|seconds|expanded)(?P<sign><=|>=|<|>|:|=)(?P<value>.+)$")
+_COMPARISON = re.compile(r"^(?P<key>score|fitness|round|id|seconds|expanded)(?P<sign><=|>=|<|>|:|=)(?P<value>.+)$")
 _KEYED = re.compile(r"^(?P<key>[a-z]+):(?P<value>.*)$")
 _STATUSES = ("ok", "rejected", "invalid", "crashed", "timeout", "cancelled", "running", "failed")
 _MARKS = ("best", "pinned", "pruned", "starred")
@@ -77,7 +77,7 @@ def _parse_keyed(key: str, value: str, is_marked: Callable[[str, Node], bool]) -
         if value not in _MARKS:
             raise QueryError(f"is: is one of {', '.join(_MARKS)}, not '{value}'")
         return lambda node: is_marked(value, node)
-    raise QueryError(f"'{key}:' is not known; there are status: op: score: round: id: prior: is:")
+    raise QueryError(f"'{key}:' is not known; there are status: op: score: fitness: round: id: prior: is:")
 
 
 def _parse_comparison(key: str, sign: str, value: str) -> Test:
@@ -98,6 +98,7 @@ def _parse_comparison(key: str, sign: str, value: str) -> Test:
 
 _READERS: dict[str, Callable[[Node], float | None]] = {
     "score": lambda node: node.score,
+    "fitness": lambda node: node.fitness,
     "round": lambda node: node.round,
     "id": lambda node: node.id,
     "seconds": lambda node: node.seconds,

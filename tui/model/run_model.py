@@ -269,6 +269,8 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.RunStopped.KIND: ("status", "rounds", "notes"),
     ev.RunFinished.KIND: ("status", "rounds", "notes"),
     ev.RunFailed.KIND: ("status", "rounds", "notes"),
+    # Other weights rank all nodes anew.
+    ev.SettingsChanged.KIND: ("status", "tree", "scores"),
     ev.BudgetWarned.KIND: ("notes",),
     ev.ClockStepped.KIND: ("status", "rounds", "notes"),
     ev.Telemetry.KIND: ("rates",),

@@ -1,4 +1,4 @@
-"""Scores over nodes: every node a dot, failures along the bottom, the best so far a line.
+"""What nodes are ranked by, over nodes: each a dot, those not ranked along the bottom, the best so far a line.
 
 The scales move in steps, so that a new node sets one dot and leaves all others where they are.
 """
@@ -9,13 +9,14 @@ from bisect import insort
 from collections.abc import Sequence
 
 from engine.node import BestStep, Node
+from engine.ranking import Ranked, Ranking
 from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
 
 __all__ = ["ScorePlot"]
 
 _FEWEST = 40
 _HIDDEN_SHARE = 0.05
-"""Of the worst scores so many may lie below the plot: one bad program must not flatten all others."""
+"""Of the worst values so many may lie below the plot: one bad program must not flatten all others."""
 
 
 class ScorePlot:
@@ -23,14 +24,15 @@ class ScorePlot:
 
     Args:
         width: cells across, the axis not counted.
-        height: cells down; the last row is for failures.
-        maximize: whether a higher score is better; the best is always at the top.
+        height: cells down; the last row is for nodes that are not ranked.
+        ranking: what to draw of a node; the best is always at the top.
     """
 
-    def __init__(self, width: int, height: int, maximize: bool) -> None:
+    def __init__(self, width: int, height: int, ranking: Ranking) -> None:
         self.width = max(1, width)
         self.height = max(2, height)
-        self._sign = 1.0 if maximize else -1.0
+        self._ranking = ranking
+        self._sign = 1.0 if ranking.maximize else -1.0
         self._capacity = _FEWEST
         self._low = 0.0
         self._high = 1.0
@@ -40,12 +42,12 @@ class ScorePlot:
 
     @property
     def top(self) -> float | None:
-        """The score at the upper edge, or None without scores."""
+        """The value at the upper edge, or None where no node is ranked."""
         return self._sign * self._high if self._sorted else None
 
     @property
     def bottom(self) -> float | None:
-        """The score at the lower edge, or None without scores."""
+        """The value at the lower edge, or None where no node is ranked."""
         return self._sign * self._low if self._sorted else None
 
     @property
@@ -55,7 +57,7 @@ class ScorePlot:
 
     def load(self, nodes: Sequence[Node], steps: Sequence[BestStep]) -> None:
         """Draw everything anew."""
-        self._sorted = sorted(self._sign * node.score for node in nodes if node.score is not None)
+        self._sorted = sorted(value for node in nodes if (value := self._value(node)) is not None)
         self._rescale(len(nodes))
         self._clear()
         self._draw(nodes)
@@ -70,8 +72,9 @@ class ScorePlot:
             steps: how the best came about.
             is_new: the node's evaluation has just ended; False where only the best line changed.
         """
-        if node.score is not None and is_new:
-            insort(self._sorted, self._sign * node.score)
+        value = self._value(node) if is_new else None
+        if value is not None:
+            insort(self._sorted, value)
         above = self._sorted and self._sorted[-1] > self._high
         if above or len(nodes) > self._capacity or len(self._sorted) >= 2 * self._scaled_at:
             self.load(nodes, steps)
@@ -103,6 +106,11 @@ class ScorePlot:
         span = high - low or abs(high) * 0.01 or 1.0
         self._low, self._high = low - span * 0.05, high + span * 0.1
 
+    def _value(self, item: Ranked) -> float | None:
+        """What it is ranked by, higher at the top."""
+        value = self._ranking.of(item)
+        return None if value is None else self._sign * value
+
     def _x(self, node: int) -> int:
         return node * self.width * DOT_COLUMNS // self._capacity
 
@@ -118,15 +126,19 @@ class ScorePlot:
             self.dots.dot(x, y)
 
     def _place(self, node: Node) -> tuple[int, int]:
-        if node.score is None:
-            return self._x(node.id), self.height * DOT_ROWS - 2
-        return self._x(node.id), self._y(self._sign * node.score)
+        value = self._value(node)
+        return self._x(node.id), self.height * DOT_ROWS - 2 if value is None else self._y(value)
 
     def _draw_best(self, steps: Sequence[BestStep], count: int) -> None:
         previous: int | None = None
         for index, step in enumerate(steps):
+            value = self._value(step)
+            if value is None:
+                # Under other weights, set later, it is not ranked.
+                previous = None
+                continue
             until = steps[index + 1].node if index + 1 < len(steps) else count
-            y = self._y(self._sign * step.score)
+            y = self._y(value)
             start = self._x(step.node)
             if previous is not None:
                 self.best.column(start, min(y, previous), max(y, previous))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from engine.node import Node
+from engine.ranking import Ranking
 from engine.text import one_line
-from tui.model.labels import age, cut_middle, score_text
+from tui.model.labels import age, cut_middle
 from tui.model.run_model import RunModel
 
 __all__ = ["STATUS_LOOKS", "Cell", "status_cells"]
@@ -55,11 +57,13 @@ def status_cells(
         return cells
     start = state.start
     best = state.best_node
-    found = f"best {score_text(best.score)} #{best.id}" if best is not None else "no score yet"
+    # Two numbers take more room than one.
+    two = state.ranking.by_fitness
+    narrow = width < (119 if two else 97)
     guarantee = state.engine.guarantee if state.engine is not None else ""
     last = f"last {age(now - state.at)}" if now is not None else ""
     wide = [
-        Cell(found, 24, "best"),
+        Cell(_found(best, state.ranking, narrow), 41 if two else 24, "best"),
         Cell(f"round {state.rounds_done}/{state.settings.rounds}", 17),
         Cell(guarantee, 9, "ok" if guarantee == "guarded" else "best"),
         Cell(last, 10, "dim"),
@@ -67,15 +71,27 @@ def status_cells(
         Cell(one_line(start.task, 40), 18, "dim"),
         Cell(one_line(state.engine.host if state.engine else start.host, 40), 16, "dim"),
     ]
-    if width < 97:
+    if narrow:
+        wide[0] = Cell(wide[0].text, 28 if two else 21, "best")
         wide[1] = Cell(f"r {state.rounds_done}/{state.settings.rounds}", 12)
-        wide[0] = Cell(found, 21, "best")
-        wide[3] = Cell(last, 9, "dim")
-        cells[0] = _named(name, max(12, width - 12 - 21 - 12 - 9 - 9))
+        wide[2] = Cell(guarantee, 8 if two else 9, wide[2].look)
+        wide[3] = Cell(last, 8 if two else 9, "dim")
+        cells[0] = _named(name, max(12, width - 12 - sum(cell.width for cell in wide[:4])))
     for cell in wide:
         if sum(item.width for item in cells) + cell.width <= width:
             cells.append(cell)
     return cells
+
+
+def _found(best: Node | None, ranking: Ranking, narrow: bool) -> str:
+    """The best node, what it is ranked by named first."""
+    if best is None:
+        return "no score yet"
+    if not ranking.by_fitness or best.score is None or best.fitness is None:
+        return f"best {ranking.told(best)} #{best.id}"
+    if narrow:
+        return f"fitness {best.fitness:.4g} ({best.score:.4g}) #{best.id}"
+    return f"best #{best.id} {ranking.told(best, 5)}"
 
 
 def _named(name: str, width: int) -> Cell:

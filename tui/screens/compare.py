@@ -50,7 +50,7 @@ class CompareScreen(BaseScreen):
 
     title_ = "Compare"
     about = (
-        "Runs beside each other: how the best score rose, figures, settings that differ, best programs.\n"
+        "Runs beside each other: how the best rose, figures, settings that differ, best programs.\n"
         "Each run has a letter and a colour; its letter stands where its curve ends."
     )
 

@@ -89,6 +89,7 @@ class LiveScreen(SteeringScreen):
     title_ = "Live"
     about = (
         "The population of a run. Each row shows marks, score (or what came instead), and the node below its parent.\n"
+        "Where nodes are ranked by their fitness, that stands first, with the score beside it.\n"
         "Marks: ▲ best, ┃ on the best line of descent, ! pinned, * starred, x pruned.\n"
         "Nothing that comes in moves the row you read; f follows the newest or the best node."
     )
@@ -248,11 +249,14 @@ class LiveScreen(SteeringScreen):
         shown = {"tree": "", "best": "best first ", "newest": "newest first "}[tree.order]
         if tree.query_ is not None:
             shown += f"only {tree.query_.text} "
+        model = self.session.model
+        # Which number is which, where a row has two of them.
+        columns = "fitness, score  " if model is not None and model.state.ranking.by_fitness else ""
         followed = f"  follows the {tree.following}" if tree.following else ""
-        counts = self.session.model.state.counts if self.session.model is not None else {}
+        counts = model.state.counts if model is not None else {}
         failed = sum(count for status, count in counts.items() if status != "ok")
         self._head.show(
-            (" Population  ", "heading"), (shown, "accent"), (tree.position, "plain"),
+            (" Population  ", "heading"), (columns, "dim"), (shown, "accent"), (tree.position, "plain"),
             (f"  {failed:,} failed" if failed else "", "dim"), (followed, "accent"),
         )  # fmt: skip
 

@@ -154,12 +154,15 @@ class NodeScreen(SteeringScreen):
         )
         if node is not None and model is not None:
             look = "ok" if node.status == "ok" else "bad" if node.status else "dim"
+            ranking = model.state.ranking
+            two = ranking.by_fitness and node.score is not None
+            told = ranking.told(node) if two else outcome(model, node)
             above = parent_of(node)
             made = f"  {one_line(node.operator, 24)} of #{above}, round {node.round}" if above is not None else "  seed"
             if self._base is not None:
                 made += f"  compared with #{self._base}"
             self._head.show(
-                (f"{marks(model, node)} #{node.id} ", "heading"), (outcome(model, node), look),
+                (f"{marks(model, node)} #{node.id} ", "heading"), (told, look),
                 (f"  {one_line(node.name, 120)}", "heading"), (made, "dim"),
             )  # fmt: skip
         pieces: list[tuple[str, str]] = [("  ", "plain")]
@@ -240,16 +243,13 @@ class NodeScreen(SteeringScreen):
         return [node for child in below if model is not None and (node := model.node(child)) is not None]
 
     def action_child(self) -> None:
-        """Show the child on the way to the best node, else the one with the best score."""
+        """Show the child on the way to the best node, else the one that ranks highest."""
         children, model = self._children(), self.session.model
         if not children or model is None:
             return
-        scored = [child for child in children if child.score is not None]
-        chosen = next((child for child in children if child.id in model.best_lineage), None)
-        for child in scored if chosen is None else []:
-            if chosen is None or model.state.better(child.score or 0.0, chosen.score or 0.0):
-                chosen = child
-        chosen = chosen or children[0]
+        ranked = [child for child in children if child.fitness is not None]
+        fittest = max(ranked, key=lambda child: (child.fitness, -child.id), default=children[0])
+        chosen = next((child for child in children if child.id in model.best_lineage), fittest)
         self._go(chosen.id)
         if len(children) > 1:
             self.say(f"one of {len(children)} children; , and . show the others", "accent")

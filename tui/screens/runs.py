@@ -29,19 +29,29 @@ from tui.widgets.rows import RowsView
 __all__ = ["RunsScreen"]
 
 
-_WIDE = 112
-"""Columns from which task, start and host are shown too."""
+_WIDE = 101
+"""Columns from which task, start and host are shown too, those of the best not counted."""
+_ONE, _TWO = 11, 24
+"""Cells for the best: a score; a fitness with the score beside it, where any run is ranked so."""
 
 
-def _name_width(width: int) -> int:
+def _name_width(width: int, best: int) -> int:
     # Below the smallest size only the word about it is seen, but the rows are made all the same.
-    return max(3, width - 41 - (50 if width >= _WIDE else 0))
+    return max(3, width - 30 - best - (50 if width >= _WIDE + best else 0))
 
 
-def _columns(width: int) -> str:
+def _columns(width: int, best: int) -> str:
     """The names of the columns, above them."""
-    shown = f" {'name':<{_name_width(width) - 1}}{'status':<9}{'rounds':>11} {'best':>11} {'nodes':>7}"
-    return shown + (f"  {'task':<18} {'started':<17}host" if width >= _WIDE else "")
+    head = "best" if best == _ONE else "best (its score)"
+    shown = f" {'name':<{_name_width(width, best) - 1}}{'status':<9}{'rounds':>11} {head:>{best}} {'nodes':>7}"
+    return shown + (f"  {'task':<18} {'started':<17}host" if width >= _WIDE + best else "")
+
+
+def _best(row: RunRow) -> str:
+    """What the best is ranked by, and its score beside that."""
+    if row.best is None or row.best.score is None or not row.ranking.by_fitness:
+        return score_text(row.best.score if row.best is not None else None)
+    return f"fitness {row.best.fitness or 0.0:.4g} ({row.best.score:.4g})"
 
 
 class RunsView(RowsView):
@@ -86,15 +96,20 @@ class RunsView(RowsView):
         """How many runs there are."""
         return len(self.rows_)
 
+    @property
+    def best_width(self) -> int:
+        """Cells of the column of the best."""
+        return _TWO if any(row.ranking.by_fitness for row in self.rows_) else _ONE
+
     def item_key(self, index: int) -> Hashable:
         """The whole row."""
         row = self.rows_[index]
-        return row, self.size.width, row.folder in self.marked
+        return row, self.size.width, self.best_width, row.folder in self.marked
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """Name, status, rounds, best; then what fits."""
         row = self.rows_[index]
-        name = _name_width(self.size.width)
+        name = _name_width(self.size.width, self.best_width)
         shown = cut_middle(one_line(row.name, 250), name - 2)
         sign = "*" if row.folder in self.marked else " "
         pieces: list[Piece] = [(f"{sign}{set_cell_size(shown, name - 1)}", "accent" if sign == "*" else "plain")]
@@ -102,8 +117,8 @@ class RunsView(RowsView):
         if row.trouble:
             return [*pieces, (one_line(row.trouble, 200), "bad")]
         rounds = f"{row.rounds}/{row.rounds_total}"
-        pieces.append((f"{rounds:>11} {score_text(row.best):>11} {row.nodes:>7,}", "plain"))
-        if self.size.width >= _WIDE:
+        pieces.append((f"{rounds:>11} {_best(row):>{self.best_width}} {row.nodes:>7,}", "plain"))
+        if self.size.width >= _WIDE + self.best_width:
             pieces.append((f"  {one_line(row.task, 18):<18} {since(row.started):<17}{one_line(row.host, 12)}", "dim"))
         return pieces
 
@@ -184,7 +199,7 @@ class RunsScreen(BaseScreen):
     def on_resize(self, event: events.Resize) -> None:
         """Fit the bar to the size."""
         super().on_resize(event)
-        self._columns.show((_columns(event.size.width), "dim"))
+        self._columns.show((_columns(event.size.width, self._list.best_width), "dim"))
         room = max(1, event.size.width - 10)
         self._status.show([Cell(" evolve", 10, "heading"), Cell(cut_middle(str(self._folder), room), room, "dim")])
 
@@ -206,6 +221,7 @@ class RunsScreen(BaseScreen):
     def on_runs_screen_runs_found(self, event: RunsFound) -> None:
         """Show the list."""
         self._list.show(event.rows)
+        self._columns.show((_columns(self.size.width, self._list.best_width), "dim"))
         going = sum(row.status in ("running", "paused") for row in event.rows)
         self._head.show((" Runs ", "heading"), (f"{len(event.rows)}, {going} with an engine", "dim"))
         self.refresh_bindings()

@@ -1,4 +1,4 @@
-"""The panels beside the tree: score plot, workers, notes, and a look at the node under the cursor."""
+"""The panels beside the tree: plot, workers, notes, and a look at the node under the cursor."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ _AXIS = 10
 
 
 class PlotPanel(Painted):
-    """Every node's score and the best so far."""
+    """What every node is ranked by, and the best so far."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._model: RunModel | None = None
         self._plot: ScorePlot | None = None
+        self._rankings = 0
 
     def take(self, change: Change, model: RunModel) -> None:
         """Draw what changed into the dots, without painting."""
-        if change.reset or model is not self._model:
+        if change.reset or model is not self._model or self._rankings != model.state.rankings:
             self._model = model
             self._load()
             return
@@ -50,11 +51,11 @@ class PlotPanel(Painted):
 
     def _load(self) -> None:
         self._plot = None
+        self._rankings = self._model.state.rankings if self._model is not None else 0
         if self._model is None or self.size.height < 3 or self.size.width < _AXIS + 8:
             return
         state = self._model.state
-        maximize = state.spec is None or state.spec.direction == "maximize"
-        self._plot = ScorePlot(self.size.width - _AXIS - 1, self.size.height - 1, maximize)
+        self._plot = ScorePlot(self.size.width - _AXIS - 1, self.size.height - 1, state.ranking)
         self._plot.load(state.nodes, state.best_steps)
 
     def row_key(self, y: int) -> Hashable:
@@ -65,16 +66,17 @@ class PlotPanel(Painted):
         """The title, then dots behind their axis."""
         plot, model = self._plot, self._model
         if y == 0:
-            metric = model.state.spec.metric if model is not None and model.state.spec is not None else "score"
+            name = model.state.ranking.name if model is not None else "score"
             shown = f"  0–{plot.capacity}" if plot is not None else ""
-            return [(f" {one_line(metric, 30)}", "heading"), (f" by node{shown}", "dim")]
+            return [(f" {one_line(name, 30)}", "heading"), (f" by node{shown}", "dim")]
         if plot is None or y > plot.height:
             return []
         if plot.top is None and model is not None and not model.state.counts:
             return [(" no score yet", "dim")] if y == 1 else []
         row = y - 1
         value = {0: plot.top, plot.height - 2: plot.bottom}.get(row)
-        label = "failed" if row == plot.height - 1 else short_score(value) if value is not None else ""
+        lowest = "unranked" if model is not None and model.state.ranking.by_fitness else "failed"
+        label = lowest if row == plot.height - 1 else short_score(value) if value is not None else ""
         look = "bad" if row == plot.height - 1 else "plain"
         return [(f"{label:>{_AXIS - 1}} │", "dim"), *_runs(plot.text(row), plot.best_cells(row), look)]
 
@@ -244,16 +246,15 @@ class NodePeek(Painted):
         rows: list[list[Piece]] = [
             [(f" #{node.id} {one_line(node.name, 80)}", "heading"), (f"  {one_line(node.operator, 24)}", "dim")]
         ]
-        said = f" {outcome(model, node)}"
-        if node.measurements > 1:
-            said += f" ±{node.spread or 0:.2g} of {node.measurements}"
-        if node.score is not None and parent is not None and parent.score is not None:
-            said += f" ({node.score - parent.score:+.4g} on #{parent.id} {score_text(parent.score)})"
-        elif parent is not None:
-            said += f" from #{parent.id}"
-        rows.append(
-            [(said, "ok" if node.status == "ok" else "bad" if node.status else "dim"), (f"  round {node.round}", "dim")]
-        )
+        look = "ok" if node.status == "ok" else "bad" if node.status else "dim"
+        sure = f" ±{node.spread or 0:.2g} of {node.measurements}" if node.measurements > 1 else ""
+        change = _change(node.score, parent, parent.score if parent is not None else None)
+        if model.state.ranking.by_fitness and node.score is not None:
+            gain = _change(node.fitness, parent, parent.fitness if parent is not None else None)
+            rows.append([(f" fitness {outcome(model, node)}{gain}", look), (f"  round {node.round}", "dim")])
+            rows.append([(f" score {short_score(node.score)}{sure}{change}", "plain")])
+        else:
+            rows.append([(f" {outcome(model, node)}{sure}{change}", look), (f"  round {node.round}", "dim")])
         for text, look in ((node.reason, "bad"), (node.lesson, "plain"), (node.motivation, "dim")):
             rows += [[(f" {line}", look)] for line in self._wrap(text)]
         return rows
@@ -261,3 +262,12 @@ class NodePeek(Painted):
     def _wrap(self, text: str) -> list[str]:
         flat = " ".join(visible(text[:600]).split())
         return textwrap.wrap(flat, max(20, self.size.width - 2))[:4]
+
+
+def _change(value: float | None, parent: Node | None, before: float | None) -> str:
+    """By how much a number is above that of the parent, or only which parent that is."""
+    if parent is None:
+        return ""
+    if value is None or before is None:
+        return f" from #{parent.id}"
+    return f" ({value - before:+.4g} on #{parent.id} {score_text(before)})"

@@ -1,4 +1,4 @@
-"""The population: a tree by descent, or a list by score or age, in a view that stays where it is read."""
+"""The population: a tree by descent, or a list by rank or age, in a view that stays where it is read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from textual.message import Message
 
 from engine.node import Node
 from engine.text import one_line
-from tui.model.labels import marks, outcome
+from tui.model.labels import beside, marks, outcome
 from tui.model.listing import Listing, Order
 from tui.model.query import Query
 from tui.model.run_model import RunModel
@@ -57,6 +57,7 @@ class TreeView(RowsView):
         self.following: Follow = ""
         self.query_: Query | None = None
         self._listing: Listing | None = None
+        self._rankings = 0
         self._selected: int | None = None
         self._anchor: int | None = None
         self._base = 0
@@ -94,6 +95,9 @@ class TreeView(RowsView):
         if change.reset or self.model is not model:
             self.model = model
             self.empty = " no node yet"
+            self._list_anew()
+        elif self._rankings != model.state.rankings:
+            # Other weights, or another baseline: no row stands where it stood.
             self._list_anew()
         if self._listing is not None:
             for node in {event.node for event in change.events if event.node is not None}:
@@ -203,6 +207,7 @@ class TreeView(RowsView):
             node.id,
             node.status,
             outcome(self.model, node),
+            beside(self.model, node),
             marks(self.model, node),
             self._base,
             below if folded else bool(below),
@@ -210,15 +215,22 @@ class TreeView(RowsView):
         )
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
-        """Marks, score, then the node below its parent."""
+        """Marks, what it is ranked by, the score where that is another number, then the node below its parent."""
         assert self.model is not None
         node = self.model.state.nodes[self.rows[index]]
         pruned = node.pruned
         result = f"{marks(self.model, node)} {outcome(self.model, node):>9} "
+        score = f"{beside(self.model, node):>9} " if self.model.state.ranking.by_fitness else ""
         look = "best" if node.id == self.model.state.best else "dim" if pruned else _LOOKS.get(node.status or "", "dim")
         label = f"#{node.id} {one_line(node.name, 120)}"
         operator = "" if node.name.startswith(node.operator) else f"  {one_line(node.operator, 24)}"
-        return [(result, look), (self._guide(node), "dim"), (label, "dim" if pruned else "plain"), (operator, "dim")]
+        return [
+            (result, look),
+            (score, "dim"),
+            (self._guide(node), "dim"),
+            (label, "dim" if pruned else "plain"),
+            (operator, "dim"),
+        ]
 
     def _guide(self, node: Node) -> str:
         assert self.model is not None
@@ -307,7 +319,7 @@ class TreeView(RowsView):
         self.post_message(self.Looked())
 
     def action_order(self) -> None:
-        """Order by descent, score or age."""
+        """Order by descent, rank or age."""
         self.order = _ORDERS[(_ORDERS.index(self.order) + 1) % len(_ORDERS)]
         self._look_anew()
 
@@ -326,11 +338,11 @@ class TreeView(RowsView):
 
     def _list_anew(self) -> None:
         self._listing = None
+        self._rankings = self.model.state.rankings if self.model is not None else 0
         if self.model is None or (self.order == "tree" and self.query_ is None):
             return
         passes = self.query_ or (lambda node: True)
-        maximize = self.model.state.spec is None or self.model.state.spec.direction == "maximize"
-        self._listing = Listing(passes, self.order, maximize)
+        self._listing = Listing(passes, self.order)
         self._listing.load(self.model.state.nodes)
 
 

@@ -1,0 +1,78 @@
+"""What nodes are ranked by, as people are shown it: their fitness with the score beside it, or the score alone."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+
+__all__ = ["Figures", "Ranked", "Ranking"]
+
+
+class Ranked(Protocol):
+    """A node, or one improvement."""
+
+    @property
+    def score(self) -> float | None:
+        """In the task's metric, with its own sign."""
+
+    @property
+    def fitness(self) -> float | None:
+        """Higher is better; None: it is not ranked."""
+
+
+class Figures(NamedTuple):
+    """The two numbers of a node that is not at hand."""
+
+    score: float | None
+    fitness: float | None
+
+
+class Ranking(msgspec.Struct, frozen=True):
+    """What nodes are ranked by.
+
+    Where that is the score alone, fitness is the same number (turned, if lower is better) and is not shown.
+    """
+
+    metric: str = "score"
+    """What the task calls its score."""
+    direction: Literal["maximize", "minimize"] = "maximize"
+    """Whether a higher or a lower score is better."""
+    by_fitness: bool = False
+    """Whether more than the score counts: a composite, or a judge's mark."""
+
+    @property
+    def key(self) -> Literal["score", "fitness"]:
+        """The field of a node that holds what is ranked."""
+        return "fitness" if self.by_fitness else "score"
+
+    @property
+    def name(self) -> str:
+        """What is ranked, as the task names it."""
+        return "fitness" if self.by_fitness else self.metric
+
+    @property
+    def maximize(self) -> bool:
+        """Whether a higher value of what is ranked is better."""
+        return self.by_fitness or self.direction == "maximize"
+
+    def of(self, item: Ranked) -> float | None:
+        """What an item is ranked by, with the sign that people are shown."""
+        return item.fitness if self.by_fitness else item.score
+
+    def gain(self, item: Ranked, other: Ranked) -> float | None:
+        """By how much an item is better than another one; below 0 where it is worse, None where either has no value."""
+        value, before = self.of(item), self.of(other)
+        if value is None or before is None:
+            return None
+        return value - before if self.maximize else before - value
+
+    def told(self, item: Ranked, digits: int = 6) -> str:
+        """`fitness 0.86, score 0.77`; `0.77` where the score alone is ranked."""
+        if item.score is None:
+            return "no score"
+        score = f"{item.score:.{digits}g}"
+        if not self.by_fitness:
+            return score
+        fitness = "no fitness" if item.fitness is None else f"fitness {item.fitness:.{digits}g}"
+        return f"{fitness}, score {score}"
