@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import itertools
 import json
@@ -36,6 +37,7 @@ _FENCE = re.compile(r"^(?P<fence>```+)(?P<language>[^\n]*)\n(?P<body>.*?)^(?P=fe
 _LINK = re.compile(r"!?\[[^\]\n]*\]\(<?([^)\s>]+)>?[^)\n]*\)")
 _INLINE = re.compile(r"`([^`\n]+)`")
 _COMMAND = re.compile(r"(?:^|[;&|(]|(?<=\s))(?:[A-Z_]+=\S*\s+)*(?:\.venv/bin/)?evolve(?P<rest>(?:\s[^#;&|\n]*)?)")
+_PATH = re.compile(r"(?:engine|tui|cognition|kernels|tests|docs|sample_runs)/[\w./-]*")
 _PLACEHOLDER = re.compile(r"[A-Z][A-Z_.]*…?|…|[A-Z]+\.\w+|[A-Z]+/[A-Z]+")
 
 
@@ -93,13 +95,21 @@ def mentions(text: str) -> Iterator[str]:
             yield found[1].strip()
 
 
+@functools.cache
+def evolve_command() -> Any:
+    """The command line with all its commands: loading a file of it adds its own."""
+    for module in pkgutil.iter_modules(engine.cli.__path__, "engine.cli."):
+        importlib.import_module(module.name)
+    return get_command(app)
+
+
 def problem_of(line: str, mention: bool = False) -> str:
     """Why the command line would be refused; empty if it would not. A mention may be a command's name alone."""
     try:
         words = shlex.split(re.sub(r"[\[\]](?![^' ]*')", "", line), comments=True)
     except ValueError as exc:
         return str(exc)
-    command: Any = get_command(app)
+    command = evolve_command()
     context: Any = command.make_context("evolve", [], resilient_parsing=True)
     while hasattr(command, "commands"):
         context.resilient_parsing = False
@@ -142,13 +152,6 @@ def _wrong_value(command: Any, context: Any, given: dict[str, Any]) -> str:
     return ""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def commands() -> None:
-    """Load every file of the command line: loading one adds its commands."""
-    for module in pkgutil.iter_modules(engine.cli.__path__, "engine.cli."):
-        importlib.import_module(module.name)
-
-
 @pytest.mark.parametrize("page", pages())
 def test_relative_links_are_real(page: Path) -> None:
     assert broken_links(page) == []
@@ -163,7 +166,7 @@ def test_command_lines_are_real(page: Path) -> None:
 
 
 def test_every_command_has_its_place_in_a_page() -> None:
-    command: Any = get_command(app)
+    command = evolve_command()
     text = (ROOT / "docs/commands.md").read_text()
     named = {line.split()[0] for line in [*typed_lines(text), *mentions(text)] if line}
     assert set(command.commands) - named == set()
@@ -184,6 +187,13 @@ def default_of(field: Any) -> str:
     if default is msgspec.NODEFAULT:
         return "required"
     return "none" if default is None else f"`{json.dumps(msgspec.to_builtins(default))}`"
+
+
+@pytest.mark.parametrize("page", pages())
+def test_paths_in_the_project_are_real(page: Path) -> None:
+    """A page that names a file or a folder of the project names one that is there."""
+    named = [code for code in _INLINE.findall(prose_of(page.read_text())) if _PATH.fullmatch(code)]
+    assert [path for path in named if "NAME" not in path and not (ROOT / path).exists()] == []
 
 
 def keys_of(kind: type[msgspec.Struct], prefix: str = "") -> dict[str, str]:
