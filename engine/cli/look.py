@@ -76,7 +76,7 @@ def _best(entry: dict[str, Any]) -> str:
     if not best:
         return "–"
     ranking = Ranking(by_fitness=entry["ranked_by"] == "fitness")
-    return f"{ranking.told(Figures(best['score'], best['fitness']))} #{best['node']}"
+    return f"{ranking.brief(Figures(best['score'], best['fitness']))} #{best['node']}"
 
 
 @app.command()
@@ -261,8 +261,9 @@ def best(
         found = best_entry(state) or {}
         print_json({"run": str(picked.folder), **found, "ranked_by": state.ranking.key, "code": code})
         return
-    # Beside the program, not in it: what is printed goes into files.
-    tell(f"node {node.id}: {state.ranking.told(node, 10)}")
+    if sys.stderr.isatty():
+        # Beside the program, not in it: what is printed goes into files.
+        tell(f"node {node.id}: {state.ranking.told(node, 10)}")
     if out is None:
         if sys.stdout.isatty():
             print(visible(code), end="")

@@ -18,6 +18,7 @@ from engine.run import Run, summarize, summary_of
 from engine.state import RunState
 from tests.conftest import Evolve
 from tests.e2e.runs import events, fold
+from tests.engine.cli.test_table import shown as shown_in
 from tests.engine.ranked_runs import FITTEST, LOWEST, UNRANKED, best_of, make_ranked
 
 SAMPLE = Path(__file__).parents[2] / "sample_runs" / "linear_attention_recombine"
@@ -38,7 +39,8 @@ def test_fitness_is_named_and_stands_before_the_score() -> None:
     ranking = Ranking("loss", "minimize", by_fitness=True)
     assert ranking.told(Figures(2.0, 0.75)) == "fitness 0.75, score 2"
     assert ranking.told(Figures(2.0, None)) == "no fitness, score 2"
-    assert ranking.told(Figures(None, None)) == "no score"
+    assert ranking.told(Figures(None, None)) == ranking.brief(Figures(None, None)) == "no score"
+    assert ranking.brief(Figures(2.0, 0.75)) == "fitness 0.75 (2)"
     assert ranking.maximize and ranking.name == ranking.key == "fitness" and ranking.of(Figures(2.0, 0.75)) == 0.75
 
 
@@ -94,8 +96,7 @@ def test_commands_show_fitness_first_and_the_score_beside_it(tmp_path: Path, evo
     run = make_ranked(tmp_path / "runs" / "one", way)
     _, best = best_of(run)
     where = ("--runs", tmp_path / "runs")
-    both = f"fitness {best.fitness:.6g}, score 1.9"
-    assert f"{both} #{FITTEST}" in evolve("runs", *where).out
+    assert f"fitness {best.fitness:.4g} (1.9) #{FITTEST}" in evolve("runs", *where).out
     shown = evolve("show", "one", *where).out
     assert f"best fitness {best.fitness:.10g}, score 1.9, node {FITTEST}" in shown
     table = [line.split() for line in shown.split("\n\n")[1].splitlines()]
@@ -106,8 +107,8 @@ def test_commands_show_fitness_first_and_the_score_beside_it(tmp_path: Path, evo
     node = evolve("show", "one", LOWEST, *where).out.splitlines()
     assert re.search(r"ok, fitness \S+, score 1$", node[0])
     assert "not ranked: a part of its fitness is missing" in evolve("show", "one", UNRANKED, *where).out
-    told = evolve("best", "one", *where)
-    assert told.out == "X = 2\n" and f"node {FITTEST}: fitness {best.fitness:.10g}, score 1.9" in told.err
+    assert evolve("best", "one", *where).out == "X = 2\n"
+    assert shown_in(120, "best", "one", *where) == [f"node {FITTEST}: fitness {best.fitness:.10g}, score 1.9", "X = 2"]
 
 
 def test_the_judges_mark_is_shown_where_it_counts(tmp_path: Path, evolve: Evolve) -> None:
@@ -122,8 +123,8 @@ def test_nothing_is_doubled_where_the_score_ranks(tmp_path: Path, evolve: Evolve
     where = ("--runs", tmp_path / "runs")
     shown = evolve("show", "one", *where).out
     assert f"best 1, node {LOWEST}" in shown
-    for told in (evolve("runs", *where), evolve("show", "one", LOWEST, *where), evolve("best", "one", *where)):
-        shown += told.out + told.err
+    for words in (["runs"], ["show", "one", LOWEST], ["best", "one"]):
+        shown += "\n".join(shown_in(120, *words, *where))
     assert "fitness" not in shown and "-1" not in shown.split()
 
 

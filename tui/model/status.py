@@ -87,11 +87,9 @@ def _found(best: Node | None, ranking: Ranking, narrow: bool) -> str:
     """The best node, what it is ranked by named first."""
     if best is None:
         return "no score yet"
-    if not ranking.by_fitness or best.score is None or best.fitness is None:
+    if not ranking.by_fitness:
         return f"best {ranking.told(best)} #{best.id}"
-    if narrow:
-        return f"fitness {best.fitness:.4g} ({best.score:.4g}) #{best.id}"
-    return f"best #{best.id} {ranking.told(best, 5)}"
+    return f"{ranking.brief(best)} #{best.id}" if narrow else f"best #{best.id} {ranking.told(best, 5)}"
 
 
 def _named(name: str, width: int) -> Cell:

@@ -18,7 +18,7 @@ from engine.task import builtin_tasks
 from engine.text import one_line
 from tui import acts
 from tui.feed.runs_watch import RunRow, RunsWatch, since
-from tui.model.labels import cut_middle, score_text
+from tui.model.labels import cut_middle
 from tui.model.status import STATUS_LOOKS, Cell
 from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Confirm, Prompt, check_number
@@ -49,9 +49,7 @@ def _columns(width: int, best: int) -> str:
 
 def _best(row: RunRow) -> str:
     """What the best is ranked by, and its score beside that."""
-    if row.best is None or row.best.score is None or not row.ranking.by_fitness:
-        return score_text(row.best.score if row.best is not None else None)
-    return f"fitness {row.best.fitness or 0.0:.4g} ({row.best.score:.4g})"
+    return "no score" if row.best is None else row.ranking.brief(row.best)
 
 
 class RunsView(RowsView):
