@@ -43,9 +43,8 @@ def pick(run: str | None, runs: Path | None, ask: bool = True) -> Run:
         RunError: there is none, or the beginning fits several.
         UsageError: `--runs` names a folder that is not there.
     """
-    folder = existing_folder(runs)
     try:
-        return find_run(run, folder)
+        return find_run(run, folder_of(runs))
     except AmbiguousRun as exc:
         if not (ask and sys.stdin.isatty() and sys.stderr.isatty()):
             raise
@@ -55,3 +54,7 @@ def pick(run: str | None, runs: Path | None, ask: bool = True) -> Run:
         if sys.stdin.readline().casefold() not in ("\n", "y\n", "yes\n"):
             raise RunError("no run was taken", exc.hint) from None
         return exc.newest
+    except RunError:
+        # A run may be named by its path, and --runs by where a new one goes; only a name is looked for in there.
+        existing_folder(runs)
+        raise

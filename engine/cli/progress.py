@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from contextlib import suppress
@@ -18,6 +19,9 @@ from engine.text import one_line
 __all__ = ["ProgressLines", "best_path", "closing_object", "follow_run", "tell"]
 
 _POLL_SECONDS = 0.1
+_CLOCK_CELLS = len("0:00:00  ")
+_MOST_OF_A_NAME = 60
+_LEAST_OF_A_NAME = 16
 
 
 class ProgressLines:
@@ -100,7 +104,12 @@ def _node_line(state: RunState, node_id: int) -> str:
     star = "*" if best is node else " "
     top = f"best {state.ranking.told(best)} #{best.id}" if best is not None else "no best yet"
     rounds = f"{state.rounds_done + (node.round > 0)}/{state.settings.rounds} rounds"
-    return f"{rounds}  #{node.id} {told}{star} {node.seconds:.1f} s  {one_line(node.name, 60)}  ({top})"
+    start, end = f"{rounds}  #{node.id} {told}{star} {node.seconds:.1f} s  ", f"  ({top})"
+    length = _MOST_OF_A_NAME
+    if sys.stderr.isatty():
+        room = shutil.get_terminal_size().columns - len(start) - len(end) - _CLOCK_CELLS
+        length = max(_LEAST_OF_A_NAME, min(length, room))
+    return start + one_line(node.name, length) + end
 
 
 def closing_object(run: Run, state: RunState, status: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -164,13 +165,14 @@ def test_a_changed_task_is_told_once_and_adopted_when_asked(
     wait_for_event(run, lambda e: isinstance(e.data, ev.EvalDone) and e.round, "a measured node")
     (task / "evaluate.py").write_text(SLOW.replace("3.0", "4.0"))
     (task / "notes.txt").write_text("new")
-    wait_for_event(run, lambda e: isinstance(e.data, ev.TaskChanged), "the change")
+    (task / os.fsdecode(b"caf\xe9")).touch()
+    wait_for_event(run, lambda e: isinstance(e.data, ev.TaskChanged) and len(e.data.files) == 3, "the change")
     refused = evolve("resume", run.name, "--task", task, "--runs", tmp_path / "runs")
     assert (refused.code, "engine at work" in refused.err) == (1, True)
     engine.send_signal(signal.SIGTERM)
     engine.wait(20)
     told = events(run, ev.TaskChanged)[-1].data
-    assert told == ev.TaskChanged({"evaluate.py": "edited", "notes.txt": "added"})
+    assert told == ev.TaskChanged({"evaluate.py": "edited", "notes.txt": "added", "caf\\xe9": "added"})
     count = len(events(run, ev.TaskChanged))
     before = [(node.score, node.status) for node in fold(run).nodes if node.status is not None]
     where = ("--runs", tmp_path / "runs")
@@ -179,6 +181,9 @@ def test_a_changed_task_is_told_once_and_adopted_when_asked(
     assert len(events(run, ev.TaskChanged)) == count
     assert "4.0" not in (run.task / "evaluate.py").read_text()
     rounds = fold(run).rounds_done + 2
+    broken = evolve("resume", run.name, "--task", task, *where)
+    assert (broken.code, "'caf\\xe9', whose name is not valid UTF-8" in broken.err) == (2, True), broken.err
+    (task / os.fsdecode(b"caf\xe9")).unlink()
     done = evolve("resume", run.name, "--task", task, "--rounds", rounds, "--headless", *where)
     assert done.code == 0, done.err
     assert "nodes keep the scores that the old copy gave them" in done.err

@@ -1,4 +1,4 @@
-"""Tables in a terminal that is too narrow: columns give way, text wraps or is cut, no line is broken."""
+"""Lines in a terminal that is too narrow: columns give way, text wraps or is cut, no line is broken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from engine.cli.table import print_table
 from engine.task import builtin_tasks, load_task
-from tests.conftest import COMMAND, Evolve
+from tests.conftest import COMMAND, Evolve, TaskMaker
 
 SAMPLES = Path(__file__).parents[3] / "sample_runs"
 
@@ -31,13 +31,13 @@ def shown(columns: int, *words: object) -> list[str]:
 
 
 def test_a_list_of_runs_leaves_columns_out_that_find_no_room(evolve: Evolve) -> None:
-    wide = shown(140, "runs", "--runs", SAMPLES)
+    wide = shown(200, "runs", "--runs", SAMPLES)
     assert wide[0].split() == ["name", "task", "status", "rounds", "nodes", "best", "tokens", "$", "started"]
     narrow = shown(80, "runs", "--runs", SAMPLES)
     assert max(map(len, narrow)) <= 80
     assert narrow[0].split()[:1] == ["name"]
     assert "best" in narrow[0].split()
-    assert not [line for line in narrow if "…" in line]
+    assert not [line for line in narrow if "circle_packing" in line and "…" in line]
     assert len(narrow) == len(wide)
     # What is no terminal gets everything.
     assert evolve("runs", "--runs", SAMPLES).out.splitlines() == wide
@@ -73,3 +73,13 @@ def test_text_that_finds_no_room_beside_the_others_stands_below_them(
     assert (head.split(), row.split()) == (["id", "title"], ["low-discrepancy", "Low-discrepancy"])
     assert " ".join(line.strip() for line in below) == why
     assert max(map(len, below)) <= 40
+
+
+def test_the_progress_of_a_run_keeps_a_line_a_node(make_task: TaskMaker, tmp_path: Path) -> None:
+    recipe = f"# {'A long title of a prior ' * 4}\n\n```python recipe\ndef left():\n    return 2.9\n```\n"
+    task = make_task(priors={"long.md": recipe})
+    lines = shown(80, "run", task, "--headless", "--rounds", 6, "--runs", tmp_path / "runs")
+    nodes = [line for line in lines if " rounds  #" in line]
+    assert len(nodes) == 7
+    assert max(map(len, nodes)) <= 80
+    assert any("…" in line for line in nodes)
