@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from engine.cli.output import prepare_streams
-from engine.errors import EvolveError, UsageError
-from engine.text import is_text, legible, visible
+from engine.cli.utf8 import check_names, insist_on_utf8
+from engine.errors import EvolveError
+from engine.text import visible
 
 __all__ = ["main"]
 
@@ -20,7 +20,8 @@ def main() -> None:
     """Run the command line and leave with its exit code: 0 done, 1 failed, 2 usage, 130 interrupted."""
     prepare_streams()
     try:
-        _check_names()
+        insist_on_utf8()
+        check_names()
         code = _run()
     except EvolveError as exc:
         print(f"error: {exc.message}", file=sys.stderr)
@@ -40,17 +41,6 @@ def main() -> None:
         print(f"error: {visible(str(exc.filename))}: {exc.strerror}", file=sys.stderr)
         code = 1
     sys.exit(code)
-
-
-def _check_names() -> None:
-    """Refuse names that a journal, JSON and a terminal cannot hold, before anything is done with them."""
-    try:
-        here = str(Path.cwd())
-    except OSError:
-        raise UsageError("the folder that you are in is gone: go to another one") from None
-    for name in (*sys.argv[1:], os.environ.get("EVOLVE_HOME", ""), here):
-        if not is_text(name):
-            raise UsageError(f"'{legible(name)}' is not valid UTF-8: rename it, since a run keeps names as text")
 
 
 def _run() -> int:

@@ -146,3 +146,34 @@ def test_a_name_too_long_for_the_file_system_is_one_sentence(evolve: Evolve, tmp
         assert done.err.startswith("error: ")
         assert "Traceback" not in done.err
         assert "File name too long" in done.err
+
+
+@pytest.fixture(scope="module")
+def latin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a locale whose encoding is ISO-8859-1, made here."""
+    folder = tmp_path_factory.mktemp("locale")
+    # It warns of what the locale's source says, and returns 1.
+    subprocess.run(["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(folder / "en_US.ISO-8859-1")], check=False)
+    variables = {**os.environ, "LOCPATH": str(folder), "LC_ALL": "en_US.ISO-8859-1"}
+    asked = [sys.executable, "-c", "import sys; print(sys.getfilesystemencoding())"]
+    if subprocess.run(asked, capture_output=True, text=True, check=True, env=variables).stdout.strip() != "iso8859-1":
+        pytest.skip("needs localedef and the sources of locales to make one")
+    return variables
+
+
+def test_a_run_works_in_another_locale_beside_names_that_it_lacks(
+    make_task: TaskMaker, tmp_path: Path, latin: dict[str, str]
+) -> None:
+    """Evaluations know nothing of the locale, and still find their files."""
+    folder = tmp_path / "π-café"
+    command = [*COMMAND, "run", str(make_task()), "--headless", "--rounds", "1", "--name", "r", "--runs", str(folder)]
+    done = subprocess.run(command, capture_output=True, check=False, env=latin)
+    assert done.returncode == 0, done.stderr
+    assert "?-café/r/best.py".encode("iso8859-1") in done.stdout
+    renamed = [*COMMAND, "rename", str(folder / "r"), "größer".encode("iso8859-1")]
+    subprocess.run(renamed, check=True, env=latin, capture_output=True)
+    assert (folder / "größer" / "run.db").is_file()
+    (tmp_path / BROKEN).mkdir()
+    refused = subprocess.run([*COMMAND, "run", BROKEN], capture_output=True, check=False, env=latin, cwd=tmp_path)
+    assert (refused.returncode, refused.stderr.count(b"\n")) == (2, 1), refused.stderr
+    assert b"'caf\\xe9' is not valid UTF-8" in refused.stderr
