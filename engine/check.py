@@ -12,12 +12,12 @@ from cognition.files import PriorFolder
 from engine.designers.recombine import check_recipes
 from engine.errors import TaskError
 from engine.evaluation.evaluator import Evaluation, Job, Outcome
-from engine.evaluation.sandbox import sandbox_name
+from engine.evaluation.sandbox import find_sandbox
 from engine.llm.prompts import check_prompts
 from engine.program import ProgramError, check_program
 from engine.task import Seed, Stage, Task
 from engine.task_copy import task_files
-from engine.text import is_text, legible
+from engine.text import is_text, legible, one_line
 
 __all__ = ["Finding", "check_task"]
 
@@ -51,9 +51,10 @@ async def check_task(task: Task) -> AsyncIterator[Finding]:
         yield finding
     for where, problem in check_prompts(task):
         yield Finding(False, where, problem)
-    sandbox = sandbox_name()
-    if task.spec.guarded and sandbox != "bubblewrap":
-        yield Finding(True, "sandbox", "bubblewrap is missing, so that results are 'open', not 'guarded'")
+    sandbox = find_sandbox()
+    if task.spec.guarded and not sandbox.path:
+        lack = f"{sandbox.reason}. {sandbox.advice}"
+        yield Finding(True, "sandbox", f"results are 'open', not 'guarded': {one_line(lack, 600)}")
     for seed in task.seeds:
         where = "seed.py" if (task.folder / "seed.py").exists() and seed.name == "seed" else f"seeds/{seed.name}.py"
         try:

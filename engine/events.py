@@ -94,6 +94,8 @@ class EngineStarted(Data, frozen=True):
     version: str = ""
     missing: list[str] = []
     """What the run had and this engine does not find, one sentence each; the run goes on without."""
+    unconfined: str = ""
+    """Why candidates are held by limits only, and what to do about it; empty where bubblewrap confines them."""
 
 
 class RunPaused(Data, frozen=True):

@@ -11,7 +11,7 @@ from cognition.store import BaseError
 from engine import events as ev
 from engine.curve import decode_curve
 from engine.evaluation.evaluator import recover
-from engine.evaluation.sandbox import sandbox_name
+from engine.evaluation.sandbox import find_sandbox
 from engine.evaluation.supervisor.folders import remove_tree
 from engine.priors import open_collection, place_of_run
 from engine.provenance import use_over_runs
@@ -25,17 +25,18 @@ __all__ = ["announce", "recall_curves", "recall_priors", "sweep"]
 
 def announce(engine: Engine) -> None:
     """Record that this engine took the run up, and with what."""
-    sandbox = sandbox_name()
+    sandbox = find_sandbox()
     engine.emit(
         ev.EngineStarted(
             pid=os.getpid(),
             host=socket.gethostname(),
-            sandbox=sandbox,
-            guarantee="guarded" if engine.spec.guarded and sandbox == "bubblewrap" else "open",
+            sandbox=sandbox.name,
+            guarantee="guarded" if engine.spec.guarded and sandbox.path else "open",
             workers=engine.worker_limit,
             slots=engine.slot_limit,
             designer=engine.designer.name,
             missing=_missing(engine),
+            unconfined="" if sandbox.path else f"{sandbox.reason}. {sandbox.advice}",
         )
     )
 

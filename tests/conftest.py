@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.needs import Needs, require
 from tests.warm_command import WarmCommand, read_at_start
 
 # Times are asserted nowhere: a busy machine must not fail a property.
@@ -70,6 +71,10 @@ functions = ["point"]
 seconds = {seconds}
 memory_mb = 512
 """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Needs(config))
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +162,7 @@ def evolve(warm_command: WarmCommand) -> Evolve:
 @pytest.fixture(scope="session")
 def fake_nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a libnvidia-ml.so.1 of our own."""
+    require("gcc")
     folder = tmp_path_factory.mktemp("nvml")
     source = Path(__file__).parent / "fake_nvml.c"
     subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-o", str(folder / "libnvidia-ml.so.1"), str(source)], check=True)

@@ -30,6 +30,8 @@ from engine.config import deep_merge
 from engine.configure import choose_settings, lacks_limit, model_table, replayed, require_limit
 from engine.create import create_run
 from engine.errors import RunError, UsageError
+from engine.evaluation.bubblewrap import wanted_bubblewrap
+from engine.events import EvalStageDone
 from engine.journal import JournalReader, send_command
 from engine.node import Node
 from engine.presets import PRESETS, Preset, find_preset
@@ -145,6 +147,7 @@ def run(
         limit = typer.prompt("The models cost money. US dollars to spend at most", type=float)
         settings = choose_settings(loaded, chosen, [*own, ("limit", {"usd": limit})], only, base)
     require_limit(settings)
+    wanted_bubblewrap()  # what is wrong with it is told before anything is made
     made = create_run(loaded, settings, folder_of(runs), name, allow_network_fs)
     if detach:
         spawn_engine(made)
@@ -204,12 +207,14 @@ def _close(run: Run, state: RunState, status: str, json: bool) -> None:
     if best is not None and best.score is not None:
         with JournalReader(run.db) as reader:
             code = reader.blob(best.program)
+            measured = {e.data.guarantee for e in reader.node_events(best.id) if isinstance(e.data, EvalStageDone)}
         try:
             best_path(run).write_bytes(code)
         except OSError as exc:
             tell(f"warning: {best_path(run)} cannot be written: {exc.strerror}")
         if not json:
-            print(f"{status}: best {state.ranking.told(best)} (#{best.id}) in {best_path(run)}")
+            badge = "guarded" if measured == {"guarded"} else "open"
+            print(f"{status}: best {state.ranking.told(best)} (#{best.id}), {badge}, in {best_path(run)}")
     if status in ("stopped", "dead") and not json:
         tell(f"'evolve resume {run.typed}' goes on with it.")
     interrupted = status == "stopped" and state.reason.startswith("SIGINT")

@@ -16,7 +16,7 @@ from engine.cli.app import JsonOption, RunsOption, app, fail, folder_of, print_j
 from engine.configure import configured
 from engine.devices import list_gpus
 from engine.errors import EvolveError
-from engine.evaluation.sandbox import sandbox_name
+from engine.evaluation.sandbox import find_sandbox
 from engine.llm.client import list_models
 from engine.llm.faults import Fault, key_of, place_of
 from engine.llm.models import ModelSpec
@@ -63,11 +63,16 @@ def _python() -> Check:
 
 
 def _sandbox() -> Check:
-    name = sandbox_name()
-    if name == "bubblewrap":
-        return Check("sandbox", "ok", "bubblewrap works: candidates see neither your files nor the network")
-    advice = "Install bubblewrap (apt install bubblewrap, dnf install bubblewrap); see that user namespaces are allowed"
-    return Check("sandbox", "note", "limits only: candidates can read your files and forge results", advice)
+    try:
+        sandbox = find_sandbox()
+    except EvolveError as exc:
+        return Check("sandbox", "bad", exc.message, exc.hint)
+    if not sandbox.path:
+        found = f"limits only, candidates can read your files and forge results: {sandbox.reason}"
+        return Check("sandbox", "note", one_line(found, 600), one_line(sandbox.advice, 600))
+    found = f"{sandbox.label} works: candidates see neither your files nor the network"
+    passed = f"; passed over: {sandbox.reason}" if sandbox.reason else ""
+    return Check("sandbox", "note" if sandbox.advice else "ok", one_line(found + passed, 600), sandbox.advice)
 
 
 def _disk(folder: Path) -> Check:

@@ -50,6 +50,8 @@ class ProgressLines:
                     f"engine started: {data.workers} workers, {data.slots} slots, designer {data.designer}, "
                     f"sandbox {data.sandbox}, {data.guarantee}"
                 )
+                if data.unconfined:
+                    started += f": {one_line(data.unconfined, 600)}"
                 return "; missing: ".join([started, *(one_line(lack, 400) for lack in data.missing)])
             case ev.RunForked() as data:
                 return f"forked from {one_line(data.parent, 200)} at event {data.at_seq}"

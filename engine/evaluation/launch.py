@@ -15,6 +15,7 @@ import msgspec
 
 from engine.errors import EvolveError
 from engine.evaluation import sandbox as sb
+from engine.evaluation.bubblewrap import VARIABLE
 from engine.task import Limits
 
 __all__ = ["Job", "build_commands", "guarantee_of", "job_spec", "make_folder", "prepare", "spawn"]
@@ -61,15 +62,15 @@ async def prepare(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:
     """What has to be found out once about this machine and the task's interpreter, in a thread the first time.
 
     Raises:
-        EvolveError: the interpreter does not run or is too old.
+        EvolveError: the interpreter does not run or is too old, or what is set of the sandbox cannot be.
     """
-    key = (os.environ.get("PATH"), job.python, job.task_folder)
+    key = (os.environ.get("PATH"), os.environ.get(VARIABLE), job.python, job.task_folder)
     if key not in _known:
         _known[key] = await asyncio.to_thread(_find_out, job)
     return _known[key]
 
 
-_known: dict[tuple[str | None, str | None, Path], tuple[sb.Sandbox, sb.Interpreter]] = {}
+_known: dict[tuple[str | None, str | None, str | None, Path], tuple[sb.Sandbox, sb.Interpreter]] = {}
 
 
 def _find_out(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:

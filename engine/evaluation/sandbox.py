@@ -6,7 +6,7 @@ and every outcome say so.
 """
 
 # It deals in the words of a command line.
-# ruff: noqa: PTH110, PTH112, PTH114, PTH115, PTH118, PTH120, PTH207
+# ruff: noqa: PTH100, PTH110, PTH112, PTH114, PTH115, PTH118, PTH120, PTH207
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.errors import EvolveError
+from engine.evaluation.bubblewrap import Program, find_programs, namespace_advice, wanted_bubblewrap
 
 __all__ = ["HARNESS", "Interpreter", "Sandbox", "View", "build_command", "environment", "find_interpreter"]
 __all__ += ["find_sandbox", "sandbox_name"]
@@ -70,11 +72,15 @@ class Sandbox:
     path: str
     """The bubblewrap program; empty where there are limits only."""
     reason: str
-    """Why there is no bubblewrap; empty where there is."""
+    """Why there is no bubblewrap, or why another one was passed over; empty where neither is so."""
     disable_userns: bool = False
     """Whether it can forbid further user namespaces inside (from 0.8)."""
     size: bool = False
     """Whether it can bound the folders that it keeps in memory (from 0.7)."""
+    label: str = ""
+    """Which bubblewrap it is: version, whose, path."""
+    advice: str = ""
+    """What to do about the reason, one sentence; empty where nothing needs to be done."""
 
     @property
     def name(self) -> str:
@@ -87,28 +93,50 @@ def sandbox_name() -> str:
     return find_sandbox().name
 
 
-def find_sandbox() -> Sandbox:
-    """What confines evaluations here, found out by running it once."""
-    return _find_sandbox(shutil.which("bwrap") or "")
+def find_sandbox(wanted: str = "") -> Sandbox:
+    """What confines evaluations here, found out by running it once.
+
+    Args:
+        wanted: which bubblewrap; by default what the person wants (`wanted_bubblewrap`).
+
+    Raises:
+        UsageError: what config.toml or the environment says of it cannot be.
+    """
+    on_path = shutil.which("bwrap")
+    return _find_sandbox(wanted or wanted_bubblewrap(), os.path.abspath(on_path) if on_path else "")
 
 
 @functools.cache
-def _find_sandbox(path: str) -> Sandbox:
-    if not path:
-        return Sandbox("", "bubblewrap (bwrap) is not installed")
+def _find_sandbox(wanted: str, on_path: str) -> Sandbox:
+    found = find_programs(wanted, on_path)
+    reason, advice = found.lack, found.advice
+    for program in found.programs:
+        sandbox = _try_out(program)
+        if sandbox.path:
+            return replace(sandbox, reason=reason, advice=found.advice)
+        if not reason:
+            reason, advice = sandbox.reason, sandbox.advice
+    return Sandbox("", reason, advice=advice)
+
+
+def _try_out(program: Program) -> Sandbox:
+    """The sandbox that a program makes, with all it can do; or why it makes none."""
     reason = ""
     for disable_userns, size in ((True, True), (False, True), (False, False)):
-        sandbox = Sandbox(path, "", disable_userns, size)
+        sandbox = Sandbox(program.path, "", disable_userns, size, str(program))
         command = [*_start(sandbox, memory_mb=16), *_finish(), "--", "/bin/sh", "-c", "exit 0"]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=20, check=False, env={})
-        except (OSError, subprocess.SubprocessError) as exc:
-            return Sandbox("", f"bubblewrap does not run here: {exc}")
+        # Not a pipe: a setuid bubblewrap that fails may leave a process behind that holds it open.
+        with tempfile.TemporaryFile() as words:
+            try:
+                done = subprocess.run(command, stdout=words, stderr=words, timeout=20, check=False, env={})
+            except (OSError, subprocess.SubprocessError) as exc:
+                return Sandbox("", f"{program} does not run: {exc}", advice=f"See that {program.path} can be executed")
+            words.seek(0)
+            lines = words.read().decode("utf-8", "replace").strip().splitlines()
         if done.returncode == 0:
             return sandbox
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        reason = reason or f"bubblewrap does not work here: {lines[-1] if lines else f'exit code {done.returncode}'}"
-    return Sandbox("", reason)
+        reason = reason or f"{program} does not work here: {lines[-1] if lines else f'exit code {done.returncode}'}"
+    return Sandbox("", reason, advice=namespace_advice(program.path))
 
 
 @dataclass(frozen=True)

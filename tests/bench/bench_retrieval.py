@@ -19,12 +19,12 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-import cognition.retrieve as fusion  # noqa: E402
-from cognition.embedders import ChildEmbedder, make_embedder  # noqa: E402
-from cognition.prior import Prior, parse_prior  # noqa: E402
-from cognition.retrieve import Retriever  # noqa: E402
-from cognition.vectors import VectorStore  # noqa: E402
-from tests.cognition.labelled_set import AT, Question, load_priors, load_questions, ndcg, orders, recall  # noqa: E402
+import cognition.retrieve as fusion
+from cognition.embedders import ChildEmbedder, make_embedder
+from cognition.prior import Prior, parse_prior
+from cognition.retrieve import Retriever
+from cognition.vectors import VectorStore
+from tests.cognition.labelled_set import AT, Question, load_priors, load_questions, ndcg, orders, recall
 
 _TRIED = [(smoothing, meaning) for smoothing in (3, 5, 10, 20, 60) for meaning in (0.3, 0.5, 0.7, 1.0)]
 

@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from engine.journal import JournalReader  # noqa: E402
-from engine.run import Run, is_alive  # noqa: E402
-from engine.timeline import run_timeline  # noqa: E402
-from tests.tui.synthetic import make_run  # noqa: E402
-from tests.tui.terminal import Terminal  # noqa: E402
+from engine.journal import JournalReader
+from engine.run import Run, is_alive
+from engine.timeline import run_timeline
+from tests.tui.synthetic import make_run
+from tests.tui.terminal import Terminal
 
 Row = dict[str, Any]
 

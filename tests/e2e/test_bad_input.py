@@ -120,6 +120,7 @@ def test_nothing_to_design_ends_rounds_not_the_run(make_task: TaskMaker, tmp_pat
     assert all("nothing" in reason for reason in reasons), reasons
 
 
+@pytest.mark.needs("unshare", "mount")
 def test_a_runs_folder_that_cannot_be_written_is_told(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:
     (tmp_path / "file").write_text("")
     one_message(evolve("run", make_task(), "--headless", "--runs", tmp_path / "file" / "runs"), "cannot be made")
@@ -134,6 +135,7 @@ def test_a_runs_folder_that_cannot_be_written_is_told(make_task: TaskMaker, tmp_
     one_message(Result(done.returncode, done.stdout, done.stderr), "Read-only file system")
 
 
+@pytest.mark.needs("unshare", "mount", "sed")
 def test_a_full_disk_fails_the_run_keeps_its_nodes_and_resume_goes_on(make_task: TaskMaker, tmp_path: Path) -> None:
     """A file system of 12 MB; the evaluations print what does not compress, until it is full."""
     evaluate = OPEN_EVALUATE.replace(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine import events as ev
+from engine.evaluation.sandbox import sandbox_name
 from engine.journal import JournalReader, send_command
 from engine.run import Run, is_alive
 from tests.conftest import COMMAND, EVALUATE, OPEN_EVALUATE, Evolve, TaskMaker
@@ -101,7 +102,7 @@ def test_headless_run_ends_with_one_object(make_task: TaskMaker, evolve: Evolve,
     best = state.best_node
     assert best is not None
     assert found["best"] == {"node": best.id, "score": best.score, "fitness": best.fitness}
-    assert "guarded" in done.err
+    assert ("guarded" if sandbox_name() == "bubblewrap" else "limits, open: ") in done.err
     assert "4/4 rounds" in done.err
     printed = evolve("best", "--runs", tmp_path / "runs")
     assert printed.out == (Path(found["run"]) / "best.py").read_text()

@@ -156,6 +156,7 @@ async def test_commands_are_heard_once_and_answered_with_their_events(db: Path) 
     assert len(heard) == 1
 
 
+@pytest.mark.needs("unshare", "mount")
 async def test_a_full_disk_is_told_and_what_was_queued_is_kept(tmp_path: Path) -> None:
     """A real file system of 8 MB, mounted in a user namespace of the child."""
     script = textwrap.dedent(
@@ -284,6 +285,7 @@ def test_a_blob_that_was_altered_is_noticed(db: Path) -> None:
             reader.blob(sha256_of("other"))
 
 
+@pytest.mark.needs("unshare", "mount")
 def test_a_crashed_run_in_a_folder_that_cannot_be_written_is_read_whole(tmp_path: Path, db: Path) -> None:
     """What is committed but not yet checkpointed stands in the -wal file; `immutable` alone would hide it."""
     connection = connect_writer(db)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from tests.needs import require
 
-import pytest
-
-if os.environ.get("CI") != "true":
-    pytest.importorskip("torch")
+require("torch")
 
 import torch
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-if os.environ.get("CI") != "true":
-    pytest.importorskip("triton")
+pytestmark = pytest.mark.needs("triton")
 
 INTERPRETED = """\
 import pytest

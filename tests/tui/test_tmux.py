@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 import time
@@ -17,8 +15,7 @@ from tests.tui.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 
-if shutil.which("tmux") is None and os.environ.get("CI") != "true":
-    pytest.skip("tmux is not installed", allow_module_level=True)
+pytestmark = pytest.mark.needs("tmux")
 
 
 class Tmux:

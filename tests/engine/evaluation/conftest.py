@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from engine.evaluation.bubblewrap import OFF, VARIABLE
 from engine.evaluation.evaluator import Evaluation, Job, Outcome
-from engine.evaluation.sandbox import sandbox_name
 from engine.task import Limits
+from tests.needs import require
 
 OPEN = """
 import importlib.util
@@ -112,33 +113,16 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
     return value
 
 
-def _need_bubblewrap() -> None:
-    if sandbox_name() != "bubblewrap":
-        if os.environ.get("CI") == "true":
-            pytest.fail("bubblewrap must work in CI")
-        pytest.skip("bubblewrap does not work here")
-
-
-@pytest.fixture(params=["bubblewrap", "limits"])
+@pytest.fixture(params=[pytest.param("bubblewrap", marks=pytest.mark.needs("bubblewrap")), "limits"])
 def work(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     """A workplace, once with bubblewrap and once as on a machine without it."""
-    if request.param == "bubblewrap":
-        _need_bubblewrap()
-    else:
-        hide_bubblewrap(tmp_path, monkeypatch)
+    if request.param == "limits":
+        monkeypatch.setenv(VARIABLE, OFF)
     return Workplace(tmp_path, request.param)
 
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Workplace:
     """A workplace with bubblewrap."""
-    _need_bubblewrap()
+    require("bubblewrap")
     return Workplace(tmp_path, "bubblewrap")
-
-
-def hide_bubblewrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in ("sleep", "sh", "cat"):
-        (programs / name).symlink_to(f"/bin/{name}")
-    monkeypatch.setenv("PATH", str(programs))

@@ -14,7 +14,7 @@ from engine.errors import EvolveError
 from engine.evaluation import sandbox as sb
 from engine.evaluation.supervisor.folders import remove_tree
 
-from .conftest import Workplace, hide_bubblewrap
+from .conftest import Workplace
 
 
 @pytest.mark.parametrize("pattern", ["supervisor/*.py", "evolve_task.py"])
@@ -28,17 +28,6 @@ def test_runs_on_python_3_9_with_the_standard_library_alone(pattern: str) -> Non
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names.add((node.module or "").partition(".")[0])
     assert names - {"numpy"} <= sys.stdlib_module_names  # numpy only where the task's own data holds its arrays
-
-
-def test_without_bubblewrap_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hide_bubblewrap(tmp_path, monkeypatch)
-    assert sb.sandbox_name() == "limits"
-    assert sb.find_sandbox().reason == "bubblewrap (bwrap) is not installed"
-    broken = tmp_path / "bin" / "bwrap"
-    broken.write_text("#!/bin/sh\necho 'no namespaces for you' >&2\nexit 1\n")
-    broken.chmod(0o755)
-    assert sb.sandbox_name() == "limits"
-    assert sb.find_sandbox().reason == "bubblewrap does not work here: no namespaces for you"
 
 
 def test_environment_is_an_allow_list(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-import os
 import shutil
 import sys
 import types
@@ -202,9 +201,8 @@ def test_a_stream_keeps_its_order_whatever_is_left_out(parts: Parts) -> None:
         stream(["", " "], 10, 0)
 
 
+@pytest.mark.needs("torch")
 def test_the_transformer_learns(parts: Parts) -> None:
-    if "CI" not in os.environ:
-        pytest.importorskip("torch")
     settings = {"model": "transformer", "width": 16, "layers": 1, "heads": 2, "context": 16, "batch": 4}
     settings["learning_rate"] = 0.01
     text = np.frombuffer(b"abcdefgh" * 400, np.uint8)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import importlib
-import os
 import re
 import sys
 import types
@@ -26,10 +25,9 @@ from engine.evaluation.evaluator import Evaluation, Job, Outcome
 from engine.evaluation.sandbox import sandbox_name
 from engine.program import check_program
 from engine.task import find_task, load_task
+from tests.needs import require
 
-if "CI" not in os.environ:
-    for library in ("torch", "rdkit", "sklearn"):
-        pytest.importorskip(library)
+require("torch", "rdkit", "sklearn")
 
 TASK = load_task(find_task("drug_target"))
 PRIORS = PriorFolder(TASK.priors).read()
@@ -392,9 +390,8 @@ async def test_a_csv_of_the_users_in_the_sandbox(parts: Parts, tmp_path: Path) -
     assert outcome.metrics["data"] == "pairs.csv" and steps == [1, 2, 3]
 
 
+@pytest.mark.needs("bubblewrap")
 async def test_a_candidate_does_not_find_the_data(parts: Parts, tmp_path: Path) -> None:
-    if sandbox_name() != "bubblewrap" and "CI" not in os.environ:
-        pytest.skip("nothing is hidden without bubblewrap")
     (tmp_path / "data").mkdir()
     path = write(tmp_path / "data" / "pairs.csv", made_up(parts))
     outcome = await evaluated(tmp_path, f"open({str(path)!r})\n{SEED}", lambda step, values: None, data=str(path))

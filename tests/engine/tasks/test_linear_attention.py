@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
-import os
 import re
 import sys
 import types
@@ -17,8 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-if os.environ.get("CI") != "true":
-    pytest.importorskip("torch")
+from tests.needs import require
+
+require("torch")
 
 import torch
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -14,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-if os.environ.get("CI") != "true":
-    pytest.importorskip("torch")
+from tests.needs import require
+
+require("torch")
 
 import torch
 
@@ -463,8 +463,7 @@ def test_answers_are_compared_as_readers_would(load: Any, text: str, answer: str
 
 
 def make_model(folder: Path, *, tokens: int = 0, end: bool = True) -> None:
-    if "CI" not in os.environ:
-        pytest.importorskip("transformers")
+    require("transformers")
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -518,7 +517,7 @@ async def test_a_model_from_a_folder_is_trained_and_a_thief_has_no_more_than_its
     with pytest.raises(RuntimeError, match=r"loot: .*problems\.py"):  # where no sandbox is between them
         hand(thief).advantages(rewards, mask, mask, 0.0)
     # Without bubblewrap a candidate sees the task's files.
-    confined = sandbox_name() == "bubblewrap" or "CI" in os.environ
+    confined = sandbox_name() == "bubblewrap"
     outcome, seen = await evaluate(tmp_path, thief if confined else SEED, **settings)
     assert outcome.status == "ok", outcome.reason
     assert outcome.guarantee == ("guarded" if sandbox_name() == "bubblewrap" else "open")

