@@ -77,8 +77,8 @@ class Ranking(msgspec.Struct, frozen=True):
         fitness = "no fitness" if item.fitness is None else f"fitness {item.fitness:.{digits}g}"
         return f"{fitness}, score {score}"
 
-    def brief(self, item: Ranked) -> str:
+    def brief(self, item: Ranked, digits: int = 4) -> str:
         """`fitness 0.86 (0.77)` where room is short; `0.77` where the score alone is ranked."""
         if not self.by_fitness or item.score is None or item.fitness is None:
             return self.told(item)
-        return f"fitness {item.fitness:.4g} ({item.score:.4g})"
+        return f"fitness {item.fitness:.{digits}g} ({item.score:.{digits}g})"

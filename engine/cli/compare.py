@@ -14,6 +14,7 @@ from engine.compare import (
     AXES,
     Axis,
     ComparedRun,
+    Step,
     best_at,
     common_ranking,
     differing,
@@ -95,14 +96,22 @@ def _print_figures(runs: list[ComparedRun]) -> None:
     rows = [
         [
             run.run.name, run.task, run.status, str(run.rounds), str(run.nodes), str(run.failed),
-            "–" if run.best is None else f"{run.ranking.told(run.best, 8)} #{run.best.node}",
+            "–" if run.best is None else f"{_best(run, run.best)} #{run.best.node}",
             "–" if run.best is None else str(run.best.rounds), str(run.generations), f"{run.tokens:,}",
             f"{run.usd:.2f}", f"{run.seconds:.1f}",
         ]
         for run in runs
     ]  # fmt: skip
-    head = ["name", "task", "status", "rounds", "nodes", "failed", "best", "found after", "generations"]
-    print_table([*head, "tokens", "usd", "s"], rows, ("generations", "usd", "tokens", "task", "failed", "nodes"))
+    head = ["name", "task", "status", "rounds", "nodes", "failed", "best", "at round", "generations"]
+    print_table(
+        [*head, "tokens", "usd", "s"],
+        rows,
+        ("generations", "usd", "tokens", "task", "failed", "nodes", "status", "rounds"),
+    )
+
+
+def _best(run: ComparedRun, best: Step) -> str:
+    return run.ranking.brief(best, 6) if run.ranking.by_fitness else run.ranking.told(best, 8)
 
 
 def _print_curves(runs: list[ComparedRun], axis: Axis) -> None:
@@ -115,7 +124,8 @@ def _print_curves(runs: list[ComparedRun], axis: Axis) -> None:
     named = "Best fitness (score)" if ranking.by_fitness else "Best"
     print(f"\n{named} after so many {_NAMES[axis]}, as far as all of them went:")
     rows = [[run.run.name, *(_at(run, ranking, axis, place) for place in places)] for run in runs]
-    print_table(["name", *(f"{place:.6g}" for place in places)], rows)
+    columns = [f"{place:.6g}" for place in places]
+    print_table(["name", *columns], rows, (*columns[:-1:2], *columns[1:-1:2]))
 
 
 def _at(run: ComparedRun, ranking: Ranking, axis: Axis, place: float) -> str:

@@ -155,7 +155,7 @@ def test_fitness_is_compared_where_all_rank_by_the_same(tmp_path: Path, evolve: 
     assert best is not None and best.fitness is not None
     where = ("--runs", tmp_path / "runs")
     told = evolve("compare", "one", "two", *where).out
-    assert f"fitness {best.fitness:.8g}, score 1.9 #{FITTEST}" in told
+    assert f"fitness {best.fitness:.6g} (1.9) #{FITTEST}" in told
     assert "Best fitness (score) after so many rounds" in told and f"{best.fitness:.6g} (1.9)" in told
     told = evolve("compare", "one", "three", *where).out
     assert "what is set side by side is the score" in told and "Best after so many rounds" in told
