@@ -157,8 +157,12 @@ class RunState:
         """Whether a fitness is above another one by more than noise; any is above none."""
         if fitness is None or before is None:
             return fitness is not None
-        assert self.spec is not None
-        return fitness - before > least_gain(self.settings.fitness, self.spec.min_gain)
+        return fitness - before > self.noise
+
+    @property
+    def noise(self) -> float:
+        """The difference in fitness up to which two nodes count as equal."""
+        return 0.0 if self.spec is None else least_gain(self.settings.fitness, self.spec.min_gain)
 
     def fittest(self) -> Node | None:
         """The node that ranks highest of all, the earliest of equal ones; goes through all nodes."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from engine.curve import Point
 from engine.node import Node
+from engine.ranking import Ranking
 from engine.task import TaskSpec
 
 __all__ = ["Facts", "Proposal", "Report"]
@@ -30,6 +31,15 @@ class Facts:
     """What the evaluator reported while it ran."""
     proposed: frozenset[str] = frozenset()
     """Titles of priors that were proposed before, whatever was decided on them."""
+    ranking: Ranking | None = None
+    """What nodes are ranked by; None: by the task's score."""
+    noise: float | None = None
+    """Up to which gain two nodes count as equal; None: as the task says of its score."""
+
+    @property
+    def ranked_by(self) -> Ranking:
+        """What nodes are ranked by."""
+        return self.ranking or Ranking(self.spec.metric, self.spec.direction)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import re
 from engine.analyzers.report import Facts, Proposal, Report
 from engine.node import Node
 from engine.program import ProgramError, changed_parts, outline
-from engine.task import TaskSpec
 
 __all__ = ["analyze_by_rules", "outcome_of"]
 
@@ -25,13 +24,13 @@ _ISSUE = re.compile(r"(?P<title>[^:\n]{1,120}): (?P<told>.+)", re.DOTALL)
 
 def analyze_by_rules(facts: Facts) -> Report:
     """Compare a node with its parent and say what the change did."""
-    spec, node, parent = facts.spec, facts.node, facts.parent
+    node, parent = facts.node, facts.parent
     changed = _changed(facts.parent_code, facts.code) if parent is not None else []
     what = node.name if node.round or node.name == "seed" else f"seed {node.name}"
     lesson = f"{what}: {outcome_of(facts)}"
     if changed:
         lesson += f" [changed {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''}]"
-    note = _note(spec, node, parent, facts.best, changed, facts.stderr)
+    note = _note(facts, changed)
     return Report(_clip(" ".join(lesson.split()), _LESSON_LENGTH), note, proposals=_proposals(facts))
 
 
@@ -43,17 +42,24 @@ def outcome_of(facts: Facts) -> str:
         where = f" in {blamed}()" if blamed else ""
         return f"{node.status}{where}: {_clip(node.reason or 'no reason given', _REASON_LENGTH)}"
     assert node.score is not None
-    score = f"{spec.metric} {node.score:.6g}"
+    ranking = facts.ranked_by
+    told = f"{spec.metric} {node.score:.6g}"
+    if ranking.by_fitness:
+        told = f"{'not ranked' if node.fitness is None else f'fitness {node.fitness:.6g}'}, {told}"
     if parent is None:
-        return score if node.round else f"{score}, the starting point"
+        return told if node.round else f"{told}, the starting point"
     if parent.score is None:
-        return f"{score}, where #{parent.id} {parent.status}"
-    gain = node.score - parent.score
-    if spec.better(node.score, parent.score):
-        return f"gained {abs(gain):.4g} over #{parent.id}, {score}"
-    if spec.better(parent.score, node.score):
-        return f"lost {abs(gain):.4g} against #{parent.id}, {score}"
-    return f"no difference to #{parent.id}, {score}"
+        return f"{told}, where #{parent.id} {parent.status}"
+    gain = ranking.gain(node, parent)
+    if gain is None:
+        return told if node.fitness is None else f"{told}, where #{parent.id} was not ranked"
+    noise = spec.min_gain if facts.noise is None else facts.noise
+    of = " of fitness" if ranking.by_fitness else ""
+    if gain > noise:
+        return f"gained {gain:.4g}{of} over #{parent.id}, {told}"
+    if -gain > noise:
+        return f"lost {-gain:.4g}{of} against #{parent.id}, {told}"
+    return f"no difference{of} to #{parent.id}, {told}"
 
 
 def _proposals(facts: Facts) -> list[Proposal]:
@@ -95,12 +101,13 @@ def _changed(before: str, after: str) -> list[str]:
         return []
 
 
-def _note(spec: TaskSpec, node: Node, parent: Node | None, best: Node | None, changed: list[str], stderr: str) -> str:
-    lines = [f"**{node.status}** {_number(node.score)} ({spec.metric}, {spec.direction})"]
+def _note(facts: Facts, changed: list[str]) -> str:
+    spec, node, parent, best, told = facts.spec, facts.node, facts.parent, facts.best, facts.ranked_by.told
+    lines = [f"**{node.status}** {told(node)} ({spec.metric}, {spec.direction})"]
     if node.reason:
         lines.append(f"Reason: {_clip(node.reason, 500)}")
     if parent is not None:
-        lines.append(f"Made from #{parent.id} ({_number(parent.score)}) by {node.operator}: {node.motivation}")
+        lines.append(f"Made from #{parent.id} ({told(parent)}) by {node.operator}: {node.motivation}")
     if changed:
         lines.append(f"Changed: {', '.join(changed)}")
     deltas = _deltas(node, parent)
@@ -108,9 +115,9 @@ def _note(spec: TaskSpec, node: Node, parent: Node | None, best: Node | None, ch
         lines.append("")
         lines += ["| metric | parent | node | change |", "|---|---|---|---|", *deltas]
     if best is not None and best.id != node.id and node.score is not None and best.score is not None:
-        lines.append(f"\nBest so far is #{best.id} with {_number(best.score)}.")
-    if node.status != "ok" and stderr.strip():
-        tail = "\n".join(stderr.strip().splitlines()[-12:])
+        lines.append(f"\nBest so far is #{best.id} with {told(best)}.")
+    if node.status != "ok" and facts.stderr.strip():
+        tail = "\n".join(facts.stderr.strip().splitlines()[-12:])
         lines.append("\n" + "\n".join(f"    {line}" for line in tail.splitlines()))
     return "\n".join(lines)
 
@@ -127,10 +134,6 @@ def _deltas(node: Node, parent: Node | None) -> list[str]:
         else:
             rows.append(f"| {key} | | {value:.6g} | |")
     return rows
-
-
-def _number(value: float | None) -> str:
-    return "no score" if value is None else f"{value:.6g}"
 
 
 def _clip(text: str, length: int) -> str:

@@ -84,4 +84,6 @@ def _facts(engine: Engine, node: Node, parent: Node | None) -> Facts:
         best=engine.state.best_node,
         stderr=engine.text(node.stderr_blob),
         proposed=frozenset(engine.state.proposed_titles),
+        ranking=engine.state.ranking,
+        noise=engine.state.noise,
     )

@@ -11,6 +11,7 @@ from engine.analyzers.rules import analyze_by_rules
 from engine.curve import Curve, decode_curve
 from engine.node import Node
 from engine.program import ProgramError, changed_parts, check_program, outline, unbound_names
+from engine.ranking import Ranking
 from engine.task import Interface, TaskSpec
 from engine.text import one_line, visible
 
@@ -105,6 +106,27 @@ def test_a_lesson_says_what_the_change_did(direction: str, score: float, told: s
     assert told in report.lesson
     assert "[changed X]" in report.lesson
     assert "| sum | 1 |" in report.note
+
+
+@pytest.mark.parametrize(
+    ("fitness", "told"),
+    [
+        (0.75, "gained 0.25 of fitness over #0, fitness 0.75, loss 2"),
+        (0.25, "lost 0.25 of fitness against #0, fitness 0.25, loss 2"),
+        (0.505, "no difference of fitness to #0, fitness 0.505, loss 2"),
+        (None, "not ranked, loss 2"),
+    ],
+)
+def test_a_lesson_weighs_what_ranks(fitness: float | None, told: str) -> None:
+    # A lower loss is better, and the child's is higher: what counts is the fitness all the same.
+    spec = TaskSpec(name="t", direction="minimize", metric="loss")
+    child, parent, best = node(1, 2.0), node(0, 1.0), node(2, 3.0)
+    child.fitness, parent.fitness, best.fitness = fitness, 0.5, 0.8
+    ranking = Ranking("loss", "minimize", by_fitness=True)
+    report = analyze_by_rules(Facts(spec, child, "X = 2\n", parent, "X = 1\n", best, ranking=ranking, noise=0.01))
+    assert f"tune X: {told} [" in report.lesson
+    assert "(fitness 0.5, score 1) by tune" in report.note
+    assert "Best so far is #2 with fitness 0.8, score 3." in report.note
 
 
 def test_a_lesson_names_a_program_without_a_parent_for_what_it_is() -> None:
