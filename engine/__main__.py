@@ -1,4 +1,7 @@
-"""`python -m engine RUN_FOLDER`: the detached engine of a run. What it says goes to the run's engine.log."""
+"""`python -m engine RUN_FOLDER`: the detached engine of a run. What it says goes to the run's engine.log.
+
+With `--unattended` behind the folder it stops where it would wait for a person.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from engine.serve import serve
 
 def main() -> int:
     """Serve the run named on the command line; 0 when it finished, 1 when it stopped or failed, 2 for wrong usage."""
-    if len(sys.argv) != 2:
-        sys.stderr.write("usage: python -m engine RUN_FOLDER\n")
+    folders = [word for word in sys.argv[1:] if word != "--unattended"]
+    if len(folders) != 1:
+        sys.stderr.write("usage: python -m engine RUN_FOLDER [--unattended]\n")
         return 2
     try:
-        status = serve(Run(Path(sys.argv[1]).absolute()))
+        status = serve(Run(Path(folders[0]).absolute()), attended="--unattended" not in sys.argv)
     except EvolveError as exc:
         sys.stderr.write(f"error: {exc}\n")
         return exc.exit_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine import events as ev
+from engine.no_design import reason_of, was_in_vain
 from engine.state import RunState
 from engine.task import TaskSpec
 
@@ -27,9 +28,9 @@ def limit_reached(state: RunState, spec: TaskSpec, usd: float, tokens: float) ->
         if sign * best.score >= sign * settings.target:
             return ev.RunFinished(f"the target {settings.target:g} is reached")
     if state.rounds_started >= settings.rounds:
-        return ev.RunFinished(f"{settings.rounds} rounds are done")
+        return _done(state, f"{settings.rounds} rounds are done")
     if settings.patience is not None and state.rounds_done - state.rounds_at_best >= settings.patience:
-        return ev.RunFinished(f"no new best in {settings.patience} rounds")
+        return _done(state, f"no new best in {settings.patience} rounds")
     if settings.hours is not None and state.engine_ms >= settings.hours * 3_600_000:
         return ev.RunStopped(f"the {settings.hours:g} hours are used up")
     if settings.usd is not None and state.usd + usd >= settings.usd:
@@ -37,6 +38,11 @@ def limit_reached(state: RunState, spec: TaskSpec, usd: float, tokens: float) ->
     if settings.tokens is not None and state.tokens + tokens >= settings.tokens:
         return ev.RunStopped(f"the {settings.tokens} tokens are spent")
     return None
+
+
+def _done(state: RunState, reason: str) -> ev.RunFinished | ev.RunStopped:
+    """Rounds that were all in vain are not what was asked for."""
+    return ev.RunStopped(reason_of(state)) if was_in_vain(state) else ev.RunFinished(reason)
 
 
 def new_warnings(state: RunState) -> list[ev.BudgetWarned]:

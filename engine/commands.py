@@ -20,7 +20,6 @@ from engine.events import (
     NodeRestored,
     NodeStarred,
     NodeUnpinned,
-    RunPaused,
     RunResumed,
     SettingsChanged,
 )  # fmt: skip
@@ -98,7 +97,7 @@ def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
 
 def _pause(engine: Engine, data: dict[str, Any]) -> Answer:
     now = data.get("now") is True
-    if engine.gate.held_by("person") and (engine.state.frozen or not now):
+    if (engine.gate.held_by("person") or engine.gate.held_by("designer")) and (engine.state.frozen or not now):
         return [], "it is paused already"
     engine.gate.pause()
     if now:
@@ -106,7 +105,7 @@ def _pause(engine: Engine, data: dict[str, Any]) -> Answer:
             evaluation.freeze()
     running = len(engine.running)
     what = ("stands still" if running == 1 else "stand still") if now else "finish" + "es" * (running == 1) + " first"
-    return [(RunPaused(now=now), None)], f"paused; {_count(running)} {what}" if running else "paused"
+    return [(engine.gate.paused_event(now), None)], f"paused; {_count(running)} {what}" if running else "paused"
 
 
 def _count(evaluations: int) -> str:
@@ -120,15 +119,16 @@ def _resume(engine: Engine, data: dict[str, Any]) -> Answer:
     if not engine.gate.paused:
         return [], "it is not paused"
     engine.caller.troubles.retry()
-    if not engine.gate.held_by("person"):
+    if not (engine.gate.held_by("person") or engine.gate.held_by("designer")):
         return [], f"{WAITS}: {silence}"
     if engine.state.frozen:
         for evaluation in engine.running.values():
             evaluation.thaw()
     engine.gate.resume()
+    engine.gate.resume("designer")
     engine.resumed()
     if silence:
-        return [(RunResumed(), None), (RunPaused(reason=silence), None)], f"{WAITS}: {silence}"
+        return [(RunResumed(), None), (engine.gate.paused_event(now=False), None)], f"{WAITS}: {silence}"
     return [(RunResumed(), None)], "resumed"
 
 
@@ -143,7 +143,8 @@ def _step(engine: Engine, data: dict[str, Any]) -> Answer:
 def _stop(engine: Engine, data: dict[str, Any]) -> Answer:
     now = data.get("now") is True
     running = len(engine.running)
-    engine.stop("stopped by hand", now)
+    reason = data.get("reason")
+    engine.stop(reason if isinstance(reason, str) and reason else "stopped by hand", now)
     return (
         [],
         "stopping" if now or not running else f"stopping; {_count(running)} finish{'es' if running == 1 else ''} first",

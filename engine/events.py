@@ -105,6 +105,8 @@ class RunPaused(Data, frozen=True):
 
     now: bool = False
     reason: str = ""
+    no_design: bool = False
+    """Nothing can be designed any more as things are: it does not go on by itself."""
 
 
 class RunResumed(Data, frozen=True):
@@ -185,6 +187,8 @@ class RoundEnded(Data, frozen=True):
 
     outcome: Literal["node", "no_design"]
     reason: str = ""
+    exhausted: bool = False
+    """The designer is certain that no other round would get a design either, as things are."""
 
 
 class LearnDone(Data, frozen=True):

@@ -11,6 +11,7 @@ from engine import events as ev
 from engine.config import deep_merge
 from engine.events import Event
 from engine.llm.messages import REQUEST_KINDS
+from engine.no_design import count_in_vain, is_stuck, try_anew
 from engine.node import BestStep, Node, NodeEvaluation, OpenRound, RoleSpent, RunStatus
 from engine.settings import Settings
 from engine.task import TaskSpec
@@ -45,6 +46,8 @@ def _engine_started(state: RunState, event: Event, data: ev.EngineStarted) -> No
     state.status = "running"
     state.reason = ""
     state.frozen = False
+    state.waits_for_person = False
+    try_anew(state)
     for evaluation in state.evaluations.values():
         evaluation.running = None
         evaluation.progress = None
@@ -54,18 +57,24 @@ def _paused(state: RunState, event: Event, data: ev.RunPaused) -> None:
     state.status = "paused"
     state.frozen = data.now
     state.reason = data.reason
+    state.waits_for_person = data.no_design
 
 
 def _resumed(state: RunState, event: Event, data: ev.RunResumed) -> None:
     state.status = "running"
     state.frozen = False
     state.reason = ""
+    state.waits_for_person = False
+    if is_stuck(state):
+        # Below that the rounds still count: a model that was away and is back is no better a designer for it.
+        try_anew(state)
 
 
 def _ended(state: RunState, event: Event, data: ev.RunStopped | ev.RunFinished | ev.RunFailed) -> None:
     state.status = _END_STATUS[data.KIND]
     state.reason = data.reason
     state.frozen = False
+    state.waits_for_person = False
 
 
 def _clock_stepped(state: RunState, event: Event, data: ev.ClockStepped) -> None:
@@ -85,6 +94,7 @@ def _run_forked(state: RunState, event: Event, data: ev.RunForked) -> None:
     state.forked_at = event.at
     state.status = "stopped"
     state.frozen = False
+    state.waits_for_person = False
     state.reason = f"forked from {data.parent} at {data.at_seq}"
     if not data.own_priors:
         # They wait in the base that both read, as the other run's.
@@ -116,6 +126,7 @@ def _settings_changed(state: RunState, event: Event, data: ev.SettingsChanged) -
     state.settings_table = deep_merge(state.settings_table, data.settings)
     # A raised budget is warned of anew.
     state.warned = {name: share for name, share in state.warned.items() if name not in data.settings}
+    try_anew(state)
     before, state.settings = state.settings.fitness, msgspec.convert(state.settings_table, Settings)
     if state.settings.fitness != before:
         _rank_all(state)
@@ -133,14 +144,18 @@ def _round_started(state: RunState, event: Event, data: ev.RoundStarted) -> None
 
 def _round_ended(state: RunState, event: Event, data: ev.RoundEnded) -> None:
     assert event.round is not None
-    state.open_rounds.pop(event.round, None)
+    round_ = state.open_rounds.pop(event.round, None)
     _forget_answers(state, event.round)
     if event.round == 0:
         state.seeds_done = True
         return
     state.rounds_done += 1
-    if data.outcome == "no_design":
-        state.no_design += 1
+    if data.outcome == "node":
+        # What was measured may be a parent that other designs come of.
+        try_anew(state)
+        return
+    state.no_design += 1
+    count_in_vain(state, data, [] if round_ is None else round_.rejected)
 
 
 def _learned(state: RunState, event: Event, data: ev.LearnDone) -> None:
@@ -208,6 +223,8 @@ def _designed(state: RunState, event: Event, data: ev.DesignDone) -> None:
         )
     )
     state.digests.setdefault(data.digest, event.node)
+    try_anew(state)
+    state.refusals.clear()
     state.evaluations[event.node] = NodeEvaluation()
     if round_ is not None:
         round_.node = event.node
@@ -309,7 +326,10 @@ def _prior_decided(state: RunState, event: Event, data: ev.PriorAccepted | ev.Pr
 
 
 def _prior_changed(state: RunState, event: Event, data: ev.PriorChanged) -> None:
-    state.prior_revisions[data.id] = "" if data.change in ("disabled", "removed") else data.revision
+    taken_away = data.change in ("disabled", "removed")
+    state.prior_revisions[data.id] = "" if taken_away else data.revision
+    if not taken_away:
+        try_anew(state)
 
 
 def _priors_recalled(state: RunState, event: Event, data: ev.PriorsRecalled) -> None:
@@ -324,6 +344,7 @@ def _prior_warned(state: RunState, event: Event, data: ev.PriorWarned) -> None:
 
 
 def _injected(state: RunState, event: Event, data: ev.Injected) -> None:
+    try_anew(state)
     if data.what == "hint":
         state.hints.append(data.text)
     else:

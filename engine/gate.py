@@ -7,11 +7,13 @@ from collections import deque
 from types import TracebackType
 from typing import Literal
 
+from engine.events import RunPaused
+
 __all__ = ["PauseGate", "Slots", "Stopping"]
 
 
-Holder = Literal["person", "endpoint"]
-"""Who holds a run paused: a person, or that no model answers."""
+Holder = Literal["person", "endpoint", "designer"]
+"""Who holds a run paused: a person, that no model answers, or that nothing can be designed."""
 
 
 class Stopping(Exception):
@@ -22,7 +24,8 @@ class PauseGate:
     """Stands before every stage. Paused, it lets only those rounds through that a `step` allows."""
 
     def __init__(self) -> None:
-        self._holders: set[Holder] = set()
+        self._holders: dict[Holder, str] = {}
+        """With what each of them says."""
         self.stopping = False
         self.cancelling = False
         """Stopping at once: what runs is ended too."""
@@ -39,6 +42,11 @@ class PauseGate:
     def held_by(self, holder: Holder) -> bool:
         """Whether this one holds it closed."""
         return holder in self._holders
+
+    def paused_event(self, now: bool) -> RunPaused:
+        """What is to be recorded of a gate that is closed; `now`: running evaluations stand still."""
+        said = [reason for reason in self._holders.values() if reason]
+        return RunPaused(now=now, reason="; ".join(said), no_design=self.held_by("designer"))
 
     def open_for(self, round_: int) -> bool:
         """Whether a stage of this round may start now."""
@@ -73,13 +81,13 @@ class PauseGate:
         if self.stopping:
             raise Stopping
 
-    def pause(self, holder: Holder = "person") -> None:
+    def pause(self, holder: Holder = "person", reason: str = "") -> None:
         """Let no further stage start until this holder resumes."""
-        self._holders.add(holder)
+        self._holders[holder] = reason
 
     def resume(self, holder: Holder = "person") -> None:
         """Let all stages start again, unless another holds the gate closed."""
-        self._holders.discard(holder)
+        self._holders.pop(holder, None)
         if not self._holders:
             self._stepping.clear()
             self._notify()

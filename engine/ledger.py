@@ -178,6 +178,8 @@ class Ledger:
         rows = [to_row(event) for event in batch]
         for event in batch:
             self._apply(event)
+            if isinstance(event.data, ev.SettingsChanged) and self.state.start is not None:
+                self._choose_designer(self.spec, self.state.start, self.state.settings)
         blobs, self._blobs = self._blobs, []
         self._writer.append(rows, blobs, answer)
         if self._follow is not None:
@@ -246,7 +248,8 @@ class Ledger:
                 now.apply(event)
         assert now.spec is not None and now.start is not None
         self.sampler = make_sampler(self.state.settings.sampler)
-        self.designer = self._make_designer(now.spec, now.start, now.settings)
+        self._make_recombine(now.spec, now.start)
+        self._choose_designer(now.spec, now.start, now.settings)
         try:
             for event in events:
                 self._apply(event)
@@ -266,21 +269,26 @@ class Ledger:
             take_up(self.sampler, state)
         self.designer.apply(event)
 
-    def _make_designer(self, spec: TaskSpec, start: ev.RunStarted, settings: Settings) -> Designer:
+    def _make_recombine(self, spec: TaskSpec, start: ev.RunStarted) -> None:
+        """The designer that every run has; its memory is a fold of all events, whoever else designs."""
         from engine.designers.recombine import BANDITS, OPINIONS, RecombineDesigner
 
         seeds = [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in seed_files(start.files)]
         bandit = BANDITS[self.state.settings.designer.bandit](priors=OPINIONS)
-        recombine = RecombineDesigner(spec, seeds, gained=self.state.gained, bandit=bandit)
-        if not designs_by_model(settings):
-            return recombine
+        self._recombine = RecombineDesigner(spec, seeds, gained=self.state.gained, bandit=bandit)
+        self.designer: Designer = self._recombine
+
+    def _choose_designer(self, spec: TaskSpec, start: ev.RunStarted, settings: Settings) -> None:
+        """Have a model design from the moment that one is named, which may be in mid-run."""
+        if self.designer is not self._recombine or not designs_by_model(settings):
+            return
         if not settings.models:
             raise RunError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
         from engine.designers.llm import LlmDesigner
         from engine.designers.mixed import MixedDesigner
 
         model = LlmDesigner(spec, self.text(start.files.get("brief.md", "")), self.prompts, self.prompt_room)
-        return MixedDesigner(model, recombine, lambda: self.state.settings.designer.recombine_share)
+        self.designer = MixedDesigner(model, self._recombine, lambda: self.state.settings.designer.recombine_share)
 
     def _unpack_task(self) -> None:
         """Lay out the recorded copy of the task, whatever became of the folder it came from."""

@@ -31,6 +31,7 @@ from engine.hooks import read_hooks
 from engine.journal import Command
 from engine.ledger import Follower, Ledger
 from engine.llm.calls import Caller
+from engine.no_design import is_stuck, reason_of
 from engine.node import Node, RunStatus
 from engine.prior_watch import Look, PriorWatch, Proposal
 from engine.priors import place_of_run
@@ -63,13 +64,21 @@ class Engine(Ledger):
         run: the run's folder.
         follow: called for every event after it is folded, for progress lines.
         patience_endpoint: seconds without a model that answers after which the run stops; for ever by default.
+        attended: whether a run that needs a person is paused, and waits; else it stops.
 
     Raises:
         JournalError: the journal cannot be read or written.
         RunError: the run cannot go on as it is.
     """
 
-    def __init__(self, run: Run, follow: Follower | None = None, patience_endpoint: float | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        follow: Follower | None = None,
+        patience_endpoint: float | None = None,
+        attended: bool = True,
+    ) -> None:
+        self._attended = attended
         self.gate = PauseGate()
         self.caller = Caller(self)
         self._patience_endpoint = patience_endpoint
@@ -272,6 +281,7 @@ class Engine(Ledger):
                 self._start_rounds()
                 if not self._rounds and self._end is None and not self.gate.stopping:
                     self._end = self._limit()
+                self._give_up_designing()
             if self._end is None:
                 # A timer of its own costs less than `wait_for`, which makes a task.
                 tick = self._loop.call_later(_TICK_SECONDS, self._changed.set)
@@ -280,7 +290,7 @@ class Engine(Ledger):
 
     def _start_rounds(self) -> None:
         while len(self.state.open_rounds) < self.worker_limit and self._limit() is None and not self.gate.stopping:
-            if self.gate.paused and self._steps == 0:
+            if self._steps == 0 if self.gate.paused else is_stuck(self.state) and not self.state.injected:
                 return
             number = self.state.rounds_started + 1
             if self.gate.paused:
@@ -306,6 +316,19 @@ class Engine(Ledger):
         troubles, patience = self.caller.troubles, self._patience_endpoint
         if troubles.reason and patience is not None and self._loop.time() - troubles.since >= patience:
             self.stop(f"{troubles.reason}; waited {patience:g} s", now=False)
+
+    def _give_up_designing(self) -> None:
+        """Wait for a person, or stop, once round after round got no design and none in flight may change that."""
+        if self.state.open_rounds or self.gate.paused or self.gate.stopping or not is_stuck(self.state):
+            return
+        if self._limit() is not None:
+            return
+        reason = reason_of(self.state)
+        if self._attended:
+            self.gate.pause("designer", reason)
+            self.emit(self.gate.paused_event(now=False))
+        else:
+            self.stop(reason, now=False)
 
     def _launch(self, number: int) -> None:
         task = asyncio.create_task(run_seeds(self) if number == 0 else self._run_round(number))

@@ -123,6 +123,8 @@ class RunSummary(TypedDict):
     name: str
     task: str
     status: str
+    reason: str
+    """Why it has this status; empty where there is nothing to be said."""
     rounds: int
     nodes: int
     best: dict[str, Any] | None
@@ -378,6 +380,8 @@ def summarize(run: Run) -> RunSummary:
         name=run.name,
         task=summary["task"],
         status=status,
+        # What a dead engine said last is no reason for its death.
+        reason="" if status in ("dead", "running") else summary.get("reason", ""),
         rounds=summary["rounds"],
         nodes=summary["nodes"],
         best=summary["best"],

@@ -19,13 +19,16 @@ _GC_THRESHOLDS = (20_000, 20, 100)
 """New objects before each generation is looked through; a round makes some thousands that need no such look."""
 
 
-def serve(run: Run, follow: Follower | None = None, patience_endpoint: float | None = None) -> RunStatus:
+def serve(
+    run: Run, follow: Follower | None = None, patience_endpoint: float | None = None, attended: bool = True
+) -> RunStatus:
     """Run the loop over a run until it ends, and return how it ended.
 
     Args:
         run: the run's folder.
         follow: called for every event after it is folded.
         patience_endpoint: seconds without a model that answers after which the run stops; for ever by default.
+        attended: whether a run that needs a person is paused, and waits; else it stops.
 
     Raises:
         RunError: another engine has it, or it cannot go on as it is.
@@ -33,11 +36,11 @@ def serve(run: Run, follow: Follower | None = None, patience_endpoint: float | N
     """
     with lock_run(run):
         watch_children_without_threads()
-        return asyncio.run(_work(run, follow, patience_endpoint))
+        return asyncio.run(_work(run, follow, patience_endpoint, attended))
 
 
-async def _work(run: Run, follow: Follower | None, patience_endpoint: float | None) -> RunStatus:
-    engine = Engine(run, follow, patience_endpoint)
+async def _work(run: Run, follow: Follower | None, patience_endpoint: float | None, attended: bool) -> RunStatus:
+    engine = Engine(run, follow, patience_endpoint, attended)
     # The folded past is not garbage: looking through it for cycles would cost more the longer a run gets.
     gc.collect()
     gc.freeze()

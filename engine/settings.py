@@ -118,6 +118,8 @@ class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`auto` is `llm` where a model is configured, else `recombine`."""
     attempts: int = 4
     """Designs tried in a round before it ends without a node."""
+    give_up: int = 3
+    """Rounds in a row without a design after which the run waits for a person, or stops where nobody is there."""
     modes: ModeWeights = ModeWeights()
     bandit: Literal["learning", "frozen", "even"] = "learning"
     """recombine: what draws edits. `frozen` keeps to the opinions it starts with, `even` has none: the controls by
@@ -129,6 +131,8 @@ class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """llm: chance that an attempt is written by recombination, which costs nothing, in place of a model."""
 
     def __post_init__(self) -> None:
+        if self.give_up < 1:
+            raise ValueError(f"`give_up` must be at least 1, not {self.give_up}")
         if not 0 <= self.recombine_share <= 1:
             raise ValueError(f"`recombine_share` must lie between 0 and 1, not {self.recombine_share}")
 

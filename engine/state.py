@@ -42,6 +42,8 @@ class RunState:
         self.status: RunStatus = "stopped"
         self.frozen = False
         """Paused at once: running evaluations stand still too."""
+        self.waits_for_person = False
+        """Paused since nothing can be designed: it does not go on by itself."""
         self.reason = ""
         self.engine: ev.EngineStarted | None = None
         self.engine_ms = 0
@@ -51,6 +53,13 @@ class RunState:
         self.rounds_done = 0
         """Rounds that ended, round 0 not counted."""
         self.no_design = 0
+        """Rounds that ended without a design."""
+        self.without_design = 0
+        """How many of them ended one after the other since anything changed that designs depend on."""
+        self.exhausted = ""
+        """Why the designer of the last of these is certain that no other gets one; empty while it is not."""
+        self.refusals: dict[tuple[str, str], tuple[int, str]] = {}
+        """How often designs were refused since the last that was not: by check and kind of reason; the newest words."""
         self.open_rounds: dict[int, OpenRound] = {}
         self.evaluations: dict[int, NodeEvaluation] = {}
         """Nodes whose evaluation has not ended."""

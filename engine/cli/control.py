@@ -177,7 +177,7 @@ def _serve(run: Run, wait: float) -> tuple[RunState, str]:
     from engine.serve import serve
 
     tell(f"run {run.folder}")
-    serve(run, ProgressLines(), wait)
+    serve(run, ProgressLines(), wait, attended=False)
     with JournalReader(run.db) as reader:
         state = fold_run(reader)
     return state, run_status(run, state)
@@ -215,7 +215,7 @@ def _close(run: Run, state: RunState, status: str, json: bool) -> None:
         if not json:
             badge = "guarded" if measured == {"guarded"} else "open"
             print(f"{status}: best {state.ranking.told(best)} (#{best.id}), {badge}, in {best_path(run)}")
-    if status in ("stopped", "dead") and not json:
+    if status in ("paused", "stopped", "dead") and not json:
         tell(f"'evolve resume {run.typed}' goes on with it.")
     interrupted = status == "stopped" and state.reason.startswith("SIGINT")
     fail(0 if status == "finished" else 130 if interrupted else 1)
@@ -265,18 +265,27 @@ def resume(
         change = deep_merge(earlier, change) if isinstance(earlier, dict) else change
     if not alive and state.status == "finished" and not _goes_on(state, change):
         if not json:
-            tell(f"'evolve resume {picked.name} {_raised(state)}' goes on with it.")
+            tell(f"'evolve resume {picked.typed} {_raised(state)}' goes on with it.")
         _close(picked, state, "finished", json)
     if alive:
         alive = _unpause(picked)
     if headless and alive:
-        _close(picked, *follow_run(picked), json)
+        _close(picked, *_follow_headless(picked), json)
     elif headless:
         _work(picked, True, json, wait)
     elif not alive:
         spawn_engine(picked)
     what = "is running already" if alive and state.status == "running" else "goes on"
     print_json({"run": str(picked.folder)}) if json else print(f"run '{picked.name}' {what}")
+
+
+def _follow_headless(run: Run) -> tuple[RunState, str]:
+    """Follow a run with an engine of its own; one that comes to need a person is stopped for the same reason."""
+    state, status = follow_run(run)
+    if status == "paused":
+        _send(run, "stop", {"reason": state.reason}, wait=False)
+        state, status = follow_run(run, waits=True)
+    return state, status
 
 
 def _unpause(run: Run) -> bool:

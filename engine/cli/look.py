@@ -68,6 +68,9 @@ def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
         rows,
         ("started", *reversed(spent), "task"),
     )
+    for entry in found:
+        if entry["status"] == "paused" and entry["reason"]:
+            print(f"{visible(entry['name'])} is paused: {visible(entry['reason'])}")
 
 
 def _best(entry: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from engine.text import one_line
 __all__ = ["ProgressLines", "best_path", "closing_object", "follow_run", "tell"]
 
 _POLL_SECONDS = 0.1
+_REASON_LENGTH = 800
 _CLOCK_CELLS = len("0:00:00  ")
 _MOST_OF_A_NAME = 60
 _LEAST_OF_A_NAME = 16
@@ -62,7 +63,7 @@ class ProgressLines:
             case ev.RoundEnded(outcome="no_design") as data:
                 return f"round {event.round}/{state.settings.rounds}  no design: {one_line(data.reason, 120)}"
             case ev.RunPaused() as data:
-                told = f": {one_line(data.reason, 400)}" if data.reason else ""
+                told = f": {one_line(data.reason, _REASON_LENGTH)}" if data.reason else ""
                 return "paused" + (", evaluations frozen" if data.now else "") + told
             case ev.RunResumed():
                 return "resumed"
@@ -80,7 +81,7 @@ class ProgressLines:
             case ev.SettingsChanged() as data:
                 return f"set {one_line(str(data.settings), 120)}"
             case ev.RunFinished() | ev.RunStopped() | ev.RunFailed() as data:
-                return f"{state.status}: {one_line(data.reason, 300)}"
+                return f"{state.status}: {one_line(data.reason, _REASON_LENGTH)}"
         return ""
 
 
@@ -127,8 +128,12 @@ def closing_object(run: Run, state: RunState, status: str) -> dict[str, Any]:
     }
 
 
-def follow_run(run: Run) -> tuple[RunState, str]:
+def follow_run(run: Run, waits: bool = False) -> tuple[RunState, str]:
     """Print a run's progress until it ends or its engine is gone; returns its state and status.
+
+    Args:
+        run: the run's folder.
+        waits: stay also with a run that is paused until a person adds what new designs can come of.
 
     Raises:
         JournalError: its journal cannot be read.
@@ -144,7 +149,7 @@ def follow_run(run: Run) -> tuple[RunState, str]:
                     state.apply(event)
                     lines(event, state)
             # A run that has ended is told when its engine is gone, so that whoever waits may start the next one.
-            if not alive:
+            if not alive or (state.waits_for_person and not waits):
                 if state.start is None:
                     raise JournalError(f"{run.db} holds no run: its first event is missing")
                 return state, run_status(run, state)

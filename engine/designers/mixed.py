@@ -6,7 +6,7 @@ import dataclasses
 import random
 from collections.abc import Callable
 
-from engine.designers.base import Design, Designer, DesignRequest, Mode
+from engine.designers.base import Design, Designer, DesignRequest, Mode, NothingToDesign
 from engine.events import Event
 
 __all__ = ["MixedDesigner"]
@@ -40,13 +40,20 @@ class MixedDesigner:
         """Write one candidate; the request's seed decides who does.
 
         Raises:
+            NothingToDesign: no recombination is left, and the model is given no share.
             DesignerError: the one drawn has nothing to offer.
         """
         # Not the stream that the recombination draws from.
         if random.Random(f"{request.seed}/share").random() >= self._share():
             return await self._model.design(request)
         mode = request.mode if request.mode in self._recombine.modes else "diff"
-        return await self._recombine.design(dataclasses.replace(request, mode=mode))
+        try:
+            return await self._recombine.design(dataclasses.replace(request, mode=mode))
+        except NothingToDesign:
+            if self._share() >= 1:
+                raise
+            # That all is recombined is no end where a model may be asked.
+            return await self._model.design(request)
 
     async def aclose(self) -> None:
         """End what both have started."""

@@ -44,6 +44,7 @@ def _head(record: Record) -> dict[str, Any]:
         name=record.run.name,
         task=kept["task"],
         status=record.status,
+        reason=state.reason,
         rounds=kept["rounds"],
         nodes=kept["nodes"],
         best=kept["best"],
@@ -56,7 +57,6 @@ def _head(record: Record) -> dict[str, Any]:
     return {
         "format": 1,
         **{key: value for key, value in summary.items() if key != "nodes"},
-        "reason": state.reason,
         "events": state.seq,
         "forked": msgspec.to_builtins(state.forked),
         "guarantee": record.guarantee,

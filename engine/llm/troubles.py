@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.events import RunPaused, RunResumed
+from engine.events import RunResumed
 from engine.llm.faults import Fault, FaultKind
 
 if TYPE_CHECKING:
@@ -127,16 +127,16 @@ class Troubles:
             self.since = asyncio.get_running_loop().time()
         self._told = told
         self.reason = "no model answers: " + "; ".join(f"{name}: {t.message}" for name, t in troubles.items())
-        self._engine.gate.pause("endpoint")
-        self._engine.emit(RunPaused(now=self._engine.state.frozen, reason=self.reason))
+        self._engine.gate.pause("endpoint", self.reason)
+        self._engine.emit(self._engine.gate.paused_event(self._engine.state.frozen))
 
     def _let_go(self) -> None:
         self.reason = ""
         engine = self._engine
         engine.gate.resume("endpoint")
         if engine.gate.paused:
-            # A person's pause holds, and needs no reason.
-            engine.emit(RunPaused(now=engine.state.frozen))
+            # Another's pause holds.
+            engine.emit(engine.gate.paused_event(engine.state.frozen))
         else:
             engine.emit(RunResumed())
             engine.resumed()

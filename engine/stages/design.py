@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cognition.prior import Prior, parse_prior
-from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, Rejection
+from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, NothingToDesign, Rejection
 from engine.events import DesignDone, DesignRejected, RoundEnded
 from engine.journal import sha256_of
+from engine.no_design import is_stuck
 from engine.program import Outline, ProgramError, check_program, outline
 from engine.sketch import sketch
 
@@ -27,7 +28,11 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
     assert learned is not None
     attempts = engine.state.settings.designer.attempts
     priors = [_shown_prior(engine, shown.id, shown.revision) for shown in learned.priors]
-    while len(round_.rejected) < attempts:
+    exhausted = False
+    while len(round_.rejected) < attempts and not exhausted:
+        if round_.rejected and is_stuck(engine.state):
+            # The rounds that ended meanwhile got none either: what is asked of a model costs money.
+            break
         attempt = len(round_.rejected)
         request = DesignRequest(
             round=round_.round,
@@ -51,6 +56,7 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
             _check_duplicate(engine, shape)
         except DesignerError as exc:
             _reject(engine, round_, made, exc.check, str(exc))
+            exhausted = isinstance(exc, NothingToDesign)
         except ProgramError as exc:
             _reject(engine, round_, made, exc.check, exc.reason)
         else:
@@ -58,10 +64,18 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
             # The node's number names the folder of its evaluation, so the node must be in the journal first.
             await engine.committed()
             return True
-    last = round_.rejected[-1] if round_.rejected else None
-    reason = f"{attempts} designs were rejected; the last: {last.check}: {last.reason}" if last else "no attempts"
-    engine.emit(RoundEnded("no_design", reason), round=round_.round)
+    engine.emit(RoundEnded("no_design", _why(round_, exhausted), exhausted), round=round_.round)
     return False
+
+
+def _why(round_: OpenRound, exhausted: bool) -> str:
+    if not round_.rejected:
+        return "no attempts"
+    last, count = round_.rejected[-1], len(round_.rejected)
+    if exhausted:
+        return last.reason
+    told = "1 design was rejected:" if count == 1 else f"{count} designs were rejected; the last:"
+    return f"{told} {last.check}: {last.reason}"
 
 
 async def take_injected(engine: Engine, round_: OpenRound) -> None:

@@ -59,7 +59,9 @@ def search(task: Path, runs: Path, settings: list[str], seed: int, rounds: int) 
     tables = [("variant", parse_setting(text)) for text in settings]
     basis = {"rounds": rounds, "seed": seed, "workers": 2, "designer": {"name": "recombine"}}
     run = create_run(loaded, merge_settings(("task", loaded.spec.run), ("ablation", basis), *tables), runs)
-    subprocess.run([sys.executable, "-m", "engine", str(run.folder)], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "engine", str(run.folder), "--unattended"], check=True, stdin=subprocess.DEVNULL
+    )
     with JournalReader(run.db) as reader:
         state = fold_run(reader)
     scores = [(node.round, node.score) for node in state.nodes if node.score is not None]

@@ -98,7 +98,9 @@ def _rounds(folder: Path, rounds: int) -> list[dict[str, Any]]:
             folder, "latency", server.url, rounds=warm + rounds, workers=_IN_FLIGHT + 4, roles={"analyzer": "rules"},
             designer={"modes": {"full": 1.0, "diff": 0.0, "crossover": 0.0, "fix": 0.0}},
         )  # fmt: skip
-        subprocess.run([sys.executable, "-m", "engine", str(run.folder)], stdin=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "engine", str(run.folder), "--unattended"], stdin=subprocess.DEVNULL, check=True
+        )
     with JournalReader(run.db) as reader:
         ended = [event.at for event in reader.events_of(ev.RoundEnded) if event.round]
         calls = len(reader.events_of(ev.CallDone))
@@ -113,7 +115,9 @@ def _memory(folder: Path) -> list[dict[str, Any]]:
     with _Server(0.0, 20) as server:
         run = _make_run(folder, "memory", server.url, rounds=1060, workers=4, slots=1)
         fill(run, 1_000)
-        engine = subprocess.Popen([sys.executable, "-m", "engine", str(run.folder)], stdin=subprocess.DEVNULL)
+        engine = subprocess.Popen(
+            [sys.executable, "-m", "engine", str(run.folder), "--unattended"], stdin=subprocess.DEVNULL
+        )
         most = 0.0
         while engine.poll() is None:
             most = max(most, _rss_mb(engine.pid))

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as ev
 from engine.run import Run
 from tests.conftest import COMMAND, OPEN_EVALUATE, Evolve, Result, TaskMaker
-from tests.e2e.runs import check_complete, check_integrity, events, finish, fold, make_run
+from tests.e2e.runs import check_complete, check_integrity, finish, fold, make_run
 
 
 def one_message(result: Result, told: str) -> None:
@@ -109,15 +108,6 @@ def test_a_candidate_with_a_syntax_error_gets_no_node(make_task: TaskMaker, tmp_
     state = finish(run)
     assert all(node.status == "ok" for node in state.nodes)
     check_complete(run, 6)
-
-
-def test_nothing_to_design_ends_rounds_not_the_run(make_task: TaskMaker, tmp_path: Path) -> None:
-    seed = "def point():\n    return [1, 1]\n"
-    run = make_run(make_task(seed=seed), tmp_path / "runs", rounds=3)
-    state = finish(run)
-    assert (state.status, state.rounds_done, state.no_design) == ("finished", 3, 3)
-    reasons = [e.data.reason for e in events(run, ev.RoundEnded) if e.round]  # type: ignore[attr-defined]
-    assert all("nothing" in reason for reason in reasons), reasons
 
 
 @pytest.mark.needs("unshare", "mount")

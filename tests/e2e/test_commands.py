@@ -218,8 +218,8 @@ def test_a_finished_run_goes_on_only_when_a_limit_is_raised(
     again = evolve("resume", "--headless", "--json", *where)
     assert (again.code, again.json) == (0, first)
     assert len(events(Run(Path(first["run"])))) == count
-    name = Path(first["run"]).name
-    assert f"'evolve resume {name} --rounds 52' goes on with it" in evolve("resume", *where).err
+    run = Run(Path(first["run"]))
+    assert f"'evolve resume {run.typed} --rounds 52' goes on with it" in evolve("resume", *where).err
     more = evolve("resume", "--headless", "--json", "--rounds", 4, *where)
     assert (more.code, more.json["rounds"]) == (0, 4)
 

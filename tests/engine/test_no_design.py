@@ -1,0 +1,220 @@
+"""Rounds without a design as the journal tells them: what counts, what starts the count anew, what is said."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import events as ev
+from engine.budget import limit_reached
+from engine.designers.base import ContextNode, Design, DesignRequest, NothingToDesign
+from engine.designers.mixed import MixedDesigner
+from engine.gate import PauseGate
+from engine.no_design import is_stuck, reason_of, was_in_vain
+from engine.settings import Settings
+from engine.state import RunState
+from engine.timeline import copy_state
+from tests.engine.test_state import SPEC, Script, started
+
+ENGINE = ev.EngineStarted(1, "h", "bubblewrap", "guarded", 4, 2, "recombine")
+CHANGES: dict[str, ev.Data] = {
+    "engine": ENGINE,
+    "hint": ev.Injected("hint", text="left"),
+    "program": ev.Injected("program", program="f" * 64),
+    "settings": ev.SettingsChanged({"sampler": {"inspirations": 1}}),
+    "prior": ev.PriorChanged("p", "f" * 64, "edited"),
+}
+"""What makes designs possible that were not."""
+OTHERS: dict[str, ev.Data] = {
+    "away": ev.PriorChanged("p", "f" * 64, "disabled"),
+    "comment": ev.NodeCommented("hm"),
+    "warning": ev.PriorWarned(["x"]),
+    "paused": ev.RunPaused(reason="no model answers"),
+    "resumed": ev.RunResumed(),
+}
+STEPS = ["none", "certain", "node", *CHANGES, *OTHERS]
+
+
+class Rounds(Script):
+    """A journal of rounds, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add(started())
+        self.add(ENGINE)
+        self.add(ev.RoundStarted(), 0)
+        self.evaluate(0, self.design(0, []), "ok", 0.0)
+        self.add(ev.RoundEnded("node"), 0)
+        self.rounds = 0
+
+    def step(self, kind: str) -> None:
+        """One thing that happens."""
+        if kind not in ("none", "certain", "node"):
+            self.add({**CHANGES, **OTHERS}[kind])
+            return
+        self.rounds += 1
+        self.add(ev.RoundStarted(), self.rounds)
+        if kind == "node":
+            self.evaluate(self.rounds, self.design(self.rounds, [0]), "ok", 0.0)
+            self.add(ev.RoundEnded("node"), self.rounds)
+            return
+        for attempt in range(2):
+            self.add(ev.DesignRejected(attempt, "answer", "the answer holds no program; write one"), self.rounds)
+        self.add(ev.DesignRejected(2, "duplicate", f"the same program as node {self.rounds}"), self.rounds)
+        self.add(ev.RoundEnded("no_design", "all is made", kind == "certain"), self.rounds)
+
+    def fold(self) -> RunState:
+        """The state at the end."""
+        state = RunState()
+        for event in self.events:
+            state.apply(event)
+        return state
+
+
+def rounds(*steps: str) -> RunState:
+    script = Rounds()
+    for step in steps:
+        script.step(step)
+    return script.fold()
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=14))
+def test_rounds_in_a_row_are_counted_until_something_changes(steps: list[str]) -> None:
+    row, certain = 0, False
+    for step in steps:
+        if step in ("none", "certain"):
+            row, certain = row + 1, step == "certain"
+        elif step == "node" or step in CHANGES or (step == "resumed" and (row >= 3 or certain)):
+            row, certain = 0, False
+    state = rounds(*steps)
+    assert (state.without_design, bool(state.exhausted)) == (row, certain)
+    assert is_stuck(state) == (row >= 3 or certain)
+    assert state.no_design == sum(step in ("none", "certain") for step in steps)
+
+
+def test_how_many_rounds_are_enough_is_a_setting() -> None:
+    state = rounds("none", "none", "none")
+    for enough in range(1, 6):
+        state.settings = msgspec.convert({"designer": {"give_up": enough}}, Settings)
+        assert is_stuck(state) == (enough <= 3)
+    with pytest.raises(msgspec.ValidationError, match="give_up"):
+        msgspec.convert({"designer": {"give_up": 0}}, Settings)
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=14), st.integers(0, 14))
+def test_a_state_that_is_kept_is_not_changed_by_what_follows(steps: list[str], cut: int) -> None:
+    script = Rounds()
+    for step in steps[:cut]:
+        script.step(step)
+    known, state = len(script.events), script.fold()
+    kept, shape = copy_state(state), dict(vars(copy_state(state)))
+    for step in steps[cut:]:
+        script.step(step)
+    for event in script.events[known:]:
+        state.apply(event)
+    assert vars(kept) == shape
+
+
+def test_the_commonest_refusal_is_named_by_its_kind_and_newest_words() -> None:
+    state = rounds("none", "none", "none")
+    assert reason_of(state).startswith(
+        "3 of 3 rounds gave no design; most often: the answer holds no program. Add recipes"
+    )
+    # Only those since the last design: nodes differ in nothing but their number.
+    script = Rounds()
+    script.step("none")
+    script.step("node")
+    for number in range(3):
+        script.rounds += 1
+        script.add(ev.RoundStarted(), script.rounds)
+        script.add(ev.DesignRejected(0, "duplicate", f"the same program as node {number}"), script.rounds)
+        script.add(ev.RoundEnded("no_design", "x"), script.rounds)
+    state = script.fold()
+    assert reason_of(state).startswith(
+        "the last 3 rounds gave no design; most often: duplicate: the same program as node 2. "
+    )
+
+
+def test_certainty_is_told_in_the_designers_own_words() -> None:
+    assert reason_of(rounds("node", "certain")).startswith("nothing new can be designed: all is made. Add recipes")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, ["evolve priors add", "name a model"]),
+        ({"designer": {"name": "recombine"}}, ["evolve priors add", "evolve run TASK --model"]),
+        ({"models": {"m": {"model": "m"}}}, ["Name another model", "evolve priors add", "recombine_share=0.5"]),
+    ],
+)
+def test_there_are_two_ways_out_for_every_designer(settings: dict[str, object], told: list[str]) -> None:
+    state = rounds("none", "none", "none")
+    state.settings = msgspec.convert({**msgspec.to_builtins(state.settings), **settings}, Settings)
+    assert all(words in reason_of(state) for words in [*told, "evolve resume RUN"])
+
+
+@pytest.mark.parametrize(
+    ("steps", "status"), [(["none", "none"], "stopped"), (["none", "node"], "finished"), (["node", "none"], "finished")]
+)
+def test_a_limit_that_is_reached_in_vain_finishes_nothing(steps: list[str], status: str) -> None:
+    for settings in ({"rounds": 2}, {"patience": 2}):
+        state = rounds(*steps)
+        state.settings = msgspec.convert(settings, Settings)
+        end = limit_reached(state, SPEC, 0.0, 0.0)
+        assert end is not None and f"run.{status}" == end.KIND
+        assert (status == "stopped") == was_in_vain(state) == end.reason.startswith("2 of 2 rounds gave no design")
+
+
+def test_journals_of_before_tell_nothing_of_it() -> None:
+    paused = ev.decode_data("run.paused", '{"now":false,"reason":"no model answers"}')
+    assert paused == ev.RunPaused(reason="no model answers")
+    assert ev.decode_data("round.ended", '{"outcome":"no_design"}') == ev.RoundEnded("no_design")
+
+
+def test_a_pause_is_told_with_what_every_holder_says() -> None:
+    gate = PauseGate()
+    gate.pause()
+    assert gate.paused_event(True) == ev.RunPaused(now=True)
+    gate.pause("endpoint", "no model answers")
+    gate.pause("designer", "no design")
+    assert gate.paused_event(False) == ev.RunPaused(reason="no model answers; no design", no_design=True)
+    gate.resume("designer")
+    assert gate.paused_event(False) == ev.RunPaused(reason="no model answers")
+    gate.resume("endpoint")
+    assert gate.paused
+    gate.resume()
+    assert not gate.paused
+
+
+class Only:
+    """A designer that does one thing."""
+
+    name = "only"
+    modes = ("full", "diff")
+    reads_hints = False
+
+    def __init__(self, made: Design | None) -> None:
+        self._made = made
+
+    def apply(self, event: ev.Event) -> None:
+        """Nothing is learned."""
+
+    async def design(self, request: DesignRequest) -> Design:
+        """What it was given, or nothing at all."""
+        if self._made is None:
+            raise NothingToDesign("all is made")
+        return self._made
+
+    async def aclose(self) -> None:
+        """Nothing was started."""
+
+
+async def test_where_all_is_recombined_the_model_writes_if_it_has_a_share() -> None:
+    written = Design("x = 1\n", "full", "n", "m", [0])
+    request = DesignRequest(1, 0, 7, ContextNode(0, "x = 0\n", "ok", 0.0), [], [])
+    mixed = MixedDesigner(Only(written), Only(None), lambda: 0.99)
+    assert await mixed.design(request) == written
+    with pytest.raises(NothingToDesign):
+        await MixedDesigner(Only(written), Only(None), lambda: 1.0).design(request)
