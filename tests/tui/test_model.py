@@ -182,6 +182,28 @@ def test_the_status_line_fits_and_says_what_matters(model: RunModel) -> None:
     assert not any("last" in cell.text for cell in waiting), "no age where time stands still"
 
 
+def test_a_run_that_waits_says_for_what_in_the_status_line_and_the_notes() -> None:
+    model = model_of(50)
+    known = len(model.notes)
+    reason = "3 of 3 rounds gave no design; most often: the answer holds no program. Add priors, or name a model"
+
+    def happen(*data: ev.Data) -> None:
+        for item in data:
+            model.apply(ev.Event(model.state.seq + 1, model.state.at, None, None, item))
+
+    happen(ev.RunPaused())
+    assert "best" in " ".join(cell.text for cell in status_cells("run", model, "paused", "", "", None, 120))
+    assert len(model.notes) == known, "what a person did needs no reason"
+    happen(ev.RunResumed(), ev.RunPaused(reason=reason, no_design=True), ev.RunPaused(reason=reason, no_design=True))
+    for width in (60, 120, 200):
+        cells = status_cells("run", model, "paused", "", "", None, width)
+        assert sum(cell.width for cell in cells) <= width
+        assert "3 of 3 rounds gave no design; most often" in cells[-1].text
+    assert [note.text for note in model.notes[known:]] == [f"paused: {reason}"]
+    happen(ev.RunResumed(), ev.RunPaused(reason="no model answers; m: down"))
+    assert model.notes[-1].text == "paused: no model answers; m: down"
+
+
 def test_every_worker_has_a_line() -> None:
     model = model_of(50)
     lines = work_lines(model.state)

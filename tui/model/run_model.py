@@ -59,6 +59,8 @@ class RunModel:
         """Where each prior was last shown, by its id."""
         self.prior_awaited: dict[str, ev.PriorChanged] = {}
         """Changed priors whose new text no design was shown yet."""
+        self.pause_told = ""
+        """What the notes say of the pause that holds, where it has a reason."""
 
     def load(self, events: Iterable[ev.Event]) -> None:
         """Fold many events at once."""
@@ -82,6 +84,7 @@ class RunModel:
         twin.telemetry = self.telemetry
         twin.prior_shown = self.prior_shown.copy()
         twin.prior_awaited = self.prior_awaited.copy()
+        twin.pause_told = self.pause_told
         return twin
 
     def apply(self, event: ev.Event) -> tuple[Part, ...]:
@@ -145,8 +148,9 @@ def _end_stream(model: RunModel, event: ev.Event, data: ev.CallDone) -> None:
     model.streams.pop(data.call, None)
 
 
-def _end_streams(model: RunModel, event: ev.Event, data: ev.EngineStarted) -> None:
+def _begin_engine(model: RunModel, event: ev.Event, data: ev.EngineStarted) -> None:
     model.streams.clear()
+    model.pause_told = ""
 
 
 def _keep_rates(model: RunModel, event: ev.Event, data: ev.EvalDone) -> None:
@@ -211,6 +215,16 @@ def _keep_end(model: RunModel, event: ev.Event, data: ev.RunStopped | ev.RunFini
     model._keep("run", event, f"{data.KIND.removeprefix('run.')}: {data.reason}")
 
 
+def _keep_pause(model: RunModel, event: ev.Event, data: ev.RunPaused) -> None:
+    if data.reason and f"paused: {data.reason}" != model.pause_told:
+        model.pause_told = f"paused: {data.reason}"
+        model._keep("run", event, model.pause_told)
+
+
+def _end_pause(model: RunModel, event: ev.Event, data: ev.RunResumed) -> None:
+    model.pause_told = ""
+
+
 def _keep_warning(model: RunModel, event: ev.Event, data: ev.BudgetWarned) -> None:
     model._keep("run", event, f"budget: {data.spent:g} of {data.limit:g} {data.budget} spent")
 
@@ -223,7 +237,7 @@ def _keep_clock_step(model: RunModel, event: ev.Event, data: ev.ClockStepped) ->
 _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.Telemetry.KIND: _keep_telemetry,
     ev.CallDone.KIND: _end_stream,
-    ev.EngineStarted.KIND: _end_streams,
+    ev.EngineStarted.KIND: _begin_engine,
     ev.EvalDone.KIND: _keep_rates,
     ev.LearnDone.KIND: _keep_learned,
     ev.AnalyzeDone.KIND: _keep_lesson,
@@ -233,6 +247,8 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.PriorProposed.KIND: _keep_proposed,
     ev.PriorWarned.KIND: _keep_prior_trouble,
     ev.CommandDone.KIND: _keep_answer,
+    ev.RunPaused.KIND: _keep_pause,
+    ev.RunResumed.KIND: _end_pause,
     ev.RunStopped.KIND: _keep_end,
     ev.RunFinished.KIND: _keep_end,
     ev.RunFailed.KIND: _keep_end,
@@ -266,6 +282,8 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.PriorProposed.KIND: ("notes",),
     ev.PriorWarned.KIND: ("notes",),
     ev.CommandDone.KIND: ("status", "notes"),
+    ev.RunPaused.KIND: ("status", "rounds", "notes"),
+    ev.RunResumed.KIND: ("status", "rounds"),
     ev.RunStopped.KIND: ("status", "rounds", "notes"),
     ev.RunFinished.KIND: ("status", "rounds", "notes"),
     ev.RunFailed.KIND: ("status", "rounds", "notes"),

@@ -50,11 +50,15 @@ def status_cells(
         _named(name, 24 if width < 110 else 30),
         Cell(waiting or f"{sign} {status}", 12, "accent" if waiting else STATUS_LOOKS.get(status, "dim")),
     ]
+    room = max(0, width - sum(cell.width for cell in cells))
     if trouble:
-        return [*cells, Cell(one_line(trouble, 200), max(0, width - sum(cell.width for cell in cells)), "bad")]
+        return [*cells, Cell(one_line(trouble, 200), room, "bad")]
     state = model.state if model is not None else None
     if model is None or state is None or state.start is None:
         return cells
+    if status == "paused" and state.reason:
+        # A run that no person paused: what it waits for matters more than all figures.
+        return [*cells, Cell(one_line(state.reason, 400), room, "best")]
     start = state.start
     best = state.best_node
     # Two numbers take more room than one.

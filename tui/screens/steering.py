@@ -152,13 +152,16 @@ class SteeringScreen(BaseScreen):
 
     def action_resume(self) -> None:
         """Unpause, or start an engine."""
-        status = self.session.status
+        status, model = self.session.status, self.session.model
+        state = model.state if model is not None else None
         if status == "paused":
             self.ask("resume")
-        elif status == "finished" and self.session.model is not None:
-            rounds = self.session.model.state.settings.rounds
+        elif state is not None and (
+            status == "finished" or (status == "stopped" and state.rounds_done >= state.settings.rounds)
+        ):
+            rounds = state.settings.rounds
             self.app.push_screen(
-                Prompt(f"The run is finished. Rounds in all, now {rounds}:", str(rounds + 50), act=check_number),
+                Prompt(f"The run is {status}. Rounds in all, now {rounds}:", str(rounds + 50), act=check_number),
                 self._raise_rounds,
             )
         else:

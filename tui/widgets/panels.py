@@ -101,9 +101,10 @@ class WorkPanel(Painted):
         self._now: int | None = None
         self._workers = 0
         self._alive: bool | None = None
+        self._reason = ""
 
     def show(self, model: RunModel, alive: bool, now: int | None) -> None:
-        """Show what the workers do; without a time, how long is left out.
+        """Show what the workers do, and below that why the run waits; without a time, how long is left out.
 
         Args:
             model: the run.
@@ -114,6 +115,7 @@ class WorkPanel(Painted):
         self._workers = worker_limit(model.state)
         self._alive = alive
         self._now = now
+        self._reason = model.state.reason if alive and model.state.status == "paused" else ""
         self.repaint()
 
     def row_key(self, y: int) -> Hashable:
@@ -133,7 +135,7 @@ class WorkPanel(Painted):
         if len(self._lines) > room and index == room - 1:
             return [(f" … and {len(self._lines) - room + 1} more", "dim")]
         if index >= len(self._lines):
-            return []
+            return self._why(index - len(self._lines), room - len(self._lines))
         line = self._lines[index]
         for_ = age(self._now - line.since) if self._now is not None else ""
         return [
@@ -141,6 +143,14 @@ class WorkPanel(Painted):
             (f"{line.phase:<10} ", "accent"),
             (line.detail, "plain"),
         ]
+
+    def _why(self, index: int, room: int) -> Sequence[Piece]:
+        """A row of the reason for the pause, which is long: it says what to do."""
+        if not self._reason:
+            return []
+        width = max(4, self.size.width - 2)
+        rows = textwrap.wrap(one_line(self._reason, 1000), width, max_lines=room, placeholder=" …")
+        return [(f" {rows[index]}", "best")] if index < len(rows) else []
 
 
 class NotesPanel(Painted):
