@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -12,10 +15,15 @@ from engine.budget import limit_reached
 from engine.designers.base import ContextNode, Design, DesignRequest, NothingToDesign
 from engine.designers.mixed import MixedDesigner
 from engine.gate import PauseGate
+from engine.loop import Engine
 from engine.no_design import is_stuck, reason_of, was_in_vain
+from engine.run import lock_run
+from engine.serve import watch_children_without_threads
 from engine.settings import Settings
 from engine.state import RunState
 from engine.timeline import copy_state
+from tests.conftest import TaskMaker
+from tests.e2e.runs import events, make_run
 from tests.engine.test_state import SPEC, Script, started
 
 ENGINE = ev.EngineStarted(1, "h", "bubblewrap", "guarded", 4, 2, "recombine")
@@ -218,3 +226,24 @@ async def test_where_all_is_recombined_the_model_writes_if_it_has_a_share() -> N
     assert await mixed.design(request) == written
     with pytest.raises(NothingToDesign):
         await MixedDesigner(Only(written), Only(None), lambda: 1.0).design(request)
+
+
+@pytest.mark.parametrize("attended", [True, False])
+async def test_a_designer_that_is_certain_is_asked_once(make_task: TaskMaker, tmp_path: Path, attended: bool) -> None:
+    run = make_run(make_task(), tmp_path / "runs", rounds=9, workers=1)
+    watch_children_without_threads()
+    with lock_run(run):
+        engine = Engine(run, attended=attended)
+        engine.designer = Only(None)
+        working = asyncio.create_task(engine.work())
+        while attended and not engine.state.waits_for_person:
+            await asyncio.sleep(0.01)
+        if attended:
+            assert engine.state.status == "paused"
+            engine.stop("enough", now=True)
+        await working
+    told = [event.data for event in events(run, ev.RunPaused if attended else ev.RunStopped)]
+    reason = "nothing new can be designed: all is made"
+    assert len(told) == 1 and told[0].reason.startswith(reason)  # type: ignore[attr-defined]
+    assert [event.data.exhausted for event in events(run, ev.RoundEnded) if event.round] == [True]  # type: ignore[attr-defined]
+    assert len(events(run, ev.DesignRejected)) == 1
