@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 
 from engine.designers.base import Design, DesignerError, DesignRequest, Mode
 from engine.events import Event
@@ -72,7 +73,7 @@ class LlmDesigner:
             program, operator = self._read(answer, request)
         except AnswerError as exc:
             raise DesignerError(str(exc), "answer") from None
-        _check_names(program.code)
+        _check_names(program.code, request.parent.code)
         parents = [request.parent.id]
         if operator == "crossover":
             parents += [node.id for node in request.inspirations[:1] if node.id != request.parent.id]
@@ -116,15 +117,21 @@ class LlmDesigner:
         """Nothing was started."""
 
 
-def _check_names(code: str) -> None:
-    """Refuse a program that would end with a NameError: models leave out helpers and constants they saw elsewhere."""
+def _check_names(code: str, parent: str) -> None:
+    """Refuse a program that would end with a NameError: models leave out helpers and constants they saw elsewhere.
+
+    A name that the parent lacks too, in a function that nothing calls, is not the design's fault.
+    """
     try:
-        unbound = unbound_names(code)
+        unbound = set(unbound_names(code))
     except ProgramError:
         return  # its syntax is checked by the stage, which keeps the program with the reason
+    with suppress(ProgramError):
+        unbound -= set(unbound_names(parent)) if unbound else set()
     if unbound:
         raise DesignerError(
-            f"the program uses {', '.join(unbound[:5])}, which nothing in it defines; define or import it", "static"
+            f"the program uses {', '.join(sorted(unbound)[:5])}, which nothing in it defines; define or import it",
+            "static",
         )
 
 

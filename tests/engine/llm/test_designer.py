@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.analyzers.llm import analyze_by_model
 from engine.analyzers.report import Facts, Report
-from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, Mode, Rejection
+from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, Mode, NothingToDesign, Rejection
 from engine.designers.llm import LlmDesigner
 from engine.designers.mixed import MixedDesigner
 from engine.designers.recombine import RecombineDesigner
@@ -179,6 +179,18 @@ async def test_a_program_that_lacks_what_it_uses_is_refused_before_any_experimen
     assert caught.value.check == "static"
 
 
+async def test_a_name_that_the_parent_lacks_too_is_not_the_designs_fault() -> None:
+    seed = SEED + "\n\ndef unused():\n    return np.zeros(3)\n"
+    parent = ContextNode(3, seed, "ok", 1.0)
+    asked = DesignRequest(**{**vars(ask_for(Script(HUNK), "diff")), "parent": parent})
+    made = await designer().design(asked)
+    assert made.code == seed.replace("return 1\n", "return 3\n")
+    worse = HUNK.replace("return 3", "return np.ones(JITTER)")
+    asked = DesignRequest(**{**vars(ask_for(Script(worse), "diff")), "parent": parent})
+    with pytest.raises(DesignerError, match="uses JITTER, which"):
+        await designer().design(asked)
+
+
 @given(st.integers(0, 20), st.integers(0, 20))
 def test_parts_of_any_change_give_a_program_with_that_change(one: int, other: int) -> None:
     """What is put in is there as written, what is not stays as it was."""
@@ -262,6 +274,19 @@ async def test_recombination_writes_its_share(
     assert by_model == len(script.calls)
     assert least <= 20 - by_model <= most
     assert set(operators) <= {"full", "tune", "swap", "exchange", "drop"}
+
+
+async def test_where_nothing_is_left_to_recombine_the_model_writes(recombine: RecombineDesigner) -> None:
+    plain = "def total():\n    return 1\n"
+    asked = recombine_request(0, plain, priors=[], all_priors=True)
+    with pytest.raises(NothingToDesign):
+        await recombine.design(asked)
+    script = Script(WHOLE)
+    made = await MixedDesigner(designer(), recombine, lambda: 0.999).design(
+        DesignRequest(**{**vars(asked), "ask": script, "mode": "full"})
+    )
+    assert made.operator == "full"
+    assert len(script.calls) == 1
 
 
 async def test_both_learn_from_every_outcome(recombine: RecombineDesigner) -> None:
