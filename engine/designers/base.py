@@ -84,6 +84,8 @@ class DesignRequest:
     inspirations: list[ContextNode]
     priors: list[Prior]
     """What retrieval chose, best first."""
+    all_priors: bool = False
+    """Whether these are known to be all that there are."""
     rejections: list[Rejection] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
     mode: Mode = "diff"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cognition.prior import Prior, parse_prior
 from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, NothingToDesign, Rejection
-from engine.events import DesignDone, DesignRejected, RoundEnded
+from engine.events import DesignDone, DesignRejected, LearnDone, RoundEnded
 from engine.journal import sha256_of
 from engine.no_design import is_stuck
 from engine.program import Outline, ProgramError, check_program, outline
@@ -41,6 +41,7 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
             parent=_context(engine, learned.parent),
             inspirations=[_context(engine, node) for node in learned.inspirations],
             priors=priors,
+            all_priors=_all_shown(engine, learned),
             rejections=[
                 Rejection(rejected.check, rejected.reason, engine.text(rejected.program))
                 for rejected in round_.rejected
@@ -117,6 +118,12 @@ def _context(engine: Engine, node_id: int) -> ContextNode:
 
 def _shown_prior(engine: Engine, prior_id: str, revision: str) -> Prior:
     return parse_prior(prior_id, engine.text(revision))
+
+
+def _all_shown(engine: Engine, learned: LearnDone) -> bool:
+    """Whether retrieval left no prior out: it draws at random from those that do not match until none is left."""
+    drawn = sum(shown.why == "drawn" for shown in learned.priors)
+    return drawn < engine.state.settings.retrieval.drawn
 
 
 def _check_duplicate(engine: Engine, shape: Outline) -> None:

@@ -16,7 +16,7 @@ from tests.e2e.test_acts import ask
 from tests.llm_server import LlmServer, Reply, Request, llm_server, search
 from tests.tui.terminal import Terminal
 
-BARE = "def point():\n    return [x * x for x in (True, True)]\n"
+BARE = "def point():\n    return [x * x for x in range(2)]\n"
 """Nothing in it can be recombined."""
 CHATTER = Reply("I would rather talk about something else.")
 FULL = {"modes": {"full": 1.0, "diff": 0.0, "crossover": 0.0, "fix": 0.0}}
@@ -234,6 +234,15 @@ def test_nothing_to_recombine_names_both_ways_out_and_either_works(
     wait_for(lambda: len(fold(run).nodes) > known, "a node of a recipe")
     assert fold(run).nodes[known].priors == ("nearer",)
     check_integrity(run)
+
+
+def test_when_all_combinations_are_made_the_run_says_so(make_task: TaskMaker, evolve: Evolve) -> None:
+    seed = "FAR = True  # tune: flip\nSIDE = 1  # tune: choice 1|2|3\n\n\ndef point():\n    return [hash(FAR), SIDE]\n"
+    done = evolve("run", make_task(seed=seed), "--headless", "--json", "--rounds", 40, "--workers", 1)
+    assert (done.code, done.json["status"], done.json["nodes"]) == (1, "stopped", 6), done.err
+    assert done.json["rounds"] <= 5 + 3, "it is told at once"
+    assert "are programs that the run has had" in done.json["reason"] or "is made" in done.json["reason"]
+    assert "evolve priors add" in done.json["reason"]
 
 
 def test_an_engine_that_is_killed_while_it_waits_leaves_a_run_that_tries_again(

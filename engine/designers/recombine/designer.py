@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import TypeVar
 
 from cognition.prior import Prior
-from engine.designers.base import Design, DesignerError, DesignRequest, Mode
+from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, Mode, NothingToDesign
 from engine.designers.recombine.bandit import Bandit, Steps
 from engine.designers.recombine.choices import Choice, list_choices
 from engine.designers.recombine.client import EditorClient
-from engine.designers.recombine.messages import Donor, Edit, Hello
-from engine.events import DesignDone, DesignRejected, EvalDone, Event, PriorsRecalled
+from engine.designers.recombine.messages import Change, Donor, Edit, Hello
+from engine.events import (
+    DesignDone,
+    DesignRejected,
+    EvalDone,
+    Event,
+    NodePruned,
+    NodeRestored,
+    PriorChanged,
+    PriorsRecalled,
+)
 from engine.program import remember_outline
 from engine.task import Seed, TaskSpec
 
@@ -23,17 +34,50 @@ T = TypeVar("T")
 
 _EDITS = (0.55, 0.30, 0.15)
 """How often a design is made of one, two and three edits: half of a good pair may look bad alone."""
-OPINIONS = {"swap": (2.0, 2.0), "exchange": (1.0, 3.0), "tune": (1.0, 3.0), "drop": (1.0, 2.0)}
+OPINIONS = {"swap": (2.0, 2.0), "exchange": (1.0, 3.0), "cross": (1.0, 6.0), "tune": (1.0, 3.0), "drop": (1.0, 2.0)}
 """Gains and failures of the operators before the first outcome: what a person wrote down for a function is a better
-guess than another number, and constants alone led nowhere in the study that this designer goes back to."""
+guess than another number, and constants alone led nowhere in the study that this designer goes back to. Numbers of a
+node that did worse are seldom better (`cross`)."""
 _OPERATORS: dict[Mode, str] = {"crossover": "exchange", "fix": "drop"}
 """What is made of a program where not every edit will do."""
 _DRAWS = 24
-"""Combinations drawn before a request is given up."""
+"""Combinations drawn before a program is given up."""
+_SWEPT = 256
+"""Most combinations that are tried in turn where none that was drawn is new."""
+
+
+@dataclass
+class _Search:
+    """The edits of one program, and how far they were tried."""
+
+    request: DesignRequest
+    parent: ContextNode
+    choices: list[Choice]
+    seen: set[str]
+    """Programs that are no answer to the request."""
+    shown: set[int]
+    """The other nodes that functions and numbers may come from."""
+    tried: int = 0
+    known: bool = False
+    """Whether anything came of it that the run has had."""
+    problem: str = ""
+    spent: bool = False
+    """Whether all that could come of it was tried."""
+
+    @property
+    def told(self) -> str:
+        """Why nothing came of it."""
+        if not self.choices:
+            return "there is nothing to recombine: no prior, node or number offers a change of this program"
+        edits = f"{len(self.choices)} possible edit{'s' if len(self.choices) > 1 else ''}"
+        tried = f"all combinations of {edits}" if self.spent else f"{self.tried} combinations of {edits}"
+        if self.known:
+            return f"nothing new: {tried} are programs that the run has had"
+        return f"nothing new came of {tried}: {self.problem or 'nothing runs differently'}"
 
 
 class RecombineDesigner:
-    """Edits the parent's syntax tree: tune a number, swap a function for a recipe, exchange one with another node.
+    """Edits the parent's syntax tree: tune a value, swap a function for a recipe, exchange one with another node.
 
     It invents nothing: every part of its programs was written down in a seed, a prior or an injected program, and
     what it adds is the search among combinations. A bandit learns from the journal which operators, recipes and
@@ -68,6 +112,11 @@ class RecombineDesigner:
         """Parent of every node whose outcome is still to come."""
         self._credits: dict[int, dict[str, str]] = {}
         self._digests: set[str] = set()
+        self._scored: set[int] = set()
+        self._pruned: set[int] = set()
+        self._spent: dict[int, set[int]] = {}
+        """Nodes that nothing new comes of, each with the others that it was tried with. It is no fold of the journal:
+        after a resume it is found out again."""
         required = [*spec.interface.functions, *spec.interface.classes]
         hello = Hello([seed.code for seed in seeds], required, spec.max_program_bytes)
         self._editor = EditorClient(hello, timeout)
@@ -82,7 +131,14 @@ class RecombineDesigner:
                 self._parents[event.node] = data.parents[0]
                 self._credits[event.node] = data.credit
         elif isinstance(data, EvalDone) and event.node is not None:
+            (self._scored.discard if data.score is None else self._scored.add)(event.node)
             self._learn_outcome(event.node, data)
+        elif isinstance(data, NodePruned) and event.node is not None:
+            self._pruned.add(event.node)
+        elif isinstance(data, NodeRestored) and event.node is not None:
+            self._pruned.discard(event.node)
+        elif isinstance(data, PriorChanged):
+            self._spent.clear()
         elif isinstance(data, PriorsRecalled):
             self._bandit.recall(data.outcomes)
         elif isinstance(data, DesignRejected) and data.check != "duplicate":
@@ -102,40 +158,90 @@ class RecombineDesigner:
             for depth in range(1, arm.count("/") + 2):
                 self._bandit.learn(_path(arm, depth), gained, share)
             if arm.startswith("tune/"):
-                self._steps.learn(arm.split("/")[1], gained)
+                self._steps.learn(arm.removeprefix("tune/").rpartition("/")[0], gained)
 
     async def design(self, request: DesignRequest) -> Design:
-        """Write one candidate.
+        """Write one candidate: of the parent, or where all that could be made of it is there, of an inspiration.
 
         The same request after the same events gives the same design.
 
         Raises:
+            NothingToDesign: all that the run's nodes and priors can be combined to has been tried.
             DesignerError: the parent cannot be edited, or every combination drawn is a program that the run has seen.
         """
         rng = random.Random(request.seed)
-        recipes, nodes, priors = _donors(request)
-        options = await self._editor.survey(request.parent.code, recipes, nodes)
-        choices = list_choices(request, options, {donor.key: donor.code for donor in [*recipes, *nodes]}, priors)
+        problem, offered = "", False
+        for parent in [request.parent, *request.inspirations]:
+            search = await self._survey(request, parent)
+            design = await self._drawn(search, rng) or await self._swept(search)
+            if design is not None:
+                return design
+            problem, offered = problem or search.told, offered or bool(search.choices)
+            if search.spent:
+                self._spent.setdefault(parent.id, set()).update(search.shown)
+        if self._is_exhausted(request):
+            made = "all that the run's nodes and priors can be combined to is made"
+            raise NothingToDesign(made if offered else problem)
+        raise DesignerError(problem)
+
+    async def _survey(self, request: DesignRequest, parent: ContextNode) -> _Search:
+        others = _others(request, parent)
+        recipes, priors = _recipes(request)
+        nodes = [Donor(str(node.id), node.code) for node in others]
+        options = await self._editor.survey(parent.code, recipes, nodes)
+        code = {donor.key: donor.code for donor in [*recipes, *nodes]}
+        choices = list_choices(parent, others, options, code, priors)
+        seen = {parent.code, *(rejection.code for rejection in request.rejections)}
+        return _Search(request, parent, choices, seen, {node.id for node in others})
+
+    async def _drawn(self, search: _Search, rng: random.Random) -> Design | None:
+        """A combination of edits that the bandit draws."""
+        wanted: list[Choice] = []
         # Where the program offers no edit of the kind that is asked for, or none that is new, any other is as good.
-        if not request.rejections:
-            choices = [choice for choice in choices if choice.operator == _OPERATORS.get(request.mode)] or choices
-        if not choices:
-            raise DesignerError(
-                "there is nothing to recombine: no prior, node or number offers a change of this program"
-            )
-        seen = {request.parent.code, *(rejection.code for rejection in request.rejections)}
-        problem = ""
-        for _ in range(_DRAWS):
-            drawn = self._draw(choices, rng)
-            edits = [choice.edit(rng, self._steps) for choice in drawn]
-            edited = await self._editor.apply(request.parent.code, edits)
-            shape = edited.outline
-            if shape is not None and edited.program not in seen and shape.digest not in self._digests:
-                remember_outline(edited.program, shape)
-                made = [pair for pair, done in zip(zip(drawn, edits, strict=True), edited.done, strict=True) if done]
-                return _describe(request, edited.program, made)
-            problem = edited.problem or "the run has had every program that was tried"
-        raise DesignerError(f"nothing new came of {_DRAWS} combinations of {len(choices)} possible edits: {problem}")
+        if not search.request.rejections and search.parent is search.request.parent:
+            wanted = [choice for choice in search.choices if choice.operator == _OPERATORS.get(search.request.mode)]
+        for choices in (wanted, search.choices):
+            for _ in range(_DRAWS if choices else 0):
+                drawn = self._draw(choices, rng)
+                design = await self._made(search, [(choice, choice.edit(rng, self._steps)) for choice in drawn])
+                if design is not None:
+                    return design
+        return None
+
+    async def _swept(self, search: _Search) -> Design | None:
+        """What chance has missed, where all single edits and all pairs of edits are few enough to be tried in turn."""
+        singles = [(choice, edit) for choice in search.choices for edit in choice.every or []]
+        pairs = [[a, b] for a, b in combinations(singles, 2) if a[0].part != b[0].part]
+        if any(choice.every is None for choice in search.choices) or len(singles) + len(pairs) > _SWEPT:
+            return None
+        for edits in [*([single] for single in singles), *pairs]:
+            design = await self._made(search, edits)
+            if design is not None:
+                return design
+        search.spent = True
+        return None
+
+    async def _made(self, search: _Search, edits: Sequence[tuple[Choice, Edit]]) -> Design | None:
+        """The design that some edits come to; None where it is a program that the run has had."""
+        edited = await self._editor.apply(search.parent.code, [edit for _, edit in edits])
+        shape = edited.outline
+        search.tried += 1
+        if shape is None:
+            search.problem = edited.problem or search.problem
+            return None
+        if edited.program in search.seen or shape.digest in self._digests:
+            search.known = True
+            return None
+        remember_outline(edited.program, shape)
+        made = [(choice, changes) for (choice, _), changes in zip(edits, edited.changes, strict=True) if changes]
+        return _describe(search, edited.program, made)
+
+    def _is_exhausted(self, request: DesignRequest) -> bool:
+        """Whether all nodes that are sampled were tried in vain, each with all others and with all priors."""
+        if not request.all_priors or len(self._spent) < len(self._scored) - len(self._pruned):
+            return False
+        nodes = self._scored - self._pruned | {request.parent.id}
+        return all(nodes <= self._spent.get(node, set()) | {node} for node in nodes)
 
     def _draw(self, choices: Sequence[Choice], rng: random.Random) -> list[Choice]:
         """One to three edits that do not touch the same part."""
@@ -175,27 +281,35 @@ def _unique(items: Iterable[T]) -> list[T]:
     return list(dict.fromkeys(items))
 
 
-def _describe(request: DesignRequest, code: str, made: Sequence[tuple[Choice, Edit]]) -> Design:
-    told = [choice.told(edit) for choice, edit in made]
+def _describe(search: _Search, code: str, made: Sequence[tuple[Choice, Sequence[Change]]]) -> Design:
+    """A design by what differs in fact between the parent and the program."""
+    told = [choice.told(changes) for choice, changes in made]
     motivation = " ".join(why for _, why in told)
     if len(made) > 1:
         motivation += " Made together, since a change that fails alone may need its partner."
+    parent = search.parent.id
     return Design(
         code=code,
         operator=made[0][0].operator,
         name=" + ".join(name for name, _ in told),
         motivation=motivation,
-        parents=_unique([request.parent.id, *(choice.node for choice, _ in made if choice.node is not None)]),
+        parents=_unique([parent, *(choice.node for choice, _ in made if choice.node is not None)]),
         priors=_unique(choice.prior for choice, _ in made if choice.prior),
         # That a program which failed runs again is no praise for what was put in the place of the failure.
         credit={}
-        if request.mode == "fix"
+        if search.request.mode == "fix"
         else {f"edit{number}": choice.arm for number, (choice, _) in enumerate(made, start=1)},
     )
 
 
-def _donors(request: DesignRequest) -> tuple[list[Donor], list[Donor], dict[str, Prior]]:
-    """Recipes and nodes that functions may come from, and the prior of every recipe by its key."""
+def _others(request: DesignRequest, parent: ContextNode) -> list[ContextNode]:
+    """The other nodes shown; one that failed is no example."""
+    shown = {node.id: node for node in [request.parent, *request.inspirations] if node.score is not None}
+    return [node for node in shown.values() if node.id != parent.id]
+
+
+def _recipes(request: DesignRequest) -> tuple[list[Donor], dict[str, Prior]]:
+    """The recipes shown, and the prior of each by its key."""
     recipes: list[Donor] = []
     priors: dict[str, Prior] = {}
     for prior in request.priors:
@@ -203,5 +317,4 @@ def _donors(request: DesignRequest) -> tuple[list[Donor], list[Donor], dict[str,
             key = prior.id if index == 0 else f"{prior.id}#{index + 1}"
             recipes.append(Donor(key, recipe.code))
             priors[key] = prior
-    others = {node.id: node for node in request.inspirations if node.id != request.parent.id}
-    return recipes, [Donor(str(node.id), node.code) for node in others.values()], priors
+    return recipes, priors

@@ -10,24 +10,31 @@ from engine.program import Outline
 
 __all__ = [
     "Apply",
-    "Constant",
+    "Change",
     "Donor",
     "Edit",
     "Edited",
     "Failed",
     "Graft",
     "Hello",
+    "Kind",
     "Options",
     "Replaced",
     "Reply",
     "Request",
     "Revert",
-    "SetConstant",
-    "SetLiteral",
+    "SetValue",
     "Survey",
+    "TakeValues",
+    "Tunable",
+    "Value",
 ]
 
-Kind = Literal["effort", "scale", "tolerance"]
+Kind = Literal["effort", "scale", "tolerance", "flip", "choice"]
+"""How a value moves: by factors of two, by adaptive steps, by powers of ten, to its opposite, to one of a few."""
+
+Value = bool | int | float | str | None
+"""What a literal in a program says."""
 
 
 class Donor(msgspec.Struct, frozen=True):
@@ -44,19 +51,24 @@ class Graft(msgspec.Struct, frozen=True, tag=True):
     code: str
 
 
-class SetConstant(msgspec.Struct, frozen=True, tag=True):
-    """Give a module-level constant another value."""
+class SetValue(msgspec.Struct, frozen=True, tag=True):
+    """Give one literal another value; nothing is done where it is not the one that was meant."""
 
-    name: str
-    value: int | float
+    owner: str
+    """The top-level statement that it stands in, by the name that this defines."""
+    index: int
+    """Its position among the statement's literals."""
+    old: Value
+    new: Value
 
 
-class SetLiteral(msgspec.Struct, frozen=True, tag=True):
-    """Give the `index`-th float literal of a function another value."""
+class TakeValues(msgspec.Struct, frozen=True, tag=True):
+    """Give some numbers that a function computes with the values that they have in a donor with the same function."""
 
     function: str
-    index: int
-    value: float
+    code: str
+    seed: int
+    """Decides which of the numbers that differ are taken: each by even chance, one at least."""
 
 
 class Revert(msgspec.Struct, frozen=True, tag=True):
@@ -66,7 +78,7 @@ class Revert(msgspec.Struct, frozen=True, tag=True):
     seed: int
 
 
-Edit = Graft | SetConstant | SetLiteral | Revert
+Edit = Graft | SetValue | TakeValues | Revert
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
@@ -106,17 +118,36 @@ class Replaced(msgspec.Struct, frozen=True):
     """The donor's key; for the version of a seed its position."""
 
 
-class Constant(msgspec.Struct, frozen=True):
-    """A number in the program that can be tuned."""
+class Tunable(msgspec.Struct, frozen=True):
+    """A literal in the program that can be given another value."""
 
+    owner: str
+    """The top-level statement that it stands in, by the name that this defines."""
+    index: int
+    """Its position among the statement's literals."""
+    arm: str
+    """What the bandit and the step sizes know it by."""
     name: str
-    """The constant, or for a literal the function that it stands in."""
+    """What a person knows it by: `WEIGHTS[2]`, `score(depth)`, `a number in refine`."""
     kind: Kind
-    value: int | float
-    low: float
-    high: float
-    index: int | None = None
-    """For a literal: its position among the function's float literals."""
+    value: Value
+    low: float = 0.0
+    """Bounds of a number: of its magnitude, or of itself where `low` is negative."""
+    high: float = 0.0
+    choices: list[Value] = []
+    """What a `choice` is among."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One respect in which what runs differs between two programs."""
+
+    what: Literal["value", "changed", "added", "removed"]
+    owner: str
+    """The top-level name that it is in."""
+    name: str
+    """The name, or for a value what a person knows it by."""
+    old: str = ""
+    new: str = ""
 
 
 class Options(msgspec.Struct, frozen=True, tag=True):
@@ -126,18 +157,21 @@ class Options(msgspec.Struct, frozen=True, tag=True):
     functions: list[str]
     swaps: list[Replaced]
     exchanges: list[Replaced]
+    crossings: list[Replaced]
+    """Functions that another node has just the same but for numbers."""
     reverts: list[Replaced]
-    constants: list[Constant]
+    tunables: list[Tunable]
     shared: list[Replaced]
-    """Functions that another node has just the same."""
+    """Functions that another node has just the same, to the last number."""
 
 
 class Edited(msgspec.Struct, frozen=True, tag=True):
-    """The answer to `Apply`: the program, and which of the edits went into it."""
+    """The answer to `Apply`: the program, and what each of the edits came to."""
 
     id: int
     program: str
-    done: list[bool]
+    changes: list[list[Change]]
+    """By edit: how what runs differs from the program that was edited; empty for one that made no difference."""
     problem: str = ""
     """Why an edit did not go in."""
     outline: Outline | None = None

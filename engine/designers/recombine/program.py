@@ -13,9 +13,10 @@ import symtable
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Literal as OneOf
 
-from engine.designers.recombine.messages import Constant, Kind
+from engine.designers.recombine.comments import Rules, read_rules
+from engine.designers.recombine.literals import Literal, find_literals
 
 __all__ = [
     "BUILTINS",
@@ -24,6 +25,7 @@ __all__ = [
     "Program",
     "aliases",
     "origin",
+    "owner_of",
     "parse_program",
     "positional",
     "source_lines",
@@ -33,10 +35,7 @@ BUILTINS = frozenset(dir(builtins)) | {"__file__", "__name__", "__doc__", "__bui
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
-_NAME = re.compile(r"\bName\(id='(\w+)'")
-_TUNE = re.compile(rf"#\s*tune:\s*(?P<kind>effort|scale|tolerance)\s+(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})")
 
 
 class EditError(Exception):
@@ -49,7 +48,7 @@ class Item:
 
     index: int
     """Position among the module's statements as libcst counts them: by line."""
-    kind: Literal["import", "function", "class", "assign", "other"]
+    kind: OneOf["import", "function", "class", "assign", "other"]
     names: tuple[str, ...]
     """Module-level names it defines."""
     reads: frozenset[str]
@@ -67,6 +66,11 @@ def source_lines(code: str) -> list[str]:
 def positional(function: Function) -> int:
     """How many positional parameters a function has."""
     return len(function.args.posonlyargs) + len(function.args.args)
+
+
+def owner_of(item: Item) -> str:
+    """What the literals of a statement go by."""
+    return item.names[0] if item.names and item.kind != "other" else f"<{item.index}>"
 
 
 @lru_cache(maxsize=64)
@@ -97,7 +101,8 @@ class Program:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
             raise EditError(f"not valid Python: {exc}") from None
         self.items = self._split()
-        self._shapes: dict[int, tuple[str, tuple[str, ...]]] = {}
+        self.shapes: dict[tuple[int, str], tuple[str, tuple[str, ...]]] = {}
+        """What `likeness.shape` has read of it."""
         self.by_name: dict[str, list[Item]] = {}
         for item in self.items:
             for name in item.names:
@@ -181,63 +186,29 @@ class Program:
             return set()
         return {name for item in self.items for name in item.reads} - self.by_name.keys() - BUILTINS
 
-    def constants(self, required: Iterable[str]) -> list[Constant]:
-        """Numbers that can be tuned and that the program reads on its way from what is required."""
-        live = self.closure(self.entries(required))
-        read = {name for item in self.items for name in item.reads if live.intersection(item.names) or not item.names}
-        lines = source_lines(self.code)
-        found: list[Constant] = []
-        for item in self.items:
-            name = item.names[0] if item.names else ""
-            if item.kind == "assign" and len(self.by_name[name]) == 1 and name in live and name in read:
-                number = self.number(name)
-                if number is not None:
-                    line = lines[(number.end_lineno or number.lineno) - 1]
-                    found += _tunable(name, line[line.find("#") :] if "#" in line else "", self.code_number(number))
-            elif item.kind == "function" and name in live and name in self.functions:
-                found += [
-                    Constant(name, "scale", literal.value, abs(literal.value) / 10, abs(literal.value) * 10, index)
-                    for index, literal in enumerate(self.literals(name))
-                    if isinstance(literal.value, float)
-                ]
-        return found
+    @cached_property
+    def literals(self) -> list[list[Literal]]:
+        """What could be given another value, by statement.
 
-    def number(self, name: str) -> ast.expr | None:
-        """The numeric literal (perhaps with a minus sign) that a module-level constant is set to."""
-        items = self.by_name.get(name, [])
-        if len(items) != 1 or len(items[0].nodes) != 1 or len(items[0].names) != 1:
-            return None
-        node = items[0].nodes[0]
-        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
-        return value if value is not None and _literal(value) is not None else None
-
-    @staticmethod
-    def code_number(node: ast.expr) -> int | float:
-        """The value of a numeric literal."""
-        value = _literal(node)
-        assert value is not None
-        return value
-
-    def literals(self, function: str) -> list[ast.Constant]:
-        """The float literals of a function, but for zeros, which no factor changes, in the order of the text."""
-        node = self.functions.get(function)
-        found = [
-            item
-            for statement in (node.body if node is not None else [])
-            for item in ast.walk(statement)
-            if isinstance(item, ast.Constant) and isinstance(item.value, float) and 0 < item.value < float("inf")
-        ]
-        return sorted(found, key=lambda item: (item.lineno, item.col_offset))
-
-    def shape(self, item: Item) -> tuple[str, tuple[str, ...]]:
-        """A statement's syntax tree as text, without docstring and without names, and the names in order.
-
-        Names of parameters and attributes stay in the text; so does what a class or a loose statement is called.
+        Raises:
+            EditError: it is nested too deeply to be read.
         """
-        found = self._shapes.get(item.index)
-        if found is None:
-            text = "\n".join(ast.dump(_undocumented(node)) for node in item.nodes)
-            found = self._shapes[item.index] = (_NAME.sub("Name(id=", text), tuple(_NAME.findall(text)))
+        try:
+            return [find_literals(item.nodes) if item.kind != "import" else [] for item in self.items]
+        except RecursionError:
+            raise EditError("its expressions are nested too deeply") from None
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What its comments say of how that is tuned."""
+        return read_rules(self.code, [(item.nodes, self.literals[item.index]) for item in self.items])
+
+    @cached_property
+    def owners(self) -> dict[str, Item]:
+        """Every statement by the name that its literals go by: the first that it defines, or a number in brackets."""
+        found: dict[str, Item] = {}
+        for item in self.items:
+            found.setdefault(owner_of(item), item)
         return found
 
     def _split(self) -> list[Item]:
@@ -286,28 +257,20 @@ def _item(index: int, group: list[ast.stmt], tables: dict[tuple[str, int], symta
             else:
                 outside += _signature(node)
             reads |= {name.id for part in outside for name in ast.walk(part) if isinstance(name, ast.Name)}
-            kind: Literal["function", "class"] = "class" if isinstance(node, ast.ClassDef) else "function"
+            kind: OneOf["function", "class"] = "class" if isinstance(node, ast.ClassDef) else "function"
             return Item(index, kind, (node.name,), frozenset(reads), frozenset(names), tuple(group))
     defined: dict[str, None] = {}
     loaded: set[str] = set()
     inner: set[str] = set()
     for part in group:
         _bindings(part, defined, loaded, inner)
-    kind_of: Literal["import", "assign", "other"] = "other"
+    kind_of: OneOf["import", "assign", "other"] = "other"
     if len(group) == 1 and isinstance(node, ast.Import | ast.ImportFrom):
         star = isinstance(node, ast.ImportFrom) and (node.module == "__future__" or node.names[0].name == "*")
         kind_of = "other" if star else "import"
     elif len(group) == 1 and isinstance(node, ast.Assign | ast.AnnAssign) and defined:
         kind_of = "assign"
     return Item(index, kind_of, tuple(defined), frozenset(loaded - inner), frozenset(inner), tuple(group))
-
-
-def _undocumented(node: ast.stmt) -> ast.AST:
-    """The statement for comparison: a function without its name and its docstring, a constant without its name."""
-    if isinstance(node, ast.FunctionDef):
-        body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
-        return ast.FunctionDef("", node.args, body, node.decorator_list, node.returns, node.type_comment)
-    return node
 
 
 def _signature(node: Function) -> list[ast.expr]:
@@ -358,25 +321,3 @@ def _bindings(part: ast.stmt, defined: dict[str, None], loaded: set[str], inner:
                 loaded.add(node.id)
             else:
                 defined[node.id] = None
-
-
-def _literal(node: ast.expr) -> int | float | None:
-    """The value of a finite numeric literal, else None; a flag is no number."""
-    sign = 1
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        node, sign = node.operand, -1
-    if not isinstance(node, ast.Constant) or isinstance(node.value, bool) or not isinstance(node.value, int | float):
-        return None
-    return sign * node.value if abs(node.value) < 1e300 else None
-
-
-def _tunable(name: str, comment: str, value: int | float) -> list[Constant]:
-    """How a module-level constant may be tuned: by its comment, else within a factor of ten if it is a float."""
-    said = _TUNE.search(comment)
-    if said:
-        kind: Kind = "effort" if said["kind"] == "effort" else "scale" if said["kind"] == "scale" else "tolerance"
-        low, high = float(said["low"]), float(said["high"])
-        return [Constant(name, kind, value, low, high)] if low < high else []
-    if isinstance(value, float) and value:
-        return [Constant(name, "scale", value, abs(value) / 10, abs(value) * 10)]
-    return []

@@ -14,9 +14,13 @@ from contextlib import suppress
 
 import msgspec
 
+from engine.designers.recombine.crossing import take_values
+from engine.designers.recombine.difference import differences, live_names
 from engine.designers.recombine.graft import graft
+from engine.designers.recombine.likeness import same_effect
 from engine.designers.recombine.messages import (
     Apply,
+    Change,
     Edit,
     Edited,
     Failed,
@@ -26,12 +30,12 @@ from engine.designers.recombine.messages import (
     Reply,
     Request,
     Revert,
-    SetConstant,
     Survey,
+    TakeValues,
 )
 from engine.designers.recombine.program import EditError, Program, parse_program
-from engine.designers.recombine.survey import same_effect, survey
-from engine.designers.recombine.tune import set_constant, set_literal
+from engine.designers.recombine.survey import survey
+from engine.designers.recombine.tune import set_value
 from engine.program import ProgramError, outline
 
 __all__ = ["Editor", "main"]
@@ -87,7 +91,7 @@ class Editor:
         )
 
     def _apply(self, request: Apply, program: Program) -> Edited:
-        done: list[bool] = []
+        steps: list[list[Change]] = []
         problem = ""
         now = program
         for edit in request.edits:
@@ -95,26 +99,30 @@ class Editor:
                 after = parse_program(self._edit(now, edit))
             except EditError as exc:
                 problem = problem or str(exc)
-                done.append(False)
+                steps.append([])
                 continue
-            done.append(after.code != now.code)
+            steps.append(differences(now, after))
             now = after
-        if now is not program:
-            problem = problem or self._check(now)
-            if self._check(now):
-                return Edited(request.id, program.code, [False] * len(done), problem)
-        changed = now.code != program.code and not same_effect(program, now, self._hello.required)
-        return Edited(request.id, now.code, done, problem, outline(now.code) if changed else None)
+        unfit = self._check(now) if now is not program else ""
+        if unfit:
+            return Edited(request.id, program.code, [[] for _ in steps], problem or unfit)
+        required = self._hello.required
+        found = differences(program, now, live_names(program, required) | live_names(now, required))
+        if not found or same_effect(program, now, required):
+            return Edited(request.id, now.code, [[] for _ in steps], problem)
+        return Edited(request.id, now.code, [_kept(step, found) for step in steps], problem, outline(now.code))
 
     def _edit(self, program: Program, edit: Edit) -> str:
-        if isinstance(edit, Graft):
-            return graft(program, parse_program(edit.code), edit.function, self._components(program))
-        if isinstance(edit, Revert):
-            seed = parse_program(self._hello.seeds[edit.seed])
-            return graft(program, seed, edit.function, self._components(program))
-        if isinstance(edit, SetConstant):
-            return set_constant(program, edit.name, edit.value)
-        return set_literal(program, edit.function, edit.index, edit.value)
+        match edit:
+            case Graft():
+                return graft(program, parse_program(edit.code), edit.function, self._components(program))
+            case Revert():
+                seed = parse_program(self._hello.seeds[edit.seed])
+                return graft(program, seed, edit.function, self._components(program))
+            case TakeValues():
+                donor = parse_program(edit.code)
+                return take_values(program, donor, edit.function, self._components(program), edit.seed)
+        return set_value(program, edit.owner, edit.index, edit.old, edit.new)
 
     def _check(self, program: Program) -> str:
         """What makes an edited program unfit, or an empty string."""
@@ -128,6 +136,14 @@ class Editor:
         except ProgramError as exc:
             return exc.reason
         return ""
+
+
+def _kept(step: list[Change], found: list[Change]) -> list[Change]:
+    """What of an edit's doing is left in the program that all edits made, and runs."""
+    whole = {(change.what, change.name): change for change in found}
+    owners = {change.owner for change in found}
+    kept = [whole.get((change.what, change.name), change) for change in step]
+    return [change for change in kept if change.owner in owners]
 
 
 def main() -> None:

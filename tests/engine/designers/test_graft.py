@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.designers.recombine.graft import graft
+from engine.designers.recombine.likeness import alike
 from engine.designers.recombine.program import EditError, parse_program
-from engine.designers.recombine.survey import alike
 from tests.engine.designers.programs import COMPONENTS, RECIPE, SEED, run
 
 

@@ -1,0 +1,58 @@
+"""Give the numbers that a function computes with the values that they have in another program."""
+
+from __future__ import annotations
+
+import random
+
+from engine.designers.recombine.comments import Rule, same_value
+from engine.designers.recombine.likeness import matched
+from engine.designers.recombine.literals import Literal
+from engine.designers.recombine.messages import Value
+from engine.designers.recombine.program import EditError, Program
+from engine.designers.recombine.tune import set_values, tunables_of
+
+__all__ = ["take_values"]
+
+
+def take_values(program: Program, donor: Program, function: str, components: frozenset[str], seed: int) -> str:
+    """The source with some values of a function, and of the constants and lists that it reads, as the donor has them.
+
+    It is a uniform crossover: each of the values that differ is taken by even chance, one at least (Syswerda, "Uniform
+    crossover in genetic algorithms", 1989).
+
+    Args:
+        program: what is edited.
+        donor: a program that has the same function but for its numbers.
+        function: a top-level function of both.
+        components: functions that are each program's own business.
+        seed: decides which are taken.
+
+    Raises:
+        EditError: the function is another one, or no value differs.
+    """
+    pairs = matched(program, donor, function, components, outside="tunables", inside="tunables")
+    if pairs is None:
+        raise EditError(f"{function} is another one in the donor")
+    found: list[tuple[Literal, Value]] = []
+    for mine, theirs in pairs:
+        literals, others = program.literals[mine.index], donor.literals[theirs.index]
+        for left, right in zip(tunables_of(program, mine), tunables_of(donor, theirs), strict=True):
+            literal, value = literals[left.index], others[right.index].value
+            rule = program.rules.of.get((mine.index, left.index))
+            if type(literal.value) is type(value) and not same_value(literal.value, value) and _allowed(rule, value):
+                found.append((literal, value))
+    if not found:
+        raise EditError(f"no number of {function} differs that could be taken")
+    rng = random.Random(seed)
+    taken = [pair for pair in found if rng.random() < 0.5]
+    return set_values(program, taken or [rng.choice(found)])
+
+
+def _allowed(rule: object, value: Value) -> bool:
+    """Whether the program's own comment allows a value."""
+    if not isinstance(rule, Rule):
+        return True
+    if rule.bounds is None or not isinstance(value, int | float):
+        return rule.fits(value)
+    low, high = rule.bounds
+    return low <= (value if low < 0 else abs(value)) <= high

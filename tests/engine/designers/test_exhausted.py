@@ -1,0 +1,171 @@
+"""When nothing new can be made of what a run has, the designer says so, and only then."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, NothingToDesign, Rejection
+from engine.designers.recombine import RecombineDesigner
+from engine.events import DesignDone, EvalDone, Event, NodePruned, PriorChanged
+from engine.program import outline
+from engine.task import Seed
+from tests.engine.designers.programs import SPEC, Scores, prior, request
+
+PLAIN = "def part(x):\n    return x\n\n\ndef total():\n    return part(1)\n"
+SWITCHES = "A = True  # tune: flip\nB = 'a'  # tune: choice a|b|c\n\n\ndef total():\n    return A, B\n"
+
+
+class Population:
+    """A run in small: designs become nodes with scores, parents are drawn among them."""
+
+    def __init__(self, seed: str) -> None:
+        self.designer = RecombineDesigner(SPEC, [Seed("seed", seed)], gained=Scores().gained)
+        self.nodes: list[ContextNode] = []
+        self.add(Design(seed, "seed", "seed", "", []))
+
+    def tell(self, data: Any, node: int | None = None) -> None:
+        self.designer.apply(Event(1, 0, 1, node, data))
+
+    def add(self, design: Design, status: Any = "ok") -> None:
+        number = len(self.nodes)
+        score = 1.0 if status == "ok" else None
+        digest = outline(design.code).digest
+        self.tell(DesignDone("", design.operator, design.name, "", design.parents, digest=digest), number)
+        self.tell(EvalDone(status, score), number)
+        self.nodes.append(ContextNode(number, design.code, status, score))
+
+    def request(self, seed: int, shown: int = 3, **fields: Any) -> DesignRequest:
+        scored = [node for node in self.nodes if node.score is not None]
+        parent, *others = random.Random(seed).sample(scored, min(len(scored), shown + 1))
+        return request(seed, **{"parent": parent, "inspirations": others, "priors": [], "all_priors": True, **fields})
+
+
+async def until_the_end(run: Population, **fields: Any) -> str:
+    """Design until nothing is left; returns the reason."""
+    for seed in range(100):
+        try:
+            run.add(await run.designer.design(run.request(seed, **fields)))
+        except NothingToDesign as exc:
+            return str(exc)
+        except DesignerError as exc:
+            assert "are programs that the run has had" in str(exc)
+    pytest.fail("it never came to an end")
+
+
+@pytest.fixture
+async def closing() -> Any:
+    made: list[Population] = []
+    yield made
+    for run in made:
+        await run.designer.aclose()
+
+
+@pytest.fixture
+def start(closing: list[Population]) -> Any:
+    def begin(seed: str) -> Population:
+        closing.append(Population(seed))
+        return closing[-1]
+
+    return begin
+
+
+async def test_a_program_without_anything_to_tune_is_told_at_once(start: Any) -> None:
+    run = start(PLAIN)
+    with pytest.raises(NothingToDesign, match="there is nothing to recombine: no prior, node or number offers"):
+        await run.designer.design(run.request(0))
+
+
+async def test_every_combination_of_switches_is_made_before_the_end_is_told(start: Any) -> None:
+    run = start(SWITCHES)
+    reason = await until_the_end(run)
+    assert len({node.code for node in run.nodes}) == len(run.nodes) == 6
+    assert reason == "all that the run's nodes and priors can be combined to is made"
+
+
+async def test_every_combination_of_recipes_is_made_before_the_end_is_told(start: Any) -> None:
+    run = start(PLAIN.replace("return part(1)", "return part(1), other()") + "\n\ndef other():\n    return 2\n")
+    recipes = [
+        prior("a", "def part(x):\n    return -x\n"),
+        prior("b", "def part(x):\n    return x * x\n"),
+        prior("c", "def other():\n    return 3\n"),
+    ]
+    await until_the_end(run, priors=recipes)
+    assert len({node.code for node in run.nodes}) == len(run.nodes) == 6
+
+
+async def test_whole_numbers_in_bounds_come_to_an_end_and_floats_do_not(start: Any) -> None:
+    run = start("K = 3  # tune: scale 1..9\n\n\ndef total():\n    return K\n")
+    await until_the_end(run)
+    assert sorted(int(node.code.split()[2]) for node in run.nodes) == list(range(1, 10))
+    endless = start("K = 3.0  # tune: scale 1..9\n\n\ndef total():\n    return K\n")
+    for seed in range(40):
+        endless.add(await endless.designer.design(endless.request(seed)))
+
+
+async def test_nothing_is_claimed_where_priors_or_nodes_were_not_shown(start: Any) -> None:
+    run = start(SWITCHES)
+    for seed in range(30):
+        try:
+            run.add(await run.designer.design(run.request(seed, all_priors=False)))
+        except NothingToDesign:
+            pytest.fail("a prior that was not shown may hold a recipe")
+        except DesignerError as exc:
+            assert "all combinations of" in str(exc)
+            break
+    with pytest.raises(NothingToDesign):
+        for seed in range(10):
+            await _in_vain(run, seed, shown=5)
+    other = start(PLAIN)
+    other.add(Design(PLAIN.replace("return x", "return -x"), "injected", "", "", []))
+    with pytest.raises(DesignerError) as caught:
+        await other.designer.design(other.request(0, shown=0))
+    assert not isinstance(caught.value, NothingToDesign), "the other node has another part"
+
+
+async def _in_vain(run: Population, seed: int, **fields: Any) -> None:
+    try:
+        await run.designer.design(run.request(seed, **fields))
+    except NothingToDesign:
+        raise
+    except DesignerError:
+        return
+    pytest.fail("nothing was left")
+
+
+async def test_a_node_or_a_prior_that_is_added_ends_the_claim(start: Any) -> None:
+    run = start(PLAIN)
+    with pytest.raises(NothingToDesign):
+        await run.designer.design(run.request(0))
+    run.tell(PriorChanged("new", change="added"))
+    added = prior("new", "def part(x):\n    return -x\n")
+    assert (await run.designer.design(run.request(0, priors=[added]))).operator == "swap"
+    run.add(Design(PLAIN.replace("return x", "return x - 1") + "\n\nX = 1\n", "injected", "", "", []))
+    with pytest.raises(DesignerError) as caught:
+        await run.designer.design(run.request(1, shown=0))
+    assert not isinstance(caught.value, NothingToDesign)
+    run.tell(NodePruned(), 1)
+    with pytest.raises(NothingToDesign):
+        await run.designer.design(request(2, parent=run.nodes[0], priors=[], all_priors=True))
+
+
+async def test_where_the_parent_is_used_up_an_inspiration_takes_its_place(start: Any) -> None:
+    run = start(PLAIN)
+    other = ContextNode(1, PLAIN.replace("part(1)", "part(1.5)"), "ok", 1.0)
+    run.add(Design(other.code, "injected", "", "", []))
+    run.add(Design(other.code.replace("1.5", "1"), "seed", "", "", []))
+    asked = request(3, parent=run.nodes[0], inspirations=[other], priors=[])
+    # The seed could only become the other node, which is there.
+    design = await run.designer.design(asked)
+    assert design.parents[0] == 1
+    assert design.operator == "tune"
+
+
+async def test_what_was_refused_in_the_round_counts_as_tried(start: Any) -> None:
+    run = start("A = True  # tune: flip\n\n\ndef total():\n    return A\n")
+    design = await run.designer.design(run.request(0))
+    refused = [Rejection("static", "no", design.code)]
+    with pytest.raises(NothingToDesign):
+        await run.designer.design(run.request(0, attempt=1, rejections=refused))
