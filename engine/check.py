@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cognition.files import PriorFolder
-from engine.designers.recombine import check_recipes
+from cognition.prior import Prior
+from engine.designers.recombine import EditError, check_recipes, check_tuning, take_inventory
 from engine.errors import TaskError
 from engine.evaluation.evaluator import Evaluation, Job, Outcome
 from engine.evaluation.sandbox import find_sandbox
@@ -47,7 +48,9 @@ async def check_task(task: Task) -> AsyncIterator[Finding]:
             yield Finding(
                 False, legible(path.name), "its name is not valid UTF-8: rename it, since a run keeps it as text"
             )
-    for finding in _priors(task):
+    folder = PriorFolder(task.priors)
+    priors = folder.read()
+    for finding in _priors(task, folder, priors):
         yield finding
     for where, problem in check_prompts(task):
         yield Finding(False, where, problem)
@@ -56,22 +59,43 @@ async def check_task(task: Task) -> AsyncIterator[Finding]:
         lack = f"{sandbox.reason}. {sandbox.advice}"
         yield Finding(True, "sandbox", f"results are 'open', not 'guarded': {one_line(lack, 600)}")
     for seed in task.seeds:
-        where = "seed.py" if (task.folder / "seed.py").exists() and seed.name == "seed" else f"seeds/{seed.name}.py"
+        where = _file_of(task, seed)
         try:
             check_program(seed.code, task.spec)
         except ProgramError as exc:
             yield Finding(False, where, f"{exc.check}: {exc.reason}")
             continue
+        yield _recombined(task, seed, priors)
         for stage in task.spec.stages:
             outcome = await _evaluate(task, seed, stage)
             yield _judge(task, where, stage, outcome)
 
 
-def _priors(task: Task) -> list[Finding]:
-    folder = PriorFolder(task.priors)
-    priors = folder.read()
+def _file_of(task: Task, seed: Seed) -> str:
+    alone = seed.name == "seed" and (task.folder / "seed.py").exists()
+    return "seed.py" if alone else f"seeds/{seed.name}.py"
+
+
+def _recombined(task: Task, seed: Seed, priors: Sequence[Prior]) -> Finding:
+    """What there is to recombine, where no model writes."""
+    where = f"{_file_of(task, seed)} to recombine"
+    interface = task.spec.interface
+    recipes = sum(len(prior.recipes) for prior in priors if prior.enabled)
+    try:
+        found = take_inventory(seed.code, [*interface.functions, *interface.classes])
+    except EditError as exc:
+        return Finding(False, where, str(exc))
+    told = found.told(recipes)
+    if not found.values and not recipes and len(task.seeds) == 1:
+        told += ": without a model a run finds nothing to change; add recipes, or numbers that can be tuned"
+    return Finding(True, where, told)
+
+
+def _priors(task: Task, folder: PriorFolder, priors: Sequence[Prior]) -> list[Finding]:
     findings = [Finding(False, f"priors/{path.name}", problem) for path, problem in folder.problems]
     findings += [Finding(False, *problem.split(": ", 1)) for problem in check_recipes(task.seeds, priors)]
+    seeds = [(_file_of(task, seed), seed) for seed in task.seeds]
+    findings += [Finding(False, *problem.split(": ", 1)) for problem in check_tuning(seeds, priors)]
     if not findings:
         recipes = sum(len(prior.recipes) for prior in priors)
         what = f"{len(priors)} priors, {recipes} recipes" if priors else "none: nothing but the seed steers the search"
