@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -43,10 +43,6 @@ class RevisionsView(RowsView):
     def count(self) -> int:
         """How many there are."""
         return len(self.revisions)
-
-    def item_key(self, index: int) -> Hashable:
-        """The row's text."""
-        return tuple(self.item_pieces(index))
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """Number, time, who, what was said, size."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -98,11 +98,6 @@ class RunsView(RowsView):
     def best_width(self) -> int:
         """Cells of the column of the best."""
         return _TWO if any(row.ranking.by_fitness for row in self.rows_) else _ONE
-
-    def item_key(self, index: int) -> Hashable:
-        """The whole row."""
-        row = self.rows_[index]
-        return row, self.size.width, self.best_width, row.folder in self.marked
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """Name, status, rounds, best; then what fits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -70,10 +70,6 @@ class SettingsView(RowsView):
     def count(self) -> int:
         """How many settings there are."""
         return len(CHOICES)
-
-    def item_key(self, index: int) -> Hashable:
-        """The row."""
-        return tuple(self.item_pieces(index))
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """Name, value, what it does."""

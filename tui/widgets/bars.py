@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -31,10 +31,6 @@ class StatusBar(Painted):
         self.cells = cells
         self.repaint()
 
-    def row_key(self, y: int) -> Hashable:
-        """All cells."""
-        return tuple(self.cells)
-
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The cells, each cut or filled to its width."""
         return [(fit(cell.text, cell.width), cell.look) for cell in self.cells]
@@ -57,10 +53,6 @@ class Title(Painted):
         """Show another title."""
         self._pieces = pieces
         self.repaint()
-
-    def row_key(self, y: int) -> Hashable:
-        """The text."""
-        return self._pieces
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The text."""
@@ -97,10 +89,6 @@ class Footer(Painted):
         if self._notice is not None:
             self._notice = None
             self.repaint()
-
-    def row_key(self, y: int) -> Hashable:
-        """What is said, or the bindings."""
-        return self._notice or tuple(self._offers())
 
     def row_ground(self, y: int) -> str:
         """A bar."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 from tui.widgets.painted import Painted, Piece
 
@@ -22,14 +22,10 @@ class HintBar(Painted):
     def __init__(self) -> None:
         super().__init__(id="hints")
 
-    def row_key(self, y: int) -> Hashable:
-        """They never change."""
-        return y
-
     def row_ground(self, y: int) -> str:
         """A bar."""
         return "bar"
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The words."""
-        return _ROWS[y]
+        return _ROWS[y] if y < len(_ROWS) else ()

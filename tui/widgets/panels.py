@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 from engine.events import BestCrowned, EvalDone
 from engine.node import Node
@@ -57,10 +57,6 @@ class PlotPanel(Painted):
         state = self._model.state
         self._plot = ScorePlot(self.size.width - _AXIS - 1, self.size.height - 1, state.ranking)
         self._plot.load(state.nodes, state.best_steps)
-
-    def row_key(self, y: int) -> Hashable:
-        """The row's text, and which of its cells the best line runs through."""
-        return tuple(self.row_pieces(y))
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The title, then dots behind their axis."""
@@ -117,10 +113,6 @@ class WorkPanel(Painted):
         self._now = now
         self._reason = model.state.reason if alive and model.state.status == "paused" else ""
         self.repaint()
-
-    def row_key(self, y: int) -> Hashable:
-        """The row's text."""
-        return tuple(self.row_pieces(y))
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The title, then a worker a row."""
@@ -184,11 +176,6 @@ class NotesPanel(Painted):
             self._from = count - (room // 2 + 1 if one_by_one and room > 3 else room)
         self._from = max(0, self._from)
 
-    def row_key(self, y: int) -> Hashable:
-        """The note."""
-        index = self._from + y - 1
-        return y == 0 or (self._notes[index] if index < len(self._notes) else None)
-
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The title, then a note a row."""
         if y == 0:
@@ -242,10 +229,6 @@ class NodePeek(Painted):
         if self._model is not None:
             self.show(self._model, self._node)
         self.repaint_all()
-
-    def row_key(self, y: int) -> Hashable:
-        """The row's text."""
-        return tuple(self._rows[y]) if y < len(self._rows) else None
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The row's text."""

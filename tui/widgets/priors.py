@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual.binding import Binding, BindingType
@@ -97,10 +97,6 @@ class PriorsView(RowsView):
     def count(self) -> int:
         """How many rows there are."""
         return len(self.found)
-
-    def item_key(self, index: int) -> Hashable:
-        """The row's text."""
-        return tuple(self.item_pieces(index))
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """How it stands, its title, then figures, or why it was found."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 from tui.model.rates import device_rows, rate_rows
 from tui.model.run_model import RunModel
@@ -24,10 +24,6 @@ class RatesPanel(Painted):
         self._rows = rates + device_rows(model.state, model.telemetry)
         self.repaint()
         return len(self._rows)
-
-    def row_key(self, y: int) -> Hashable:
-        """The row's text."""
-        return tuple(self._rows[y]) if y < len(self._rows) else None
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The row's text."""

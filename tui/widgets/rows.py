@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
@@ -53,10 +53,6 @@ class RowsView(Painted, can_focus=True):
         """How many rows there are."""
         raise NotImplementedError
 
-    def item_key(self, index: int) -> Hashable:
-        """All that the look of a row depends on, the cursor not counted."""
-        raise NotImplementedError
-
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """A row."""
         raise NotImplementedError
@@ -65,14 +61,6 @@ class RowsView(Painted, can_focus=True):
     """What stands there when there are no rows."""
 
     # Painting
-
-    def row_key(self, y: int) -> Hashable:
-        """The row's key, and whether the cursor is on it and seen."""
-        index = self.top + y
-        if index >= self.count():
-            return (self.empty if not self.count() else "", y == 0)
-        on = index == self.cursor
-        return (self.item_key(index), on, on and self.has_focus)
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The row, or nothing below the last one."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.strip import Strip
 
 from tui.model.document import Line
 from tui.widgets.painted import Painted, Piece
@@ -34,13 +33,10 @@ class TextView(Painted, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.lines: list[Line] = []
         self.top = 0
-        self.shift = 0
-        self._version = 0
 
     def show(self, lines: list[Line], keep_place: bool = False) -> None:
         """Show another document, from its start."""
         self.lines = lines
-        self._version += 1
         if not keep_place:
             self.top = self.shift = 0
         self.top = max(0, min(self.top, len(lines) - 1))
@@ -53,25 +49,10 @@ class TextView(Painted, can_focus=True):
             return ""
         return f"{self.top + 1}–{min(len(self.lines), self.top + self.size.height)}/{len(self.lines)}"
 
-    def row_key(self, y: int) -> Hashable:
-        """The line and how far the view stands to the right."""
-        index = self.top + y
-        return (self.lines[index], self.shift) if index < len(self.lines) else None
-
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """The line's spans."""
         index = self.top + y
         return self.lines[index] if index < len(self.lines) else []
-
-    def row_strip(self, y: int) -> Strip:
-        """One line, from the column that the view stands at."""
-        if not self.shift:
-            return super().row_strip(y)
-        return (
-            self.strip_of(self.row_pieces(y))
-            .crop(self.shift)
-            .adjust_cell_length(self.size.width, self.style_of("plain"))
-        )
 
     def find(self, text: str, backwards: bool = False) -> bool:
         """Go to the next line that holds the text, round the end; false where there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 from tui.feed.replay import ReplayFeed
 from tui.model.outline import LONGEST_GAP_MS, MarkKind, Outline
@@ -74,10 +74,6 @@ class TransportBar(Painted):
         """Draw anew for the new size."""
         self._known = (0, 0)
         self.repaint_all()
-
-    def row_key(self, y: int) -> Hashable:
-        """The words, or the marks and the place among them."""
-        return self._words if y == 0 else (self._cells, self._place)
 
     def row_ground(self, y: int) -> str:
         """A bar."""

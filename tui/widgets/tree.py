@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from textual.binding import Binding, BindingType
@@ -195,24 +195,6 @@ class TreeView(RowsView):
         return self.model.population.everything()
 
     # Drawing
-
-    def item_key(self, index: int) -> Hashable:
-        """All that a row shows of its node."""
-        assert self.model is not None
-        node = self.model.state.nodes[self.rows[index]]
-        population = self.model.population
-        folded = node.id in population.folded and self._listing is None
-        below = population.descendants.get(node.id, 0)
-        return (
-            node.id,
-            node.status,
-            outcome(self.model, node),
-            beside(self.model, node),
-            marks(self.model, node),
-            self._base,
-            below if folded else bool(below),
-            folded,
-        )
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """Marks, what it is ranked by, the score where that is another number, then the node below its parent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 from tui.model.run_model import RunModel
 from tui.model.streams import Stream, amount, rate
@@ -38,10 +38,6 @@ class WritingPanel(Painted):
             self._title = tuple(title_of(self._stream, self._others))
             self._lines = self._stream.shown(max(1, self.size.height - 1))
         self.repaint()
-
-    def row_key(self, y: int) -> Hashable:
-        """The row's text."""
-        return tuple(self.row_pieces(y))
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """Who writes, then what."""
