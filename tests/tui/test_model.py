@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import copy
 import random
-from itertools import chain
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine import events as ev
 from engine.events import EvalDone
+from engine.journal import JournalReader
 from engine.node import Node
 from engine.ranking import Ranking
 from tests.tui.synthetic import Synthesizer, story
 from tui.model.braille import Canvas
-from tui.model.labels import age, fit, marks, short_score
+from tui.model.labels import age, fit, marks, outcome, short_score
 from tui.model.listing import Listing, Order
 from tui.model.query import QueryError, parse_query
+from tui.model.rates import device_rows, rate_rows
 from tui.model.rounds import work_lines, worker_limit
-from tui.model.run_model import RunModel
+from tui.model.run_model import Part, RunModel
 from tui.model.score_plot import ScorePlot
 from tui.model.status import status_cells
+
+ROOT = Path(__file__).parents[2]
 
 
 def model_of(nodes: int = 60, **options: Any) -> RunModel:
@@ -48,7 +53,7 @@ def test_loading_at_once_and_applying_one_by_one_agree() -> None:
     events = list(chain.from_iterable(story(Synthesizer(seed=3), 80)))
     whole, stepwise = RunModel(), RunModel()
     whole.load(events)
-    parts = set()
+    parts: set[Part] = set()
     for event in events:
         parts.update(stepwise.apply(event))
 
@@ -56,6 +61,30 @@ def test_loading_at_once_and_applying_one_by_one_agree() -> None:
     assert stepwise.best_lineage == whole.best_lineage
     assert stepwise.notes == whole.notes
     assert {"tree", "scores", "rounds", "notes", "status"} <= parts
+
+
+@pytest.mark.parametrize("name", ["circle_packing_fork", "data_curation_recombine", "linear_attention_recombine"])
+def test_an_event_names_every_part_that_it_changes(name: str) -> None:
+    model = RunModel()
+    before: dict[Part, object] = {}
+    with JournalReader(ROOT / "sample_runs" / name / "run.db") as reader:
+        for event in islice(reader.events(), 700):
+            named = model.apply(event)
+            after = _parts_of(model)
+            unsaid = {part for part in after if after[part] != before.get(part, after[part])} - set(named)
+            assert not unsaid, event
+            before = after
+
+
+def _parts_of(model: RunModel) -> dict[Part, object]:
+    nodes = model.state.nodes
+    return {
+        "tree": [(node.id, node.status, outcome(model, node), marks(model, node)) for node in nodes],
+        "scores": ([node.score for node in nodes if node.status], list(model.state.best_steps)),
+        "rounds": [line._replace(since=0) for line in work_lines(model.state, model.streams)],
+        "notes": len(model.notes),
+        "rates": rate_rows(model.state, model.rates) + device_rows(model.state, model.telemetry),
+    }
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from tui.screens.node import NodeScreen
 from tui.screens.reading import HelpScreen
 from tui.screens.runs import RunsScreen
 from tui.widgets.bars import Footer
-from tui.widgets.painted import Painted
+from tui.widgets.painted import Painted, Throttle
 
 Maker = Callable[..., EvolveApp]
 SIZES = [(80, 24), (120, 40)]
@@ -47,6 +47,13 @@ async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str) -
         if condition():
             return
     raise AssertionError(f"waited for {what}\n{text_of(pilot.app)}")  # type: ignore[arg-type]
+
+
+async def settled(pilot: Pilot[Any]) -> None:
+    """Let the screen paint all that it has put off."""
+    put_off = [value for value in vars(pilot.app.screen).values() if isinstance(value, Throttle)]
+    await until(pilot, lambda: not any(throttle._timer for throttle in put_off), "the last painting")
+    await pilot.pause()
 
 
 async def opened(pilot: Pilot[Any]) -> LiveScreen:

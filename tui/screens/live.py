@@ -203,7 +203,8 @@ class LiveScreen(SteeringScreen):
             self._draw_writing()
         if "notes" in change.parts:
             self._draw_notes()
-        if "rates" in change.parts and self.session.is_moving:
+        if "rates" in change.parts and (self.session.is_moving or change.parts - {"rates"}):
+            # Telemetry alone is not painted while nothing goes on: idle means that not a byte is written.
             self._draw_rates()
         if change.parts - {"rates", "writing"}:
             self._draw_status()
