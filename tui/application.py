@@ -106,6 +106,9 @@ class EvolveApp(App[int]):
         for name in set(self.available_themes) - set(THEMES):
             self.unregister_theme(name)
         self.theme = settings.theme if settings.theme in THEMES else DEFAULT_THEME
+        # What Textual was told to begin with was no theme yet when it made the variables, and it makes them anew only
+        # for another theme: widgets of its own would keep the colours of its own.
+        self.stylesheet.set_variables(self.get_css_variables())
         self.set_keymap(settings.keymap)
         self.plain = needs_plain(settings.glyphs)
         """Draw with ASCII signs only."""

@@ -22,7 +22,7 @@ from engine.run import Run, fold_run, is_alive, lock_run
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
 from tests.tui.terminal import Terminal
-from tests.tui.test_screens import Maker, opened, text_of, until
+from tests.tui.test_screens import Maker, opened, settled, text_of, until
 from tests.tui.test_terminal import ROOT, TUI
 from tui.feed.batch import Batch
 from tui.feed.replay import ReplayFeed
@@ -270,6 +270,7 @@ async def test_moving_through_a_run(replaying: Any, steered: Run, size: tuple[in
         await opened(pilot)
         assert isinstance(replaying.screen, ReplayScreen)
         outline = replaying.session.feed.outline
+        await settled(pilot)
         text = text_of(replaying)
         assert "event 300/" in text and "‖ still 10×" in text and "▲" in text.splitlines()[2]
         assert "space Play" in text.splitlines()[-1] and "Pause" not in text.splitlines()[-1]
@@ -289,7 +290,7 @@ async def test_moving_through_a_run(replaying: Any, steered: Run, size: tuple[in
         await to("right_curly_bracket", outline.step(state_of(replaying).seq, "act", 1))
         assert state_of(replaying).nodes[3].starred
         await to("right_curly_bracket", outline.step(state_of(replaying).seq, "act", 1))
-        assert "‖ paused" in text_of(replaying)
+        await until(pilot, lambda: "‖ paused" in text_of(replaying), "the status line")
         await to("left_curly_bracket", outline.step(state_of(replaying).seq, "act", -1))
         await pilot.press("left_curly_bracket")
         await until(pilot, lambda: "no act of a person before this" in text_of(replaying), "a word")

@@ -22,6 +22,7 @@ from tui.feed.live import LiveFeed
 from tui.screens.runs import RunsScreen
 from tui.screens.settings import SettingsScreen
 from tui.settings import TuiSettings, read_settings, save_setting
+from tui.theme import THEMES
 from tui.widgets.hints import HintBar
 
 SIZES = [(80, 24), (120, 40)]
@@ -42,6 +43,15 @@ mouse = true
 [models.local]
 base_url = "http://127.0.0.1:1/v1"
 """
+
+
+@pytest.mark.parametrize("name", ["textual-dark", "evolve-dark"])
+def test_widgets_of_textual_wear_our_colours_from_the_start(
+    runs: Path, make_app: Maker, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    # What Textual takes from $TEXTUAL_THEME when it is imported; `run_tui` sets that to ours.
+    monkeypatch.setattr(EvolveApp.theme, "_default", name)
+    assert make_app().stylesheet._variables["foreground"].casefold() == THEMES["evolve-dark"].foreground
 
 
 def test_a_key_is_set_and_all_else_stays(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
 from tests.tui.test_cognition import PRIORS
 from tests.tui.test_replay import add
-from tests.tui.test_screens import Maker, opened, text_of, until
+from tests.tui.test_screens import Maker, opened, settled, text_of, until
 from tests.tui.test_writing import Writer
 
 pytestmark = pytest.mark.skipif(
@@ -40,7 +40,7 @@ def test_live(runs: Path, make_app: Maker, snap_compare: Compare, size: tuple[in
     async def look(pilot: Pilot[Any]) -> None:
         await opened(pilot)
         await pilot.press("b")
-        await pilot.pause(0.4)
+        await settled(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=look)
 
@@ -82,7 +82,7 @@ def test_replay(runs: Path, make_app: Maker, snap_compare: Compare, size: tuple[
     async def look(pilot: Pilot[Any]) -> None:
         await opened(pilot)
         await until(pilot, lambda: "event 400/" in text_of(pilot.app), "the place")  # type: ignore[arg-type]
-        await pilot.pause(0.4)
+        await settled(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=look)
 
@@ -116,7 +116,7 @@ def test_rates_and_devices(runs: Path, make_app: Maker, snap_compare: Compare, s
         await opened(pilot)
         await pilot.press(*("v" for _ in range(4 if size[0] < 100 else 0)))
         await until(pilot, lambda: "tokens_per_s" in text_of(pilot.app), "the panel")  # type: ignore[arg-type]
-        await pilot.pause(0.4)
+        await settled(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=look)
 
@@ -156,7 +156,10 @@ def test_cognition(
         await pilot.press("C")
         await until(pilot, lambda: re.search(r"[+-]\d\S* +on", text_of(pilot.app)), "the figures")  # type: ignore[arg-type]
         await pilot.press("down", *keys)
-        await pilot.pause(0.7)
+        screen = "PriorEditor" if keys else "CognitionScreen"
+        await until(pilot, lambda: type(pilot.app.screen).__name__ == screen, "the screen")
+        await until(pilot, lambda: "hexagonal.md  revision 1" in text_of(pilot.app), "the prior")  # type: ignore[arg-type]
+        await settled(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=look)
 
@@ -175,7 +178,7 @@ def test_writing(
         if size[0] < 100:
             await pilot.press(*"vvvv")
         await until(pilot, lambda: "relax(centers" in text_of(pilot.app), "the text")  # type: ignore[arg-type]
-        await pilot.pause(0.7)
+        await settled(pilot)
 
     with lock_run(run):
         writer = Writer(Desk(run))
