@@ -17,6 +17,7 @@ from cognition.retrieve import Hit
 from engine import events as ev
 from engine.journal import JournalReader
 from engine.live import LiveRow
+from engine.ranking import Figures, Ranking
 from tests.tui.stage import SIZE, Stage, staged
 from tests.tui.synthetic import HOSTILE, Synthesizer, make_run
 from tui.feed.replay import ReplayFeed
@@ -196,7 +197,8 @@ def runs_list(widget: RunsView) -> Steps:
 
     def change(number: int) -> None:
         name = f"{TEXTS[number % len(TEXTS)]}-{number}".replace("/", "_")
-        row = RunRow(Path(name), "running", "task", number, 100, number * 7, number / 7 or None)
+        best = Figures(number / 7, number / 9 or None)
+        row = RunRow(Path(name), "running", "task", number, 100, number * 7, best, Ranking(by_fitness=number % 4 == 1))
         rows.insert(number % (len(rows) + 1), row)
         if number == 9:
             del rows[1:]

@@ -211,7 +211,7 @@ def test_leaving_says_how_to_come_back(runs: Path, open_tui: Open, engine: Any) 
     terminal = open_tui("live")
     terminal.read_until("● running")
     terminal.send("q")
-    terminal.read_until("Come back with: evolve attach live")
+    terminal.read_until("Come back with: evolve attach")
     assert terminal.process.wait(10) == 0
     assert process.poll() is None and is_alive(Run(runs / "live"))
 
