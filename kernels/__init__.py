@@ -1,12 +1,12 @@
-"""Linear-attention operators in PyTorch and Triton, layers made of them, and their throughput.
+"""Linear-attention operators in PyTorch and Triton, layers built from them, and throughput benchmarks.
 
-Nothing here is loaded with the package. `kernels.operators` is the place to start and needs the extra `torch`.
+Importing the package loads none of its modules. Start with `kernels.operators`; it needs the extra `torch`.
 
-    operators.py        the four operators, one interface
-    reference.py        what they compute: token by token, float64
-    chunk.py            chunk by chunk in PyTorch, backward included
-    triton_chunk.py triton_kernels.py   the same on a GPU
-    layers.py language_model.py         modules made of them, a small language model
-    throughput.py       what `evolve bench kernels` measures
-    compile_report.py   what the Triton kernels would take of a GPU that is not here
+    operators.py        the four operators behind one interface
+    reference.py        their definition: token by token in float64
+    chunk.py            forward and backward pass in PyTorch, chunk by chunk
+    triton_chunk.py triton_kernels.py   the same for a GPU
+    layers.py language_model.py         PyTorch modules and a small language model
+    throughput.py       the measurements of `evolve bench kernels`
+    compile_report.py   registers and memory that the Triton kernels need on a GPU, found without one
 """

@@ -1,4 +1,4 @@
-"""The recurrences of `kernels.reference`, chunk by chunk in PyTorch: matrix products in place of a loop over tokens.
+"""Compute the recurrences of `kernels.reference` chunk by chunk in PyTorch: matrix products replace a loop over tokens.
 
 Both families write S ← a·S + k uᵀ; they differ in u. With c the running sum of log a within a chunk (itself included),
 L_ij = exp(c_i − c_j) for i ≥ j, and S the state before the chunk (Yang et al., "Parallelizing Linear Transformers with
@@ -11,11 +11,11 @@ SSMs", 2024):
     output             O = (e^c∘Q) S + P U,  with P = lower part of L∘Q Kᵀ, Q scaled
     next state         S' = e^{c_last}·S + (e^{c_last − c}∘K)ᵀ U
 
-N stands unscaled, so that no step, backward included, divides by β.
+N is kept unscaled so that no step, backward included, divides by β.
 
-The backward pass is written out instead of left to autograd, which would keep every intermediate and pay for each
-slice of the scan with a whole-sequence copy. It keeps the inputs, w, N and the state before each chunk, and forms the
-rest again. Both passes go over the sequence in segments small enough to stay in a core's cache.
+The backward pass is written by hand: autograd would keep every intermediate and copy the whole sequence for each slice
+of the scan. It keeps the inputs, w, N and the state before each chunk, and recomputes the rest. Both passes split the
+sequence into segments small enough to stay in a core's cache.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["chunk_recurrence"]
 
-# Bytes of one of the dozen matrices that a segment works on: a few of them fit a core's second-level cache.
+# Bytes of each of the dozen matrices of a segment, chosen so that a few of them fit a core's second-level cache.
 _SEGMENT_BYTES = 1 << 19
 
 
@@ -50,7 +50,7 @@ def chunk_recurrence(
         beta: step size of the delta rule, [B, T, H]; None for linear attention.
         g: log of the decay, [B, T, H]; None for no decay.
         scale: factor on q.
-        initial_state: [B, H, K, V] in float32 or float64, the type that all sums are made in.
+        initial_state: [B, H, K, V] in float32 or float64; all sums are accumulated in this type.
         chunk: tokens per chunk.
 
     Returns:
@@ -65,7 +65,7 @@ def chunk_recurrence(
 
 
 class _Segment(NamedTuple):
-    """What both passes need of a segment of n = chunks·B·H matrices, chunks outermost."""
+    """Intermediates that both passes need for a segment of n = chunks·B·H matrices, chunks outermost."""
 
     q: Tensor  # scaled, [n, C, K]
     k: Tensor  # [n, C, K]
@@ -205,7 +205,7 @@ def _backward(
         before, after = states[:-1].flatten(0, 1), d_states[1:].flatten(0, 1)
         d_attention = _lower(torch.bmm(d_outputs, update.mT), part.ratio, 0)
         grad_q = torch.baddbmm(_times_(torch.bmm(d_outputs, before.mT), part.grow), d_attention, part.k)
-        # What reaches k as a key that is written, with e^{−c}, and as one that is read, with e^{c}.
+        # The gradient of k as a written key, scaled with e^{−c}, and as a read key, scaled with e^{c}.
         written = torch.baddbmm(_times_(torch.bmm(update, after.mT), part.fade), d_attention.mT, part.q)
         read = None
         if d_error is not None:
@@ -247,14 +247,14 @@ def _segment(
 
 
 def _mixing(part: _Segment, step: Tensor) -> Tensor:
-    """N = (I + M diag β)⁻¹ M, [n, C, C], strictly lower."""
+    """Return N = (I + M diag β)⁻¹ M, [n, C, C], strictly lower."""
     overlap = _lower(torch.bmm(part.k, part.k.mT), part.ratio, -1)
     mixing: Tensor = torch.linalg.solve_triangular(overlap * step[:, None, :], overlap, upper=False, unitriangular=True)
     return mixing
 
 
 def _take(x: Tensor, chunk: int, start: int, stop: int, dtype: torch.dtype) -> Tensor:
-    """Tokens start to stop of [B, T, H, …] as a copy [chunks·B·H, C, …], filled with zeros to whole chunks."""
+    """Copy tokens start to stop of [B, T, H, …] into [chunks·B·H, C, …], padded with zeros to whole chunks."""
     x = x[:, start:stop]
     if missing := -(stop - start) % chunk:
         x = torch.nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (0, missing))
@@ -286,7 +286,7 @@ def _lower(x: Tensor, ratio: Tensor | None, diagonal: int) -> Tensor:
 
 
 def _decayed(state: Tensor, total: Tensor | None, i: int, heads: int, out: Tensor | None = None) -> Tensor:
-    """The state times the decay over chunk i."""
+    """Return the state times the decay over chunk i."""
     if total is not None:
         return torch.mul(state, total[i * heads : (i + 1) * heads], out=out)
     return state if out is None else out.copy_(state)

@@ -1,8 +1,8 @@
-"""What the Triton kernels would take of a GPU, found by compiling them for it: no GPU and no driver is needed.
+"""Report the resources that the Triton kernels need on a GPU by compiling them for it; no GPU or driver is needed.
 
-Registers, spills, shared memory and tensor-core instructions say whether a configuration fits a device; they are no
-measure of speed. `python -m kernels.compile_report` prints a table, with `--json` rows; `compile_budget.json` beside
-this file holds what may not be exceeded.
+Registers, spills, shared memory and tensor-core instructions tell whether a configuration fits a device; they do not
+measure speed. `python -m kernels.compile_report` prints a table, or rows with `--json`; `compile_budget.json` beside
+this file holds the limits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 __all__ = ["BUDGET", "Case", "cases", "over_budget", "report"]
 
 BUDGET = Path(__file__).with_name("compile_budget.json")
-"""For every target the most registers and spilled bytes of any kernel, and its bytes of shared memory."""
+"""For each target: the most registers, spilled bytes and bytes of shared memory that a kernel may use."""
 
 _TARGETS = {"sm_80": ("cuda", 80, 32), "sm_90": ("cuda", 90, 32), "gfx942": ("hip", "gfx942", 64)}
 _POINTERS = {"bfloat16": "*bf16", "float32": "*fp32"}
@@ -30,7 +30,7 @@ _INTEGERS = {"T", "H", "CHUNKS"}
 
 
 class Case(NamedTuple):
-    """One kernel as it is shipped, for the gated delta rule: the other operators leave parts of it out."""
+    """One shipped configuration of a kernel, for the gated delta rule: the other operators use parts of it."""
 
     stage: str
     dtype: str
@@ -39,12 +39,12 @@ class Case(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Short, for tables and the budget."""
+        """Return a short name for tables and the budget."""
         return f"{self.stage.removesuffix('_kernel')}, {self.dtype}, width {self.width}"
 
 
 def cases() -> Iterator[Case]:
-    """The shipped configurations: every stage in half and single precision, for the usual widths of a head."""
+    """Yield the shipped configurations: every stage in half and single precision, for the usual head widths."""
     from kernels import triton_kernels
 
     for stage in triton_kernels.__all__:
@@ -54,23 +54,23 @@ def cases() -> Iterator[Case]:
 
 
 def report(targets: list[str] | None = None, chosen: list[Case] | None = None) -> list[dict[str, Any]]:
-    """Compile and read the binaries.
+    """Compile the kernels and read their resources from the binaries.
 
     Args:
-        targets: of sm_80, sm_90 and gfx942; all by default.
-        chosen: the cases; all by default.
+        targets: any of sm_80, sm_90 and gfx942; all by default.
+        chosen: the cases to compile; all by default.
 
     Returns:
-        A row a case and target: case, target, registers (a thread), spilled (bytes a thread), shared (bytes a program),
-        tensor_core (instructions).
+        One row per case and target: case, target, registers (per thread), spilled (bytes per thread), shared (bytes
+        per program), tensor_core (instructions).
 
     Raises:
-        RuntimeError: TRITON_INTERPRET is set, with which nothing can be compiled.
+        RuntimeError: TRITON_INTERPRET is set, so that nothing can be compiled.
     """
     if os.environ.get("TRITON_INTERPRET") == "1":
         raise RuntimeError("TRITON_INTERPRET is set, so nothing is compiled: unset it")
     with tempfile.TemporaryDirectory(prefix="evolve-triton-") as cache:
-        # Compiled again each time: a cached binary would say what an earlier source took.
+        # Compile again each time: a cached binary would report an earlier source.
         os.environ["TRITON_CACHE_DIR"] = cache
         return [
             {"case": case.name, "target": target, **_compile(case, target)}
@@ -80,7 +80,7 @@ def report(targets: list[str] | None = None, chosen: list[Case] | None = None) -
 
 
 def over_budget(rows: list[dict[str, Any]]) -> list[str]:
-    """What the rows take beyond the budget file, in words."""
+    """Return one message for each resource with which a row exceeds the budget file."""
     budget = json.loads(BUDGET.read_text())
     return [
         f"{row['case']} on {row['target']}: {row[key]} {key}, {budget[row['target']][key]} allowed"
@@ -122,7 +122,7 @@ def _compile(case: Case, target: str) -> dict[str, Any]:
             signature[name] = "i32" if name in _INTEGERS else "fp32"
         else:
             signature[name] = "*fp32" if name in _SINGLE else _POINTERS[case.dtype]
-            # As the launcher would find them: PyTorch aligns its tensors.
+            # As at a real launch: PyTorch aligns its tensors.
             attributes[(at,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=kernel, signature=signature, constexprs=values, attrs=attributes)
     options = {"num_warps": launch.warps, "num_stages": launch.stages}
@@ -145,7 +145,7 @@ def _cubin(binary: bytes) -> dict[str, int]:
     found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
     assert found is not None, usage
     opcodes = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9]+)", code, re.M)
-    # Spills go to local memory, which nothing else here uses.
+    # Spills go to local memory, and nothing else here uses it.
     return {
         "registers": int(found[1]),
         "spilled": 4 * sum(code in ("LDL", "STL") for code in opcodes),
@@ -165,7 +165,7 @@ def _amd(text: str) -> dict[str, int]:
 
 
 def main() -> int:
-    """Print the report; exit code 1 where the budget is exceeded."""
+    """Print the report; return exit code 1 if the budget is exceeded."""
     rows = report()
     if "--json" in sys.argv:
         sys.stdout.write(json.dumps(rows, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""A small decoder-only language model around any sequence mixer, and the sizes that it is tried at."""
+"""A small decoder-only language model around any sequence mixer, and its named sizes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["SIZES", "LanguageModel", "Size"]
 
 @dataclass(frozen=True)
 class Size:
-    """The shape of a model and of the batches that it is trained on."""
+    """The shape of a model and of its training batches."""
 
     vocabulary: int
     layers: int
     width: int
     heads: int
     context: int
-    """Tokens of a training sequence."""
+    """Tokens per training sequence."""
 
 
 # The two larger ones are the exploration and verification sizes of ASI-Arch (arXiv 2507.18074), with GPT-2's tokens.
@@ -40,8 +40,8 @@ class LanguageModel(nn.Module):
 
     Args:
         size: the shape.
-        mixer: makes the mixer of a block from (width, heads): a module with `forward(x, state) -> (y, state)`, as those
-            of `kernels.layers`.
+        mixer: builds the mixer of a block from (width, heads): a module with `forward(x, state) -> (y, state)`, like
+            those of `kernels.layers`.
     """
 
     def __init__(self, size: Size, mixer: Callable[[int, int], nn.Module]) -> None:
@@ -53,14 +53,14 @@ class LanguageModel(nn.Module):
         nn.init.normal_(self.embedding.weight, std=0.02)
 
     def forward(self, tokens: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
-        """The logits of the token after each.
+        """Return the logits of each next token.
 
         Args:
-            tokens: [B, T], integers below the vocabulary.
-            state: what the call for the tokens before returned; None at the start of a sequence.
+            tokens: [B, T], integers below the vocabulary size.
+            state: the state returned for the preceding tokens; None at the start of a sequence.
 
         Returns:
-            Logits, [B, T, vocabulary], and the state, one entry a block.
+            Logits, [B, T, vocabulary], and the state, one entry per block.
         """
         x = self.embedding(tokens)
         after = []
@@ -70,12 +70,12 @@ class LanguageModel(nn.Module):
         return F.linear(self.norm(x), self.embedding.weight), after
 
     def loss(self, tokens: Tensor) -> Tensor:
-        """Mean cross-entropy, in nats, of every token but the first of [B, T + 1] given those before it."""
+        """Return the mean cross-entropy, in nats, of all tokens of [B, T + 1] but the first, given those before."""
         logits, _ = self(tokens[:, :-1])
         return F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
 
     def parameters_count(self) -> int:
-        """Trainable numbers, the embedding among them."""
+        """Return the number of trainable parameters, embedding included."""
         return sum(p.numel() for p in self.parameters())
 
 

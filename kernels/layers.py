@@ -1,8 +1,8 @@
-"""Sequence mixers as modules: DeltaNet, gated DeltaNet, a Mamba-2-like layer and softmax attention.
+"""Sequence mixers as PyTorch modules: DeltaNet, gated DeltaNet, a Mamba-2-like layer and softmax attention.
 
-All share one face: `forward(x, state=None) -> (y, state)` with x and y [B, T, width]. The state is what a later call
-needs to go on where this one ended (a dictionary of tensors whose size does not depend on T, but for softmax
-attention's keys and values); a sequence may be fed in pieces of any length.
+All have the interface `forward(x, state=None) -> (y, state)` with x and y [B, T, width]. A later call continues from
+the state, a dictionary of tensors whose size does not depend on T (except softmax attention's keys and values), so
+that a sequence may be fed in pieces of any length.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ShortConvolution(nn.Module):
 
     Args:
         width: channels.
-        size: tokens that an output sees, itself included.
+        size: tokens that an output depends on, its own included.
     """
 
     def __init__(self, width: int, size: int = 4) -> None:
@@ -35,7 +35,7 @@ class ShortConvolution(nn.Module):
         nn.init.uniform_(self.weight, -(size**-0.5), size**-0.5)
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x: [B, T, width]; past: the size − 1 inputs before, [B, size − 1, width]. Returns outputs and new past."""
+        """Return outputs and the new past. x: [B, T, width]; past: the last inputs before, [B, size − 1, width]."""
         if past is None:
             past = x.new_zeros(x.shape[0], self.size - 1, x.shape[2])
         seen = torch.cat([past.to(x.dtype), x], 1)
@@ -137,7 +137,7 @@ class Mamba2(nn.Module):
 
 
 class SoftmaxAttention(nn.Module):
-    """Causal softmax attention with rotary positions (Su et al., 2021): the quadratic yardstick.
+    """Causal softmax attention with rotary positions (Su et al., 2021): the quadratic baseline.
 
     Args:
         width: of the residual stream.
@@ -167,9 +167,9 @@ class SoftmaxAttention(nn.Module):
 
 
 class _Decay(nn.Module):
-    """Mamba-2's decay: g = −exp(a)·Δ with Δ = softplus(projection + bias), a head each.
+    """Mamba-2's decay per head: g = −exp(a)·Δ with Δ = softplus(projection + bias).
 
-    As there, exp(a) starts between 1 and 16 and softplus(bias) between 0.001 and 0.1.
+    As in Mamba-2, exp(a) starts between 1 and 16 and softplus(bias) between 0.001 and 0.1.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -180,7 +180,7 @@ class _Decay(nn.Module):
         self.bias = nn.Parameter(step + torch.log(-torch.expm1(-step)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x: [B, T, width]. Returns g and Δ, [B, T, heads] in float32."""
+        """Return g and Δ, [B, T, heads] in float32, for x of [B, T, width]."""
         step = F.softplus(self.projection(x).float() + self.bias.float())
         return -self.log_rate.float().exp() * step, step
 
@@ -192,7 +192,7 @@ def _divided(width: int, heads: int) -> int:
 
 
 def _heads(x: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
-    """[B, T, parts·width] as `parts` tensors [B, T, heads, width/heads]."""
+    """Split [B, T, parts·width] into `parts` tensors [B, T, heads, width/heads]."""
     return x.reshape(*x.shape[:2], parts, heads, -1).unbind(2)
 
 
@@ -201,7 +201,7 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def _rotate(x: Tensor, first: int) -> Tensor:
-    """Turn pairs of [B, H, T, D] by an angle that grows with the position, the first of which is `first`."""
+    """Rotate pairs of [B, H, T, D] by an angle that grows with the position; positions start at `first`."""
     half = x.shape[-1] // 2
     rates = 10_000.0 ** -(torch.arange(half, device=x.device, dtype=torch.float32) / half)
     angles = torch.arange(first, first + x.shape[2], device=x.device, dtype=torch.float32)[:, None] * rates
@@ -216,4 +216,4 @@ LAYERS: dict[str, type[nn.Module]] = {
     "mamba2": Mamba2,
     "softmax_attention": SoftmaxAttention,
 }
-"""The layers by name; each is made by `layer(width, heads)`."""
+"""The layers by name; construct each with `layer(width, heads)`."""

@@ -1,20 +1,20 @@
 """The four operators: linear attention, scalar decay (Mamba-2's SSD), the delta rule and the gated delta rule.
 
-One interface. `q` and `k` are [B, T, H, K], `v` is [B, T, H, V], `beta` and `g` are [B, T, H]; any T ≥ 1. Every
-operator returns the outputs, [B, T, H, V] in v's type, and the final state, [B, H, K, V] in float32 (float64 where v
-is float64), from which the next tokens can go on as `initial_state`. Gradients reach every tensor argument, also
-through the final state; second derivatives are those of `implementation="reference"` only.
+All have one interface. `q` and `k` are [B, T, H, K], `v` is [B, T, H, V], `beta` and `g` are [B, T, H]; any T ≥ 1.
+Every operator returns the outputs, [B, T, H, V] in v's type, and the final state, [B, H, K, V] in float32 (float64 if v
+is float64); pass it as `initial_state` to continue with the next tokens. Gradients reach every tensor argument, also
+through the final state; only `implementation="reference"` has second derivatives.
 
 Shared arguments:
     scale: factor on q; 1/√K by default.
     initial_state: [B, H, K, V]; zeros by default.
-    chunk: tokens that are worked on at once, a power of two from 16 to 128: a matter of speed, not of the result. By
-        default 32 in PyTorch, where it was the fastest; what fits the registers in Triton.
-    implementation: "reference" is the definition in float64, token by token; "chunk" is PyTorch; "triton" the GPU
-        kernels (on CPU tensors in Triton's interpreter); "auto" takes "triton" on a GPU where Triton is installed and
-        "chunk" elsewhere.
+    chunk: tokens processed at once, a power of two from 16 to 128; changes the speed, not the result. By default 32 in
+        PyTorch, the fastest there, and in Triton the largest that fits the registers.
+    implementation: "reference" is the definition in float64, token by token; "chunk" is PyTorch; "triton" runs the GPU
+        kernels (for CPU tensors in Triton's interpreter); "auto" takes "triton" on a GPU if Triton is installed, and
+        "chunk" otherwise.
 
-All raise ValueError where a shape, a type or a setting does not fit, naming the argument.
+All raise ValueError, naming the argument, if a shape, a type or a setting does not fit.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def linear_attention(
 ) -> tuple[Tensor, Tensor]:
     """Causal linear attention without normaliser: S ← S + k vᵀ, output scale · Sᵀq.
 
-    Feature maps are the caller's, applied to q and k. Katharopoulos et al., "Transformers are RNNs", 2020.
+    Apply feature maps to q and k before the call. Katharopoulos et al., "Transformers are RNNs", 2020.
     """
     return _run(q, k, v, None, None, scale, initial_state, chunk, implementation)
 
@@ -61,9 +61,9 @@ def ssd(
     chunk: int | None = None,
     implementation: Implementation = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """Linear attention with a decay per head and token, the log of which is g ≤ 0: S ← exp(g)·S + k vᵀ.
+    """Linear attention with a decay per head and token, whose log is g ≤ 0: S ← exp(g)·S + k vᵀ.
 
-    In Mamba-2's words q is C, k is B, v is Δ·x and g is Δ·A. Dao and Gu, "Transformers are SSMs", 2024.
+    In Mamba-2's notation q is C, k is B, v is Δ·x and g is Δ·A. Dao and Gu, "Transformers are SSMs", 2024.
     """
     return _run(q, k, v, None, g, scale, initial_state, chunk, implementation)
 
@@ -79,7 +79,7 @@ def delta_rule(
     chunk: int | None = None,
     implementation: Implementation = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """S ← S + β k (v − Sᵀk)ᵀ: what the state holds under k is moved towards v.
+    """The delta rule, S ← S + β k (v − Sᵀk)ᵀ: move the value stored under k towards v.
 
     Stable for 0 ≤ β‖k‖² ≤ 2; k is usually of unit length and β a sigmoid. Schlag et al., "Linear Transformers Are
     Secretly Fast Weight Programmers", 2021; Yang et al., "Parallelizing Linear Transformers with the Delta Rule over
@@ -137,7 +137,7 @@ def _run(
         return triton_recurrence(q, k, v, beta, g, factor, state, chunk)
     if implementation != "chunk":
         raise ValueError(f"implementation is {implementation!r}: 'auto', 'reference', 'chunk' or 'triton' is needed")
-    # Sums are made in `dtype` whatever the caller's autocast says.
+    # Accumulate in `dtype` even if the caller uses autocast.
     with torch.autocast(v.device.type, enabled=False):
         return chunk_recurrence(q, k, v, beta, g, factor, state, chunk or 32)
 

@@ -1,4 +1,4 @@
-"""What the operators compute, token by token in float64: the definition that every other version is held against.
+"""The definition of the operators, token by token in float64: every other implementation is tested against it.
 
 With state S of [K, V] per head, zero unless given, at every token:
 
@@ -40,8 +40,8 @@ def reference_recurrence(
         initial_state: [B, H, K, V].
 
     Returns:
-        The outputs, [B, T, H, V], and the final state, [B, H, K, V], both in float64. Autograd keeps a state a token:
-        gradients of sequences beyond a few thousand tokens take gigabytes.
+        The outputs, [B, T, H, V], and the final state, [B, H, K, V], both in float64. Autograd keeps one state per
+        token: gradients of sequences beyond a few thousand tokens take gigabytes.
     """
     queries, keys, values = (x.double().unbind(1) for x in (q * scale, k, v))
     steps = None if beta is None else beta.double()[..., None].unbind(1)

@@ -1,8 +1,8 @@
-"""How fast the operators run on this machine, beside softmax attention and the machine's own roofline.
+"""Measure the operators' speed on this machine and compare it with softmax attention and the machine's roofline.
 
-Contenders of one length and pass take turns, so that a busy moment meets all of them; the median of their times counts
-and the spread is its interquartile range. Every contender is held against the definition first: a wrong one is not
-timed. Work is counted alike for all implementations of an operator, by what its chunk-wise form needs.
+Contenders of one length and pass are timed in turns, so that a busy moment affects all of them; results are medians
+and interquartile ranges. Every contender is first checked against the definition: a wrong one is not timed. All
+implementations of an operator count the same work, that of its chunk-wise form.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ _ARGUMENTS = {
     "gated_delta_rule": ("q", "k", "v", "beta", "g"),
     "sdpa": ("q", "k", "v"),
 }
-# Work is counted for chunks of this size, the fastest on a CPU.
+# The chunk size that work is counted for, the fastest on a CPU.
 _CHUNK = 32
-# Beyond this, softmax attention takes minutes on a CPU, and so do other people's unoptimised files.
+# Beyond this length, softmax attention and unoptimised files from elsewhere take minutes on a CPU.
 _LONGEST_YARDSTICK = 8192
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What is measured: sequences × heads × width of a head, in a type, on a device."""
+    """The measured shape: sequences × heads × width of a head, with data type and device."""
 
     batch: int
     heads: int
@@ -64,7 +64,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Roofline:
-    """What the machine reached when measured: a large matrix product, a large copy."""
+    """Peaks measured on this machine with a large matrix product and a large copy."""
 
     tflops: float
     gbs: float
@@ -77,21 +77,21 @@ class Contender:
     op: str
     implementation: str
     call: Callable[..., Tensor]
-    """Takes the operator's arguments by name, returns the outputs."""
+    """Take the operator's arguments by name and return the outputs."""
     heads_first: bool = False
-    """Takes and returns [B, H, T, …]."""
+    """Whether it takes and returns [B, H, T, …]."""
     longest: int | None = None
-    """Longer sequences are not tried."""
+    """The longest sequence to try; None for no limit."""
 
 
 @dataclass(frozen=True)
 class Timed:
-    """The seconds that a contender took."""
+    """The times of a contender in seconds."""
 
     contender: Contender
     length: int
     both: bool
-    """Forward and backward; otherwise forward."""
+    """Whether it is forward and backward, or forward alone."""
     times: list[float]
     peak_mb: float | None
 
@@ -99,22 +99,22 @@ class Timed:
 def measure(
     full: bool = False, against: Path | None = None, say: Callable[[str], None] = print
 ) -> list[dict[str, Any]]:
-    """Measure all contenders at lengths 512 and 2048, with `full` also 8192 and 32768.
+    """Measure all contenders at lengths 512 and 2048, with `full` at 8192 and 32768 too.
 
     Args:
-        full: longer sequences, more repetitions.
-        against: a checkout of flash-linear-attention, whose plain PyTorch files join in.
-        say: told what the machine reached and what is being measured.
+        full: whether to measure longer sequences, with more repetitions.
+        against: a checkout of flash-linear-attention whose plain PyTorch files are measured as well.
+        say: called with messages about the machine's peaks and the current measurement.
 
     Returns:
-        A row a contender, pass and length: op, implementation, pass ("fwd" or "fwdbwd"), T, tokens_per_s, spread
+        One row per contender, pass and length: op, implementation, pass ("fwd" or "fwdbwd"), T, tokens_per_s, spread
         (interquartile range over median), tflops, gbs (inputs and outputs moved once), peak_mb (memory beyond the
-        inputs; None where the system does not tell), vs_sdpa (speed over softmax attention's; None where that was not
-        run), roofline (the time that the machine's peaks allow over the time taken).
+        inputs; None if the system does not tell), vs_sdpa (speed over softmax attention's; None if that was not run),
+        roofline (the time that the machine's peaks allow, over the time taken).
 
     Raises:
-        ValueError: `against` is no such checkout.
-        ArithmeticError: a contender's results are not the definition's.
+        ValueError: `against` is not such a checkout.
+        ArithmeticError: a contender's results differ from the definition's.
     """
     if torch.cuda.is_available():
         shape = Shape(8, 16, 128, torch.bfloat16, "cuda")
@@ -129,7 +129,7 @@ def measure(
         for both in (False, True):
             say(f"T = {length}, forward{' and backward' if both else ''}")
             timed += race(entered, shape, length, both, seconds=30 if full else 4)
-    # Taken twice, for a busy moment would make everything else look good.
+    # Measured twice: a busy moment during one measurement would make all contenders look good.
     peaks.append(measure_roofline(shape))
     roofline = Roofline(max(p.tflops for p in peaks), max(p.gbs for p in peaks))
     say(f"this machine reached {roofline.tflops:.3g} TFLOP/s and {roofline.gbs:.3g} GB/s")
@@ -137,7 +137,7 @@ def measure(
 
 
 def contenders(shape: Shape, against: Path | None = None) -> list[Contender]:
-    """Softmax attention, our operators as `auto` runs them there, and what a checkout holds."""
+    """List softmax attention, our operators as `auto` runs them, and the functions of a checkout."""
     implementation = "triton" if shape.device == "cuda" else "chunk"
     field = [Contender("sdpa", "torch", _softmax_attention, heads_first=True, longest=_LONGEST_YARDSTICK)]
     for op in ("linear_attention", "ssd", "delta_rule", "gated_delta_rule"):
@@ -147,9 +147,9 @@ def contenders(shape: Shape, against: Path | None = None) -> list[Contender]:
 
 
 def work(op: str, length: int, shape: Shape, both: bool) -> tuple[float, float]:
-    """Operations and bytes that an operator needs at least, forward or forward and backward.
+    """Return the least operations and bytes of an operator, forward or forward and backward.
 
-    Operations are those of the matrix products of the chunk-wise form at chunks of 32 (of softmax attention: of the
+    Operations are those of the matrix products of the chunk-wise form with chunks of 32 (for softmax attention: of the
     lower triangle); bytes are inputs and outputs, read or written once in each pass.
     """
     c, d = _CHUNK, shape.width
@@ -168,7 +168,7 @@ def work(op: str, length: int, shape: Shape, both: bool) -> tuple[float, float]:
 
 
 def measure_roofline(shape: Shape) -> Roofline:
-    """The best of several large matrix products in the shape's type, and of several copies of 256 MB."""
+    """Time large matrix products in the shape's type and copies of 256 MB; return the best of several each."""
     side = 8192 if shape.device == "cuda" else 2048
     a, b = (torch.randn(side, side, device=shape.device).to(shape.dtype) for _ in range(2))
     product = min(_seconds(lambda: a @ b, shape.device) for _ in range(8))
@@ -179,7 +179,7 @@ def measure_roofline(shape: Shape) -> Roofline:
 
 
 def race(field: list[Contender], shape: Shape, length: int, both: bool, seconds: float) -> list[Timed]:
-    """Time contenders in turns, each at least three times, for about so many seconds in all."""
+    """Time contenders in turns, each at least three times, for about `seconds` in all."""
     runs = [_runner(contender, _inputs(contender, shape, length), both) for contender in field]
     peaks = [_peak_mb(run, shape.device) for run in runs]
     times: list[list[float]] = [[] for _ in runs]
@@ -191,7 +191,7 @@ def race(field: list[Contender], shape: Shape, length: int, both: bool, seconds:
 
 
 def as_rows(timed: list[Timed], shape: Shape, roofline: Roofline) -> list[dict[str, Any]]:
-    """What `measure` returns."""
+    """Convert times to the rows of `measure`."""
     yardsticks = {(t.length, t.both): statistics.median(t.times) for t in timed if t.contender.op == "sdpa"}
     rows = []
     for one in timed:
@@ -249,7 +249,7 @@ def _runner(contender: Contender, given: dict[str, Tensor], both: bool) -> Calla
 
 
 def check(contender: Contender, shape: Shape) -> None:
-    """Hold a contender against the definition, outputs and gradients; softmax attention defines itself.
+    """Compare a contender's outputs and gradients with the definition; softmax attention has no other definition.
 
     Raises:
         ArithmeticError: they differ.
@@ -284,7 +284,7 @@ def _outputs_and_gradients(call: Callable[..., Tensor], given: dict[str, Tensor]
 
 
 def _peers(checkout: Path) -> Iterator[Contender]:
-    """The plain PyTorch chunk functions of a checkout of flash-linear-attention, read from its files."""
+    """Load the plain PyTorch chunk functions from the files of a checkout of flash-linear-attention."""
     for op, folder, function, heads_first, name in (
         ("linear_attention", "linear_attn", "naive_chunk_linear_attn", False, "fla naive chunk 64"),
         ("ssd", "simple_gla", "naive_chunk_simple_gla", False, "fla naive chunk 64"),
@@ -325,7 +325,7 @@ def _seconds(run: Callable[[], object], device: str) -> float:
 
 
 def _peak_mb(run: Callable[[], None], device: str) -> float | None:
-    """The most memory that a run takes on top of what there is. On a CPU of the whole process, as Linux counts it."""
+    """Return the peak memory that a run adds, in MB; on a CPU that of the whole process, as Linux counts it."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -333,7 +333,7 @@ def _peak_mb(run: Callable[[], None], device: str) -> float | None:
         return (torch.cuda.max_memory_allocated() - before) / 1e6
     try:
         gc.collect()
-        # Freed memory that the allocator holds back would be used again without being counted.
+        # The run would reuse memory that the allocator holds without it being counted.
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
     except (OSError, AttributeError):

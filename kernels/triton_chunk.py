@@ -1,7 +1,7 @@
-"""The recurrences of `kernels.reference` on a GPU: the stages of `kernels.triton_kernels` as one differentiable call.
+"""Compute the recurrences of `kernels.reference` on a GPU: the stages of `kernels.triton_kernels` as one function.
 
-Forward: N of all chunks at once, a walk over the chunks for the states, the outputs of all chunks at once. Backward:
-the same three in reverse. Kept between them: the inputs, w, N and the state before each chunk.
+Forward: N for all chunks at once, the states chunk by chunk, the outputs for all chunks at once. Backward: the same
+three in reverse. Kept between them: the inputs, w, N and the state before each chunk.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ __all__ = ["Launch", "choose_chunk", "choose_launch", "choose_precision", "inter
 
 
 class Launch(NamedTuple):
-    """How a stage is started."""
+    """Launch parameters of a stage."""
 
     block_v: int
-    """Columns of V that a program holds."""
+    """Columns of V per program."""
     warps: int
     stages: int
-    """Depth of the software pipeline of loads."""
+    """Depth of the software pipeline for loads."""
 
 
 def interpreted() -> bool:
-    """Whether the kernels run in Triton's interpreter, on CPU tensors: TRITON_INTERPRET was set when they were made."""
+    """Tell whether the kernels run in Triton's interpreter, on CPU tensors: TRITON_INTERPRET was set at import."""
     return not isinstance(kernels.state_kernel, triton.JITFunction)
 
 
 def choose_chunk(width: int, single: bool) -> int:
-    """Tokens per chunk for a head of `width` (K or V, the larger): the most that leaves the gradients in registers."""
+    """Return tokens per chunk for a head of `width` (the larger of K and V): the most with gradients in registers."""
     if single:
         return 16
     return 64 if width <= 64 else 32
 
 
 def choose_launch(stage: str, single: bool) -> Launch:
-    """The launch of a stage, named as its kernel; `single` where q is float32. None of these spills on sm_90."""
+    """Return the launch of a stage, named as its kernel; `single`: q is float32. None of them spills on sm_90."""
     return Launch(32, 8, 1) if single or stage == "gradient_kernel" else Launch(32, 4, 2)
 
 
 def choose_precision(single: bool, amd: bool) -> str:
-    """How products of float32 tiles are made.
+    """Return Triton's input precision for products of float32 tiles.
 
-    AMD's matrix cores take float32. NVIDIA's do not: where the inputs are `single`, three products of tf32 give
-    float32's accuracy; where they are half, tf32 has more than they have.
+    AMD's matrix cores take float32. NVIDIA's do not: if the inputs are `single`, three products of tf32 give float32's
+    accuracy; if they are half, tf32 is more accurate than they are.
     """
     if amd:
         return "ieee"
@@ -67,12 +67,12 @@ def triton_recurrence(
     initial_state: Tensor,
     chunk: int | None,
 ) -> tuple[Tensor, Tensor]:
-    """Run one of the four recurrences over a whole sequence; arguments and results as `kernels.chunk.chunk_recurrence`.
+    """Run one of the four recurrences; arguments and results are those of `kernels.chunk.chunk_recurrence`.
 
-    q, k and v are float32, float16 or bfloat16; the initial state is float32. A chunk of None takes `choose_chunk`'s.
+    q, k and v are float32, float16 or bfloat16; the initial state is float32. If chunk is None, `choose_chunk` decides.
 
     Raises:
-        ValueError: the tensors are not where the kernels run, or of a type that they do not take.
+        ValueError: the tensors are on a device where the kernels do not run, or of a type that they do not take.
     """
     if interpreted():
         if q.dtype == torch.bfloat16:
@@ -95,7 +95,7 @@ def triton_recurrence(
 
 
 class _Stages:
-    """Starts the kernels for one set of shapes."""
+    """Launch the kernels for one set of shapes."""
 
     def __init__(self, q: Tensor, v: Tensor, chunk: int, delta: bool, gated: bool) -> None:
         self.batch, self.length, self.heads, self.k_width = q.shape
@@ -107,7 +107,7 @@ class _Stages:
         self.precision = choose_precision(self.single, torch.version.hip is not None)
 
     def run(self, kernel: Any, *tensors: Any, chunks: bool, blocks: bool) -> None:
-        """Start a kernel over heads, and over chunks and blocks of V where it does not walk them itself."""
+        """Launch a kernel over heads, and over chunks and blocks of V if it does not loop over them itself."""
         launch = choose_launch(kernel.__name__, self.single)
         block_v = min(launch.block_v, max(16, triton.next_power_of_2(self.v_width)))
         grid = [triton.cdiv(self.v_width, block_v)] * blocks + [self.chunks] * chunks + [self.batch * self.heads]
@@ -125,7 +125,7 @@ class _Stages:
         }
         named = {name: value for name, value in values.items() if name in kernel.arg_names}
         options = {} if interpreted() else {"num_warps": launch.warps, "num_stages": launch.stages}
-        # Triton starts kernels on the current device, which need not be the tensors'.
+        # Triton launches on the current device, which may not be the tensors' device.
         with nullcontext() if interpreted() else torch.cuda.device(self.device):
             kernel[tuple(grid)](*tensors, T=self.length, H=self.heads, **named, **options)
 

@@ -1,11 +1,11 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators, allow-incomplete-defs
-"""The stages of `kernels.chunk` as Triton kernels; see there for the formulas and the names.
+"""The stages of `kernels.chunk` as Triton kernels; see its docstring for formulas and names.
 
 All tensors are contiguous. Per token: q, k and their gradients [B, T, H, K]; v, w and outputs [B, T, H, V]; beta and
 g [B, T, H] in float32; mixing (N) [B, T, H, C]. Per chunk: states before and their gradients after it
-[B, chunks, H, K, V]. K and V are the widths, BLOCK_K and BLOCK_V the tiles, powers of two, BLOCK_K ≥ K. A program sees
-one head; DELTA and GATED choose among the four recurrences. Tiles beyond T, K or V are read as zero: such a token
-writes nothing to the state and does not decay it. Sums are made in float32; operands of products have q's type.
+[B, chunks, H, K, V]. K and V are the widths, BLOCK_K and BLOCK_V the tiles, powers of two, BLOCK_K ≥ K. A program
+handles one head; DELTA and GATED choose among the four recurrences. Elements beyond T, K or V are read as zero: such a
+token writes nothing to the state and does not decay it. Sums are float32; operands of products have q's type.
 """
 
 import triton
@@ -23,7 +23,7 @@ __all__ = [
 
 @triton.jit
 def _tile(chunk, i_bh, T, H, D: tl.constexpr, C: tl.constexpr, BLOCK: tl.constexpr, first):
-    """Offsets and mask of [C, BLOCK] in a [B, T, H, D] tensor: one head's chunk, columns from `first` on."""
+    """Return offsets and mask of one head's chunk, [C, BLOCK] with columns from `first`, in a [B, T, H, D] tensor."""
     rows = chunk * C + tl.arange(0, C)
     columns = first + tl.arange(0, BLOCK)
     batch, head = (i_bh // H).to(tl.int64), i_bh % H
@@ -45,7 +45,7 @@ def _store_tile(x, value, chunk, i_bh, T, H, D: tl.constexpr, C: tl.constexpr, B
 
 @triton.jit
 def _load_row(x, chunk, i_bh, T, H, C: tl.constexpr):
-    """[C] of a [B, T, H] tensor."""
+    """Load one head's chunk, [C], of a [B, T, H] tensor."""
     rows = chunk * C + tl.arange(0, C)
     return tl.load(x + ((i_bh // H).to(tl.int64) * T + rows) * H + i_bh % H, mask=rows < T, other=0.0)
 
@@ -58,7 +58,7 @@ def _store_row(x, value, chunk, i_bh, T, H, C: tl.constexpr):
 
 @triton.jit
 def _state(index, K: tl.constexpr, V: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, first):
-    """Offsets and mask of [BLOCK_K, BLOCK_V] in the state with this index, columns from `first` on."""
+    """Return offsets and mask of [BLOCK_K, BLOCK_V], columns from `first`, in the state with this index."""
     rows = tl.arange(0, BLOCK_K)
     columns = first + tl.arange(0, BLOCK_V)
     at = index.to(tl.int64) * (K * V) + rows[:, None] * V + columns[None, :]
@@ -81,14 +81,14 @@ def _store_state(
 
 @triton.jit
 def _decay(g, chunk, i_bh, T, H, C: tl.constexpr):
-    """c, [C], and c_last: running sums of the log decay within a chunk."""
+    """Return c, [C], and c_last: cumulative sums of the log decay within a chunk."""
     log = _load_row(g, chunk, i_bh, T, H, C)
     return tl.cumsum(log, 0), tl.sum(log, 0)
 
 
 @triton.jit
 def _ratio(c, C: tl.constexpr):
-    """L: exp(c_i − c_j) for i ≥ j, [C, C]; above the diagonal one, for exp could overflow there."""
+    """Return L, [C, C]: exp(c_i − c_j) for i ≥ j, and 1 above the diagonal, where exp could overflow."""
     rows = tl.arange(0, C)
     return tl.exp(tl.where(rows[:, None] >= rows[None, :], c[:, None] - c[None, :], 0.0))
 
@@ -98,10 +98,11 @@ def mixing_kernel(
     k, beta, g, mixing, T, H, K: tl.constexpr, C: tl.constexpr, BLOCK_K: tl.constexpr, GATED: tl.constexpr,
     LEVELS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """N = (I + M diag β)⁻¹ M of one chunk; grid (chunks, B·H); LEVELS = log2 C.
+    """Compute N = (I + M diag β)⁻¹ M of one chunk; grid (chunks, B·H); LEVELS = log2 C.
 
-    The inverse X grows by doubling: from the inverses of two diagonal blocks to that of both, X ← X − X A X with A the
-    part of M diag β that couples them. Each level is exact, so that near-parallel keys cost no accuracy.
+    The inverse X doubles its block size per level: from the inverses of two diagonal blocks to that of both,
+    X ← X − X A X with A the part of M diag β that couples them. Each level is exact, so that near-parallel keys cost no
+    accuracy.
     """
     chunk, i_bh = tl.program_id(0), tl.program_id(1)
     rows = tl.arange(0, C)
@@ -129,7 +130,7 @@ def state_kernel(
     C: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, DELTA: tl.constexpr, GATED: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Walk the chunks of one head: w (`update`) and the state before each; grid (V blocks, B·H)."""
+    """Compute w (`update`) and the state before each chunk of one head; grid (V blocks, B·H)."""
     first, i_bh = tl.program_id(0) * BLOCK_V, tl.program_id(1)
     batch, head = i_bh // H, i_bh % H
     state = _load_state(initial, i_bh, K, V, BLOCK_K, BLOCK_V, first)
@@ -163,7 +164,7 @@ def output_kernel(
     q, k, update, beta, g, states, out, scale, T, H, CHUNKS, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr,
     BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, DELTA: tl.constexpr, GATED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """O = (e^c∘Q) S + P U of one chunk; grid (V blocks, chunks, B·H). `update` is v where there is no delta rule."""
+    """Compute O = (e^c∘Q) S + P U of one chunk; grid (V blocks, chunks, B·H). Without delta rule `update` is v."""
     first, chunk, i_bh = tl.program_id(0) * BLOCK_V, tl.program_id(1), tl.program_id(2)
     rows = tl.arange(0, C)
     queries = _load_tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
@@ -189,7 +190,7 @@ def local_gradient_kernel(
     q, k, g, d_out, d_update, scale, T, H, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr,
     BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, GATED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Pᵀ dO: what reaches U from its own chunk; grid (V blocks, chunks, B·H)."""
+    """Compute Pᵀ dO, the gradient of U from its own chunk; grid (V blocks, chunks, B·H)."""
     first, chunk, i_bh = tl.program_id(0) * BLOCK_V, tl.program_id(1), tl.program_id(2)
     rows = tl.arange(0, C)
     queries = _load_tile(q, chunk, i_bh, T, H, K, C, BLOCK_K, 0)
@@ -210,9 +211,9 @@ def state_gradient_kernel(
     V: tl.constexpr, C: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr, DELTA: tl.constexpr,
     GATED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Walk the chunks of one head backwards; grid (V blocks, B·H).
+    """Compute state gradients of one head, last chunk first; grid (V blocks, B·H).
 
-    `d_update` holds Pᵀ dO and is given the gradient of v, under the delta rule that of β∘Y; `d_states` is given the
+    `d_update` holds Pᵀ dO and receives the gradient of v (under the delta rule that of β∘Y); `d_states` receives the
     gradient of the state after each chunk.
     """
     first, i_bh = tl.program_id(0) * BLOCK_V, tl.program_id(1)
@@ -252,7 +253,7 @@ def gradient_kernel(
     K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
     DELTA: tl.constexpr, GATED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of q, k, beta and g, and under the delta rule of v, of one chunk; grid (chunks, B·H)."""
+    """Compute the gradients of q, k, beta and g (under the delta rule also v) of one chunk; grid (chunks, B·H)."""
     chunk, i_bh = tl.program_id(0), tl.program_id(1)
     rows = tl.arange(0, C)
     index = (i_bh // H * CHUNKS + chunk) * H + i_bh % H
