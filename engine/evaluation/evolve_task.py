@@ -1,4 +1,4 @@
-"""What an evaluator may import, and the harness that runs evaluators and candidates inside the sandbox.
+"""The module that evaluators import, and the harness that runs evaluators and candidates inside the sandbox.
 
 For the author of an `evaluate.py`:
 
@@ -11,15 +11,15 @@ For the author of an `evaluate.py`:
         report(step=1, circles=len(circles))
         return {"score": float(len(circles))}
 
-`call` runs a function of the candidate in a sandbox of its own and gives back data; a `Session` is such a sandbox for
-many calls; `source` is the candidate's text; `Invalid` says that what it returned breaks the rules; `progress` streams
+`call` runs a function of the candidate in a sandbox of its own and returns data; a `Session` is such a sandbox for many
+calls; `source` returns the candidate's text; raise `Invalid` if a returned value breaks the rules; `progress` streams
 numbers from a helper that runs beside the candidate. Standard library only, Python 3.9 or later.
 
-It stays one file, however long: every sandbox shows it under its own name and nothing beside it. A further file would
-be one more mount and one more import for each evaluation to pay for.
+It stays one file despite its length: every sandbox mounts this file alone. A second file would cost each evaluation
+another mount and another import.
 """
 
-# Pathlib would add to the time it takes to start.
+# Importing pathlib would delay the start.
 # ruff: noqa: PTH118, PTH119
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import math
 import os
 import sys
 
-TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
@@ -40,17 +40,17 @@ __all__ = ["CandidateError", "CandidateTimeout", "Invalid", "Report", "Session",
 
 CHANNEL = 3
 ARRAY = "__evolve_array__"
-LARGEST = 1e300  # above it sums and differences overflow
+LARGEST = 1e300  # larger numbers could overflow in sums and differences
 
 
 class Invalid(Exception):
-    """Raised by an evaluator: the candidate ran, and what it returned breaks the rules. Ends as `invalid`."""
+    """Raise it in an evaluator if the candidate's result breaks the rules. The status is then `invalid`."""
 
 
 class CandidateError(Exception):
-    """The candidate raised, ended without an answer, or returned what is no data. Uncaught it ends as `crashed`.
+    """The candidate raised, ended without an answer, or returned no valid data. If uncaught, the status is `crashed`.
 
-    `str()` of it is one line; `traceback` is the candidate's own, or empty where there is none.
+    Its `str()` is one line; `traceback` is the candidate's, or empty if there is none.
     """
 
     def __init__(self, message: str, traceback: str = "") -> None:
@@ -59,19 +59,19 @@ class CandidateError(Exception):
 
 
 class CandidateTimeout(CandidateError):
-    """The candidate gave no answer within `seconds`. Uncaught it ends as `timeout`."""
+    """The candidate gave no answer within `seconds`. If uncaught, the status is `timeout`."""
 
 
 class Report:
-    """Streams progress, and carries what this evaluation is about.
+    """Stream progress, and hold the parameters of this evaluation.
 
     Attributes:
         stage: `quick`, `explore` or `verify`.
-        repeat: which repetition this is, from 0.
-        seed: the seed for everything random in it.
-        settings: the task's settings with the stage's on top.
-        device: the GPU it was given; empty without one.
-        scratch: the folder it may write to.
+        repeat: index of this repetition, from 0.
+        seed: seed for all random numbers of the evaluation.
+        settings: the task's settings, overridden by the stage's.
+        device: the assigned GPU; empty if there is none.
+        scratch: the writable folder.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -83,19 +83,19 @@ class Report:
         self.scratch: str = job["scratch"]
 
     def __call__(self, step: float | None = None, **values: float) -> None:
-        """Report numbers while the evaluation runs; what is no finite number is left out.
+        """Report numbers while the evaluation runs; values that are not finite numbers are left out.
 
         Args:
-            step: where it stands, on whatever scale the task uses (training steps, tokens, instances).
+            step: the progress on the task's own scale (training steps, tokens, instances).
             values: named numbers, such as loss=0.31.
         """
         progress(step, **values)
 
 
 def progress(step: float | None = None, **values: float) -> None:
-    """What `report(step, name=value, …)` does, for a helper that runs beside the candidate in a `call` with a `report`.
+    """Report numbers from a helper that runs beside the candidate in a `call` with a `report`, as `Report` does.
 
-    What arrives is no more trustworthy than the candidate: curves may be drawn from it, a score must not.
+    The numbers are no more trustworthy than the candidate: use them for curves, never for a score.
     """
     numbers = {name: _to_number(value) for name, value in values.items()}
     finite = {name: value for name, value in numbers.items() if value is not None}
@@ -105,21 +105,20 @@ def progress(step: float | None = None, **values: float) -> None:
 def call(function: str, *args: Any, seconds: float | None = None, report: Report | None = None, **kwargs: Any) -> Any:
     """Run a top-level function of the candidate in a sandbox of its own, and return what it returned.
 
-    Arguments and the returned value travel as data: None, booleans, numbers, strings, lists, dicts with string keys,
-    and numpy arrays of numbers. Tuples come back as lists. Calls are made one after the other.
+    Arguments and the returned value must be data: None, booleans, numbers, strings, lists, dicts with string keys, and
+    numpy arrays of numbers. Tuples are returned as lists. Only one call runs at a time.
 
     Args:
         function: its name; or `helper.py:name` for a function of a file in the task folder, which runs beside the
-            candidate, and runs it with `import program`. What a helper returns is no more trustworthy than the
-            candidate.
-        args: handed to the function, as are `kwargs`.
-        seconds: the longest it may take, the candidate's imports included; by default as long as the evaluation.
-        report: lets `progress` in that sandbox stream values as this evaluation's own; without it that is an offence.
+            candidate and loads it with `import program`. A helper's result is no more trustworthy than the candidate.
+        args: passed to the function, as are `kwargs`.
+        seconds: the time limit, the candidate's imports included; by default that of the evaluation.
+        report: lets `progress` in that sandbox stream values as this evaluation's; without it `progress` is an error.
 
     Raises:
-        CandidateError: it raised, ended without an answer, or returned what is no data.
+        CandidateError: it raised, ended without an answer, or returned no valid data.
         CandidateTimeout: it took longer than `seconds`.
-        TypeError: an argument is no data.
+        TypeError: an argument is not data.
     """
     file, colon, name = function.rpartition(":")
     helper = _read_helper(file) if colon else None
@@ -128,18 +127,17 @@ def call(function: str, *args: Any, seconds: float | None = None, report: Report
 
 
 class Session:
-    """One sandbox for many calls: the candidate is loaded once, and what it keeps in its globals stays between calls.
+    """One sandbox for many calls: the candidate is loaded once, and its globals persist between calls.
 
         with evolve_task.Session() as candidate:
             for step in range(100):
                 gradient = candidate.call("gradient", position)
 
-    It is open from its first call to the end of the `with` block, and no other call can be made meanwhile.
+    It is open from its first call to the end of the `with` block; no other call can be made in that time.
 
     Args:
-        file: a helper in the task folder, which runs beside the candidate, and runs it with `import program`; calls
-            then go to its functions instead of the candidate's. What a helper returns is no more trustworthy than the
-            candidate.
+        file: a helper in the task folder that runs beside the candidate and loads it with `import program`; calls then
+            go to its functions instead of the candidate's. A helper's result is no more trustworthy than the candidate.
     """
 
     def __init__(self, file: str | None = None) -> None:
@@ -159,12 +157,12 @@ class Session:
     def call(self, function: str, *args: Any, seconds: float | None = None, **kwargs: Any) -> Any:
         """Run a function as `evolve_task.call` does, in the session's sandbox.
 
-        A candidate that raises stays; one that runs out of time or ends is gone for the rest of the session.
+        A candidate that raises stays available; after a timeout or its end every further call of the session fails.
 
         Raises:
-            CandidateError: it raised, ended without an answer or before this call, or returned what is no data.
+            CandidateError: it raised, ended without an answer or before this call, or returned no valid data.
             CandidateTimeout: it took longer than `seconds`.
-            TypeError: an argument is no data.
+            TypeError: an argument is not data.
         """
         header: dict[str, Any] = {"function": function, "seconds": seconds, "session": "again"}
         if not self._open:
@@ -179,7 +177,7 @@ def _read_helper(file: str) -> dict[str, str]:
 
 
 def _ask(header: dict[str, Any], name: str, arguments: list[Any]) -> Any:
-    """Send a call, wait for its answer, and take that apart."""
+    """Send a call, wait for its answer and decode it."""
     limits = _the_job()["limits"]
     body = _encode(arguments)
     if len(body) > limits["result_mb"] * 2**20:
@@ -198,7 +196,7 @@ def _ask(header: dict[str, Any], name: str, arguments: list[Any]) -> Any:
 
 
 def source() -> str:
-    """The text of the candidate program."""
+    """Return the text of the candidate program."""
     return str(_the_job()["program"])
 
 
@@ -213,7 +211,7 @@ def _the_job() -> dict[str, Any]:
     return _job
 
 
-# Frames: four bytes of length, a header (one line of JSON), a body
+# Frames: a length of four bytes, a header (one line of JSON), a body
 
 
 def _send(header: dict[str, Any], body: bytes = b"") -> None:
@@ -237,7 +235,7 @@ def _read(size: int) -> bytes:
     while len(data) < size:
         part = os.read(CHANNEL, min(size - len(data), 1 << 20))
         if not part:
-            os._exit(1)  # the supervisor is gone, so nobody waits for a result
+            os._exit(1)  # the supervisor has ended, so nobody waits for a result
         data += part
     return bytes(data)
 
@@ -246,10 +244,10 @@ def _read(size: int) -> bytes:
 
 
 def _encode(value: Any) -> bytes:
-    """Data as JSON.
+    """Encode data as JSON.
 
     Raises:
-        TypeError: it holds something that is no data; the message says where.
+        TypeError: it contains a value that is not data; the message says where.
     """
     return json.dumps(_to_plain(value, "value")).encode()
 
@@ -299,9 +297,9 @@ def _to_array(found: dict[str, Any]) -> Any:
 
 
 def _to_number(value: Any) -> int | float | None:
-    """A finite number up to 1e300 as a plain int or float, or None; beyond 2**53 whole ones become floats.
+    """Convert a finite number up to 1e300 to a plain int or float, or return None.
 
-    numpy's scalars and arrays of one element count as numbers.
+    Whole numbers beyond 2**53 become floats. numpy's scalars and arrays of one element count as numbers.
     """
     if type(value).__module__ == "numpy" and hasattr(value, "item"):
         try:
@@ -310,15 +308,15 @@ def _to_number(value: Any) -> int | float | None:
             return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    # Not float(value): a subclass may answer with another number.
+    # Not float(value): a subclass could return another number.
     number = int.__int__(value) if isinstance(value, int) else float.__float__(value)
-    if not abs(number) <= LARGEST:  # NaN is not
+    if not abs(number) <= LARGEST:  # also true for NaN
         return None
     return float(number) if isinstance(number, int) and abs(number) > 2**53 else number
 
 
 def _show(value: Any) -> str:
-    """A value as a message quotes it; objects with a __repr__ of their own are named by their type only."""
+    """Format a value for a message; objects with a custom __repr__ are named by their type only."""
     if isinstance(value, (type(None), bool, int, float, str, list, tuple, dict)):
         try:
             text = repr(value)
@@ -329,7 +327,7 @@ def _show(value: Any) -> str:
 
 
 def _judge(returned: Any, metric: str) -> dict[str, Any]:
-    """The result message for what `evaluate` returned."""
+    """Build the result message for the value that `evaluate` returned."""
     expected = f"expected a dict with a finite number (up to 1e300 in size) as {metric!r}"
     if not isinstance(returned, dict):
         return {"status": "invalid", "reason": f"evaluate() returned {_show(returned)}, {expected}"}
@@ -345,7 +343,7 @@ def _judge(returned: Any, metric: str) -> dict[str, Any]:
         if number is not None or value is None or isinstance(value, bool):
             metrics[str(key)] = value if number is None else number
         elif isinstance(value, (int, float)):
-            metrics[str(key)] = None  # NaN, infinity and numbers above 1e300 in size cannot be reckoned with
+            metrics[str(key)] = None  # NaN, infinity or a magnitude above 1e300: unusable in arithmetic
         elif isinstance(value, str):
             metrics[str(key)] = str(value[:4096])
         elif isinstance(value, (list, tuple)) and len(value) <= 64 and all(_to_number(x) is not None for x in value):
@@ -363,7 +361,7 @@ def _judge(returned: Any, metric: str) -> dict[str, Any]:
 
 
 def _confine(job: dict[str, Any]) -> None:
-    """Limits that the kernel holds, for this process and all it starts; they cannot be raised again."""
+    """Set kernel-enforced limits for this process and its children; they cannot be raised again."""
     import ctypes
     import resource
     import signal
@@ -380,7 +378,7 @@ def _confine(job: dict[str, Any]) -> None:
     if limits["cpu_seconds"] is not None:
         cpu = math.ceil(limits["cpu_seconds"])
         limit(resource.RLIMIT_CPU, cpu, cpu + 1)
-    # Threads count too, so this is only a backstop for the time between two looks of the supervisor.
+    # Threads count too, so this is only a backstop between two checks by the supervisor.
     processes = limits["processes"] * 16 + 256
     libc = ctypes.CDLL(None, use_errno=True)
     if job["sandbox"] != "bubblewrap":
@@ -389,12 +387,12 @@ def _confine(job: dict[str, Any]) -> None:
             processes += 4096 + int(file.read().split()[3].partition("/")[2])
         os.chdir(os.environ["HOME"])
         if os.getsid(0) != os.getpid():
-            os.setsid()  # a signal to the own process group must not reach the supervisor
+            os.setsid()  # a signal to this process group must not reach the supervisor
         libc.prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG
         libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
         libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
     limit(resource.RLIMIT_NPROC, processes, processes)
-    libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: nobody else may look into this process or its descriptors
+    libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: no other process may read this one or its descriptors
 
 
 def _last_line(error: BaseException) -> str:
@@ -403,7 +401,7 @@ def _last_line(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    """The traceback without the frames of this file and of the import system."""
+    """Format the traceback without the frames of this file and of the import system."""
     import traceback
 
     frames = error.__traceback__
@@ -413,7 +411,7 @@ def _traceback(error: BaseException) -> str:
 
 
 def _load(path: str, name: str, text: str) -> Any:
-    """Run a file's text as a module that can be imported by its name."""
+    """Execute a file's text as a module that can be imported by its name."""
     module = type(sys)(name)
     module.__file__ = path
     sys.modules[name] = module
@@ -422,7 +420,7 @@ def _load(path: str, name: str, text: str) -> Any:
 
 
 def _positional(function: Callable[..., Any]) -> int:
-    """How many positional arguments `evaluate` takes, 1 or 2."""
+    """Return how many positional arguments `evaluate` takes, 1 or 2."""
     code = getattr(function, "__code__", None)
     if code is not None:
         return 2 if code.co_flags & 0x04 else min(2, code.co_argcount)  # 0x04: it has *args
@@ -437,7 +435,7 @@ def _positional(function: Callable[..., Any]) -> int:
 
 
 def _evaluate(job: dict[str, Any]) -> dict[str, Any]:
-    """Run the evaluator; the result message."""
+    """Run the evaluator and return the result message."""
     path = os.path.join(job["task_folder"], "evaluate.py")
     sys.path.insert(0, job["task_folder"])
     try:
@@ -467,14 +465,14 @@ def _evaluate(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load_candidate(job: dict[str, Any], program: str) -> Any:
-    """The module whose functions are called: the candidate's, or that of the helper beside it.
+    """Return the module whose functions are called: the candidate's, or that of the helper beside it.
 
-    A helper has the candidate's run where it imports it: what it sets up before, holds for the candidate too.
+    A helper runs the candidate by importing it: whatever the helper sets up first applies to the candidate too.
     """
     helper = job["helper"]
     if not helper:
         return _load(job["program_path"], "program", program)
-    # What a failure is told with: a helper may set up that no file is opened from now on.
+    # Load the modules that report a failure: a helper may forbid opening files from now on.
     import traceback  # noqa: F401
 
     sys.meta_path.insert(0, _Program(job["program_path"], program))
@@ -482,7 +480,7 @@ def _load_candidate(job: dict[str, Any], program: str) -> Any:
 
 
 class _Program:
-    """Finds the candidate's module for whoever imports `program`."""
+    """Import hook that provides the candidate's module as `program`."""
 
     def __init__(self, path: str, text: str) -> None:
         from importlib.machinery import ModuleSpec
@@ -495,7 +493,7 @@ class _Program:
         return self._spec if name == "program" else None
 
     def create_module(self, spec: object) -> None:
-        """The usual one."""
+        """Use the default module creation."""
 
     def exec_module(self, module: Any) -> None:
         module.__file__ = self._path
@@ -503,7 +501,7 @@ class _Program:
 
 
 def _answer(find: Callable[[], Any], name: str, body: bytes, result_mb: float) -> tuple[dict[str, Any], bytes]:
-    """Call a function of the module that `find` gives; the answer as header and body."""
+    """Call a function of the module that `find` returns; return the answer as header and body."""
     try:
         args, kwargs = _decode(body)
         function = getattr(find(), name, None)
@@ -518,9 +516,9 @@ def _answer(find: Callable[[], Any], name: str, body: bytes, result_mb: float) -
 
 
 def _run_candidate(job: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-    """Load the candidate and answer what is asked of it; the last answer as header and body.
+    """Load the candidate, answer its calls and return the last answer as header and body.
 
-    The calls of a session have no last one: the supervisor ends it.
+    A session has no last call: the supervisor ends it.
     """
     size, result_mb = job["program_size"], job["limits"]["result_mb"]
     loaded: list[Any] = []
@@ -539,12 +537,12 @@ def _run_candidate(job: dict[str, Any], body: bytes) -> tuple[dict[str, Any], by
 
 
 def _main(role: str) -> NoReturn:
-    """What the supervisor starts: `role` is `evaluator` or `candidate`."""
+    """Run as `evaluator` or `candidate` (`role`); the supervisor starts this."""
     os.set_inheritable(CHANNEL, False)
     _send({"type": "ready"})
     job, body = _receive()
     _confine(job)
-    # A fork of this process must not speak in its name.
+    # A fork of this process must not send messages on its behalf.
     os.register_at_fork(after_in_child=lambda: os.close(CHANNEL))
     answer = b""
     if role == "evaluator":
@@ -556,6 +554,6 @@ def _main(role: str) -> NoReturn:
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
-            pass  # the program closed or replaced it
+            pass  # the program closed or replaced the stream
     _send(message, answer)
-    os._exit(0)  # without the interpreter's shutdown, which can take a second and runs the program's code
+    os._exit(0)  # skip the interpreter's shutdown: it can take a second and runs the program's code

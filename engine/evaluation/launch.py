@@ -1,4 +1,4 @@
-"""What it takes to start an evaluation: its job, its folder, its command lines, its supervisor's process."""
+"""Prepare and start an evaluation: its job, folder, command lines and supervisor process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HERE = str(Path(__file__).parent)
 _SUPERVISOR = (
     "import sys; sys.path.insert(0, sys.argv[1]); from supervisor.main import main; main(sys.argv[2], sys.argv[3:])"
 )
-"""It starts without the package `engine`, whose imports would take longer than all that it does."""
+"""The supervisor runs without the package `engine`, whose imports would take longer than all of its work."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class Job:
     """One evaluation: one program, one stage, one repeat."""
 
     program: str
-    """Its source text."""
+    """The candidate's source text."""
     task_folder: Path
     folder: Path
-    """The evaluation's own folder. It is made here, and removed by `acknowledge`."""
+    """The evaluation's own folder, created at its start and removed by `acknowledge`."""
     metric: str
-    """The key of the score in what `evaluate` returns."""
+    """The key of the score in the value that `evaluate` returns."""
     guarded: bool
     gpu: bool
     python: str | None
     mounts: list[str]
-    """Further folders that the evaluator may read, absolute or relative to the task folder."""
+    """More folders that the evaluator may read, absolute or relative to the task folder."""
     stage: str
     repeat: int
     seed: int
@@ -51,7 +51,7 @@ class Job:
     limits: Limits
     threads: int
     device: str = ""
-    """The GPU it is given, as CUDA_VISIBLE_DEVICES takes it."""
+    """The assigned GPU, in the format of CUDA_VISIBLE_DEVICES."""
 
 
 def guarantee_of(job: Job, sandbox: sb.Sandbox) -> Literal["guarded", "open"]:
@@ -59,10 +59,10 @@ def guarantee_of(job: Job, sandbox: sb.Sandbox) -> Literal["guarded", "open"]:
 
 
 async def prepare(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:
-    """What has to be found out once about this machine and the task's interpreter, in a thread the first time.
+    """Find the sandbox of this machine and the task's interpreter; run in a thread the first time, then cached.
 
     Raises:
-        EvolveError: the interpreter does not run or is too old, or what is set of the sandbox cannot be.
+        EvolveError: the interpreter does not run or is too old, or the sandbox's settings are invalid.
     """
     key = (os.environ.get("PATH"), os.environ.get(VARIABLE), job.python, job.task_folder)
     if key not in _known:
@@ -78,12 +78,12 @@ def _find_out(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:
 
 
 def make_folder(job: Job) -> None:
-    """Make the evaluation's folder, with the program and an empty scratch folder."""
+    """Create the evaluation's folder with the program and an empty scratch folder."""
     scratch = job.folder / "scratch"
     if scratch.exists():
         from engine.evaluation.supervisor.folders import remove_tree
 
-        remove_tree(str(scratch))  # of an earlier attempt that an engine's death cut short
+        remove_tree(str(scratch))  # left by an attempt that ended with its engine
     scratch.mkdir(parents=True, mode=0o700)
     (job.folder / "program.py").write_bytes(job.program.encode("utf-8", "surrogatepass"))
 
@@ -92,14 +92,14 @@ def spawn(job: Job, sandbox: sb.Sandbox, command: list[str]) -> tuple[socket.soc
     """Start the supervisor, which starts the evaluator's command at once.
 
     Returns:
-        The engine's end of the conversation, and the supervisor's process id.
+        The engine's socket to the supervisor, and the supervisor's process id.
     """
     environment = sb.environment(sandbox, f"{job.folder}/scratch", job.threads, job.gpu, job.device)
     log = (os.POSIX_SPAWN_OPEN, 2, f"{job.folder}/supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     control, theirs = socket.socketpair()
     channel, channel_of_child = socket.socketpair()
     with theirs, channel, channel_of_child:
-        # Above the numbers that they are given in the supervisor, so that none is overwritten before it is copied.
+        # Above the numbers that they get in the supervisor, so that none is overwritten before it is copied.
         fds = [fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, 16) for end in (theirs, channel, channel_of_child)]
         targets = [(fds[0], 0), (fds[0], 1), (fds[1], 4), (fds[2], 5)]
         try:
@@ -121,7 +121,7 @@ def spawn(job: Job, sandbox: sb.Sandbox, command: list[str]) -> tuple[socket.soc
 
 
 def build_commands(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> tuple[list[str], list[str]]:
-    """The command lines of the evaluator and of a candidate; only the evaluation's folder differs between jobs.
+    """Return the command lines of the evaluator and of a candidate; jobs differ only in the evaluation's folder.
 
     Raises:
         EvolveError: one of the task's `mounts` does not exist.
@@ -172,12 +172,12 @@ def _build_commands(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) 
 
 
 _FOLDER = "\0"
-"""Stands for the evaluation's folder at the beginning of a word."""
+"""Placeholder for the evaluation's folder at the start of a word of the command line."""
 _built: dict[Any, tuple[list[str], list[str]]] = {}
 
 
 def _run_folder(folder: Path) -> Path:
-    """The folder of the run that an evaluation belongs to: the one above it that holds a journal, else its parent."""
+    """Return the run's folder: the nearest one above the evaluation with a journal, else the evaluation's parent."""
     for above in list(folder.parents)[:3]:
         if (above / "run.db").exists():
             return above
@@ -185,7 +185,7 @@ def _run_folder(folder: Path) -> Path:
 
 
 def job_spec(job: Job, sandbox: sb.Sandbox, candidate: list[str]) -> dict[str, Any]:
-    """The job as the supervisor reads it."""
+    """Encode the job for the supervisor."""
     inside = sb.INSIDE if sandbox.path else str(job.folder)
     shared = {"sandbox": sandbox.name}
     return {

@@ -1,11 +1,11 @@
-"""The sandbox: what an evaluation sees of this machine, as a bubblewrap command line.
+"""The sandbox of an evaluation: build the bubblewrap command line that limits what it can see of this machine.
 
-Nothing is visible but what is named here: the system's folders, the task's interpreter, the task folder and its
-`mounts`, all read-only, and one scratch folder. Where bubblewrap does not work there are limits only; `sandbox_name`
-and every outcome say so.
+An evaluation sees only the system's folders, the task's interpreter, the task folder and its `mounts`, all read-only,
+and one writable scratch folder. If bubblewrap does not work there are limits only; `sandbox_name` and every outcome say
+so.
 """
 
-# It deals in the words of a command line.
+# Paths here are words of a command line.
 # ruff: noqa: PTH100, PTH110, PTH112, PTH114, PTH115, PTH118, PTH120, PTH207
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ __all__ += ["find_sandbox", "sandbox_name"]
 HARNESS = Path(__file__).with_name("evolve_task.py")
 
 INSIDE = "/evaluation"
-"""Where the evaluation's own files are inside the sandbox."""
+"""The folder of the evaluation's own files inside the sandbox."""
 
 _NAMESPACES = ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
 _CONFINED = ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "evolve"]
 _SYSTEM = ["/usr", "/nix/store", "/gnu/store", "/run/current-system", "/run/opengl-driver"]
 _USR_MERGED = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
 _ETC = ["/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives"]
-"""Few, because each mount takes 0.2 ms: the linker's cache, the time zone, and what /usr/bin/cc may point to."""
+"""Few, since each mount takes 0.2 ms: the linker's cache, the time zone, and the target of links such as
+/usr/bin/cc."""
 _ETC_OF_GPU = ["/etc/OpenCL", "/etc/vulkan"]
 _DEVICES = ["/dev/nvidia*", "/dev/dri", "/dev/kfd", "/dev/dxg"]
 _LOCALE = [
@@ -67,40 +68,40 @@ _CACHES |= {
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What confines evaluations on this machine."""
+    """The confinement available on this machine."""
 
     path: str
-    """The bubblewrap program; empty where there are limits only."""
+    """The bubblewrap program; empty if there are limits only."""
     reason: str
-    """Why there is no bubblewrap, or why another one was passed over; empty where neither is so."""
+    """Why there is no bubblewrap, or why another one was skipped; empty if neither is so."""
     disable_userns: bool = False
     """Whether it can forbid further user namespaces inside (from 0.8)."""
     size: bool = False
-    """Whether it can bound the folders that it keeps in memory (from 0.7)."""
+    """Whether it can limit the size of in-memory folders (from 0.7)."""
     label: str = ""
-    """Which bubblewrap it is: version, whose, path."""
+    """The bubblewrap's version, origin and path."""
     advice: str = ""
-    """What to do about the reason, one sentence; empty where nothing needs to be done."""
+    """What to do about the reason, one sentence; empty if nothing needs to be done."""
 
     @property
     def name(self) -> str:
-        """`bubblewrap` or `limits`."""
+        """Return `bubblewrap` or `limits`."""
         return "bubblewrap" if self.path else "limits"
 
 
 def sandbox_name() -> str:
-    """What confines evaluations here: `bubblewrap`, or `limits` where that is missing or does not work."""
+    """Return the confinement of evaluations here: `bubblewrap`, or `limits` if it is missing or does not work."""
     return find_sandbox().name
 
 
 def find_sandbox(wanted: str = "") -> Sandbox:
-    """What confines evaluations here, found out by running it once.
+    """Find the confinement of evaluations here by running bubblewrap once.
 
     Args:
-        wanted: which bubblewrap; by default what the person wants (`wanted_bubblewrap`).
+        wanted: which bubblewrap; by default the configured one (`wanted_bubblewrap`).
 
     Raises:
-        UsageError: what config.toml or the environment says of it cannot be.
+        UsageError: config.toml or the environment holds an invalid choice.
     """
     on_path = shutil.which("bwrap")
     return _find_sandbox(wanted or wanted_bubblewrap(), os.path.abspath(on_path) if on_path else "")
@@ -120,12 +121,12 @@ def _find_sandbox(wanted: str, on_path: str) -> Sandbox:
 
 
 def _try_out(program: Program) -> Sandbox:
-    """The sandbox that a program makes, with all it can do; or why it makes none."""
+    """Return the sandbox that a program can make and its features, or the reason why it cannot."""
     reason = ""
     for disable_userns, size in ((True, True), (False, True), (False, False)):
         sandbox = Sandbox(program.path, "", disable_userns, size, str(program))
         command = [*_start(sandbox, memory_mb=16), *_finish(), "--", "/bin/sh", "-c", "exit 0"]
-        # Not a pipe: a setuid bubblewrap that fails may leave a process behind that holds it open.
+        # Not a pipe: a failing setuid bubblewrap may leave a process that keeps it open.
         with tempfile.TemporaryFile() as words:
             try:
                 done = subprocess.run(command, stdout=words, stderr=words, timeout=20, check=False, env={})
@@ -141,24 +142,24 @@ def _try_out(program: Program) -> Sandbox:
 
 @dataclass(frozen=True)
 class Interpreter:
-    """The interpreter that evaluators and candidates of a task run in."""
+    """The Python interpreter for evaluators and candidates of a task."""
 
     path: str
     prefixes: tuple[str, ...]
-    """What must be readable for it to run: its prefixes, folders and files of its path."""
+    """Everything that it must read to run: its prefixes, and the folders and files of its path."""
     harness: str
-    """The harness as it compiled it; empty where it cannot be written."""
+    """The harness, compiled by it; empty if the file cannot be written."""
 
 
 def find_interpreter(python: str | None, task_folder: Path) -> Interpreter:
-    """Ask an interpreter, once, what it needs.
+    """Ask an interpreter once for the paths that it needs.
 
-    It runs unconfined for that, so it must be this machine's own: what lies in the task folder, or is reached by a
-    link that lies there, came with the task and is not started.
+    The interpreter runs unconfined for this, so it must belong to this machine: a file in the task folder, or reached
+    by a link in it, came with the task and is not started.
 
     Args:
-        python: a program name, which is looked up on PATH only; or a path, absolute or relative to the task folder
-            (`../venv/bin/python`). None is the engine's own.
+        python: a program name, looked up on PATH only; or a path, absolute or relative to the task folder
+            (`../venv/bin/python`). None means the engine's own.
 
     Raises:
         EvolveError: it lies in the task folder, is missing, does not run, or is older than Python 3.9.
@@ -169,7 +170,7 @@ def find_interpreter(python: str | None, task_folder: Path) -> Interpreter:
     if not path:
         problem = f"the task's interpreter '{python}' is not on PATH, so it does not run"
         raise EvolveError(problem, "Name another one as `python` in task.toml")
-    # A name found by a relative entry of PATH is relative to where the engine runs.
+    # A relative entry of PATH yields a path relative to the engine's working directory.
     path = os.path.normpath((task_folder if "/" in python else Path.cwd()) / path)
     if _leads_through(path, os.path.realpath(task_folder)):
         hint = "`python` in task.toml may name a program on PATH or an interpreter outside the task folder"
@@ -178,8 +179,8 @@ def find_interpreter(python: str | None, task_folder: Path) -> Interpreter:
 
 
 def _leads_through(path: str, folder: str) -> bool:
-    """Whether a path, or one of the links that it stands for, lies in a folder (whose own path has no links)."""
-    for _ in range(41):  # the kernel follows 40
+    """Tell whether a path, or a link that it goes through, lies in a folder (whose own path has no links)."""
+    for _ in range(41):  # the kernel follows at most 40 links
         above, name = os.path.split(path)
         path = os.path.join(os.path.realpath(above), name)
         if _is_below(path, folder):
@@ -230,7 +231,7 @@ def _find_interpreter(path: str) -> Interpreter:
 
 
 def _importable(entry: str) -> list[str]:
-    """What can be imported from a path entry outside the prefixes, such as a checkout, but not what lies beside it."""
+    """List importable files of a path entry outside the prefixes, such as a checkout, without its other files."""
     if not os.path.isdir(entry):
         return [entry]
     names = []
@@ -252,30 +253,30 @@ def _passed() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class View:
-    """What one process of an evaluation gets to see. Paths are the machine's own."""
+    """The files that one process of an evaluation can see, as paths on this machine."""
 
     interpreter: Interpreter
     scratch: str
-    """The folder it may write to."""
+    """The writable folder."""
     program: str = ""
-    """The candidate's file, where it may see it."""
+    """The candidate's file, if the process may see it."""
     readable: tuple[str, ...] = ()
-    """Folders at their own places, read-only."""
+    """Read-only folders, mounted at their own paths."""
     hidden: tuple[str, ...] = ()
-    """Folders that stay invisible even where a readable one holds them."""
+    """Folders that stay invisible even inside a readable one."""
     gpu: bool = False
     memory_mb: int = 4096
 
 
 def build_command(sandbox: Sandbox, view: View, role: str) -> list[str]:
-    """The command line that runs the harness as `evaluator` or `candidate`."""
+    """Return the command line that runs the harness as `evaluator` or `candidate`."""
     harness = str(HARNESS.parent) if not sandbox.path else f"{INSIDE}/lib"
-    # Without a sandbox the harness's neighbours lie beside it: they must not become importable.
+    # Without a sandbox other files lie beside the harness: they must not become importable.
     keep = "" if sandbox.path else " del sys.path[0];"
     run = f"import sys; sys.path[0] = {harness!r}; import evolve_task;{keep} evolve_task._main({role!r})"
     inner = [view.interpreter.path, "-s", "-c", run]
     if not sandbox.path:
-        # By the folder in its command line it is found where even its supervisor was killed.
+        # The folder in its command line identifies the process even after its supervisor was killed.
         return [*inner, view.scratch]
     shown = _outermost(set(view.interpreter.prefixes) - set(view.hidden) | set(view.readable))
     command = _start(sandbox, view.memory_mb, view.gpu)
@@ -299,11 +300,11 @@ def build_command(sandbox: Sandbox, view: View, role: str) -> list[str]:
 
 
 def _start(sandbox: Sandbox, memory_mb: int, gpu: bool = False) -> list[str]:
-    """The namespaces and the read-only system."""
+    """Return the options for namespaces and the read-only system."""
     command = [sandbox.path, *_NAMESPACES, *_CONFINED]
     if sandbox.disable_userns:
         command.append("--disable-userns")
-    # What is kept in memory by these folders is in no process's share, so it gets a bound of its own.
+    # The content of in-memory folders counts towards no process, so it gets a limit of its own.
     size = ["--size", str(memory_mb * 2**19)] if sandbox.size else []
     command += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp"]
     for path in [*_SYSTEM, *_ETC, *(_ETC_OF_GPU if gpu else [])]:
@@ -323,15 +324,15 @@ def _start(sandbox: Sandbox, memory_mb: int, gpu: bool = False) -> list[str]:
 
 
 def _finish() -> list[str]:
-    """Nothing can be written any more but in the folders that are for it.
+    """Return the options that make everything read-only except the writable folders.
 
-    /proc is among them: where the engine runs as root, candidates own its switches (sysrq-trigger, core_pattern).
+    /proc becomes read-only too: if the engine runs as root, candidates own its switches (sysrq-trigger, core_pattern).
     """
     return ["--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:
-    """The paths without those that lie below another one."""
+    """Return the paths without those that lie below another one."""
     kept: list[str] = []
     for path in sorted(set(paths)):
         if not any(_is_below(path, other) for other in kept):
@@ -340,13 +341,13 @@ def _outermost(paths: Iterable[str]) -> list[str]:
 
 
 def environment(sandbox: Sandbox, scratch: str, threads: int, gpu: bool, device: str) -> dict[str, str]:
-    """The variables that an evaluation gets: an allow-list of the engine's own, and what is set for it.
+    """Return an evaluation's environment variables: an allow-list of the engine's own, and those set for it.
 
     Args:
-        scratch: the scratch folder on this machine; inside bubblewrap it has another name.
+        scratch: the scratch folder on this machine; inside bubblewrap it has another path.
         threads: how many threads numerical libraries may use.
         gpu: whether the task needs a GPU.
-        device: the GPU that was leased; empty leaves the choice to the engine's own CUDA_VISIBLE_DEVICES.
+        device: the leased GPU; if empty, the engine's own CUDA_VISIBLE_DEVICES applies.
     """
     home = f"{INSIDE}/scratch" if sandbox.path else scratch
     variables = _passed()

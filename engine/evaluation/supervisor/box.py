@@ -1,10 +1,10 @@
-"""One process that runs under confinement, and its descriptors."""
+"""A confined process and its descriptors."""
 
 from __future__ import annotations
 
 import os
 
-TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from .poller import Poller
 
@@ -16,13 +16,14 @@ def _set_oom_score(score: int) -> None:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write(str(score))
     except OSError:
-        pass  # a kindness to the rest of the machine, not a limit of ours
+        pass  # best effort: it protects the rest of the machine and is not one of our limits
 
 
 def set_urgent(urgent: bool) -> None:
-    """Come before everything that is watched: among a thousand forks one would else wait a thousand turns to end them.
+    """Raise this process's priority over the watched ones: otherwise a thousand forks delay their end a thousand turns.
 
-    Only root may; others are held by RLIMIT_NPROC, which root is not. What an urgent process starts loses its niceness.
+    Only root may; other users are bound by RLIMIT_NPROC, which does not apply to root. Children of an urgent process
+    start with normal priority.
     """
     try:
         if urgent:
@@ -34,7 +35,7 @@ def set_urgent(urgent: bool) -> None:
 
 
 class Box:
-    """One process that runs under confinement (bubblewrap, or the bare interpreter) and its descriptors."""
+    """A confined process (bubblewrap, or the bare interpreter) and its descriptors."""
 
     def __init__(self, command: list[str], environment: dict[str, str], channel: int, channel_of_child: int) -> None:
         self.channel = channel
@@ -51,15 +52,15 @@ class Box:
             actions.append((os.POSIX_SPAWN_DUP2, writer, target))
         actions.append((os.POSIX_SPAWN_DUP2, channel_of_child, 3))
         os.set_blocking(channel, False)
-        # Where the machine runs out of memory, the evaluation goes before the engine: what starts now inherits this.
+        # If memory runs out, the kernel kills the evaluation before the engine; the child inherits this score.
         _set_oom_score(500)
-        # Python ignores SIGPIPE (13) and SIGXFSZ (25); what is started here shall find them as they are by default.
+        # Python ignores SIGPIPE (13) and SIGXFSZ (25); the child needs their default actions.
         self.pid = os.posix_spawn(command[0], command, environment, file_actions=actions, setsigdef=(13, 25))
         _set_oom_score(0)
         for fd in (*writers, channel_of_child):
             os.close(fd)
         self.poller: Poller | None = None
-        """What waits on the channel, once somebody listens."""
+        """The poller that watches the channel, once it is registered."""
         self.ready = False
         self.status: int | None = None
         self.inbox = bytearray()
@@ -71,12 +72,12 @@ class Box:
         self.deadline: float | None = None
         self.answer: tuple[dict[str, object], bytes] | None = None
         self.kept = False
-        """Whether it stays for the further calls of a session."""
+        """Whether it stays alive for more calls of a session."""
         self.idle = False
-        """Whether it is kept and nothing is asked of it just now."""
+        """Whether it is kept and has no call in progress."""
 
     def write(self, data: bytes) -> None:
-        """Send bytes over the channel, as soon as there is room."""
+        """Send bytes over the channel as soon as it has room."""
         self.outbox += data
         self.flush()
 
@@ -84,8 +85,8 @@ class Box:
         try:
             del self.outbox[: os.write(self.channel, self.outbox)]
         except BlockingIOError:
-            pass  # the poller says when there is room again
+            pass  # the poller calls again once there is room
         except OSError:
-            self.outbox.clear()  # it has ended: its exit tells the rest
+            self.outbox.clear()  # it has ended; its exit is handled separately
         if self.poller is not None:
             self.poller.want_room(self.channel, bool(self.outbox))

@@ -1,4 +1,4 @@
-"""What the evaluator asks of the candidate: calls and sessions, one at a time, each in a sandbox of its own."""
+"""Handle the evaluator's calls and sessions with the candidate: one at a time, each in a sandbox of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .frames import pack
 from .processes import find_tree, send_signal
 from .results import is_number
 
-TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -22,17 +22,17 @@ __all__ = ["Calls", "Fault"]
 
 
 class Fault(Exception):
-    """The evaluation cannot go on, for a reason that is neither the task's nor the candidate's."""
+    """The evaluation cannot continue, for a reason that is neither the task's nor the candidate's."""
 
 
 class Calls:
-    """The candidate's sandbox, where there is one just now.
+    """Start, use and end the candidate's sandbox.
 
     Args:
         folder: the evaluation's folder.
-        evaluator: who asks.
-        clock: the evaluation's.
-        adopt: called with a sandbox that was started, so that it is heard.
+        evaluator: the process that makes the calls.
+        clock: the evaluation's clock.
+        adopt: called with each started sandbox, to listen to it.
     """
 
     def __init__(self, folder: str, evaluator: Box, clock: Clock, adopt: Callable[[Box], None]) -> None:
@@ -42,19 +42,19 @@ class Calls:
         self.adopt = adopt
         self.candidate: Box | None = None
         self.lost: dict[str, object] = {}
-        """What became of a session's candidate that ended while nothing was asked of it."""
+        """The answer for the next call of a session whose candidate ended between two calls; empty if it did not."""
         self.count = 0
         self.job: dict[str, Any] = {}
         self.program = b""
         self.wrapped = False
 
-    # The evaluator
+    # Messages of the evaluator
 
     def ask(self, header: dict[str, Any], body: bytes) -> None:
-        """Deal with a frame of the kind `call` or `close`.
+        """Handle a frame of the kind `call` or `close`.
 
         Raises:
-            ValueError: nothing of the kind may be asked now.
+            ValueError: it is not allowed in the current state.
             Fault: the candidate cannot be started.
         """
         if header["type"] == "close":
@@ -98,7 +98,7 @@ class Calls:
         box.write(pack({**job, **limits, **self.job["candidate"]["job"]}, self.program + body))
 
     def call_again(self, header: dict[str, Any], body: bytes) -> None:
-        """Hand a further call of a session to the candidate that is kept for it."""
+        """Pass another call of a session to its candidate."""
         box = self.candidate
         if box is None:
             gone: dict[str, object] = {"type": "raised", "message": "the session's candidate is gone"}
@@ -112,11 +112,11 @@ class Calls:
             box.write(pack({"function": header.get("function")}, body))
 
     def close(self) -> None:
-        """End a session; the evaluator hears of it when the candidate is gone."""
+        """End a session; the evaluator is told once the candidate has ended."""
         box = self.candidate
         if box is None:
             self.evaluator.write(pack({"type": "returned"}))
-        elif box.answer is not None:  # it is being ended for what it did while nothing was asked of it
+        elif box.answer is not None:  # it is being ended because of something it did between two calls
             box.idle = False
         elif not box.idle:
             raise ValueError("an end of a session while a call is running")
@@ -124,13 +124,13 @@ class Calls:
             box.idle = False
             self.answer(box, {"type": "returned"})
 
-    # The candidate
+    # Messages of the candidate
 
     def returned(self, box: Box, header: dict[str, Any], body: bytes) -> None:
-        """Deal with a candidate's frame that answers a call.
+        """Handle a candidate's frame that answers a call.
 
         Raises:
-            ValueError: nothing was asked of it.
+            ValueError: no call is in progress.
         """
         if box.idle:
             raise ValueError("a message that nobody asked for")
@@ -145,7 +145,7 @@ class Calls:
             self.answer(box, answer, body)
 
     def answer(self, box: Box, header: dict[str, object], body: bytes = b"") -> None:
-        """Note what a call came to and end the candidate; the evaluator hears of it when the candidate is gone."""
+        """Store the answer to a call and end the candidate; the evaluator is told once the candidate has ended."""
         if box.answer is None:
             box.answer = (header, body)
             if not self.wrapped:
@@ -154,14 +154,14 @@ class Calls:
             send_signal(box.pid, signal.SIGKILL)
 
     def check_deadline(self, now: float) -> None:
-        """End a candidate that has taken longer than it was given."""
+        """End a candidate whose call has exceeded its time limit."""
         box = self.candidate
         if box is not None and box.deadline is not None and now >= box.deadline:
             box.deadline = None
             self.answer(box, {"type": "timeout", "message": f"no answer within {box.seconds:g} s"})
 
     def ended(self, box: Box, how: str) -> None:
-        """The candidate's process is gone, `how` in words: tell the evaluator what its call came to."""
+        """Answer the evaluator's call after the candidate's process has ended; `how` describes its end."""
         header, body = box.answer or ({"type": "raised", "message": f"the candidate {how} and gave no result"}, b"")
         self.candidate = None
         discard(box.scratch)

@@ -1,4 +1,4 @@
-"""What an evaluation prints, as much of it as is kept."""
+"""Capture an evaluation's output up to a limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _KEEP = 65536
 
 
 class Capture:
-    """What was printed on one stream: the first and the last 64 KiB of it, and how much there was."""
+    """The output of one stream: its first and last 64 KiB and its total size."""
 
     def __init__(self) -> None:
         self.head = bytearray()

@@ -8,7 +8,7 @@ __all__ = ["Clock"]
 
 
 class Clock:
-    """Seconds that an evaluation has been running; it stands still while the evaluation is frozen."""
+    """Count the seconds that an evaluation has been running, without the time it was frozen."""
 
     def __init__(self) -> None:
         self.before = 0.0

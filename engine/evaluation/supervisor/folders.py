@@ -1,6 +1,6 @@
-"""Deleting folders that a hostile program has filled."""
+"""Delete folders that a hostile program has filled."""
 
-# Pathlib would add to the time that the supervisor takes to start.
+# Importing pathlib would delay the supervisor's start.
 # ruff: noqa: PTH101, PTH104, PTH106, PTH108, PTH114
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ __all__ = ["discard", "remove_tree"]
 
 
 def remove_tree(folder: str) -> None:
-    """Delete a folder whatever is in it; its depth is flattened, since a hostile one may be deeper than any path.
+    """Delete a folder with any content; flatten its depth first, since a hostile tree may exceed the length of a path.
 
-    Links in it are removed and never followed; folders that may not be read or written are opened first. Nothing may
-    write to it meanwhile.
+    Links in it are removed and never followed; permissions of unreadable or unwritable folders are set first. Nothing
+    may write to the folder meanwhile.
 
     Raises:
-        OSError: it is missing, is no folder but a link to one, or cannot be removed.
+        OSError: it is missing, is a link to a folder, or cannot be removed.
     """
     if os.path.islink(folder):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
@@ -40,7 +40,7 @@ def remove_tree(folder: str) -> None:
 
 
 def _remove_files(folder: str) -> list[str]:
-    """Delete what is no folder in a folder; the folders in it."""
+    """Delete everything in a folder that is not a folder; return the folders in it."""
     children = []
     with os.scandir(folder) as entries:
         for entry in list(entries):
@@ -52,7 +52,7 @@ def _remove_files(folder: str) -> list[str]:
 
 
 def discard(folder: str) -> None:
-    """Delete a folder, or say on stderr why that failed."""
+    """Delete a folder, or print to stderr why that failed."""
     try:
         remove_tree(folder)
     except OSError as exc:

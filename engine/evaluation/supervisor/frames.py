@@ -1,14 +1,14 @@
 """Frames on the result channel.
 
-A frame is four bytes of length (big endian), a header (one line of JSON) and a body that is passed on unread: arguments
-and return values of `evolve_task.call`.
+A frame is a length of four bytes (big endian), a header (one line of JSON) and a body, which is forwarded unread:
+arguments and return values of `evolve_task.call`.
 """
 
 from __future__ import annotations
 
 import json
 
-TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from typing import Any
 
@@ -16,16 +16,16 @@ __all__ = ["pack", "take"]
 
 
 def pack(header: dict[str, object], body: bytes = b"") -> bytes:
-    """A frame as it is sent."""
+    """Encode a frame."""
     payload = json.dumps(header).encode() + b"\n" + body
     return len(payload).to_bytes(4, "big") + payload
 
 
 def take(inbox: bytearray, limit: int) -> tuple[dict[str, Any], bytes] | None:
-    """The next whole frame that came in, as header and body; it is taken out of the inbox.
+    """Remove the first complete frame from the inbox and return its header and body, or None if there is none.
 
     Raises:
-        ValueError: it is no frame, or longer than `limit` bytes.
+        ValueError: the data are not a frame, or it is longer than `limit` bytes.
     """
     if len(inbox) < 4:
         return None

@@ -1,11 +1,11 @@
-"""The conversation with the engine: a JSON document a line, both ways."""
+"""Exchange messages with the engine: one JSON document per line, in both directions."""
 
 from __future__ import annotations
 
 import json
 import os
 
-TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -16,12 +16,12 @@ __all__ = ["Link"]
 
 
 class Link:
-    """The engine at descriptors 0 and 1.
+    """The connection to the engine on descriptors 0 and 1.
 
     Args:
-        poller: what waits on descriptor 0.
-        on_message: called with each document that comes in.
-        on_end: called when the engine is gone.
+        poller: watches descriptor 0.
+        on_message: called with each received document.
+        on_end: called when the engine has ended.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Link:
         try:
             del self.outbox[: os.write(1, self.outbox)]
         except BlockingIOError:
-            pass  # the poller says when there is room again
+            pass  # the poller calls again once there is room
         except OSError:
-            self.outbox.clear()  # the engine is gone: the end of file follows
+            self.outbox.clear()  # the engine has ended; end of file follows
         self.poller.want_room(0, bool(self.outbox))

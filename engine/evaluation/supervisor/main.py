@@ -1,4 +1,4 @@
-"""The way in: the evaluator's process is started first, all else is imported while it starts."""
+"""Entry point: start the evaluator's process first, and import the other modules while it starts."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .box import Box
 __all__ = ["FAULT", "main"]
 
 FAULT = 3
-"""The exit code where the evaluation's first process cannot be started; stderr says why."""
+"""Exit code if the evaluation's first process cannot be started; stderr says why."""
 
 _CHANNEL, _CHANNEL_OF_CHILD = 4, 5
 
 
 def main(folder: str, command: list[str]) -> None:
-    """Guard one evaluation to its end, and with it that of this process.
+    """Supervise one evaluation to its end, then exit this process.
 
     Args:
-        folder: the evaluation's folder, which holds program.py and an empty scratch folder.
-        command: what runs the evaluator.
+        folder: the evaluation's folder, with program.py and an empty scratch folder.
+        command: the evaluator's command line.
     """
     for fd in (_CHANNEL, _CHANNEL_OF_CHILD):
         os.set_inheritable(fd, False)
-    # Before the import below: that takes as long as the evaluator's interpreter takes to start, so both happen at once.
-    # Nothing of the task runs before the job is sent to it, which is after the limits are in place.
+    # Started before the import below, which takes as long as the evaluator's interpreter needs to start: both overlap.
+    # The evaluator runs none of the task's code before it gets the job, and by then the limits are in place.
     try:
         _hold_lock(folder)
         evaluator = Box(command, dict(os.environ), _CHANNEL, _CHANNEL_OF_CHILD)
@@ -38,11 +38,11 @@ def main(folder: str, command: list[str]) -> None:
 
     code = Supervisor(folder, evaluator).run()
     sys.stderr.flush()
-    os._exit(code)  # without the interpreter's shutdown, which takes as long as its start
+    os._exit(code)  # skip the interpreter's shutdown, which takes as long as its start
 
 
 def _hold_lock(folder: str, seconds: float = 10.0) -> None:
-    """Lock FOLDER/lock for as long as this process lives; an earlier supervisor gets some seconds to go."""
+    """Lock FOLDER/lock for the life of this process; wait up to `seconds` for an earlier supervisor to exit."""
     fd = os.open(folder + "/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + seconds
     while True:

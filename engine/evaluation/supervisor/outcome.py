@@ -1,6 +1,6 @@
-"""The outcome of an evaluation: what is told of it, and how it survives an engine that does not take it."""
+"""Build the outcome of an evaluation, and store it on disk in case no engine receives it."""
 
-# Pathlib would add to the time it takes to start.
+# Importing pathlib would delay the start.
 # ruff: noqa: PTH104
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import resource
 
-TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from typing import Any
 
@@ -23,7 +23,7 @@ __all__ = ["make_outcome", "spool"]
 def make_outcome(
     result: dict[str, Any], job: dict[str, Any], usage: Usage, captures: tuple[Capture, Capture], seconds: float
 ) -> dict[str, object]:
-    """All that the engine is told of an evaluation that has ended, its processes gone."""
+    """Build the outcome for the engine, after all processes of the evaluation have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         **result,
@@ -38,7 +38,7 @@ def make_outcome(
 
 
 def spool(folder: str, outcome: dict[str, object]) -> None:
-    """Write an outcome into the evaluation's folder so that it survives even a power cut."""
+    """Write an outcome to the evaluation's folder and sync it, so that it survives a power cut."""
     path = folder + "/outcome.json"
     with open(path + ".tmp", "w") as file:
         json.dump(outcome, file, allow_nan=False)

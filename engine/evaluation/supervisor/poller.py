@@ -1,11 +1,11 @@
-"""Waiting on descriptors, each with what is done when it has something to say."""
+"""Dispatch readable and writable file descriptors to callbacks."""
 
 from __future__ import annotations
 
 import os
 import select
 
-TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -13,7 +13,7 @@ __all__ = ["Poller"]
 
 
 class Poller:
-    """The descriptors that are waited on."""
+    """A set of watched descriptors with their callbacks."""
 
     def __init__(self) -> None:
         self.polled = select.poll()
@@ -22,7 +22,7 @@ class Poller:
         self.held: set[int] = set()
 
     def listen(self, fd: int, on_data: Callable[[], None], on_room: Callable[[], None] | None = None) -> None:
-        """Call `on_data` whenever there is something to read, and `on_room` when there is room that was wanted."""
+        """Call `on_data` whenever the descriptor is readable, and `on_room` if `want_room` waits for it."""
         self.handlers[fd] = (on_data, on_room)
         self.wanted[fd] = select.POLLIN
         self.polled.register(fd, select.POLLIN)
@@ -31,14 +31,14 @@ class Poller:
         return fd in self.handlers
 
     def want_room(self, fd: int, wanted: bool) -> None:
-        """Wait, or no longer wait, for room to write to a descriptor too, if it is one of these."""
+        """Start or stop waiting for room to write to a descriptor, if it is watched."""
         if fd in self.handlers:
             self.wanted[fd] = select.POLLIN | (select.POLLOUT if wanted else 0)
             if fd not in self.held:
                 self.polled.register(fd, self.wanted[fd])
 
     def hold(self, fd: int) -> None:
-        """Do not wait on a descriptor until `release`."""
+        """Suspend watching a descriptor until `release`."""
         if fd in self.handlers and fd not in self.held:
             self.held.add(fd)
             self.polled.unregister(fd)
@@ -49,7 +49,7 @@ class Poller:
             self.polled.register(fd, self.wanted[fd])
 
     def forget(self, fd: int) -> None:
-        """Close a descriptor, if it is one of these."""
+        """Stop watching a descriptor and close it, if it is watched."""
         if self.handlers.pop(fd, None) is not None:
             if fd in self.held:
                 self.held.discard(fd)
@@ -58,7 +58,7 @@ class Poller:
             os.close(fd)
 
     def turn(self, seconds: float | None) -> None:
-        """Wait for something to happen and deal with it."""
+        """Wait up to `seconds` for events and run their callbacks."""
         for fd, events in self.polled.poll(None if seconds is None else max(0.0, seconds) * 1000 + 0.5):
             on_data, on_room = self.handlers.get(fd, (None, None))
             if on_room is not None and events & select.POLLOUT:

@@ -1,4 +1,4 @@
-"""The processes of an evaluation: which there are, what they use, how they are stopped and ended."""
+"""Find, measure, stop and end the processes of an evaluation."""
 
 # ruff: noqa: PTH208
 
@@ -16,7 +16,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def _read_stat(pid: int) -> tuple[int, str, float, int] | None:
-    """A process's parent, state, CPU seconds (reaped children included) and resident bytes; None: it is gone."""
+    """Return a process's parent, state, CPU seconds (reaped children included) and resident bytes; None if it ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -27,14 +27,14 @@ def _read_stat(pid: int) -> tuple[int, str, float, int] | None:
 
 
 def read_pss(pid: int) -> int | None:
-    """A process's share of memory in bytes, shared pages divided by their users; None where it may not be read."""
+    """Return a process's proportional set size in bytes (shared pages divided by their users); None if unreadable."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             for line in file:
                 if line.startswith(b"Pss:"):
                     return int(line.split()[1]) * 1024
     except OSError:
-        pass  # it is gone or not dumpable: the caller counts what is resident instead
+        pass  # it has ended or is not dumpable: the caller counts resident memory instead
     return None
 
 
@@ -43,7 +43,7 @@ def _list_pids() -> set[int]:
 
 
 def find_tree(root: int) -> dict[int, str]:
-    """Every descendant of a process, with its state, from a fresh look at /proc."""
+    """Scan /proc and return every descendant of a process with its state."""
     children: dict[int, list[tuple[int, str]]] = {}
     for pid in _list_pids():
         stat = _read_stat(pid)
@@ -59,7 +59,7 @@ def find_tree(root: int) -> dict[int, str]:
 
 
 class Watch:
-    """A cheap repeated look at the tree: only processes that are new or known to be ours are read."""
+    """Scan the process tree repeatedly at low cost: read only processes that are new or known to belong to it."""
 
     def __init__(self, root: int) -> None:
         self.root = root
@@ -67,7 +67,7 @@ class Watch:
         self.foreign: set[int] = set()
 
     def look(self, most: int) -> tuple[int, float, dict[int, int]]:
-        """Processes alive, their CPU seconds, and the resident bytes of each; it stops at more than `most` of them."""
+        """Return live processes, their CPU seconds and resident bytes of each; stop counting above `most` processes."""
         listed = _list_pids()
         self.ours &= listed
         self.foreign &= listed
@@ -76,11 +76,11 @@ class Watch:
             stat = _read_stat(pid)
             if stat is None:
                 continue
-            # A process whose parent is not placed yet waits for the rounds below, or for the next look.
+            # A process whose parent is still unknown is retried in the rounds below, or at the next scan.
             if not self.place(pid, stat[0]):
                 unknown[pid] = stat[0]
             elif len(self.ours) > 2 * most:
-                break  # a fork bomb: time matters more than the number
+                break  # a fork bomb: acting soon matters more than an exact count
         while placed := [pid for pid, parent in unknown.items() if self.place(pid, parent)]:
             for pid in placed:
                 del unknown[pid]
@@ -97,7 +97,7 @@ class Watch:
         return alive, cpu, resident
 
     def place(self, pid: int, parent: int) -> bool:
-        """Note whose a process is, where its parent tells."""
+        """Record whether a process belongs to the tree, if its parent is known; return whether it is."""
         if parent in self.ours or parent == self.root:
             self.ours.add(pid)
         elif parent in self.foreign or parent == 0:
@@ -111,11 +111,11 @@ def send_signal(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
-        pass  # it was faster
+        pass  # it has already ended
 
 
 def stop_tree(root: int) -> None:
-    """Stop every descendant of a process, again and again until none is new: one may just be starting another."""
+    """Stop every descendant of a process; repeat until no new one appears, since one may just be starting another."""
     stopped: set[int] = set()
     while True:
         new = [pid for pid in find_tree(root) if pid not in stopped]
@@ -128,19 +128,19 @@ def stop_tree(root: int) -> None:
 
 
 def continue_tree(root: int) -> None:
-    """Let every descendant of a process go on."""
+    """Continue every descendant of a process."""
     for pid in find_tree(root):
         send_signal(pid, signal.SIGCONT)
 
 
 def end_tree(root: int, wake: int, wrapped: bool, seconds: float) -> bool:
-    """Kill and reap every descendant of this process; whether all were gone in time.
+    """Kill and reap every descendant of this process; return whether all ended in time.
 
     Args:
         root: this process.
-        wake: a descriptor that can be read when a child has ended.
-        wrapped: whether a namespace does the killing, so that a look at /proc is needed only where it takes long.
-        seconds: how long it may take.
+        wake: a descriptor that becomes readable when a child has ended.
+        wrapped: whether a namespace kills them, so that /proc is scanned only if that takes long.
+        seconds: the time limit.
     """
     began, pause = time.monotonic(), 0.001
     while True:
@@ -162,7 +162,7 @@ def end_tree(root: int, wake: int, wrapped: bool, seconds: float) -> bool:
 
 
 def describe_exit(status: int, wrapped: bool) -> tuple[str, int]:
-    """How a process ended, in words, and the signal that ended it (0: none)."""
+    """Describe how a process ended, and return the signal that ended it (0: none)."""
     code = os.waitstatus_to_exitcode(status)
     number = -code if code < 0 else code - 128 if wrapped and code > 128 else 0
     if not number:

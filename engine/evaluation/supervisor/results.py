@@ -1,8 +1,8 @@
-"""A result as the engine may take it: nothing in it but what a result may hold."""
+"""Validate a result before it reaches the engine: keep only what a result may contain."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from typing import Any
 
@@ -13,25 +13,25 @@ _STATUSES = ("ok", "invalid", "crashed", "timeout")
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a number that can be reckoned with: finite, and so small that no sum or difference overflows."""
+    """Tell whether it is a usable number: finite, and small enough that no sum or difference overflows."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def plain_number(value: Any) -> int | float:
-    """A number as every reader takes it: a whole one that does not fit a float exactly becomes a float."""
+    """Return a number that every JSON reader accepts: a whole one that no float holds exactly becomes a float."""
     return float(value) if isinstance(value, int) and abs(value) > 2**53 else value
 
 
 def plain_text(value: object, length: int) -> str:
-    """A string that any encoder takes, cut to a length; empty for what is no string."""
+    """Return a string that every encoder accepts, cut to a length; empty if the value is not a string."""
     return value[:length].encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def clean_result(message: dict[str, Any]) -> dict[str, Any]:
-    """A result message with nothing in it but what a result may hold.
+    """Return a result message reduced to the allowed content.
 
     Raises:
-        ValueError: it claims a status that there is not, or is `ok` without a finite score.
+        ValueError: its status is unknown, or it is `ok` without a finite score.
     """
     status, score = message.get("status"), message.get("score")
     if status not in _STATUSES or (status == "ok") is not is_number(score):

@@ -1,11 +1,11 @@
-"""The limit on what an evaluation writes to its folders."""
+"""Enforce the limit on data that an evaluation writes to its folders."""
 
 from __future__ import annotations
 
 import errno
 import os
 
-TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,21 +15,21 @@ _MOST_FILES = 100_000
 
 
 class Scratch:
-    """What lies in the folders that an evaluation may write to, counted a slice at a time so that nothing else waits.
+    """Count the content of the writable folders, a slice at a time so that other work is not delayed.
 
-    What it reads may change under it, and by the hand of an enemy: it follows no link at the end of a path, and a
-    folder that cannot be counted (its path too long, or not to be read) counts as one above the limit.
+    A hostile program may change the tree during the count: the count follows no link at the end of a path, and a folder
+    that cannot be counted (path too long, or unreadable) counts as above the limit.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.excess = ""
-        """The limit that is exceeded, in words."""
+        """Message about the exceeded limit; empty if there is none."""
         self.next = 0.2
         self.walk: Iterator[None] | None = None
 
     def look(self, folders: list[str], now: float) -> None:
-        """Go on counting, or begin anew where the last count is a second old."""
+        """Continue the count, or start a new one if the last is a second old."""
         if self.walk is None and now >= self.next:
             self.walk = self.count(folders)
         if self.walk is not None:
@@ -51,14 +51,14 @@ class Scratch:
                 if exc.errno in (errno.ENAMETOOLONG, errno.EACCES):
                     self.excess = f"scratch limit: a folder that cannot be counted ({exc.strerror})"
                     return
-                continue  # it is gone, or no folder any more
+                continue  # it was removed, or is no longer a folder
             try:
                 with os.scandir(fd) as found:
                     for entry in found:
                         try:
                             status = entry.stat(follow_symlinks=False)
                         except OSError:
-                            continue  # it is gone
+                            continue  # it was removed
                         entries += 1
                         if status.st_nlink == 1 or (status.st_dev, status.st_ino) not in linked:
                             size += status.st_blocks * 512
@@ -76,6 +76,6 @@ class Scratch:
                         if entries % 2000 == 0:
                             yield
             except OSError:
-                pass  # it went while it was read
+                pass  # it was removed during the read
             finally:
                 os.close(fd)

@@ -1,6 +1,6 @@
-"""The state of one evaluation, and what happens in it."""
+"""Run one evaluation: its state and its event handlers."""
 
-# Pathlib would add to the time it takes to start.
+# Importing pathlib would delay the start.
 # ruff: noqa: PTH108
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .processes import continue_tree, describe_exit, end_tree, send_signal, stop
 from .results import clean_result, is_number, plain_number, plain_text
 from .usage import Usage
 
-TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from typing import Any
 
@@ -31,7 +31,7 @@ __all__ = ["Supervisor"]
 
 
 class Supervisor:
-    """Guards one evaluation whose evaluator has been started and waits for its job."""
+    """Supervise one evaluation whose evaluator has been started and waits for its job."""
 
     def __init__(self, folder: str, evaluator: Box) -> None:
         self.folder = folder
@@ -50,20 +50,20 @@ class Supervisor:
         self.acknowledged = False
         self.job: dict[str, Any] = {}
         self.usage: Usage
-        """There from the moment that the job is."""
+        """Set as soon as the job has arrived."""
         self.wrapped = False
         self.result_limit = 0
         self.link = Link(self.poller, self.on_message, self.abandon)
 
     @property
     def boxes(self) -> list[Box]:
-        """The sandboxes that there are."""
+        """Return the existing sandboxes."""
         return [box for box in (self.evaluator, self.calls.candidate) if box is not None]
 
-    # The way in
+    # Start
 
     def run(self) -> int:
-        """Carry the evaluation through; the exit code."""
+        """Run the evaluation to its end and return the exit code."""
         if ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) != 0:  # PR_SET_CHILD_SUBREAPER
             self.fault = "the supervisor cannot become a subreaper"
         set_urgent(True)
@@ -79,14 +79,14 @@ class Supervisor:
             self.poller.turn(None)
         if self.job:
             self.begin()
-            self.on_signals(b"")  # a child that ended before the handler stood
+            self.on_signals(b"")  # reap a child that ended before the handler was installed
         while not (self.result or self.fault or self.abandoned):
             self.poller.turn(self.time_left())
             self.check_clock()
         return self.finish()
 
     def begin(self) -> None:
-        """Send the evaluator its job, which lets it start."""
+        """Send the evaluator its job; it starts on receipt."""
         limits = self.job["limits"]
         self.wrapped = self.job["sandbox"] == "bubblewrap"
         self.result_limit = int(limits["result_mb"] * 2**20) + 65536
@@ -97,7 +97,7 @@ class Supervisor:
             try:
                 os.unlink(self.folder + "/outcome.json")
             except FileNotFoundError:
-                pass  # the usual case: no earlier attempt
+                pass  # the usual case: there was no earlier attempt
         except OSError as exc:
             self.fault = f"{exc.filename}: {exc.strerror}"
             return
@@ -112,7 +112,7 @@ class Supervisor:
         for fd, capture in ((box.outputs[0], self.captures[0]), (box.outputs[1], self.captures[1])):
             self.poller.listen(fd, lambda fd=fd, capture=capture: self.on_output(fd, capture))  # type: ignore[misc]
 
-    # The engine
+    # Messages of the engine
 
     def on_message(self, message: dict[str, Any]) -> None:
         if not self.job:
@@ -129,10 +129,10 @@ class Supervisor:
             self.acknowledged = True
 
     def abandon(self) -> None:
-        """Nobody waits for this evaluation any more."""
+        """Give the evaluation up: nobody waits for its outcome any more."""
         self.abandoned = True
 
-    # Signals and time
+    # Signals and timers
 
     def on_signals(self, numbers: bytes) -> None:
         if signal.SIGTERM in numbers:
@@ -150,7 +150,7 @@ class Supervisor:
                     self.on_exit(box)
 
     def time_left(self) -> float | None:
-        """Seconds until the clock has something to do."""
+        """Return the seconds until the next deadline or check; None while frozen."""
         if self.clock.since is None:
             return None
         due = [self.job["limits"]["seconds"], self.next_look]
@@ -181,11 +181,11 @@ class Supervisor:
             often = self.usage.look(scratches, self.clock.now())
             if self.usage.excess is not None:
                 self.end(*self.usage.excess)
-            # Often in the beginning and near a limit, but at most a tenth of the time is spent on looking.
+            # Check often at first and near a limit, but spend at most a tenth of the time on checks.
             pause = max(0.02 if often else min(0.1, now), 10 * (time.monotonic() - began))
             self.next_look = self.clock.now() + pause
 
-    # What comes from inside
+    # Output and messages of the sandboxes
 
     def on_output(self, fd: int, capture: Capture) -> None:
         try:
@@ -228,7 +228,7 @@ class Supervisor:
     def on_frame(self, box: Box, header: dict[str, Any], body: bytes) -> None:
         kind = header.get("type")
         if kind == "ready":
-            # The harness says it before anything of the task runs; what says it again wants more time than it has.
+            # The harness sends it before any code of the task runs; a repetition would extend the time limit.
             if box.ready:
                 raise ValueError("a second message that it is ready")
             box.ready = True
@@ -252,11 +252,11 @@ class Supervisor:
             if is_number(value):
                 values[plain_text(name, 128)] = plain_number(value)
         if len(self.progress) >= 128:
-            del self.progress[::2]  # a flood is thinned out evenly rather than passed on or cut
+            del self.progress[::2]  # thin a flood evenly rather than forward it all or cut it off
         self.progress.append([plain_number(step) if is_number(step) else None, values])
 
     def on_exit(self, box: Box) -> None:
-        """A box's process has ended: read what it left behind, then draw the conclusion."""
+        """Handle the end of a box's process: read its remaining messages, then settle the result."""
         assert box.status is not None
         while self.poller.knows(box.channel) and not (self.result or self.fault or box.answer):
             before = len(box.inbox)
@@ -281,10 +281,10 @@ class Supervisor:
                 self.poller.forget(fd)
             self.calls.ended(box, how)
 
-    # Holding and ending
+    # Freezing and ending
 
     def freeze(self) -> None:
-        """Stop every process. What it sent is not dealt with before it is thawed, since its clocks stand still."""
+        """Stop every process. Messages already sent wait for `thaw`, since the clocks stand still."""
         if self.clock.since is None:
             return
         self.clock.stop()
@@ -301,19 +301,19 @@ class Supervisor:
         self.clock.go()
 
     def end(self, status: str, reason: str) -> None:
-        """Note how the evaluation ended, unless that is settled."""
+        """Set the result of the evaluation, unless it is already set."""
         if self.result is None:
             self.result = {"status": status, "score": None, "metrics": {}, "reason": reason}
 
     def kill(self, seconds: float) -> bool:
-        """Kill every process of the evaluation; whether all were gone in time."""
+        """Kill every process of the evaluation; return whether all ended in time."""
         for box in self.boxes:
             if box.status is None:
                 send_signal(box.pid, signal.SIGKILL)
         return end_tree(os.getpid(), self.wake[0], self.wrapped, seconds)
 
     def drain(self, box: Box) -> None:
-        """Take what is left in a box's output pipes."""
+        """Read the remaining output from a box's pipes."""
         for fd, capture in ((box.outputs[0], self.captures[0]), (box.outputs[1], self.captures[1])):
             for _ in range(64):
                 before = capture.total
@@ -323,7 +323,7 @@ class Supervisor:
                     break
 
     def finish(self) -> int:
-        """End what runs, hand the outcome over or leave it in the folder, and go."""
+        """End all processes, deliver the outcome or store it in the folder, and return the exit code."""
         seconds = self.clock.now()
         dead = self.kill(10.0)
         if self.job:

@@ -1,4 +1,4 @@
-"""What an evaluation uses of the machine, held against its limits."""
+"""Measure an evaluation's resource usage and compare it with its limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from .processes import Watch, read_pss
 from .scratch import Scratch
 
-TYPE_CHECKING = False  # typing's own constant without typing, which takes time to import
+TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from typing import Any
 
@@ -15,10 +15,10 @@ __all__ = ["Usage"]
 
 
 class Usage:
-    """The processes below this one and the folders they may write to.
+    """The usage of this process's descendants and of their writable folders.
 
     Args:
-        limits: those of the job.
+        limits: the job's limits.
         wrapped: whether each sandbox adds two processes of bubblewrap.
     """
 
@@ -26,21 +26,21 @@ class Usage:
         self.limits = limits
         self.wrapped = wrapped
         self.watch = Watch(os.getpid())
-        # A file may be as large as it likes below its own limit: a few of them are what a program may need.
+        # One file may reach `file_mb`, and a program may need a few such files.
         self.scratch = Scratch(int(max(4 * limits["file_mb"], 64)) * 2**20)
         self.cpu = 0.0
         """Seconds."""
         self.peak = 0.0
         """MiB."""
         self.excess: tuple[str, str] | None = None
-        """The status that the evaluation ends with, and the limit it exceeds in words."""
+        """The status to end with and a message about the exceeded limit; None if there is none."""
 
     def look(self, scratches: list[str], now: float) -> bool:
-        """Hold the tree against its limits; whether it is near one, so that the next look should be soon.
+        """Compare usage with the limits; return whether it is near one, so that the next check should be soon.
 
         Args:
-            scratches: the folder of each sandbox that there is.
-            now: what the evaluation's clock shows.
+            scratches: the scratch folder of each sandbox.
+            now: seconds on the evaluation's clock.
         """
         limits = self.limits
         own = 2 * self.wrapped * len(scratches)
