@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from engine.errors import EvolveError
-from engine.run import Run
-from engine.serve import serve
+from engine.loop.serve import serve
+from engine.runs.folder import Run
 
 
 def main() -> int:

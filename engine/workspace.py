@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from engine.task import BUILTIN_TASKS, Task
+from engine.task.spec import BUILTIN_TASKS, Task
 
 __all__ = ["network_file_system", "priors_folder", "runs_folder", "workspace"]
 

@@ -20,9 +20,9 @@ from typer.main import get_command
 
 import engine.cli
 from engine.cli.app import app
-from engine.llm.models import ModelSpec
-from engine.settings import Settings
-from engine.task import Interface, Limits, Stage, TaskSpec
+from engine.settings.model import Settings
+from engine.settings.models import ModelSpec
+from engine.task.spec import Interface, Limits, Stage, TaskSpec
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

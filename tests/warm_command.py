@@ -83,8 +83,6 @@ class WarmCommand:
 
 
 def _serve() -> None:
-    import engine.create
-    import engine.serve  # noqa: F401
     from engine.cli import main
 
     # Whatever a command imports once it runs.

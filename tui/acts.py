@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import JournalError, RunError
-from engine.journal import JournalReader, send_command
-from engine.run import Run, is_alive, spawn_engine
-from engine.task import find_task, load_task
+from engine.journal.reader import JournalReader, send_command
+from engine.runs.folder import Run, is_alive, spawn_engine
+from engine.task.spec import find_task, load_task
 
 __all__ = ["LABELS", "fork_run_at", "new_run", "program_of", "save_text", "send", "set_and_start"]
 
@@ -91,9 +91,9 @@ def new_run(task: str, runs: Path, rounds: int | None, name: str, started: Calla
         RunError: the run cannot be made, or its engine ended at once.
     """
     # It looks up the versions of packages, which a start of the application need not wait for.
-    from engine.configure import choose_settings, require_limit
-    from engine.create import create_run
-    from engine.presets import Preset
+    from engine.runs.configure import choose_settings, require_limit
+    from engine.runs.create import create_run
+    from engine.runs.presets import Preset
 
     loaded = load_task(find_task(task))
     over = {"rounds": rounds} if rounds is not None else {}
@@ -112,7 +112,7 @@ def fork_run_at(source: Run, runs: Path, seq: int, name: str) -> Run:
         RunError: the name is taken, or the folder cannot be written.
         JournalError: the other run cannot be read.
     """
-    from engine.fork import fork_run
+    from engine.runs.fork import fork_run
 
     return fork_run(source, runs.absolute(), at_seq=seq, name=name).run
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from engine.errors import UsageError
-from engine.run import Run, is_alive
+from engine.runs.folder import Run, is_alive
 
 __all__ = ["run_tui"]
 

@@ -16,8 +16,8 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from engine.events import BestCrowned, RunFailed, RunFinished, RunStopped
-from engine.run import Run
+from engine.journal.events import BestCrowned, RunFailed, RunFinished, RunStopped
+from engine.runs.folder import Run
 from engine.workspace import workspace
 from tui.feed.batch import Batch, FeedMaker
 from tui.glyphs import needs_plain

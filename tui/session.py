@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from engine.events import EngineStarted, Event, RunFailed, RunFinished, RunStopped
-from engine.run import Run
+from engine.journal.events import EngineStarted, Event, RunFailed, RunFinished, RunStopped
+from engine.runs.folder import Run
 from tui.feed.batch import Batch, Feed, Post
 from tui.model.run_model import Part, RunModel
 

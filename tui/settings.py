@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine.config import convert_table, read_toml
 from engine.errors import UsageError
+from engine.settings.decode import convert_table, read_toml
 
 __all__ = ["TuiSettings", "read_settings", "save_file", "save_setting"]
 

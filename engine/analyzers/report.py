@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.curve import Point
-from engine.node import Node
-from engine.ranking import Ranking
-from engine.task import TaskSpec
+from engine.evaluation.curve import Point
+from engine.state.node import Node
+from engine.state.ranking import Ranking
+from engine.task.spec import TaskSpec
 
 __all__ = ["Facts", "Proposal", "Report"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from engine.analyzers.report import Facts, Proposal, Report
-from engine.node import Node
-from engine.program import ProgramError, changed_parts, outline
+from engine.programs.outline import ProgramError, changed_parts, outline
+from engine.state.node import Node
 
 __all__ = ["analyze_by_rules", "outcome_of"]
 

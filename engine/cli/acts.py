@@ -11,8 +11,8 @@ import typer
 from engine.cli.app import RunName, RunsOption, app, pick
 from engine.cli.control import command_engine
 from engine.errors import EvolveError, UsageError
-from engine.journal import JournalReader
-from engine.run import Run, delete_run, rename_run
+from engine.journal.reader import JournalReader
+from engine.runs.folder import Run, delete_run, rename_run
 from engine.text import visible
 
 __all__: list[str] = []

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from engine import events as ev
-from engine.journal import JournalReader
-from engine.node import Node
-from engine.state import RunState
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
+from engine.state.node import Node
+from engine.state.run_state import RunState
 from engine.text import visible
 
 __all__ = ["calls_of", "print_calls", "spending"]

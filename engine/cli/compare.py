@@ -10,7 +10,8 @@ import typer
 from engine.cli.app import JsonOption, RunsOption, app, pick, print_json
 from engine.cli.complete import run_names
 from engine.cli.table import print_table
-from engine.compare import (
+from engine.errors import UsageError
+from engine.runs.compare import (
     AXES,
     Axis,
     ComparedRun,
@@ -23,8 +24,7 @@ from engine.compare import (
     read_compared,
     shared_places,
 )
-from engine.errors import UsageError
-from engine.ranking import Ranking
+from engine.state.ranking import Ranking
 from engine.text import visible
 
 __all__: list[str] = []

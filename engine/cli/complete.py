@@ -8,9 +8,9 @@ from typing import Any
 import typer
 
 from engine.cli.pick import folder_of
-from engine.presets import PRESETS
-from engine.run import all_runs
-from engine.task import builtin_tasks
+from engine.runs.folder import all_runs
+from engine.runs.presets import PRESETS
+from engine.task.spec import builtin_tasks
 
 __all__ = ["preset_names", "run_names", "task_names"]
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from engine.adopt import adopt_task
 from engine.cli.app import (
     JsonOption,
     RunArgument,
@@ -25,20 +24,21 @@ from engine.cli.app import (
 )
 from engine.cli.complete import preset_names, run_names
 from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run, tell
-from engine.commands import HINT_UNREAD, WAITS, check_set
-from engine.config import deep_merge
-from engine.configure import choose_settings, lacks_limit, model_table, replayed, require_limit
-from engine.create import create_run
 from engine.errors import RunError, UsageError
 from engine.evaluation.bubblewrap import wanted_bubblewrap
-from engine.events import EvalStageDone
-from engine.journal import JournalReader, send_command
-from engine.node import Node
-from engine.presets import PRESETS, Preset, find_preset
-from engine.run import Run, fold_run, is_alive, run_status, spawn_engine
-from engine.settings import Settings, designs_by_model, parse_setting
-from engine.state import RunState
-from engine.task import find_task, load_task
+from engine.journal.events import EvalStageDone
+from engine.journal.reader import JournalReader, send_command
+from engine.loop.commands import HINT_UNREAD, WAITS, check_set
+from engine.runs.configure import choose_settings, lacks_limit, model_table, replayed, require_limit
+from engine.runs.create import create_run
+from engine.runs.folder import Run, fold_run, is_alive, run_status, spawn_engine
+from engine.runs.presets import PRESETS, Preset, find_preset
+from engine.runs.replace_task import adopt_task
+from engine.settings.decode import deep_merge
+from engine.settings.model import Settings, designs_by_model, parse_setting
+from engine.state.node import Node
+from engine.state.run_state import RunState
+from engine.task.spec import find_task, load_task
 
 __all__ = ["command_engine", "write_best"]
 
@@ -174,7 +174,7 @@ def _work(run: Run, headless: bool, json: bool, wait: float) -> None:
 
 
 def _serve(run: Run, wait: float) -> tuple[RunState, str]:
-    from engine.serve import serve
+    from engine.loop.serve import serve
 
     tell(f"run {run.folder}")
     serve(run, ProgressLines(), wait, attended=False)

@@ -13,14 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from engine.cli.app import JsonOption, RunsOption, app, fail, folder_of, print_json
-from engine.configure import configured
-from engine.devices import list_gpus
 from engine.errors import EvolveError
+from engine.evaluation.gpus import list_gpus
 from engine.evaluation.sandbox import find_sandbox
 from engine.llm.client import list_models
 from engine.llm.faults import Fault, key_of, place_of
-from engine.llm.models import ModelSpec
-from engine.settings import merge_settings
+from engine.runs.configure import configured
+from engine.settings.model import merge_settings
+from engine.settings.models import ModelSpec
 from engine.text import one_line
 from engine.workspace import network_file_system, workspace
 

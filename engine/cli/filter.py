@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from engine.errors import UsageError
-from engine.lineage import best_path
-from engine.node import Node
-from engine.state import RunState
+from engine.state.lineage import best_path
+from engine.state.node import Node
+from engine.state.run_state import RunState
 
 __all__ = ["filtered"]
 

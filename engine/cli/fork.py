@@ -9,9 +9,9 @@ import typer
 
 from engine.cli.app import JsonOption, RunName, RunsOption, app, folder_of, pick, print_json
 from engine.cli.control import SetOption
-from engine.config import deep_merge
-from engine.fork import fork_run
-from engine.settings import parse_setting
+from engine.runs.fork import fork_run
+from engine.settings.decode import deep_merge
+from engine.settings.model import parse_setting
 
 __all__: list[str] = []
 

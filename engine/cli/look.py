@@ -12,22 +12,22 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from engine import events as ev
 from engine.cli.app import JsonOption, RunArgument, RunName, RunsOption, app, existing_folder, pick, print_json
 from engine.cli.calls import calls_of, print_calls, spending
 from engine.cli.control import write_best
 from engine.cli.filter import filtered
 from engine.cli.progress import tell
 from engine.cli.table import print_table
-from engine.curve import decode_curve
 from engine.errors import EvolveError, RunError, UsageError
-from engine.journal import JournalReader
-from engine.lineage import ancestors, best_path, descendants, first_parents, lineage
-from engine.node import Node
-from engine.provenance import credited, idea_of
-from engine.ranking import Figures, Ranking
-from engine.run import Run, all_runs, best_entry, fold_run, is_alive, summarize
-from engine.state import RunState
+from engine.evaluation.curve import decode_curve
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
+from engine.priors.usage import credited, idea_of
+from engine.runs.folder import Run, all_runs, best_entry, fold_run, is_alive, summarize
+from engine.state.lineage import ancestors, best_path, descendants, first_parents, lineage
+from engine.state.node import Node
+from engine.state.ranking import Figures, Ranking
+from engine.state.run_state import RunState
 from engine.text import one_line, visible
 
 __all__: list[str] = []

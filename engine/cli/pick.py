@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from engine.errors import RunError, UsageError
-from engine.run import AmbiguousRun, Run, find_run
+from engine.runs.folder import AmbiguousRun, Run, find_run
 from engine.workspace import runs_folder
 
 __all__ = ["existing_folder", "folder_of", "pick"]

@@ -42,7 +42,7 @@ def opened(task: str | None) -> Iterator[Collection]:
     Raises:
         EvolveError: there is none, or what the command does cannot be done.
     """
-    from engine.priors import open_collection
+    from engine.priors.place import open_collection
 
     try:
         collection = open_collection(_place(task))
@@ -72,10 +72,10 @@ def _told(collection: Collection, problem: Problem) -> str:
 def _place(task: str | None) -> Any:
     """Where the priors are that `--task` means."""
     from cognition.store import Store
-    from engine.journal import JournalReader
-    from engine.priors import PriorPlace, base_path, place_of_run, place_of_task
-    from engine.run import Run, fold_run
-    from engine.task import find_task, load_task
+    from engine.journal.reader import JournalReader
+    from engine.priors.place import PriorPlace, base_path, place_of_run, place_of_task
+    from engine.runs.folder import Run, fold_run
+    from engine.task.spec import find_task, load_task
 
     if task is not None and (Path(task) / "run.db").is_file():
         run = Run(Path(task).absolute())

@@ -51,8 +51,8 @@ def list_(
     json: JsonOption = False,
 ) -> None:
     """List the priors with what came of them over the runs."""
-    from engine.provenance import PriorUse, use_over_runs
-    from engine.run import all_runs
+    from engine.priors.usage import PriorUse, use_over_runs
+    from engine.runs.folder import all_runs
 
     folder = existing_folder(runs)
     with opened(task) as collection:
@@ -212,8 +212,8 @@ def search(
     json: JsonOption = False,
 ) -> None:
     """Find the enabled priors that a round would be shown for a text, best first, and why."""
-    from engine.retrieval import make_retriever
-    from engine.settings import RetrievalSettings
+    from engine.priors.search import make_retriever
+    from engine.settings.model import RetrievalSettings
 
     settings = RetrievalSettings()
     with opened(task) as collection:

@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from engine import events as ev
 from engine.errors import JournalError
-from engine.journal import JournalReader
-from engine.run import Run, best_entry, is_alive, run_status
-from engine.state import RunState
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
+from engine.runs.folder import Run, best_entry, is_alive, run_status
+from engine.state.run_state import RunState
 from engine.text import one_line
 
 __all__ = ["ProgressLines", "best_path", "closing_object", "follow_run", "tell"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.cli.pick import existing_folder, pick
 from engine.errors import UsageError
-from engine.journal import JournalReader
+from engine.journal.reader import JournalReader
 
 __all__ = ["show_replay", "way_in"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from cognition.prior import Prior
-from engine.events import Event
+from engine.journal.events import Event
 from engine.llm.messages import Ask
 
 __all__ = [

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from engine.designers.base import Design, Designer, DesignRequest, Mode, NothingToDesign
-from engine.events import Event
+from engine.journal.events import Event
 
 __all__ = ["MixedDesigner"]
 

@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from engine.config import convert_table, read_toml
 from engine.errors import UsageError
+from engine.settings.decode import convert_table, read_toml
 from engine.workspace import workspace
 
 __all__ = ["BUNDLED_FILES", "BUNDLED_VERSION", "OFF", "VARIABLE", "Found", "Program", "SandboxSettings"]

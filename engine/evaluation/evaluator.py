@@ -20,7 +20,7 @@ import msgspec
 from engine.errors import EvolveError
 from engine.evaluation.launch import Job, build_commands, guarantee_of, job_spec, make_folder, prepare, spawn
 from engine.evaluation.sandbox import Sandbox
-from engine.events import Status
+from engine.journal.events import Status
 
 __all__ = ["Evaluation", "Job", "Outcome", "Progress", "recover"]
 

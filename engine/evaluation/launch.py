@@ -16,7 +16,7 @@ import msgspec
 from engine.errors import EvolveError
 from engine.evaluation import sandbox as sb
 from engine.evaluation.bubblewrap import VARIABLE
-from engine.task import Limits
+from engine.task.spec import Limits
 
 __all__ = ["Job", "build_commands", "guarantee_of", "job_spec", "make_folder", "prepare", "spawn"]
 

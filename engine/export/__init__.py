@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import RunError, UsageError
-from engine.journal import JournalReader
-from engine.run import Run
+from engine.journal.reader import JournalReader
+from engine.runs.folder import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

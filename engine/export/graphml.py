@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.export.record import Record
-from engine.lineage import lineage
+from engine.state.lineage import lineage
 from engine.text import visible
 
 if TYPE_CHECKING:

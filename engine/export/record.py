@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine import events as ev
 from engine.errors import JournalError
-from engine.journal import JournalReader
-from engine.run import Run, run_status
-from engine.state import RunState
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
+from engine.runs.folder import Run, run_status
+from engine.state.run_state import RunState
 
 __all__ = ["RECOMBINED", "Act", "Cost", "Record", "iso_time", "read_record"]
 

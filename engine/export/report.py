@@ -15,9 +15,9 @@ from markupsafe import Markup
 
 from engine.export.record import RECOMBINED, Record, iso_time
 from engine.export.score_curve import HEIGHT, WIDTH, draw_curve
-from engine.lineage import best_path
-from engine.node import Node
-from engine.state import RunState
+from engine.state.lineage import best_path
+from engine.state.node import Node
+from engine.state.run_state import RunState
 from engine.text import one_line, visible
 
 __all__ = ["write_report"]

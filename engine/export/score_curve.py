@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from engine.state import RunState
+from engine.state.run_state import RunState
 
 __all__ = ["HEIGHT", "WIDTH", "ScoreCurve", "Step", "draw_curve"]
 

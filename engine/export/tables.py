@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from engine.export.record import RECOMBINED, Record, iso_time
-from engine.lineage import best_path
-from engine.node import Node
-from engine.provenance import credited, idea_of
-from engine.run import RunSummary, summary_of
+from engine.priors.usage import credited, idea_of
+from engine.runs.folder import RunSummary, summary_of
+from engine.state.lineage import best_path
+from engine.state.node import Node
 from engine.text import visible
 
 __all__ = ["write_csv", "write_json"]

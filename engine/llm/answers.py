@@ -24,8 +24,8 @@ from engine.llm.blocks import (
     without_reasoning,
 )
 from engine.llm.hunks import apply_hunks, read_hunks
-from engine.program import ProgramError, outline
-from engine.task import Interface
+from engine.programs.outline import ProgramError, outline
+from engine.task.spec import Interface
 from engine.text import one_line, visible
 
 __all__ = [

@@ -11,10 +11,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from engine.gate import Slots
 from engine.llm.faults import Fault, check_key, fault_of, key_of, place_of
 from engine.llm.messages import Message
-from engine.llm.models import ModelSpec
+from engine.loop.gate import Slots
+from engine.settings.models import ModelSpec
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from engine.llm.models import ModelSpec
+from engine.settings.models import ModelSpec
 from engine.text import one_line
 
 __all__ = ["Fault", "FaultKind", "check_key", "fault_of", "held_back", "key_of", "place_of", "redact"]

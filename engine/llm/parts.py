@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from engine.llm.blocks import AnswerError
-from engine.program import ProgramError, outline
+from engine.programs.outline import ProgramError, outline
 
 __all__ = ["is_part", "put_parts"]
 

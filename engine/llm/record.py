@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine import events as ev
-from engine.journal import JournalReader
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
 from engine.llm.messages import REQUEST_KINDS
 
 __all__ = ["Recorded"]

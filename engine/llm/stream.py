@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from engine.llm.faults import held_back, redact
-from engine.llm.models import ModelSpec
+from engine.settings.models import ModelSpec
 
 __all__ = ["LiveText"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from engine.events import EvalDone, Event
+from engine.journal.events import EvalDone, Event
 from engine.samplers.base import Sample, Sampler
-from engine.settings import SamplerSettings
-from engine.state import RunState
+from engine.settings.model import SamplerSettings
+from engine.state.run_state import RunState
 
 __all__ = ["Sample", "Sampler", "make_sampler", "take_up"]
 

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.events import Event
-from engine.state import RunState
+from engine.journal.events import Event
+from engine.state.run_state import RunState
 
 __all__ = ["Sample", "Sampler"]
 

@@ -1,8 +1,8 @@
 """FeatureGrid: which cell of feature space a node lies in, for MAP-Elites.
 
 Features are `complexity` (the program's length in bytes), `diversity` (mean distance to a reference set, see
-`engine.sketch`) or the name of a metric that the evaluator returns. Cells follow from a node's features and the ranges
-of today, so that no node is ever left in a cell where it does not belong any more.
+`engine.programs.minhash`) or the name of a metric that the evaluator returns. Cells follow from a node's features and
+today's ranges, so that no node stays in a cell where it no longer belongs.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.node import Node
-from engine.sketch import mean_distance, read_sketch
-from engine.state import RunState
+from engine.programs.minhash import mean_distance, read_sketch
+from engine.state.node import Node
+from engine.state.run_state import RunState
 
 __all__ = ["REFERENCES", "FeatureGrid"]
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import EvalDone, Event, NodePruned, NodeRestored
-from engine.node import Node
+from engine.journal.events import EvalDone, Event, NodePruned, NodeRestored
 from engine.samplers.base import Sample
 from engine.samplers.grid import FeatureGrid
 from engine.samplers.population import Population, draw, rank_weights
-from engine.settings import SamplerSettings
-from engine.state import RunState
+from engine.settings.model import SamplerSettings
+from engine.state.node import Node
+from engine.state.run_state import RunState
 
 __all__ = ["MapElites"]
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import EvalDone, Event, LearnDone, NodePruned, NodeRestored
-from engine.node import Node
-from engine.state import RunState
+from engine.journal.events import EvalDone, Event, LearnDone, NodePruned, NodeRestored
+from engine.state.node import Node
+from engine.state.run_state import RunState
 
 __all__ = ["Population", "draw", "expansions", "rank_weights"]
 

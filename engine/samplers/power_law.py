@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import random
 
-from engine.events import Event
+from engine.journal.events import Event
 from engine.samplers.base import Sample
 from engine.samplers.population import Population, draw, rank_weights
-from engine.state import RunState
+from engine.state.run_state import RunState
 
 __all__ = ["PowerLaw"]
 

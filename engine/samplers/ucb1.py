@@ -14,10 +14,10 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import Event
+from engine.journal.events import Event
 from engine.samplers.base import Sample
 from engine.samplers.population import Population
-from engine.state import RunState
+from engine.state.run_state import RunState
 
 __all__ = ["UCB1"]
 

@@ -13,11 +13,11 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import Event
-from engine.node import Node
+from engine.journal.events import Event
 from engine.samplers.base import Sample
 from engine.samplers.population import Population
-from engine.state import RunState
+from engine.state.node import Node
+from engine.state.run_state import RunState
 
 __all__ = ["PaperUCB1"]
 

@@ -11,10 +11,10 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.events import Event
+from engine.journal.events import Event
 from engine.samplers.base import Sample
 from engine.samplers.population import Population, draw
-from engine.state import RunState
+from engine.state.run_state import RunState
 
 __all__ = ["Weighted"]
 

@@ -21,11 +21,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from engine.create import create_run
-from engine.journal import JournalReader
-from engine.run import fold_run
-from engine.settings import merge_settings, parse_setting
-from engine.task import BUILTIN_TASKS, load_task
+from engine.journal.reader import JournalReader
+from engine.runs.create import create_run
+from engine.runs.folder import fold_run
+from engine.settings.model import merge_settings, parse_setting
+from engine.task.spec import BUILTIN_TASKS, load_task
 
 MARKS = (20, 50, 100)
 SOLVES = 10

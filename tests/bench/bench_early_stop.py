@@ -7,9 +7,9 @@ import random
 import statistics
 from typing import Any
 
-from engine.curve import Curve
-from engine.early_stop import MedianRule, RunningCurve
-from engine.task import EarlyStop
+from engine.evaluation.curve import Curve
+from engine.evaluation.early_stop import MedianRule, RunningCurve
+from engine.task.spec import EarlyStop
 
 _STEPS = 50
 _SETTINGS = EarlyStop(value="loss", direction="minimize", from_step=5.0)

@@ -15,16 +15,16 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from engine import events as ev
-from engine.create import create_run
 from engine.evaluation.bubblewrap import OFF, VARIABLE
-from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
-from engine.run import Run, fold_run
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
+from engine.programs.minhash import sketch
+from engine.runs.create import create_run
+from engine.runs.folder import Run, fold_run
 from engine.samplers import make_sampler, take_up
-from engine.settings import SamplerSettings, Settings, merge_settings
-from engine.sketch import sketch
-from engine.state import RunState
-from engine.task import load_task
+from engine.settings.model import SamplerSettings, Settings, merge_settings
+from engine.state.run_state import RunState
+from engine.task.spec import load_task
 
 SEED = (
     '"""A program of 60 lines."""\n\n'
@@ -213,7 +213,7 @@ def _sandbox(folder: Path, task: Path) -> dict[str, Any]:
     """An evaluation in bubblewrap against the same one with limits only: medians of the wall clock."""
     code = (
         "import asyncio, sys, time, statistics; from pathlib import Path\n"
-        "from engine.evaluation.evaluator import Evaluation, Job\nfrom engine.task import Limits\n"
+        "from engine.evaluation.evaluator import Evaluation, Job\nfrom engine.task.spec import Limits\n"
         "from engine.evaluation.sandbox import sandbox_name\n"
         "async def main():\n"
         "    task, folder, taken = Path(sys.argv[1]), Path(sys.argv[2]), []\n"

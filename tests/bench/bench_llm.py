@@ -15,15 +15,15 @@ from typing import Any
 # The benches are loaded as files, from wherever the command is called.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from engine import events as ev
-from engine.create import create_run
-from engine.journal import JournalReader
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
 from engine.llm.client import Client, Spent
 from engine.llm.messages import Message
-from engine.llm.models import ModelSpec
-from engine.run import Run, fold_run
-from engine.settings import merge_settings
-from engine.task import load_task
+from engine.runs.create import create_run
+from engine.runs.folder import Run, fold_run
+from engine.settings.model import merge_settings
+from engine.settings.models import ModelSpec
+from engine.task.spec import load_task
 from tests.bench.bench_engine import EVALUATE, SEED, TOML, fill
 
 SERVER = """\

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.cli.bench import load_bench
-from engine.journal import JournalReader
+from engine.journal.reader import JournalReader
 
 _PARTS = 5
 

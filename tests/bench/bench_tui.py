@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from engine.journal import JournalReader
-from engine.run import Run, is_alive
-from engine.timeline import run_timeline
+from engine.journal.reader import JournalReader
+from engine.runs.folder import Run, is_alive
+from engine.state.timeline import run_timeline
 from tests.tui.synthetic import make_run
 from tests.tui.terminal import Terminal
 

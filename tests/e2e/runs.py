@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from engine import events as ev
-from engine.create import create_run
-from engine.journal import JournalReader, connect_writer
-from engine.run import Run, fold_run, is_alive
-from engine.settings import merge_settings
-from engine.state import RunState
-from engine.task import load_task
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader, connect_writer
+from engine.runs.create import create_run
+from engine.runs.folder import Run, fold_run, is_alive
+from engine.settings.model import merge_settings
+from engine.state.run_state import RunState
+from engine.task.spec import load_task
 
 
 def make_run(task: Path, runs: Path, **settings: object) -> Run:

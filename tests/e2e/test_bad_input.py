@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.run import Run
+from engine.runs.folder import Run
 from tests.conftest import COMMAND, OPEN_EVALUATE, Evolve, Result, TaskMaker
 from tests.e2e.runs import check_complete, check_integrity, finish, fold, make_run
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as ev
-from engine.journal import JournalReader, send_command
-from engine.run import Run, fold_run
-from engine.timeline import run_timeline
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader, send_command
+from engine.runs.folder import Run, fold_run
+from engine.state.timeline import run_timeline
 from tests.conftest import OPEN_EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import (
     check_complete,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as ev
 from engine.evaluation.sandbox import sandbox_name
-from engine.journal import JournalReader, send_command
-from engine.run import Run, is_alive
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader, send_command
+from engine.runs.folder import Run, is_alive
 from tests.conftest import COMMAND, EVALUATE, OPEN_EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import (
     check_complete,

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as ev
-from engine.fork import fork_run
-from engine.journal import connect_writer, insert_event, sha256_of
-from engine.run import Run, is_alive
-from engine.task import load_task
+from engine.journal import events as ev
+from engine.journal.reader import connect_writer, insert_event, sha256_of
+from engine.runs.folder import Run, is_alive
+from engine.runs.fork import fork_run
+from engine.task.spec import load_task
 from tests.conftest import OPEN_EVALUATE, TaskMaker
 from tests.e2e.runs import (
     check_complete,

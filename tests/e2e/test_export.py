@@ -8,7 +8,7 @@ from pathlib import Path
 
 import networkx as nx
 
-from engine import events as ev
+from engine.journal import events as ev
 from tests.conftest import Evolve, TaskMaker
 from tests.e2e.runs import check_integrity, events, finish, make_run, start_engine, wait_for
 from tests.e2e.test_commands import SLOW

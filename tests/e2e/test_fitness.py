@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from engine import events as ev
+from engine.journal import events as ev
 from tests.conftest import Evolve, TaskMaker
 from tests.e2e.runs import check_integrity, events, finish, fold, make_run, start_engine, wait_for
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as ev
-from engine.journal import JournalReader
-from engine.run import Run, is_alive
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
+from engine.runs.folder import Run, is_alive
 from tests.conftest import EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import (
     check_complete,

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as ev
-from engine.run import Run
+from engine.journal import events as ev
+from engine.runs.folder import Run
 from tests.conftest import COMMAND, Evolve, TaskMaker
 from tests.e2e.runs import check_complete, check_integrity, events, fold, make_run, start_engine, wait_for
 from tests.llm_server import LlmServer, Reply, Request, error, llm_server, search

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from engine import cli
-from engine import events as ev
-from engine.clock import now_ms
-from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, send_command, sha256_of
-from engine.provenance import fold_use
-from engine.run import Run
+from engine.journal import events as ev
+from engine.journal.clock import now_ms
+from engine.journal.reader import JournalReader, connect_writer, insert_blob, insert_event, send_command, sha256_of
+from engine.priors.usage import fold_use
+from engine.runs.folder import Run
 from tests.conftest import OPEN_EVALUATE, Evolve, Result, TaskMaker
 from tests.e2e.runs import events, finish, fold, make_run, start_engine, wait_for
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine import events as ev
-from engine.config import convert_table
 from engine.errors import TaskError
-from engine.events import encode_data
-from engine.journal import JournalReader, connect_writer, insert_event, send_command
-from engine.run import Run, is_alive
-from engine.task import Limits
+from engine.journal import events as ev
+from engine.journal.events import encode_data
+from engine.journal.reader import JournalReader, connect_writer, insert_event, send_command
+from engine.runs.folder import Run, is_alive
+from engine.settings.decode import convert_table
+from engine.task.spec import Limits
 from tests.conftest import COMMAND, OPEN_EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import check_complete, check_integrity, events, finish, fold, make_run, start_engine, wait_for
 

@@ -8,14 +8,14 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from engine import events as ev
-from engine.journal import JournalReader
-from engine.ledger import Ledger
-from engine.presets import find_preset
-from engine.run import Run
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
+from engine.loop.session import Ledger
+from engine.runs.folder import Run
+from engine.runs.presets import find_preset
 from engine.samplers.map_elites import MapElites
-from engine.settings import SamplerSettings
-from engine.task import load_task
+from engine.settings.model import SamplerSettings
+from engine.task.spec import load_task
 from tests.conftest import OPEN_EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import (
     check_complete,

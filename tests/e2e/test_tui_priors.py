@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.events import LearnDone, PriorChanged, RunResumed
-from engine.run import Run
+from engine.journal.events import LearnDone, PriorChanged, RunResumed
+from engine.runs.folder import Run
 from tests.conftest import COMMAND, OPEN_EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import events
 from tests.tui.terminal import Terminal

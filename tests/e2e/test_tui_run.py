@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.events import EngineStarted, Injected, RunFinished, RunPaused, RunResumed
-from engine.run import Run, is_alive
+from engine.journal.events import EngineStarted, Injected, RunFinished, RunPaused, RunResumed
+from engine.runs.folder import Run, is_alive
 from tests.conftest import COMMAND, TaskMaker
 from tests.e2e.runs import events, fold, wait_for
 from tests.tui.terminal import Terminal

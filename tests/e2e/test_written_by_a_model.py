@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from engine.events import AnalyzeDone, DesignDone, DesignRejected, EvalStarted
-from engine.run import Run
+from engine.journal.events import AnalyzeDone, DesignDone, DesignRejected, EvalStarted
+from engine.runs.folder import Run
 from tests.conftest import SEED, Evolve, TaskMaker
 from tests.e2e.runs import events
 from tests.llm_server import REPORT, Reply, Request, llm_server

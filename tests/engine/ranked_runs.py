@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engine import events as ev
-from engine.journal import sha256_of
-from engine.node import Node
-from engine.run import Run
-from engine.state import RunState
+from engine.journal import events as ev
+from engine.journal.reader import sha256_of
+from engine.runs.folder import Run
+from engine.state.node import Node
+from engine.state.run_state import RunState
 from tests.e2e.runs import fold
 from tests.engine.test_fork import write
 from tests.engine.test_state import Script

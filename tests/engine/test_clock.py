@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import clock
-from engine import events as ev
-from engine.clock import StepWatch, WallClock
-from engine.journal import decode_row, to_row
-from engine.settings import Settings
-from engine.state import RunState
-from engine.task import TaskSpec
+from engine.journal import clock
+from engine.journal import events as ev
+from engine.journal.clock import StepWatch, WallClock
+from engine.journal.reader import decode_row, to_row
+from engine.settings.model import Settings
+from engine.state.run_state import RunState
+from engine.task.spec import TaskSpec
 
 MINUTE = 60_000
 START = 1_760_000_000_000

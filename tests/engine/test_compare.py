@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine import events as ev
-from engine.compare import (
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader, connect_writer, insert_event
+from engine.runs.compare import (
     ComparedRun,
     best_at,
     common_ranking,
@@ -18,9 +19,8 @@ from engine.compare import (
     read_compared,
     shared_places,
 )
-from engine.fork import fork_run
-from engine.journal import JournalReader, connect_writer, insert_event
-from engine.run import Run, fold_run
+from engine.runs.folder import Run, fold_run
+from engine.runs.fork import fork_run
 from tests.conftest import Evolve
 from tests.engine.ranked_runs import FITTEST, LOWEST, UNRANKED, make_ranked
 from tests.tui.synthetic import make_run

@@ -7,9 +7,9 @@ import statistics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.curve import Point
-from engine.early_stop import MedianRule, RunningCurve
-from engine.task import EarlyStop
+from engine.evaluation.curve import Point
+from engine.evaluation.early_stop import MedianRule, RunningCurve
+from engine.task.spec import EarlyStop
 
 LOSS = EarlyStop(value="loss", direction="minimize", earlier=3)
 Values = st.lists(st.floats(0, 10), min_size=1, max_size=12)

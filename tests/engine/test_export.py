@@ -11,13 +11,13 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from engine import events as ev
 from engine.errors import UsageError
 from engine.export import export_run
 from engine.export.score_curve import draw_curve
-from engine.journal import sha256_of
-from engine.run import Run
-from engine.state import RunState
+from engine.journal import events as ev
+from engine.journal.reader import sha256_of
+from engine.runs.folder import Run
+from engine.state.run_state import RunState
 from tests.e2e.runs import fold
 from tests.engine.ranked_runs import FITTEST, UNRANKED, make_ranked
 from tests.engine.test_fork import write

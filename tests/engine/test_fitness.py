@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import events as ev
 from engine.errors import UsageError
-from engine.fitness import FitnessPart, FitnessSettings, fitness_of, least_gain
-from engine.settings import Settings, merge_settings
-from engine.state import RunState
+from engine.journal import events as ev
+from engine.settings.fitness import FitnessPart, FitnessSettings, fitness_of, least_gain
+from engine.settings.model import Settings, merge_settings
+from engine.state.run_state import RunState
 
 NUMBERS = st.floats(-1e6, 1e6)
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import events as ev
 from engine.errors import RunError, UsageError
-from engine.fork import fork_run
-from engine.journal import JournalReader, create_journal, insert_blob, insert_event, sha256_of
-from engine.run import Run, find_run, fold_run, run_status, summarize
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader, create_journal, insert_blob, insert_event, sha256_of
+from engine.runs.folder import Run, find_run, fold_run, run_status, summarize
+from engine.runs.fork import fork_run
 from tests.engine.test_state import Script, fold, journals, shape, started
 
 

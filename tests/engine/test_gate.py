@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.gate import PauseGate, Slots, Stopping
+from engine.loop.gate import PauseGate, Slots, Stopping
 
 
 async def settle() -> None:

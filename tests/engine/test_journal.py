@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-import engine.writer
-from engine import events as ev
+import engine.journal.writer
 from engine.errors import JournalError
-from engine.journal import (
+from engine.journal import events as ev
+from engine.journal.reader import (
     JournalReader,
     connect_writer,
     create_journal,
@@ -25,7 +25,7 @@ from engine.journal import (
     sha256_of,
     to_row,
 )
-from engine.writer import JournalWriter
+from engine.journal.writer import JournalWriter
 
 
 def event(seq: int, data: ev.Data, round: int | None = None, node: int | None = None) -> ev.Event:
@@ -99,7 +99,7 @@ async def test_what_is_to_be_durable_is_flushed_to_the_disk_and_nothing_else(
                 wrote = False
         return found
 
-    monkeypatch.setattr(engine.writer, "connect_writer", connect)
+    monkeypatch.setattr(engine.journal.writer, "connect_writer", connect)
     pen = writer(db)
     pen.append([to_row(event(1, ev.RunResumed()))])
     async with asyncio.timeout(10):
@@ -163,9 +163,9 @@ async def test_a_full_disk_is_told_and_what_was_queued_is_kept(tmp_path: Path) -
         """
         import asyncio, sys, os
         from pathlib import Path
-        from engine import events as ev
-        from engine.journal import create_journal, JournalReader, to_row
-        from engine.writer import JournalWriter
+        from engine.journal import events as ev
+        from engine.journal.reader import create_journal, JournalReader, to_row
+        from engine.journal.writer import JournalWriter
         from engine.errors import JournalError
 
         async def main():
@@ -232,7 +232,7 @@ def test_looking_at_a_run_never_drops_the_locks_of_its_engine(db: Path) -> None:
     JournalReader(db).close()
     insert_event(engine, event(1, ev.RunResumed()))
     code = (
-        "import sys; from pathlib import Path; from engine.journal import send_command\n"
+        "import sys; from pathlib import Path; from engine.journal.reader import send_command\n"
         "send_command(Path(sys.argv[1]), 'pause')"
     )
     subprocess.run([sys.executable, "-c", code, str(db)], check=True, cwd=Path(__file__).parents[2])
@@ -296,7 +296,7 @@ def test_a_crashed_run_in_a_folder_that_cannot_be_written_is_read_whole(tmp_path
         (crashed / f"run.db{suffix}").write_bytes(Path(f"{db}{suffix}").read_bytes())
     connection.close()
     script = (
-        "import sys; from pathlib import Path; from engine.journal import JournalReader\n"
+        "import sys; from pathlib import Path; from engine.journal.reader import JournalReader\n"
         "r = JournalReader(Path(sys.argv[1])); print([e.seq for e in r.events()]); r.close()"
     )
     # Root writes through permissions, so a read-only bind mount makes the folder what it is to others.

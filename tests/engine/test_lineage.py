@@ -8,8 +8,8 @@ import sys
 import networkx as nx
 from hypothesis import given
 
-from engine import events as ev
-from engine.lineage import ancestors, best_path, descendants, first_parents, lineage
+from engine.journal import events as ev
+from engine.state.lineage import ancestors, best_path, descendants, first_parents, lineage
 from tests.engine.test_state import fold, journals
 
 
@@ -32,7 +32,7 @@ def test_the_graph_is_what_the_nodes_say(events: list[ev.Event]) -> None:
 
 def test_nothing_that_starts_often_loads_networkx_or_jinja2() -> None:
     code = (
-        "import sys, engine.lineage, engine.serve, engine.export, engine.cli\n"
+        "import sys, engine.state.lineage, engine.loop.serve, engine.export, engine.cli\n"
         "from engine.cli import acts, bench, control, doctor, export, fork, look, tasks\n"
         "print(sorted({'networkx', 'jinja2'} & set(sys.modules)))"
     )

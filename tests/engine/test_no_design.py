@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import events as ev
-from engine.budget import limit_reached
 from engine.designers.base import ContextNode, Design, DesignRequest, NothingToDesign
 from engine.designers.mixed import MixedDesigner
-from engine.gate import PauseGate
-from engine.loop import Engine
-from engine.no_design import is_stuck, reason_of, was_in_vain
-from engine.run import lock_run
-from engine.serve import watch_children_without_threads
-from engine.settings import Settings
-from engine.state import RunState
-from engine.timeline import copy_state
+from engine.journal import events as ev
+from engine.loop.engine import Engine
+from engine.loop.gate import PauseGate
+from engine.loop.serve import watch_children_without_threads
+from engine.runs.folder import lock_run
+from engine.settings.model import Settings
+from engine.state.limits import limit_reached
+from engine.state.no_design import is_stuck, reason_of, was_in_vain
+from engine.state.run_state import RunState
+from engine.state.timeline import copy_state
 from tests.conftest import TaskMaker
 from tests.e2e.runs import events, make_run
 from tests.engine.test_state import SPEC, Script, started

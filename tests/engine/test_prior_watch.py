@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.create import create_run
-from engine.events import Event, PriorProposed, PriorRejected, RunForked
-from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
-from engine.prior_watch import PriorWatch, Proposal
-from engine.priors import PriorPlace, open_collection, place_of_run
-from engine.run import fold_run, rename_run
-from engine.settings import Settings
-from engine.task import load_task
+from engine.journal.events import Event, PriorProposed, PriorRejected, RunForked
+from engine.journal.reader import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
+from engine.priors.place import PriorPlace, open_collection, place_of_run
+from engine.priors.watch import PriorWatch, Proposal
+from engine.runs.create import create_run
+from engine.runs.folder import fold_run, rename_run
+from engine.settings.model import Settings
+from engine.task.spec import load_task
 from tests.conftest import TaskMaker
 from tests.engine.test_state import Script, fold, started
 

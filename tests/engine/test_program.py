@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from engine.analyzers.report import Facts
 from engine.analyzers.rules import analyze_by_rules
-from engine.curve import Curve, decode_curve
-from engine.node import Node
-from engine.program import ProgramError, changed_parts, check_program, outline, unbound_names
-from engine.ranking import Ranking
-from engine.task import Interface, TaskSpec
+from engine.evaluation.curve import Curve, decode_curve
+from engine.programs.outline import ProgramError, changed_parts, check_program, outline, unbound_names
+from engine.state.node import Node
+from engine.state.ranking import Ranking
+from engine.task.spec import Interface, TaskSpec
 from engine.text import one_line, visible
 
 SPEC = TaskSpec(name="t", direction="maximize", interface=Interface(functions=["f"]), max_program_bytes=200)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from cognition.collection import Collection
 from cognition.store import Store
-from engine import events as ev
-from engine.fork import fork_run
-from engine.journal import JournalReader
-from engine.priors import place_of_run
-from engine.provenance import PriorUse, fold_use, use_over_runs
-from engine.run import fold_run
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
+from engine.priors.place import place_of_run
+from engine.priors.usage import PriorUse, fold_use, use_over_runs
+from engine.runs.folder import fold_run
+from engine.runs.fork import fork_run
 from tests.engine.test_fork import write
 from tests.engine.test_state import Script, started
 

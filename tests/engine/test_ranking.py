@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import events as ev
 from engine.cli.progress import ProgressLines, closing_object
-from engine.journal import connect_writer
-from engine.ranking import Figures, Ranking
-from engine.run import Run, summarize, summary_of
-from engine.state import RunState
+from engine.journal import events as ev
+from engine.journal.reader import connect_writer
+from engine.runs.folder import Run, summarize, summary_of
+from engine.state.ranking import Figures, Ranking
+from engine.state.run_state import RunState
 from tests.conftest import Evolve
 from tests.e2e.runs import events, fold
 from tests.engine.cli.test_table import shown as shown_in

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from engine import events as ev
 from engine.errors import UsageError
+from engine.journal import events as ev
+from engine.programs.minhash import mean_distance, read_sketch, sketch
 from engine.samplers import Sampler, make_sampler, take_up
 from engine.samplers.base import Sample
 from engine.samplers.map_elites import MapElites
-from engine.settings import SamplerSettings, Settings, merge_settings, parse_setting
-from engine.sketch import mean_distance, read_sketch, sketch
-from engine.state import RunState
+from engine.settings.model import SamplerSettings, Settings, merge_settings, parse_setting
+from engine.state.run_state import RunState
 
 NAMES: tuple[str, ...] = get_args(get_type_hints(SamplerSettings)["name"])
 

@@ -8,11 +8,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import events as ev
-from engine.budget import limit_reached
-from engine.settings import Settings
-from engine.state import RunState
-from engine.task import TaskSpec
+from engine.journal import events as ev
+from engine.settings.model import Settings
+from engine.state.limits import limit_reached
+from engine.state.run_state import RunState
+from engine.task.spec import TaskSpec
 
 SPEC = TaskSpec(name="t", direction="maximize")
 STATUSES: list[ev.Status] = ["ok", "rejected", "invalid", "crashed", "timeout"]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import deep_merge, parse_assignment
 from engine.errors import TaskError, UsageError
-from engine.new_task import write_task
-from engine.settings import merge_settings
-from engine.task import Stage, TaskSpec, builtin_tasks, find_task, load_task
+from engine.settings.decode import deep_merge, parse_assignment
+from engine.settings.model import merge_settings
+from engine.task.scaffold import write_task
+from engine.task.spec import Stage, TaskSpec, builtin_tasks, find_task, load_task
 from tests.conftest import TaskMaker
 
 

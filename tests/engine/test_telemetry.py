@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from engine import events as ev
-from engine import telemetry
-from engine.telemetry import Machine, watch_machine
+from engine.journal import events as ev
+from engine.loop import telemetry
+from engine.loop.telemetry import Machine, watch_machine
 
 LOOK = """
 import json
-from engine.telemetry import Machine
+from engine.loop.telemetry import Machine
 machine = Machine()
 print(json.dumps([machine.look(), machine.devices]))
 machine.close()

@@ -12,13 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import events as ev
-from engine import timeline
 from engine.errors import JournalError
-from engine.journal import JournalReader, connect_writer, create_journal, insert_event
-from engine.run import fold_run
-from engine.state import RunState
-from engine.timeline import copy_state, run_timeline
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader, connect_writer, create_journal, insert_event
+from engine.runs.folder import fold_run
+from engine.state.run_state import RunState, timeline
+from engine.state.timeline import copy_state, run_timeline
 from tests.tui.synthetic import Synthesizer, story
 
 ACTS: list[tuple[ev.Data, bool]] = [

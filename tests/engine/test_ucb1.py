@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import events as ev
+from engine.journal import events as ev
 from engine.samplers.ucb1 import UCB1
-from engine.settings import Settings
-from engine.state import RunState
-from engine.task import TaskSpec
+from engine.settings.model import Settings
+from engine.state.run_state import RunState
+from engine.task.spec import TaskSpec
 
 
 class Population:

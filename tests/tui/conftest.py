@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from engine import events as ev
-from engine.journal import JournalReader, connect_writer, pending_commands
-from engine.run import Run, lock_run
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader, connect_writer, pending_commands
+from engine.runs.folder import Run, lock_run
 from tests.tui.synthetic import make_run
 
 for name, value in {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "TEXTUAL_THEME": "evolve-dark"}.items():
@@ -42,8 +42,8 @@ class Desk:
 
     def answer(self, *data: ev.Data, node: int | None = None, ok: bool = True, result: str = "") -> None:
         """Answer the oldest command, with the events that carry it out."""
-        from engine.clock import now_ms
-        from engine.journal import insert_event
+        from engine.journal.clock import now_ms
+        from engine.journal.reader import insert_event
 
         connection = connect_writer(self.run.db)
         try:

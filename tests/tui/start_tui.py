@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from engine.run import Run
+from engine.runs.folder import Run
 from tui.app import run_tui
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from typing import Any
 
 import msgspec
 
-from engine import events as ev
-from engine.clock import now_ms
-from engine.journal import (
+from engine.journal import events as ev
+from engine.journal.clock import now_ms
+from engine.journal.reader import (
     connect_writer,
     create_journal,
     insert_blob,
@@ -32,9 +32,9 @@ from engine.journal import (
     pending_commands,
     sha256_of,
 )
-from engine.run import Run, lock_run
-from engine.settings import Settings
-from engine.task import TaskSpec
+from engine.runs.folder import Run, lock_run
+from engine.settings.model import Settings
+from engine.task.spec import TaskSpec
 
 HOSTILE = (
     "\x1b[2J\x1b]52;c;ZXZpbA==\x07 [bold red]markup[/] [link=file:///etc] \u202ertl\u202c zero\u200bwidth "
@@ -376,8 +376,8 @@ def _write(path: Path, nodes: int, rounds: int | None, end: str, **options: Any)
 
 def _pick_up(run: Run) -> Synthesizer:
     """A generator that goes on where a journal ends, as far as its readers can tell."""
-    from engine.journal import JournalReader
-    from engine.run import fold_run
+    from engine.journal.reader import JournalReader
+    from engine.runs.folder import fold_run
 
     with JournalReader(run.db) as reader:
         state = fold_run(reader)

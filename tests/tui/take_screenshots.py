@@ -14,7 +14,7 @@ from pathlib import Path
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 os.environ.setdefault("TEXTUAL_THEME", "evolve-dark")
 
-from engine.run import Run
+from engine.runs.folder import Run
 from tui.application import EvolveApp
 from tui.feed.live import LiveFeed
 from tui.settings import TuiSettings

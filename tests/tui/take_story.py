@@ -14,7 +14,7 @@ from pathlib import Path
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 os.environ.setdefault("TEXTUAL_THEME", "evolve-dark")
 
-from engine.run import Run
+from engine.runs.folder import Run
 from tests.tui.test_screens import opened, text_of, until
 from tui.application import EvolveApp
 from tui.feed.live import LiveFeed

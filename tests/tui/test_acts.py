@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.run import Run
+from engine.runs.folder import Run
 from tests.tui.synthetic import make_run
 from tui import acts
 

@@ -13,8 +13,8 @@ from textual.widgets import TextArea
 
 from cognition.collection import Collection
 from cognition.sync import Sync
-from engine.priors import open_collection, place_of_run
-from engine.run import Run
+from engine.priors.place import open_collection, place_of_run
+from engine.runs.folder import Run
 from tests.e2e.runs import fold
 from tests.tui.synthetic import HOSTILE, make_run
 from tests.tui.test_screens import Maker, text_of, until

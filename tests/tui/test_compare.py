@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.compare import ComparedRun, Step, common_ranking, read_compared
-from engine.fitness import FitnessSettings
-from engine.ranking import Ranking
-from engine.run import Run
+from engine.runs.compare import ComparedRun, Step, common_ranking, read_compared
+from engine.runs.folder import Run
+from engine.settings.fitness import FitnessSettings
+from engine.state.ranking import Ranking
 from tests.tui.synthetic import make_run
 from tests.tui.test_screens import Maker, text_of, until
 from tui.model.compare import TABS, compare_document

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as ev
-from engine.journal import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
-from engine.run import Run
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
+from engine.runs.folder import Run
 from tests.tui.synthetic import HOSTILE, make_run
 from tui.model.document import Line, code_lines, curve_lines, diff_lines, prose_lines, table_lines, text_lines
 from tui.model.node_documents import TABS, make_subject, read_document

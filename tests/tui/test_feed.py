@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as ev
-from engine.journal import JournalReader, connect_writer, send_command
-from engine.run import Run, fold_run, lock_run, summary_of
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader, connect_writer, send_command
+from engine.runs.folder import Run, fold_run, lock_run, summary_of
 from tests.tui.synthetic import Pen, Synthesizer, make_run
 from tui.feed.batch import Batch
 from tui.feed.live import LiveFeed

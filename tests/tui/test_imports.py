@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "numpy", "scipy", "libcst", "sqlite_utils", "networkx", "openai", "engine.loop", "wordllama")
+HEAVY = ("torch", "numpy", "scipy", "libcst", "sqlite_utils", "networkx", "openai", "engine.loop.engine", "wordllama")
 
 
 def loaded(statement: str) -> set[str]:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from engine import events as ev
-from engine.events import EvalDone
-from engine.journal import JournalReader
-from engine.node import Node
-from engine.ranking import Ranking
+from engine.journal import events as ev
+from engine.journal.events import EvalDone
+from engine.journal.reader import JournalReader
+from engine.state.node import Node
+from engine.state.ranking import Ranking
 from tests.tui.synthetic import Synthesizer, story
 from tui.model.braille import Canvas
 from tui.model.labels import age, fit, marks, outcome, short_score

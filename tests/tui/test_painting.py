@@ -15,9 +15,9 @@ from cognition.entry import Entry, Revision
 from cognition.prior import Prior
 from cognition.retrieve import Hit
 from engine import events as ev
-from engine.journal import JournalReader
-from engine.live import LiveRow
-from engine.ranking import Figures, Ranking
+from engine.journal.live import LiveRow
+from engine.journal.reader import JournalReader
+from engine.state.ranking import Figures, Ranking
 from tests.tui.stage import SIZE, Stage, staged
 from tests.tui.synthetic import HOSTILE, Synthesizer, make_run
 from tui.feed.replay import ReplayFeed

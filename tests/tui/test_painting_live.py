@@ -12,7 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from engine import events as ev
-from engine.run import Run
+from engine.runs.folder import Run
 from tests.tui.synthetic import Synthesizer
 from tests.tui.test_screens import settled, until
 from tests.tui.test_session import ScriptedFeed

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from engine import events as ev
-from engine.compare import read_compared
-from engine.run import Run
+from engine.journal import events as ev
+from engine.runs.compare import read_compared
+from engine.runs.folder import Run
 from tests.e2e.runs import events
 from tests.engine.ranked_runs import CRASHED, FITNESS, FITTEST, LOWEST, UNRANKED, make_ranked
 from tests.tui.test_documents import plain

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import events as ev
-from engine.journal import connect_writer
-from engine.live import LIVE_SCHEMA, insert_live
-from engine.run import Run, lock_run
+from engine.journal import events as ev
+from engine.journal.live import LIVE_SCHEMA, insert_live
+from engine.journal.reader import connect_writer
+from engine.runs.folder import Run, lock_run
 from tests.tui.synthetic import Synthesizer, make_run, story
 from tests.tui.terminal import Terminal
 from tests.tui.test_replay import add

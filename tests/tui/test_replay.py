@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import events as ev
 from engine.errors import UsageError
-from engine.journal import JournalReader, connect_writer, create_journal, insert_event
-from engine.run import Run, fold_run, is_alive, lock_run
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader, connect_writer, create_journal, insert_event
+from engine.runs.folder import Run, fold_run, is_alive, lock_run
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
 from tests.tui.terminal import Terminal

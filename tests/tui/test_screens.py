@@ -12,9 +12,9 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from engine import events as ev
-from engine.journal import JournalReader
-from engine.run import Run
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
+from engine.runs.folder import Run
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
 from tui.application import EvolveApp
@@ -482,7 +482,7 @@ async def test_no_layout_and_few_paints_in_steady_state(live_run: Desk, make_app
 
 
 async def test_paused_nothing_is_painted(runs: Path, make_app: Maker, monkeypatch: Any) -> None:
-    from engine.run import lock_run
+    from engine.runs.folder import lock_run
 
     run = make_run(runs / "still", 30, end="paused")
     with lock_run(run):

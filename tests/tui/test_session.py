@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as ev
-from engine.run import Run
+from engine.journal import events as ev
+from engine.runs.folder import Run
 from tests.tui.synthetic import Synthesizer, story
 from tui.feed.batch import Batch, Post
 from tui.model.run_model import RunModel

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import events as ev
 from engine.errors import UsageError
-from engine.run import Run
+from engine.journal import events as ev
+from engine.runs.folder import Run
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
 from tests.tui.test_screens import Maker, opened, text_of, until
@@ -225,7 +225,7 @@ async def test_the_bell_rings_for_a_new_best_where_it_is_wanted(
 
 
 async def test_empty_states(runs: Path, make_app: Maker) -> None:
-    from engine.journal import create_journal, insert_event
+    from engine.journal.reader import create_journal, insert_event
     from tests.tui.synthetic import Synthesizer
 
     folder = runs / "new"

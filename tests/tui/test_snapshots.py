@@ -13,9 +13,9 @@ import pytest
 import textual
 from textual.pilot import Pilot
 
-from engine import events as ev
-from engine.priors import open_collection, place_of_run
-from engine.run import lock_run
+from engine.journal import events as ev
+from engine.priors.place import open_collection, place_of_run
+from engine.runs.folder import lock_run
 from tests.e2e.runs import fold
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run

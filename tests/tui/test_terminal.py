@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from engine.journal import JournalReader
-from engine.run import Run, is_alive
+from engine.journal.reader import JournalReader
+from engine.runs.folder import Run, is_alive
 from tests.tui.synthetic import make_run
 from tests.tui.terminal import Terminal
 
@@ -180,7 +180,7 @@ def test_a_stalled_terminal_is_caught_up_with_little(runs: Path, open_tui: Open,
     seq = last_seq(runs, "live")
     before = terminal.total
     with JournalReader(runs / "live" / "run.db") as reader:
-        from engine.run import fold_run
+        from engine.runs.folder import fold_run
 
         rounds = fold_run(reader, upto=seq).rounds_done
 

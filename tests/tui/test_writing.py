@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import events as ev
-from engine.clock import now_ms
-from engine.journal import connect_writer, insert_event
-from engine.live import LiveRow, insert_live
-from engine.run import lock_run
+from engine.journal import events as ev
+from engine.journal.clock import now_ms
+from engine.journal.live import LiveRow, insert_live
+from engine.journal.reader import connect_writer, insert_event
+from engine.runs.folder import lock_run
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import HOSTILE, make_run
 from tests.tui.terminal import Terminal

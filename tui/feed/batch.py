@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.events import Event, Telemetry
-from engine.live import LiveRow
-from engine.run import Run
+from engine.journal.events import Event, Telemetry
+from engine.journal.live import LiveRow
+from engine.runs.folder import Run
 from tui.model.run_model import RunModel
 
 __all__ = ["Batch", "Feed", "FeedMaker", "Post"]

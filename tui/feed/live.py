@@ -13,14 +13,14 @@ from itertools import islice
 
 import msgspec
 
-from engine.clock import WallClock
 from engine.errors import JournalError
-from engine.events import CallStarted, EvalProgress, Event, Telemetry
-from engine.journal import JournalReader, decode_row, make_plain
-from engine.live import LiveRow
-from engine.run import Run, all_runs, is_alive
-from engine.telemetry import LIVE_TELEMETRY
-from engine.timeline import uncollected
+from engine.journal.clock import WallClock
+from engine.journal.events import CallStarted, EvalProgress, Event, Telemetry
+from engine.journal.live import LiveRow
+from engine.journal.reader import JournalReader, decode_row, make_plain
+from engine.loop.telemetry import LIVE_TELEMETRY
+from engine.runs.folder import Run, all_runs, is_alive
+from engine.state.timeline import uncollected
 from tui.feed.batch import Batch
 from tui.feed.thread import FeedThread
 from tui.model.run_model import RunModel

@@ -19,10 +19,10 @@ from cognition.prior import PriorError
 from cognition.store import CognitionError
 from cognition.sync import Sync
 from engine.errors import EvolveError, RunError
-from engine.journal import JournalReader
-from engine.priors import PriorPlace, open_collection, place_of_run
-from engine.run import Run, all_runs, fold_run
-from engine.state import RunState
+from engine.journal.reader import JournalReader
+from engine.priors.place import PriorPlace, open_collection, place_of_run
+from engine.runs.folder import Run, all_runs, fold_run
+from engine.state.run_state import RunState
 from tui.model.prior_list import NO_USE, PriorRow, Use
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class PriorDesk:
 
     def _count(self, collection: Collection) -> None:
         """What came of the priors, in a thread of its own: a long run takes seconds to be read."""
-        from engine.provenance import use_over_runs
+        from engine.priors.usage import use_over_runs
 
         while not self._stopped.is_set():
             try:

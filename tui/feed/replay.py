@@ -12,10 +12,10 @@ import time
 from itertools import islice
 
 from engine.errors import JournalError
-from engine.events import Event
-from engine.journal import JournalReader, make_plain
-from engine.run import Run, is_alive
-from engine.timeline import Timeline
+from engine.journal.events import Event
+from engine.journal.reader import JournalReader, make_plain
+from engine.runs.folder import Run, is_alive
+from engine.state.timeline import Timeline
 from tui.feed.batch import Batch
 from tui.feed.thread import FeedThread
 from tui.model.outline import Outline

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from engine.errors import EvolveError
-from engine.events import SettingsChanged
-from engine.journal import JournalReader
-from engine.ranking import Figures, Ranking
-from engine.run import Run, all_runs, is_alive, kept_summary, run_status, summary_of
-from engine.state import RunState
+from engine.journal.events import SettingsChanged
+from engine.journal.reader import JournalReader
+from engine.runs.folder import Run, all_runs, is_alive, kept_summary, run_status, summary_of
+from engine.state.ranking import Figures, Ranking
+from engine.state.run_state import RunState
 
 __all__ = ["RunRow", "RunsWatch"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from engine.run import Run
+from engine.runs.folder import Run
 from tui.feed.batch import Batch, Post
 
 __all__ = ["FeedThread"]

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from engine.errors import JournalError
-from engine.events import CallDone, CallStarted, Event
-from engine.journal import JournalReader
+from engine.journal.events import CallDone, CallStarted, Event
+from engine.journal.reader import JournalReader
 from tui.model.document import Line, Span, clean_line, prose_lines, table_lines, text_lines
 
 __all__ = ["call_lines"]

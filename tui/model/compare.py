@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.compare import (
+from engine.runs.compare import (
     AXES,
     Axis,
     ComparedRun,
@@ -15,7 +15,7 @@ from engine.compare import (
     extent,
     shared_places,
 )
-from engine.ranking import Ranking
+from engine.state.ranking import Ranking
 from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
 from tui.model.document import Line, Look, Span, clean_line, diff_lines, table_lines, text_lines
 from tui.model.labels import cut_middle, score_text, short_score

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from engine.node import Node
+from engine.state.node import Node
 from engine.text import one_line
 from tui.model.run_model import RunModel, has_mark
 

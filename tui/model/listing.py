@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-from engine.node import Node
+from engine.state.node import Node
 
 __all__ = ["Listing", "Order"]
 

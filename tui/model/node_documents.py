@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-from engine.curve import decode_curve
 from engine.errors import JournalError
-from engine.events import AnalyzeDone, EvalStageDone, Event, LearnDone, NodeCommented
-from engine.journal import JournalReader
-from engine.node import Node
-from engine.ranking import Ranking
-from engine.run import Run
+from engine.evaluation.curve import decode_curve
+from engine.journal.events import AnalyzeDone, EvalStageDone, Event, LearnDone, NodeCommented
+from engine.journal.reader import JournalReader
+from engine.runs.folder import Run
+from engine.state.node import Node
+from engine.state.ranking import Ranking
 from tui.model.call_documents import call_lines
 from tui.model.document import (
     Line,

@@ -12,9 +12,9 @@ from itertools import accumulate, islice
 from operator import sub
 from typing import Literal, NamedTuple
 
-from engine import events as ev
 from engine.errors import UsageError
-from engine.journal import JournalReader
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
 
 __all__ = ["LONGEST_GAP_MS", "Mark", "MarkKind", "Outline", "StepKind"]
 

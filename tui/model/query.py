@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.node import Node
+from engine.state.node import Node
 
 __all__ = ["Query", "QueryError", "parse_query"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from engine.events import Telemetry
-from engine.node import Node
-from engine.state import RunState
+from engine.journal.events import Telemetry
+from engine.state.node import Node
+from engine.state.run_state import RunState
 from engine.text import one_line
 from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
 

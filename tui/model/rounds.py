@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from engine.events import CallStarted, Event
-from engine.node import OpenRound
-from engine.state import RunState
+from engine.journal.events import CallStarted, Event
+from engine.state.node import OpenRound
+from engine.state.run_state import RunState
 from engine.text import one_line
 from tui.model.streams import Stream, amount, rate
 

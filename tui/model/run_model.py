@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
-from engine import events as ev
-from engine.live import LiveRow
-from engine.node import Node
-from engine.state import RunState
-from engine.timeline import copy_state
+from engine.journal import events as ev
+from engine.journal.live import LiveRow
+from engine.state.node import Node
+from engine.state.run_state import RunState
+from engine.state.timeline import copy_state
 from tui.model.population import Population
 from tui.model.rates import Measured, rates_of
 from tui.model.streams import Stream, take_rows
@@ -40,7 +40,7 @@ class PriorSeen(NamedTuple):
 
 
 class RunModel:
-    """Folds events into `engine.state.RunState` and into what only the screens need."""
+    """Folds events into `engine.state.run_state.RunState` and into what only the screens need."""
 
     def __init__(self) -> None:
         self.state = RunState()

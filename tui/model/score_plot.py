@@ -8,8 +8,8 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Sequence
 
-from engine.node import BestStep, Node
-from engine.ranking import Ranked, Ranking
+from engine.state.node import BestStep, Node
+from engine.state.ranking import Ranked, Ranking
 from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
 
 __all__ = ["ScorePlot"]

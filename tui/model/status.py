@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from engine.node import Node
-from engine.ranking import Ranking
+from engine.state.node import Node
+from engine.state.ranking import Ranking
 from engine.text import one_line
 from tui.model.labels import age, cut_middle
 from tui.model.run_model import RunModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from engine.live import LiveRow
+from engine.journal.live import LiveRow
 from engine.text import one_line
 from tui.model.document import clean_line
 

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from engine.errors import UsageError
-from engine.run import Run
+from engine.runs.folder import Run
 from engine.text import one_line
 from engine.workspace import workspace
 from tui.drafts import Draft, drafts_of

@@ -9,9 +9,9 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from engine.compare import AXES, ComparedRun, extent, read_compared
 from engine.errors import EvolveError
-from engine.run import Run
+from engine.runs.compare import AXES, ComparedRun, extent, read_compared
+from engine.runs.folder import Run
 from tui.model.compare import AXIS_NAMES, TABS, compare_document
 from tui.screens.base import BaseScreen
 from tui.widgets.bars import Title

@@ -10,8 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
-from engine.node import Node
-from engine.run import Run
+from engine.runs.folder import Run
+from engine.state.node import Node
 from tui import acts
 from tui.model.query import Query, QueryError, parse_query
 from tui.model.run_model import RunModel

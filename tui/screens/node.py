@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from engine.errors import EvolveError, UsageError
-from engine.node import Node
+from engine.state.node import Node
 from engine.text import one_line
 from tui.model.document import Line
 from tui.model.labels import marks, outcome

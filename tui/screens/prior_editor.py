@@ -17,9 +17,9 @@ from textual.widgets import TextArea
 from cognition.entry import Entry
 from cognition.prior import PriorError, check_text, parse_prior
 from cognition.store import Conflict
-from engine.clock import now_ms
 from engine.errors import EvolveError
-from engine.priors import PriorPlace
+from engine.journal.clock import now_ms
+from engine.priors.place import PriorPlace
 from engine.text import one_line, visible
 from tui.drafts import Draft, drop_draft, keep_draft
 from tui.editor import edit_text

@@ -10,8 +10,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from engine.config import read_toml
 from engine.errors import EvolveError, UsageError
+from engine.settings.decode import read_toml
 from engine.workspace import workspace
 from tui.editor import edit_text
 from tui.model.document import Line, Span, clean_line, text_lines

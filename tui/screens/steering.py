@@ -11,7 +11,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 
 from engine.errors import EvolveError
-from engine.node import Node
+from engine.state.node import Node
 from engine.text import one_line
 from tui import acts
 from tui.clipboard import keep_copy

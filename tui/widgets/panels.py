@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from engine.events import BestCrowned, EvalDone
-from engine.node import Node
+from engine.journal.events import BestCrowned, EvalDone
+from engine.state.node import Node
 from engine.text import one_line, visible
 from tui.model.labels import age, clock, outcome, score_text, short_score
 from tui.model.rounds import WorkLine, work_lines, worker_limit

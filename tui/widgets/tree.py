@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from engine.node import Node
+from engine.state.node import Node
 from engine.text import one_line
 from tui.model.labels import beside, marks, outcome
 from tui.model.listing import Listing, Order

@@ -15,7 +15,7 @@ from engine.designers.recombine.bandit import Bandit, Steps
 from engine.designers.recombine.choices import Choice, list_choices
 from engine.designers.recombine.client import EditorClient
 from engine.designers.recombine.messages import Change, Donor, Edit, Hello
-from engine.events import (
+from engine.journal.events import (
     DesignDone,
     DesignRejected,
     EvalDone,
@@ -25,8 +25,8 @@ from engine.events import (
     PriorChanged,
     PriorsRecalled,
 )
-from engine.program import remember_outline
-from engine.task import Seed, TaskSpec
+from engine.programs.outline import remember_outline
+from engine.task.spec import Seed, TaskSpec
 
 __all__ = ["OPINIONS", "RecombineDesigner"]
 

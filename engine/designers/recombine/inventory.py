@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cognition.prior import Prior
 from engine.designers.recombine.program import EditError, Program
 from engine.designers.recombine.tune import tunables
-from engine.task import Seed
+from engine.task.spec import Seed
 
 __all__ = ["Inventory", "check_tuning", "take_inventory"]
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from engine.program import Outline
+from engine.programs.outline import Outline
 
 __all__ = [
     "Apply",

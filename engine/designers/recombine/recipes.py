@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Sequence
 
 from cognition.prior import Prior, Recipe
-from engine.task import Seed
+from engine.task.spec import Seed
 
 __all__ = ["check_recipes"]
 

@@ -36,7 +36,7 @@ from engine.designers.recombine.messages import (
 from engine.designers.recombine.program import EditError, Program, parse_program
 from engine.designers.recombine.survey import survey
 from engine.designers.recombine.tune import set_value
-from engine.program import ProgramError, outline
+from engine.programs.outline import ProgramError, outline
 
 __all__ = ["Editor", "main"]
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from cognition.prior import Prior
 from engine.analyzers.report import Facts
-from engine.curve import Point
 from engine.designers.base import DesignRequest
+from engine.evaluation.curve import Point
 from engine.llm.messages import Message
-from engine.llm.models import ModelSpec
 from engine.llm.prompts.templates import Prompts
-from engine.program import ProgramError, outline
-from engine.task import Criterion, TaskSpec
+from engine.programs.outline import ProgramError, outline
+from engine.settings.models import ModelSpec
+from engine.task.spec import Criterion, TaskSpec
 
 __all__ = ["PromptTooLong", "analyzer_prompt", "estimate_tokens", "judge_prompt", "prompt_room", "researcher_prompt"]
 

@@ -11,8 +11,8 @@ from engine.errors import TaskError
 from engine.llm.messages import Message
 from engine.llm.prompts.build import analyzer_prompt, judge_prompt, researcher_prompt
 from engine.llm.prompts.templates import TEMPLATES, Prompts
-from engine.node import Node
-from engine.task import Criterion, Task
+from engine.state.node import Node
+from engine.task.spec import Criterion, Task
 
 __all__ = ["check_prompts"]
 

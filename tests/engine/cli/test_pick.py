@@ -9,7 +9,7 @@ import pytest
 
 from engine.cli.pick import pick
 from engine.errors import RunError, UsageError
-from engine.run import AmbiguousRun, Run
+from engine.runs.folder import AmbiguousRun, Run
 from tests.conftest import COMMAND, Evolve, TaskMaker
 from tests.e2e.runs import make_run
 

@@ -7,7 +7,7 @@ from typing import Any
 from cognition.prior import Prior, parse_prior
 from engine.designers.base import ContextNode, DesignRequest
 from engine.designers.recombine.messages import Donor
-from engine.task import Interface, Seed, TaskSpec
+from engine.task.spec import Interface, Seed, TaskSpec
 
 SEED = '''\
 """A sum of parts."""

@@ -11,8 +11,8 @@ from engine.designers.base import ContextNode, Design
 from engine.designers.recombine import RecombineDesigner
 from engine.designers.recombine.difference import differences
 from engine.designers.recombine.program import parse_program
-from engine.program import outline
-from engine.task import Seed
+from engine.programs.outline import outline
+from engine.task.spec import Seed
 from tests.engine.designers.programs import RECIPE, SEED, SPEC, Scores, prior, request
 
 PACKING = '''\

@@ -9,9 +9,9 @@ import pytest
 
 from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, NothingToDesign, Rejection
 from engine.designers.recombine import RecombineDesigner
-from engine.events import DesignDone, EvalDone, Event, NodePruned, PriorChanged
-from engine.program import outline
-from engine.task import Seed
+from engine.journal.events import DesignDone, EvalDone, Event, NodePruned, PriorChanged
+from engine.programs.outline import outline
+from engine.task.spec import Seed
 from tests.engine.designers.programs import SPEC, Scores, prior, request
 
 PLAIN = "def part(x):\n    return x\n\n\ndef total():\n    return part(1)\n"

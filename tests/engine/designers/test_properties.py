@@ -29,7 +29,7 @@ from engine.designers.recombine.moves import directions, move, reach
 from engine.designers.recombine.program import parse_program
 from engine.designers.recombine.tune import set_value, tunables
 from engine.designers.recombine.worker import Editor
-from engine.program import outline
+from engine.programs.outline import outline
 
 floats = st.floats(-1e6, 1e6).map(lambda number: float(f"{number:.3g}"))
 whole = st.integers(-1000, 1000)

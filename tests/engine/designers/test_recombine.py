@@ -18,8 +18,8 @@ from engine.designers.recombine import RecombineDesigner, check_recipes
 from engine.designers.recombine.bandit import Bandit
 from engine.designers.recombine.client import EditorClient
 from engine.designers.recombine.messages import Hello
-from engine.events import Data, DesignDone, DesignRejected, EvalDone, Event, PriorsRecalled
-from engine.program import outline
+from engine.journal.events import Data, DesignDone, DesignRejected, EvalDone, Event, PriorsRecalled
+from engine.programs.outline import outline
 from tests.engine.designers.programs import COMPONENTS, RECIPE, SEED, SEEDS, SPEC, Scores, prior, request, run
 
 BAD = "def first(x):\n    return x - 1000\n"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.journal import JournalReader
-from engine.node import Node
-from engine.program import outline
+from engine.journal.reader import JournalReader
+from engine.programs.outline import outline
+from engine.state.node import Node
 from tests.e2e.runs import finish, make_run
 
 TASKS = Path(__file__).parent / "tasks"

@@ -15,7 +15,7 @@ import pytest
 
 from engine.evaluation.bubblewrap import OFF, VARIABLE
 from engine.evaluation.evaluator import Evaluation, Job, Outcome
-from engine.task import Limits
+from engine.task.spec import Limits
 from tests.needs import require
 
 OPEN = """

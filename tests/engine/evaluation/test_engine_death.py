@@ -21,7 +21,7 @@ ENGINE = """
 import asyncio, sys
 from pathlib import Path
 from engine.evaluation.evaluator import Evaluation, Job
-from engine.task import Limits
+from engine.task.spec import Limits
 
 async def main(task, folder):
     job = Job(program=open(task + "/program").read(), task_folder=Path(task), folder=Path(folder), metric="score",

@@ -203,7 +203,7 @@ async def test_engine_is_not_importable(guarded: Workplace) -> None:
 import importlib.util, os
 def attack(settings):
     found = []
-    for name in ("engine.loop", "engine.evaluation.evaluator", "sandbox", "supervisor", "evaluator"):
+    for name in ("engine.loop.engine", "engine.evaluation.evaluator", "sandbox", "supervisor", "evaluator"):
         try:
             found += [name] * (importlib.util.find_spec(name) is not None)
         except ImportError:

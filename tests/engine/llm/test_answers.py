@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from engine.llm.answers import AnswerError, parse_diff, parse_judgement, parse_program, parse_report
 from engine.llm.hunks import has_hunks
-from engine.program import ProgramError, outline
-from engine.task import Interface
+from engine.programs.outline import ProgramError, outline
+from engine.task.spec import Interface
 from engine.text import visible
 
 CORPUS = Path(__file__).parent / "corpus"

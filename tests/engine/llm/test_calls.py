@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 
-from engine import events as ev
 from engine.errors import UsageError
-from engine.journal import JournalReader
-from engine.llm import client, troubles
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
+from engine.llm import client
 from engine.llm.messages import Message
-from engine.loop import Engine
-from engine.run import Run, lock_run
-from engine.serve import watch_children_without_threads
-from engine.settings import merge_settings
-from engine.state import RunState
+from engine.loop import failover
+from engine.loop.engine import Engine
+from engine.loop.serve import watch_children_without_threads
+from engine.runs.folder import Run, lock_run
+from engine.settings.model import merge_settings
+from engine.state.run_state import RunState
 from tests.conftest import TaskMaker
 from tests.e2e.runs import check_integrity, events, fold, make_run
 from tests.llm_server import LlmServer, Reply, Request, error, llm_server, search
@@ -33,8 +34,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries and probes follow each other at once."""
     watch_children_without_threads()
     monkeypatch.setattr(client, "_FIRST_WAIT", 0.001)
-    monkeypatch.setattr(troubles, "_FIRST_WAIT", 0.02)
-    monkeypatch.setattr(troubles, "_LAST_WAIT", 0.1)
+    monkeypatch.setattr(failover, "_FIRST_WAIT", 0.02)
+    monkeypatch.setattr(failover, "_LAST_WAIT", 0.1)
 
 
 @pytest.fixture
@@ -223,14 +224,14 @@ async def test_what_a_person_must_mend_pauses_with_what_to_do(
 async def test_a_setting_that_mends_it_takes_effect_at_once(
     start: Start, server: LlmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(troubles, "_FIRST_WAIT", 3600.0)
+    monkeypatch.setattr(failover, "_FIRST_WAIT", 3600.0)
     server.models = ["good"]
     run = start(roles={"analyzer": "rules"}, rounds=1)
     with lock_run(run):
         engine = Engine(run)
         working = asyncio.create_task(engine.work())
         await until(lambda: engine.state.status == "paused")
-        from engine.journal import send_command
+        from engine.journal.reader import send_command
 
         await asyncio.to_thread(send_command, run.db, "set", {"settings": {"models": {"m": {"model": "good"}}}})
         await working
@@ -239,7 +240,7 @@ async def test_a_setting_that_mends_it_takes_effect_at_once(
 
 
 async def test_a_pause_by_a_person_is_not_undone(start: Start, server: LlmServer) -> None:
-    from engine.journal import send_command
+    from engine.journal.reader import send_command
 
     dead = True
     server.answer = lambda request: error(500, "dead") if dead else search(request)

@@ -17,7 +17,7 @@ from engine.llm.client import Client, Spent
 from engine.llm.client import Reply as Answer
 from engine.llm.faults import Fault
 from engine.llm.messages import Message
-from engine.llm.models import ModelSpec
+from engine.settings.models import ModelSpec
 from tests.llm_server import LlmServer, Reply, error, llm_server
 
 PROMPT = [Message("system", "s" * 40), Message("user", "u" * 60)]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.analyzers.judge import judge_program
 from engine.analyzers.llm import analyze_by_model
 from engine.analyzers.report import Facts, Report
 from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, Mode, NothingToDesign, Rejection
@@ -17,18 +18,17 @@ from engine.designers.llm import LlmDesigner
 from engine.designers.mixed import MixedDesigner
 from engine.designers.recombine import RecombineDesigner
 from engine.errors import TaskError
-from engine.events import DesignDone, EvalDone, Event
-from engine.judge import judge_program
+from engine.journal.events import DesignDone, EvalDone, Event
 from engine.llm.answers import REPORT_SCHEMA
 from engine.llm.messages import Answer, CallFailed, Message, Role
-from engine.llm.models import ModelSpec
 from engine.llm.parts import put_parts
 from engine.llm.prompts import Prompts
-from engine.node import Node
-from engine.presets import find_preset
-from engine.program import outline
-from engine.settings import ModeWeights, merge_settings
-from engine.task import Criterion, JudgeSpec, TaskSpec
+from engine.programs.outline import outline
+from engine.runs.presets import find_preset
+from engine.settings.model import ModeWeights, merge_settings
+from engine.settings.models import ModelSpec
+from engine.state.node import Node
+from engine.task.spec import Criterion, JudgeSpec, TaskSpec
 from tests.engine.designers.programs import SEED, SEEDS, SPEC
 from tests.engine.designers.programs import request as recombine_request
 

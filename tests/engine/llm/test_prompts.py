@@ -15,7 +15,6 @@ from engine.analyzers.report import Facts
 from engine.designers.base import ContextNode, DesignRequest, Mode, Rejection
 from engine.errors import TaskError
 from engine.llm.messages import Message
-from engine.llm.models import ModelSpec
 from engine.llm.prompts import (
     Prompts,
     PromptTooLong,
@@ -27,8 +26,9 @@ from engine.llm.prompts import (
     researcher_prompt,
 )
 from engine.llm.prompts.templates import fenced
-from engine.node import Node
-from engine.task import Criterion, Task, find_task, load_task
+from engine.settings.models import ModelSpec
+from engine.state.node import Node
+from engine.task.spec import Criterion, Task, find_task, load_task
 from tests.conftest import Evolve, TaskMaker
 
 MODES: tuple[Mode, ...] = ("full", "diff", "crossover", "fix")

@@ -1,0 +1,78 @@
+"""The judge: a model marks a program by the task's criteria. A judgement that fails is no mark, never a neutral one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.llm.answers import AnswerError, Judgement, judgement_schema, parse_judgement
+from engine.llm.messages import Ask, CallFailed
+from engine.llm.prompts import Prompts, PromptTooLong, judge_prompt
+from engine.task.spec import Criterion, TaskSpec
+
+__all__ = ["Verdict", "judge_program"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says of a program."""
+
+    mark: float | None
+    """From 0 to 1, the criteria blended by their weights; None where there is no judgement."""
+    judged: dict[str, Judgement] = field(default_factory=dict)
+    """Score and reason of each criterion."""
+    problem: str = ""
+    """Why there is no mark."""
+
+
+async def judge_program(
+    ask: Ask,
+    prompts: Prompts,
+    spec: TaskSpec,
+    brief: str,
+    code: str,
+    metrics: Mapping[str, Any],
+    room: int,
+    key: str = "judge",
+) -> Verdict:
+    """Have a program judged; an answer that cannot be used is asked for once more, with the reason.
+
+    Args:
+        ask: asks a model on behalf of the node.
+        prompts: the templates.
+        spec: the task; it has criteria.
+        brief: the problem statement.
+        code: the program.
+        metrics: what was measured of it.
+        room: tokens that the prompt may have.
+        key: tells this judgement from others of the same node.
+
+    Raises:
+        Stopping: the engine is ending.
+        TaskError: a template of the task is wrong.
+    """
+    assert spec.judge is not None
+    criteria = spec.judge.criteria
+    names = [criterion.name for criterion in criteria]
+    problem = ""
+    for attempt in (key, f"{key}/repair"):
+        try:
+            messages = judge_prompt(prompts, spec, brief, criteria, code, metrics, room, problem)
+            answer = await ask("judge", messages, key=attempt, schema=judgement_schema(names))
+        except (CallFailed, PromptTooLong) as exc:
+            return Verdict(None, problem=str(exc))
+        if answer.refused:
+            return Verdict(None, problem="the model declined to judge")
+        try:
+            judged = parse_judgement(answer.text, names)
+        except AnswerError as exc:
+            problem = "the answer was cut off; give shorter reasons" if answer.truncated else str(exc)
+        else:
+            return Verdict(_blend(criteria, judged), judged)
+    return Verdict(None, problem=problem)
+
+
+def _blend(criteria: Sequence[Criterion], judged: Mapping[str, Judgement]) -> float:
+    whole = sum(criterion.weight for criterion in criteria)
+    return sum(criterion.weight * judged[criterion.name].score for criterion in criteria) / whole

@@ -1,0 +1,443 @@
+"""The loop: rounds of learn → design → experiment → analyze over a run's journal, several in flight.
+
+Everything the loop knows is a fold of the journal, so that a start and a resume are the same thing: fold what is
+there, go on with the rounds that are open, start new ones until a limit is reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import traceback
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cognition.retrieve import Hit
+from engine.errors import EvolveError, JournalError
+from engine.evaluation.early_stop import MedianRule
+from engine.evaluation.gpus import Gpus
+from engine.journal import events as ev
+from engine.journal.reader import Command
+from engine.loop.commands import answer_command
+from engine.loop.gate import PauseGate, Slots, Stopping
+from engine.loop.hooks import read_hooks
+from engine.loop.models import Caller
+from engine.loop.session import Follower, Ledger
+from engine.loop.stages.analyze import analyze
+from engine.loop.stages.design import design, take_injected
+from engine.loop.stages.experiment import experiment, measure_again
+from engine.loop.stages.learn import learn
+from engine.loop.stages.seeds import run_seeds
+from engine.loop.startup import announce, recall_curves, recall_priors, sweep
+from engine.loop.telemetry import watch_machine
+from engine.priors.place import place_of_run
+from engine.priors.search import PriorSearch
+from engine.priors.watch import Look, PriorWatch, Proposal
+from engine.runs.folder import Run, summary_of
+from engine.settings.model import RetrievalSettings
+from engine.state.limits import limit_reached, new_warnings
+from engine.state.no_design import is_stuck, reason_of
+from engine.state.node import Node, RunStatus
+from engine.task.snapshot import TaskWatch
+
+if TYPE_CHECKING:
+    from engine.evaluation.evaluator import Evaluation
+
+__all__ = ["Engine"]
+
+_TICK_SECONDS = 1.0
+_LOOK_SECONDS = 3.0
+"""How often the task's folder and the priors are looked at beside the rounds; a learn stage looks at the priors too."""
+
+
+class Engine(Ledger):
+    """Runs one run. The caller holds the run's lock.
+
+    Args:
+        run: the run's folder.
+        follow: called for every event after it is folded, for progress lines.
+        patience_endpoint: seconds without a model that answers after which the run stops; for ever by default.
+        attended: whether a run that needs a person is paused, and waits; else it stops.
+
+    Raises:
+        JournalError: the journal cannot be read or written.
+        RunError: the run cannot go on as it is.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        follow: Follower | None = None,
+        patience_endpoint: float | None = None,
+        attended: bool = True,
+    ) -> None:
+        self._attended = attended
+        self.gate = PauseGate()
+        self.caller = Caller(self)
+        self._patience_endpoint = patience_endpoint
+        self.running: dict[int, Evaluation] = {}
+        """Evaluations that run now, by node."""
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._rounds: dict[int, asyncio.Task[None]] = {}
+        """What runs now: rounds by their numbers, reruns of nodes by negative ones."""
+        self._steps = 0
+        self._end: ev.RunFinished | ev.RunStopped | ev.RunFailed | None = None
+        self._closing = False
+        super().__init__(run, follow, self._take_command, self._give_up)
+        start = self.state.start
+        assert start is not None
+        place = place_of_run(run, self.state)
+        self.prior_folder = place.folder
+        """Where its priors are read from, live."""
+        self._priors = PriorWatch(place, run.name, self.state.prior_revisions)
+        self._prior_search = PriorSearch(place.base)
+        self._prior_problems: list[str] = []
+        self._task_watch = TaskWatch(Path(start.source), start.files, start.large_files, self.state.task_changes)
+        self.gpus = Gpus(self.state.settings.devices) if self.spec.gpu else None
+        self.slots = Slots(self.slot_limit)
+        self.stage_slots = {stage.name: Slots(stage.slots) for stage in self.spec.stages if stage.slots}
+        """Further slots of stages that have fewer than the run."""
+        self.early_stop: dict[str, MedianRule] = {
+            stage.name: MedianRule(stage.early_stop) for stage in self.spec.stages if stage.early_stop
+        }
+        """The rule of each stage that gives hopeless evaluations up."""
+        self._hooks = read_hooks()
+        self._open()
+
+    # What the stages use
+
+    @property
+    def slot_limit(self) -> int:
+        """Evaluations at once."""
+        if self.state.settings.slots:
+            return self.state.settings.slots
+        return len(self.gpus) if self.gpus is not None else len(os.sched_getaffinity(0))
+
+    @property
+    def worker_limit(self) -> int:
+        """Rounds in flight."""
+        return self.state.settings.workers or self.slot_limit + 2
+
+    @property
+    def threads(self) -> int:
+        """Threads that one evaluation should use, so that all of them together fill the cores."""
+        return max(1, len(os.sched_getaffinity(0)) // self.slot_limit)
+
+    def crowned(self, node: Node) -> None:
+        """Tell the user's hook of a new best."""
+        facts = {"run": self.run.folder, "task": self.spec.name, "node": node.id, "score": node.score}
+        self._hooks.start(self._hooks.on_best, **facts, fitness=node.fitness)
+
+    async def retrieve(self, texts: Sequence[str], settings: RetrievalSettings, rng: random.Random) -> list[Hit]:
+        """Priors for what is asked, from the cognition base as it is now."""
+        retriever = await self._prior_search.retriever(settings)
+        read = self._look()
+
+        def look_and_search() -> list[Hit]:
+            look = read()
+            if look.changes or look.decided or look.problems != self._prior_problems:
+                # At once, since the search may wait for an embedder while others look.
+                self._loop.call_soon_threadsafe(self._take_in_beside, look)
+            return retriever.search(look.priors, texts, settings.top_k, settings.drawn, settings.threshold, rng)
+
+        hits = await asyncio.to_thread(look_and_search)
+        self._warn_of_priors()
+        return hits
+
+    async def look_at_priors(self) -> None:
+        """Record what changed in the priors since the last look, and what is wrong with any."""
+        self._take_in(await asyncio.to_thread(self._look()))
+
+    def _look(self) -> Callable[[], Look]:
+        """What looks at the priors, in a thread; the base hears of what the run proposed."""
+        mode = self.state.settings.retrieval.proposals
+        waiting = [] if mode == "off" else [Proposal(p, self.text(p.text_blob)) for p in self.state.proposed.values()]
+        return partial(self._priors.read, waiting, mode == "auto")
+
+    def _take_in_beside(self, look: Look) -> None:
+        """Called by the loop itself, which would go on after an error."""
+        try:
+            self._take_in(look)
+        except Exception as exc:
+            self._failed("a look at the priors", exc)
+
+    def _take_in(self, look: Look) -> None:
+        texts = {prior.id: prior.text for prior in look.priors} if look.changes else {}
+        for change in look.changes:
+            # Its text is kept, so that a fork can go back to it although no design was shown it.
+            self.emit(change, blobs=[texts[change.id].encode()] if change.id in texts else [])
+        for decided in look.decided:
+            # Two looks at once may both have found it.
+            if decided.id in self.state.proposed:
+                self.emit(decided)
+        self._prior_problems = look.problems
+        self._warn_of_priors()
+
+    def _warn_of_priors(self) -> None:
+        """Record what is wrong with priors and with how they are found, where that is new."""
+        problems = [*self._prior_problems, *self._prior_search.problems]
+        if problems != self.state.prior_problems:
+            self.emit(ev.PriorWarned(problems))
+
+    # Running
+
+    async def work(self) -> RunStatus:
+        """Run until a limit is reached, a person stops it, or it cannot go on; returns how it ended.
+
+        Raises:
+            JournalError: the journal could not be written any more.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self._on_signal, number)
+        try:
+            announce(self)
+            self.caller.close_lost()
+            self.caller.prepare()
+            recall_curves(self)
+            await recall_priors(self)
+            await sweep(self)
+            await self._look_at_task()
+            await self.durable()
+            watching = self._beside(self._watch_task())
+            telemetry = self._beside(watch_machine(self))
+            try:
+                await self._schedule()
+            finally:
+                watching.cancel()
+                telemetry.cancel()
+                await self._drain()
+                if self.state.proposed:
+                    # What the last rounds proposed waits in the base for whoever reads it after the run.
+                    await self.look_at_priors()
+                await asyncio.wait([watching, telemetry])
+            assert self._end is not None
+            self._closing = True
+            self.emit(self._end)
+            self._writer.append([], meta={"summary": msgspec.json.encode(summary_of(self.state)).decode()})
+            await self.durable()
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._loop.remove_signal_handler(number)
+            await self.designer.aclose()
+            await self.caller.aclose()
+            await self._prior_search.aclose()
+            self._priors.close()
+            self._reader.close()
+            await self._writer.close()
+        with suppress(OSError):
+            self.run.work.rmdir()
+        facts = {"run": self.run.folder, "task": self.spec.name}
+        self._hooks.start(self._hooks.on_stop, **facts, status=self.state.status, reason=self.state.reason)
+        return self.state.status
+
+    def _beside(self, watch: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run what only watches beside the rounds; an error of its own ends it and not the run."""
+
+        def tell(task: asyncio.Task[None]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                traceback.print_exception(error)
+
+        task = asyncio.create_task(watch)
+        task.add_done_callback(tell)
+        return task
+
+    async def _watch_task(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            await self._look_at_task()
+            await self.look_at_priors()
+
+    async def _look_at_task(self) -> None:
+        """Record how the task's folder differs from the recorded copy, which goes on, where that is new."""
+        differences = await asyncio.to_thread(self._task_watch.look)
+        if differences is not None:
+            self.emit(ev.TaskChanged(differences))
+
+    async def _schedule(self) -> None:
+        """Keep as many rounds in flight as there are workers until something ends the run."""
+        for round_ in sorted(self.state.open_rounds):
+            self._launch(round_)
+        for node, evaluation in self.state.evaluations.items():
+            if evaluation.rerun is not None:
+                self.rerun(node)
+        if 0 not in self._rounds and not self.state.seeds_done:
+            self.emit(ev.RoundStarted(), round=0)
+            self._launch(0)
+        while self._end is None:
+            self._changed.clear()
+            self.slots.limit = self.slot_limit
+            self._warn_of_budgets()
+            self._lose_patience()
+            if self.state.seeds_done:
+                self._start_rounds()
+                if not self._rounds and self._end is None and not self.gate.stopping:
+                    self._end = self._limit()
+                self._give_up_designing()
+            if self._end is None:
+                # A timer of its own costs less than `wait_for`, which makes a task.
+                tick = self._loop.call_later(_TICK_SECONDS, self._changed.set)
+                await self._changed.wait()
+                tick.cancel()
+
+    def _start_rounds(self) -> None:
+        while len(self.state.open_rounds) < self.worker_limit and self._limit() is None and not self.gate.stopping:
+            if self._steps == 0 if self.gate.paused else is_stuck(self.state) and not self.state.injected:
+                return
+            number = self.state.rounds_started + 1
+            if self.gate.paused:
+                self._steps -= 1
+                self.gate.step(number)
+            taken = {round_.worker for round_ in self.state.open_rounds.values()}
+            worker = next(index for index in range(len(taken) + 1) if index not in taken)
+            injected = next(iter(self.state.injected), None)
+            self.emit(ev.RoundStarted(worker=worker, injected=injected), round=number)
+            self._launch(number)
+
+    def _limit(self) -> ev.RunFinished | ev.RunStopped | None:
+        """What keeps further rounds from starting, if anything does."""
+        return limit_reached(self.state, self.spec, *self.caller.committed())
+
+    def _warn_of_budgets(self) -> None:
+        """Say once when half, and when four fifths of a budget are spent."""
+        for warning in new_warnings(self.state):
+            self.emit(warning)
+
+    def _lose_patience(self) -> None:
+        """Stop the run where no model has answered for too long."""
+        troubles, patience = self.caller.troubles, self._patience_endpoint
+        if troubles.reason and patience is not None and self._loop.time() - troubles.since >= patience:
+            self.stop(f"{troubles.reason}; waited {patience:g} s", now=False)
+
+    def _give_up_designing(self) -> None:
+        """Wait for a person, or stop, once round after round got no design and none in flight may change that."""
+        if self.state.open_rounds or self.gate.paused or self.gate.stopping or not is_stuck(self.state):
+            return
+        if self._limit() is not None:
+            return
+        reason = reason_of(self.state)
+        if self._attended:
+            self.gate.pause("designer", reason)
+            self.emit(self.gate.paused_event(now=False))
+        else:
+            self.stop(reason, now=False)
+
+    def _launch(self, number: int) -> None:
+        task = asyncio.create_task(run_seeds(self) if number == 0 else self._run_round(number))
+        self._rounds[number] = task
+        task.add_done_callback(lambda done: self._landed(number, done))
+
+    def rerun(self, node: int) -> None:
+        """Measure a node again, beside the rounds; `node.rerun` is recorded already."""
+        if -1 - node in self._rounds:
+            return
+        number = -1 - node
+        task = asyncio.create_task(measure_again(self, node))
+        self._rounds[number] = task
+        task.add_done_callback(lambda done: self._landed(number, done))
+
+    def _landed(self, number: int, task: asyncio.Task[None]) -> None:
+        del self._rounds[number]
+        self.gate.end(number)
+        self._changed.set()
+        error = None if task.cancelled() else task.exception()
+        if error is None or isinstance(error, Stopping):
+            return
+        self._failed(f"round {number}" if number >= 0 else f"the rerun of node {-1 - number}", error)
+
+    def _failed(self, where: str, error: BaseException) -> None:
+        """End the run over an error."""
+        if isinstance(error, EvolveError):
+            self._fail(str(error))
+            return
+        traceback.print_exception(error)
+        self._fail(f"internal error in {where}: {type(error).__name__}: {error}")
+
+    async def _run_round(self, number: int) -> None:
+        round_ = self.state.open_rounds[number]
+        while number in self.state.open_rounds:
+            await self.gate.wait(number)
+            match self.state.phase(round_):
+                case "inject":
+                    await take_injected(self, round_)
+                case "learn":
+                    await learn(self, number)
+                case "design":
+                    await design(self, round_)
+                case "experiment":
+                    assert round_.node is not None
+                    await experiment(self, round_.node)
+                case "analyze":
+                    assert round_.node is not None
+                    await analyze(self, round_.node)
+                case "end":
+                    self.emit(ev.RoundEnded("node"), round=number)
+
+    # Ending
+
+    def stop(self, reason: str, now: bool) -> None:
+        """End the run: running stages finish, or with `now` are ended; open rounds go on at the next start."""
+        if self._end is None:
+            self._end = ev.RunStopped(reason)
+        self.gate.stop(now)
+        if now:
+            self.caller.cancel()
+        for evaluation in self.running.values():
+            if now:
+                evaluation.cancel("the engine is stopping")
+            elif self.state.frozen:
+                evaluation.thaw()
+        self._changed.set()
+
+    def _fail(self, reason: str) -> None:
+        if not isinstance(self._end, ev.RunFailed):
+            self._end = ev.RunFailed(reason)
+        self.stop(reason, now=True)
+
+    async def _drain(self) -> None:
+        """Wait for what still runs."""
+        while self._rounds:
+            await asyncio.wait(list(self._rounds.values()))
+            await asyncio.sleep(0)
+
+    def _on_signal(self, number: int) -> None:
+        name = signal.Signals(number).name
+        # A second Ctrl-C, or whoever ends the service, does not want to wait for an evaluation.
+        self.stop(f"{name} received", now=self.gate.stopping or number == signal.SIGTERM)
+
+    def _give_up(self, error: JournalError) -> None:
+        self._fail(str(error))
+
+    # Commands
+
+    def _take_command(self, command: Command) -> None:
+        if self._closing:
+            # The run's last word is said: what is asked now is for the next engine.
+            return
+        answer_command(self, command)
+        self._changed.set()
+
+    def resumed(self) -> None:
+        """Forget steps that were asked for and not taken."""
+        self._steps = 0
+        self._changed.set()
+
+    def step(self) -> str:
+        """Let one round run to its end although the run is paused; returns what happens."""
+        for number in sorted(self.state.open_rounds):
+            if not self.gate.stepping(number):
+                self.gate.step(number)
+                return f"round {number} goes on to its end"
+        limit = self._limit()
+        if limit is not None:
+            return f"no further round: {limit.reason}"
+        self._steps += 1
+        return f"round {self.state.rounds_started + self._steps} runs to its end"

@@ -1,0 +1,62 @@
+"""Hooks: shell commands of the user's that run when a run finds a new best or ends.
+
+They stand in the workspace's config.toml and nowhere else: a task folder or a run that came from somebody else must not
+bring commands along.
+
+    [hooks]
+    on_best = "notify-send \\"$EVOLVE_RUN: $EVOLVE_SCORE\\""
+    on_stop = "…"
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import msgspec
+
+from engine.errors import UsageError
+from engine.settings.decode import convert_table, read_toml
+from engine.workspace import workspace
+
+__all__ = ["Hooks", "read_hooks"]
+
+
+class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[hooks]`."""
+
+    on_best: str = ""
+    """Run with EVOLVE_RUN, EVOLVE_TASK, EVOLVE_NODE, EVOLVE_SCORE and EVOLVE_FITNESS (higher is better)."""
+    on_stop: str = ""
+    """Run with EVOLVE_RUN, EVOLVE_TASK, EVOLVE_STATUS and EVOLVE_REASON."""
+
+    def start(self, command: str, **facts: object) -> None:
+        """Start a hook and go on; it outlives the engine, and what it prints goes where the engine's words go."""
+        if not command:
+            return
+        environment = {
+            **os.environ,
+            **{f"EVOLVE_{key.upper()}": str(value).replace("\0", "") for key, value in facts.items()},
+        }
+        try:
+            subprocess.Popen(
+                ["/bin/sh", "-c", command],
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr.fileno(),
+                env=environment,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as exc:
+            sys.stderr.write(f"warning: the hook {command!r} cannot be started: {exc}\n")
+
+
+def read_hooks() -> Hooks:
+    """The hooks of the workspace.
+
+    Raises:
+        UsageError: config.toml is no TOML, or `[hooks]` holds what cannot be.
+    """
+    path = workspace() / "config.toml"
+    table = read_toml(path, UsageError).get("hooks", {}) if path.exists() else {}
+    return convert_table(table, Hooks, f"{path}: hooks", UsageError)

@@ -1,0 +1,56 @@
+"""An engine in this process: take the run's lock, work until it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import warnings
+
+from engine.loop.engine import Engine
+from engine.loop.session import Follower
+from engine.runs.folder import Run, lock_run
+from engine.state.node import RunStatus
+
+__all__ = ["serve", "watch_children_without_threads"]
+
+
+_GC_THRESHOLDS = (20_000, 20, 100)
+"""New objects before each generation is looked through; a round makes some thousands that need no such look."""
+
+
+def serve(
+    run: Run, follow: Follower | None = None, patience_endpoint: float | None = None, attended: bool = True
+) -> RunStatus:
+    """Run the loop over a run until it ends, and return how it ended.
+
+    Args:
+        run: the run's folder.
+        follow: called for every event after it is folded.
+        patience_endpoint: seconds without a model that answers after which the run stops; for ever by default.
+        attended: whether a run that needs a person is paused, and waits; else it stops.
+
+    Raises:
+        RunError: another engine has it, or it cannot go on as it is.
+        JournalError: the journal cannot be read or written.
+    """
+    with lock_run(run):
+        watch_children_without_threads()
+        return asyncio.run(_work(run, follow, patience_endpoint, attended))
+
+
+async def _work(run: Run, follow: Follower | None, patience_endpoint: float | None, attended: bool) -> RunStatus:
+    engine = Engine(run, follow, patience_endpoint, attended)
+    # The folded past is not garbage: looking through it for cycles would cost more the longer a run gets.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    return await engine.work()
+
+
+def watch_children_without_threads() -> None:
+    """Before Python 3.12 asyncio starts a thread for every child unless told otherwise."""
+    if sys.version_info < (3, 12) and hasattr(asyncio, "PidfdChildWatcher"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            asyncio.set_child_watcher(asyncio.PidfdChildWatcher())

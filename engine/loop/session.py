@@ -1,0 +1,310 @@
+"""The run as its engine holds it: the state in memory and the journal behind it, moved forward together."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engine.errors import JournalError, RunError
+from engine.journal import events as ev
+from engine.journal.clock import StepWatch
+from engine.journal.reader import Command, JournalReader, sha256_of, to_row
+from engine.journal.writer import JournalWriter
+from engine.runs.folder import Run, unpack_priors
+from engine.samplers import make_sampler, take_up
+from engine.settings.model import Settings, designs_by_model
+from engine.state.run_state import RunState
+from engine.task.snapshot import large_paths, unpack_copy
+from engine.task.spec import Seed, TaskSpec, seed_files
+
+if TYPE_CHECKING:
+    from engine.designers.base import Designer
+    from engine.llm.prompts import Prompts
+
+__all__ = ["Follower", "Ledger"]
+
+Follower = Callable[[ev.Event, RunState], None]
+"""Called for every new event after it is folded."""
+
+_KEPT_CHARACTERS = 4_000_000
+"""Of texts that are asked for again and again; one text may take a sixteenth of it."""
+
+
+class Ledger:
+    """Folds a run's past, then takes new events in and has them written.
+
+    Args:
+        run: the run's folder.
+        follow: called for every new event.
+        on_command: called for every command of a person, in order.
+        on_trouble: called when the journal cannot be written any more, or only from the reserve.
+
+    Raises:
+        JournalError: the journal cannot be read or written.
+        RunError: the run cannot go on as it is.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        follow: Follower | None,
+        on_command: Callable[[Command], None],
+        on_trouble: Callable[[JournalError], None],
+    ) -> None:
+        self.run = run
+        self._follow = follow
+        self._reader = JournalReader(run.db)
+        self.last_command = self._reader.last_command()
+        """The newest command at the start: it and those before it were meant for an engine that is gone."""
+        self._clock = StepWatch()
+        self.state = RunState()
+        self._texts: OrderedDict[str, str] = OrderedDict()
+        self._kept = 0
+        self._blobs: list[bytes] = []
+        self._on_command, self._on_trouble = on_command, on_trouble
+        self._fold()
+
+    def _open(self) -> None:
+        """Lay out what the run needs and begin to write; until then nothing was touched."""
+        self._unpack_task()
+        self._writer = JournalWriter(self.run.db, asyncio.get_running_loop(), self._on_command, self._on_trouble)
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The task, as recorded."""
+        assert self.state.spec is not None
+        return self.state.spec
+
+    @property
+    def seeds(self) -> list[tuple[str, str]]:
+        """Name and blob of the recorded seed files, in the order of their nodes."""
+        assert self.state.start is not None
+        return seed_files(self.state.start.files)
+
+    @property
+    def mounts(self) -> list[str]:
+        """Further paths that evaluations may read; relative ones start where the task was read from.
+
+        Files too large for the journal are among them: the recorded copy holds links to them.
+        """
+        start = self.state.start
+        assert start is not None
+        folders = [str(Path(start.source, mount)) for mount in self.spec.mounts]
+        return folders + [str(path) for path in large_paths(start.large_files).values()]
+
+    @property
+    def python(self) -> str | None:
+        """The task's interpreter; a relative path starts where the task was read from.
+
+        Raises:
+            RunError: it lies inside the task's folder, which may have come from anywhere.
+        """
+        start, name = self.state.start, self.spec.python
+        assert start is not None
+        if name is None or "/" not in name:
+            return name
+        path = Path(os.path.normpath(Path(start.source, name)))
+        for inside in (path, path.resolve()):
+            if inside.is_relative_to(start.source) or inside.is_relative_to(Path(start.source).resolve()):
+                raise RunError(f"python = {name!r} lies inside the task's folder", "Name an interpreter of your own")
+        return str(path)
+
+    @property
+    def brief(self) -> str:
+        """The problem statement that a model reads."""
+        assert self.state.start is not None
+        return self.text(self.state.start.files.get("brief.md", ""))
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """Templates of prompts, the task's own in place of ours."""
+        from engine.llm.prompts import Prompts
+
+        return Prompts(self.run.task / "prompts")
+
+    def prompt_room(self) -> int:
+        """Tokens that a prompt may have."""
+        from engine.llm.prompts import prompt_room
+
+        return prompt_room(self.state.settings.models.values())
+
+    def rng(self, round_: int, stage: str, attempt: int = 0) -> random.Random:
+        """The generator for one draw: never a shared stream, so that resume and replay need no generator state."""
+        key = f"{self.state.settings.seed}/{round_}/{stage}/{attempt}"
+        return random.Random(hashlib.sha256(key.encode()).digest())
+
+    def emit(
+        self,
+        *data: ev.Data,
+        round: int | None = None,
+        node: int | None = None,
+        blobs: Iterable[bytes] = (),
+        answer: tuple[int, str] | None = None,
+    ) -> None:
+        """Append events: fold them at once, queue them for the disk in one transaction."""
+        for content in blobs:
+            self.keep(content)
+        self._append([(item, round, node) for item in data], answer)
+
+    def emit_all(self, effects: Iterable[tuple[ev.Data, int | None]], answer: tuple[int, str] | None = None) -> None:
+        """Append events about different nodes, each with its node, in one transaction."""
+        nodes = self.state.nodes
+        self._append([(item, None if node is None else nodes[node].round, node) for item, node in effects], answer)
+
+    def keep(self, content: bytes) -> None:
+        """Keep a blob for the events that come next and name it."""
+        self._remember(sha256_of(content), content.decode("utf-8", "backslashreplace"))
+        self._blobs.append(content)
+
+    def _append(self, items: Iterable[tuple[ev.Data, int | None, int | None]], answer: tuple[int, str] | None) -> None:
+        # The clock is read once for all of them: what is written together is not torn by a step.
+        at, step = self._clock.read()
+        told = list(items)
+        if step is not None:
+            told.insert(0, (ev.ClockStepped(step.by_ms, step.passed_ms), None, None))
+        batch = [
+            ev.Event(seq, at, round_, node, data) for seq, (data, round_, node) in enumerate(told, self.state.seq + 1)
+        ]
+        # Written down first: what cannot be kept must not become state.
+        rows = [to_row(event) for event in batch]
+        for event in batch:
+            self._apply(event)
+            if isinstance(event.data, ev.SettingsChanged) and self.state.start is not None:
+                self._choose_designer(self.spec, self.state.start, self.state.settings)
+        blobs, self._blobs = self._blobs, []
+        self._writer.append(rows, blobs, answer)
+        if self._follow is not None:
+            for event in batch:
+                self._follow(event, self.state)
+
+    def live(self, kind: str, round_: int | None, data: bytes) -> None:
+        """Show something while it happens; it is no part of the run."""
+        self._writer.live(kind, round_, data)
+
+    async def committed(self) -> None:
+        """Wait until all that was emitted is in the journal: nothing but a power cut can lose it.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        await self._writer.committed()
+
+    async def durable(self) -> None:
+        """Wait until all that was emitted is on the disk.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        await self._writer.durable()
+
+    def text(self, sha256: str) -> str:
+        """A blob as text; an empty name gives an empty text."""
+        if not sha256:
+            return ""
+        if sha256 in self._texts:
+            self._texts.move_to_end(sha256)
+            return self._texts[sha256]
+        text = self._reader.text(sha256)
+        self._remember(sha256, text)
+        return text
+
+    def past_of(self, node: int) -> list[ev.Event]:
+        """All events about a node that are on the disk, in order; goes through the whole journal."""
+        return self._reader.node_events(node)
+
+    def last_result(self, node: int) -> ev.EvalStageDone | None:
+        """What the newest repeat of a stage gave for a node, once it is on the disk."""
+        return self._reader.newest_of(node, ev.EvalStageDone)
+
+    def recent_results(self) -> list[ev.EvalStageDone]:
+        """What the newest repeats of stages gave, oldest first, a thousand at most."""
+        return self._reader.newest(ev.EvalStageDone, 1000)
+
+    # The past
+
+    def _fold(self) -> None:
+        events = self._reader.events()
+        first = next(events, None)
+        if first is None or not isinstance(first.data, ev.RunStarted):
+            raise JournalError(f"{self._reader.path} holds no run: its first event is missing")
+        try:
+            self.state.apply(first)
+        except msgspec.ValidationError as exc:
+            raise JournalError(f"{self._reader.path} is damaged at event 1: {exc}") from None
+        # Sampler and designer fold the whole past as the task is now, not as it was before its copy was replaced.
+        now = RunState()
+        now.apply(first)
+        for kind in (ev.TaskChanged, ev.SettingsChanged):
+            for event in self._reader.events_of(kind):
+                now.apply(event)
+        assert now.spec is not None and now.start is not None
+        self.sampler = make_sampler(self.state.settings.sampler)
+        self._make_recombine(now.spec, now.start)
+        self._choose_designer(now.spec, now.start, now.settings)
+        try:
+            for event in events:
+                self._apply(event)
+        except (AssertionError, LookupError, TypeError, msgspec.ValidationError) as exc:
+            raise JournalError(f"{self._reader.path} is damaged after event {self.state.seq}: {exc}") from None
+        # Kinds that a newer version wrote are skipped when folding, but their places are taken.
+        self.state.seq = self._reader.last_seq()
+
+    def _apply(self, event: ev.Event) -> None:
+        state = self.state
+        before = state.settings.sampler, state.rankings
+        state.apply(event)
+        if (state.settings.sampler, state.rankings) == before:
+            self.sampler.apply(event, state)
+        else:
+            self.sampler = make_sampler(state.settings.sampler)
+            take_up(self.sampler, state)
+        self.designer.apply(event)
+
+    def _make_recombine(self, spec: TaskSpec, start: ev.RunStarted) -> None:
+        """The designer that every run has; its memory is a fold of all events, whoever else designs."""
+        from engine.designers.recombine import BANDITS, OPINIONS, RecombineDesigner
+
+        seeds = [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in seed_files(start.files)]
+        bandit = BANDITS[self.state.settings.designer.bandit](priors=OPINIONS)
+        self._recombine = RecombineDesigner(spec, seeds, gained=self.state.gained, bandit=bandit)
+        self.designer: Designer = self._recombine
+
+    def _choose_designer(self, spec: TaskSpec, start: ev.RunStarted, settings: Settings) -> None:
+        """Have a model design from the moment that one is named, which may be in mid-run."""
+        if self.designer is not self._recombine or not designs_by_model(settings):
+            return
+        if not settings.models:
+            raise RunError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
+        from engine.designers.llm import LlmDesigner
+        from engine.designers.mixed import MixedDesigner
+
+        model = LlmDesigner(spec, self.text(start.files.get("brief.md", "")), self.prompts, self.prompt_room)
+        self.designer = MixedDesigner(model, self._recombine, lambda: self.state.settings.designer.recombine_share)
+
+    def _unpack_task(self) -> None:
+        """Lay out the recorded copy of the task, whatever became of the folder it came from."""
+        start = self.state.start
+        assert start is not None
+        try:
+            unpack_copy(self.run.task, start.files, start.large_files, self._reader.blob)
+            unpack_priors(self.run, self.state, self._reader.blob)
+            self.run.work.mkdir(exist_ok=True)
+        except OSError as exc:
+            raise RunError(f"{exc.filename or self.run.folder} cannot be written: {exc.strerror}") from None
+
+    def _remember(self, sha256: str, text: str) -> None:
+        if sha256 in self._texts or len(text) > _KEPT_CHARACTERS // 16:
+            return
+        self._texts[sha256] = text
+        self._kept += len(text)
+        while self._kept > _KEPT_CHARACTERS:
+            self._kept -= len(self._texts.popitem(last=False)[1])

@@ -1,0 +1,207 @@
+"""What came of the priors: which were shown, which went into programs, and what that gained. A fold of journals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from cognition.collection import Collection
+from engine.errors import EvolveError, JournalError
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
+from engine.priors.place import place_of_run
+from engine.runs.folder import Run
+from engine.state.lineage import best_path
+from engine.state.node import Node
+from engine.state.run_state import RunState
+
+__all__ = ["Idea", "PriorUse", "RunUse", "credited", "fold_use", "idea_of", "use_over_runs"]
+
+Idea = Literal["prior", "experience", "novel", "person"]
+"""Where the idea of a node came from, as the paper reports it: a prior of the cognition base; other nodes of the run,
+edited or combined; neither; or a person, who wrote the seed or injected the program."""
+
+_FROM_NODES = {"tune", "exchange", "drop", "diff", "crossover", "fix"}
+"""Ways of writing that start from what earlier nodes hold."""
+
+
+class PriorUse(msgspec.Struct):
+    """What came of one prior in one run, or in several."""
+
+    shown: int = 0
+    """Designs that were shown it."""
+    given: int = 0
+    """Nodes into whose programs it went."""
+    scored: int = 0
+    """Of these, nodes that have a score, and a parent with one."""
+    gains: int = 0
+    """Of these, nodes that gained over their parent by more than noise."""
+    gained: float = 0.0
+    """Sum of their gains over the parent, in the task's score; positive is better whatever the direction."""
+    best: int = 0
+    """Of these, nodes on the path to a run's best."""
+    path: int = 0
+    """Nodes on the paths to the best of the runs, seeds left out."""
+    last: int = 0
+    """When a design was last shown it, in milliseconds since 1970."""
+    number: int = 0
+    """The revision that was shown then."""
+
+    @property
+    def gain(self) -> float | None:
+        """Mean gain over the parent of the nodes it went into; None where none has a score."""
+        return self.gained / self.scored if self.scored else None
+
+    @property
+    def share(self) -> float | None:
+        """Its share in the best lineage; None where there is none yet."""
+        return self.best / self.path if self.path else None
+
+    def add(self, other: PriorUse) -> None:
+        """Add what came of it in another run."""
+        if other.last > self.last:
+            self.last, self.number = other.last, other.number
+        for name in ("shown", "given", "scored", "gains", "gained", "best", "path"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass
+class RunUse:
+    """What came of the priors of one run."""
+
+    state: RunState
+    priors: dict[str, PriorUse] = field(default_factory=dict)
+    ideas: dict[int, Idea] = field(default_factory=dict)
+    """Where the idea of each node came from, the nodes before a fork left out."""
+
+
+def fold_use(reader: JournalReader) -> RunUse:
+    """What came of the priors since the run began, or since it was forked: what was before is the other run's.
+
+    Raises:
+        JournalError: the journal is damaged or holds no run.
+    """
+    state = RunState()
+    shown: dict[int, list[ev.PriorShown]] = {}
+    uses: dict[str, PriorUse] = {}
+    first = 0
+    try:
+        for event in reader.events():
+            state.apply(event)
+            if isinstance(event.data, ev.RunForked):
+                uses, first = {}, len(state.nodes)
+            elif isinstance(event.data, ev.LearnDone) and event.round is not None:
+                shown[event.round] = event.data.priors
+                for prior in event.data.priors:
+                    use = uses.setdefault(prior.id, PriorUse())
+                    use.shown += 1
+                    use.last, use.number = event.at, prior.number
+    except (AssertionError, LookupError, TypeError, msgspec.ValidationError) as exc:
+        raise JournalError(f"{reader.path} is damaged after event {state.seq}: {exc}") from None
+    if state.start is None or state.spec is None:
+        raise JournalError(f"{reader.path} holds no run: its first event is missing")
+    result = RunUse(state, uses)
+    path = {node for node in best_path(state) if node >= first and state.nodes[node].round}
+    for node in state.nodes[first:]:
+        _count(result, node, shown.get(node.round, []), node.id in path)
+    for use in uses.values():
+        use.path = len(path)
+    return result
+
+
+def _count(result: RunUse, node: Node, shown: list[ev.PriorShown], on_path: bool) -> None:
+    state = result.state
+    ids = credited(node, shown)
+    result.ideas[node.id] = idea_of(node, ids)
+    parent = state.nodes[node.parents[0]] if node.parents else None
+    assert state.spec is not None
+    sign = 1 if state.spec.direction == "maximize" else -1
+    for prior_id in ids:
+        use = result.priors.setdefault(prior_id, PriorUse())
+        use.given += 1
+        use.best += on_path
+        if node.score is not None and parent is not None and parent.score is not None:
+            use.scored += 1
+            use.gains += state.gained(node.id, parent.id)
+            use.gained += sign * (node.score - parent.score)
+
+
+def credited(node: Node, shown: Iterable[ev.PriorShown]) -> tuple[str, ...]:
+    """Ids of the priors that went into a node: those that its designer names, else those that its words name.
+
+    A model does not say which priors it used; one that was shown and whose title or id stands in the node's name or
+    motivation is taken to be one.
+    """
+    if node.priors or not node.round:
+        return tuple(dict.fromkeys(node.priors))
+    words = f" {' '.join(f'{node.name} {node.motivation}'.lower().split())} "
+    return tuple(prior.id for prior in shown if prior.title.lower() in words or prior.id.lower() in words)
+
+
+def idea_of(node: Node, ids: Iterable[str]) -> Idea:
+    """Where the idea of a node came from.
+
+    Args:
+        node: the node.
+        ids: the priors that went into it, as `credited` tells.
+    """
+    if node.operator in ("seed", "injected"):
+        return "person"
+    if tuple(ids):
+        return "prior"
+    return "experience" if len(node.parents) > 1 or node.operator in _FROM_NODES else "novel"
+
+
+def use_over_runs(collection: Collection, runs: Iterable[Run]) -> dict[str, PriorUse]:
+    """What came of a collection's priors over runs, by id; a prior's former ids count as it.
+
+    A run is folded when its journal has grown since the last time; the figures between are kept in the base. A run that
+    cannot be read is left out.
+
+    Raises:
+        BaseError: the base cannot be read or written.
+    """
+    with collection.store.reading() as db:
+        rows = db.execute("SELECT run, seq, figures FROM usage WHERE collection = ?", (collection.id,)).fetchall()
+    kept = {run: (seq, figures) for run, seq, figures in rows}
+    new: list[dict[str, object]] = []
+    total: dict[str, PriorUse] = {}
+    for run in runs:
+        key = str(run.folder)
+        try:
+            seq, raw = _figures(collection, run, kept.get(key))
+        except EvolveError:
+            continue
+        if (seq, raw) != kept.get(key):
+            new.append({"collection": collection.id, "run": key, "seq": seq, "figures": raw})
+        for prior_id, use in msgspec.json.decode(raw, type=dict[str, PriorUse]).items():
+            total.setdefault(prior_id, PriorUse()).add(use)
+    if new:
+        from sqlite_utils import Database
+
+        with collection.store.writing() as db:
+            Database(db, execute_plugins=False).table("usage").upsert_all(new, pk=("collection", "run"))
+    for entry in collection.entries():
+        for former in entry.former:
+            if former in total:
+                total.setdefault(entry.id, PriorUse()).add(total[former])
+    return total
+
+
+def _figures(collection: Collection, run: Run, kept: tuple[int, str] | None) -> tuple[int, str]:
+    """How far a run's journal goes, and what came of the collection's priors in it as JSON."""
+    with JournalReader(run.db) as reader:
+        seq = reader.last_seq()
+        if kept is not None and kept[0] == seq:
+            return kept
+        first = next(reader.events(upto=1), None)
+        started = first.data if first is not None else None
+        if not isinstance(started, ev.RunStarted) or started.task != collection.name:
+            return seq, "{}"
+        found = fold_use(reader)
+        place = place_of_run(run, found.state)
+        own = (place.base, place.collection) == (collection.store.path, collection.id)
+        return seq, msgspec.json.encode(found.priors if own else {}).decode()

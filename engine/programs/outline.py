@@ -1,0 +1,259 @@
+"""What can be told of a program without running it: checks before any experiment, and what changed between two."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import hashlib
+import re
+import warnings
+from dataclasses import dataclass
+
+from engine.task.spec import TaskSpec
+
+__all__ = ["Outline", "ProgramError", "changed_parts", "check_program", "outline", "remember_outline", "unbound_names"]
+
+
+class ProgramError(Exception):
+    """A program fails a check.
+
+    Attributes:
+        check: `syntax`, `size`, `interface` or `static`.
+        reason: what is wrong and where.
+    """
+
+    def __init__(self, check: str, reason: str) -> None:
+        super().__init__(f"{check}: {reason}")
+        self.check = check
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The shape of a program: comments, layout and docstrings do not count."""
+
+    digest: str
+    """sha256 of the normalised syntax tree; equal for programs that differ in layout only."""
+    parts: dict[str, str]
+    """Digest of every top-level function, class and assigned name; what else stands there is `<other>`."""
+    functions: frozenset[str]
+    classes: frozenset[str]
+    imports: frozenset[str]
+    """Modules that are imported anywhere in it, by their full names."""
+    names: frozenset[str]
+    """Names and attributes that stand anywhere in it."""
+
+
+_outlines: dict[str, Outline] = {}
+"""By program, the one asked for last at the end."""
+_OUTLINES_KEPT = 256
+
+
+def outline(code: str) -> Outline:
+    """A program's shape, read once while it is asked for again and again.
+
+    Raises:
+        ProgramError: it is not valid Python, or nested too deeply to be read.
+    """
+    known = _outlines.pop(code, None)
+    shape = _read_outline(code) if known is None else known
+    remember_outline(code, shape)
+    return shape
+
+
+def remember_outline(code: str, shape: Outline) -> None:
+    """Take in the shape of a program that another process of ours has read."""
+    _outlines[code] = shape
+    if len(_outlines) > _OUTLINES_KEPT:
+        _outlines.pop(next(iter(_outlines)), None)
+
+
+def _read_outline(code: str) -> Outline:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(code)
+            # As the parser counts lines; str.splitlines would count form feeds and others, too.
+            lines = re.split(r"\r\n|\r|\n", code)
+            read = [_read_part(item, lines) for item in tree.body[_is_docstring(tree.body) :]]
+    except SyntaxError as exc:
+        raise ProgramError("syntax", f"line {exc.lineno}: {exc.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as exc:
+        raise ProgramError("syntax", f"it cannot be parsed: {exc or type(exc).__name__}") from None
+    parts: dict[str, str] = {}
+    whole = hashlib.sha256()
+    names: set[str] = set()
+    imports: set[str] = set()
+    for name, text, its_names, its_imports in read:
+        names |= its_names
+        imports |= its_imports
+        whole.update(text.encode("utf-8", "surrogatepass") + b"\n")
+        parts[name] = hashlib.sha256((parts.get(name, "") + text).encode("utf-8", "surrogatepass")).hexdigest()
+    return Outline(
+        digest=whole.hexdigest(),
+        parts=parts,
+        functions=frozenset(x.name for x in tree.body if isinstance(x, ast.FunctionDef | ast.AsyncFunctionDef)),
+        classes=frozenset(x.name for x in tree.body if isinstance(x, ast.ClassDef)),
+        imports=frozenset(imports),
+        names=frozenset(names),
+    )
+
+
+_Part = tuple[str, str, set[str], set[str]]
+"""Name, normalised text, names and imports of a top-level statement."""
+
+_parts_read: dict[tuple[str, int, int | None], _Part] = {}
+_PARTS_KEPT = 2048
+
+
+def _read_part(item: ast.stmt, lines: list[str]) -> _Part:
+    """What a top-level statement is; the parts of a program mostly stand in its parent, too, and are read once."""
+    first = min([item.lineno, *(decorator.lineno for decorator in getattr(item, "decorator_list", []))])
+    key = ("\n".join(lines[first - 1 : item.end_lineno]), item.col_offset, item.end_col_offset)
+    known = _parts_read.get(key)
+    if known is None:
+        out: list[str] = []
+        names: set[str] = set()
+        imports: set[str] = set()
+        _dump(item, out, names, imports)
+        known = (_part_name(item), " ".join(out), names, imports)
+        if len(_parts_read) >= _PARTS_KEPT:
+            _parts_read.clear()
+        _parts_read[key] = known
+    return known
+
+
+def _part_name(item: ast.stmt) -> str:
+    if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return item.name
+    if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+        return item.targets[0].id
+    if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+        return item.target.id
+    return "<imports>" if isinstance(item, ast.Import | ast.ImportFrom) else "<other>"
+
+
+def _dump(item: ast.AST, out: list[str], names: set[str], imports: set[str]) -> None:
+    """Write a syntax tree down without positions and docstrings, and note what it names and imports.
+
+    One pass of our own, since `ast.dump` alone takes three times as long.
+    """
+    kind = item.__class__
+    out.append(kind.__name__)
+    if kind is ast.Name:
+        names.add(item.id)  # type: ignore[attr-defined]
+    elif kind is ast.Attribute:
+        names.add(item.attr)  # type: ignore[attr-defined]
+    elif isinstance(item, ast.MatchClass):
+        # `case object(name=x)` reads an attribute, too.
+        names.update(item.kwd_attrs)
+    elif isinstance(item, ast.Import):
+        imports.update(alias.name for alias in item.names)
+    elif isinstance(item, ast.ImportFrom):
+        imports.add("." * item.level + (item.module or ""))
+        names.update(alias.name for alias in item.names)
+    for name in kind._fields:
+        value = getattr(item, name, None)
+        if isinstance(value, ast.expr_context):
+            # Load, Store or Del follows from where the expression stands.
+            continue
+        if isinstance(value, ast.AST):
+            _dump(value, out, names, imports)
+        elif isinstance(value, list):
+            out.append("[")
+            first = 1 if name == "body" and isinstance(item, _WITH_DOCSTRING) and _is_docstring(value) else 0
+            for part in value[first:]:
+                if isinstance(part, ast.AST):
+                    _dump(part, out, names, imports)
+                else:
+                    out.append(repr(part))
+            out.append("]")
+        else:
+            out.append(repr(value))
+
+
+_WITH_DOCSTRING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _is_docstring(body: list[ast.stmt]) -> bool:
+    first = body[0] if body else None
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+
+
+def check_program(code: str, spec: TaskSpec) -> Outline:
+    """Check a program before any experiment.
+
+    Raises:
+        ProgramError: it is too long, no valid Python, lacks what the task requires or uses what the task forbids.
+    """
+    size = len(code.encode("utf-8", "surrogatepass"))
+    if size > spec.max_program_bytes:
+        raise ProgramError("size", f"{size} bytes, allowed are {spec.max_program_bytes}")
+    try:
+        code.encode()
+    except UnicodeEncodeError as exc:
+        raise ProgramError("syntax", f"it is no valid text: {exc.reason}") from None
+    shape = outline(code)
+    for what, required, present in (
+        ("function", spec.interface.functions, shape.functions),
+        ("class", spec.interface.classes, shape.classes),
+    ):
+        missing = [name for name in required if name not in present]
+        if missing:
+            raise ProgramError("interface", f"the {what} {', '.join(missing)} is missing at the top level")
+    allowed = spec.interface.imports
+    if allowed is not None:
+        strange = sorted(name for name in shape.imports if not any(_is_within(name, module) for module in allowed))
+        if strange:
+            raise ProgramError("static", f"it imports {', '.join(strange)}; allowed are {', '.join(allowed) or 'none'}")
+    forbidden = sorted(shape.names.intersection(spec.interface.forbidden))
+    if forbidden:
+        raise ProgramError("static", f"it uses {', '.join(forbidden)}, which the task forbids")
+    return shape
+
+
+def _is_within(name: str, module: str) -> bool:
+    return name == module or name.startswith(f"{module}.")
+
+
+def changed_parts(before: str, after: str) -> list[str]:
+    """Names of the top-level parts that differ between two programs, in the order of `after`, removed ones last.
+
+    Raises:
+        ProgramError: one of them is not valid Python.
+    """
+    old, new = outline(before).parts, outline(after).parts
+    changed = [name for name, digest in new.items() if old.get(name) != digest]
+    return changed + [name for name in old if name not in new]
+
+
+def unbound_names(code: str) -> list[str]:
+    """Names that a program reads and nothing in it binds, sorted: no assignment, import, parameter or builtin.
+
+    It errs on the side of the program: a name bound anywhere counts as bound, and a star import may bind any.
+
+    Raises:
+        ProgramError: it is not valid Python.
+    """
+    outline(code)
+    read: set[str] = set()
+    bound = set(dir(builtins)) | {"__file__", "__builtins__", "__class__"}
+    for item in ast.walk(ast.parse(code)):
+        match item:
+            case ast.Name(ctx=ast.Load()):
+                read.add(item.id)
+            case ast.Name():
+                bound.add(item.id)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                bound.add(item.name)
+            case ast.arg():
+                bound.add(item.arg)
+            case ast.Import() | ast.ImportFrom():
+                if any(alias.name == "*" for alias in item.names):
+                    return []
+                bound |= {(alias.asname or alias.name).partition(".")[0] for alias in item.names}
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                bound.add(name)
+            case ast.MatchMapping(rest=str(rest)):
+                bound.add(rest)
+    return sorted(read - bound)

@@ -1,0 +1,197 @@
+"""Several runs beside each other: how the best rose with rounds, money, tokens and time, and what set them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from engine.errors import JournalError
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
+from engine.runs.folder import Run, run_status
+from engine.settings.fitness import FitnessSettings
+from engine.state.lineage import best_path
+from engine.state.ranking import Ranking
+from engine.state.run_state import RunState
+
+__all__ = [
+    "AXES",
+    "Axis",
+    "ComparedRun",
+    "Step",
+    "best_at",
+    "common_ranking",
+    "differing",
+    "doubts",
+    "extent",
+    "read_compared",
+    "shared_places",
+]
+
+Axis = Literal["rounds", "usd", "tokens", "seconds"]
+
+AXES: tuple[Axis, ...] = ("rounds", "usd", "tokens", "seconds")
+"""What runs can be aligned by; `seconds` is time in which an engine was at work."""
+
+
+class Step(NamedTuple):
+    """One improvement, and what had been spent by then."""
+
+    node: int
+    score: float
+    rounds: int
+    """Rounds that were done, the node's own among them."""
+    usd: float
+    tokens: int
+    seconds: float
+    fitness: float | None = None
+
+
+class ComparedRun(msgspec.Struct, frozen=True):
+    """What is compared of one run."""
+
+    run: Run
+    task: str
+    ranking: Ranking
+    fitness: FitnessSettings
+    """What makes its ranking, where that is by fitness."""
+    baseline: dict[str, Any]
+    """What a composite fitness counts from: those metrics of its first seed."""
+    status: str
+    rounds: int
+    nodes: int
+    failed: int
+    usd: float
+    tokens: int
+    seconds: float
+    generations: int
+    """Nodes on the way from the seed to the best, both counted; 0 without a best."""
+    steps: list[Step]
+    settings: dict[str, Any]
+    """Settings as they are now, nested keys with dots."""
+    program: str
+    """The best program; empty without one."""
+
+    @property
+    def best(self) -> Step | None:
+        """The best node, or None where no node has a score."""
+        return self.steps[-1] if self.steps else None
+
+
+def read_compared(run: Run) -> ComparedRun:
+    """Fold a run with an eye on its improvements.
+
+    Raises:
+        JournalError: the journal cannot be read, does not fold or holds no run.
+    """
+    state = RunState()
+    spent: list[tuple[int, float, int, float]] = []
+    with JournalReader(run.db) as reader:
+        try:
+            for event in reader.events():
+                state.apply(event)
+                if isinstance(event.data, ev.BestCrowned):
+                    # One that is crowned again after a later round has ended goes back by none.
+                    rounds = max(state.rounds_at_best, spent[-1][0] if spent else 0)
+                    spent.append((rounds, state.usd, state.tokens, state.engine_ms / 1000))
+        except (AssertionError, LookupError, TypeError, ValueError, msgspec.ValidationError) as exc:
+            raise JournalError(f"{reader.path} is damaged after event {state.seq}: {exc}") from None
+        if state.start is None or state.spec is None:
+            raise JournalError(f"{reader.path} holds no run: its first event is missing")
+        best = state.best_node
+        program = reader.text(best.program) if best is not None else ""
+    # From the state as it ended: other weights, set later, rank what was crowned before anew.
+    steps = [
+        Step(step.node, step.score, *figures, step.fitness)
+        for step, figures in zip(state.best_steps, spent, strict=True)
+    ]
+    return ComparedRun(
+        run=run,
+        task=state.start.task,
+        ranking=state.ranking,
+        fitness=state.settings.fitness,
+        baseline=_baseline(state),
+        status=run_status(run, state),
+        rounds=state.rounds_done,
+        nodes=len(state.nodes),
+        failed=sum(count for status, count in state.counts.items() if status != "ok"),
+        usd=state.usd,
+        tokens=state.tokens,
+        seconds=state.engine_ms / 1000,
+        generations=len(best_path(state)),
+        steps=steps,
+        settings=_flat(msgspec.to_builtins(state.settings)),
+        program=program,
+    )
+
+
+def _baseline(state: RunState) -> dict[str, Any]:
+    settings, metric = state.settings.fitness, state.ranking.metric
+    if settings.kind != "composite" or not state.nodes:
+        return {}
+    seed = state.nodes[0]
+    measured = {**seed.metrics, metric: seed.score}
+    return {name: measured.get(name) for name in settings.parts or (metric,)}
+
+
+def extent(run: ComparedRun, axis: Axis) -> float:
+    """How far a run went along an axis; a round that has its best node counts before it has ended."""
+    return float(max(getattr(run, axis), getattr(run.steps[-1], axis) if run.steps else 0))
+
+
+def best_at(run: ComparedRun, axis: Axis, place: float) -> Step | None:
+    """The best up to a place on an axis; None where there was none yet."""
+    best = None
+    for step in run.steps:
+        if getattr(step, axis) > place:
+            break
+        best = step
+    return best
+
+
+def common_ranking(runs: Sequence[ComparedRun]) -> Ranking:
+    """What runs are set beside each other by: what all of them rank by, else the score, which all of them have."""
+    ranking = runs[0].ranking
+    if any(run.fitness != runs[0].fitness for run in runs):
+        return msgspec.structs.replace(ranking, by_fitness=False)
+    return ranking
+
+
+def doubts(runs: Sequence[ComparedRun]) -> list[str]:
+    """What stands against a comparison of these runs."""
+    found = []
+    if len({(run.task, run.ranking.metric, run.ranking.direction) for run in runs}) > 1:
+        found.append("runs of different tasks: their scores cannot be compared")
+    if any(run.fitness != runs[0].fitness for run in runs):
+        found.append("ranked by different fitness: what is set side by side is the score")
+    elif any(run.baseline != runs[0].baseline for run in runs):
+        found.append("the seeds that fitness counts from differ: compare the scores too")
+    return found
+
+
+def shared_places(runs: Sequence[ComparedRun], axis: Axis) -> list[float]:
+    """A quarter, a half, three quarters and the whole of what all runs have gone along an axis; empty if nothing."""
+    shared = min(extent(run, axis) for run in runs)
+    places = [shared * part / 4 for part in (1, 2, 3, 4)]
+    if axis in ("rounds", "tokens"):
+        places = [float(int(place)) for place in places]
+    return [place for place in dict.fromkeys(places) if place > 0]
+
+
+def differing(runs: Sequence[ComparedRun]) -> dict[str, list[Any]]:
+    """Settings that are not the same in all runs: key to a value a run, None where it has none."""
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
+    found = {key: [run.settings.get(key) for run in runs] for key in keys}
+    return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+
+
+def _flat(table: dict[str, Any], path: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{path}{key}.")
+        else:
+            flat[f"{path}{key}"] = value
+    return flat

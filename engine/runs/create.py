@@ -1,0 +1,121 @@
+"""A new run: a folder with a journal that holds all the run needs to go on without its surroundings."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import socket
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import EvolveError, RunError
+from engine.journal.clock import now_ms
+from engine.journal.events import Event, RunStarted
+from engine.journal.reader import create_journal, insert_blob, insert_event
+from engine.runs.folder import Run, check_name
+from engine.settings.model import Settings
+from engine.task.snapshot import read_copy
+from engine.task.spec import Task
+from engine.workspace import network_file_system, priors_folder
+
+__all__ = ["check_file_system", "create_run", "make_folder"]
+
+
+def create_run(task: Task, settings: Settings, runs: Path, name: str = "", allow_network_fs: bool = False) -> Run:
+    """Make a run's folder with a journal that holds all the run needs to go on.
+
+    Raises:
+        RunError: the folder exists, cannot be written, or lies on a network file system.
+    """
+    if not allow_network_fs:
+        check_file_system(runs)
+    folder = make_folder(runs, name or f"{task.spec.name}-{time.strftime('%Y%m%d-%H%M%S')}", exact=bool(name))
+    try:
+        _write_start(folder, task, settings)
+    except (OSError, EvolveError) as exc:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(exc, EvolveError):
+            raise
+        raise RunError(f"{folder} cannot be written: {exc.strerror or exc}") from None
+    return Run(folder)
+
+
+def check_file_system(runs: Path) -> None:
+    """Raise RunError where SQLite's log would not be safe."""
+    kind = network_file_system(runs)
+    if kind:
+        raise RunError(
+            f"{runs} is on a network file system ({kind}), where the journal is not safe",
+            "Use a local folder with --runs DIR, or take the risk with --allow-network-fs",
+        )
+
+
+def make_folder(runs: Path, name: str, exact: bool) -> Path:
+    """A new folder for a run; unless the name is `exact`, a number is added where it is taken.
+
+    Raises:
+        RunError: the name is taken or cannot name a run, or the folder cannot be made.
+    """
+    check_name(name)
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise RunError(
+            f"the folder {runs} cannot be made: {exc.strerror}", "Use another folder with --runs DIR"
+        ) from None
+    for number in range(1, 1000):
+        folder = runs / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            if exact:
+                raise RunError(f"there is a run '{name}' already in {runs}", "Choose another --name") from None
+        except OSError as exc:
+            raise RunError(
+                f"the folder {folder} cannot be made: {exc.strerror}", "Use another folder with --runs DIR"
+            ) from None
+    raise RunError(f"{runs} holds too many runs named {name}")
+
+
+def _write_start(folder: Path, task: Task, settings: Settings) -> None:
+    copy = read_copy(task.folder)
+    started = RunStarted(
+        task=task.spec.name,
+        settings=msgspec.to_builtins(settings),
+        spec=msgspec.to_builtins(task.spec),
+        files=copy.files,
+        large_files=copy.large_files,
+        source=str(task.folder),
+        priors=str(priors_folder(task)),
+        host=socket.gethostname(),
+        versions=_versions(),
+        environment={"python": platform.python_version(), "platform": platform.platform()},
+    )
+    # Renamed into place when it is whole, so that nobody ever finds half a run.
+    partial = folder / "new.db"
+    connection = create_journal(partial)
+    try:
+        connection.execute("BEGIN")
+        for content in copy.blobs:
+            insert_blob(connection, content)
+        insert_event(connection, Event(1, now_ms(), None, None, started))
+        connection.execute("COMMIT")
+    except Exception as exc:
+        raise RunError(f"{folder / 'run.db'} cannot be written: {exc}") from None
+    finally:
+        connection.close()
+    partial.rename(folder / "run.db")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("asi-evolve-tui", "msgspec", "libcst", "numpy", "scipy", "torch", "triton"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,93 @@
+"""Replace the copy of the task that a run carries by a folder's files, as one explicit event."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from engine.errors import JournalError, RunError, TaskError
+from engine.journal.clock import now_ms
+from engine.journal.events import Event, TaskChanged
+from engine.journal.reader import JournalReader, connect_writer, insert_blob, insert_event
+from engine.runs.folder import Run, fold_run, is_alive, lock_run
+from engine.state.run_state import RunState
+from engine.task.snapshot import read_copy
+from engine.task.spec import Task
+from engine.workspace import priors_folder
+
+__all__ = ["adopt_task"]
+
+
+def adopt_task(run: Run, task: Task) -> str:
+    """Let a run that has no engine go on with another copy of its task; returns what to tell the person.
+
+    Nodes keep the scores that the old copy gave them, and no seed is measured again.
+
+    Args:
+        run: the run; its lock is held meanwhile, so that no engine starts.
+        task: the folder to take, read and checked.
+
+    Raises:
+        RunError: the run has an engine.
+        TaskError: it is another task, or scores would mean the opposite.
+        JournalError: the journal cannot be read or written.
+    """
+    if is_alive(run):
+        raise RunError(
+            f"run '{run.name}' has an engine at work, and its task cannot be replaced meanwhile",
+            f"'evolve stop {run.typed}' ends it",
+        )
+    with lock_run(run):
+        with JournalReader(run.db) as reader:
+            state = fold_run(reader)
+            last = reader.last_seq()
+        _check(state, task)
+        try:
+            copy = read_copy(task.folder)
+        except OSError as exc:
+            raise TaskError(f"{exc.filename or task.folder} cannot be read: {exc.strerror}") from None
+        assert state.start is not None
+        before = state.start.files
+        files = {path: blob for path, blob in copy.files.items() if before.get(path) != blob}
+        files |= {path: "removed" for path in before if path not in copy.files}
+        changed = TaskChanged(
+            files=files,
+            adopted=True,
+            spec=msgspec.to_builtins(task.spec),
+            large_files=copy.large_files,
+            source=str(task.folder),
+            priors=str(priors_folder(task)),
+        )
+        _append(run, Event(last + 1, now_ms(), None, None, changed), copy.blobs)
+    told = ", ".join(sorted(files)) or "no file differs"
+    return f"task replaced by {task.folder} ({told}); nodes keep the scores that the old copy gave them"
+
+
+def _check(state: RunState, task: Task) -> None:
+    assert state.spec is not None
+    if task.spec.name != state.spec.name:
+        raise TaskError(
+            f"{task.folder} is the task '{task.spec.name}', and the run searches '{state.spec.name}'",
+            "Start a run of its own with 'evolve run'",
+        )
+    if task.spec.direction != state.spec.direction:
+        raise TaskError(
+            f"{task.folder / 'task.toml'}: direction is '{task.spec.direction}', and the run's scores were made to "
+            f"{state.spec.direction}",
+            "Start a run of its own with 'evolve run'",
+        )
+
+
+def _append(run: Run, event: Event, blobs: list[bytes]) -> None:
+    connection = connect_writer(run.db)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for content in blobs:
+            insert_blob(connection, content)
+        insert_event(connection, event)
+        connection.execute("COMMIT")
+    except sqlite3.Error as exc:
+        raise JournalError(f"{run.db} cannot be written: {exc}") from None
+    finally:
+        connection.close()

@@ -1,0 +1,267 @@
+"""Settings of a run: defaults, then config.toml, then the task's `[run]`, then the command line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from engine.errors import EvolveError, UsageError
+from engine.settings.decode import convert_table, deep_merge, parse_assignment
+from engine.settings.fitness import FitnessSettings
+from engine.settings.models import NO_ANALYZER, RULES, ModelSpec, RoleSettings, check_address, check_models
+
+__all__ = [
+    "DesignerSettings",
+    "ModeWeights",
+    "RetrievalSettings",
+    "SamplerSettings",
+    "Settings",
+    "analyzes_by_model",
+    "check_settings",
+    "check_whole",
+    "designs_by_model",
+    "merge_settings",
+    "parse_setting",
+]
+
+
+_MOST_ISLANDS = 1_000
+_MOST_CELLS = 10_000
+"""A grid is gone through at every draw."""
+
+
+class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which nodes a design is shown. Parameters of a sampler that is not the one named are kept and do nothing."""
+
+    name: Literal["ucb1", "ucb1_paper", "greedy", "random", "power_law", "weighted", "map_elites"] = "ucb1"
+    inspirations: int = 2
+    """Nodes shown beside the parent."""
+    keep: int | None = None
+    """Nodes that are sampled, the best ones; the others stay in the run and move up when a better one is pruned.
+    By default all."""
+    c: float = 0.1
+    """ucb1: weight of the exploration term. The published form, ucb1_paper, always has 1.414."""
+    alpha: float = 1.0
+    """power_law: exponent; 0 draws evenly, a large one takes the best."""
+    steepness: float = 10.0
+    """weighted: λ, how sharply the median parts good from bad."""
+    islands: int = 5
+    """map_elites: populations that meet only when nodes migrate."""
+    features: list[str] = msgspec.field(default_factory=lambda: ["complexity", "diversity"])
+    """map_elites: dimensions of the grid: complexity (bytes of the program), diversity (share of its lines that the
+    run's first 20 programs do not have, on average), or metrics that the evaluator returns."""
+    bins: int = 10
+    """map_elites: parts of each dimension."""
+    migration_interval: int = 10
+    """map_elites: nodes born on an island between two migrations from it."""
+    migration_rate: float = 0.1
+    """map_elites: share of the nodes born on an island, the best ones, that the next island gets too."""
+    exploration: float = 0.2
+    """map_elites: chance that the parent is drawn evenly from its island."""
+    exploitation: float = 0.3
+    """map_elites: chance that the parent comes from its island's elite archive; else it is the elite of a cell."""
+    archive: int = 100
+    """map_elites: places in the elite archives of all islands together."""
+
+    def __post_init__(self) -> None:
+        leasts = {"inspirations": 0, "keep": 1, "islands": 1, "bins": 1, "migration_interval": 1, "archive": 1}
+        for name, least in leasts.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"`{name}` must be at least {least}, not {value}")
+        for name in ("c", "alpha", "steepness"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"`{name}` must be a number from 0, not {value}")
+        for name in ("migration_rate", "exploration", "exploitation"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"`{name}` must lie between 0 and 1, not {value}")
+        if self.exploration + self.exploitation > 1:
+            raise ValueError("`exploration` and `exploitation` must not be more than 1 together")
+        if self.islands > _MOST_ISLANDS:
+            raise ValueError(f"`islands` must be at most {_MOST_ISLANDS}, not {self.islands}")
+        if not self.features or len(set(self.features)) < len(self.features):
+            raise ValueError(f"`features` must name at least one dimension and none twice, not {self.features}")
+        if self.bins ** len(self.features) > _MOST_CELLS:
+            raise ValueError(f"`bins` and `features` make more than {_MOST_CELLS:,} cells")
+
+
+class ModeWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often a design is written in which way, among the ways that the designer and the round offer."""
+
+    full: float = 0.3
+    """The whole program is written anew."""
+    diff: float = 0.6
+    """Parts of the parent are edited."""
+    crossover: float = 0.05
+    """Parts of other nodes go into the parent; needs a node beside it."""
+    fix: float = 0.05
+    """A program that failed is mended; needs a recent failure that nobody took up."""
+
+    def __post_init__(self) -> None:
+        weights = [getattr(self, name) for name in self.__struct_fields__]
+        for name, weight in zip(self.__struct_fields__, weights, strict=True):
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"`{name}` must be a number from 0, not {weight}")
+        if self.full + self.diff == 0:
+            raise ValueError("`full` or `diff` must weigh something: the other two are not always possible")
+
+
+class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What writes candidates."""
+
+    name: Literal["auto", "recombine", "llm"] = "auto"
+    """`auto` is `llm` where a model is configured, else `recombine`."""
+    attempts: int = 4
+    """Designs tried in a round before it ends without a node."""
+    give_up: int = 3
+    """Rounds in a row without a design after which the run waits for a person, or stops where nobody is there."""
+    modes: ModeWeights = ModeWeights()
+    bandit: Literal["learning", "frozen", "even"] = "learning"
+    """recombine: what draws edits. `frozen` keeps to the opinions it starts with, `even` has none: the controls by
+    which the bandit is measured."""
+    earlier_runs: bool = False
+    """recombine: begin with what came of the priors in earlier runs of the task, which the cognition base keeps. Such a
+    run depends on those, beside its seed, so that runs that are to be compared leave it off."""
+    recombine_share: float = 0.0
+    """llm: chance that an attempt is written by recombination, which costs nothing, in place of a model."""
+
+    def __post_init__(self) -> None:
+        if self.give_up < 1:
+            raise ValueError(f"`give_up` must be at least 1, not {self.give_up}")
+        if not 0 <= self.recombine_share <= 1:
+            raise ValueError(f"`recombine_share` must lie between 0 and 1, not {self.recombine_share}")
+
+
+class RetrievalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which priors a design is shown."""
+
+    top_k: int = 4
+    """Best matches for the context nodes' lessons."""
+    drawn: int = 2
+    """Further priors drawn by weight, so that what nothing asks for is still tried."""
+    threshold: float = 0.0
+    """Least score of a match that is shown; the best by words and by meaning scores 1, times its weight."""
+    embedder: Literal["auto", "off", "wordllama", "endpoint", "sentence-transformers"] = "auto"
+    """What tells how near two texts are in meaning; `auto` is wordllama where it is installed, with `off` only words
+    count."""
+    model: str = ""
+    """endpoint: the name by which it knows the model; sentence-transformers: the model's folder."""
+    base_url: str = ""
+    """endpoint: where it is, usually ending in `/v1`; OpenAI's own where empty."""
+    key_env: str = "OPENAI_API_KEY"
+    """endpoint: name of the environment variable that holds the key; empty for an endpoint that wants none."""
+    proposals: Literal["ask", "auto", "off"] = "ask"
+    """What becomes of priors that the analyzer proposes: a person decides, all are taken, or none is kept."""
+
+    def __post_init__(self) -> None:
+        if self.top_k < 0 or self.drawn < 0 or not 0 <= self.threshold < math.inf:
+            raise ValueError("`top_k`, `drawn` and `threshold` must not be below 0")
+        check_address(self.base_url, self.key_env)
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that can be set for a run; `evolve set RUN key=value` changes it while the run goes on."""
+
+    rounds: int = 100
+    """Rounds in all, the seeds' round 0 not counted."""
+    hours: float | None = None
+    """Hours of engine time; then the run stops."""
+    usd: float | None = None
+    """Spending on models in US dollars; then the run stops."""
+    tokens: int | None = None
+    """Tokens in and out; then the run stops."""
+    target: float | None = None
+    """A best score this good finishes the run."""
+    patience: int | None = None
+    """Rounds without a new best that finish the run."""
+    workers: int | None = None
+    """Rounds in flight; by default slots + 2."""
+    slots: int | None = None
+    """Evaluations at once; by default the GPUs for a task that needs one, else the cores."""
+    devices: list[int] | None = None
+    """Indices of the GPUs that a task which needs one may use; all by default."""
+    seed: int = 0
+    """Every random draw derives from it."""
+    designer: DesignerSettings = DesignerSettings()
+    sampler: SamplerSettings = SamplerSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    fitness: FitnessSettings = FitnessSettings()
+    models: dict[str, ModelSpec] = {}
+    """Models that may be asked, by names of your own."""
+    roles: RoleSettings = RoleSettings()
+    answers: str = ""
+    """Folder of a run whose recorded answers are given in place of asking models; empty: models are asked."""
+
+    def __post_init__(self) -> None:
+        least_of = {"rounds": 0, "hours": 0, "usd": 0, "tokens": 0, "patience": 1, "workers": 1, "slots": 1}
+        for name, least in least_of.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"`{name}` must be at least {least}, not {value}")
+
+
+def check_settings(table: Mapping[str, Any], where: str, error: type[EvolveError]) -> None:
+    """Raise `error` if a table of settings has an unknown key or a wrong type."""
+    convert_table(table, Settings, where, error)
+
+
+def merge_settings(*tables: tuple[str, Mapping[str, Any]]) -> Settings:
+    """Settings from several tables, later ones on top.
+
+    Args:
+        tables: pairs of where the table came from (for the message) and the table.
+
+    Raises:
+        UsageError: a key is unknown or a value has the wrong type.
+    """
+    merged: dict[str, Any] = {}
+    for where, table in tables:
+        check_settings(table, where, UsageError)
+        merged = deep_merge(merged, table)
+    settings = convert_table(merged, Settings, "settings", UsageError)
+    check_whole(settings)
+    return settings
+
+
+def designs_by_model(settings: Settings) -> bool:
+    """Whether a model writes the candidates, or some of them."""
+    return settings.designer.name == "llm" or (settings.designer.name == "auto" and bool(settings.models))
+
+
+def analyzes_by_model(settings: Settings) -> bool:
+    """Whether a model reports on nodes: where one is named for it, or where one designs anyway."""
+    analyzer = settings.roles.analyzer
+    if not settings.models or analyzer in (RULES, NO_ANALYZER):
+        return False
+    return bool(analyzer) or designs_by_model(settings)
+
+
+def check_whole(settings: Settings) -> None:
+    """Raise UsageError for what only the whole of the settings can tell."""
+    try:
+        check_models(settings.models, settings.roles)
+    except ValueError as exc:
+        raise UsageError(str(exc)) from None
+    retrieval = settings.retrieval
+    if retrieval.embedder in ("endpoint", "sentence-transformers") and not retrieval.model:
+        what = "model that it is to be asked for" if retrieval.embedder == "endpoint" else "folder of its model"
+        raise UsageError(f"retrieval.embedder is '{retrieval.embedder}', and retrieval.model does not name the {what}")
+
+
+def parse_setting(text: str) -> dict[str, Any]:
+    """A setting as the command line gives it, `sampler.c=0.2`, as a nested table; `sampler=greedy` names a sampler.
+
+    Raises:
+        UsageError: it is no `key=value`.
+    """
+    table = parse_assignment(text, UsageError)
+    return {key: {"name": value} if key in _NAMED and isinstance(value, str) else value for key, value in table.items()}
+
+
+_NAMED = ("designer", "sampler")
+"""Tables with a `name` that may stand for the whole."""

@@ -1,0 +1,169 @@
+"""A run's state at any event: some states are kept in memory, what lies between is folded from the nearest one.
+
+Kept states are a cache, never truth: the journal is read again for whatever they do not hold.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from engine.errors import JournalError
+from engine.journal.events import Event
+from engine.journal.reader import JournalReader
+from engine.state.node import Node
+from engine.state.run_state import RunState
+
+__all__ = ["Timeline", "copy_state", "run_timeline", "uncollected"]
+
+_EVERY = 2_500
+_FAR = 4 * _EVERY
+_MOST_WEIGHT = 300_000
+"""Nodes of all kept states together; most of them are shared between neighbours."""
+
+S = TypeVar("S")
+
+
+class Timeline(Generic[S]):
+    """Gives a run's state after any prefix of its events, within a bounded number of events to fold.
+
+    Use from one thread, as the reader that it is given.
+
+    Args:
+        reader: the run's journal.
+        make: the state before the first event.
+        fold: takes one event into a state.
+        twin: a copy of a state that shares nothing which folding changes.
+        nodes: the list of nodes in a state; its length bounds the memory.
+        every: events between two kept states; doubled when they grow too heavy together.
+    """
+
+    def __init__(
+        self,
+        reader: JournalReader,
+        make: Callable[[], S],
+        fold: Callable[[S, Event], object],
+        twin: Callable[[S], S],
+        nodes: Callable[[S], list[Node]],
+        every: int = _EVERY,
+    ) -> None:
+        self._reader = reader
+        self._make = make
+        self._fold = fold
+        self._twin = twin
+        self._nodes = nodes
+        self._every = every
+        self._head = make()
+        self.reached = 0
+        """The last event that was folded on the way through the run."""
+        self._kept: list[tuple[int, S]] = []
+
+    def grow(self, upto: int) -> None:
+        """Fold further, keeping states on the way, up to an event; a run may be folded in slices.
+
+        Raises:
+            JournalError: the journal cannot be read, or does not fold.
+        """
+        upto = min(upto, self._reader.last_seq())
+        with uncollected():
+            while self.reached < upto:
+                end = min(upto, (self.reached // self._every + 1) * self._every)
+                self._take(self._head, self.reached, end)
+                self.reached = end
+                if end % self._every == 0:
+                    self._keep()
+
+    def at(self, seq: int) -> S:
+        """The state after the events up to one of them, for the caller to change.
+
+        Raises:
+            JournalError: the journal cannot be read, or does not fold.
+        """
+        with uncollected():
+            if seq > self.reached + _FAR:
+                # Whoever asks waits for this one only; the states on the way can be kept afterwards.
+                state = self._twin(self._head)
+                self._take(state, self.reached, seq)
+                return state
+            if seq >= self.reached:
+                self.grow(seq)
+                return self._twin(self._head)
+            place = bisect_right(self._kept, seq, key=lambda kept: kept[0]) - 1
+            after, state = (self._kept[place][0], self._twin(self._kept[place][1])) if place >= 0 else (0, self._make())
+            self._take(state, after, seq)
+            return state
+
+    def _take(self, state: S, after: int, upto: int) -> None:
+        seq = after
+        try:
+            for event in self._reader.events(after, upto):
+                seq = event.seq
+                self._fold(state, event)
+        except (AssertionError, LookupError, TypeError, ValueError, msgspec.ValidationError) as exc:
+            raise JournalError(f"{self._reader.path} is damaged at event {seq}: {exc}") from None
+
+    def _keep(self) -> None:
+        state = self._twin(self._head)
+        if self._kept:
+            # Nobody changes a kept state, so that what stayed as it was need not be there twice.
+            before, now = self._nodes(self._kept[-1][1]), self._nodes(state)
+            now[: len(before)] = [old if old == new else new for old, new in zip(before, now, strict=False)]
+        self._kept.append((self.reached, state))
+        while len(self._kept) > 1 and sum(len(self._nodes(state)) for _, state in self._kept) > _MOST_WEIGHT:
+            self._every *= 2
+            self._kept = [kept for kept in self._kept if kept[0] % self._every == 0]
+
+
+def run_timeline(reader: JournalReader, every: int = _EVERY) -> Timeline[RunState]:
+    """The timeline of a run's `RunState`."""
+    return Timeline(reader, RunState, RunState.apply, copy_state, lambda state: state.nodes, every)
+
+
+def copy_state(state: RunState) -> RunState:
+    """A state of its own: folding further changes neither the other. Events and metrics are shared."""
+    twin = RunState.__new__(RunState)
+    for name, value in vars(state).items():
+        vars(twin)[name] = _copied(value)
+    return twin
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, list):
+        return _items(value) if value and _changes(value[0]) else value.copy()
+    if isinstance(value, dict):
+        changing = _changes(next(iter(value.values()), None))
+        return dict(zip(value, _items(value.values()), strict=True)) if changing else value.copy()
+    return value.copy() if isinstance(value, set) else value
+
+
+def _changes(item: Any) -> bool:
+    """Whether folding changes it; events are frozen."""
+    return isinstance(item, msgspec.Struct) and not item.__struct_config__.frozen
+
+
+def _items(items: Iterable[Any]) -> list[Any]:
+    twins = [copy.copy(item) for item in items]
+    if not isinstance(twins[0], Node):
+        # What a node holds is only ever replaced.
+        for twin in twins:
+            for name in twin.__struct_fields__:
+                setattr(twin, name, _copied(getattr(twin, name)))
+    return twins
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Hold the garbage collector back while many objects are made: it would go through them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,198 @@
+"""The copy of a task that a run carries: take it, lay it out, tell how the folder on the disk differs from it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.errors import RunError, TaskError
+from engine.journal.reader import sha256_of
+from engine.text import is_text, legible
+
+__all__ = ["TaskCopy", "TaskWatch", "large_paths", "read_copy", "task_files", "unpack_copy"]
+
+_KEPT_BYTES = 20 << 20
+"""Files of a task are kept as blobs up to this size in all."""
+
+
+class TaskCopy(NamedTuple):
+    """The files of a task folder."""
+
+    files: dict[str, str]
+    """Path inside the folder to blob."""
+    large_files: dict[str, str]
+    """Files too large to keep: path inside the folder to `sha256 size path`."""
+    blobs: list[bytes]
+    """What `files` names."""
+
+
+def task_files(folder: Path) -> Iterator[Path]:
+    """The files of a task folder that belong to it, sorted: no caches, no hidden files, no priors.
+
+    Priors are left out since they are read live, and each revision that a design is shown is kept by itself.
+    """
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if parts[0] == "priors" or any(part.startswith(".") or part == "__pycache__" for part in parts):
+            continue
+        if path.is_file():
+            yield path
+
+
+def read_copy(folder: Path) -> TaskCopy:
+    """Read a task folder; what goes beyond 20 MiB in all is kept by hash and path only.
+
+    Raises:
+        TaskError: a file's name is no text.
+        OSError: a file cannot be read.
+    """
+    copy = TaskCopy({}, {}, [])
+    kept = 0
+    for path in task_files(folder):
+        size = path.stat().st_size
+        relative = path.relative_to(folder).as_posix()
+        if not is_text(relative):
+            raise TaskError(f"{folder} holds '{legible(relative)}', whose name is not valid UTF-8: rename it")
+        if kept + size > _KEPT_BYTES:
+            with path.open("rb") as file:
+                copy.large_files[relative] = f"{hashlib.file_digest(file, 'sha256').hexdigest()} {size} {path}"
+            continue
+        content = path.read_bytes()
+        kept += size
+        copy.files[relative] = sha256_of(content)
+        copy.blobs.append(content)
+    return copy
+
+
+def large_paths(large_files: Mapping[str, str]) -> dict[str, Path]:
+    """Where the files that were too large to keep are: path inside the task to path on the disk."""
+    return {name: Path(note.split(" ", 2)[2]) for name, note in large_files.items()}
+
+
+def unpack_copy(
+    target: Path, files: Mapping[str, str], large_files: Mapping[str, str], blob: Callable[[str], bytes]
+) -> None:
+    """Lay the recorded copy out in a folder, which is emptied first; large files become links.
+
+    Args:
+        target: the folder.
+        files: path to blob.
+        large_files: path to `sha256 size path`.
+        blob: gives a blob's content.
+
+    Raises:
+        RunError: a large file is not there any more or has another size, or a name leads outside the folder.
+        OSError: the folder cannot be written.
+    """
+    for name in [*files, *large_files]:
+        # A journal may come from anywhere; what it unpacks stays inside.
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise RunError(f"the recorded task holds a file named {name!r}, outside its folder")
+    _check_large(large_files)
+    shutil.rmtree(target, ignore_errors=True)
+    for name, sha256 in files.items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(blob(sha256))
+    for name, source in large_paths(large_files).items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(source)
+
+
+def _check_large(large_files: Mapping[str, str]) -> None:
+    lost = []
+    for name, source in large_paths(large_files).items():
+        size = int(large_files[name].split(" ", 2)[1])
+        if not source.is_file():
+            lost.append(f"{name} ({size / 1e6:.0f} MB) is not at {source}")
+        elif source.stat().st_size != size:
+            lost.append(f"{name} at {source} has {source.stat().st_size} bytes in the place of {size}")
+    if lost:
+        raise RunError(
+            f"files of the task that were too large for the journal are gone: {'; '.join(lost)}",
+            "Put them back, or name a folder that has them: evolve resume RUN --task DIR",
+        )
+
+
+class TaskWatch:
+    """Tells when the task's folder on the disk begins to differ from the recorded copy, or differs in another way.
+
+    Contents are read only where a time, a size or a folder's list of names changed; large files are compared by size.
+
+    Args:
+        folder: where the task was read from; one that is gone is no change, since the run has its copy.
+        files: path to blob, as recorded.
+        large_files: path to `sha256 size path`, as recorded.
+        told: the differences that were reported last.
+    """
+
+    def __init__(
+        self, folder: Path, files: Mapping[str, str], large_files: Mapping[str, str], told: dict[str, str]
+    ) -> None:
+        self._folder = folder
+        self._files = files
+        self._large = large_files
+        self._told = told
+        self._seen: dict[str, str] | None = None
+        self._folders = {folder}
+        self._stamp: list[object] = []
+
+    def look(self) -> dict[str, str] | None:
+        """All differences, path to `edited`, `added` or `removed`, or None where nothing is new.
+
+        May be called in a thread, one call at a time.
+        """
+        try:
+            if not (self._folder / "task.toml").is_file():
+                return None
+            stamp = self._take_stamp()
+            if stamp == self._stamp:
+                return None
+            found, seen = self._compare()
+            # Taken anew: the folders to look at are known only now.
+            self._stamp = self._take_stamp()
+        except OSError:
+            return None  # changed under our hands; the next look sees what came of it
+        news = found != self._told if self._seen is None else seen != self._seen
+        self._told, self._seen = found, seen
+        return found if news else None
+
+    def _take_stamp(self) -> list[object]:
+        stamp: list[object] = []
+        for name in (*self._files, *self._large):
+            try:
+                status = (self._folder / name).stat()
+                stamp.append((status.st_mtime_ns, status.st_size, status.st_ino))
+            except OSError:
+                stamp.append(None)
+        stamp.extend(path.stat().st_mtime_ns if path.is_dir() else None for path in sorted(self._folders))
+        return stamp
+
+    def _compare(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The differences, and what the files that differ hold now."""
+        found: dict[str, str] = {}
+        seen: dict[str, str] = {}
+        present = {_told(path.relative_to(self._folder)): path for path in task_files(self._folder)}
+        self._folders = {self._folder, *(path.parent for path in present.values())}
+        for name, sha256 in self._files.items():
+            if name not in present:
+                found[name] = "removed"
+            elif (now := sha256_of(present[name].read_bytes())) != sha256:
+                found[name], seen[name] = "edited", now
+        for name, note in self._large.items():
+            size = int(note.split(" ", 2)[1])
+            if name not in present:
+                found[name] = "removed"
+            elif (now_size := present[name].stat().st_size) != size:
+                found[name], seen[name] = "edited", str(now_size)
+        found |= {name: "added" for name in present if name not in self._files and name not in self._large}
+        return found, {name: seen.get(name, what) for name, what in found.items()}
+
+
+def _told(path: Path) -> str:
+    """A path as a journal can hold it, whatever bytes are in it."""
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
