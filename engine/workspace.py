@@ -6,14 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
+from cognition.mounts import NETWORK_TYPES, file_system_type
 from engine.task.spec import BUILTIN_TASKS, Task
 
 __all__ = ["network_file_system", "priors_folder", "runs_folder", "workspace"]
-
-_NETWORK_TYPES = {
-    "9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4",
-    "orangefs", "pvfs2", "smb2", "smb3", "smbfs",
-}  # fmt: skip
 
 
 def workspace() -> Path:
@@ -57,20 +53,5 @@ def network_file_system(path: Path) -> str:
 
     SQLite's write-ahead log needs shared memory, which network file systems do not give.
     """
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    existing = path.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    existing = existing.resolve()
-    best, kind = "", ""
-    for line in mounts.splitlines():
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
-        point = fields[1].encode().decode("unicode_escape")
-        if len(point) >= len(best) and existing.is_relative_to(point):
-            best, kind = point, fields[2]
-    return kind if kind in _NETWORK_TYPES else ""
+    kind = file_system_type(path)
+    return kind if kind in NETWORK_TYPES else ""
