@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cognition.entry import Entry, Revision
 from cognition.prior import Prior
 from cognition.retrieve import Hit
-from engine import events as ev
+from engine.journal import events as ev
 from engine.journal.live import LiveRow
 from engine.journal.reader import JournalReader
 from engine.state.ranking import Figures, Ranking

@@ -11,7 +11,7 @@ import pyte
 import pytest
 from textual.pilot import Pilot
 
-from engine import events as ev
+from engine.journal import events as ev
 from engine.runs.folder import Run
 from tests.tui.synthetic import Synthesizer
 from tests.tui.test_screens import settled, until
