@@ -9,41 +9,40 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from engine.errors import JournalError, RunError
+from engine.errors import JournalError
 from engine.journal.reader import JournalReader, send_command
+from engine.runs.command_kinds import Answer
 from engine.runs.folder import Run, is_alive, spawn_engine
 from engine.task.spec import find_task, load_task
 
-__all__ = ["LABELS", "fork_run_at", "new_run", "program_of", "save_text", "send", "set_and_start"]
-
-LABELS = {
-    "pause": "pausing…",
-    "resume": "resuming…",
-    "step": "stepping…",
-    "stop": "stopping…",
-    "inject": "injecting…",
-    "pin": "pinning…",
-    "unpin": "unpinning…",
-    "prune": "pruning…",
-    "restore": "restoring…",
-    "star": "marking…",
-    "comment": "writing…",
-    "rerun": "asking…",
-    "set": "setting…",
-}
-"""What the status line says until the engine has answered."""
+__all__ = ["ask", "ask_again", "fork_run_at", "new_run", "program_of", "save_text", "set_and_start"]
 
 
-def send(run: Run, kind: str, data: dict[str, Any]) -> int:
-    """Ask something of the engine; returns the command's id.
+def ask(run: Run, kind: str, data: dict[str, Any], key: str) -> int | Answer:
+    """Ask something of a run: the id of the command that its engine answers, or the answer if it has none.
+
+    `key` is what lets the run go on; an answer may name it.
 
     Raises:
-        RunError: no engine is at work.
-        JournalError: the run cannot be written.
+        RunError: the run cannot be written.
+        JournalError: the run cannot be read or written.
     """
-    if not is_alive(run):
-        raise RunError(f"no engine is at work on '{run.name}'", "Resume it first")
-    return send_command(run.db, kind, data)
+    # What carries commands out knows programs and settings, which a start of the application need not wait for.
+    from engine.runs.asking import hand_over
+
+    return hand_over(run, kind, data, key)
+
+
+def ask_again(run: Run, command: int, kind: str, data: dict[str, Any]) -> Answer | None:
+    """See to a command that an engine left unanswered; None if another engine is there to answer it.
+
+    Raises:
+        RunError: the run cannot be written.
+        JournalError: the run cannot be read or written.
+    """
+    from engine.runs.asking import carry_out
+
+    return carry_out(run, kind, data, command)
 
 
 def set_and_start(run: Run, settings: dict[str, Any] | None = None) -> None:

@@ -6,6 +6,7 @@ import gc
 import logging
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,9 +17,12 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
+from engine.errors import EvolveError
 from engine.journal.events import BestCrowned, RunFailed, RunFinished, RunStopped
+from engine.runs.command_kinds import Answer, refuse
 from engine.runs.folder import Run
 from engine.workspace import workspace
+from tui import acts
 from tui.feed.batch import Batch, FeedMaker
 from tui.glyphs import needs_plain
 from tui.guard import HANGUP_EXIT, Guard
@@ -176,6 +180,7 @@ class EvolveApp(App[int]):
 
     def _begin(self, session: Session, screen: LiveScreen) -> None:
         session.answered = self._answered
+        session.unanswered = partial(self._left, session)
         self.session = session
         self._show(screen)
         # After the first paint, since the reader would take its time from it.
@@ -235,11 +240,26 @@ class EvolveApp(App[int]):
             if rings and self.settings.bell and not event.session.is_replay:
                 self.bell()
 
-    def _answered(self, waiting: Waiting, ok: bool, result: str) -> None:
-        if not ok:
-            self.say(f"{waiting.kind} refused: {result}", "bad", 10.0)
-        elif result and result != waiting.kind:
-            self.say(f"{waiting.kind}: {result}", "ok")
+    def _answered(self, kind: str, answer: Answer) -> None:
+        if not answer.ok:
+            self.say(f"{kind} refused: {answer.text}", "bad", 10.0)
+        elif answer.text and answer.text != kind:
+            self.say(f"{kind}: {answer.text}", "ok")
+
+    def _left(self, session: Session, command: int, waiting: Waiting) -> None:
+        """Do what an engine was asked for when it ended, as far as that can be done without one."""
+
+        def work() -> None:
+            try:
+                answer = acts.ask_again(session.run, command, waiting.kind, waiting.data)
+            except EvolveError as exc:
+                answer = refuse(exc)
+            if answer is None:
+                self.call_from_thread(session.sent, command, waiting.kind, waiting.data)
+            else:
+                self.call_from_thread(session.answered, waiting.kind, answer)
+
+        self.run_worker(work, thread=True, group="acts", exit_on_error=False)
 
     def say(self, text: str, look: str, seconds: float = 5.0) -> None:
         """Say something on the screen that is seen."""

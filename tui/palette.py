@@ -39,7 +39,7 @@ class ActionProvider(Provider):
         seen = set()
         for active in screen.active_bindings.values():
             binding = active.binding
-            if not binding.id or binding.id in seen or binding.id.startswith(("rows.", "text.")):
+            if not active.enabled or not binding.id or binding.id in seen or binding.id.startswith(("rows.", "text.")):
                 continue
             seen.add(binding.id)
             area = binding.id.partition(".")[0]

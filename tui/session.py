@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from engine.journal.events import EngineStarted, Event, RunFailed, RunFinished, RunStopped
+from engine.runs.command_kinds import COMMANDS, Answer, read_answer
 from engine.runs.folder import Run
 from tui.feed.batch import Batch, Feed, Post
 from tui.model.run_model import Part, RunModel
@@ -36,9 +37,7 @@ class Waiting:
     """A command that was sent and not answered yet."""
 
     kind: str
-    label: str
-    """What the status line says meanwhile: `pausing…`."""
-    sent: float = field(default_factory=time.monotonic)
+    data: dict[str, Any]
 
 
 Listener = Callable[[Change], None]
@@ -61,8 +60,10 @@ class Session:
         self.waiting: dict[int, Waiting] = {}
         self.starting = False
         """An engine was asked for and has not taken the run up yet."""
-        self.answered: Callable[[Waiting, bool, str], None] = lambda waiting, ok, result: None
-        """Called when a command is answered."""
+        self.answered: Callable[[str, Answer], None] = lambda kind, answer: None
+        """Called with the kind of a command when it is answered."""
+        self.unanswered: Callable[[int, Waiting], None] = lambda command, waiting: None
+        """Called for a command that its engine left unanswered when it ended."""
         self._listeners: list[Listener] = []
         self._focused = True
 
@@ -116,14 +117,14 @@ class Session:
         self._focused = focused
         self._set_pace()
 
-    def sent(self, command: int, kind: str, label: str) -> None:
+    def sent(self, command: int, kind: str, data: dict[str, Any]) -> None:
         """Remember a command until it is answered."""
-        answer = self.model.answers.get(command) if self.model is not None else None
-        if answer is None:
-            self.waiting[command] = Waiting(kind, label)
+        done = self.model.answers.get(command) if self.model is not None else None
+        if done is None:
+            self.waiting[command] = Waiting(kind, data)
             self.feed.wake()
         else:
-            self.answered(Waiting(kind, label), answer.ok, answer.result)
+            self.answered(kind, read_answer(done))
         self._tell(Change(frozenset(("status",))))
 
     def set_starting(self, starting: bool) -> None:
@@ -137,7 +138,7 @@ class Session:
         """What is being asked of the run right now, or an empty string."""
         if self.starting:
             return "starting…"
-        return next((waiting.label for waiting in self.waiting.values()), "")
+        return next((COMMANDS[waiting.kind].label for waiting in self.waiting.values()), "")
 
     def take(self, batch: Batch) -> None:
         """Fold a batch in, tell the listeners, ask for the next."""
@@ -172,15 +173,14 @@ class Session:
         if self.model is None:
             return
         for command in [known for known in self.waiting if known in self.model.answers]:
-            answer = self.model.answers[command]
-            self.answered(self.waiting.pop(command), answer.ok, answer.result)
+            self.answered(self.waiting.pop(command).kind, read_answer(self.model.answers[command]))
         for event in batch.events:
             if isinstance(event.data, EngineStarted | RunFailed | RunFinished | RunStopped):
                 self.starting = False
         if not batch.alive and not self.starting:
-            for waiting in self.waiting.values():
-                self.answered(waiting, False, "the engine ended before it answered")
-            self.waiting.clear()
+            left, self.waiting = self.waiting, {}
+            for command, waiting in left.items():
+                self.unanswered(command, waiting)
 
     def _set_pace(self) -> None:
         live = self.is_moving and self._focused

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli.app import RunName, RunsOption, app, pick
-from engine.cli.control import command_engine
+from engine.cli.control import command_run
 from engine.errors import EvolveError, UsageError
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, delete_run, rename_run
@@ -45,37 +45,37 @@ def inject(
         except UnicodeDecodeError as exc:
             raise UsageError(f"{program} is no UTF-8 text: {exc.reason} at byte {exc.start}") from None
         data = {"what": "program", "code": code, "name": program.stem, "parent": parent}
-    command_engine(pick(run, runs), "inject", data)
+    command_run(pick(run, runs), "inject", data)
 
 
 @app.command()
 def rerun(run: RunName, node: NodeNumber, runs: RunsOption = None) -> None:
     """Measure a node once more; its score becomes the mean of its measurements."""
-    command_engine(pick(run, runs), "rerun", {"node": node})
+    command_run(pick(run, runs), "rerun", {"node": node})
 
 
 @app.command()
 def pin(run: RunName, node: NodeNumber, runs: RunsOption = None) -> None:
     """Take a node as the parent of every design until it is unpinned."""
-    command_engine(pick(run, runs), "pin", {"node": node})
+    command_run(pick(run, runs), "pin", {"node": node})
 
 
 @app.command()
 def unpin(run: RunName, node: NodeNumber, runs: RunsOption = None) -> None:
     """Sample a pinned node as any other again."""
-    command_engine(pick(run, runs), "unpin", {"node": node})
+    command_run(pick(run, runs), "unpin", {"node": node})
 
 
 @app.command()
 def prune(run: RunName, node: NodeNumber, subtree: Subtree = False, runs: RunsOption = None) -> None:
     """Never take a node as a parent again, until it is restored."""
-    command_engine(pick(run, runs), "prune", {"node": node, "subtree": subtree})
+    command_run(pick(run, runs), "prune", {"node": node, "subtree": subtree})
 
 
 @app.command()
 def restore(run: RunName, node: NodeNumber, subtree: Subtree = False, runs: RunsOption = None) -> None:
     """Take a pruned node back."""
-    command_engine(pick(run, runs), "restore", {"node": node, "subtree": subtree})
+    command_run(pick(run, runs), "restore", {"node": node, "subtree": subtree})
 
 
 @app.command()
@@ -86,7 +86,7 @@ def star(
     runs: RunsOption = None,
 ) -> None:
     """Mark a node, to find it again."""
-    command_engine(pick(run, runs), "star", {"node": node, "starred": not off})
+    command_run(pick(run, runs), "star", {"node": node, "starred": not off})
 
 
 @app.command()
@@ -98,7 +98,7 @@ def comment(
     """Write something about a run, or about one of its nodes."""
     node = int(words[0]) if len(words) > 1 and words[0].isdecimal() else None
     text = " ".join(words if node is None else words[1:])
-    command_engine(pick(run, runs), "comment", {"node": node, "text": text})
+    command_run(pick(run, runs), "comment", {"node": node, "text": text})
 
 
 @app.command()

@@ -27,25 +27,25 @@ from engine.cli.progress import ProgressLines, best_path, closing_object, follow
 from engine.errors import RunError, UsageError
 from engine.evaluation.bubblewrap import wanted_bubblewrap
 from engine.journal.events import EvalStageDone
-from engine.journal.reader import JournalReader, send_command
-from engine.loop.commands import HINT_UNREAD, WAITS, check_set
+from engine.journal.reader import JournalReader
+from engine.runs.asking import ask, hand_over
+from engine.runs.command_kinds import Answer
 from engine.runs.configure import choose_settings, lacks_limit, model_table, replayed, require_limit
 from engine.runs.create import create_run
+from engine.runs.effects import check_set
 from engine.runs.folder import Run, fold_run, is_alive, run_status, spawn_engine
 from engine.runs.presets import PRESETS, Preset, find_preset
 from engine.runs.replace_task import adopt_task
 from engine.settings.decode import deep_merge
-from engine.settings.model import Settings, designs_by_model, parse_setting
+from engine.settings.model import Settings, parse_setting
 from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.task.spec import find_task, load_task
 
-__all__ = ["command_engine", "write_best"]
+__all__ = ["command_run", "write_best"]
 
-_ANSWER_SECONDS = 10.0
+_STOP_SECONDS = 10.0
 _PATIENCE_SECONDS = 600.0
-KEPT = {"pin", "unpin", "prune", "restore", "star", "comment", "inject", "rerun"}
-"""Commands that an engine to come carries out as well."""
 
 _PRESET_NAMES = ", ".join(PRESETS)
 
@@ -259,7 +259,7 @@ def resume(
     alive = is_alive(picked)
     if change:
         check_set(state.settings, change)
-        _send(picked, "set", {"settings": change}, wait=alive)
+        _heard(picked, ask(picked, "set", {"settings": msgspec.to_builtins(change)}))
     for earlier in reversed(kept):
         # What was set while there was no engine counts as if it were given here.
         change = deep_merge(earlier, change) if isinstance(earlier, dict) else change
@@ -283,21 +283,18 @@ def _follow_headless(run: Run) -> tuple[RunState, str]:
     """Follow a run with an engine of its own; one that comes to need a person is stopped for the same reason."""
     state, status = follow_run(run)
     if status == "paused":
-        _send(run, "stop", {"reason": state.reason}, wait=False)
+        hand_over(run, "stop", {"reason": state.reason})
         state, status = follow_run(run, waits=True)
     return state, status
 
 
 def _unpause(run: Run) -> bool:
     """Unpause a run with an engine; one that is stopping is waited for. Returns whether the engine stays."""
-    try:
-        answer = _send(run, "resume", {}, wait=True)
-        if answer.startswith(WAITS):
-            tell(answer)
-        return True
-    except RunError as exc:
-        if "it is stopping" not in exc.message and is_alive(run):
-            raise
+    answer = ask(run, "resume")
+    if answer.code == "retrying":
+        tell(answer.text)
+    if answer.ok or (answer.code != "stopping" and is_alive(run)):
+        return _heard(run, answer).ok
     if is_alive(run):
         tell(f"waiting for the engine of '{run.name}' to end what it is at")
     while is_alive(run):
@@ -327,13 +324,13 @@ def pause(
     runs: RunsOption = None,
 ) -> None:
     """Let running stages finish and start none."""
-    command_engine(pick(run, runs), "pause", {"now": now})
+    command_run(pick(run, runs), "pause", {"now": now})
 
 
 @app.command()
 def step(run: RunArgument = None, runs: RunsOption = None) -> None:
     """Let one round of a paused run go to its end."""
-    command_engine(pick(run, runs), "step", {})
+    command_run(pick(run, runs), "step", {})
 
 
 @app.command()
@@ -344,9 +341,9 @@ def stop(
 ) -> None:
     """End a run's engine after the running stages; 'evolve resume' goes on from there."""
     picked = pick(run, runs)
-    command_engine(picked, "stop", {"now": now})
+    command_run(picked, "stop", {"now": now})
     if now:
-        deadline = time.monotonic() + _ANSWER_SECONDS
+        deadline = time.monotonic() + _STOP_SECONDS
         while is_alive(picked) and time.monotonic() < deadline:
             time.sleep(0.05)
 
@@ -364,11 +361,7 @@ def set_setting(
         change = deep_merge(change, parse_setting(text))
     with JournalReader(picked.db) as reader:
         check_set(fold_run(reader).settings, change)
-    if is_alive(picked):
-        command_engine(picked, "set", {"settings": change})
-    else:
-        _send(picked, "set", {"settings": change}, wait=False)
-        print("kept for the run's next start")
+    command_run(picked, "set", {"settings": msgspec.to_builtins(change)})
 
 
 @app.command()
@@ -381,51 +374,20 @@ def attach(
     _attend(pick(run, runs), False, mouse)
 
 
-def command_engine(run: Run, kind: str, data: dict[str, Any]) -> None:
-    """Ask a run's engine for something and print its answer.
+def command_run(run: Run, kind: str, data: dict[str, Any]) -> None:
+    """Ask something of a run and print the answer.
 
     Raises:
-        RunError: there is no engine, or it refused.
+        RunError: it was refused, or there was no answer.
     """
-    if not is_alive(run):
-        with JournalReader(run.db) as reader:
-            state = fold_run(reader)
-        status = run_status(run, state)
-        if kind in KEPT:
-            send_command(run.db, kind, data)
-            unread = data.get("what") == "hint" and not designs_by_model(state.settings)
-            print("kept for the run's next start" + (f"; {HINT_UNREAD}" if unread else ""))
-            return
-        how = " --rounds N" if status == "finished" else ""
-        raise RunError(
-            f"run '{run.name}' has no engine: it is {status}", f"'evolve resume {run.typed}{how}' starts one"
-        )
-    print(_send(run, kind, data, wait=True))
+    print(_heard(run, ask(run, kind, data)).text)
 
 
-def _send(run: Run, kind: str, data: dict[str, Any], wait: bool) -> str:
-    """Write a command down and, with `wait`, give the engine's answer.
-
-    Raises:
-        RunError: the engine refused, or gave no answer.
-    """
-    number = send_command(run.db, kind, msgspec.to_builtins(data))
-    if not wait:
-        return ""
-    deadline = time.monotonic() + _ANSWER_SECONDS
-    with JournalReader(run.db) as reader:
-        while time.monotonic() < deadline:
-            command = reader.command(number)
-            if command is not None and command.done:
-                if command.result.startswith("refused: "):
-                    raise RunError(f"run '{run.name}': {command.result.removeprefix('refused: ')}")
-                return command.result
-            if not is_alive(run):
-                raise RunError(f"the engine of '{run.name}' ended before it answered")
-            time.sleep(0.03)
-    raise RunError(
-        f"the engine of '{run.name}' has not answered within {_ANSWER_SECONDS:g} s", "It will when it can; see its log"
-    )
+def _heard(run: Run, answer: Answer) -> Answer:
+    """The answer, unless it is a refusal."""
+    if not answer.ok:
+        raise RunError(f"run '{run.name}': {answer.text}")
+    return answer
 
 
 def write_best(run: Run, out: Path | None) -> tuple[RunState, Node, str]:

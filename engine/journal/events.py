@@ -139,6 +139,12 @@ class RunFailed(Data, frozen=True):
     reason: str
 
 
+class EngineGone(Data, frozen=True):
+    """Whoever writes next found the run without the engine that should be at work: it left no word of its end."""
+
+    KIND = "run.engine_gone"
+
+
 class ClockStepped(Data, frozen=True):
     """The wall clock did not move as time did since the event before: it was set, or the machine slept.
 
@@ -554,6 +560,9 @@ class CommandDone(Data, frozen=True):
     name: str
     ok: bool
     result: str = ""
+    """What the person is told."""
+    code: str = ""
+    """As in `engine.command_kinds.Answer`."""
 
 
 class Telemetry(Data, frozen=True):

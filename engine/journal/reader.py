@@ -20,7 +20,7 @@ import msgspec
 
 from engine.errors import JournalError
 from engine.journal.clock import now_ms
-from engine.journal.events import Data, Event, decode_data, encode_data
+from engine.journal.events import CommandDone, Data, Event, decode_data, encode_data
 from engine.journal.live import LIVE_SCHEMA, LiveRow
 from engine.text import is_text, legible
 
@@ -159,20 +159,44 @@ def insert_blob(connection: sqlite3.Connection, content: bytes) -> None:
     )
 
 
+def encode_command(kind: str, data: dict[str, Any]) -> str:
+    """The data of a command as it is stored.
+
+    Raises:
+        JournalError: it holds what would not be read back.
+    """
+    try:
+        return msgspec.json.encode(data).decode()
+    except ValueError as exc:
+        raise JournalError(f"the command '{kind}' cannot be written down: it is no valid text ({exc})") from None
+
+
+def insert_command(connection: sqlite3.Connection, kind: str, raw: str) -> int:
+    """Write a command down, its data as JSON, inside the caller's transaction; returns its id."""
+    cursor = connection.execute("INSERT INTO commands (at, kind, data) VALUES (?, ?, ?)", (now_ms(), kind, raw))
+    return int(cursor.lastrowid or 0)
+
+
+def insert_result(connection: sqlite3.Connection, command_id: int, result: str) -> None:
+    """Note beside a command what people are told became of it, inside the caller's transaction."""
+    connection.execute("UPDATE commands SET done_at = ?, result = ? WHERE id = ?", (now_ms(), result, command_id))
+
+
+def insert_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    """Set a value of the `meta` table inside the caller's transaction."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
 def send_command(path: Path, kind: str, data: dict[str, Any] | None = None) -> int:
     """Write down what a person asks of the engine; returns the command's id.
 
     Raises:
         JournalError: the run cannot be written.
     """
-    try:
-        raw = msgspec.json.encode(data or {}).decode()
-    except ValueError as exc:
-        raise JournalError(f"the command '{kind}' cannot be written down: it is no valid text ({exc})") from None
+    raw = encode_command(kind, data or {})
     connection = connect_writer(path)
     try:
-        cursor = connection.execute("INSERT INTO commands (at, kind, data) VALUES (?, ?, ?)", (now_ms(), kind, raw))
-        return int(cursor.lastrowid or 0)
+        return insert_command(connection, kind, raw)
     except sqlite3.Error as exc:
         raise JournalError(f"{path} cannot take the command '{kind}': {exc}") from None
     finally:
@@ -358,6 +382,14 @@ class JournalReader:
     def text(self, sha256: str) -> str:
         """A blob as text, or an empty string for an empty name; bytes that are no UTF-8 are shown as such."""
         return self.blob(sha256).decode("utf-8", "backslashreplace") if sha256 else ""
+
+    def answer_to(self, command_id: int, after: int) -> CommandDone | None:
+        """The answer to a command, once it is recorded; `after`: an event that is older."""
+        rows = self._execute(
+            "SELECT data FROM events WHERE seq > ? AND kind = ? ORDER BY seq DESC", (after, CommandDone.KIND)
+        )
+        answers = (decode_data(CommandDone.KIND, raw) for (raw,) in rows)
+        return next((a for a in answers if isinstance(a, CommandDone) and a.command == command_id), None)
 
     def command(self, command_id: int) -> Command | None:
         """A command as it stands now."""

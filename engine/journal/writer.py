@@ -22,7 +22,16 @@ from pathlib import Path
 from engine.errors import JournalError
 from engine.journal.clock import WallClock, now_ms
 from engine.journal.live import LIVE_SCHEMA, LiveInsert, insert_live
-from engine.journal.reader import Command, Row, connect_writer, insert_blob, insert_row, pending_commands
+from engine.journal.reader import (
+    Command,
+    Row,
+    connect_writer,
+    insert_blob,
+    insert_meta,
+    insert_result,
+    insert_row,
+    pending_commands,
+)
 
 __all__ = ["JournalWriter"]
 
@@ -234,11 +243,9 @@ class JournalWriter:
                 for row in rows:
                     insert_row(connection, row)
                 for command, result in answers:
-                    connection.execute(
-                        "UPDATE commands SET done_at = ?, result = ? WHERE id = ?", (now_ms(), result, command)
-                    )
+                    insert_result(connection, command, result)
                 for key, value in meta.items():
-                    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+                    insert_meta(connection, key, value)
                 if flush and not (rows or answers or meta):
                     # All was committed before, and a transaction that changes nothing flushes nothing.
                     connection.execute("INSERT OR REPLACE INTO meta VALUES ('flushed', ?)", (str(now_ms()),))

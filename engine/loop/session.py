@@ -85,6 +85,11 @@ class Ledger:
         return self.state.spec
 
     @property
+    def goes_on(self) -> bool:
+        """Always: an engine is at work."""
+        return True
+
+    @property
     def seeds(self) -> list[tuple[str, str]]:
         """Name and blob of the recorded seed files, in the order of their nodes."""
         assert self.state.start is not None

@@ -209,8 +209,12 @@ def _started(run: Run) -> int:
 
 
 @contextmanager
-def lock_run(run: Run) -> Iterator[None]:
-    """Hold the run's lock: one engine a run.
+def lock_run(run: Run, engine: bool = True) -> Iterator[None]:
+    """Hold the run's lock: one engine a run, and one writer.
+
+    Args:
+        run: the run.
+        engine: False for whoever only writes a few events; the run does not count as alive meanwhile.
 
     Raises:
         RunError: another engine holds it, or the folder cannot be written.
@@ -225,13 +229,17 @@ def lock_run(run: Run) -> Iterator[None]:
             # Whoever only asks whether the engine lives holds the lock for an instant.
             if time.monotonic() > deadline:
                 holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").replace("\n", ", ").strip(", ")
+                if not holder:
+                    raise RunError(f"run '{run.name}' is being written by another process", "Try again")
                 raise RunError(
-                    f"run '{run.name}' already has an engine ({holder or 'unknown'})",
+                    f"run '{run.name}' already has an engine ({holder})",
                     f"'evolve stop {run.typed}' ends it, 'evolve show {run.typed}' tells how it stands",
                 )
             time.sleep(0.02)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"host {socket.gethostname()}\npid {os.getpid()}\nsince {time.ctime()}\n".encode(), 0)
+        if engine:
+            since = f"host {socket.gethostname()}\npid {os.getpid()}\nsince {time.ctime()}\n"
+            os.pwrite(descriptor, since.encode(), 0)
         yield
         os.ftruncate(descriptor, 0)
     finally:
@@ -247,7 +255,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def is_alive(run: Run) -> bool:
-    """Whether an engine holds the run's lock."""
+    """Whether an engine holds the run's lock: it has written its name there, which others who hold it do not."""
     try:
         descriptor = os.open(run.lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -255,7 +263,7 @@ def is_alive(run: Run) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return bool(os.pread(descriptor, 1, 0))
     finally:
         os.close(descriptor)
     return False

@@ -24,8 +24,8 @@ from engine.journal.events import (
     SettingsChanged,
 )
 from engine.journal.reader import JournalReader, create_journal, insert_blob, insert_event, sha256_of
-from engine.loop.commands import check_fitness, check_set
 from engine.runs.create import check_file_system, make_folder
+from engine.runs.effects import check_fitness, check_set
 from engine.runs.folder import Run, fold_run, priors_of, unpack_priors
 from engine.settings.decode import deep_merge
 from engine.state.run_state import RunState

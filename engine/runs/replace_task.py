@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import msgspec
 
-from engine.errors import JournalError, RunError, TaskError
-from engine.journal.clock import now_ms
-from engine.journal.events import Event, TaskChanged
-from engine.journal.reader import JournalReader, connect_writer, insert_blob, insert_event
-from engine.runs.folder import Run, fold_run, is_alive, lock_run
+from engine.errors import RunError, TaskError
+from engine.journal.events import TaskChanged
+from engine.runs.folder import Run, is_alive, lock_run
+from engine.runs.resting import RestingRun
 from engine.state.run_state import RunState
 from engine.task.snapshot import read_copy
 from engine.task.spec import Task
@@ -38,10 +35,8 @@ def adopt_task(run: Run, task: Task) -> str:
             f"run '{run.name}' has an engine at work, and its task cannot be replaced meanwhile",
             f"'evolve stop {run.typed}' ends it",
         )
-    with lock_run(run):
-        with JournalReader(run.db) as reader:
-            state = fold_run(reader)
-            last = reader.last_seq()
+    with lock_run(run, engine=False), RestingRun(run) as resting:
+        state = resting.state
         _check(state, task)
         try:
             copy = read_copy(task.folder)
@@ -59,7 +54,7 @@ def adopt_task(run: Run, task: Task) -> str:
             source=str(task.folder),
             priors=str(priors_folder(task)),
         )
-        _append(run, Event(last + 1, now_ms(), None, None, changed), copy.blobs)
+        resting.write([(changed, None)], copy.blobs)
     told = ", ".join(sorted(files)) or "no file differs"
     return f"task replaced by {task.folder} ({told}); nodes keep the scores that the old copy gave them"
 
@@ -77,17 +72,3 @@ def _check(state: RunState, task: Task) -> None:
             f"{state.spec.direction}",
             "Start a run of its own with 'evolve run'",
         )
-
-
-def _append(run: Run, event: Event, blobs: list[bytes]) -> None:
-    connection = connect_writer(run.db)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        for content in blobs:
-            insert_blob(connection, content)
-        insert_event(connection, event)
-        connection.execute("COMMIT")
-    except sqlite3.Error as exc:
-        raise JournalError(f"{run.db} cannot be written: {exc}") from None
-    finally:
-        connection.close()

@@ -43,6 +43,7 @@ def _run_started(state: RunState, event: Event, data: ev.RunStarted) -> None:
 
 def _engine_started(state: RunState, event: Event, data: ev.EngineStarted) -> None:
     state.engine = data
+    state.engine_gone = False
     state.status = "running"
     state.reason = ""
     state.frozen = False
@@ -75,6 +76,10 @@ def _ended(state: RunState, event: Event, data: ev.RunStopped | ev.RunFinished |
     state.reason = data.reason
     state.frozen = False
     state.waits_for_person = False
+
+
+def _engine_gone(state: RunState, event: Event, data: ev.EngineGone) -> None:
+    state.engine_gone = True
 
 
 def _clock_stepped(state: RunState, event: Event, data: ev.ClockStepped) -> None:
@@ -390,6 +395,7 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.RunStopped.KIND: _ended,
     ev.RunFinished.KIND: _ended,
     ev.RunFailed.KIND: _ended,
+    ev.EngineGone.KIND: _engine_gone,
     ev.ClockStepped.KIND: _clock_stepped,
     ev.RunForked.KIND: _run_forked,
     ev.SettingsChanged.KIND: _settings_changed,

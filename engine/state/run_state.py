@@ -21,7 +21,7 @@ __all__ = ["ENDED", "RunState"]
 ENDED: tuple[RunStatus, ...] = ("finished", "stopped", "failed")
 
 _HINTS_SHOWN = 5
-_UNCOUNTED = (ev.EngineStarted, ev.RunForked, ev.ClockStepped)
+_UNCOUNTED = (ev.EngineStarted, ev.EngineGone, ev.RunForked, ev.ClockStepped)
 """The time before these is not what their `at` says: nobody was at work, or the event itself tells how long it was."""
 
 
@@ -46,6 +46,8 @@ class RunState:
         """Paused since nothing can be designed: it does not go on by itself."""
         self.reason = ""
         self.engine: ev.EngineStarted | None = None
+        self.engine_gone = False
+        """Whether it is known that the engine left without a word; people may have written since."""
         self.engine_ms = 0
         """Time in which an engine was at work and not paused, in milliseconds."""
         self.nodes: list[Node] = []
@@ -180,7 +182,7 @@ class RunState:
 
     def apply(self, event: Event) -> None:
         """Take one event in; events come in order of `seq`."""
-        if self.status == "running" and not isinstance(event.data, _UNCOUNTED):
+        if self.status == "running" and not self.engine_gone and not isinstance(event.data, _UNCOUNTED):
             self.engine_ms += max(0, event.at - self.at)
         self.seq = event.seq
         self.at = event.at

@@ -154,7 +154,7 @@ def test_whoever_gives_a_hint_is_told_whether_the_designer_reads_it(
             assert ask(run, "stop", now=True)
             wait_for(lambda run=run: not is_alive(run), "the end")
         kept = [evolve("inject", run.folder, "--hint", "left").out.strip() for run in runs]
-    assert kept[0].startswith("kept for the run's next start; the designer of this run, recombine, reads no hints")
+    assert kept[0].startswith("kept for the run's next start: the designer of this run, recombine, reads no hints")
     assert kept[1] == "kept for the run's next start"
 
 

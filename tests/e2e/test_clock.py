@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader, send_command
-from engine.runs.folder import Run, fold_run
+from engine.runs.folder import Run, fold_run, is_alive
 from engine.state.timeline import run_timeline
 from tests.conftest import OPEN_EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import (
@@ -38,6 +39,16 @@ def evaluate(program_path, report):
     for step in range(10_000):
         report(step, tick=step)
         time.sleep(0.05)
+"""
+
+ADOPT = """\
+import sys
+from pathlib import Path
+from engine.runs.replace_task import adopt_task
+from engine.runs.folder import Run
+from engine.task.spec import load_task
+
+adopt_task(Run(Path(sys.argv[1])), load_task(Path(sys.argv[2])))
 """
 
 
@@ -153,6 +164,30 @@ def test_a_run_stopped_and_resumed_on_another_clock_counts_its_own_time(
     clock.set(-5 * HOUR)
     assert finish(run).reason == "12 rounds are done"
     assert steps(run) == [5 * HOUR], "between two engines time is nobody's"
+    assert fold(run).engine_ms < HOUR * 1000 / 2
+    check_complete(run, 12)
+
+
+@pytest.mark.parametrize("what", ["star", "task"])
+def test_what_people_write_to_a_dead_run_makes_no_time_of_its_engine(
+    clock: Clock, make_task: TaskMaker, evolve: Evolve, tmp_path: Path, what: str
+) -> None:
+    task = make_task(evaluate=SLOW)
+    run = make_run(task, tmp_path / "runs", rounds=12, hours=1, workers=1)
+    engine = start_engine(run)
+    rounds_after(run, 0, 2)
+    engine.kill()
+    engine.wait()
+    wait_for(lambda: not is_alive(run), "the end of the engine")
+    for hours in (5, 10):
+        clock.set(hours * HOUR)
+        if what == "star":
+            assert evolve("star", run.name, hours // 5, "--runs", tmp_path / "runs").code == 0
+        else:
+            (task / "brief.md").write_text(f"Words {hours}\n")
+            subprocess.run([sys.executable, "-c", ADOPT, run.folder, task], check=True, cwd=Path(__file__).parents[2])
+    assert fold(run).engine_ms < HOUR * 1000 / 2
+    assert finish(run).reason == "12 rounds are done"
     assert fold(run).engine_ms < HOUR * 1000 / 2
     check_complete(run, 12)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,8 +61,10 @@ class Case:
         self.feed = ScriptedFeed()
         self.session = Session(self.feed)
         self.answers: list[tuple[str, bool, str]] = []
+        self.left: list[tuple[int, str, dict[str, Any]]] = []
         self.changes: list[Change] = []
-        self.session.answered = lambda waiting, ok, result: self.answers.append((waiting.kind, ok, result))
+        self.session.answered = lambda kind, answer: self.answers.append((kind, answer.ok, answer.text))
+        self.session.unanswered = lambda command, waiting: self.left.append((command, waiting.kind, waiting.data))
         self.session.subscribe(self.changes.append)
         self.synthesizer = Synthesizer()
         model = RunModel()
@@ -83,7 +86,7 @@ def case() -> Case:
 
 
 def test_a_pause_is_waited_for(case: Case) -> None:
-    case.session.sent(7, "pause", "pausing…")
+    case.session.sent(7, "pause", {})
     assert (case.session.status, case.session.doing) == ("running", "pausing…")
     case.batch(ev.RunPaused(), ev.CommandDone(7, "pause", True, "paused"))
     assert (case.session.status, case.session.doing) == ("paused", "")
@@ -91,7 +94,7 @@ def test_a_pause_is_waited_for(case: Case) -> None:
 
 
 def test_a_refusal_is_told(case: Case) -> None:
-    case.session.sent(7, "step", "stepping…")
+    case.session.sent(7, "step", {})
     case.batch(ev.CommandDone(7, "step", False, "only a paused run can be stepped"))
     assert case.session.status == "running"
     assert case.answers == [("step", False, "only a paused run can be stepped")]
@@ -100,15 +103,15 @@ def test_a_refusal_is_told(case: Case) -> None:
 
 def test_an_answer_that_was_faster_than_the_sender(case: Case) -> None:
     case.batch(ev.CommandDone(9, "pause", True, "paused"))
-    case.session.sent(9, "pause", "pausing…")
+    case.session.sent(9, "pause", {})
     assert case.session.doing == "" and case.answers == [("pause", True, "paused")]
 
 
 def test_an_engine_that_ends_leaves_no_one_waiting(case: Case) -> None:
-    case.session.sent(7, "stop", "stopping…")
+    case.session.sent(7, "star", {"node": 3})
     case.batch(alive=False)
     assert case.session.status == "dead" and not case.session.waiting
-    assert case.answers == [("stop", False, "the engine ended before it answered")]
+    assert case.left == [(7, "star", {"node": 3})]
 
 
 def test_every_batch_is_acknowledged_after_the_listeners(case: Case) -> None:

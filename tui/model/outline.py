@@ -51,12 +51,19 @@ _MARKS: dict[type[ev.Data], MarkKind] = {
     ev.RunPaused: "pause",
     ev.RunResumed: "pause",
     ev.EngineStarted: "engine",
+    ev.EngineGone: "engine",
     ev.RunStopped: "engine",
     ev.RunFinished: "engine",
     ev.RunFailed: "engine",
 }
 _KINDS = {kind.KIND: mark for kind, mark in _MARKS.items()}
-_GOES = {ev.EngineStarted.KIND: True, ev.RunStopped.KIND: False, ev.RunFinished.KIND: False, ev.RunFailed.KIND: False}
+_GOES = {
+    ev.EngineStarted.KIND: True,
+    ev.EngineGone.KIND: False,
+    ev.RunStopped.KIND: False,
+    ev.RunFinished.KIND: False,
+    ev.RunFailed.KIND: False,
+}
 
 
 class Outline:

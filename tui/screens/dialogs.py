@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 from engine.errors import EvolveError, UsageError
 from engine.text import one_line, visible
 
-__all__ = ["Confirm", "Prompt", "check_number"]
+__all__ = ["Confirm", "Prompt", "check_number", "check_words"]
 
 _CSS = """
 {name} {{ align: left bottom; background: transparent; }}
@@ -165,6 +165,12 @@ class Prompt(ModalScreen[str | None]):
     def action_cancel(self) -> None:
         """Close with nothing."""
         self.dismiss(None)
+
+
+def check_words(text: str) -> None:
+    """Raise UsageError where there is not a word."""
+    if not text.strip():
+        raise UsageError("there is not a word in it", "Write one, or leave with escape")
 
 
 def check_number(text: str) -> None:

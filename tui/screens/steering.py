@@ -11,6 +11,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 
 from engine.errors import EvolveError
+from engine.runs.command_kinds import Answer
 from engine.state.node import Node
 from engine.text import one_line
 from tui import acts
@@ -18,7 +19,7 @@ from tui.clipboard import keep_copy
 from tui.editor import edit_text
 from tui.model.run_model import has_mark
 from tui.screens.base import BaseScreen
-from tui.screens.dialogs import Confirm, Prompt, check_number
+from tui.screens.dialogs import Confirm, Prompt, check_number, check_words
 from tui.session import Session
 
 __all__ = ["SteeringScreen"]
@@ -29,6 +30,10 @@ _ASKING = {
     "rerun",
 }  # fmt: skip
 """Actions that ask something of the run."""
+
+
+_POSSIBLE = {"running": ("pause_now", "stop"), "paused": ("pause_now", "step", "stop")}
+"""What only an engine can do, by how the run stands."""
 
 
 class SteeringScreen(BaseScreen):
@@ -93,39 +98,55 @@ class SteeringScreen(BaseScreen):
         if self.session.is_replay and action in _ASKING:
             # Of two actions on one key only one may be left, so that its refusal is told.
             return None if action != "resume" else False
-        if action in ("pause", "stop", "pause_now"):
-            return status == "running" or (status == "paused" and action == "stop")
+        if action == "pause":
+            return status == "running"
         if action == "resume":
             return status not in ("running", "opening")
-        if action == "step":
-            return status == "paused"
+        if action in ("pause_now", "step", "stop"):
+            # None: it is refused with a word, which silence would not be.
+            return action in _POSSIBLE.get(status, ()) or None
         if action in ("hint", "program"):
-            return status in ("running", "paused")
-        if action in ("pin", "prune", "prune_all", "star", "comment", "rerun"):
-            # While the run is read they are refused with a word, which silence would not be.
-            return status in ("running", "paused", "opening")
+            return status != "opening" or None
         return True
 
     def on_key(self, event: events.Key) -> None:
-        """Say why what acts on the run does nothing in a replay."""
+        """Say why what acts on the run does nothing now."""
+        active = self.active_bindings.get(event.key)
+        if active is None or active.enabled or not active.binding.id:
+            return
+        status = self.session.status
         if self.session.is_replay:
-            active = self.active_bindings.get(event.key)
-            if active is not None and not active.enabled and active.binding.id:
-                self.say("A replay asks nothing of the run. In the population, T goes to the run itself", "best")
+            self.say("A replay asks nothing of the run. In the population, T goes to the run itself", "best")
+        elif status == "opening":
+            self.say("reading the run…", "best")
+        elif status == "running":
+            self.say(f"only a paused run can be stepped; {self._key('run.pause')} pauses it", "best")
+        else:
+            more = "gives it more rounds" if status == "finished" else "starts one"
+            self.say(f"no engine is at work, the run is {status}; {self._key('run.resume')} {more}", "best")
+
+    def _key(self, id_: str) -> str:
+        """The key of a binding that works now."""
+        found = (active.binding for active in self.active_bindings.values() if active.binding.id == id_)
+        return next(map(self.app.get_key_display, found), "")
 
     # Asking
 
     def ask(self, kind: str, data: dict[str, Any] | None = None) -> None:
-        """Send a command from a thread; the answer is an event."""
-        run = self.session.run
+        """Ask something of the run from a thread; the answer of an engine is an event."""
+        session, given, key = self.session, data or {}, self._key("run.resume")
 
         def work() -> None:
             try:
-                command = acts.send(run, kind, data or {})
+                handed = acts.ask(session.run, kind, given, key)
             except EvolveError as exc:
                 self.app.call_from_thread(self.say_error, exc)
+                return
+            if isinstance(handed, Answer):
+                session.feed.wake()
+                self.app.call_from_thread(session.answered, kind, handed)
             else:
-                self.app.call_from_thread(self.session.sent, command, kind, acts.LABELS[kind])
+                self.app.call_from_thread(session.sent, handed, kind, given)
 
         self.in_thread(work)
 
@@ -186,10 +207,9 @@ class SteeringScreen(BaseScreen):
 
     def action_hint(self) -> None:
         """Inject a hint."""
-        prompt = Prompt("A hint for the next designs:")
         self.app.push_screen(
-            prompt,
-            lambda text: self.ask("inject", {"what": "hint", "text": text.strip()}) if text and text.strip() else None,
+            Prompt("A hint for the next designs:", act=check_words),
+            lambda text: self.ask("inject", {"what": "hint", "text": text.strip()}) if text else None,
         )
 
     def action_program(self) -> None:
@@ -246,14 +266,17 @@ class SteeringScreen(BaseScreen):
         about = f"#{node.id} {one_line(node.name, 40)}" if node is not None else "the run"
         data = {"node": node.id if node is not None else None}
         self.app.push_screen(
-            Prompt(f"Comment on {about}:"),
-            lambda text: self.ask("comment", {**data, "text": text.strip()}) if text and text.strip() else None,
+            Prompt(f"Comment on {about}:", act=check_words),
+            lambda text: self.ask("comment", {**data, "text": text.strip()}) if text else None,
         )
 
     def action_rerun(self) -> None:
         """Measure again."""
         node = self.node
-        if node is not None:
+        if node is not None and self.session.status == "finished":
+            # Nothing to confirm: the answer says why not.
+            self.ask("rerun", {"node": node.id})
+        elif node is not None:
             self.app.push_screen(
                 Confirm(f"Measure #{node.id} {one_line(node.name, 40)} again? It takes one evaluation."),
                 lambda yes: self.ask("rerun", {"node": node.id}) if yes else None,
@@ -320,7 +343,7 @@ class SteeringScreen(BaseScreen):
             return
         if changed is None:
             return
-        if self.session.is_replay or self.session.status not in ("running", "paused"):
+        if self.session.is_replay:
             self._keep_edited(changed, node)
             return
         name = f"{one_line(node.name, 40)} by hand"

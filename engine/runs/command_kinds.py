@@ -1,0 +1,108 @@
+"""The commands that people give a run: what each holds, and what becomes of it if no engine is at work.
+
+The engine, the command line and the application read them here, and an answer is the same for all of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from engine.errors import EvolveError, UsageError
+from engine.journal.events import CommandDone
+
+__all__ = ["COMMANDS", "Answer", "CommandKind", "Refusal", "check_command", "read_answer", "refuse"]
+
+WhenNoEngine = Literal["apply", "keep", "refuse"]
+"""`apply`: whoever asks carries it out at once; `keep`: it waits for the next engine; `refuse`: only an engine can."""
+
+
+class Answer(NamedTuple):
+    """What became of a command."""
+
+    ok: bool
+    code: str
+    """One word for programs: `done`, `unchanged` (it was so already), `kept` (for the next engine) or `retrying` (no
+    model has answered yet); of a refusal `refused`, `stopping`, `finished`, `no_engine` or `ended`."""
+    text: str
+    """For people."""
+
+
+class Refusal(UsageError):
+    """A command that cannot be carried out.
+
+    Args:
+        message: why.
+        hint: what to do about it.
+        code: of the answer.
+    """
+
+    def __init__(self, message: str, hint: str = "", code: str = "refused") -> None:
+        super().__init__(message, hint)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class CommandKind:
+    """One kind of command."""
+
+    when_no_engine: WhenNoEngine
+    label: str
+    """What the status line says until it is answered."""
+    fields: Mapping[str, type]
+    """What its data may hold; each may be missing."""
+
+
+_NODE: Mapping[str, type] = {"node": int}
+_NODES: Mapping[str, type] = {"node": int, "subtree": bool}
+_INJECTED: Mapping[str, type] = {"what": str, "text": str, "code": str, "name": str, "parent": int}
+
+COMMANDS: dict[str, CommandKind] = {
+    "pause": CommandKind("refuse", "pausing…", {"now": bool}),
+    "resume": CommandKind("refuse", "resuming…", {}),
+    "step": CommandKind("refuse", "stepping…", {}),
+    "stop": CommandKind("refuse", "stopping…", {"now": bool, "reason": str}),
+    "set": CommandKind("keep", "setting…", {"settings": dict}),
+    "inject": CommandKind("keep", "injecting…", _INJECTED),
+    "rerun": CommandKind("keep", "asking…", _NODE),
+    "pin": CommandKind("apply", "pinning…", _NODE),
+    "unpin": CommandKind("apply", "unpinning…", _NODE),
+    "prune": CommandKind("apply", "pruning…", _NODES),
+    "restore": CommandKind("apply", "restoring…", _NODES),
+    "star": CommandKind("apply", "marking…", {"node": int, "starred": bool}),
+    "comment": CommandKind("apply", "writing…", {"node": int, "text": str}),
+}
+
+
+def check_command(kind: str, data: Mapping[str, Any]) -> None:
+    """Raise Refusal for a command that nobody knows, or for data that it does not take."""
+    known = COMMANDS.get(kind)
+    if known is None:
+        raise Refusal(f"this version knows no command '{kind}'", _meant(kind, COMMANDS))
+    for name, value in data.items():
+        wanted = known.fields.get(name)
+        if wanted is None:
+            raise Refusal(f"{kind} takes no '{name}'", _meant(name, known.fields))
+        # True is an int, too.
+        if value is not None and (not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool)):
+            raise Refusal(f"{kind}: '{name}' is {value!r}, and should be {_TYPES[wanted]}")
+
+
+_TYPES = {int: "a whole number", bool: "true or false", str: "a text", dict: "a table"}
+
+
+def _meant(name: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"Did you mean '{close[0]}'?" if close else ""
+
+
+def refuse(error: EvolveError) -> Answer:
+    """The answer to a command that an error ended."""
+    return Answer(False, error.code if isinstance(error, Refusal) else "refused", str(error))
+
+
+def read_answer(done: CommandDone) -> Answer:
+    """The answer that an engine recorded; engines of earlier versions gave no code."""
+    return Answer(done.ok, done.code or ("done" if done.ok else "refused"), done.result)

@@ -1,0 +1,302 @@
+"""What commands bring about on a run as it stands: events, and what the person is told.
+
+Whoever carries a command out asks here: the engine, or, if none is at work, whoever gave the command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from engine.errors import UsageError
+from engine.journal.events import (
+    Data,
+    EvalStageDone,
+    Event,
+    Injected,
+    NodeCommented,
+    NodePinned,
+    NodePruned,
+    NodeRerun,
+    NodeRestored,
+    NodeStarred,
+    NodeUnpinned,
+    SettingsChanged,
+)
+from engine.journal.reader import sha256_of
+from engine.programs.outline import ProgramError, check_program, outline
+from engine.runs.command_kinds import Refusal
+from engine.settings.decode import convert_table, deep_merge
+from engine.settings.fitness import fitness_of
+from engine.settings.model import Settings, check_whole, designs_by_model
+from engine.state.node import Node
+from engine.state.run_state import RunState
+from engine.task.spec import TaskSpec
+
+__all__ = ["EFFECTS", "Ground", "Outcome", "check_fitness", "check_set"]
+
+_FIXED = ("designer.name", "designer.bandit", "devices", "seed")
+"""Settings that are read once, when the engine starts."""
+
+Effects = list[tuple[Data, int | None]]
+"""Events, each with the node that it is about."""
+
+
+class Outcome(NamedTuple):
+    """What a command brings about."""
+
+    effects: Effects
+    text: str
+    """What the person is told."""
+    code: str = "done"
+    """As in `Answer`."""
+
+
+class Ground(Protocol):
+    """A run as it stands."""
+
+    state: RunState
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The task, as recorded."""
+        ...
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether an engine is at work, or the next one will be without being given more rounds."""
+        ...
+
+    def text(self, sha256: str) -> str:
+        """A blob as text."""
+        ...
+
+    def past_of(self, node: int) -> list[Event]:
+        """All events about a node, in order."""
+        ...
+
+    def keep(self, content: bytes) -> None:
+        """Keep a blob that the effects name."""
+        ...
+
+
+def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
+    """The settings with a change on top.
+
+    Raises:
+        UsageError: a key is unknown, a value does not fit, or the setting cannot change during a run.
+    """
+    merged = convert_table(deep_merge(msgspec.to_builtins(settings), change), Settings, "set", UsageError)
+    fixed = [path for path in _FIXED if attrgetter(path)(merged) != attrgetter(path)(settings)]
+    if fixed:
+        raise UsageError(f"set: {', '.join(fixed)} cannot change during a run")
+    check_whole(merged)
+    return merged
+
+
+def check_fitness(state: RunState, settings: Settings) -> None:
+    """Raise UsageError for weights of what was never measured: nothing would be ranked."""
+    spec, best = state.spec, state.best_node
+    if spec is None or best is None:
+        return
+    seed = state.nodes[0]
+    measured, baseline = ({**node.metrics, spec.metric: node.score} for node in (best, seed))
+    if fitness_of(settings.fitness, spec.metric, spec.direction, measured, baseline, best.judge) is None:
+        known = [name for name in measured if name in baseline]
+        judged = "it was judged" if best.judge is not None else "nobody judged it"
+        raise UsageError(
+            f"set: the best node, {best.id}, lacks a part of that fitness",
+            f"It and the baseline have {', '.join(known)}; {judged}",
+        )
+
+
+def _set(run: Ground, data: dict[str, Any]) -> Outcome:
+    change = data.get("settings")
+    if not change:
+        raise Refusal("set: nothing to set")
+    before = run.state.settings
+    after = check_set(before, change)
+    if after.fitness != before.fitness:
+        check_fitness(run.state, after)
+    told = [f"{path} = {_value(after, path)} (was {_value(before, path)})" for path in _leaves(change)]
+    return Outcome([(SettingsChanged(change), None)], ", ".join(told))
+
+
+def _value(settings: Settings, path: str) -> Any:
+    value: Any = settings
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+    return value
+
+
+def _leaves(table: dict[str, Any]) -> list[str]:
+    """The dotted keys of what a nested table sets."""
+    found = []
+    for key, value in table.items():
+        found += [f"{key}.{below}" for below in _leaves(value)] if isinstance(value, dict) else [key]
+    return found
+
+
+def _node(run: Ground, number: int | None) -> Node:
+    """The node that a command names."""
+    nodes = run.state.nodes
+    if number is None:
+        raise Refusal("no node is named")
+    if not nodes:
+        raise Refusal(f"there is no node {number}: the run has none yet")
+    if not 0 <= number < len(nodes):
+        raise Refusal(f"there is no node {number}; the nodes are 0 to {len(nodes) - 1}")
+    return nodes[number]
+
+
+def _text(data: dict[str, Any], key: str, what: str) -> str:
+    text: str = data.get(key) or ""
+    if not text.strip():
+        raise Refusal(f"the {what} is empty")
+    return text
+
+
+def _pin(run: Ground, data: dict[str, Any]) -> Outcome:
+    node = _node(run, data.get("node"))
+    if node.score is None:
+        raise Refusal(f"node {node.id} has no score, so that nothing can be designed from it")
+    if node.pruned:
+        raise Refusal(f"node {node.id} is pruned", "Restore it first")
+    if node.pinned:
+        return Outcome([], "it is pinned already", "unchanged")
+    return Outcome([(NodePinned(), node.id)], f"node {node.id} is pinned")
+
+
+def _unpin(run: Ground, data: dict[str, Any]) -> Outcome:
+    node = _node(run, data.get("node"))
+    if not node.pinned:
+        return Outcome([], "it is not pinned", "unchanged")
+    return Outcome([(NodeUnpinned(), node.id)], f"node {node.id} is unpinned")
+
+
+def _prune(run: Ground, data: dict[str, Any]) -> Outcome:
+    changed = [node for node in _chosen(run, data) if not node.pruned]
+    if not changed:
+        return Outcome([], "it is pruned already", "unchanged")
+    effects: Effects = [(NodeUnpinned(), node.id) for node in changed if node.pinned]
+    lost = f"; no longer pinned: {', '.join(str(node) for _, node in effects)}" if effects else ""
+    effects += [(NodePruned(), node.id) for node in changed]
+    return Outcome(effects, _told(changed, "pruned: never a parent again, until restored") + lost)
+
+
+def _restore(run: Ground, data: dict[str, Any]) -> Outcome:
+    changed = [node for node in _chosen(run, data) if node.pruned]
+    if not changed:
+        return Outcome([], "it is not pruned", "unchanged")
+    return Outcome([(NodeRestored(), node.id) for node in changed], _told(changed, "restored"))
+
+
+def _chosen(run: Ground, data: dict[str, Any]) -> list[Node]:
+    """The node that a command names, and with `subtree` all that descends from it by first parents."""
+    root = _node(run, data.get("node"))
+    found = [root]
+    if data.get("subtree"):
+        inside = {root.id}
+        # A parent always comes before its children.
+        for node in run.state.nodes[root.id + 1 :]:
+            if node.parents and node.parents[0] in inside:
+                inside.add(node.id)
+                found.append(node)
+    return found
+
+
+def _told(nodes: list[Node], what: str) -> str:
+    return f"node {nodes[0].id} is {what}" if len(nodes) == 1 else f"{len(nodes)} nodes are {what}"
+
+
+def _star(run: Ground, data: dict[str, Any]) -> Outcome:
+    node = _node(run, data.get("node"))
+    starred = data.get("starred") is not False
+    if node.starred == starred:
+        return Outcome([], "it is starred already" if starred else "it is not starred", "unchanged")
+    what = "starred" if starred else "no longer starred"
+    return Outcome([(NodeStarred(starred), node.id)], f"node {node.id} is {what}")
+
+
+def _comment(run: Ground, data: dict[str, Any]) -> Outcome:
+    node = None if data.get("node") is None else _node(run, data["node"]).id
+    return Outcome([(NodeCommented(_text(data, "text", "comment")), node)], "noted")
+
+
+_HINT_READ = "the next designs are shown it"
+_HINT_UNREAD = "the designer of this run, recombine, reads no hints: it only steers which priors the next rounds find"
+
+
+def _inject(run: Ground, data: dict[str, Any]) -> Outcome:
+    what = data.get("what")
+    if what == "hint":
+        hint = Injected("hint", text=_text(data, "text", "hint").strip())
+        return Outcome([(hint, None)], _HINT_READ if designs_by_model(run.state.settings) else _HINT_UNREAD)
+    if what != "program":
+        raise Refusal("inject: give a program or a hint")
+    code = _text(data, "code", "program")
+    parent = None if data.get("parent") is None else _node(run, data["parent"]).id
+    _check_program(run, code)
+    injected = Injected(
+        "program",
+        text=data.get("text") or "",
+        program=sha256_of(code),
+        name=(data.get("name") or "").strip() or "injected",
+        parent=parent,
+    )
+    run.keep(code.encode())
+    state = run.state
+    number = state.rounds_started + len(state.injected) + 1
+    if number > state.settings.rounds:
+        return Outcome([(injected, None)], f"it waits: all {state.settings.rounds} rounds are given away; raise rounds")
+    return Outcome([(injected, None)], f"it takes round {number}")
+
+
+def _check_program(run: Ground, code: str) -> None:
+    """Raise Refusal for a program that breaks the task's rules, or that the run has already."""
+    try:
+        digest = check_program(code, run.spec).digest
+    except ProgramError as exc:
+        raise Refusal(f"{exc.check}: {exc.reason}") from None
+    twin = run.state.digests.get(digest)
+    if twin is not None:
+        raise Refusal(f"duplicate: the program is the same as node {twin}", "'rerun' measures it again")
+    if any(outline(run.text(other.program)).digest == digest for other in run.state.injected.values()):
+        raise Refusal("duplicate: the program waits for its round already")
+
+
+def _rerun(run: Ground, data: dict[str, Any]) -> Outcome:
+    node, state = _node(run, data.get("node")), run.state
+    if not run.goes_on:
+        raise Refusal("the run is finished, and measures nothing more", code="finished")
+    if node.id in state.evaluations:
+        raise Refusal(
+            f"node {node.id} is being measured"
+            if state.status == "running"
+            else f"node {node.id} is measured anyway when the run goes on"
+        )
+    stage = run.spec.score_stage
+    repeats = [
+        event.data.repeat
+        for event in run.past_of(node.id)
+        if isinstance(event.data, EvalStageDone) and event.data.stage == stage.name
+    ]
+    when = " when the run goes on" if state.status == "paused" else ""
+    return Outcome([(NodeRerun(max(repeats, default=-1) + 1), node.id)], f"node {node.id} is measured once more{when}")
+
+
+EFFECTS: dict[str, Callable[[Ground, dict[str, Any]], Outcome]] = {
+    "set": _set,
+    "inject": _inject,
+    "rerun": _rerun,
+    "pin": _pin,
+    "unpin": _unpin,
+    "prune": _prune,
+    "restore": _restore,
+    "star": _star,
+    "comment": _comment,
+}
+"""By kind of command, what it brings about. Those that are not here act on a living engine alone."""
