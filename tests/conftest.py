@@ -172,6 +172,7 @@ def fake_nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def shifted_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library to preload: the wall clock is ahead by as many seconds as the file `$CLOCK_SHIFT` says."""
+    require("gcc")
     library = tmp_path_factory.mktemp("clock") / "shifted_clock.so"
     source = Path(__file__).parent / "shifted_clock.c"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)

@@ -239,6 +239,7 @@ def test_whoever_only_writes_is_no_engine(finished: Run) -> None:
     assert asked == [Answer(True, "done", "node 1 is starred")]
 
 
+@pytest.mark.needs("unshare", "mount")
 @pytest.mark.parametrize("kind", sorted(kind for kind, rule in COMMANDS.items() if rule.when_no_engine != "refuse"))
 def test_a_run_that_can_only_be_read_says_so(finished: Run, kind: str) -> None:
     data = {"set": ["rounds=9"], "inject": ["--hint", "left"], "comment": ["words"]}.get(kind, ["1"])
