@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from engine.journal import events as ev
-from engine.loop.engine import telemetry
+from engine.loop import telemetry
 from engine.loop.telemetry import Machine, watch_machine
 
 LOOK = """

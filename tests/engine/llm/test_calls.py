@@ -16,7 +16,8 @@ from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.llm import client
 from engine.llm.messages import Message
-from engine.loop.engine import Engine, failover
+from engine.loop import failover
+from engine.loop.engine import Engine
 from engine.loop.serve import watch_children_without_threads
 from engine.runs.folder import Run, lock_run
 from engine.settings.model import merge_settings
