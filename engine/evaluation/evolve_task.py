@@ -326,7 +326,7 @@ def _show(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def _judge(returned: Any, metric: str) -> dict[str, Any]:
+def _make_result(returned: Any, metric: str) -> dict[str, Any]:
     """Build the result message for the value that `evaluate` returned."""
     expected = f"expected a dict with a finite number (up to 1e300 in size) as {metric!r}"
     if not isinstance(returned, dict):
@@ -450,7 +450,7 @@ def _evaluate(job: dict[str, Any]) -> dict[str, Any]:
                 return await returned
 
             returned = asyncio.run(finish())
-        return _judge(returned, job["metric"])
+        return _make_result(returned, job["metric"])
     except Invalid as exc:
         return {"status": "invalid", "reason": str(exc) or "the evaluator calls it invalid"}
     except CandidateError as exc:

@@ -1,7 +1,7 @@
-"""Checks a packing of circles in the unit square and measures the sum of its radii.
+"""Check a packing of circles in the unit square and measure the sum of its radii.
 
-The candidate never runs in this process: `evolve_task.call` has it run in a sandbox beside and hands back plain data,
-which is judged here with the standard library alone.
+The candidate never runs in this process: `evolve_task.call` runs it in another sandbox and returns plain data, which
+this file checks with the standard library alone.
 """
 
 import math
@@ -28,9 +28,9 @@ def evaluate(program_path, report):
 
 
 def read_packing(result, count):
-    """Centers as a list of pairs and radii as a list of numbers, whatever kind of array they came in.
+    """Return centers as a list of pairs and radii as a list of numbers, from lists or any kind of array.
 
-    A third value beside the two is ignored, as in other collections of this problem.
+    A third value after the two is ignored, as in other collections of this problem.
     """
     if not isinstance(result, (list, tuple)) or len(result) not in (2, 3):
         raise evolve_task.Invalid("construct_packing() must return (centers, radii)")
@@ -46,7 +46,7 @@ def read_packing(result, count):
 
 
 def number(value, where):
-    """A finite float; a flag or a text is none."""
+    """Return a finite float; refuse a boolean or a string."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise evolve_task.Invalid(f"{where} holds {type(value).__name__}, not numbers only")
     try:
@@ -64,7 +64,7 @@ def check_packing(centers, radii, tolerance):
         if r < 0:
             raise evolve_task.Invalid(f"circle {i} has the negative radius {r:.6g}")
         outside = max(r - x, x + r - 1, r - y, y + r - 1)
-        # Written so that nothing passes by being incomparable.
+        # Written as `not <=` so that NaN cannot pass.
         if not outside <= tolerance:
             raise evolve_task.Invalid(f"circle {i} sticks out of the square by {outside:.3g}")
     for i, center in enumerate(centers):
@@ -75,14 +75,14 @@ def check_packing(centers, radii, tolerance):
 
 
 def shrink(centers, radii):
-    """Radii, none larger than before, with which nothing overlaps at all."""
+    """Return radii, none larger than before, with which nothing overlaps at all."""
     strict = [max(0.0, min(r, x, 1 - x, y, 1 - y)) for (x, y), r in zip(centers, radii, strict=True)]
     for i, center in enumerate(centers):
         for j in range(i):
-            # A hair more than the overlap, so that rounding does not leave one.
+            # Slightly more than the overlap, so that rounding does not leave one.
             excess = strict[i] + strict[j] - math.dist(center, centers[j]) * (1 - 1e-15)
             if excess > 0:
-                # Half of it each, as far as the smaller one has that much to give.
+                # Take half of it from each circle, as far as the smaller radius allows.
                 second = min(strict[j], max(excess / 2, excess - strict[i]))
                 strict[j] -= second
                 strict[i] = max(0.0, strict[i] - (excess - second))
@@ -90,7 +90,7 @@ def shrink(centers, radii):
 
 
 def count_contacts(centers, radii, gap=1e-5):
-    """How many pairs of circles, and circles and walls, touch: a rigid packing has about as many as it has unknowns."""
+    """Count contacts between circles and with walls: a rigid packing has about as many as it has unknowns."""
     pairs = sum(
         math.dist(centers[i], centers[j]) - radii[i] - radii[j] < gap for i in range(len(radii)) for j in range(i)
     )

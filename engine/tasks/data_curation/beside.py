@@ -1,13 +1,14 @@
-"""Runs in the candidate's sandbox: documents in, what the program makes of them out.
+"""Run the candidate on documents, in its sandbox, and return what it makes of them.
 
-The corpus is made of text that every Python installation has, so that a program could look up what belongs there. From
-its first line on it can open no file and load no module that is not loaded yet, and docstrings of those that are loaded
-are gone.
+The corpus consists of text that every Python installation has, so that a program could look up the clean text. From
+its first line on, the program can therefore open no file and load no further module, and the docstrings of loaded
+modules are removed.
 """
 
 from __future__ import annotations
 
-# What programs may import, with what that loads when it is first used, and what finding a program and tracebacks need.
+# The modules that programs may import, those that they load on first use, and those needed to import a program and
+# to format tracebacks.
 # ruff: noqa: E402, F401
 import base64
 import binascii
@@ -42,8 +43,8 @@ import zlib
 
 
 def _refuse(event: str, args: tuple[object, ...]) -> None:
-    """Refuse what would bring text in or loosen this hook. All that it goes by stands in its code, out of reach."""
-    if event == "import" and "program".__eq__(args[0]) is True:  # a string that claims to be equal is not
+    """Refuse events that would load text or disable this hook. It relies on constants of its own code, out of reach."""
+    if event == "import" and "program".__eq__(args[0]) is True:  # an object that only claims to be equal does not count
         return
     files = ("open", "os.", "subprocess.", "ctypes.", "socket.", "mmap.", "shutil.", "glob.")
     modules = ("import", "marshal.", "gc.", "code.", "function.", "sys._getframe")
@@ -53,14 +54,14 @@ def _refuse(event: str, args: tuple[object, ...]) -> None:
 
 
 def _forget() -> None:
-    """Take docstrings out of memory: many of them are corpus."""
+    """Remove docstrings from memory: many of them are part of the corpus."""
     kinds = (types.FunctionType, types.ModuleType, type, property, classmethod, staticmethod, functools.partial)
     for found in gc.get_objects():
         if isinstance(found, kinds):
             try:
                 found.__doc__ = None
             except (AttributeError, TypeError):
-                pass  # written in C
+                pass  # it is written in C
 
 
 for encoding in ("ascii", "cp1252", "idna", "latin-1", "utf-16"):
@@ -76,7 +77,7 @@ import program
 
 
 def clean(documents: list[str], categories: list[str]) -> list[object]:
-    """What `curate` returns for one document after another; {"type": NAME} for what is neither text nor None."""
+    """Return the result of `curate` for each document; {"type": NAME} for results that are neither text nor None."""
     found = []
     for document, category in zip(documents, categories, strict=True):
         made = program.curate(document, category)

@@ -1,16 +1,16 @@
-"""Real text that every machine with this project has, in five categories, split by source into training and held-out.
+"""Build a corpus from text that every machine with this project has: five categories, split by source.
 
-| category | what |
+| category | content |
 |---|---|
 | `code` | sources of the standard library |
 | `docstrings` | docstrings of other modules of the standard library |
 | `reference` | the language reference, as `help()` shows it |
-| `help` | other topics of the same, which `noise.py` turns into HTML pages |
-| `packages` | descriptions of installed packages, as their metadata have them |
+| `help` | other topics of `help()`, which `noise.py` turns into HTML pages |
+| `packages` | descriptions of installed packages, from their metadata |
 
-The text is taken as it stands, with the noise that it has by nature. It differs a little between patch releases of
-Python and between versions of packages: names of sources and sizes are fixed here, and what was drawn is told apart by
-`fingerprint`, so that only scores with equal fingerprints are compared.
+The text is used unchanged, with its natural noise. It differs slightly between patch releases of Python and versions
+of packages: the names of sources and the sizes are fixed here, and `fingerprint` identifies the drawn text, so that
+only scores with equal fingerprints are compared.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ import numpy as np
 
 CATEGORIES = ("code", "docstrings", "reference", "help", "packages")
 HELD_OUT = 4
-"""One source in so many is held out, told by its name, whatever the seed."""
+"""One source in this many is held out, chosen by its name, independent of the seed."""
 SHORTEST, LONGEST = 500, 1500
-"""Characters of a document, as far as the source allows."""
+"""Length of a document in characters, as far as the source allows."""
 PER_SOURCE = 24_000
-"""Characters that are taken of one source at most."""
+"""The most characters used of one source."""
 
-# Modules that Python 3.11 to 3.14 have, mostly. The modules that programs may import are not among them.
+# Modules that Python 3.11 to 3.14 have, mostly. None of them may be imported by programs.
 CODE = (
     "abc argparse asyncio/base_events asyncio/queues asyncio/streams asyncio/tasks bdb calendar cmd codeop colorsys "
     "concurrent/futures/_base configparser contextlib contextvars copy csv dataclasses dis doctest email/header "
@@ -59,41 +59,41 @@ PACKAGES = (
 
 
 class DataError(Exception):
-    """The data cannot be used; the message names the place and what to do."""
+    """The data cannot be used; the message says where and what to do."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """A piece of clean text."""
+    """One clean text."""
 
     category: str
     source: str
-    """Where it was read: a module, a topic, a package; or a file and its row."""
+    """Its origin: a module, a topic, a package; or a file and its row."""
     text: str
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Clean documents, before anything is planted in them."""
+    """Clean documents, before noise is planted in them."""
 
     name: str
-    """What the corpus is called in reports."""
+    """The name of the corpus in reports."""
     train: list[Document]
     held_out: list[Document]
 
     @property
     def categories(self) -> list[str]:
-        """In the order of their first documents."""
+        """Return the categories in the order of their first documents."""
         return list(dict.fromkeys(document.category for document in self.train))
 
 
 def installed(documents: int, held_out: int, seed: int) -> Corpus:
-    """Draw a corpus from what is installed.
+    """Draw a corpus from the installed Python and its packages.
 
     Args:
-        documents: training documents a category.
-        held_out: held-out documents a category.
-        seed: of the draw.
+        documents: training documents per category.
+        held_out: held-out documents per category.
+        seed: seed of the draw.
 
     Raises:
         DataError: a category has fewer documents than asked for.
@@ -105,11 +105,11 @@ def draw(name: str, sources: dict[str, dict[str, str]], documents: int, held_out
     """Cut sources into documents and draw some of each category.
 
     Args:
-        name: what the corpus is called.
-        sources: category to source to text.
-        documents: training documents a category.
-        held_out: held-out documents a category.
-        seed: of the draw.
+        name: the name of the corpus.
+        sources: maps category to source to text.
+        documents: training documents per category.
+        held_out: held-out documents per category.
+        seed: seed of the draw.
 
     Raises:
         DataError: a category has fewer documents than asked for.
@@ -135,12 +135,12 @@ def draw(name: str, sources: dict[str, dict[str, str]], documents: int, held_out
 
 
 def is_held_out(source: str) -> bool:
-    """Whether a source is kept from training."""
+    """Tell whether a source is held out from training."""
     return hashlib.sha256(source.encode()).digest()[0] % HELD_OUT == 0
 
 
 def cut(text: str, rng: np.random.Generator) -> list[str]:
-    """Cut a text at empty lines, else between lines, into documents of a length drawn for each; the rest is left."""
+    """Cut a text into documents of random length, at empty lines or else between lines; drop the rest."""
     found: list[str] = []
     lines: list[str] = []
     size, wanted = 0, rng.integers(SHORTEST, LONGEST)
@@ -148,7 +148,7 @@ def cut(text: str, rng: np.random.Generator) -> list[str]:
         if size >= wanted and (not line.strip() or size >= LONGEST):
             found.append("\n".join(lines).strip("\n"))
             lines, size, wanted = [], 0, rng.integers(SHORTEST, LONGEST)
-        # A line of a package's description may be a whole paragraph.
+        # In a package's description a line may be a whole paragraph.
         lines.append(line.rstrip()[:LONGEST])
         size += len(lines[-1]) + 1
     if size >= SHORTEST:
@@ -157,7 +157,7 @@ def cut(text: str, rng: np.random.Generator) -> list[str]:
 
 
 def fingerprint(corpus: Corpus) -> str:
-    """Twelve hexadecimal digits that tell corpora apart."""
+    """Return twelve hexadecimal digits that identify a corpus."""
     digest = hashlib.sha256()
     for side in (corpus.train, corpus.held_out):
         for document in side:
@@ -179,14 +179,14 @@ def _code() -> dict[str, str]:
 def _docstrings() -> dict[str, str]:
     found = {}
     for name, text in _library(DOCSTRINGS).items():
-        # One line says little more than the name of its function.
+        # A single line says little more than the function's name.
         texts = [text for text in _documented(ast.parse(text)) if len(text) > 80]
         found[name] = "\n\n".join(texts)
     return found
 
 
 def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
-    """The docstrings of a definition and of those in it."""
+    """Yield the docstrings of a definition and of its nested definitions."""
     yield ast.get_docstring(node) or ""
     for item in node.body:
         if isinstance(item, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

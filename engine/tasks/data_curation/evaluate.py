@@ -1,7 +1,7 @@
-"""Has a candidate clean noisy documents, trains a small language model on what is left, and measures both.
+"""Let a candidate clean noisy documents, train a small language model on the result, and measure both.
 
-The candidate runs in a sandbox beside this process and gets documents and their categories, nothing else: what was
-planted, the clean text and the held-out documents stay here, as do training and scoring.
+The candidate runs in another sandbox and gets only documents and their categories: the record of planted noise, the
+clean text and the held-out documents stay in this process, which also trains and scores.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from language_model import bits_per_byte, stream
 from noise import ISSUES, Line, Noisy, plant
 
 EXCERPT = 200
-"""Characters of a document that are shown before cleaning, and after."""
+"""Characters of a document shown before and after cleaning."""
 METRIC = 4000
-"""Characters of pairs in one metric: a metric holds 4,096."""
+"""The most characters of pairs in one metric; a metric may hold 4,096."""
 
 
 def evaluate(program_path, report):
-    """Clean, train, score: the mean of what was learnt from the cleaned text and of how well it was cleaned."""
+    """Clean, train and score: the mean of what the model learns from the cleaned text and of how clean the text is."""
     settings, seed = report.settings, report.seed
     documents, held_out, name, mark = prepare(settings, seed)
     raw = [document.text for document in documents]
@@ -41,11 +41,16 @@ def evaluate(program_path, report):
     budget = int(settings["budget"])
     held = stream(held_out, sum(len(text.encode("utf-8", "replace")) + 1 for text in held_out), 0)
 
-    def learn(texts, told=None):
+    def learn(texts, on_progress=None):
         turns = range(int(settings["trainings"]))
         found = [
             bits_per_byte(
-                stream(texts, budget, seed, turn), held, settings, seed, report.device, told if not turn else None
+                stream(texts, budget, seed, turn),
+                held,
+                settings,
+                seed,
+                report.device,
+                on_progress if not turn else None,
             )
             for turn in turns
         ]
@@ -56,7 +61,7 @@ def evaluate(program_path, report):
     found = {"score": 1 - bits / worst, "bits_per_byte": bits, "raw_bits_per_byte": worst}
     if settings["plant"]:
         best = learn([document.clean for document in documents])
-        # Noise that the corpus has by nature can be cleaned away, too; that is not paid.
+        # A program can also remove the corpus's natural noise; the score does not reward it.
         found |= {"oracle_bits_per_byte": best, "learned": min(1.0, (worst - bits) / max(worst - best, 1e-9))}
         books = measure.account(documents, cleaned)
         overall, parts = balance(books)
@@ -81,7 +86,7 @@ def evaluate(program_path, report):
 
 
 def prepare(settings, seed):
-    """Documents for the candidate, held-out texts, the corpus's name and its fingerprint."""
+    """Return documents for the candidate, held-out texts, the corpus's name and its fingerprint."""
     folder = Path(__file__).parent
     wanted, held = int(settings["documents"]), int(settings["held_out"])
     if not settings["data"]:
@@ -112,7 +117,7 @@ def prepare(settings, seed):
 
 
 def balance(books):
-    """Shares of noise removed and of good text kept: means over the categories; and by issue and by category."""
+    """Return the shares of noise removed and of good text kept: means over categories, and by issue and category."""
     shares = books.categories
     count = len(shares)
     overall = {
@@ -135,9 +140,9 @@ def balance(books):
 
 
 def issues(books):
-    """What is worst, in words: the noise that most is left of, and the category that most good text is lost of.
+    """Describe the worst problems: the noise with the largest share left, and the category that lost most good text.
 
-    Each is `TITLE: WHAT WAS MEASURED`; the title has no figures, so that the same issue has the same title.
+    Each is `TITLE: MEASUREMENT`; the title has no figures, so that the same issue always has the same title.
     """
     (category, issue), share = max(books.issues.items(), key=lambda item: item[1].left)
     whole = max(1, sum(item.left for item in books.categories.values()))
@@ -154,19 +159,19 @@ def issues(books):
 
 
 def pairs(documents, cleaned, count):
-    """Excerpts of changed documents beside what was made of them, of each category in turn: `pairs`, `pairs_2`, …"""
+    """Return excerpts of changed documents before and after, from each category in turn: `pairs`, `pairs_2`, …"""
     changed: dict[str, list[str]] = {}
     for document, made in zip(documents, cleaned, strict=True):
         if made != document.text:
             start = next((k for k, (a, b) in enumerate(zip(document.text, made, strict=False)) if a != b), 0)
             start = max(0, start - EXCERPT // 4)
             before, after = (text[start : start + EXCERPT] for text in (document.text, made))
-            told = (
+            shown = (
                 f"[{document.category}] {before!r} -> {after!r}"
                 if made
                 else f"[{document.category}] {before!r} -> gone"
             )
-            changed.setdefault(document.category, []).append(told)
+            changed.setdefault(document.category, []).append(shown)
     chosen = [text for turn in zip_longest(*changed.values()) for text in turn if text][:count]
     metrics = [""]
     for text in chosen:

@@ -1,9 +1,9 @@
-"""Small language models over bytes, trained from nothing on curated text, and the bits they need for a held-out byte.
+"""Train small byte-level language models from scratch on curated text and measure bits per held-out byte.
 
-`ngram` counts: contexts of up to `order` - 1 bytes, interpolated (Kneser and Ney, 1995). It has no randomness and takes
-0.2 s of CPU for 320,000 bytes. At this budget a recurrent network of 128 units took 12 s, needed 0.7 bits more for a
-byte, and learnt less from lightly cleaned text than from raw text on two of three corpora. With the mixture of Witten
-and Bell (1991) in the place of Kneser and Ney's, a model became worse when base64 was taken out of its text.
+`ngram` counts contexts of up to `order` - 1 bytes, interpolated (Kneser and Ney, 1995). It is deterministic and takes
+0.2 s of CPU for 320,000 bytes. At this budget a recurrent network of 128 units took 12 s, needed 0.7 bits more per
+byte, and learnt less from lightly cleaned text than from raw text on two of three corpora. With the interpolation of
+Witten and Bell (1991) instead of Kneser and Ney's, a model became worse when base64 was removed from its text.
 `transformer` is for a GPU and budgets of many megabytes.
 """
 
@@ -17,24 +17,24 @@ import numpy as np
 
 Bytes = np.ndarray
 """Shape (n,), uint8."""
-Told = Callable[[int, float], None]
-"""Gets bytes trained on, and bits a byte."""
+OnProgress = Callable[[int, float], None]
+"""Callback for the number of training bytes so far, and bits per held-out byte."""
 
 MODELS = ("ngram", "transformer")
 DISCOUNT = 0.9
-"""Taken off every count for what has not been seen."""
+"""Subtracted from every count to reserve probability for unseen bytes."""
 CURVE = (0.25, 0.5, 1.0)
-"""After which shares of the budget the held-out text is measured on the way."""
+"""Shares of the budget after which the held-out text is measured."""
 
 
 def stream(documents: Sequence[str], budget: int, seed: int, turn: int = 0) -> Bytes:
-    """Documents in a drawn order, each closed by a zero byte, over and over until the budget is full.
+    """Concatenate documents in random order, each ended by a zero byte; repeat until the budget is full.
 
-    A document that is empty is left out, and the others keep their order: two cleanings of the same documents differ
-    in what was cleaned, not in luck with the order.
+    Empty documents are left out and the others keep their order, so that two cleanings of the same documents differ in
+    their content, not by chance in their order.
 
     Raises:
-        ValueError: there is no text.
+        ValueError: all documents are empty.
     """
     order = np.random.default_rng([seed, 33, turn]).permutation(len(documents))
     texts = [documents[k].encode("utf-8", "replace") + b"\0" for k in order if documents[k].strip()]
@@ -45,41 +45,46 @@ def stream(documents: Sequence[str], budget: int, seed: int, turn: int = 0) -> B
 
 
 def bits_per_byte(
-    text: Bytes, held_out: Bytes, settings: dict[str, Any], seed: int, device: str, told: Told | None = None
+    text: Bytes,
+    held_out: Bytes,
+    settings: dict[str, Any],
+    seed: int,
+    device: str,
+    on_progress: OnProgress | None = None,
 ) -> float:
-    """Train on a text and measure the held-out one.
+    """Train on a text and return the bits per byte of the held-out text.
 
     Args:
-        text: all of it is trained on, once.
-        held_out: what is measured.
-        settings: the task's.
-        seed: of initial weights.
-        device: empty for the CPU.
-        told: hears of the way there.
+        text: the training text, used once.
+        held_out: the text to measure.
+        settings: the task's settings.
+        seed: seed of initial weights.
+        device: the GPU; empty for the CPU.
+        on_progress: called with each measurement during the training.
 
     Raises:
-        ValueError: `model` in the settings names none.
+        ValueError: `model` in the settings is unknown.
     """
     if settings["model"] == "ngram":
         order = int(settings["order"])
-        for share in CURVE[:-1] if told else ():
+        for share in CURVE[:-1] if on_progress else ():
             seen = int(len(text) * share)
-            told(seen, ngram(text[:seen], held_out, order))
+            on_progress(seen, ngram(text[:seen], held_out, order))
         found = ngram(text, held_out, order)
     elif settings["model"] == "transformer":
-        found = _transformer(text, held_out, settings, seed, device, told)
+        found = _transformer(text, held_out, settings, seed, device, on_progress)
     else:
         raise ValueError(f"`model` in the settings is {settings['model']!r}; there are {', '.join(MODELS)}")
-    if told:
-        told(len(text), found)
+    if on_progress:
+        on_progress(len(text), found)
     return found
 
 
 def ngram(text: Bytes, held_out: Bytes, order: int) -> float:
-    """Bits that an interpolated Kneser-Ney model of `text` needs for a byte of `held_out`, of which it learns nothing.
+    """Return the bits per byte of `held_out` under an interpolated Kneser-Ney model of `text`, fixed while measuring.
 
-    The longest contexts count how often a byte followed them; shorter ones count after how many different bytes they
-    and it stood, so that what occurs in one place only says little about others.
+    The longest contexts count how often a byte followed them; shorter ones count how many different bytes preceded them
+    and the byte, so that a sequence that occurs in one place only says little about others.
     """
     levels = [np.unique(_contexts(text, order - 1) << np.uint64(8) | text, return_counts=True)]
     for length in range(order - 2, -1, -1):
@@ -102,7 +107,7 @@ def ngram(text: Bytes, held_out: Bytes, order: int) -> float:
 
 
 def _contexts(text: Bytes, length: int) -> np.ndarray:
-    """For each byte a number for the `length` bytes before it, up to 7; zeros stand before the first."""
+    """Encode the `length` (at most 7) bytes before each byte as one number; zeros precede the first."""
     found = np.zeros(len(text), np.uint64)
     for back in range(1, length + 1):
         found[back:] += text[:-back].astype(np.uint64) << np.uint64(8 * (back - 1))
@@ -110,9 +115,9 @@ def _contexts(text: Bytes, length: int) -> np.ndarray:
 
 
 def _transformer(
-    text: Bytes, held_out: Bytes, settings: dict[str, Any], seed: int, device: str, told: Told | None
+    text: Bytes, held_out: Bytes, settings: dict[str, Any], seed: int, device: str, on_progress: OnProgress | None
 ) -> float:
-    """A causal transformer over bytes: AdamW, cosine, one pass."""
+    """Train a causal transformer over bytes for one pass with AdamW and a cosine schedule; return bits per byte."""
     try:
         import torch
     except ImportError:
@@ -128,7 +133,7 @@ def _transformer(
     model = _network(settings).to(where)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.1)
     rows = torch.from_numpy(text[: steps * batch * context].astype(np.int64)).view(steps, batch, context)
-    marks = {max(1, round(steps * share)) for share in CURVE[:-1]} if told else set()
+    marks = {max(1, round(steps * share)) for share in CURVE[:-1]} if on_progress else set()
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / max(1, steps // 20)) * _cosine(step / steps)
@@ -138,8 +143,8 @@ def _transformer(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        if told and step + 1 in marks:
-            told((step + 1) * batch * context, float(loss.detach()) / math.log(2))
+        if on_progress and step + 1 in marks:
+            on_progress((step + 1) * batch * context, float(loss.detach()) / math.log(2))
     return _measure(model, held_out, context, where)
 
 
@@ -172,7 +177,7 @@ def _network(settings: dict[str, Any]) -> Any:
 
 
 def _measure(model: Any, held_out: Bytes, context: int, where: Any) -> float:
-    """Bits a byte; in windows that overlap by half, so that each byte but the first has a context."""
+    """Return bits per byte, in windows that overlap by half so that each byte but the first has a context."""
     import torch
     from torch.nn import functional as F
 

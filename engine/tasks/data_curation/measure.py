@@ -1,8 +1,8 @@
-"""What a program took away and what it left, told from what was planted; and whether all of it is the document's own.
+"""Measure what a program removed and kept, given the planted noise, and cut text that is not from the document.
 
-Texts are compared as bags of words (letters, digits, underscores), each word weighing as many as it has characters, so
-that layout, order of lines and signs count for nothing here. What a cleaned text has beyond the clean one is noise that
-was left; what the clean one has beyond it is good text that was lost.
+Texts are compared as bags of words (letters, digits, underscores), each word weighted by its number of characters, so
+that layout, the order of lines and punctuation do not count. Words that the cleaned text has beyond the clean one are
+noise left; words that it lacks are good text lost.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ TAG = re.compile(r"<[^<>]*>")
 MISREAD = re.compile(r"[\u0080-\uffff]{2,}")
 
 LEAST = 0.05
-"""A program that leaves a smaller share of all text than this has emptied the corpus."""
+"""The least share of all text that a program must leave; with less it has emptied the corpus."""
 MOST_INVENTED = 0.03
-"""More text of a program's own than this share is refused; up to it, it is not trained on."""
+"""The largest share of text that a program may add; such text is not trained on, and a larger share is refused."""
 LONGER = 1.1
-"""How much longer than it was a document may become; and 200 characters."""
+"""Factor by which a document may grow, plus 200 characters."""
 
 
 @dataclass
 class Share:
-    """Characters in words: of the clean text, of it what is left, of noise, and of it what is left."""
+    """Characters in words: of the clean text and the part kept, of noise and the part left."""
 
     clean: int = 0
     kept: int = 0
@@ -39,7 +39,7 @@ class Share:
     left: int = 0
 
     def add(self, clean: int, kept: int, noise: int, left: int) -> None:
-        """Count another document."""
+        """Add the counts of a document."""
         self.clean += clean
         self.kept += kept
         self.noise += noise
@@ -47,23 +47,23 @@ class Share:
 
     @property
     def recall(self) -> float:
-        """Good text that is kept."""
+        """Return the share of good text that is kept."""
         return self.kept / self.clean if self.clean else 1.0
 
     @property
     def precision(self) -> float:
-        """What is good of what is left."""
+        """Return the share of good text in the text that is left."""
         return self.kept / (self.kept + self.left) if self.kept + self.left else 0.0
 
     @property
     def removed(self) -> float:
-        """Noise that is gone; below zero never, though a program can add some."""
+        """Return the share of noise that is removed; at least zero, though a program can add noise."""
         return max(0.0, 1 - self.left / self.noise) if self.noise else 1.0
 
 
 @dataclass
 class Account:
-    """The books on a cleaned corpus."""
+    """Counts for a cleaned corpus."""
 
     categories: dict[str, Share]
     issues: dict[tuple[str, str], Share]
@@ -71,7 +71,7 @@ class Account:
 
 
 def account(documents: Sequence[Noisy], cleaned: Sequence[str]) -> Account:
-    """Compare cleaned documents with what ought to be left of them."""
+    """Compare cleaned documents with their clean text."""
     books = Account({}, {})
     for document, made in zip(documents, cleaned, strict=True):
         clean, raw, out = words(document.clean), words(document.text), words(made)
@@ -88,7 +88,7 @@ def account(documents: Sequence[Noisy], cleaned: Sequence[str]) -> Account:
 
 
 def words(text: str) -> Counter[str]:
-    """The words of a text, with how often they stand in it."""
+    """Count the words of a text."""
     return Counter(WORD.findall(text))
 
 
@@ -97,11 +97,11 @@ def _size(bag: Counter[str]) -> int:
 
 
 def own_words(document: Noisy, made: str) -> tuple[str, int]:
-    """What of a cleaned document is the document's own text, and the characters of what is not.
+    """Return the part of a cleaned document that is the document's own text, and the number of other characters.
 
-    A word of a line is the document's own where it is part of a run of three words that stands in the document, read as
-    it is, without tags and entities, or with its misread signs mended; and where one word or two between such runs, or
-    alone on their line, stand there. All else is cut out, up to the next word that is the document's own.
+    A word of a line is the document's own if it is part of a run of three words in the document, read unchanged,
+    without tags and entities, or with misread characters repaired. One or two words between such runs, or alone on
+    their line, are its own if they occur in the document. Everything else is cut out, up to the next own word.
     """
     allowed: set[tuple[str, ...]] = set()
     for text in (document.text, plain(document.text), document.clean):
@@ -119,7 +119,7 @@ def own_words(document: Noisy, made: str) -> tuple[str, int]:
 
 
 def _own_part(line: str, allowed: set[tuple[str, ...]]) -> str:
-    """A line without the words that stand in no allowed run; empty where it has such words only."""
+    """Return a line without words outside allowed runs; empty if all its words are outside."""
     found = list(WORD.finditer(line))
     sequence = [match[0] for match in found]
     own = [False] * len(found)
@@ -134,7 +134,7 @@ def _own_part(line: str, allowed: set[tuple[str, ...]]) -> str:
         place = end
     if not any(own):
         return "" if found else line
-    # Each word with what follows it, up to the next; what precedes the first stays.
+    # Each word goes with the characters up to the next one; those before the first word stay.
     starts = [0, *(match.start() for match in found[1:]), len(line)]
     return "".join(line[starts[k] : starts[k + 1]] for k, is_own in enumerate(own) if is_own)
 
@@ -144,7 +144,7 @@ def _runs(sequence: list[str], length: int) -> Iterable[tuple[str, ...]]:
 
 
 def plain(text: str) -> str:
-    """A text without tags and entities and with its misread signs mended, as well as can be told from it alone."""
+    """Return a text without tags and entities and with misread characters repaired, as far as the text allows."""
     return MISREAD.sub(_mend, html.unescape(TAG.sub(" ", text)))
 
 
@@ -164,13 +164,14 @@ def _byte(sign: str) -> bytes:
 
 
 def check(documents: Sequence[Noisy], answer: object) -> tuple[list[str], float]:
-    """Hold what a program returned to the contract.
+    """Check a program's results against the contract.
 
     Returns:
-        The cleaned documents without text of the program's own (empty for those taken out), and the share of such.
+        The cleaned documents without text added by the program (empty for removed documents), and the share of such
+        text.
 
     Raises:
-        Invalid: it breaks the rules; the message says by how much.
+        Invalid: they break the rules; the message says by how much.
     """
     if not isinstance(answer, list) or len(answer) != len(documents):
         raise evolve_task.Invalid("the sandbox handed back no list with something for each document")

@@ -1,18 +1,18 @@
-"""Plants noise in clean documents, as it is met in scraped and exported text, and keeps the books on it.
+"""Plant noise as in scraped and exported text in clean documents, and record every change.
 
-| issue | what is planted |
+| issue | planted noise |
 |---|---|
 | `navigation` | menus, breadcrumbs, cookie banners, share lines, footers |
 | `markup` | a page's tags, entities, scripts and style sheets; in other categories tags that were left behind |
-| `mojibake` | typographic quotes and dashes in UTF-8 that was read as Windows-1252 |
-| `duplicate` | a document again, word for word or with a few words changed; always after the first |
+| `mojibake` | typographic quotes and dashes, encoded as UTF-8 and decoded as Windows-1252 |
+| `duplicate` | a copy of an earlier document, exact or with a few words changed |
 | `fragment` | a few lines cut off in the middle of a word, with a "read more" |
 | `personal` | made-up people: names, addresses, example.com mail, 555 telephone numbers |
 | `spam` | templates with an offer and a link, between lines or as a document |
 | `encoded` | base64, hexadecimal and minified data, between lines or as a document |
 
-Everything is made from the seed. A document is a list of lines, each with what it was before and the issue that
-changed or brought it, so that what ought to be left is known line by line.
+Everything is generated from the seed. A document is a list of lines, each with its original and the issue that changed
+or added it, so that the correct result is known line by line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from corpus import Corpus, Document
 
 ISSUES = ("navigation", "markup", "mojibake", "duplicate", "fragment", "personal", "spam", "encoded")
 
-# How many a document has on average, or, for the last three columns, how many documents to one of the corpus.
+# Mean number per document; for the last three columns, noise documents per document of the corpus.
 RATES = {
     #            navigation markup mojibake personal spam encoded | duplicate fragment rubbish
     "code": (0.10, 0.15, 0.10, 0.15, 0.10, 0.25, 0.30, 0.10, 0.06),
@@ -41,40 +41,40 @@ OTHER = (0.50, 0.40, 0.25, 0.25, 0.25, 0.20, 0.20, 0.15, 0.08)
 
 @dataclass(frozen=True)
 class Line:
-    """A line as a candidate sees it."""
+    """A line as the candidate sees it."""
 
     text: str
     clean: str | None
-    """What it was; None where nothing was."""
+    """The original line; None if the noise added it."""
     issue: str = ""
-    """What changed or brought it; empty for a line as it was."""
+    """The issue that changed or added it; empty for an unchanged line."""
 
 
 @dataclass
 class Noisy:
-    """A document with what was planted in it."""
+    """A document with planted noise."""
 
     category: str
     lines: list[Line] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        """What a candidate gets."""
+        """Return the text for the candidate."""
         return "\n".join(line.text for line in self.lines)
 
     @property
     def clean(self) -> str:
-        """What ought to be left; empty where nothing ought to."""
+        """Return the text that should be left; empty if the whole document is noise."""
         return "\n".join(line.clean for line in self.lines if line.clean is not None)
 
     def brought_by(self, issue: str) -> tuple[str, str]:
-        """The lines that an issue touched, as they are and as they were."""
+        """Return the lines that an issue changed or added, as they are now and as they were."""
         touched = [line for line in self.lines if line.issue == issue]
         return "\n".join(line.text for line in touched), "\n".join(line.clean or "" for line in touched)
 
 
 def plant(corpus: Corpus, seed: int) -> list[Noisy]:
-    """The training documents with noise in them and documents of noise between them, in a drawn order."""
+    """Return the training documents with planted noise, mixed with noise documents, in random order."""
     rng = np.random.default_rng([seed, 32])
     found = [_spoil(document, rng) for document in corpus.train]
     extra: list[Noisy] = []
@@ -96,7 +96,7 @@ def plant(corpus: Corpus, seed: int) -> list[Noisy]:
 
 
 def _spoil(document: Document, rng: np.random.Generator) -> Noisy:
-    """One document with the noise of its category."""
+    """Plant the noise of its category in one document."""
     navigation, markup, mojibake, personal, spam, encoded, *_ = RATES.get(document.category, OTHER)
     lines = [Line(text, text) for text in document.text.splitlines()]
     if rng.random() < mojibake:
@@ -134,7 +134,7 @@ def _insert(lines: list[Line], new: list[Line], rng: np.random.Generator) -> Non
 
 
 def _misread(line: Line, rng: np.random.Generator) -> Line:
-    """Typographic signs as they look after UTF-8 was read as Windows-1252."""
+    """Replace typographic characters by their UTF-8 bytes decoded as Windows-1252."""
     text = line.text
     for plain, sign in (("'", "\u2019"), (" - ", " \u2013 "), ("--", "\u2014"), ("...", "\u2026")):
         text = text.replace(plain, sign)
@@ -151,7 +151,7 @@ def _bytes(text: str) -> list[bytes]:
 
 
 def _marked(line: Line, rng: np.random.Generator) -> Line:
-    """A line of prose or code with tags that were left behind, one in three."""
+    """Add leftover tags to a line of prose or code, with probability one third."""
     if not line.text.strip() or line.issue or rng.random() > 0.35:
         return line
     escaped = html.escape(line.text, quote=bool(rng.random() < 0.3))
@@ -172,7 +172,7 @@ def _marked(line: Line, rng: np.random.Generator) -> Line:
 
 
 def _page(document: Document, lines: list[Line], rng: np.random.Generator) -> list[Line]:
-    """The document as the body of an HTML page."""
+    """Wrap the document as the body of an HTML page."""
     number = int(rng.integers(1000, 9999))
     head = [
         "<!DOCTYPE html>",
@@ -216,7 +216,7 @@ def _page(document: Document, lines: list[Line], rng: np.random.Generator) -> li
 
 
 def _again(first: Noisy, rng: np.random.Generator) -> Noisy:
-    """A copy of a document, in half of the cases with some words and spaces changed."""
+    """Copy a document, in half of the cases with some words and spaces changed."""
     texts = first.text.splitlines()
     if rng.random() < 0.5:
         for _ in range(int(rng.integers(1, 5))):
@@ -236,7 +236,7 @@ def _fragment(document: Document, rng: np.random.Generator) -> Noisy:
 
 
 def _rubbish(category: str, rng: np.random.Generator) -> Noisy:
-    """A document that is nothing but spam or encoded data."""
+    """Make a document that consists of spam or encoded data."""
     issue, make = ("spam", _spam) if rng.random() < 0.5 else ("encoded", _encoded)
     return Noisy(category, [line for _ in range(int(rng.integers(3, 7))) for line in _planted(issue, make(rng))])
 

@@ -1,4 +1,4 @@
-"""Documents of the user's: a folder with a subfolder of text files for each category, or a JSONL file."""
+"""Read the user's documents: a folder with a subfolder of text files per category, or a JSONL file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ COLUMNS = ("category", "text")
 
 
 def read(path: str, folder: Path, setting: str) -> dict[str, dict[str, str]]:
-    """Category to place (file, or file and row) to text.
+    """Map category to place (file, or file and row) to text.
 
     Args:
         path: as in the settings; relative ones start at the task's folder.
         folder: the task's folder.
-        setting: where the path was given, for messages.
+        setting: the setting that gave the path, for messages.
 
     Raises:
         DataError: it is missing, or a part of it cannot be used; the message names file and row.
@@ -33,7 +33,7 @@ def read(path: str, folder: Path, setting: str) -> dict[str, dict[str, str]]:
 
 
 def _folder(full: Path) -> dict[str, dict[str, str]]:
-    """Every file of a subfolder is a text of the category that the subfolder names."""
+    """Read every file of a subfolder as a text of the category that the subfolder names."""
     categories = sorted(path for path in full.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not categories:
         raise DataError(f"{full} has no subfolders: it must have one with text files for each category")
@@ -53,7 +53,7 @@ def _folder(full: Path) -> dict[str, dict[str, str]]:
 
 
 def _rows(full: Path) -> dict[str, dict[str, str]]:
-    """Every row of a JSONL file is a text; beside "text" and "category" a row may name its "source"."""
+    """Read every row of a JSONL file as a text; besides "text" and "category" a row may name its "source"."""
     found: dict[str, dict[str, str]] = {}
     try:
         with full.open(encoding="utf-8-sig") as lines:
@@ -62,7 +62,7 @@ def _rows(full: Path) -> dict[str, dict[str, str]]:
                     where = f"{full}, row {number}"
                     category, text, source = _row(line, where)
                     texts = found.setdefault(category, {})
-                    # Rows of one source belong together: they are trained on or held out as one.
+                    # Rows of one source are all trained on or all held out.
                     texts[source] = f"{texts[source]}\n\n{text}" if source in texts else text
     except (OSError, UnicodeDecodeError) as exc:
         raise DataError(f"{full} cannot be read: {exc}") from None

@@ -1,4 +1,4 @@
-"""Pairs of drugs and proteins from CSV files, and how they are split into training and held-out sets."""
+"""Read pairs of drugs and proteins from CSV files, and split them into training and held-out sets."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ SPLITS = ("random", "unseen_drug", "unseen_protein", "unseen_both")
 
 
 class DataError(Exception):
-    """The data cannot be used; the message names the file, the row and what to do."""
+    """The data cannot be used; the message names the file and the row and says what to do."""
 
 
 @dataclass
 class Dataset:
-    """Pairs by number: `pairs[k]` is (drug, protein), `labels[k]` 1 where they interact."""
+    """Pairs by index: `pairs[k]` is (drug, protein), `labels[k]` is 1 if they interact, else 0."""
 
     name: str
-    """What the data are called in reports: a file's or folder's name, or `synthetic`."""
+    """The name of the data in reports: that of a file or folder, or `synthetic`."""
     smiles: list[str]
     proteins: list[str]
     pairs: np.ndarray
@@ -30,14 +30,14 @@ class Dataset:
     labels: np.ndarray
     """Shape (n,), uint8."""
     places: list[str]
-    """Where each drug was read first, for messages: file and row."""
+    """File and row where each drug occurs first, for messages."""
     parts: np.ndarray | None = None
-    """Shape (n,): 0 training, 1 validation, 2 test, where the data came split."""
+    """Shape (n,): 0 training, 1 validation, 2 test, if the data are already split; else None."""
 
 
 @dataclass
 class Split:
-    """Numbers of pairs: what is trained on, what chooses thresholds, and the held-out sets by name."""
+    """Indices of pairs for training and for choosing thresholds, and the held-out sets by name."""
 
     train: np.ndarray
     val: np.ndarray
@@ -73,7 +73,7 @@ def load(path: str, folder: Path) -> Dataset:
 
 
 class _Collector:
-    """Numbers drugs and proteins as they come."""
+    """Assign indices to drugs and proteins in the order of reading."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -131,18 +131,18 @@ class _Collector:
 
 
 def split_pairs(data: Dataset, kind: str, unseen: float, test: float, val: float, seed: int) -> Split:
-    """Part the pairs into training, validation and held-out sets.
+    """Split the pairs into training, validation and held-out sets.
 
     Args:
-        data: the pairs; ones that came split stay as they came, and their held-out set is called `test`.
-        kind: one of `SPLITS`, or `all` for one training and all four held-out sets.
-        unseen: share of drugs, and of proteins, that no training pair has.
+        data: the pairs; a split in the data is kept, and its held-out set is called `test`.
+        kind: one of `SPLITS`, or `all` for one training set and all four held-out sets.
+        unseen: share of drugs, and of proteins, that occur in no training pair.
         test: share of the pairs of seen drugs and proteins that is held out for `random`.
-        val: share of the other seen pairs that chooses thresholds.
-        seed: of the draw.
+        val: share of the other seen pairs, used to choose thresholds.
+        seed: seed of the draw.
 
     Raises:
-        DataError: a set is left without pairs of both kinds.
+        DataError: a set lacks positive or negative pairs.
     """
     rng = np.random.default_rng([seed, 11])
     if data.parts is not None:
@@ -176,7 +176,7 @@ def split_pairs(data: Dataset, kind: str, unseen: float, test: float, val: float
 
 
 def _draw(rng: np.random.Generator, count: int, share: float) -> np.ndarray:
-    """Which of `count` are unseen."""
+    """Draw a mask of the unseen among `count` items."""
     chosen = np.zeros(count, dtype=bool)
     chosen[rng.permutation(count)[: round(count * share)]] = True
     return chosen

@@ -1,8 +1,8 @@
-"""Trains a candidate's model on drug-target pairs and scores what it predicts for held-out ones.
+"""Train a candidate's model on drug-target pairs and score its predictions for held-out pairs.
 
-The candidate and its trainer run in sandboxes beside this process. One call trains, on training pairs alone, and gives
-back the weights; another gets the weights and held-out pairs without labels, and gives back a number for each. Labels
-of held-out pairs never leave this process, and weights are counted and pairs are scored here.
+The candidate and its trainer run in other sandboxes. One call trains, on training pairs alone, and returns the weights;
+another gets the weights and held-out pairs without labels, and returns a number for each. Labels of held-out pairs
+never leave this process, which also counts the weights and scores the pairs.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ import synthetic  # noqa: E402
 from dataset import Dataset, load, split_pairs  # noqa: E402
 
 PROBES = 64
-"""Held-out pairs that are predicted twice, in different company."""
+"""Held-out pairs that are predicted twice, in different batches."""
 DRIFT = 1e-3
-"""By how much the two predictions of a probe may differ, as a share of the standard deviation of all."""
+"""Largest difference of the two predictions of a probe, as a share of the standard deviation of all predictions."""
 ROUNDING = 1e-5
-"""What sums in another order may differ by in any case."""
+"""Difference always allowed, since sums in another order round differently."""
 
 
 def evaluate(program_path, report):
-    """Train, predict, score: the mean of AUROC and AUPRC over the held-out sets."""
+    """Train, predict and score: the mean of AUROC and AUPRC over the held-out sets."""
     settings = report.settings
     data = read(settings, report.seed)
     split = split_pairs(
@@ -67,14 +67,14 @@ def evaluate(program_path, report):
 
 
 def read(settings, seed) -> Dataset:
-    """The user's data, or the synthetic set."""
+    """Read the user's data, or generate the synthetic set."""
     if settings["data"]:
         return load(str(settings["data"]), Path(__file__).parent)
     return synthetic.generate(int(settings["drugs"]), int(settings["proteins"]), int(settings["pairs"]), seed)
 
 
 def train(data, rows, features, options, report):
-    """The model's state after training, and the seconds that took as seen from here."""
+    """Train; return the model's state and the seconds measured in this process."""
     chosen, pairs = select(features, data.pairs[rows])
     began = time.monotonic()
     state = evolve_task.call("trainer.py:fit", chosen, pairs, data.labels[rows], options, report=report)
@@ -82,9 +82,9 @@ def train(data, rows, features, options, report):
 
 
 def predict(state, data, rows, features, options, seed):
-    """A logit for each row, after a check that each is the pair's own.
+    """Predict a logit for each row, and check that it does not depend on the other pairs of the batch.
 
-    The order says nothing of labels or sets, and some pairs stand there twice, in different batches.
+    The order reveals nothing about labels or sets, and some pairs occur twice, in different batches.
     """
     rng = np.random.default_rng([seed, 13])
     order = rng.permutation(len(rows))
@@ -110,7 +110,7 @@ def predict(state, data, rows, features, options, seed):
 
 
 def select(features, pairs):
-    """Features of the drugs and proteins of some pairs alone, and the pairs numbered accordingly."""
+    """Return the features of only the drugs and proteins of some pairs, and the pairs with matching indices."""
     drugs, first = np.unique(pairs[:, 0], return_inverse=True)
     proteins, second = np.unique(pairs[:, 1], return_inverse=True)
     chosen = {}
@@ -127,7 +127,7 @@ def select(features, pairs):
 
 
 def check_state(state, most):
-    """How many numbers a model keeps; buffers count, since anything can be kept in them."""
+    """Count the numbers in a model's state, and refuse more than `most`; buffers count, as they can hold anything."""
     if not isinstance(state, dict) or not state or not all(isinstance(value, np.ndarray) for value in state.values()):
         raise evolve_task.Invalid("training must return the model's state as arrays by name")
     count = sum(value.size for value in state.values())
@@ -140,7 +140,7 @@ def check_state(state, most):
 
 
 def score(data, split, logits):
-    """Metrics of every held-out set, their means, and where the model fails."""
+    """Return the metrics of every held-out set, their means, and a description of the model's failures."""
 
     def at(rows):
         return np.array([logits[row] for row in rows.tolist()])

@@ -1,4 +1,4 @@
-"""What a model sees of drugs and proteins: atoms and bonds by RDKit, residues as numbers. Ragged, as flat arrays."""
+"""Compute a model's inputs: atoms and bonds from RDKit, residues as numbers; ragged, stored as flat arrays."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ BONDS = ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC")
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 ATOM_FEATURES = len(ELEMENTS) + 1 + 6 + 5 + len(HYBRIDS) + 1 + 4
 BOND_TYPES = len(BONDS) + 1
-"""0 is no bond."""
+"""Number of bond types; 0 means no bond."""
 RESIDUE_TYPES = len(RESIDUES) + 2
-"""0 is padding, the last one any other letter."""
+"""Number of residue types; 0 is padding, the last one is any other letter."""
 
 
 def featurise(data: Dataset, max_atoms: int, max_residues: int) -> dict[str, np.ndarray]:
-    """Features of all drugs and proteins of a dataset.
+    """Compute features of all drugs and proteins of a dataset.
 
     Args:
-        data: whose SMILES and sequences are taken.
-        max_atoms: atoms of a drug beyond it are left out, and their bonds.
-        max_residues: residues beyond it are left out.
+        data: the dataset.
+        max_atoms: further atoms of a drug, and their bonds, are left out.
+        max_residues: further residues are left out.
 
     Returns:
         `atoms` (total, ATOM_FEATURES) uint8, `atom_start` (drugs + 1,), `bonds` (total, 3) with first atom, second atom
         and type, `bond_start` (drugs + 1,), `residues` (total,) uint8, `residue_start` (proteins + 1,).
 
     Raises:
-        DataError: a SMILES is none; the message names the first rows.
+        DataError: a SMILES is invalid; the message names the first rows.
     """
     RDLogger.DisableLog("rdApp.*")
     atoms: list[list[int]] = []
@@ -67,7 +67,7 @@ def featurise(data: Dataset, max_atoms: int, max_residues: int) -> dict[str, np.
 
 
 def atom_features(atom: Chem.Atom) -> list[int]:
-    """One atom as ATOM_FEATURES flags: element, neighbours, hydrogens, hybridisation, aromatic, ring, charge."""
+    """Encode one atom as ATOM_FEATURES flags: element, neighbours, hydrogens, hybridisation, aromatic, ring, charge."""
     charge = atom.GetFormalCharge()
     return [
         *_one_hot(ELEMENTS, atom.GetSymbol()),
@@ -82,11 +82,11 @@ def atom_features(atom: Chem.Atom) -> list[int]:
 
 
 def _one_hot(known, value) -> list[int]:
-    """A flag a known value and one for any other."""
+    """Return one flag per known value and one for any other."""
     flags = [int(value == item) for item in known]
     return [*flags, int(not any(flags))]
 
 
 def scaffolds(smiles: list[str]) -> list[str]:
-    """The Murcko scaffold of each drug as SMILES; `none` for one without a ring."""
+    """Return the Murcko scaffold of each drug as SMILES; `none` for a drug without a ring."""
     return [MurckoScaffold.MurckoScaffoldSmiles(smiles=text) or "none" for text in smiles]

@@ -1,4 +1,4 @@
-"""How good predictions are, and where they fail: by held-out set, by length of the protein, by scaffold of the drug."""
+"""Measure the quality of predictions, and find where they fail: by protein length and by scaffold of the drug."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef, precision_recall_curve, roc_auc_score
 
 LEAST = 8
-"""Pairs that a scaffold must have among the held-out ones to be told of."""
+"""The least number of held-out pairs with which a scaffold is reported."""
 
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The logit above which calling a pair an interaction gives the best F1."""
+    """Return the threshold with the best F1: a pair with a logit above it counts as an interaction."""
     precision, recall, thresholds = precision_recall_curve(labels, scores)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return float(thresholds[int(np.argmax(f1[:-1]))])
 
 
 def measure(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float]:
-    """AUROC, AUPRC, F1 and MCC; the labels must be of both kinds."""
+    """Return AUROC, AUPRC, F1 and MCC; there must be positive and negative labels."""
     called = scores >= threshold
     return {
         "auroc": float(roc_auc_score(labels, scores)),
@@ -37,19 +37,19 @@ def failure_modes(
     scaffolds: Sequence[str],
     known: set[str],
 ) -> tuple[dict[str, float | None], str]:
-    """Where held-out pairs go wrong.
+    """Find the kinds of held-out pairs with most errors.
 
     Args:
-        labels: 0 or 1 of each pair.
-        scores: logits of each pair.
-        threshold: above it a pair is called an interaction.
+        labels: 0 or 1 for each pair.
+        scores: logit of each pair.
+        threshold: logits above it count as interactions.
         lengths: residues of each pair's protein.
         scaffolds: Murcko scaffold of each pair's drug.
-        known: scaffolds that training drugs have.
+        known: scaffolds of training drugs.
 
     Returns:
-        AUROC by third of protein length and by whether the scaffold is known (None where that cannot be told), and
-        one paragraph for whoever analyses the program.
+        AUROC by third of protein length and by whether the scaffold is known (None if it is undefined), and one
+        paragraph for the analysis of the program.
     """
     cuts = np.quantile(lengths, [1 / 3, 2 / 3])
     third = np.searchsorted(cuts, lengths, side="right")
@@ -77,8 +77,8 @@ def failure_modes(
         f"{', '.join(parts)}. {missed} interactions missed and {false} false alarms among {len(labels)} held-out pairs."
     )
     if worst:
-        told = "; ".join(f"{name} ({share:.0%} of {count} pairs wrong)" for share, name, count in worst)
-        text += f" Worst scaffolds: {told}."
+        listed = "; ".join(f"{name} ({share:.0%} of {count} pairs wrong)" for share, name, count in worst)
+        text += f" Worst scaffolds: {listed}."
     return found, text
 
 

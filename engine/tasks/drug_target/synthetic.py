@@ -1,9 +1,9 @@
-"""A synthetic set of drug-target pairs with planted structure: chemical groups that fit sequence motifs, more or less.
+"""Generate synthetic drug-target pairs with planted structure: chemical groups that fit sequence motifs to a degree.
 
-It is no biology. It keeps what makes the real problem hard: what decides is local on both sides (a group of a few
-atoms, a motif of a few residues) among much that does not matter; part of it belongs to the drug or the protein alone
-and is learnt soon, the rest to the two together; drugs differ in how often they were found to bind, which a model can
-learn by heart for drugs that it has seen and which says nothing on others; and labels are noisy.
+The rule has no biological basis. It keeps what makes the real problem hard: binding depends on local features (a group
+of a few atoms, a motif of a few residues) among many irrelevant ones; part of it depends on the drug or the protein
+alone and is learnt early, the rest on both together; drugs differ in how often they bind, which a model can memorise
+for seen drugs and which says nothing about others; and labels are noisy.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ SCAFFOLDS = (
     "c1ccc(cc1)C({})CC({})C{}",
 )
 GROUPS = ("C(=O)NC", "NC(=O)C", "S(=O)(=O)NC", "NS(=O)(=O)C", "C(=O)OC", "OC(=O)C", "C#N", "C(F)(F)F")
-"""The first six are amides, sulfonamides and esters, either way round: the same atoms, and only the graph tells."""
+"""The first six are amides, sulfonamides and esters in both orientations: equal atoms that differ only in the graph."""
 PLAIN = ("C", "CC", "C(C)C", "OC", "C3CC3", "c3ccccc3", "O", "F", "N(C)C", "Cl", "SC", "C(=O)C", "NC", "CO")
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 BACKGROUND = np.array(
     [8.3, 1.4, 5.5, 6.7, 3.9, 7.1, 2.3, 5.9, 5.8, 9.7, 2.4, 4.1, 4.7, 3.9, 5.5, 6.6, 5.3, 6.9, 1.1, 2.9]
 )
-"""Residues of proteins in per cent, in the order of `RESIDUES`."""
+"""Frequencies of residues in proteins in per cent, in the order of `RESIDUES`."""
 
 MOTIF = 6
 FIDELITY = 0.95
 SHARED = 0.5
-"""Share of the fits' variance that is a group's or a motif's own, whatever it meets."""
+"""Share of the fits' variance that depends on the group alone or the motif alone."""
 TASTE = 3.0
-"""Both parameters of the beta distribution of how often a drug's pairs in the set bind."""
+"""Both parameters of the beta distribution of each drug's share of binding pairs."""
 NOISE = 0.04
 
 
@@ -49,10 +49,10 @@ def generate(drugs: int, proteins: int, pairs: int, seed: int) -> Dataset:
     """Draw a planted rule, molecules, sequences and labelled pairs, about half of them positive.
 
     Args:
-        drugs: how many different molecules (at most so many).
-        proteins: how many sequences, of 40 to 90 residues.
-        pairs: how many pairs, none twice.
-        seed: of everything in it.
+        drugs: the most different molecules.
+        proteins: number of sequences, of 40 to 90 residues.
+        pairs: number of different pairs.
+        seed: seed of the whole set.
     """
     rng = np.random.default_rng([seed, 7])
     motifs = rng.choice(20, (len(GROUPS), MOTIF), p=BACKGROUND / BACKGROUND.sum())
@@ -74,9 +74,9 @@ def generate(drugs: int, proteins: int, pairs: int, seed: int) -> Dataset:
 
 
 def _fits(rng: np.random.Generator, size: int) -> np.ndarray:
-    """How well each group fits each motif, of variance one.
+    """Draw how well each group fits each motif, with variance one.
 
-    Own strengths are evenly spaced and what is left after them is centred in rows and columns, so that sets of
+    Strengths of groups and motifs are evenly spaced, and the remainder is centred in rows and columns, so that sets of
     different seeds are about equally hard.
     """
     even = np.linspace(-1, 1, size)
@@ -88,7 +88,7 @@ def _fits(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _molecules(rng: np.random.Generator, count: int) -> tuple[list[str], np.ndarray]:
-    """Scaffolds with three substituents, one or two of them groups that matter; and which groups each has."""
+    """Draw scaffolds with three substituents, one or two of them from `GROUPS`; return them and their groups."""
     found: dict[str, np.ndarray] = {}
     for _ in range(20 * count):
         held = np.zeros(len(GROUPS), dtype=bool)
@@ -103,7 +103,7 @@ def _molecules(rng: np.random.Generator, count: int) -> tuple[list[str], np.ndar
 
 
 def _sequences(rng: np.random.Generator, count: int, motifs: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Sequences with one or two motifs somewhere, residues of which may be changed; and which motifs each has."""
+    """Draw sequences with one or two motifs, with some residues changed; return them and their motifs."""
     texts, sites = [], np.zeros((count, len(motifs)), dtype=bool)
     for number in range(count):
         length = int(rng.integers(40, 91))
@@ -119,7 +119,7 @@ def _sequences(rng: np.random.Generator, count: int, motifs: np.ndarray) -> tupl
 
 
 def _pairs(rng: np.random.Generator, binds: np.ndarray, count: int) -> np.ndarray:
-    """Pairs drawn so that half are positive in all, but from drug to drug anything between few and most."""
+    """Draw pairs: half of them are positive overall, but the share varies widely between drugs."""
     taste = rng.beta(TASTE, TASTE, len(binds))
     weight = np.where(binds, taste[:, None], 1 - taste[:, None])
     weight = np.where(binds, weight / weight[binds].sum(), weight / weight[~binds].sum()).ravel()

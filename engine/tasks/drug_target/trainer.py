@@ -1,6 +1,6 @@
-"""Trains a candidate's model, and predicts with it. It runs beside the candidate: `evaluate.py` trusts nothing it says.
+"""Train a candidate's model and predict with it. It runs beside the candidate, so `evaluate.py` trusts no result of it.
 
-The two happen in two processes. The one that trains never sees a held-out pair, the one that predicts never a label.
+Training and prediction run in two processes: the first never sees a held-out pair, the second never a label.
 """
 
 import evolve_task
@@ -10,14 +10,14 @@ import torch
 
 CLIP = 5.0
 WINDOW = 16
-"""Batches whose pairs are put in order of length together, so that little is padding."""
+"""Number of batches whose pairs are sorted by length together, to reduce padding."""
 
 
 def fit(features, pairs, labels, options):
-    """Train `build_model(sizes)` for a number of steps; its state as arrays.
+    """Train `build_model(sizes)` for a number of steps and return its state as arrays.
 
     Args:
-        features: what `features.featurise` returned, for the drugs and proteins of the training pairs only.
+        features: result of `features.featurise` for the drugs and proteins of the training pairs only.
         pairs: array (n, 2) of drug and protein.
         labels: array (n,) of 0 and 1.
         options: sizes, steps, batch, seed, threads, cuda.
@@ -54,7 +54,7 @@ def fit(features, pairs, labels, options):
 
 
 def predict(state, features, pairs, options):
-    """Logits (n,) of pairs, batch after batch in the order given."""
+    """Return logits (n,) of pairs, computed in batches in the given order."""
     device = prepare(options)
     model = make_model(options["sizes"]).to(device)
     model.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
@@ -73,7 +73,7 @@ def predict(state, features, pairs, options):
 def prepare(options):
     torch.set_num_threads(options["threads"])
     torch.manual_seed(options["seed"])
-    # Not use_deterministic_algorithms(), which imports a compiler.
+    # Not use_deterministic_algorithms(), since it imports a compiler.
     torch.set_deterministic_debug_mode("warn")
     return torch.device("cuda" if options["cuda"] else "cpu")
 
@@ -90,7 +90,7 @@ def norms(weights):
 
 
 def batches(features, pairs, size, rng):
-    """Rows of batches without end: every epoch in another order, neighbours in length together."""
+    """Yield rows of batches endlessly: pairs of similar length together, in another order each epoch."""
     length = np.diff(features["residue_start"])[pairs[:, 1]]
     while True:
         order = rng.permutation(len(pairs))
@@ -100,13 +100,13 @@ def batches(features, pairs, size, rng):
             window = window[np.argsort(length[window], kind="stable")]
             parts += [window[at : at + size] for at in range(0, len(window), size)]
         for index in rng.permutation(len(parts)):
-            # A last batch of one would leave a normalisation over the batch without a spread.
+            # Skip a batch of one pair: batch normalisation needs a variance.
             if len(parts[index]) > 1:
                 yield parts[index]
 
 
 def make_batch(features, pairs, device):
-    """A batch as the candidate gets it: see brief.md."""
+    """Build a batch for the candidate, as described in brief.md."""
     atoms, bonds, residues = features["atom_start"], features["bond_start"], features["residue_start"]
     count = len(pairs)
     most = int((atoms[pairs[:, 0] + 1] - atoms[pairs[:, 0]]).max())

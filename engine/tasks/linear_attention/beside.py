@@ -1,9 +1,9 @@
-"""Runs in the candidate's sandbox: its layer is built, probed, counted and trained here; arrays in, arrays out.
+"""Build, probe and train the candidate's layer in its sandbox, and count its work; arrays in, arrays out.
 
-Nothing of what this hands back is believed beyond what the candidate itself could be: `contract.py` and `evaluate.py`
-compare and score where no candidate code ever ran. Held-out sequences come as inputs of single layers only, to a
-process that never saw a token. But what text is made of lies on the machine, for the interpreter to read: `prepare`
-closes it to the candidate, before the first line of that is run.
+These results are no more trustworthy than the candidate: `contract.py` and `evaluate.py` compare and score in a process
+that never runs candidate code. Held-out sequences arrive only as inputs of single layers, in a process that never saw
+a token. But the interpreter could read the files from which the text is made: `prepare` denies the candidate access to
+them before its first line runs.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _layers: list[nn.Module] = []
 _trainings: list[_Training] = []
 
 LOOSE = 1024
-"""Characters and bytes that names, texts and plain numbers of a state may take together."""
+"""The most characters and bytes of names, strings and plain numbers in a state."""
 
 
 def prepare(threads: int, cuda: bool) -> None:
-    """Before anything else, above all before the candidate's first line."""
+    """Install the guard and set up torch; call it first, before the candidate's first line runs."""
     global _device
     sys.addaudithook(make_guard())
     torch.set_num_threads(threads)
@@ -42,20 +42,20 @@ def prepare(threads: int, cuda: bool) -> None:
 
 
 def shape(size: str) -> list[int]:
-    """Width, heads and context of a model by its name in `kernels.language_model`."""
+    """Return width, heads and context of a model of `kernels.language_model` by its name."""
     found = SIZES[size]
     return [found.width, found.heads, found.context]
 
 
 def build(width: int, heads: int, seed: int) -> int:
-    """A layer of fresh weights, to be probed; how many numbers it holds, buffers among them."""
+    """Build a layer with fresh weights to probe; return how many numbers it holds, buffers included."""
     torch.manual_seed(seed)
     _layers[:] = [_make(width, heads).eval()]
     return sum(value.numel() for value in _layers[0].state_dict().values())
 
 
 def load(width: int, heads: int, states: list[dict[str, np.ndarray]]) -> None:
-    """Layers with the weights of a trained model."""
+    """Build layers with the weights of a trained model."""
     _layers[:] = [_make(width, heads) for _ in states]
     for layer, state in zip(_layers, states, strict=True):
         layer.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
@@ -63,16 +63,16 @@ def load(width: int, heads: int, states: list[dict[str, np.ndarray]]) -> None:
 
 
 def forward(index: int, x: np.ndarray) -> np.ndarray:
-    """What a layer makes of x [B, T, width], from the start of a sequence."""
+    """Return a layer's outputs for x [B, T, width], from the start of a sequence."""
     with torch.no_grad():
         y, _ = _layers[index](_tensor(x), None)
     return _array(y)
 
 
 def pieces(x: np.ndarray, lengths: list[int]) -> list[Any]:
-    """What the probed layer makes of x fed in pieces, and how many numbers a sequence's state holds after each.
+    """Feed x in pieces to the probed layer; return its outputs and the numbers in a sequence's state after each.
 
-    A copy of the state is handed on: what hangs on its tensors beside their numbers is lost.
+    Each piece gets a copy of the state, so that attributes of its tensors other than their numbers are lost.
     """
     state, outputs, sizes = None, [], []
     with torch.no_grad():
@@ -85,7 +85,7 @@ def pieces(x: np.ndarray, lengths: list[int]) -> list[Any]:
 
 
 def gradient(x: np.ndarray, last: int, weights: np.ndarray) -> list[Any]:
-    """Gradient by x of the weighted outputs up to token `last`, and whether those by the layer's weights are finite."""
+    """Return the gradient by x of the weighted outputs up to token `last`, and names of weights with a bad gradient."""
     leaf = _tensor(x).requires_grad_()
     layer = _layers[0].train()
     y, _ = layer(leaf, None)
@@ -97,17 +97,17 @@ def gradient(x: np.ndarray, last: int, weights: np.ndarray) -> list[Any]:
 
 
 def work(x: np.ndarray) -> list[int]:
-    """What one pass over x [1, T, width] takes: multiplications and additions, numbers written, numbers of state."""
+    """Count one pass over x [1, T, width]: multiplications and additions, numbers written, numbers of state."""
     with torch.no_grad(), _Count() as count:
         _, state = _layers[0](_tensor(x), None)
     return [count.operations, count.written, _copy(state)[1]]
 
 
 class _Count(TorchDispatchMode):
-    """Counts what every operator does, whatever function called it.
+    """Count the work of every operator, independent of its caller.
 
-    Operations are those of products, convolutions and solves; `written` are elements of all results that are no views,
-    so that work which is no product (a broadcast comparison, a running sum) shows as well.
+    Operations are those of products, convolutions and solves; `written` counts elements of all results that are not
+    views, so that other work (a broadcast comparison, a cumulative sum) counts too.
     """
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class _Count(TorchDispatchMode):
             found = result if isinstance(result, (tuple, list)) else [result]
             outputs = [item for item in found if isinstance(item, torch.Tensor)]
             inputs = [item for item in args if isinstance(item, torch.Tensor)]
-            # A sum reads more than it writes.
+            # Inputs count too: a sum reads more than it writes.
             self.written += max([item.numel() for item in (*outputs, *inputs)], default=0)
             self.operations += _operations(func, args, kwargs or {}, result)
         return result
@@ -145,11 +145,11 @@ def _operations(func: Any, args: Any, kwargs: Any, result: Any) -> int:
 
 
 class _Training:
-    """One language model around the candidate's layer, and what trains it.
+    """A language model with the candidate's layer, and its optimizer.
 
     Args:
         options: size (fields of `kernels.language_model.Size`), seed, rate, steps, warm_up and cool_down (shares of
-            the steps), weight_decay, rows (sequences that go through the model at once).
+            the steps), weight_decay, rows (sequences per forward pass).
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -162,14 +162,14 @@ class _Training:
         )
 
     def rate(self) -> float:
-        """Warm-up, a plateau, and a straight way down to a tenth (WSD)."""
+        """Return the learning rate: warm-up, a plateau, and a linear decay to a tenth (WSD)."""
         share = (self.done + 1) / self.options["steps"]
         rise = share / self.options["warm_up"] if self.options["warm_up"] else 1.0
         fall = (1 - share) / self.options["cool_down"] if self.options["cool_down"] else 1.0
         return float(self.options["rate"] * min(1.0, rise, 0.1 + 0.9 * fall))
 
     def step(self, tokens: torch.Tensor, marks: torch.Tensor | None) -> float:
-        """One step on tokens [B, T + 1]; `marks` [B, T] say which predictions count, all by default."""
+        """Take one step on tokens [B, T + 1] and return the loss; `marks` [B, T] select predictions, default all."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         targets = tokens[:, 1:] if marks is None else tokens[:, 1:].masked_fill(~marks, -100)
@@ -192,13 +192,13 @@ class _Training:
 
 
 def begin(options: dict[str, Any]) -> int:
-    """Make a model and its optimizer; the number to call the training by."""
+    """Create a model and its optimizer; return the number of the training."""
     _trainings.append(_Training(options))
     return len(_trainings) - 1
 
 
 def train(number: int, tokens: np.ndarray, marks: np.ndarray | None) -> list[float]:
-    """Some steps of a training, one for each batch of [steps, B, T + 1]; their losses."""
+    """Take one training step for each batch of [steps, B, T + 1] and return the losses."""
     training = _trainings[number]
     training.model.train()
     found = []
@@ -209,12 +209,12 @@ def train(number: int, tokens: np.ndarray, marks: np.ndarray | None) -> list[flo
 
 
 def weights(number: int) -> dict[str, np.ndarray]:
-    """A model's weights and buffers by name."""
+    """Return a model's weights and buffers by name."""
     return {name: _array(value) for name, value in _trainings[number].model.state_dict().items()}
 
 
 def _make(width: int, heads: int) -> nn.Module:
-    # Late: this runs the candidate's file, from when on the guard must stand.
+    # Imported here because it runs the candidate's file: the guard must be installed by then.
     import program
 
     layer = program.Layer(width, heads)
@@ -234,10 +234,10 @@ def _array(x: Any) -> np.ndarray:
 
 
 def _copy(state: Any) -> tuple[Any, int]:
-    """A copy of a state of dicts, lists and tensors, and how many numbers of up to four bytes its tensors hold.
+    """Copy a state of dicts, lists and tensors, and count the numbers of up to four bytes in its tensors.
 
     Raises:
-        TypeError: something else is in it, or names, texts and plain numbers are many.
+        TypeError: it contains other objects, or too many names, strings and plain numbers.
     """
     size = loose = 0
 
@@ -271,13 +271,13 @@ def _copy(state: Any) -> tuple[Any, int]:
 
 
 def make_guard() -> Callable[[str, tuple[Any, ...]], None]:
-    """An audit hook that keeps the candidate from files and other programs, and everybody from the text.
+    """Return an audit hook that denies the candidate files and other programs, and denies all code the text.
 
-    A file counts as the candidate's doing where no library stands between it and the interpreter's own modules, so that
-    torch and Triton may open and start what they need. What the text may be made of, a module in a folder of Python's
-    own, a .txt or a .jsonl, is opened by the import system alone. The hook raises PermissionError.
+    An access counts as the candidate's if no library is between it and the interpreter's own modules on the stack, so
+    that torch and Triton may open and start what they need. Files that may be the text's source (a module in a folder
+    of Python's own, a .txt or a .jsonl) may only be opened by the import system. The hook raises PermissionError.
     """
-    # All in a closure: what stands in the namespace of a module can be replaced.
+    # All in a closure: names in a module's namespace can be replaced.
     frame_now, real, decode, split, text = sys._getframe, os.path.realpath, os.fsdecode, os.path.split, str.__str__
     slash = os.sep
     library = real(sysconfig.get_paths()["stdlib"]) + slash
@@ -311,7 +311,7 @@ def make_guard() -> Callable[[str, tuple[Any, ...]], None]:
             return
         frame, what = frame_now(1), event
         if event in ("compile", "code.__new__"):
-            # Such code could go by any file's name.
+            # Such code could claim any file's name.
             if is_candidate(frame.f_code.co_filename):
                 raise refused("no code out of text: a program is what stands in its file")
             return
@@ -319,7 +319,7 @@ def make_guard() -> Callable[[str, tuple[Any, ...]], None]:
             if details[0] is None or isinstance(details[0], int):
                 return
             here, back = frame.f_code, frame.f_back and frame.f_back.f_code
-            # Not `get_source`, which hands the text out.
+            # Not `get_source`, since it returns the text.
             if here.co_filename == importer and back and (back.co_filename, back.co_name) == (importer, "get_code"):
                 return
             named = isinstance(details[0], str)

@@ -1,7 +1,7 @@
-"""What a layer must keep to before anything is trained with it, each measured, and refused with the figure.
+"""Check a layer's contract before training: measure each rule, and refuse violations with the measured figure.
 
-ASI-Arch has a model read the code for these; here the layer is run. What it returns is compared in this process, where
-no candidate code ever ran; only operations are counted beside the candidate, since they cannot be from outside.
+ASI-Arch lets a model read the code for these; here the layer is run. Its results are compared in this process, which
+never runs candidate code; only operations are counted beside the candidate, since that is impossible from outside.
 """
 
 from __future__ import annotations
@@ -15,54 +15,54 @@ from typing import Any
 import evolve_task
 import numpy as np
 
-__all__ = ["Budget", "check_layer", "check_state", "checked", "compare", "told"]
+__all__ = ["Budget", "check_layer", "check_state", "checked", "compare", "derive_seed"]
 
 LENGTH = 100
 PIECES = (37, 1, 26, 36)
 ENDS = (0, 14, 62, 63)
-"""Last tokens of shorter sequences that are tried, on both sides of a chunk's border."""
+"""Last tokens of the shorter sequences to test, on both sides of a chunk's border."""
 CUTS = (0, 30, 31, 62, 63, 98)
-"""Tokens after which everything is replaced."""
+"""Tokens after which all following tokens are replaced."""
 LENGTHS = (16, 32, 64, 128, 256, 1024, 4096)
-"""What work is counted at: the shorter ones are those that small models are trained and judged at."""
+"""Sequence lengths at which work is counted; small models are trained and scored at the shorter ones."""
 GROWTH = 5.0
-"""By what factor work may grow with four times the tokens: 4 is linear, 16 is quadratic.
+"""The largest allowed growth of work with four times the tokens: 4 is linear, 16 is quadratic.
 
-The operators of `kernels` and every recipe of the base take 4.0 from 32 tokens on, and less below, where a chunk is not
-full; T log T without any work beside it 5.0 at 1,024 tokens. Softmax attention takes from 5.3, which is half of all
-pairs beside the projections of a layer of width 64 from 32 to 128 tokens, to 16.
+The operators of `kernels` and every recipe of the base reach 4.0 from 32 tokens on, and less below, where a chunk is
+not full; pure T log T work reaches 5.0 at 1,024 tokens. Softmax attention reaches from 5.3 (half of all pairs, plus the
+projections of a layer of width 64, from 32 to 128 tokens) to 16.
 """
 ROUNDING = 1e-3
-"""Differences up to this share of the outputs' size are rounding: sums are made in another order."""
+"""Differences up to this share of the outputs' size count as rounding, from sums in another order."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a layer of some width may hold."""
+    """The most that a layer of some width may hold."""
 
     weights: int
     """Numbers, buffers included."""
     state: int
-    """Numbers that a sequence's state may hold, whatever its length."""
+    """Numbers in a sequence's state, independent of its length."""
 
 
 def check_layer(
     session: Any, width: int, heads: int, budget: Budget, seed: int, lengths: Sequence[int] = ()
 ) -> dict[str, float]:
-    """Hold a candidate's layer to the contract.
+    """Check a candidate's layer against the contract.
 
     Args:
         session: a session with `beside.py`.
-        width, heads: of the layer.
-        budget: what it may hold.
-        seed: of weights and inputs; the sandbox gets to know it.
-        lengths: of sequences that layers will be judged by; the state is held to its budget on the way there, too.
+        width, heads: shape of the layer.
+        budget: the most that it may hold.
+        seed: seed of weights and inputs; the sandbox learns it.
+        lengths: lengths of the sequences used for scoring; the state must keep to its budget at these, too.
 
     Returns:
         Metrics: layer_weights, layer_state, operations_per_token, growth (of the work with 4 times the tokens).
 
     Raises:
-        Invalid: what is wrong, with the figure that was measured.
+        Invalid: a rule is broken; the message gives the measured figure.
     """
     rng = np.random.default_rng([seed, 3])
     count = session.call("build", width, heads, seed)
@@ -88,10 +88,10 @@ def check_layer(
 
 
 def compare(found: np.ndarray, wanted: np.ndarray, what: str) -> None:
-    """Refuse outputs that should be the same and are not.
+    """Refuse outputs that should be equal but differ.
 
     Raises:
-        Invalid: `what`, and by how much they differ.
+        Invalid: they differ; the message holds `what` and the difference.
     """
     size = float(np.sqrt(np.mean(np.square(wanted, dtype=np.float64)))) + 1e-6
     difference = float(np.abs(found - wanted).max())
@@ -104,7 +104,7 @@ def _forward(session: Any, x: np.ndarray) -> np.ndarray:
 
 
 def checked(y: Any, x: np.ndarray) -> np.ndarray:
-    """A layer's outputs, which must be finite numbers of the inputs' shape.
+    """Return a layer's outputs if they are finite numbers in the inputs' shape.
 
     Raises:
         Invalid: they are not.
@@ -119,19 +119,19 @@ def checked(y: Any, x: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def told(seed: int) -> int:
-    """A seed for what a sandbox draws or sees drawn; what else is drawn with `seed` cannot be foretold from it.
+def derive_seed(seed: int) -> int:
+    """Derive a seed that a sandbox may know or infer; `seed` itself cannot be inferred from it.
 
-    Slow on purpose, 5 ms: an evaluation's seed has 31 bits, and all could be tried.
+    It is slow on purpose, 5 ms: an evaluation's seed has only 31 bits, so that all could be tried.
     """
     return int.from_bytes(hashlib.pbkdf2_hmac("sha256", str(seed).encode(), b"sandbox", 10_000, 6), "big")
 
 
 def check_state(size: Any, length: int, budget: Budget) -> None:
-    """Refuse a state that holds more than it may after so many tokens.
+    """Refuse a state that exceeds its budget after `length` tokens.
 
     Raises:
-        Invalid: how much it holds.
+        Invalid: it does; the message gives its size.
     """
     if type(size) is not int:
         raise evolve_task.Invalid("forward: the sandbox handed back no counts")

@@ -1,4 +1,4 @@
-"""Text to model: the user's, or the sources of Python's standard library, which are on every machine."""
+"""Read the text for language modelling: the user's, or the sources of Python's standard library."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import numpy as np
 __all__ = ["Corpus", "CorpusError", "read_corpus"]
 
 HELD_OUT = 20
-"""One document of so many is held out."""
+"""One document in this many is held out."""
 LARGEST = 60_000
-"""Longer modules of the standard library are tables rather than text."""
+"""Longer modules of the standard library are skipped: they are tables rather than text."""
 
 
 class CorpusError(Exception):
-    """The text cannot be used; the message names file and row, and what to do."""
+    """The text cannot be used; the message names file and row and says what to do."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Tokens of documents, one after the other."""
+    """The tokens of all documents, concatenated."""
 
     name: str
     train: np.ndarray
@@ -34,10 +34,10 @@ class Corpus:
     vocabulary: int
 
     def draw(self, count: int, length: int, rng: np.random.Generator, *, held_out: bool) -> np.ndarray:
-        """Windows [count, length] from anywhere.
+        """Draw windows [count, length] at random positions.
 
         Raises:
-            CorpusError: there is not so much text.
+            CorpusError: there is not enough text.
         """
         tokens = self.held_out if held_out else self.train
         if len(tokens) <= length:
@@ -53,13 +53,13 @@ def read_corpus(path: str, tokenizer: str, folder: Path) -> Corpus:
     """Read and split text.
 
     Args:
-        path: a file or a folder of .txt (a document a file) and .jsonl (one a row, under "text"); relative to
+        path: a file or a folder of .txt (one document per file) and .jsonl (one per row, under "text"); relative to
             `folder`. Empty: the sources of Python's standard library.
-        tokenizer: a tokenizer.json as Hugging Face's `tokenizers` reads it; empty for bytes.
-        folder: the task's.
+        tokenizer: a tokenizer.json for Hugging Face's `tokenizers`; empty for bytes.
+        folder: the task's folder.
 
     Raises:
-        CorpusError: something is missing or no text.
+        CorpusError: a file is missing or is not text.
     """
     name = str(path) or f"standard library of Python {sys.version_info.major}.{sys.version_info.minor}"
     documents = _read(folder / path) if path else _library()
@@ -121,7 +121,7 @@ def _tokenizer(path: Path) -> tuple[Callable[[str], np.ndarray], int]:
         ) from None
     try:
         found = Tokenizer.from_file(str(path))
-    except Exception as exc:  # the library raises nothing narrower
+    except Exception as exc:  # the library raises no narrower class
         raise CorpusError(f"`tokenizer` = '{path}' cannot be read: {exc}") from None
     end = found.token_to_id("<|endoftext|>")
     tail = [] if end is None else [end]

@@ -1,9 +1,9 @@
-"""Holds a candidate's layer to its contract, trains small models with it, and scores them on held-out sequences.
+"""Check a candidate's layer against its contract, train small models with it, and score them on held-out sequences.
 
-The candidate runs in sandboxes beside this process. One probes the layer; one trains it, on batches that are sent to it
-step by step, and never sees a held-out sequence. A new one then gets the layers' weights and what comes in to each
-layer: embedding, feed-forward parts, output and scoring are here, so that no held-out token is ever within a
-candidate's reach. Another new one gets the same sequences with their future replaced: who looked ahead is found out.
+The candidate runs in other sandboxes. One probes the layer; one trains it on batches sent to it step by step, and never
+sees a held-out sequence. A new one then gets the layers' weights and each layer's inputs: embedding, feed-forward
+parts, output and scoring run in this process, so that no candidate can reach a held-out token. Another new one gets
+the same sequences with their future replaced, which reveals a layer that looks ahead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import evolve_task
 import numpy as np
-from contract import Budget, check_layer, check_state, told
+from contract import Budget, check_layer, check_state, derive_seed
 
 if TYPE_CHECKING:
     from outside import Trained
@@ -27,28 +27,28 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 EVERY = 10
-"""Steps that are sent, and reported, at once."""
+"""Steps per message and per report."""
 LOOKS = (0.4, 0.6, 0.8)
-"""Shares of the steps after which recall is measured, beside the end: who learns sooner is better."""
+"""Shares of the steps after which recall is measured, as well as at the end: learning sooner scores better."""
 
 
 def evaluate(program_path: str, report: Any) -> dict[str, Any]:
-    """Score a layer: half for recall, half for the share of a text's uncertainty that its model takes away."""
+    """Score a layer: half for recall, half for the share of a text's uncertainty that its model removes."""
     settings = report.settings
     if report.stage == "quick":
         with session(report) as opened:
             width, heads, context = opened.call("shape", str(settings["size"]))
             limits, lengths = budget(width, heads, settings), (context, int(settings["recall_length"]))
-            return {"score": 0.0, **check_layer(opened, width, heads, limits, told(report.seed), lengths)}
+            return {"score": 0.0, **check_layer(opened, width, heads, limits, derive_seed(report.seed), lengths)}
 
-    # Late, since the stage `quick` can do without all that needs torch on this side.
+    # Imported here because the stage `quick` does not need torch in this process.
     from outside import check_future, summarise
     from problems import make_problems
 
     problems = make_problems(settings, report.seed, Path(__file__).parent)
     with session(report) as opened:
         models, speed = train(opened, problems, report)
-        # It does not know where the sequences are cut, and the one below not that they were.
+        # This sandbox does not know where the sequences will be cut, and the one below not that they were cut.
         cut = [model.features(opened, model.cut_rows()) for model in models]
     with session(report) as opened:
         whole = [model.features(opened, model.problem.inputs) for model in models]
@@ -58,14 +58,14 @@ def evaluate(program_path: str, report: Any) -> dict[str, Any]:
 
 @contextmanager
 def session(report: Any) -> Iterator[Any]:
-    """A new sandbox with the candidate's layer."""
+    """Open a new sandbox with the candidate's layer."""
     with evolve_task.Session("beside.py") as opened:
         opened.call("prepare", int(report.settings["threads"]), bool(report.device))
         yield opened
 
 
 def budget(width: int, heads: int, settings: dict[str, Any]) -> Budget:
-    """What a layer may hold."""
+    """Return the most that a layer may hold."""
     return Budget(
         weights=int(settings["most_weights"] * width**2 + 64 * width),
         state=int(settings["most_state"] * width**2 / heads + 32 * width),
@@ -73,7 +73,7 @@ def budget(width: int, heads: int, settings: dict[str, Any]) -> Budget:
 
 
 def train(opened: Any, problems: list[Problem], report: Any) -> tuple[list[Trained], dict[str, float]]:
-    """Train all models, a few steps of each in turn, so that curves are means over them; metrics of speed with them."""
+    """Train all models, a few steps of each in turn, so that curves are means; return them and metrics of speed."""
     from outside import Trained
 
     settings = report.settings
@@ -81,14 +81,15 @@ def train(opened: Any, problems: list[Problem], report: Any) -> tuple[list[Train
     shared: dict[str, Any] = {name: float(settings[name]) for name in ("warm_up", "cool_down", "weight_decay")}
     shared |= {"steps": steps, "rows": int(settings["rows"])}
     size = problems[0].size
-    seed = told(report.seed)
+    seed = derive_seed(report.seed)
     weights = opened.call("build", size.width, size.heads, seed)
     x = np.random.default_rng(seed).standard_normal((1, size.context, size.width)).astype(np.float32)
     work = opened.call("work", x)
     check_state(work[2], size.context, budget(size.width, size.heads, settings))
     operations = work[0] / size.context
     numbers = [
-        opened.call("begin", {"size": asdict(p.size), "seed": told(p.seed), "rate": p.rate, **shared}) for p in problems
+        opened.call("begin", {"size": asdict(p.size), "seed": derive_seed(p.seed), "rate": p.rate, **shared})
+        for p in problems
     ]
     states: list[tuple[int, Any]] = []
     due = [round(steps * share) for share in (*LOOKS, 1.0)]

@@ -1,4 +1,4 @@
-"""A trained model with its layers on the other side: all but the candidate's layers is computed here."""
+"""Run a trained model whose layers stay in the candidate's sandbox: everything else is computed in this process."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["Trained", "check_future", "summarise"]
 
 MIXER = ".mixer."
 LEAK = 1e-2
-"""Differences up to this share of the outputs' size are rounding, which layers after each other let grow."""
+"""Differences up to this share of the outputs' size count as rounding, which grows from layer to layer."""
 
 
 class _Away(nn.Module):
-    """In the place of a layer: asks a session for what that layer makes of its inputs."""
+    """Stand in for a layer: ask a session for that layer's outputs."""
 
     def __init__(self, index: int) -> None:
         super().__init__()
@@ -38,16 +38,16 @@ class _Away(nn.Module):
 
 
 class Trained:
-    """A model whose training is done.
+    """A trained model.
 
     Args:
-        problem: what it was trained on.
-        state: all its weights by name, as the sandbox handed them back.
-        most: numbers that one of its layers may hold.
-        report: of this evaluation.
+        problem: the problem that it was trained on.
+        state: all its weights by name, as returned by the sandbox.
+        most: the most numbers in one of its layers.
+        report: the report of this evaluation.
 
     Raises:
-        Invalid: weights are missing, of another shape or not finite, or a layer holds too many.
+        Invalid: weights are missing, not finite or of another shape, or a layer holds too many.
     """
 
     def __init__(self, problem: Problem, state: Any, most: int, report: Any) -> None:
@@ -69,7 +69,7 @@ class Trained:
         self.model.to(self.device).eval()
 
     def features(self, session: Any, tokens: np.ndarray) -> np.ndarray:
-        """What the output is made of, [n, context, width], for tokens [n, context]."""
+        """Return the inputs of the output layer, [n, context, width], for tokens [n, context]."""
         size = self.problem.size
         session.call("load", size.width, size.heads, self.layers)
 
@@ -88,18 +88,18 @@ class Trained:
         return np.concatenate(found)
 
     def cuts(self) -> np.ndarray:
-        """A place in each held-out sequence, drawn by chance."""
+        """Return a random position in each held-out sequence."""
         count, length = self.problem.inputs.shape
         return np.random.default_rng([self.problem.seed, 13]).integers(1, length - 1, count)
 
     def cut_rows(self) -> np.ndarray:
-        """The held-out sequences, each with another one's end after its place."""
+        """Return the held-out sequences, each with the end of another one after its cut."""
         inputs = self.problem.inputs
         later = np.arange(inputs.shape[1]) > self.cuts()[:, None]
         return np.where(later, np.roll(inputs, 1, 0), inputs)
 
     def measure(self, features: np.ndarray) -> tuple[float, float]:
-        """Mean surprise in nats, and the share of right predictions, over what counts in the held-out sequences."""
+        """Return the mean loss in nats and the share of right predictions over counted held-out tokens."""
         problem = self.problem
         surprise, right = 0.0, 0
         with torch.no_grad():
@@ -116,7 +116,7 @@ class Trained:
 
 
 def _part(state: Any, layers: int) -> tuple[dict[str, np.ndarray], list[dict[str, np.ndarray]]]:
-    """Our weights by name, and each layer's by the layer's own names."""
+    """Split a state into our weights by name, and each layer's weights by the layer's own names."""
     if not isinstance(state, dict) or not all(isinstance(v, np.ndarray) for v in state.values()):
         raise evolve_task.Invalid("training must hand back arrays by name")
     ours: dict[str, np.ndarray] = {}
@@ -134,16 +134,16 @@ def _part(state: Any, layers: int) -> tuple[dict[str, np.ndarray], list[dict[str
 
 
 def check_future(model: Trained, whole: np.ndarray, cut: np.ndarray) -> float:
-    """Compare what was made of the held-out sequences with what a process made of them that got another future.
+    """Compare results for the held-out sequences with those of a process that got another future.
 
-    Each sequence is cut at a place of its own, which a layer cannot know of: whoever used what comes later gives
-    something else before the cut.
+    Each sequence is cut at a position of its own, unknown to the layer: one that uses later tokens returns other
+    results before the cut.
 
     Returns:
-        The largest difference found, as a share of the outputs' size.
+        The largest difference, as a share of the outputs' size.
 
     Raises:
-        Invalid: what stands before the cut depends on what comes after it.
+        Invalid: results before the cut depend on tokens after it.
     """
     before = np.arange(whole.shape[1]) <= model.cuts()[:, None]
     size = float(np.sqrt(np.mean(np.square(whole, dtype=np.float64)))) + 1e-6
@@ -158,7 +158,7 @@ def check_future(model: Trained, whole: np.ndarray, cut: np.ndarray) -> float:
 
 
 def summarise(models: list[Trained], features: list[np.ndarray]) -> dict[str, Any]:
-    """The score and what it is made of; of the models of one recall problem the last is the one at the end."""
+    """Return the score and its parts; the last of the models of one recall problem is that at the end of training."""
     losses = []
     recalls: dict[tuple[str, int], list[float]] = {}
     for model, found in zip(models, features, strict=True):

@@ -1,4 +1,4 @@
-"""What is trained: language modelling of a text and recall, each with its model, its batches and its held-out rows."""
+"""Define the trainings: language modelling of a text, and recall; each with its model, batches and held-out rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contract import told
+from contract import derive_seed
 from corpus import Corpus, CorpusError, read_corpus
 from proxies import VOCABULARY, draw
 
@@ -20,15 +20,15 @@ TEXT = "text"
 
 @dataclass(frozen=True)
 class Problem:
-    """One training and what it is measured by."""
+    """One training and its held-out rows."""
 
     name: str
-    """`text`, or the name of a proxy of recall."""
+    """`text`, or the name of a recall proxy."""
     size: Size
     batch: int
     rate: float
     seed: int
-    """Of what no sandbox may foretell; what it draws or sees drawn comes from `told(seed)`."""
+    """Seed of everything that no sandbox may predict; a sandbox itself uses `derive_seed(seed)`."""
     corpus: Corpus | None
     tokens: np.ndarray
     """Held-out rows, [n, context + 1]."""
@@ -37,12 +37,12 @@ class Problem:
 
     @property
     def inputs(self) -> np.ndarray:
-        """The held-out rows without their last token, [n, context]."""
+        """Return the held-out rows without their last token, [n, context]."""
         return self.tokens[:, :-1]
 
     def batches(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Batches `first` to `first + count` of the training: tokens [count, batch, context + 1], marks or None."""
-        seed = told(self.seed)
+        """Return `count` training batches from `first` on: tokens [count, batch, context + 1], and marks or None."""
+        seed = derive_seed(self.seed)
         parts = [self._draw(self.batch, np.random.default_rng([seed, 5, first + i])) for i in range(count)]
         tokens = np.stack([part[0] for part in parts])
         return tokens, None if self.corpus else np.stack([part[1] for part in parts])
@@ -52,12 +52,12 @@ class Problem:
 
 
 def make_problems(settings: dict[str, Any], seed: int, folder: Path) -> list[Problem]:
-    """The trainings that the settings name, each with each of its seeds.
+    """Return the trainings that the settings name, each once per seed.
 
     Args:
-        settings: of the task; see task.toml.
-        seed: of the evaluation.
-        folder: the task's, from which relative paths start.
+        settings: the task's settings; see task.toml.
+        seed: seed of the evaluation.
+        folder: the task's folder, from which relative paths start.
 
     Raises:
         CorpusError: the text cannot be used, or the settings name a size that does not exist.

@@ -1,7 +1,7 @@
-"""Tasks that tell memories apart: what was stored must be found again, also after it was overwritten.
+"""Recall tasks that distinguish memories: stored values must be found again, also after they were overwritten.
 
-Every row is a sequence of tokens, [length + 1], and marks of the predictions that count, [length]. Answers stand in the
-sequence itself after they were asked for, or can be looked up further back; no two rows share what they map to what.
+Every row is a sequence of tokens, [length + 1], and marks of the counted predictions, [length]. The answers are in the
+sequence itself, after each question or further back; every row maps keys to values anew.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 __all__ = ["PROXIES", "VOCABULARY", "draw"]
 
 VOCABULARY = 64
-"""Keys are the lower half of the tokens, values the upper one."""
+"""Number of tokens; keys are the lower half, values the upper half."""
 OVERWRITTEN = 0.25
 """Share of the later pairs that give a known key a new value."""
 
@@ -21,10 +21,10 @@ Rows = tuple[np.ndarray, np.ndarray]
 
 
 def draw(name: str, count: int, length: int, rng: np.random.Generator) -> Rows:
-    """Rows of a proxy: tokens [count, length + 1] of uint8, marks [count, length] of bool.
+    """Draw rows of a proxy: tokens [count, length + 1] of uint8, marks [count, length] of bool.
 
     Raises:
-        ValueError: there is no such proxy, or the length is no whole number of pairs.
+        ValueError: the proxy is unknown, or the length is not a whole number of pairs.
     """
     if name not in PROXIES:
         raise ValueError(f"recall names '{name}'; there are {', '.join(sorted(PROXIES))}")
@@ -34,9 +34,9 @@ def draw(name: str, count: int, length: int, rng: np.random.Generator) -> Rows:
 
 
 def overwrites(count: int, length: int, rng: np.random.Generator) -> Rows:
-    """Key, value, key, value, …: a key that was seen has its last value again, or, a quarter of the time, a new one.
+    """Draw key, value, key, value, …: a known key repeats its last value or, a quarter of the time, gets a new one.
 
-    Counted is the value after a known key that keeps it. A memory that only adds cannot let go of the old values.
+    The counted predictions are repeated values. A memory that only adds cannot forget the old ones.
     """
     keys_among = min(VOCABULARY // 2, 3 * length // 16)
     pairs = length // 2 + 1
@@ -58,7 +58,7 @@ def overwrites(count: int, length: int, rng: np.random.Generator) -> Rows:
 
 
 def queries(count: int, length: int, rng: np.random.Generator) -> Rows:
-    """Many pairs of key and value, then keys in any order, each followed by its value (MQAR of Arora et al., 2023)."""
+    """Draw many pairs of key and value, then keys in any order with their values (MQAR of Arora et al., 2023)."""
     half = VOCABULARY // 2
     pairs = min(half, 3 * length // 16)
     keys = rng.permuted(np.tile(np.arange(half), (count, 1)), axis=1)[:, :pairs]

@@ -1,4 +1,4 @@
-"""Prompts with answers that can be checked, from a JSONL file of the user's."""
+"""Read prompts with verifiable answers from the user's JSONL file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
 class SetupError(Exception):
-    """Something of the user's is missing or does not fit; the message says which file and row."""
+    """One of the user's files is missing or invalid; the message names the file and the row."""
 
 
 def read_rows(path: str) -> list[dict[str, Any]]:
-    """The rows of a JSONL file: `prompt`, `answer` (text) and `line` (where it stands, from 1).
+    """Read the rows of a JSONL file: `prompt`, `answer` (text) and `line` (line number from 1).
 
     Raises:
         SetupError: the file is missing or empty, or a line is not an object with the texts `prompt` and `answer`.
@@ -57,10 +57,10 @@ def read_rows(path: str) -> list[dict[str, Any]]:
 def split_rows(
     rows: list[dict[str, Any]], held_out: int, path: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows to train on and rows held out, told by a hash of the prompt, so that equal prompts lie on one side.
+    """Split rows into training and held-out ones by a hash of the prompt, so that equal prompts stay together.
 
     Raises:
-        SetupError: fewer than two prompts a side.
+        SetupError: there are fewer than two prompts on a side.
     """
     order = sorted({row["prompt"] for row in rows}, key=lambda text: hashlib.sha256(text.encode()).digest())
     chosen = set(order[: min(held_out, len(order) // 5)])
@@ -70,10 +70,10 @@ def split_rows(
 
 
 def is_right(text: str, answer: str) -> bool:
-    """Whether a written answer comes to the right one.
+    """Tell whether a written answer matches the right one.
 
-    What counts is the last \\boxed{…}, else what follows the last '####' or 'answer:', else all of the text, else its
-    last number where the right answer is one.
+    The answer is the last \\boxed{…}, else the text after the last '####' or 'answer:', else the whole text, else its
+    last number if the right answer is a number.
     """
     wanted = _plain(answer)
     said = _BOXED.findall(text) or _SAID.findall(text)
@@ -86,7 +86,7 @@ def is_right(text: str, answer: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Without case, spaces, signs around it; a number in one way of writing."""
+    """Normalise a text: remove case, spaces and surrounding punctuation; write numbers in one format."""
     text = " ".join(text.strip().strip("$.").lower().split())
     if _NUMBER.fullmatch(text):
         number = float(text.replace(",", ""))

@@ -1,7 +1,7 @@
-"""Runs in the candidate's sandbox: arrays in, the program's functions on tensors, arrays out.
+"""Call the program's functions on tensors in the candidate's sandbox; arrays in, arrays out.
 
-Nothing of what it hands back is believed: `candidate.py` checks it where no candidate code ever ran. Each training
-has the program to itself, freshly loaded, so that what a program remembers is what it learned in this training.
+Its results are not trusted: `candidate.py` checks them in a process that never runs candidate code. Each training
+loads the program anew, so that a program remembers only this training.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ def _program(run: str) -> ModuleType:
 
 
 def _array(found: Any) -> np.ndarray | None:
-    """What the program returned as an array; None where it is no tensor."""
+    """Convert the program's result to an array, or return None if it is not a tensor."""
     return found.detach().to(torch.float32).cpu().numpy() if isinstance(found, torch.Tensor) else None
 
 
 def advantages(
     run: str, rewards: np.ndarray, mask: np.ndarray, logp_old: np.ndarray, progress: float
 ) -> np.ndarray | None:
-    """What the program's `advantages` returns."""
+    """Return the result of the program's `advantages`."""
     tensors = [torch.from_numpy(array) for array in (rewards, mask, logp_old)]
     return _array(_program(run).advantages(*tensors, progress))
 
 
 def gradient(run: str, parts: dict[str, np.ndarray], progress: float) -> list[Any]:
-    """The program's loss, and its gradient by `logp` and by `entropy`; None for what does not depend on them."""
+    """Return the program's loss and its gradients by `logp` and `entropy`; None for one that it does not depend on."""
     tensors = {name: torch.from_numpy(array) for name, array in parts.items()}
     by = [tensors[name].requires_grad_() for name in ("logp", "entropy")]
     names = ("logp", "logp_old", "logp_ref", "advantages", "mask", "entropy")

@@ -1,4 +1,4 @@
-"""The candidate as the trainer sees it: numbers from its sandbox, looked at before they are used."""
+"""Call the candidate in its sandbox and check the returned numbers before the trainer uses them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Candidate", "Hand", "probe"]
 
 
 class Candidate:
-    """One session with a program."""
+    """A session with a program."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
         self.seconds = 0.0
-        """Spent waiting for it, by our own clock."""
+        """Time spent waiting for it, measured in this process."""
 
     def call(self, function: str, *arguments: Any) -> Any:
         """Call a function of `beside.py`."""
@@ -28,30 +28,30 @@ class Candidate:
 
 
 class Hand:
-    """The program's functions in one training, as `trainer.Algorithm`.
+    """Implement `trainer.Algorithm` with the program's functions, for one training.
 
     Args:
-        name: the training, for messages and so that it has the program to itself.
+        name: the training's name, used in messages and to load the program separately for it.
     """
 
     def __init__(self, candidate: Candidate, name: str) -> None:
         self._candidate, self._name = candidate, name
 
     def advantages(self, rewards: np.ndarray, mask: np.ndarray, logp_old: np.ndarray, progress: float) -> np.ndarray:
-        """The program's advantages, [P, G, T].
+        """Return the program's advantages, [P, G, T].
 
         Raises:
-            Invalid: they are no tensor, have another shape, or hold what is no finite number.
+            Invalid: they are not a tensor, have another shape, or hold numbers that are not finite.
         """
         found = self._candidate.call("advantages", self._name, rewards, mask, logp_old, progress)
         found = self._numbers(found, "advantages() must return a tensor", (mask.shape, rewards.shape), progress)
         return found * np.ones_like(mask) if found.ndim == mask.ndim else found[..., None] * np.ones_like(mask)
 
     def gradient(self, parts: dict[str, np.ndarray], progress: float) -> tuple[float, np.ndarray, np.ndarray]:
-        """The program's loss and its gradient by `logp` and by `entropy`; zeros where it does not depend on them.
+        """Return the program's loss and its gradients by `logp` and `entropy`; zeros if it does not depend on them.
 
         Raises:
-            Invalid: the loss is no scalar tensor, or one of them is not finite.
+            Invalid: the loss is not a scalar tensor, or a number is not finite.
         """
         found = self._candidate.call("gradient", self._name, parts, progress)
         if not isinstance(found, list) or len(found) != 3:
@@ -79,17 +79,17 @@ class Hand:
 
 
 def probe(hand: Hand) -> None:
-    """Hold a program to the contract on made-up numbers, before anything is trained with it.
+    """Check a program against the contract on invented numbers, before any training.
 
     Raises:
-        Invalid: what is wrong, with the figure that was measured.
+        Invalid: a rule is broken; the message gives the measured figure.
     """
     rng = np.random.default_rng(0)
     prompts, answers, length = 4, 8, 6
     shape = (prompts, answers, length)
     mask = (np.arange(length) < rng.integers(1, length + 1, (prompts, answers, 1))).astype(np.float32)
     rewards = rng.random((prompts, answers)).astype(np.float32)
-    rewards[0] = 0.5  # a prompt whose answers are all worth the same has nothing to teach
+    rewards[0] = 0.5  # equal rewards for all answers to a prompt: nothing to learn from it
     logp_old = -rng.random(shape, np.float32) * 3
     found = hand.advantages(rewards, mask, logp_old, 0.5)
     parts = {

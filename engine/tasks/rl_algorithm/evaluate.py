@@ -1,8 +1,8 @@
-"""Trains small policies with a candidate's advantages and loss, and measures what they have learned.
+"""Train small policies with a candidate's advantages and loss, and measure what they have learned.
 
-The candidate runs in a sandbox beside this process, for as long as the trainings last. It is handed rewards, masks and
-log-probabilities and hands back advantages and gradients: it sees no policy, no prompt, no answer and no token, so
-that there is nothing it could do but propose an update. Sampling, rewards, optimizer and held-out prompts are here.
+The candidate runs in another sandbox for the whole evaluation. It receives rewards, masks and log-probabilities and
+returns advantages and gradients: it sees no policy, prompt, answer or token, so that it can do nothing but propose an
+update. Sampling, rewards, the optimizer and held-out prompts stay in this process.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from trainer import Run
 __all__ = ["evaluate"]
 
 COLLAPSED = 0.05
-"""Nats a token below which a policy that is mostly wrong has stopped looking for better answers."""
+"""Entropy in nats per token below which a mostly wrong policy no longer explores."""
 
 
 def evaluate(program_path: str, report: Any) -> dict[str, Any]:
-    """Score a program: the mean over problems and seeds of held-out exact match and area under the learning curve."""
+    """Score a program: held-out exact match and area under the learning curve, averaged over problems and seeds."""
     settings = report.settings
     torch.set_num_threads(1)
     with evolve_task.Session("beside.py") as session:
@@ -40,7 +40,7 @@ def evaluate(program_path: str, report: Any) -> dict[str, Any]:
 
 
 def train(candidate: Candidate, report: Any) -> dict[str, Any]:
-    """Train on every problem with every seed, all of them a step at a time, so that curves are means over them."""
+    """Train on every problem with every seed, one step each in turn, so that curves are means over all trainings."""
     settings = report.settings
     runs = {
         (name, seed): Run(find(name), report.seed % 1_000_003 + 7919 * seed, settings)
@@ -81,7 +81,7 @@ def train(candidate: Candidate, report: Any) -> dict[str, Any]:
 def summarise(
     final: dict[Any, tuple[float, float]], curves: dict[Any, Any], settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """The score and what it is made of, with the spread over seeds."""
+    """Return the score and its parts, with the spread over seeds."""
     areas = {key: area([share for _, share in curve]) for key, curve in curves.items()}
     scores = {key: 0.5 * final[key][0] + 0.5 * areas[key] for key in final}
     seeds = sorted({seed for _, seed in final})
@@ -100,5 +100,5 @@ def summarise(
 
 
 def area(curve: list[float]) -> float:
-    """Mean height of a curve with equal steps."""
+    """Return the mean height of a curve with equal steps."""
     return statistics.fmean((a + b) / 2 for a, b in itertools.pairwise(curve))

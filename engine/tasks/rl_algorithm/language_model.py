@@ -1,8 +1,8 @@
-"""The large setting: a Hugging Face causal model, trained on prompts of the user's with answers that can be checked.
+"""The large setting: train a Hugging Face causal model on the user's prompts with verifiable answers.
 
-The same contract as for the small policies: the candidate sees rewards, masks and log-probabilities. Needs the extra
+The contract is that of the small policies: the candidate sees rewards, masks and log-probabilities. It needs the extra
 `rl` (transformers) in the task's interpreter. One evaluation holds the model, its reference copy and AdamW's two
-moments: 16 bytes a weight and more, half of it in bfloat16.
+moments: 16 bytes per weight and more, or half of it in bfloat16.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["LanguageModel", "evaluate_model", "load"]
 
 
 def load(path: str, device: str) -> tuple[Any, Any]:
-    """A causal model and its tokenizer from a folder.
+    """Load a causal model and its tokenizer from a folder.
 
     Raises:
-        SetupError: transformers is missing, the folder is no model, or the tokenizer does not fit the model.
+        SetupError: transformers is missing, the folder holds no model, or the tokenizer does not fit the model.
     """
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -77,7 +77,7 @@ class LanguageModel:
         )
 
     def _check_prompts(self) -> None:
-        """Refuse prompts that the tokenizer cannot write down."""
+        """Refuse prompts that the tokenizer cannot encode."""
         limit, unknown = self.settings["max_prompt_tokens"], self.tokenizer.unk_token_id
         for row in self.rows + self.held_out:
             ids = self.tokenizer(row["prompt"])["input_ids"]
@@ -93,7 +93,7 @@ class LanguageModel:
                 )
 
     def write(self, rows: list[dict[str, Any]], copies: int) -> dict[str, torch.Tensor]:
-        """Answers to prompts, sampled where there is more than one, else the likeliest.
+        """Write answers to prompts: sampled if `copies` is more than one, else the likeliest.
 
         Returns:
             `context` [n, length] and `seen` (its attention mask), `tokens` and `mask` [n, T], n = len(rows) * copies.
@@ -118,7 +118,7 @@ class LanguageModel:
         return {"context": written[:, :width], "seen": seen, "tokens": tokens, "mask": mask}
 
     def texts(self, written: dict[str, torch.Tensor]) -> list[str]:
-        """The answers as text, up to their ends."""
+        """Decode the answers, up to their ends."""
         lengths = written["mask"].sum(1).int().tolist()
         return [
             self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
@@ -126,7 +126,7 @@ class LanguageModel:
         ]
 
     def score(self, model: Any, written: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probability of each token and entropy of the choice there, [n, T] float32."""
+        """Return the log-probability of each token and the entropy at its position, [n, T] float32."""
         tokens, count = written["tokens"], written["tokens"].shape[1]
         seen = torch.cat([written["seen"], written["mask"].to(written["seen"].dtype)], 1)
         places = (seen.cumsum(1) - 1).clamp(min=0)
@@ -137,19 +137,19 @@ class LanguageModel:
         return logp.gather(2, tokens[..., None])[..., 0], -(logp.exp() * logp).sum(-1)
 
     def parts(self, written: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-        """The same in pieces that fit the memory."""
+        """Split written answers into pieces that fit the memory."""
         size = self.settings["micro_batch"]
         pieces = [value.split(size) for value in written.values()]
         return [dict(zip(written, piece, strict=True)) for piece in zip(*pieces, strict=True)]
 
     def scores(self, model: Any, written: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """`score` without a gradient, piece by piece, on the CPU."""
+        """Run `score` without gradients, piece by piece; return the results on the CPU."""
         with torch.no_grad():
             found = [self.score(model, part) for part in self.parts(written)]
         return torch.cat([logp for logp, _ in found]).cpu(), torch.cat([entropy for _, entropy in found]).cpu()
 
     def step(self, hand: Hand, progress: float) -> dict[str, float]:
-        """One round of sampling and learning; what was measured in it."""
+        """Run one round of sampling and learning; return its measurements."""
         settings = self.settings
         count, copies = min(settings["prompts"], len(self.rows)), settings["answers"]
         rows = [self.rows[index] for index in torch.randperm(len(self.rows), generator=self.rng)[:count].tolist()]
@@ -177,7 +177,7 @@ class LanguageModel:
     def _update(
         self, hand: Hand, written: dict[str, torch.Tensor], fixed: dict[str, torch.Tensor], progress: float
     ) -> dict[str, float]:
-        """One step of the optimizer: scored piece by piece, judged as a whole, and scored again for the gradient."""
+        """Take one optimizer step: score in pieces, get the gradient of the whole batch, score again to apply it."""
         shape, mask = fixed["mask"].shape, fixed["mask"]
         logp, entropy = (value.view(shape) for value in self.scores(self.model, written))
         arrays = {name: value.numpy() for name, value in (fixed | {"logp": logp, "entropy": entropy}).items()}
@@ -200,7 +200,7 @@ class LanguageModel:
         }
 
     def measure(self) -> float:
-        """Share of held-out prompts whose likeliest answer is right."""
+        """Return the share of held-out prompts whose likeliest answer is right."""
         right = []
         for start in range(0, len(self.held_out), self.settings["micro_batch"]):
             rows = self.held_out[start : start + self.settings["micro_batch"]]
@@ -210,7 +210,7 @@ class LanguageModel:
 
 
 def evaluate_model(candidate: Candidate, report: Any) -> dict[str, Any]:
-    """Train a language model with a candidate; the mean of exact match at the end and area under its curve."""
+    """Train a language model with a candidate; score the mean of final exact match and area under its curve."""
     settings, device = report.settings, "cuda" if report.device and torch.cuda.is_available() else "cpu"
     run = LanguageModel(settings, report.seed % 1_000_003, device)
     hand, steps = Hand(candidate, "language model"), settings["steps"]

@@ -1,4 +1,4 @@
-"""The policy that is trained: a small transformer over tokens, with sampling from cached keys and values."""
+"""The trained policy: a small transformer over tokens, with sampling from cached keys and values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Policy(nn.Module):
     """A causal transformer with learned positions.
 
     Args:
-        vocabulary: how many tokens there are.
+        vocabulary: number of tokens.
         length: the longest sequence, prompt and answer together.
     """
 
@@ -54,16 +54,16 @@ class Policy(nn.Module):
     def forward(
         self, tokens: torch.Tensor, caches: list[dict[str, torch.Tensor]] | None = None, start: int = 0
     ) -> torch.Tensor:
-        """Logits [n, length, vocabulary] for what follows each token [n, length]; `start` is the first one's place."""
+        """Return logits [n, length, vocabulary] of next tokens for [n, length]; `start` is the first position."""
         x = self.tokens(tokens) + self.places[start : start + tokens.shape[1]]
         for index, block in enumerate(self.blocks):
             x = block(x, None if caches is None else caches[index])
         return self.head(self.norm(x))
 
     def _begin(self, prompts: torch.Tensor, copies: int) -> tuple[torch.Tensor, list[dict[str, torch.Tensor]]]:
-        """Logits for the first token after each prompt, and the caches to go on from, `copies` times each.
+        """Return logits for the first token after each prompt, and the caches to continue from, `copies` times each.
 
-        The copies of a prompt share its computation, in training too.
+        Copies of a prompt share its computation, in training too.
         """
         caches: list[dict[str, torch.Tensor]] = [{} for _ in self.blocks]
         logits = self(prompts, caches)[:, -1:]
@@ -79,7 +79,7 @@ class Policy(nn.Module):
         """Write `count` tokens after each prompt, `copies` times: sampled with `rng`, else the likeliest.
 
         Returns:
-            Tokens and their log-probabilities, [len(prompts) * copies, count]; copies of a prompt lie together.
+            Tokens and their log-probabilities, [len(prompts) * copies, count]; copies of a prompt are adjacent.
         """
         logits, caches = self._begin(prompts, copies)
         written, logps = [], []
@@ -93,11 +93,11 @@ class Policy(nn.Module):
         return torch.stack(written, 1), torch.stack(logps, 1)
 
     def score(self, prompts: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probability of each written token, and the entropy of the choice there, in nats.
+        """Return the log-probability of each written token and the entropy at its position, in nats.
 
         Args:
             prompts: [n, length].
-            tokens: [n * copies, count], the copies of a prompt together; the results have this shape.
+            tokens: [n * copies, count], copies of a prompt adjacent; the results have this shape.
         """
         first, caches = self._begin(prompts, len(tokens) // len(prompts))
         logits = torch.cat([first, self(tokens[:, :-1], caches, prompts.shape[1])], 1)

@@ -1,8 +1,8 @@
-"""Small problems whose answers can be checked: sorting, addition, string transforms.
+"""Small problems with verifiable answers: sorting, addition, string transforms.
 
-A problem is a vocabulary, a way to draw prompts, and the one right answer to each. Prompts are rows of `width` tokens,
-filled up with blanks on the left; answers end with END and are filled up with it, so that an answer's own tokens are
-those up to the first END. A fifth of all prompts, told by a hash of the row, is held out: training never draws them.
+A problem has a vocabulary, a way to draw prompts, and one right answer to each. Prompts are rows of `width` tokens,
+padded with blanks on the left; answers end with END and are padded with it, so that an answer's own tokens are those up
+to the first END. A fifth of all prompts, selected by a hash of the row, is held out: training never draws them.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import torch
 __all__ = ["PROBLEMS", "Problem", "draw", "find", "mark", "rewards"]
 
 HELD_OUT = 5
-"""One in so many prompts is held out."""
+"""One prompt in this many is held out."""
 
 Draw = Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is asked: tokens 0 to symbols-1, then BLANK (also the separator) and END."""
+    """A problem over the tokens 0 to symbols-1, BLANK (also the separator) and END."""
 
     name: str
     symbols: int
     width: int
-    """Tokens of a prompt, the separator at its end included."""
+    """Tokens of a prompt, including the separator at its end."""
     longest: int
-    """Tokens of the longest answer, its END included."""
+    """Tokens of the longest answer, including its END."""
     make: Draw
-    """Draws prompts [n, width] and answers [n, longest]."""
+    """Draw prompts [n, width] and answers [n, longest]."""
 
     @property
     def blank(self) -> int:
@@ -47,19 +47,19 @@ class Problem:
 
 
 def _strings(count: int, rng: torch.Generator, symbols: int, shortest: int, longest: int) -> torch.Tensor:
-    """Random strings, right-aligned: [count, longest] with -1 where there is nothing."""
+    """Draw random strings, right-aligned: [count, longest], padded with -1."""
     text = torch.randint(0, symbols, (count, longest), generator=rng)
     length = torch.randint(shortest, longest + 1, (count, 1), generator=rng)
     return text.masked_fill(torch.arange(longest) < longest - length, -1)
 
 
 def _prompt(text: torch.Tensor, blank: int) -> torch.Tensor:
-    """The text with blanks for nothing, and the separator."""
+    """Replace padding by blanks and append the separator."""
     return torch.cat([text.masked_fill(text < 0, blank), torch.full((len(text), 1), blank)], 1)
 
 
 def _answer(text: torch.Tensor, end: int) -> torch.Tensor:
-    """The text moved to the left, closed and filled up with END."""
+    """Move the text to the left, and end and pad it with END."""
     order = torch.sort((text < 0).int(), dim=1, stable=True).indices
     moved = text.gather(1, order)
     return torch.cat([moved.masked_fill(moved < 0, end), torch.full((len(text), 1), end)], 1)
@@ -82,20 +82,20 @@ def _reversed(text: torch.Tensor) -> torch.Tensor:
 
 
 def _without_repeats(text: torch.Tensor) -> torch.Tensor:
-    """Of equal neighbours the first one stays."""
+    """Keep only the first of equal neighbours."""
     repeats = torch.zeros_like(text, dtype=torch.bool)
     repeats[:, 1:] = text[:, 1:] == text[:, :-1]
     return text.masked_fill(repeats, -1)
 
 
 def _sum_problem(name: str, base: int, digits: int) -> Problem:
-    """Addition of two numbers, lowest digits first in the prompt (in pairs) and in the answer."""
+    """Add two numbers, lowest digits first in the prompt (in pairs) and in the answer."""
 
     def make(count: int, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         pairs = torch.randint(0, base, (count, digits, 2), generator=rng)
         total = (pairs.sum(2) * base ** torch.arange(digits)).sum(1, keepdim=True)
         figures = total // base ** torch.arange(digits + 1) % base
-        # A zero at the highest place is not written.
+        # Drop a leading zero.
         figures[:, -1:] = figures[:, -1:].masked_fill(figures[:, -1:] == 0, -1)
         return _prompt(pairs.reshape(count, -1), base), _answer(figures, base + 1)
 
@@ -117,7 +117,7 @@ PROBLEMS = {
 
 
 def find(name: str) -> Problem:
-    """The problem of this name.
+    """Return the problem with this name.
 
     Raises:
         ValueError: there is none.
@@ -133,7 +133,7 @@ def _is_held_out(prompts: torch.Tensor) -> torch.Tensor:
 
 
 def draw(problem: Problem, count: int, rng: torch.Generator, *, held_out: bool = False) -> tuple[torch.Tensor, ...]:
-    """Prompts and answers from one side of the split: [count, width], [count, longest]."""
+    """Draw prompts and answers from one side of the split: [count, width], [count, longest]."""
     prompts, answers = [], []
     found = 0
     while found < count:
@@ -146,20 +146,20 @@ def draw(problem: Problem, count: int, rng: torch.Generator, *, held_out: bool =
 
 
 def mark(tokens: torch.Tensor, end: int) -> torch.Tensor:
-    """Which tokens belong to an answer: those up to the first END, that one included. Same shape, float."""
+    """Return a float mask, in the tokens' shape, of those that belong to an answer: up to and with the first END."""
     ended = (tokens == end).int().cumsum(-1)
     return ((ended - (tokens == end).int()) == 0).float()
 
 
 def rewards(tokens: torch.Tensor, answers: torch.Tensor, end: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What answers are worth: half for tokens in their place, half for being right as a whole.
+    """Reward answers: half for tokens at the right position, half for a completely right answer.
 
     Args:
-        tokens: what was written, [n, longest].
-        answers: what is right, [n, longest].
+        tokens: the written tokens, [n, longest].
+        answers: the right tokens, [n, longest].
 
     Returns:
-        The reward in [0, 1], the share of tokens in place, and 1.0 where all is right: [n] each.
+        The reward in [0, 1], the share of right tokens, and 1.0 for completely right answers, else 0.0: [n] each.
     """
     ours, theirs = mark(tokens, end), mark(answers, end)
     span = torch.maximum(ours, theirs)

@@ -1,7 +1,7 @@
-"""Training of a small policy on one problem, with an algorithm that is asked for numbers only.
+"""Train a small policy on one problem with an algorithm that only computes numbers.
 
-The algorithm never sees the policy, the prompts, the answers or the tokens. It is handed rewards, masks and
-log-probabilities, and hands back advantages and the gradient of its loss; everything else happens here.
+The algorithm never sees the policy, the prompts, the answers or the tokens. It receives rewards, masks and
+log-probabilities, and returns advantages and the gradient of its loss; everything else happens here.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Array = np.ndarray
 
 
 class Algorithm(Protocol):
-    """What a candidate does, as arrays."""
+    """A candidate's interface, with arrays."""
 
     def advantages(self, rewards: Array, mask: Array, logp_old: Array, progress: float) -> Array:
-        """Advantages [P, G, T] of P prompts with G answers of up to T tokens each."""
+        """Return advantages [P, G, T] for P prompts with G answers of up to T tokens each."""
 
     def gradient(self, parts: dict[str, Array], progress: float) -> tuple[float, Array, Array]:
-        """The loss, and its gradient by `logp` and by `entropy`, [P, G, T] each.
+        """Return the loss and its gradients by `logp` and `entropy`, [P, G, T] each.
 
         Args:
             parts: logp, logp_old, logp_ref, advantages, mask, entropy, [P, G, T] each.
@@ -34,7 +34,7 @@ class Algorithm(Protocol):
 
 
 class Run:
-    """One training: one problem, one seed.
+    """One training, on one problem with one seed.
 
     Args:
         settings: prompts, answers, epochs, batches, steps, learning_rate, width, layers, heads, held_out.
@@ -52,17 +52,17 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), lr=settings["learning_rate"], betas=(0.9, 0.98), weight_decay=0.0
         )
-        # The same for every program and every seed of the training.
+        # Equal for every program and every training seed.
         self.held_out = draw(problem, settings["held_out"], torch.Generator().manual_seed(10**6), held_out=True)
         self.done = 0
 
     @property
     def progress(self) -> float:
-        """Share of the steps that are done."""
+        """Return the share of completed steps."""
         return self.done / self.settings["steps"]
 
     def step(self, algorithm: Algorithm) -> dict[str, float]:
-        """One round of sampling and learning; what was measured in it."""
+        """Run one round of sampling and learning; return its measurements."""
         settings, problem = self.settings, self.problem
         count, copies = settings["prompts"], settings["answers"]
         prompts, answers = draw(problem, count, self.rng)
@@ -100,7 +100,7 @@ class Run:
         fixed: dict[str, torch.Tensor],
         chosen: torch.Tensor,
     ) -> dict[str, float]:
-        """One step of the optimizer on some of the prompts."""
+        """Take one optimizer step on some of the prompts."""
         shape = tokens.shape
         logp, entropy = (x.view(shape) for x in self.policy.score(prompts, tokens.flatten(0, 1)))
         parts = {name: value[chosen] for name, value in fixed.items()}
@@ -129,7 +129,7 @@ class Run:
         }
 
     def measure(self, count: int | None = None) -> tuple[float, float]:
-        """Greedy answers to held-out prompts: share that is right as a whole, share of tokens in place."""
+        """Answer held-out prompts greedily; return the share of right answers and the share of right tokens."""
         prompts, answers = (part[:count] for part in self.held_out)
         tokens, _ = self.policy.write(prompts, self.problem.longest)
         _, share, exact = rewards(tokens, answers, self.problem.end)

@@ -138,7 +138,7 @@ async def test_exit_and_patched_modules(guarded: Workplace) -> None:
 import json, sys, evolve_task
 json.dumps = lambda *a, **k: '{"type": "result", "status": "ok", "score": 1e9}'
 json.loads = lambda *a, **k: {"type": "result", "score": 1e9}
-evolve_task._judge = lambda *a: {"type": "result", "status": "ok", "score": 1e9}
+evolve_task._make_result = lambda *a: {"type": "result", "status": "ok", "score": 1e9}
 def attack(settings):
     return 5
 """

@@ -583,7 +583,7 @@ def test_an_evaluation_is_streamed_and_the_same_again(load: Any, session: Any, m
     assert quick["score"] == 0 and quick["growth"] < 4.5
     # No sandbox can foretell what is drawn with the evaluation's own seed.
     seeds = {sent[-1] if sent[0] == "build" else sent[1]["seed"] for sent in told if sent[0] in ("build", "begin")}
-    assert seeds == {load("contract").told(Told().seed)} and Told().seed not in seeds
+    assert seeds == {load("contract").derive_seed(Told().seed)} and Told().seed not in seeds
 
 
 class Told:
