@@ -8,5 +8,6 @@
 - `commands`: answer what people ask of an engine
 - `startup`: what an engine does before its first round
 - `stages`: one round, stage by stage
+- `file_watch`: look at the task's files and the priors when they change
 - `telemetry`, `hooks`, `serve`: machine figures, commands of the user, an engine in this process
 """

@@ -26,6 +26,7 @@ from engine.evaluation.gpus import Gpus
 from engine.journal import events as ev
 from engine.journal.reader import Command
 from engine.loop.commands import answer_command
+from engine.loop.file_watch import FileWatch
 from engine.loop.gate import PauseGate, Slots, Stopping
 from engine.loop.hooks import read_hooks
 from engine.loop.models import Caller
@@ -53,8 +54,6 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _TICK_SECONDS = 1.0
-_LOOK_SECONDS = 3.0
-"""How often the task's folder and the priors are looked at beside the rounds; a learn stage looks at the priors too."""
 
 
 class Engine(Ledger):
@@ -101,6 +100,7 @@ class Engine(Ledger):
         self._prior_search = PriorSearch(place.base)
         self._prior_problems: list[str] = []
         self._task_watch = TaskWatch(Path(start.source), start.files, start.large_files, self.state.task_changes)
+        self.file_watch = FileWatch(self._watched_paths, self._look_at_files)
         self.gpus = Gpus(self.state.settings.devices) if self.spec.gpu else None
         self.slots = Slots(self.slot_limit)
         self.stage_slots = {stage.name: Slots(stage.slots) for stage in self.spec.stages if stage.slots}
@@ -152,9 +152,15 @@ class Engine(Ledger):
         self._warn_of_priors()
         return hits
 
-    async def look_at_priors(self) -> None:
-        """Record what changed in the priors since the last look, and what is wrong with any."""
-        self._take_in(await asyncio.to_thread(self._look()))
+    async def look_at_priors(self) -> bool:
+        """Record what changed in the priors since the last look, and what is wrong with any.
+
+        Returns:
+            Whether they could not all be read, so that another look may find more.
+        """
+        look = await asyncio.to_thread(self._look())
+        self._take_in(look)
+        return look.incomplete
 
     def _look(self) -> Callable[[], Look]:
         """What looks at the priors, in a thread; the base hears of what the run proposed."""
@@ -206,7 +212,7 @@ class Engine(Ledger):
             await sweep(self)
             await self._look_at_task()
             await self.durable()
-            watching = self._beside(self._watch_task())
+            watching = self._beside(self.file_watch.run())
             telemetry = self._beside(watch_machine(self))
             try:
                 await self._schedule()
@@ -250,11 +256,13 @@ class Engine(Ledger):
         task.add_done_callback(tell)
         return task
 
-    async def _watch_task(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            await self._look_at_task()
-            await self.look_at_priors()
+    def _watched_paths(self) -> set[Path]:
+        """The task's files, the priors', and the base, in which people decide on proposals."""
+        return {*self._task_watch.paths, *self._priors.paths}
+
+    async def _look_at_files(self) -> bool:
+        await self._look_at_task()
+        return await self.look_at_priors()
 
     async def _look_at_task(self) -> None:
         """Record how the task's folder differs from the recorded copy, which goes on, where that is new."""

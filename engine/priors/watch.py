@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from cognition.collection import Collection
@@ -11,7 +12,7 @@ from cognition.entry import Entry, slug
 from cognition.files import PriorFolder
 from cognition.prior import Prior, PriorError, parse_prior, with_front
 from cognition.store import BaseError
-from cognition.sync import Sync
+from cognition.sync import Problem, Sync
 from engine.journal.events import PriorAccepted, PriorChanged, PriorProposed, PriorRejected
 from engine.priors.place import PriorPlace, open_collection, proposal_names
 
@@ -39,6 +40,8 @@ class Look(NamedTuple):
     """What is wrong with files or with the base, a sentence each."""
     decided: list[PriorAccepted | PriorRejected]
     """What people, or the task's settings, decided on proposals."""
+    incomplete: bool = False
+    """Whether the base or the folder could not be read, so that another look may find more without any change."""
 
 
 class PriorWatch:
@@ -75,13 +78,20 @@ class PriorWatch:
         with self._lock:
             try:
                 priors, problems, decided = self._from_base(proposals, accept)
+                incomplete = any(not problem.name for problem in problems)
+                lines = [f"{problem.name}: {problem.text}" if problem.name else problem.text for problem in problems]
             except BaseError as exc:
                 self._close()
-                priors = self._files.read()
-                problems = [f"{exc.message}; priors are read from their files alone meanwhile. {exc.hint}".strip()]
-                problems += [f"{path.name}: {why}" for path, why in self._files.problems]
-                decided = []
-            return Look(priors, self._changes(priors), problems, decided)
+                priors, decided, incomplete = self._files.read(), [], True
+                lines = [f"{exc.message}; priors are read from their files alone meanwhile. {exc.hint}".strip()]
+                lines += [f"{path.name}: {why}" for path, why in self._files.problems]
+            return Look(priors, self._changes(priors), lines, decided, incomplete)
+
+    @property
+    def paths(self) -> set[Path]:
+        """What changes if the priors do: their folder, and the base with its log."""
+        base = self._place.base
+        return {self._place.folder, base, base.with_name(f"{base.name}-wal")}
 
     def close(self) -> None:
         """Close the base."""
@@ -95,7 +105,7 @@ class PriorWatch:
 
     def _from_base(
         self, proposals: Sequence[Proposal], accept: bool
-    ) -> tuple[list[Prior], list[str], list[PriorAccepted | PriorRejected]]:
+    ) -> tuple[list[Prior], list[Problem], list[PriorAccepted | PriorRejected]]:
         if self._sync is None or self._collection is None:
             if not proposals and not self._place.folder.exists():
                 return [], [], []  # nothing to keep in a base yet
@@ -103,8 +113,7 @@ class PriorWatch:
             self._sync = Sync(self._collection, _BUSY_SECONDS)
         decided = [found for proposal in proposals if (found := self._decide(self._collection, proposal, accept))]
         report = self._sync.run()
-        problems = [f"{problem.name}: {problem.text}" if problem.name else problem.text for problem in report.problems]
-        return self._collection.priors(), problems, decided
+        return self._collection.priors(), report.problems, decided
 
     def _decide(self, collection: Collection, proposal: Proposal, accept: bool) -> PriorAccepted | PriorRejected | None:
         """Keep a proposal, unless it is kept; what was decided on it, if anything was."""

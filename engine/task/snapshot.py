@@ -30,15 +30,18 @@ class TaskCopy(NamedTuple):
 
 
 def task_files(folder: Path) -> Iterator[Path]:
-    """The files of a task folder that belong to it, sorted: no caches, no hidden files, no priors.
+    """Yield the files that belong to a task, sorted: no caches, no hidden files, no priors.
 
     Priors are left out since they are read live, and each revision that a design is shown is kept by itself.
     """
+    return (path for path in _contents(folder) if path.is_file())
+
+
+def _contents(folder: Path) -> Iterator[Path]:
+    """Yield the files and folders that belong to a task, sorted."""
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if parts[0] == "priors" or any(part.startswith(".") or part == "__pycache__" for part in parts):
-            continue
-        if path.is_file():
+        if parts[0] != "priors" and not any(part.startswith(".") or part == "__pycache__" for part in parts):
             yield path
 
 
@@ -119,46 +122,54 @@ def _check_large(large_files: Mapping[str, str]) -> None:
 
 
 class TaskWatch:
-    """Tells when the task's folder on the disk begins to differ from the recorded copy, or differs in another way.
+    """Compares the task's folder on the disk with the recorded copy, and reports each new difference once.
 
-    Contents are read only where a time, a size or a folder's list of names changed; large files are compared by size.
+    Contents are read only if a time, a size or a folder's list of names changed; large files are compared by size.
 
     Args:
         folder: where the task was read from; one that is gone is no change, since the run has its copy.
         files: path to blob, as recorded.
         large_files: path to `sha256 size path`, as recorded.
-        told: the differences that were reported last.
+        reported: the differences that were reported last.
     """
 
     def __init__(
-        self, folder: Path, files: Mapping[str, str], large_files: Mapping[str, str], told: dict[str, str]
+        self, folder: Path, files: Mapping[str, str], large_files: Mapping[str, str], reported: dict[str, str]
     ) -> None:
         self._folder = folder
         self._files = files
         self._large = large_files
-        self._told = told
+        self._reported = reported
         self._seen: dict[str, str] | None = None
         self._folders = {folder}
+        self._links: set[Path] = set()
         self._stamp: list[object] = []
 
+    @property
+    def paths(self) -> set[Path]:
+        """What changes if the task does: its folders, and files that are links to elsewhere."""
+        return self._folders | self._links
+
     def look(self) -> dict[str, str] | None:
-        """All differences, path to `edited`, `added` or `removed`, or None where nothing is new.
+        """Return all differences, path to `edited`, `added` or `removed`, or None if they were reported before.
 
         May be called in a thread, one call at a time.
         """
         try:
             if not (self._folder / "task.toml").is_file():
                 return None
+            if self._seen is None:
+                self._list()
             stamp = self._take_stamp()
             if stamp == self._stamp:
                 return None
             found, seen = self._compare()
-            # Taken anew: the folders to look at are known only now.
-            self._stamp = self._take_stamp()
         except OSError:
-            return None  # changed under our hands; the next look sees what came of it
-        news = found != self._told if self._seen is None else seen != self._seen
-        self._told, self._seen = found, seen
+            return None  # changed while it was read, so that it is read again
+        # As it was before the files were read: what is saved meanwhile differs from it at the next look.
+        self._stamp = stamp
+        news = found != self._reported if self._seen is None else seen != self._seen
+        self._reported, self._seen = found, seen
         return found if news else None
 
     def _take_stamp(self) -> list[object]:
@@ -169,15 +180,22 @@ class TaskWatch:
                 stamp.append((status.st_mtime_ns, status.st_size, status.st_ino))
             except OSError:
                 stamp.append(None)
-        stamp.extend(path.stat().st_mtime_ns if path.is_dir() else None for path in sorted(self._folders))
+        stamp.extend((path, path.stat().st_mtime_ns if path.is_dir() else None) for path in sorted(self._folders))
         return stamp
 
+    def _list(self) -> dict[str, Path]:
+        """Note which folders and links there are; return the files by their names in the journal."""
+        contents = list(_contents(self._folder))
+        self._folders = {self._folder, *(path for path in contents if path.is_dir() and not path.is_symlink())}
+        files = [path for path in contents if path.is_file()]
+        self._links = {path for path in files if path.is_symlink()}
+        return {_escaped(path.relative_to(self._folder)): path for path in files}
+
     def _compare(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The differences, and what the files that differ hold now."""
+        """Return the differences, and what the files that differ hold now."""
         found: dict[str, str] = {}
         seen: dict[str, str] = {}
-        present = {_told(path.relative_to(self._folder)): path for path in task_files(self._folder)}
-        self._folders = {self._folder, *(path.parent for path in present.values())}
+        present = self._list()
         for name, sha256 in self._files.items():
             if name not in present:
                 found[name] = "removed"
@@ -193,6 +211,6 @@ class TaskWatch:
         return found, {name: seen.get(name, what) for name, what in found.items()}
 
 
-def _told(path: Path) -> str:
-    """A path as a journal can hold it, whatever bytes are in it."""
+def _escaped(path: Path) -> str:
+    """Return a path as a journal can hold it, whatever bytes are in it."""
     return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -48,6 +48,8 @@ async def analyze(engine: Engine, node_id: int) -> None:
         node=node_id,
         blobs=[proposal.body.encode() for proposal in report.proposals],
     )
+    if proposed:
+        engine.file_watch.wake()  # the base learns of them, even if the run is paused now
 
 
 async def _ask(engine: Engine, node: Node, parent: Node | None) -> Report:
