@@ -39,6 +39,11 @@ class PriorPlace(NamedTuple):
     folder: Path
     """The folder of the files; it may be missing."""
 
+    @property
+    def paths(self) -> set[Path]:
+        """What changes if the priors do: the folder, and the base with its write-ahead log."""
+        return {self.folder, self.base, self.base.with_name(f"{self.base.name}-wal")}
+
 
 def base_path() -> Path:
     """The workspace's cognition base."""

@@ -89,9 +89,8 @@ class PriorWatch:
 
     @property
     def paths(self) -> set[Path]:
-        """What changes if the priors do: their folder, and the base with its log."""
-        base = self._place.base
-        return {self._place.folder, base, base.with_name(f"{base.name}-wal")}
+        """What changes if the priors do."""
+        return self._place.paths
 
     def close(self) -> None:
         """Close the base."""

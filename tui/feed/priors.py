@@ -1,4 +1,4 @@
-"""A thread that keeps a collection of priors at hand: it brings files and base together, tells what changed, and does
+"""Work on a collection of priors in a thread: sync its files and the base when either changes, post the list, and do
 what a person asks for, one thing after the other."""
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ import queue
 import random
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from cognition.collection import Collection
 from cognition.prior import PriorError
 from cognition.store import CognitionError
 from cognition.sync import Sync
+from cognition.watch import Watch
 from engine.errors import EvolveError, RunError
 from engine.journal.reader import JournalReader
 from engine.priors.place import PriorPlace, open_collection, place_of_run
@@ -32,7 +32,8 @@ __all__ = ["PriorDesk", "Shelf", "place_to_read"]
 
 _log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
+"""How often the priors are read if they could not be, or if their file system reports no changes."""
 _USE_SECONDS = 60.0
 _BUSY_SECONDS = 2.0
 
@@ -50,7 +51,7 @@ class Shelf:
 
 
 def place_to_read(run: Run, state: RunState | None) -> PriorPlace:
-    """Where a run's priors are; its journal is folded where its state is not at hand.
+    """Return where a run's priors are; without its state, fold its journal.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -66,14 +67,14 @@ def place_to_read(run: Run, state: RunState | None) -> PriorPlace:
 
 
 class PriorDesk:
-    """Works on a collection; everything that it is given to call is called by `post`.
+    """Works on a collection in a thread; posts calls of everything that it is given.
 
     Args:
-        find: says where the priors are; called in the thread.
-        runs: the folder of the runs, from which it is read what came of the priors.
-        post: has a function called by the screens; it must not wait.
-        changed: told what there is, first and whenever it changed.
-        failed: told why nothing can be read; the desk goes on trying.
+        find: returns where the priors are; called in the thread.
+        runs: the folder of the runs, whose journals tell what each prior was worth.
+        post: has the screens call a function; it must not wait.
+        changed: gets the list, first and after each change.
+        failed: gets the reason if nothing can be read; the desk goes on trying.
     """
 
     def __init__(
@@ -89,60 +90,63 @@ class PriorDesk:
         self._post = post
         self._changed = changed
         self._failed = failed
-        self._asked: queue.SimpleQueue[tuple[Act, Callable[[Any], None], Callable[[Exception], None]] | None]
-        self._asked = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        """What the thread is to call, in order; None ends it."""
         self._stopped = threading.Event()
         self._uses: dict[str, Use] = {}
-        self._counted = threading.Event()
         self._collection: Collection | None = None
         self._sync: Sync | None = None
         self._place: PriorPlace | None = None
         self._told: tuple[object, ...] = ()
         self._trouble = ""
+        self._incomplete = True
+        """Whether another look may find more without any change."""
         self._retriever: Retriever | None = None
 
     # Called by the screens
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         threading.Thread(target=self._work, name="priors", daemon=True).start()
 
     def stop(self) -> None:
-        """End when what was asked is done; nothing is posted any more."""
+        """End the thread once it has done what was asked; nothing is posted any more."""
         self._stopped.set()
-        self._asked.put(None)
+        self._calls.put(None)
 
     def do(self, act: Act, done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
-        """Do something with the collection, and tell what came of it.
+        """Call `act` with the collection and post its result to `done`.
 
-        `failed` gets a CognitionError, a PriorError or an EvolveError.
+        If it raises a CognitionError, a PriorError or an EvolveError, post that to `failed`.
         """
-        self._asked.put((act, done, failed))
+        self._calls.put(partial(self._act, act, done, failed))
 
     def search(
         self, texts: Sequence[str], most: int, done: Callable[[list[Hit]], None], failed: Callable[[Exception], None]
     ) -> None:
-        """Find the enabled priors that have words of the texts, best first. Nothing is embedded here."""
+        """Post the enabled priors that have words of the texts, best first. Nothing is embedded here."""
         self.do(partial(self._search, list(texts), most), done, failed)
 
     # What follows runs in the thread
 
     def _work(self) -> None:
         counting: threading.Thread | None = None
-        while not self._stopped.is_set():
-            self._look()
+        watch: Watch | None = None
+        call: Callable[[], None] | None = self._look
+        while call is not None:
+            call()
+            if self._place is not None and watch is None:
+                watch = Watch(self._place.paths, partial(self._calls.put, self._look), _POLL_SECONDS)
+                watch.start()
             if self._collection is not None and counting is None:
                 counting = threading.Thread(target=self._count, args=(self._collection,), name="uses", daemon=True)
                 counting.start()
-            with suppress(queue.Empty):
-                asked = self._asked.get(timeout=_LOOK_SECONDS)
-                while asked is not None:
-                    self._act(*asked)
-                    asked = self._asked.get_nowait()
-        while not self._asked.empty():
-            asked = self._asked.get()
-            if asked is not None:
-                self._act(*asked)
+            try:
+                call = self._calls.get(timeout=_POLL_SECONDS if self._incomplete else None)
+            except queue.Empty:
+                call = self._look
+        if watch is not None:
+            watch.stop()
         if counting is not None:
             counting.join()
         if self._collection is not None:
@@ -161,11 +165,13 @@ class PriorDesk:
             assert self._sync is not None and self._place is not None
             report = self._sync.run()
             problems = tuple(f"{item.name}: {item.text}" if item.name else item.text for item in report.problems)
+            self._incomplete = any(not item.name for item in report.problems)
             uses, generation = self._uses, collection.generation()
             if (generation, problems, uses) == self._told and not self._trouble:
                 return
             entries = collection.entries("active", "pending", "rejected", "removed")
         except (CognitionError, EvolveError) as exc:
+            self._incomplete = True
             if str(exc) != self._trouble:
                 self._trouble = str(exc)
                 _log.warning("%s", exc)
@@ -199,7 +205,7 @@ class PriorDesk:
         return self._retriever.search(collection.priors(), texts, most, 0, 0.0, random.Random(0))
 
     def _count(self, collection: Collection) -> None:
-        """What came of the priors, in a thread of its own: a long run takes seconds to be read."""
+        """Count what came of the priors, in a thread of its own: reading a long run takes seconds."""
         from engine.priors.usage import use_over_runs
 
         while not self._stopped.is_set():
@@ -214,4 +220,5 @@ class PriorDesk:
                 }
                 if uses != self._uses:
                     self._uses = uses
+                    self._calls.put(self._look)
             self._stopped.wait(_USE_SECONDS)
