@@ -5,11 +5,13 @@ EvolveError              anything a person can do something about
 ├── TaskError            a task folder is not as it should be
 ├── RunError             a run cannot be found, opened, locked or written
 └── JournalError         run.db is damaged, foreign or cannot be written
+
+Stopping                 the engine is ending; never shown to anybody
 """
 
 from __future__ import annotations
 
-__all__ = ["EvolveError", "JournalError", "RunError", "TaskError", "UsageError"]
+__all__ = ["EvolveError", "JournalError", "RunError", "Stopping", "TaskError", "UsageError"]
 
 
 class EvolveError(Exception):
@@ -49,3 +51,7 @@ class RunError(EvolveError):
 
 class JournalError(EvolveError):
     """run.db is damaged, is not ours, or cannot be written."""
+
+
+class Stopping(Exception):
+    """The engine is ending: the round stays open and goes on at the next start."""

@@ -13,7 +13,7 @@ from engine.errors import JournalError
 from engine.journal.reader import JournalReader, send_command
 from engine.runs.command_kinds import Answer
 from engine.runs.folder import Run, is_alive, spawn_engine
-from engine.task.spec import find_task, load_task
+from engine.task.load import find_task, load_task
 
 __all__ = ["ask", "ask_again", "fork_run_at", "new_run", "program_of", "save_text", "set_and_start"]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from engine.analyzers.report import Facts, Proposal, Report
+from engine.analyzers.report import Proposal, Report
 from engine.analyzers.rules import analyze_by_rules, outcome_of
 from engine.llm.answers import REPORT_SCHEMA, AnswerError, Findings, parse_report
 from engine.llm.messages import Ask, CallFailed
 from engine.llm.prompts import Prompts, PromptTooLong, analyzer_prompt
+from engine.llm.requests import Facts
 from engine.text import one_line
 
 __all__ = ["analyze_by_model"]

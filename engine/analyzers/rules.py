@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from engine.analyzers.report import Facts, Proposal, Report
+from engine.analyzers.report import Proposal, Report
+from engine.llm.requests import Facts
 from engine.programs.outline import ProgramError, changed_parts, outline
 from engine.state.node import Node
 

@@ -12,7 +12,8 @@ from engine.cli.app import RunName, RunsOption, app, pick
 from engine.cli.control import command_run
 from engine.errors import EvolveError, UsageError
 from engine.journal.reader import JournalReader
-from engine.runs.folder import Run, delete_run, rename_run
+from engine.runs.folder import Run
+from engine.runs.manage import delete_run, rename_run
 from engine.text import visible
 
 __all__: list[str] = []

@@ -10,7 +10,7 @@ import typer
 from engine.cli.pick import folder_of
 from engine.runs.folder import all_runs
 from engine.runs.presets import PRESETS
-from engine.task.spec import builtin_tasks
+from engine.task.load import builtin_tasks
 
 __all__ = ["preset_names", "run_names", "task_names"]
 

@@ -40,7 +40,7 @@ from engine.settings.decode import deep_merge
 from engine.settings.model import Settings, parse_setting
 from engine.state.node import Node
 from engine.state.run_state import RunState
-from engine.task.spec import find_task, load_task
+from engine.task.load import find_task, load_task
 
 __all__ = ["command_run", "write_best"]
 

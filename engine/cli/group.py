@@ -9,7 +9,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 from engine.errors import UsageError
-from engine.task.spec import builtin_tasks
+from engine.task.load import builtin_tasks
 
 __all__ = ["SECTIONS", "CommandGroup"]
 

@@ -75,12 +75,12 @@ def _place(task: str | None) -> Any:
     from engine.journal.reader import JournalReader
     from engine.priors.place import PriorPlace, base_path, place_of_run, place_of_task
     from engine.runs.folder import Run, fold_run
-    from engine.task.spec import find_task, load_task
+    from engine.task.load import find_task, load_task
 
     if task is not None and (Path(task) / "run.db").is_file():
         run = Run(Path(task).absolute())
         with JournalReader(run.db) as reader:
-            return place_of_run(run, fold_run(reader))
+            return place_of_run(run.folder, fold_run(reader))
     if task is not None:
         return place_of_task(load_task(find_task(task)))
     known = []

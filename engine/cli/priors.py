@@ -57,7 +57,7 @@ def list_(
     folder = existing_folder(runs)
     with opened(task) as collection:
         entries = collection.entries("active", "pending", *(("rejected", "removed") if all_ else ()))
-        uses = use_over_runs(collection, all_runs(folder))
+        uses = use_over_runs(collection, [run.folder for run in all_runs(folder)])
     rows = [(entry, uses.get(entry.id, PriorUse())) for entry in entries]
     keys: dict[str, Any] = {
         "gain": lambda row: (row[1].gain is None, -(row[1].gain or 0), row[0].id),

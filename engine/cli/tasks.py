@@ -11,8 +11,8 @@ import typer
 from engine.cli.app import JsonOption, TaskName, app, fail, print_json
 from engine.cli.table import print_table
 from engine.errors import UsageError
+from engine.task.load import builtin_tasks, find_task, load_task
 from engine.task.scaffold import write_task
-from engine.task.spec import builtin_tasks, find_task, load_task
 from engine.text import visible
 
 __all__: list[str] = []
@@ -65,7 +65,7 @@ def check(task: TaskName, json: JsonOption = False) -> None:
 
 async def _check(loaded: Any, quiet: bool) -> list[dict[str, Any]]:
     from engine.loop.serve import watch_children_without_threads
-    from engine.task.check import check_task
+    from engine.runs.check_task import check_task
 
     watch_children_without_threads()
     findings = []

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
-from cognition.prior import Prior
 from engine.journal.events import Event
-from engine.llm.messages import Ask
+from engine.llm.requests import DesignRequest, Mode
 
 __all__ = [
-    "ContextNode",
     "Design",
-    "DesignRequest",
     "Designer",
     "DesignerError",
-    "Mode",
     "NothingToDesign",
-    "Rejection",
 ]
-
-Mode = Literal["full", "diff", "crossover", "fix"]
-"""How a design is written: anew, by editing the parent, with parts of other nodes, or by mending a failure."""
 
 
 class DesignerError(Exception):
@@ -43,54 +35,6 @@ class NothingToDesign(DesignerError):
     are have been made. To ask again, of another parent or in another round, is in vain. A designer that has nothing to
     offer for one request raises a plain `DesignerError`.
     """
-
-
-@dataclass(frozen=True)
-class ContextNode:
-    """A node of the population as a designer sees it."""
-
-    id: int
-    code: str
-    status: str
-    score: float | None
-    lesson: str = ""
-    motivation: str = ""
-    metrics: dict[str, Any] = field(default_factory=dict)
-    reason: str = ""
-    """Why it has no score."""
-    error: str = ""
-    """The end of what its evaluation printed to stderr, where it failed."""
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """An earlier attempt in the same round that failed a check."""
-
-    check: str
-    reason: str
-    code: str
-
-
-@dataclass(frozen=True)
-class DesignRequest:
-    """All that one attempt at a design may look at."""
-
-    round: int
-    attempt: int
-    """From 0; rises with each rejected design of the round."""
-    seed: int
-    """For `random.Random`: the same request gives the same design."""
-    parent: ContextNode
-    inspirations: list[ContextNode]
-    priors: list[Prior]
-    """What retrieval chose, best first."""
-    all_priors: bool = False
-    """Whether these are known to be all that there are."""
-    rejections: list[Rejection] = field(default_factory=list)
-    hints: list[str] = field(default_factory=list)
-    mode: Mode = "diff"
-    ask: Ask | None = None
-    """Asks a model on behalf of the round; None where no model is configured."""
 
 
 @dataclass(frozen=True)

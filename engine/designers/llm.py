@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Callable
 from contextlib import suppress
 
-from engine.designers.base import Design, DesignerError, DesignRequest, Mode
+from engine.designers.base import Design, DesignerError
 from engine.journal.events import Event
 from engine.llm.answers import AnswerError, Program, parse_diff, parse_parts, parse_program
 from engine.llm.hunks import has_hunks
 from engine.llm.messages import Answer, CallFailed, Role
 from engine.llm.parts import is_part, put_parts
 from engine.llm.prompts import Prompts, PromptTooLong, researcher_prompt
+from engine.llm.requests import DesignRequest, Mode
 from engine.programs.outline import ProgramError, changed_parts, outline, unbound_names
 from engine.task.spec import TaskSpec
 from engine.text import one_line

@@ -6,8 +6,9 @@ import dataclasses
 import random
 from collections.abc import Callable
 
-from engine.designers.base import Design, Designer, DesignRequest, Mode, NothingToDesign
+from engine.designers.base import Design, Designer, NothingToDesign
 from engine.journal.events import Event
+from engine.llm.requests import DesignRequest, Mode
 
 __all__ = ["MixedDesigner"]
 

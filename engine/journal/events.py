@@ -231,6 +231,10 @@ class CallStarted(Data, frozen=True):
     """Tells the calls of a round, or of a node, apart."""
 
 
+REQUEST_KINDS = frozenset({"context", "moderation", "bad_request"})
+"""Faults of the request itself: the same one would be refused again."""
+
+
 class CallDone(Data, frozen=True):
     """A model answered, or did not."""
 

@@ -11,9 +11,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from engine.evaluation.capacity import CapacityLimiter
 from engine.llm.faults import Fault, check_key, fault_of, key_of, place_of
 from engine.llm.messages import Message
-from engine.loop.gate import Slots
 from engine.settings.models import ModelSpec
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Reply:
 class _Endpoint:
     """What all models behind one address share."""
 
-    slots: Slots
+    slots: CapacityLimiter
     not_before: float = 0.0
     """Time of the loop until which it wants to be left alone."""
     counts_usage: bool = True
@@ -110,7 +110,7 @@ class Client:
             Fault: no answer came.
         """
         await self.prepare()
-        endpoint = self._endpoints.setdefault(spec.base_url, _Endpoint(Slots(1)))
+        endpoint = self._endpoints.setdefault(spec.base_url, _Endpoint(CapacityLimiter(1)))
         endpoint.slots.limit = concurrency or spec.concurrency
         loop = asyncio.get_running_loop()
         failures = 0

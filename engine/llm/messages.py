@@ -6,13 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["REQUEST_KINDS", "Answer", "Ask", "CallFailed", "Message", "Role"]
+__all__ = ["Answer", "Ask", "CallFailed", "Message", "Role"]
 
 Role = Literal["researcher", "analyzer", "judge", "fixer"]
-
-
-REQUEST_KINDS = frozenset({"context", "moderation", "bad_request"})
-"""Faults of the request itself: the same one would be refused again."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.journal import events as ev
+from engine.journal.events import REQUEST_KINDS
 from engine.journal.reader import JournalReader
-from engine.llm.messages import REQUEST_KINDS
 
 __all__ = ["Recorded"]
 

@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cognition.retrieve import Hit
-from engine.errors import EvolveError, JournalError
+from engine.errors import EvolveError, JournalError, Stopping
+from engine.evaluation.capacity import CapacityLimiter
 from engine.evaluation.early_stop import MedianRule
 from engine.evaluation.gpus import Gpus
 from engine.journal import events as ev
 from engine.journal.reader import Command
 from engine.loop.commands import answer_command
 from engine.loop.file_watch import FileWatch
-from engine.loop.gate import PauseGate, Slots, Stopping
+from engine.loop.gate import PauseGate
 from engine.loop.hooks import read_hooks
 from engine.loop.models import Caller
 from engine.loop.session import Follower, Ledger
@@ -93,7 +94,7 @@ class Engine(Ledger):
         super().__init__(run, follow, self._take_command, self._give_up)
         start = self.state.start
         assert start is not None
-        place = place_of_run(run, self.state)
+        place = place_of_run(run.folder, self.state)
         self.prior_folder = place.folder
         """Where its priors are read from, live."""
         self._priors = PriorWatch(place, run.name, self.state.prior_revisions)
@@ -102,8 +103,8 @@ class Engine(Ledger):
         self._task_watch = TaskWatch(Path(start.source), start.files, start.large_files, self.state.task_changes)
         self.file_watch = FileWatch(self._watched_paths, self._look_at_files)
         self.gpus = Gpus(self.state.settings.devices) if self.spec.gpu else None
-        self.slots = Slots(self.slot_limit)
-        self.stage_slots = {stage.name: Slots(stage.slots) for stage in self.spec.stages if stage.slots}
+        self.slots = CapacityLimiter(self.slot_limit)
+        self.stage_slots = {stage.name: CapacityLimiter(stage.slots) for stage in self.spec.stages if stage.slots}
         """Further slots of stages that have fewer than the run."""
         self.early_stop: dict[str, MedianRule] = {
             stage.name: MedianRule(stage.early_stop) for stage in self.spec.stages if stage.early_stop

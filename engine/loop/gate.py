@@ -1,23 +1,18 @@
-"""Who may go on: the pause gate before every stage, and the slots of the evaluations."""
+"""The pause gate that stands before every stage."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from types import TracebackType
 from typing import Literal
 
+from engine.errors import Stopping
 from engine.journal.events import RunPaused
 
-__all__ = ["PauseGate", "Slots", "Stopping"]
+__all__ = ["PauseGate"]
 
 
 Holder = Literal["person", "endpoint", "designer"]
 """Who holds a run paused: a person, that no model answers, or that nothing can be designed."""
-
-
-class Stopping(Exception):
-    """The engine is ending: the round stays open and goes on at the next start."""
 
 
 class PauseGate:
@@ -115,51 +110,3 @@ class PauseGate:
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-class Slots:
-    """Evaluations at once: first come, first served, with a limit that may change at any time."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._used = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def limit(self) -> int:
-        """How many may be held at once."""
-        return self._limit
-
-    @limit.setter
-    def limit(self, limit: int) -> None:
-        self._limit = limit
-        self._hand_out()
-
-    async def __aenter__(self) -> None:
-        if self._used < self._limit and not self._waiting:
-            self._used += 1
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                self._release()
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._release()
-
-    def _release(self) -> None:
-        self._used -= 1
-        self._hand_out()
-
-    def _hand_out(self) -> None:
-        while self._waiting and self._used < self._limit:
-            future = self._waiting.popleft()
-            if not future.done():
-                self._used += 1
-                future.set_result(None)

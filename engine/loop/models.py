@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.errors import RunError
-from engine.journal.events import CallDone, CallStarted
+from engine.errors import RunError, Stopping
+from engine.journal.events import REQUEST_KINDS, CallDone, CallStarted
 from engine.journal.reader import sha256_of
 from engine.llm.client import Client, Reply, Spent, estimate_tokens
 from engine.llm.faults import Fault, redact
-from engine.llm.messages import REQUEST_KINDS, Answer, Ask, CallFailed, Message, Role
+from engine.llm.messages import Answer, Ask, CallFailed, Message, Role
 from engine.llm.record import Place, Recorded
 from engine.llm.stream import LiveText
 from engine.loop.failover import Troubles
-from engine.loop.gate import Stopping
 from engine.settings.model import analyzes_by_model, designs_by_model
 from engine.settings.models import ModelSpec
 

@@ -19,7 +19,8 @@ from engine.journal import events as ev
 from engine.journal.clock import StepWatch
 from engine.journal.reader import Command, JournalReader, sha256_of, to_row
 from engine.journal.writer import JournalWriter
-from engine.runs.folder import Run, unpack_priors
+from engine.runs.folder import Run
+from engine.runs.prior_files import unpack_priors
 from engine.samplers import make_sampler, take_up
 from engine.settings.model import Settings, designs_by_model
 from engine.state.run_state import RunState

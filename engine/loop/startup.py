@@ -61,9 +61,9 @@ async def recall_priors(engine: Engine) -> None:
         return
 
     def look() -> dict[str, tuple[int, int]]:
-        collection = open_collection(place_of_run(engine.run, state))
+        collection = open_collection(place_of_run(engine.run.folder, state))
         try:
-            others = [run for run in all_runs(engine.run.folder.parent) if run.folder != engine.run.folder]
+            others = [run.folder for run in all_runs(engine.run.folder.parent) if run.folder != engine.run.folder]
             uses = use_over_runs(collection, others)
         finally:
             collection.store.close()

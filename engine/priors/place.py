@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 from cognition.collection import Collection
 from cognition.store import BaseError, Store
-from engine.errors import RunError
 from engine.journal.events import PriorProposed
-from engine.journal.reader import JournalReader
-from engine.runs.folder import Run, fold_run, priors_of
 from engine.state.run_state import RunState
+from engine.task.load import BUILTIN_TASKS
 from engine.task.spec import Task
-from engine.workspace import network_file_system, priors_folder, workspace
+from engine.workspace import network_file_system, workspace
 
 __all__ = [
     "PriorPlace",
@@ -22,8 +22,9 @@ __all__ = [
     "open_collection",
     "place_of_run",
     "place_of_task",
+    "priors_folder",
+    "priors_of",
     "proposal_names",
-    "rename_proposals",
 ]
 
 
@@ -55,13 +56,41 @@ def place_of_task(task: Task) -> PriorPlace:
     return _in_workspace(task.spec.name, priors_folder(task))
 
 
-def place_of_run(run: Run, state: RunState) -> PriorPlace:
-    """Where a run reads its priors; a fork with priors of its own has a base of its own beside them."""
-    folder = priors_of(run, state)
+def place_of_run(folder: Path, state: RunState) -> PriorPlace:
+    """Where the run in a folder reads its priors; a fork with priors of its own has a base of its own beside them."""
+    priors = priors_of(folder, state)
     task = state.start.task if state.start is not None else ""
-    if folder == run.folder / "priors":
-        return PriorPlace(run.folder / "cognition.db", task, task, folder)
-    return _in_workspace(task, folder)
+    if priors == folder / "priors":
+        return PriorPlace(folder / "cognition.db", task, task, priors)
+    return _in_workspace(task, priors)
+
+
+def priors_of(folder: Path, state: RunState) -> Path:
+    """The folder that the run in `folder` reads its priors from; it may be missing."""
+    if state.forked is not None and state.forked.own_priors:
+        return folder / "priors"
+    return Path(state.start.priors if state.start is not None else "")
+
+
+def priors_folder(task: Task) -> Path:
+    """The folder from which the task's priors are read, live.
+
+    A task of one's own keeps them beside its other files. Those of a built-in task are copied into the workspace at
+    first use, where a person may edit them; what is there already is never overwritten.
+    """
+    if task.folder.parent != BUILTIN_TASKS:
+        return task.priors
+    folder = workspace() / "priors" / task.spec.name
+    if not folder.exists() and task.priors.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Renamed into place, so that a second command never sees half of the files.
+        partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+        shutil.copytree(task.priors, partial)
+        try:
+            partial.rename(folder)
+        except OSError:
+            shutil.rmtree(partial)
+    return folder
 
 
 def open_collection(place: PriorPlace, busy_seconds: float = 5.0) -> Collection:
@@ -86,35 +115,6 @@ def open_collection(place: PriorPlace, busy_seconds: float = 5.0) -> Collection:
     except BaseError:
         store.close()
         raise
-
-
-def rename_proposals(run: Run, former: str) -> None:
-    """Let what a run proposed go by the run's name of now, so that it is not proposed once more.
-
-    Args:
-        run: the run.
-        former: the name it had when it proposed.
-
-    Raises:
-        JournalError: its journal cannot be read.
-        RunError: the base cannot be written.
-    """
-    with JournalReader(run.db) as reader:
-        events = reader.events_of(PriorProposed)
-        proposed = [event.data for event in events if isinstance(event.data, PriorProposed)]
-        place = place_of_run(run, fold_run(reader)) if proposed else None
-    if place is None:
-        return
-    try:
-        collection = open_collection(place)
-        with collection.store, collection.store.writing():
-            for data in proposed:
-                for name in proposal_names(data):
-                    collection.rename_run(name, former, run.name)
-    except BaseError as exc:
-        raise RunError(
-            f"the run is '{run.name}' now, but what it proposed still goes by '{former}': {exc.message}", exc.hint
-        ) from None
 
 
 def proposal_names(data: PriorProposed) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -13,7 +14,6 @@ from engine.errors import EvolveError, JournalError
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.priors.place import place_of_run
-from engine.runs.folder import Run
 from engine.state.lineage import best_path
 from engine.state.node import Node
 from engine.state.run_state import RunState
@@ -155,8 +155,8 @@ def idea_of(node: Node, ids: Iterable[str]) -> Idea:
     return "experience" if len(node.parents) > 1 or node.operator in _FROM_NODES else "novel"
 
 
-def use_over_runs(collection: Collection, runs: Iterable[Run]) -> dict[str, PriorUse]:
-    """What came of a collection's priors over runs, by id; a prior's former ids count as it.
+def use_over_runs(collection: Collection, folders: Iterable[Path]) -> dict[str, PriorUse]:
+    """Return what a collection's priors gained over the runs in some folders, by id; a former id counts as the prior.
 
     A run is folded when its journal has grown since the last time; the figures between are kept in the base. A run that
     cannot be read is left out.
@@ -169,10 +169,10 @@ def use_over_runs(collection: Collection, runs: Iterable[Run]) -> dict[str, Prio
     kept = {run: (seq, figures) for run, seq, figures in rows}
     new: list[dict[str, object]] = []
     total: dict[str, PriorUse] = {}
-    for run in runs:
-        key = str(run.folder)
+    for folder in folders:
+        key = str(folder)
         try:
-            seq, raw = _figures(collection, run, kept.get(key))
+            seq, raw = _figures(collection, folder, kept.get(key))
         except EvolveError:
             continue
         if (seq, raw) != kept.get(key):
@@ -191,9 +191,9 @@ def use_over_runs(collection: Collection, runs: Iterable[Run]) -> dict[str, Prio
     return total
 
 
-def _figures(collection: Collection, run: Run, kept: tuple[int, str] | None) -> tuple[int, str]:
+def _figures(collection: Collection, folder: Path, kept: tuple[int, str] | None) -> tuple[int, str]:
     """How far a run's journal goes, and what came of the collection's priors in it as JSON."""
-    with JournalReader(run.db) as reader:
+    with JournalReader(folder / "run.db") as reader:
         seq = reader.last_seq()
         if kept is not None and kept[0] == seq:
             return kept
@@ -202,6 +202,6 @@ def _figures(collection: Collection, run: Run, kept: tuple[int, str] | None) -> 
         if not isinstance(started, ev.RunStarted) or started.task != collection.name:
             return seq, "{}"
         found = fold_use(reader)
-        place = place_of_run(run, found.state)
+        place = place_of_run(folder, found.state)
         own = (place.base, place.collection) == (collection.store.path, collection.id)
         return seq, msgspec.json.encode(found.priors if own else {}).decode()

@@ -9,9 +9,7 @@ import re
 import warnings
 from dataclasses import dataclass
 
-from engine.task.spec import TaskSpec
-
-__all__ = ["Outline", "ProgramError", "changed_parts", "check_program", "outline", "remember_outline", "unbound_names"]
+__all__ = ["Outline", "ProgramError", "changed_parts", "outline", "remember_outline", "unbound_names"]
 
 
 class ProgramError(Exception):
@@ -178,42 +176,6 @@ _WITH_DOCSTRING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 def _is_docstring(body: list[ast.stmt]) -> bool:
     first = body[0] if body else None
     return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-
-
-def check_program(code: str, spec: TaskSpec) -> Outline:
-    """Check a program before any experiment.
-
-    Raises:
-        ProgramError: it is too long, no valid Python, lacks what the task requires or uses what the task forbids.
-    """
-    size = len(code.encode("utf-8", "surrogatepass"))
-    if size > spec.max_program_bytes:
-        raise ProgramError("size", f"{size} bytes, allowed are {spec.max_program_bytes}")
-    try:
-        code.encode()
-    except UnicodeEncodeError as exc:
-        raise ProgramError("syntax", f"it is no valid text: {exc.reason}") from None
-    shape = outline(code)
-    for what, required, present in (
-        ("function", spec.interface.functions, shape.functions),
-        ("class", spec.interface.classes, shape.classes),
-    ):
-        missing = [name for name in required if name not in present]
-        if missing:
-            raise ProgramError("interface", f"the {what} {', '.join(missing)} is missing at the top level")
-    allowed = spec.interface.imports
-    if allowed is not None:
-        strange = sorted(name for name in shape.imports if not any(_is_within(name, module) for module in allowed))
-        if strange:
-            raise ProgramError("static", f"it imports {', '.join(strange)}; allowed are {', '.join(allowed) or 'none'}")
-    forbidden = sorted(shape.names.intersection(spec.interface.forbidden))
-    if forbidden:
-        raise ProgramError("static", f"it uses {', '.join(forbidden)}, which the task forbids")
-    return shape
-
-
-def _is_within(name: str, module: str) -> bool:
-    return name == module or name.startswith(f"{module}.")
 
 
 def changed_parts(before: str, after: str) -> list[str]:

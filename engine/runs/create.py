@@ -15,11 +15,12 @@ from engine.errors import EvolveError, RunError
 from engine.journal.clock import now_ms
 from engine.journal.events import Event, RunStarted
 from engine.journal.reader import create_journal, insert_blob, insert_event
+from engine.priors.place import priors_folder
 from engine.runs.folder import Run, check_name
 from engine.settings.model import Settings
 from engine.task.snapshot import read_copy
 from engine.task.spec import Task
-from engine.workspace import network_file_system, priors_folder
+from engine.workspace import network_file_system
 
 __all__ = ["check_file_system", "create_run", "make_folder"]
 

@@ -27,13 +27,14 @@ from engine.journal.events import (
     SettingsChanged,
 )
 from engine.journal.reader import sha256_of
-from engine.programs.outline import ProgramError, check_program, outline
+from engine.programs.outline import ProgramError, outline
 from engine.runs.command_kinds import Refusal
 from engine.settings.decode import convert_table, deep_merge
 from engine.settings.fitness import fitness_of
 from engine.settings.model import Settings, check_whole, designs_by_model
 from engine.state.node import Node
 from engine.state.run_state import RunState
+from engine.task.interface import check_program
 from engine.task.spec import TaskSpec
 
 __all__ = ["EFFECTS", "Ground", "Outcome", "check_fitness", "check_set"]

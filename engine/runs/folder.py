@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,19 +34,15 @@ __all__ = [
     "all_runs",
     "best_entry",
     "check_name",
-    "delete_run",
     "find_run",
     "fold_run",
     "is_alive",
     "kept_summary",
     "lock_run",
-    "priors_of",
-    "rename_run",
     "run_status",
     "spawn_engine",
     "summarize",
     "summary_of",
-    "unpack_priors",
 ]
 
 _LOCK_SECONDS = 2.0
@@ -297,30 +293,6 @@ def run_status(run: Run, state: RunState) -> str:
     return "dead" if state.engine is not None else "stopped"
 
 
-def priors_of(run: Run, state: RunState) -> Path:
-    """The folder that the run's priors are read from; it may be missing."""
-    if state.forked is not None and state.forked.own_priors:
-        return run.folder / "priors"
-    return Path(state.start.priors if state.start is not None else "")
-
-
-def unpack_priors(run: Run, state: RunState, blob: Callable[[str], bytes]) -> None:
-    """Lay out the priors that a fork brought along, unless they are there: what a person edited is left alone.
-
-    Raises:
-        OSError: they cannot be written.
-    """
-    folder = run.folder / "priors"
-    if state.forked is None or not state.forked.own_priors or folder.exists():
-        return
-    partial = run.folder / f".priors.{os.getpid()}"
-    partial.mkdir()
-    for name, sha256 in state.forked.prior_files.items():
-        # A name is a file's name and nothing else, whoever wrote the journal.
-        (partial / Path(name).name).write_bytes(blob(sha256))
-    partial.rename(folder)
-
-
 def check_name(name: str) -> None:
     """Raise RunError for what cannot name a run's folder."""
     if len(name.encode("utf-8", "surrogateescape")) > 200:
@@ -329,47 +301,6 @@ def check_name(name: str) -> None:
         raise RunError(
             f"{name!r} cannot name a run", "It may not hold '/' or what cannot be printed, nor begin with '.' or '-'"
         )
-
-
-def rename_run(run: Run, name: str) -> Run:
-    """Give a run's folder another name beside the old one; what it proposed goes by its new name from then on.
-
-    Raises:
-        RunError: its engine is alive, the name is taken or cannot name a run; or it has its new name, and its proposals
-            keep the old one.
-    """
-    check_name(name)
-    if is_alive(run):
-        raise RunError(f"run '{run.name}' has an engine at work", f"'evolve stop {run.typed}' ends it")
-    target = run.folder.with_name(name)
-    if target.exists():
-        raise RunError(f"there is a run '{name}' already in {run.folder.parent}", "Choose another name")
-    try:
-        renamed = Run(run.folder.rename(target))
-    except OSError as exc:
-        raise RunError(f"{run.folder} cannot be renamed: {exc.strerror}") from None
-    from engine.priors.place import rename_proposals
-
-    # A journal that cannot be read proposes nothing any more.
-    with suppress(JournalError):
-        rename_proposals(renamed, run.name)
-    return renamed
-
-
-def delete_run(run: Run) -> None:
-    """Remove a run's folder.
-
-    Raises:
-        RunError: its engine is alive, or the folder cannot be removed.
-    """
-    from engine.evaluation.supervisor.folders import remove_tree
-
-    if is_alive(run):
-        raise RunError(f"run '{run.name}' has an engine at work", f"'evolve stop {run.typed}' ends it")
-    try:
-        remove_tree(str(run.folder))
-    except OSError as exc:
-        raise RunError(f"{exc.filename or run.folder} cannot be removed: {exc.strerror}") from None
 
 
 def summarize(run: Run) -> RunSummary:

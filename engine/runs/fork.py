@@ -24,9 +24,11 @@ from engine.journal.events import (
     SettingsChanged,
 )
 from engine.journal.reader import JournalReader, create_journal, insert_blob, insert_event, sha256_of
+from engine.priors.place import priors_of
 from engine.runs.create import check_file_system, make_folder
 from engine.runs.effects import check_fitness, check_set
-from engine.runs.folder import Run, fold_run, priors_of, unpack_priors
+from engine.runs.folder import Run, fold_run
+from engine.runs.prior_files import unpack_priors
 from engine.settings.decode import deep_merge
 from engine.state.run_state import RunState
 
@@ -133,7 +135,7 @@ def _own_priors(source: Run, reader: JournalReader, state: RunState, at: int, at
     if state.forked is None or not state.forked.own_priors:
         return None
     # The other run's priors are its own: theirs of today are copied, since that folder may go away with its run.
-    folder = priors_of(source, state)
+    folder = priors_of(source.folder, state)
     if folder.is_dir():
         return {path.name: path.read_bytes() for path in sorted(folder.glob("*.md")) if path.is_file()}
     return {file: reader.blob(sha256) for file, sha256 in state.forked.prior_files.items()}

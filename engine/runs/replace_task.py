@@ -6,12 +6,12 @@ import msgspec
 
 from engine.errors import RunError, TaskError
 from engine.journal.events import TaskChanged
+from engine.priors.place import priors_folder
 from engine.runs.folder import Run, is_alive, lock_run
 from engine.runs.resting import RestingRun
 from engine.state.run_state import RunState
 from engine.task.snapshot import read_copy
 from engine.task.spec import Task
-from engine.workspace import priors_folder
 
 __all__ = ["adopt_task"]
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine.journal import events as ev
-from engine.journal.events import Event
-from engine.llm.messages import REQUEST_KINDS
+from engine.journal.events import REQUEST_KINDS, Event
 from engine.settings.decode import deep_merge
 from engine.settings.model import Settings
 from engine.state.no_design import count_in_vain, is_stuck, try_anew

@@ -1,7 +1,8 @@
 """Read a task folder: what to search for and how it is measured.
 
-- `spec`: task.toml, typed, and the folder it stands in
-- `check`: what `evolve check` tries
+- `spec`: task.toml, typed
+- `interface`: check a program against what its task requires
+- `load`: find a task folder and load it
 - `scaffold`: write a new task folder
 - `snapshot`: the copy of a task that a run keeps
 """

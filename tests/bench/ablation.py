@@ -25,7 +25,7 @@ from engine.journal.reader import JournalReader
 from engine.runs.create import create_run
 from engine.runs.folder import fold_run
 from engine.settings.model import merge_settings, parse_setting
-from engine.task.spec import BUILTIN_TASKS, load_task
+from engine.task.load import BUILTIN_TASKS, load_task
 
 MARKS = (20, 50, 100)
 SOLVES = 10

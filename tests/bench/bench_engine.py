@@ -24,7 +24,7 @@ from engine.runs.folder import Run, fold_run
 from engine.samplers import make_sampler, take_up
 from engine.settings.model import SamplerSettings, Settings, merge_settings
 from engine.state.run_state import RunState
-from engine.task.spec import load_task
+from engine.task.load import load_task
 
 SEED = (
     '"""A program of 60 lines."""\n\n'

@@ -23,7 +23,7 @@ from engine.runs.create import create_run
 from engine.runs.folder import Run, fold_run
 from engine.settings.model import merge_settings
 from engine.settings.models import ModelSpec
-from engine.task.spec import load_task
+from engine.task.load import load_task
 from tests.bench.bench_engine import EVALUATE, SEED, TOML, fill
 
 SERVER = """\

@@ -31,7 +31,8 @@ from cognition.files import PriorFolder
 from engine.designers.recombine.graft import graft
 from engine.designers.recombine.program import parse_program
 from engine.evaluation.evaluator import Evaluation, Job
-from engine.task.spec import Task, find_task, load_task
+from engine.task.load import find_task, load_task
+from engine.task.spec import Task
 
 FRESH = [101, 102, 103, 104, 105]
 LEAST_MEMORY_MB = 8192

@@ -4,7 +4,7 @@ See `tests.bench.rank`; a seed is a draw of documents, of the noise in them and 
 a folder or a JSONL file of the user's.
 """
 
-from engine.task.spec import find_task, load_task
+from engine.task.load import find_task, load_task
 from tests.bench import rank
 
 TASK = load_task(find_task("data_curation"))

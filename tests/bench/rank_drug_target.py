@@ -3,7 +3,7 @@
 See `tests.bench.rank`; `--data FOLDER` takes a folder of DrugBAN's with its own split.
 """
 
-from engine.task.spec import find_task, load_task
+from engine.task.load import find_task, load_task
 from tests.bench import rank
 
 TASK = load_task(find_task("drug_target"))

@@ -1,6 +1,6 @@
 """Does linear_attention rank what is known, and does a search's best hold on fresh seeds? See `tests.bench.rank`."""
 
-from engine.task.spec import find_task, load_task
+from engine.task.load import find_task, load_task
 from tests.bench import rank
 
 TASK = load_task(find_task("linear_attention"))

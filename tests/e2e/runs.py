@@ -16,7 +16,7 @@ from engine.runs.create import create_run
 from engine.runs.folder import Run, fold_run, is_alive
 from engine.settings.model import merge_settings
 from engine.state.run_state import RunState
-from engine.task.spec import load_task
+from engine.task.load import load_task
 
 
 def make_run(task: Path, runs: Path, **settings: object) -> Run:

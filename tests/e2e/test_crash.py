@@ -16,7 +16,7 @@ from engine.journal import events as ev
 from engine.journal.reader import connect_writer, insert_event, sha256_of
 from engine.runs.folder import Run, is_alive
 from engine.runs.fork import fork_run
-from engine.task.spec import load_task
+from engine.task.load import load_task
 from tests.conftest import OPEN_EVALUATE, TaskMaker
 from tests.e2e.runs import (
     check_complete,

@@ -15,7 +15,7 @@ from engine.runs.folder import Run
 from engine.runs.presets import find_preset
 from engine.samplers.map_elites import MapElites
 from engine.settings.model import SamplerSettings
-from engine.task.spec import load_task
+from engine.task.load import load_task
 from tests.conftest import OPEN_EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import (
     check_complete,

@@ -19,8 +19,8 @@ from engine.priors.watch import PriorWatch
 from engine.runs.create import create_run
 from engine.runs.folder import lock_run
 from engine.settings.model import Settings
+from engine.task.load import load_task
 from engine.task.snapshot import TaskWatch, read_copy
-from engine.task.spec import load_task
 from tests.conftest import TaskMaker
 
 

@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
-from engine.loop.gate import PauseGate, Slots, Stopping
+from engine.errors import Stopping
+from engine.evaluation.capacity import CapacityLimiter
+from engine.loop.gate import PauseGate
 
 
 async def settle() -> None:
@@ -44,7 +46,7 @@ async def test_a_stopping_gate_turns_away_who_waits_and_who_comes() -> None:
 
 
 async def test_slots_are_handed_out_in_order_and_follow_their_limit() -> None:
-    slots = Slots(2)
+    slots = CapacityLimiter(2)
     inside: list[int] = []
     release = [asyncio.Event() for _ in range(5)]
 

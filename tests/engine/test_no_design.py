@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.designers.base import ContextNode, Design, DesignRequest, NothingToDesign
+from engine.designers.base import Design, NothingToDesign
 from engine.designers.mixed import MixedDesigner
 from engine.journal import events as ev
+from engine.llm.requests import ContextNode, DesignRequest
 from engine.loop.engine import Engine
 from engine.loop.gate import PauseGate
 from engine.loop.serve import watch_children_without_threads

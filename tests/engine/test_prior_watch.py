@@ -9,9 +9,10 @@ from engine.journal.reader import JournalReader, connect_writer, insert_blob, in
 from engine.priors.place import PriorPlace, open_collection, place_of_run
 from engine.priors.watch import PriorWatch, Proposal
 from engine.runs.create import create_run
-from engine.runs.folder import fold_run, rename_run
+from engine.runs.folder import fold_run
+from engine.runs.manage import rename_run
 from engine.settings.model import Settings
-from engine.task.spec import load_task
+from engine.task.load import load_task
 from tests.conftest import TaskMaker
 from tests.engine.test_state import Script, fold, started
 
@@ -49,11 +50,11 @@ def test_a_run_by_a_new_name_proposes_nothing_once_more(make_task: TaskMaker, tm
     connection.close()
     with JournalReader(run.db) as reader:
         state = fold_run(reader)
-    watch = PriorWatch(place_of_run(run, state), run.name)
+    watch = PriorWatch(place_of_run(run.folder, state), run.name)
     assert watch.read([first]).decided == []
     watch.close()
     renamed = rename_run(run, "by-another-name")
-    place = place_of_run(renamed, state)
+    place = place_of_run(renamed.folder, state)
     watch = PriorWatch(place, renamed.name)
     assert watch.read([first]).decided == []
     watch.close()

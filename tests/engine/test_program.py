@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.analyzers.report import Facts
 from engine.analyzers.rules import analyze_by_rules
 from engine.evaluation.curve import Curve, decode_curve
-from engine.programs.outline import ProgramError, changed_parts, check_program, outline, unbound_names
+from engine.llm.requests import Facts
+from engine.programs.outline import ProgramError, changed_parts, outline, unbound_names
 from engine.state.node import Node
 from engine.state.ranking import Ranking
+from engine.task.interface import check_program
 from engine.task.spec import Interface, TaskSpec
 from engine.text import one_line, visible
 

@@ -76,22 +76,23 @@ def test_figures_over_runs_are_kept_and_follow_a_rename(tmp_path: Path) -> None:
     made = script()
     run = write(tmp_path / "runs" / "one", made.events)
     with JournalReader(run.db) as reader:
-        place = place_of_run(run, fold_run(reader))
+        place = place_of_run(run.folder, fold_run(reader))
     with Store(place.base) as store:
         collection = Collection(store, place.collection, place.task, tmp_path / "priors")
         collection.add("hop", "# Hop\n")
-        uses = use_over_runs(collection, [run])
+        uses = use_over_runs(collection, [run.folder])
         assert uses["hop"].given == 2
         second = write(tmp_path / "runs" / "two", made.events)
         (tmp_path / "runs" / "broken").mkdir()
         broken = type(run)(tmp_path / "runs" / "broken")
-        uses = use_over_runs(collection, [run, second, broken])
+        uses = use_over_runs(collection, [run.folder, second.folder, broken.folder])
         assert (uses["hop"].given, uses["hop"].share) == (4, 0.5)
         assert store.connection.execute("SELECT count(*) FROM usage").fetchone() == (2,)
         store.connection.execute("UPDATE usage SET figures = '{}' WHERE run = ?", (str(second.folder),))
-        assert use_over_runs(collection, [run, second])["hop"].given == 2, "what is kept is not folded again"
+        again = use_over_runs(collection, [run.folder, second.folder])
+        assert again["hop"].given == 2, "what is kept is not folded again"
         collection.rename("hop", "leap")
-        assert use_over_runs(collection, [run])["leap"].given == 2
+        assert use_over_runs(collection, [run.folder])["leap"].given == 2
         other = Collection(store, "another", place.task, tmp_path)
-        assert use_over_runs(other, [run]) == {}
+        assert use_over_runs(other, [run.folder]) == {}
     assert PriorUse().gain is None and PriorUse().share is None

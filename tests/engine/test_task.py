@@ -9,8 +9,9 @@ import pytest
 from engine.errors import TaskError, UsageError
 from engine.settings.decode import deep_merge, parse_assignment
 from engine.settings.model import merge_settings
+from engine.task.load import builtin_tasks, find_task, load_task
 from engine.task.scaffold import write_task
-from engine.task.spec import Stage, TaskSpec, builtin_tasks, find_task, load_task
+from engine.task.spec import Stage, TaskSpec
 from tests.conftest import TaskMaker
 
 

@@ -48,7 +48,7 @@ def run(runs: Path, tmp_path: Path, workspace: Path) -> Run:
 @pytest.fixture
 def base(run: Run) -> Iterator[Collection]:
     """The same priors, as another process sees them."""
-    collection = open_collection(place_of_run(run, fold(run)))
+    collection = open_collection(place_of_run(run.folder, fold(run)))
     yield collection
     collection.store.close()
 

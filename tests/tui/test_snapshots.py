@@ -146,7 +146,7 @@ def test_cognition(
     for name, text in PRIORS.items():
         (folder / name).write_text(text)
     run = make_run(runs / "packing", 80, end="finished", priors=folder)
-    collection = open_collection(place_of_run(run, fold(run)))
+    collection = open_collection(place_of_run(run.folder, fold(run)))
     with closing(collection.store):
         collection.propose("rings", "# Three rings\n\nOne, eight and seventeen circles.\n", run=run.name, nodes=[3])
     app = make_app(run)

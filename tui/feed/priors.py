@@ -60,7 +60,7 @@ def place_to_read(run: Run, state: RunState | None) -> PriorPlace:
     if state is None:
         with JournalReader(run.db) as reader:
             state = fold_run(reader)
-    place = place_of_run(run, state)
+    place = place_of_run(run.folder, state)
     if not place.folder.is_absolute():
         raise RunError(f"'{run.name}' does not say where its priors are", "'evolve priors --task TASK' reads a task's")
     return place
@@ -210,7 +210,7 @@ class PriorDesk:
 
         while not self._stopped.is_set():
             try:
-                found = use_over_runs(collection, all_runs(self._runs))
+                found = use_over_runs(collection, (run.folder for run in all_runs(self._runs)))
             except (CognitionError, EvolveError) as exc:
                 _log.warning("what came of the priors cannot be told: %s", exc)
             else:

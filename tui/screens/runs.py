@@ -13,8 +13,9 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from engine.errors import EvolveError
-from engine.runs.folder import Run, delete_run, rename_run
-from engine.task.spec import builtin_tasks
+from engine.runs.folder import Run
+from engine.runs.manage import delete_run, rename_run
+from engine.task.load import builtin_tasks
 from engine.text import one_line
 from tui import acts
 from tui.feed.runs_watch import RunRow, RunsWatch, since

@@ -9,7 +9,6 @@ from functools import partial
 from typing import NamedTuple
 
 from cognition.prior import Prior
-from engine.designers.base import ContextNode
 from engine.designers.recombine.bandit import Steps
 from engine.designers.recombine.messages import (
     Change,
@@ -24,6 +23,7 @@ from engine.designers.recombine.messages import (
     Value,
 )
 from engine.designers.recombine.moves import directions, move, reach
+from engine.llm.requests import ContextNode
 
 __all__ = ["Choice", "list_choices"]
 

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import TypeVar
 
 from cognition.prior import Prior
-from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, Mode, NothingToDesign
+from engine.designers.base import Design, DesignerError, NothingToDesign
 from engine.designers.recombine.bandit import Bandit, Steps
 from engine.designers.recombine.choices import Choice, list_choices
 from engine.designers.recombine.client import EditorClient
@@ -25,6 +25,7 @@ from engine.journal.events import (
     PriorChanged,
     PriorsRecalled,
 )
+from engine.llm.requests import ContextNode, DesignRequest, Mode
 from engine.programs.outline import remember_outline
 from engine.task.spec import Seed, TaskSpec
 

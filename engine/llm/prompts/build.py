@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cognition.prior import Prior
-from engine.analyzers.report import Facts
-from engine.designers.base import DesignRequest
 from engine.evaluation.curve import Point
 from engine.llm.messages import Message
 from engine.llm.prompts.templates import Prompts
+from engine.llm.requests import DesignRequest, Facts
 from engine.programs.outline import ProgramError, outline
 from engine.settings.models import ModelSpec
 from engine.task.spec import Criterion, TaskSpec

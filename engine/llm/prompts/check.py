@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from cognition.prior import parse_prior
-from engine.analyzers.report import Facts
-from engine.designers.base import ContextNode, DesignRequest, Mode, Rejection
 from engine.errors import TaskError
 from engine.llm.messages import Message
 from engine.llm.prompts.build import analyzer_prompt, judge_prompt, researcher_prompt
 from engine.llm.prompts.templates import TEMPLATES, Prompts
+from engine.llm.requests import ContextNode, DesignRequest, Facts, Mode, Rejection
 from engine.state.node import Node
 from engine.task.spec import Criterion, Task
 

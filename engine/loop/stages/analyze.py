@@ -6,11 +6,12 @@ import dataclasses
 import traceback
 from typing import TYPE_CHECKING
 
-from engine.analyzers.report import Facts, Report
+from engine.analyzers.report import Report
 from engine.analyzers.rules import analyze_by_rules
 from engine.evaluation.curve import decode_curve
 from engine.journal.events import AnalyzeDone, PriorProposed
 from engine.journal.reader import sha256_of
+from engine.llm.requests import Facts
 from engine.settings.model import analyzes_by_model
 from engine.settings.models import NO_ANALYZER
 

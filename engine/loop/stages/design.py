@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cognition.prior import Prior, parse_prior
-from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, NothingToDesign, Rejection
+from engine.designers.base import Design, DesignerError, NothingToDesign
 from engine.journal.events import DesignDone, DesignRejected, LearnDone, RoundEnded
 from engine.journal.reader import sha256_of
+from engine.llm.requests import ContextNode, DesignRequest, Rejection
 from engine.programs.minhash import sketch
-from engine.programs.outline import Outline, ProgramError, check_program, outline
+from engine.programs.outline import Outline, ProgramError, outline
 from engine.state.no_design import is_stuck
+from engine.task.interface import check_program
 
 if TYPE_CHECKING:
     from engine.loop.engine import Engine

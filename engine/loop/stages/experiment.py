@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from engine.errors import Stopping
 from engine.evaluation.curve import Curve
 from engine.evaluation.early_stop import RunningCurve
 from engine.evaluation.evaluator import Evaluation, Job, Outcome, recover
@@ -18,7 +19,6 @@ from engine.evaluation.supervisor.folders import remove_tree
 from engine.journal.clock import steady_ms
 from engine.journal.events import BestCrowned, EvalDone, EvalProgress, EvalStageDone, EvalStarted
 from engine.journal.reader import sha256_of
-from engine.loop.gate import Stopping
 from engine.loop.stages.analyze import analyze
 
 if TYPE_CHECKING:

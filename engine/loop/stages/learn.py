@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from engine.designers.base import Mode
 from engine.errors import RunError
 from engine.journal.events import LearnDone, PriorShown
+from engine.llm.requests import Mode
 from engine.samplers import Sample
 
 if TYPE_CHECKING:

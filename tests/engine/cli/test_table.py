@@ -10,7 +10,7 @@ import pexpect
 import pytest
 
 from engine.cli.table import print_table
-from engine.task.spec import builtin_tasks, load_task
+from engine.task.load import builtin_tasks, load_task
 from tests.conftest import COMMAND, Evolve, TaskMaker
 
 SAMPLES = Path(__file__).parents[3] / "sample_runs"

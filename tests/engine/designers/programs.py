@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cognition.prior import Prior, parse_prior
-from engine.designers.base import ContextNode, DesignRequest
 from engine.designers.recombine.messages import Donor
+from engine.llm.requests import ContextNode, DesignRequest
 from engine.task.spec import Interface, Seed, TaskSpec
 
 SEED = '''\

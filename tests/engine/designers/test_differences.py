@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from engine.designers.base import ContextNode, Design
+from engine.designers.base import Design
 from engine.designers.recombine import RecombineDesigner
 from engine.designers.recombine.difference import differences
 from engine.designers.recombine.program import parse_program
+from engine.llm.requests import ContextNode
 from engine.programs.outline import outline
 from engine.task.spec import Seed
 from tests.engine.designers.programs import RECIPE, SEED, SPEC, Scores, prior, request

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, NothingToDesign, Rejection
+from engine.designers.base import Design, DesignerError, NothingToDesign
 from engine.designers.recombine import RecombineDesigner
 from engine.journal.events import DesignDone, EvalDone, Event, NodePruned, PriorChanged
+from engine.llm.requests import ContextNode, DesignRequest, Rejection
 from engine.programs.outline import outline
 from engine.task.spec import Seed
 from tests.engine.designers.programs import SPEC, Scores, prior, request

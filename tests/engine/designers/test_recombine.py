@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.designers.base import ContextNode, Design, DesignerError, Rejection
+from engine.designers.base import Design, DesignerError
 from engine.designers.recombine import RecombineDesigner, check_recipes
 from engine.designers.recombine.bandit import Bandit
 from engine.designers.recombine.client import EditorClient
 from engine.designers.recombine.messages import Hello
 from engine.journal.events import Data, DesignDone, DesignRejected, EvalDone, Event, PriorsRecalled
+from engine.llm.requests import ContextNode, Rejection
 from engine.programs.outline import outline
 from tests.engine.designers.programs import COMPONENTS, RECIPE, SEED, SEEDS, SPEC, Scores, prior, request, run
 

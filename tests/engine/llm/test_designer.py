@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from engine.analyzers.judge import judge_program
 from engine.analyzers.llm import analyze_by_model
-from engine.analyzers.report import Facts, Report
-from engine.designers.base import ContextNode, Design, DesignerError, DesignRequest, Mode, NothingToDesign, Rejection
+from engine.analyzers.report import Report
+from engine.designers.base import Design, DesignerError, NothingToDesign
 from engine.designers.llm import LlmDesigner
 from engine.designers.mixed import MixedDesigner
 from engine.designers.recombine import RecombineDesigner
@@ -23,6 +23,7 @@ from engine.llm.answers import REPORT_SCHEMA
 from engine.llm.messages import Answer, CallFailed, Message, Role
 from engine.llm.parts import put_parts
 from engine.llm.prompts import Prompts
+from engine.llm.requests import ContextNode, DesignRequest, Facts, Mode, Rejection
 from engine.programs.outline import outline
 from engine.runs.presets import find_preset
 from engine.settings.model import ModeWeights, merge_settings

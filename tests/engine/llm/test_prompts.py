@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cognition.prior import parse_prior
-from engine.analyzers.report import Facts
-from engine.designers.base import ContextNode, DesignRequest, Mode, Rejection
 from engine.errors import TaskError
 from engine.llm.messages import Message
 from engine.llm.prompts import (
@@ -26,9 +24,11 @@ from engine.llm.prompts import (
     researcher_prompt,
 )
 from engine.llm.prompts.templates import fenced
+from engine.llm.requests import ContextNode, DesignRequest, Facts, Mode, Rejection
 from engine.settings.models import ModelSpec
 from engine.state.node import Node
-from engine.task.spec import Criterion, Task, find_task, load_task
+from engine.task.load import find_task, load_task
+from engine.task.spec import Criterion, Task
 from tests.conftest import Evolve, TaskMaker
 
 MODES: tuple[Mode, ...] = ("full", "diff", "crossover", "fix")

@@ -18,8 +18,9 @@ from engine.designers.recombine import check_recipes
 from engine.designers.recombine.graft import graft
 from engine.designers.recombine.program import parse_program
 from engine.evaluation import evolve_task
-from engine.programs.outline import check_program
-from engine.task.spec import Task, find_task, load_task
+from engine.task.interface import check_program
+from engine.task.load import find_task, load_task
+from engine.task.spec import Task
 
 Evaluate = Callable[..., dict[str, Any]]
 

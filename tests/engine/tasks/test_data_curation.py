@@ -28,8 +28,9 @@ from engine.evaluation.sandbox import sandbox_name
 from engine.llm.prompts.build import judge_prompt
 from engine.llm.prompts.check import check_prompts
 from engine.llm.prompts.templates import Prompts
-from engine.programs.outline import ProgramError, check_program
-from engine.task.spec import find_task, load_task
+from engine.programs.outline import ProgramError
+from engine.task.interface import check_program
+from engine.task.load import find_task, load_task
 
 TASK = load_task(find_task("data_curation"))
 PRIORS = PriorFolder(TASK.priors).read()

@@ -30,8 +30,9 @@ from engine.designers.recombine.program import parse_program
 from engine.evaluation import evolve_task
 from engine.evaluation.evaluator import Evaluation, Job, Outcome
 from engine.evaluation.sandbox import sandbox_name
-from engine.programs.outline import ProgramError, check_program
-from engine.task.spec import find_task, load_task
+from engine.programs.outline import ProgramError
+from engine.task.interface import check_program
+from engine.task.load import find_task, load_task
 from kernels.language_model import LanguageModel, Size
 
 torch.set_num_threads(1)

@@ -15,7 +15,8 @@ from engine.errors import TaskError
 from engine.evaluation.evaluator import Evaluation, Job, Outcome
 from engine.evaluation.sandbox import find_sandbox
 from engine.llm.prompts import check_prompts
-from engine.programs.outline import ProgramError, check_program
+from engine.programs.outline import ProgramError
+from engine.task.interface import check_program
 from engine.task.snapshot import task_files
 from engine.task.spec import Seed, Stage, Task
 from engine.text import is_text, legible, one_line

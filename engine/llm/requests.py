@@ -1,0 +1,96 @@
+"""What a designer and an analyzer are given to look at; prompts are built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cognition.prior import Prior
+from engine.evaluation.curve import Point
+from engine.llm.messages import Ask
+from engine.state.node import Node
+from engine.state.ranking import Ranking
+from engine.task.spec import TaskSpec
+
+__all__ = ["ContextNode", "DesignRequest", "Facts", "Mode", "Rejection"]
+
+Mode = Literal["full", "diff", "crossover", "fix"]
+"""How a design is written: anew, by editing the parent, with parts of other nodes, or by mending a failure."""
+
+
+@dataclass(frozen=True)
+class ContextNode:
+    """A node of the population as a designer sees it."""
+
+    id: int
+    code: str
+    status: str
+    score: float | None
+    lesson: str = ""
+    motivation: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    """Why it has no score."""
+    error: str = ""
+    """The end of what its evaluation printed to stderr, where it failed."""
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """An earlier attempt in the same round that failed a check."""
+
+    check: str
+    reason: str
+    code: str
+
+
+@dataclass(frozen=True)
+class DesignRequest:
+    """All that one attempt at a design may look at."""
+
+    round: int
+    attempt: int
+    """From 0; rises with each rejected design of the round."""
+    seed: int
+    """For `random.Random`: the same request gives the same design."""
+    parent: ContextNode
+    inspirations: list[ContextNode]
+    priors: list[Prior]
+    """What retrieval chose, best first."""
+    all_priors: bool = False
+    """Whether these are known to be all that there are."""
+    rejections: list[Rejection] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+    mode: Mode = "diff"
+    ask: Ask | None = None
+    """Asks a model on behalf of the round; None where no model is configured."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known of a node whose evaluation has ended."""
+
+    spec: TaskSpec
+    node: Node
+    code: str
+    parent: Node | None = None
+    """The node it was made from; None for a seed."""
+    parent_code: str = ""
+    best: Node | None = None
+    """The best node before or with this one."""
+    stdout: str = ""
+    stderr: str = ""
+    curve: Sequence[Point] = ()
+    """What the evaluator reported while it ran."""
+    proposed: frozenset[str] = frozenset()
+    """Titles of priors that were proposed before, whatever was decided on them."""
+    ranking: Ranking | None = None
+    """What nodes are ranked by; None: by the task's score."""
+    noise: float | None = None
+    """Up to which gain two nodes count as equal; None: as the task says of its score."""
+
+    @property
+    def ranked_by(self) -> Ranking:
+        """What nodes are ranked by."""
+        return self.ranking or Ranking(self.spec.metric, self.spec.direction)
