@@ -1,0 +1,1 @@
+"""Write candidate programs: by a language model, by recombination, or by both."""

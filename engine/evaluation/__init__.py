@@ -1,0 +1,1 @@
+"""Measure one candidate under limits, in a process of its own."""

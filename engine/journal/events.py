@@ -3,6 +3,8 @@
 An event is a row `(seq, at, kind, round, node, data)`. `data` is one of the structs below, as JSON. Changes are
 additive: a new field has a default, a reader skips kinds it does not know, and an old run is never rewritten.
 Fields named `*_blob`, `program`, `files`, `prior_files` and the `revision` of a prior hold the sha256 of a blob.
+
+It stays one file despite its length: whoever adds a kind of event sees all that there are.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Hold the built-in tasks, a folder each."""
