@@ -1,4 +1,4 @@
-"""What a designer is: it writes candidate programs from what a round has learned."""
+"""The interface of designers, which write candidate programs from the context of a round."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = [
 
 
 class DesignerError(Exception):
-    """The designer has nothing to offer for this request; the message says why.
+    """The designer has no design for this request; the message says why.
 
     Attributes:
-        check: `designer`; `answer` where a model's answer could not be used; `static` for a program that cannot run.
+        check: `designer`; `answer` if a model's answer could not be used; `static` for a program that cannot run.
     """
 
     def __init__(self, message: str, check: str = "designer") -> None:
@@ -29,11 +29,11 @@ class DesignerError(Exception):
 
 
 class NothingToDesign(DesignerError):
-    """Nothing new can come of any node of the run until something is added to it; the message says what was tried.
+    """No new program can be made from any node of the run until something is added; the message says what was tried.
 
-    A designer raises it only where it is certain: all programs that it could make of the nodes and priors that there
-    are have been made. To ask again, of another parent or in another round, is in vain. A designer that has nothing to
-    offer for one request raises a plain `DesignerError`.
+    A designer raises it only if it is certain: it has made all programs that the existing nodes and priors allow.
+    Another request, with another parent or in another round, cannot succeed. A designer that has no design for one
+    request raises a plain `DesignerError`.
     """
 
 
@@ -43,37 +43,37 @@ class Design:
 
     code: str
     operator: str
-    """How it was made: `tune`, `swap`, `exchange`, `drop`, or the mode in which a model wrote it."""
+    """How it was made: `tune`, `swap`, `exchange`, `drop`, or the mode used by a model."""
     name: str
-    """A few words for lists."""
+    """A short name for lists."""
     motivation: str
     """Why it may be better: one or two sentences."""
     parents: list[int]
     priors: list[str] = field(default_factory=list)
-    """Ids of the priors whose recipes went into it."""
+    """Ids of the priors whose recipes it uses."""
     credit: dict[str, str] = field(default_factory=dict)
-    """Recorded with the node and handed back through the journal, so that the designer can learn from the outcome."""
+    """Recorded with the node and returned through the journal, so that the designer can learn from the outcome."""
 
 
 class Designer(Protocol):
-    """Writes candidates. Its memory is a fold of the journal, so that resume and replay need nothing else."""
+    """Write candidates. Its memory is a fold of the journal, so that resume and replay need nothing else."""
 
     name: str
     modes: tuple[Mode, ...]
-    """The ways of writing that it offers."""
+    """The supported modes."""
     reads_hints: bool
-    """Whether it is told by what people say; if not, their words only steer which priors it is shown."""
+    """Whether people's hints are part of its input; if not, they only affect which priors it gets."""
 
     def apply(self, event: Event) -> None:
-        """Take note of an event; called for every event of the run in order, live and on resume."""
+        """Process an event; called for every event of the run in order, live and on resume."""
 
     async def design(self, request: DesignRequest) -> Design:
         """Write one candidate.
 
         Raises:
-            NothingToDesign: there is nothing to offer, nor will be for any other request as things are.
-            DesignerError: there is nothing to offer for this request.
+            NothingToDesign: there is no design for this or any other request until something is added to the run.
+            DesignerError: there is no design for this request.
         """
 
     async def aclose(self) -> None:
-        """End what the designer started."""
+        """End the designer's processes."""

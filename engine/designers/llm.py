@@ -1,4 +1,4 @@
-"""The Researcher: a model writes candidates from the context nodes, the priors and what was refused before."""
+"""The Researcher: a model writes candidates from context nodes, priors and earlier rejections."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ _DECLINED_LENGTH = 200
 
 
 class LlmDesigner:
-    """Asks a model for a program, for edits of the parent, for a crossing of two programs, or for a repair.
+    """Ask a model for a program, for edits of the parent, for a crossover of two programs, or for a repair.
 
-    An answer that cannot be used is an attempt: the next one is told why. It has no memory of its own.
+    An unusable answer counts as an attempt, and the next prompt says why it was refused. The designer has no memory of
+    its own.
 
     Args:
         spec: the task.
         brief: its problem statement.
-        prompts: the templates, the task's own among them.
-        room: gives the tokens that a prompt may have, by the settings as they are now.
+        prompts: the templates, including the task's own.
+        room: returns the most tokens of a prompt under the current settings.
     """
 
     name = "llm"
@@ -47,15 +48,15 @@ class LlmDesigner:
         self._room = room
 
     def apply(self, event: Event) -> None:
-        """Nothing is to be noted: what a model learns from stands in the next request."""
+        """Do nothing: the next request holds all that a model learns from."""
 
     async def design(self, request: DesignRequest) -> Design:
-        """Have one candidate written.
+        """Let the model write one candidate.
 
         Raises:
-            DesignerError: no model may be asked, the prompt has no room, or the answer cannot be used.
+            DesignerError: no model is configured, the prompt does not fit, or the answer cannot be used.
             Stopping: the engine is ending.
-            TaskError: a template of the task is wrong.
+            TaskError: a template of the task is invalid.
         """
         if request.ask is None:
             raise DesignerError("no model is configured")
@@ -87,7 +88,7 @@ class LlmDesigner:
         )
 
     def _read(self, answer: Answer, request: DesignRequest) -> tuple[Program, Mode]:
-        """The program of an answer and the way in which it was written in fact."""
+        """Return the program of an answer and the mode in which it was actually written."""
         if request.mode == "diff" and has_hunks(answer.text):
             return parse_diff(answer.text, request.parent.code, truncated=answer.truncated), "diff"
         try:
@@ -98,35 +99,35 @@ class LlmDesigner:
             raise AnswerError(f"there is neither a SEARCH/REPLACE block nor a function in the answer: {exc}") from None
         if self._is_whole(written.code, request):
             return written, "full" if request.mode == "diff" else request.mode
-        # A model that writes a few functions where it was asked for all of them gets its way, too.
+        # Also accept a model that writes a few functions instead of the whole program.
         parts = parse_parts(answer.text, self._spec.interface, truncated=answer.truncated)
         edited = dataclasses.replace(parts, code=put_parts(parts.code, request.parent.code))
         return edited, "diff" if request.mode == "full" else request.mode
 
     def _is_whole(self, code: str, request: DesignRequest) -> bool:
-        """Whether code can be a program of its own: not where it leaves out what is required, or what it uses."""
+        """Tell whether code is a complete program: it lacks no required function and nothing that it uses."""
         interface = self._spec.interface
         try:
             shape = outline(code)
         except ProgramError:
-            # As a program it is left to the check that keeps it with the reason; as an edit it is told at once.
+            # As a program it goes to the check, which stores it with the reason; as an edit it is refused here.
             return request.mode != "diff"
         required = {*interface.functions, *interface.classes}
         return required <= shape.functions | shape.classes and not is_part(code, request.parent.code)
 
     async def aclose(self) -> None:
-        """Nothing was started."""
+        """Do nothing: it has no processes."""
 
 
 def _check_names(code: str, parent: str) -> None:
-    """Refuse a program that would end with a NameError: models leave out helpers and constants they saw elsewhere.
+    """Refuse a program that would raise NameError: models omit helpers and constants that they saw elsewhere.
 
     A name that the parent lacks too, in a function that nothing calls, is not the design's fault.
     """
     try:
         unbound = set(unbound_names(code))
     except ProgramError:
-        return  # its syntax is checked by the stage, which keeps the program with the reason
+        return  # the stage checks its syntax and stores the program with the reason
     with suppress(ProgramError):
         unbound -= set(unbound_names(parent)) if unbound else set()
     if unbound:
@@ -137,7 +138,7 @@ def _check_names(code: str, parent: str) -> None:
 
 
 def _changes(before: str, after: str) -> str:
-    """A name for a design whose model gave it none."""
+    """Name a design whose model gave it no name."""
     try:
         changed = changed_parts(before, after)
     except ProgramError:

@@ -1,4 +1,4 @@
-"""Mixed search: between the calls of a model, recombination writes a share of the candidates for next to nothing."""
+"""Mixed search: recombination writes a share of the candidates, at almost no cost, between calls of a model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["MixedDesigner"]
 
 
 class MixedDesigner:
-    """Draws for each attempt who writes it; both take note of every event, so that either learns from all outcomes.
+    """Choose one of two designers at random for each attempt; both process every event and learn from all outcomes.
 
     Args:
-        model: asks a model.
-        recombine: recombines what was written down.
-        share: gives the chance of the second, by the settings as they are now.
+        model: the designer that asks a model.
+        recombine: the designer that recombines existing parts.
+        share: returns the probability of `recombine` under the current settings.
     """
 
     name = "llm"
@@ -33,18 +33,18 @@ class MixedDesigner:
         self.modes = model.modes
 
     def apply(self, event: Event) -> None:
-        """Hand an event of the journal to both."""
+        """Pass an event of the journal to both."""
         self._model.apply(event)
         self._recombine.apply(event)
 
     async def design(self, request: DesignRequest) -> Design:
-        """Write one candidate; the request's seed decides who does.
+        """Write one candidate with the designer that the request's seed selects.
 
         Raises:
-            NothingToDesign: no recombination is left, and the model is given no share.
-            DesignerError: the one drawn has nothing to offer.
+            NothingToDesign: no recombination is left, and the model's share is zero.
+            DesignerError: the selected designer has no design.
         """
-        # Not the stream that the recombination draws from.
+        # A random stream other than the one that recombination uses.
         if random.Random(f"{request.seed}/share").random() >= self._share():
             return await self._model.design(request)
         mode = request.mode if request.mode in self._recombine.modes else "diff"
@@ -53,10 +53,10 @@ class MixedDesigner:
         except NothingToDesign:
             if self._share() >= 1:
                 raise
-            # That all is recombined is no end where a model may be asked.
+            # If a model may be asked, running out of recombinations does not end the search.
             return await self._model.design(request)
 
     async def aclose(self) -> None:
-        """End what both have started."""
+        """End the processes of both."""
         await self._model.aclose()
         await self._recombine.aclose()

@@ -1,4 +1,4 @@
-"""What an evaluator reports while it runs: a curve that keeps its shape within a bounded number of points."""
+"""Record an evaluator's progress reports as a curve with a bounded number of points."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST = 512
 
 
 class Curve:
-    """Reported points in order; when there are too many, every second one is dropped and fewer are taken on."""
+    """Reported points in order; if there are too many, every second one is dropped and later reports are thinned."""
 
     def __init__(self) -> None:
         self._points: list[Point] = []
@@ -22,7 +22,7 @@ class Curve:
         self._last: Point | None = None
 
     def add(self, step: float | None, values: dict[str, float]) -> None:
-        """Take one report in."""
+        """Add one report."""
         self._last = (step, values)
         if self._seen % self._stride == 0:
             self._points.append(self._last)
@@ -32,16 +32,16 @@ class Curve:
         self._seen += 1
 
     def points(self) -> list[Point]:
-        """The points kept, the newest always among them."""
+        """Return the kept points, always including the newest."""
         if self._last is None or self._points[-1] is self._last:
             return list(self._points)
         return [*self._points, self._last]
 
     def encode(self) -> bytes:
-        """JSON of the points; empty where nothing was reported."""
+        """Encode the points as JSON; empty if there are none."""
         return msgspec.json.encode(self.points()) if self._points else b""
 
 
 def decode_curve(raw: bytes) -> list[Point]:
-    """The points of an encoded curve."""
+    """Decode the points of an encoded curve."""
     return msgspec.json.decode(raw, type=list[Point]) if raw else []

@@ -1,9 +1,9 @@
 """Early stop: end an evaluation whose curve runs below the median of earlier nodes at the same step.
 
-The median pruning rule as Optuna has it (Akiba et al., "Optuna: A Next-generation Hyperparameter Optimization
+This is the median pruning rule of Optuna (Akiba et al., "Optuna: A Next-generation Hyperparameter Optimization
 Framework", KDD 2019): a trial is ended at step s if its best value up to s is strictly worse than the median of the
-values that earlier trials had at s. Google Vizier's form (KDD 2017, section 3.2.1) has the median of their running
-means instead, which a falling loss passes nearly always.
+values that earlier trials had at s. Google Vizier (KDD 2017, section 3.2.1) uses the median of their running means
+instead, and a falling loss nearly always passes that.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _KEPT = 200
 
 
 class MedianRule:
-    """Remembers the curves of completed evaluations of one stage, the newest 200.
+    """Hold the newest 200 curves of completed evaluations of one stage.
 
     Args:
-        settings: which reported value counts, and from when.
+        settings: which reported value to compare, and from which step.
     """
 
     def __init__(self, settings: EarlyStop) -> None:
@@ -32,7 +32,7 @@ class MedianRule:
         self._curves: deque[tuple[list[float], list[float]]] = deque(maxlen=_KEPT)
 
     def add(self, points: list[Point]) -> None:
-        """Take the curve of an evaluation that ended well."""
+        """Add the curve of a successful evaluation."""
         steps: list[float] = []
         reported: list[float] = []
         for step, values in points:
@@ -44,7 +44,7 @@ class MedianRule:
             self._curves.append((steps, reported))
 
     def median(self, step: float) -> float | None:
-        """The median of what earlier curves last reported by a step; None while too few reach it."""
+        """Return the median of the earlier curves' last values up to a step; None while too few reach it."""
         reached = [
             values[bisect_right(steps, step) - 1] for steps, values in self._curves if steps[0] <= step <= steps[-1]
         ]
@@ -52,18 +52,18 @@ class MedianRule:
 
 
 class RunningCurve:
-    """The curve of an evaluation that runs.
+    """The curve of a running evaluation.
 
     Args:
-        rule: what earlier evaluations did.
+        rule: the rule of the evaluation's stage.
     """
 
     def __init__(self, rule: MedianRule) -> None:
         self._rule = rule
         self._best: float | None = None
 
-    def hopeless(self, step: float | None, values: dict[str, float]) -> str:
-        """Why the evaluation is not worth going on with after this report, or an empty string."""
+    def should_stop(self, step: float | None, values: dict[str, float]) -> str:
+        """Return why to stop the evaluation after this report, or an empty string to continue."""
         settings = self._rule.settings
         value = values.get(settings.value)
         if step is None or value is None:

@@ -1,7 +1,7 @@
-"""GPUs: which there are, and a lease on one for the length of an evaluation.
+"""List GPUs and lease one for the duration of an evaluation.
 
-A lease is a flock on a file per GPU in the user's runtime folder, so that all runs of a user share the GPUs without
-knowing of each other, and a lease ends with the process that holds it, whatever ended the process.
+A lease is a flock on a file per GPU in the user's runtime folder: all runs of a user share the GPUs without knowing of
+each other, and a lease ends with its process, however that ends.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ class Gpu:
 
     index: int
     uuid: str
-    """As CUDA_VISIBLE_DEVICES takes it."""
+    """Its UUID in the format of CUDA_VISIBLE_DEVICES."""
     name: str
     memory_mb: int
     busy: bool
-    """Whether a run of this user holds it now."""
+    """Whether a run of this user holds a lease on it."""
 
 
 def list_gpus() -> list[Gpu]:
-    """The GPUs that NVML shows, none where there is no NVIDIA driver.
+    """List the GPUs that NVML reports; none if there is no NVIDIA driver.
 
     Raises:
-        EvolveError: the driver is there and does not answer.
+        EvolveError: the driver is installed but does not answer.
     """
     import pynvml
 
@@ -64,7 +64,7 @@ def list_gpus() -> list[Gpu]:
 
 
 def _text(value: str | bytes) -> str:
-    """Older releases of the library answer in bytes."""
+    """Decode bytes, which older releases of the library return."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
@@ -72,10 +72,10 @@ class Gpus:
     """The GPUs that a run may use.
 
     Args:
-        devices: indices that it is restricted to; all for None.
+        devices: indices of the allowed GPUs; None allows all.
 
     Raises:
-        EvolveError: there is none, or an index that is asked for is not there.
+        EvolveError: there is no GPU, or a given index does not exist.
     """
 
     def __init__(self, devices: list[int] | None) -> None:
@@ -92,10 +92,10 @@ class Gpus:
 
     @asynccontextmanager
     async def lease(self, wanted: Callable[[], bool]) -> AsyncIterator[str | None]:
-        """Wait for a GPU that no run of this user holds, and hold it; gives its UUID.
+        """Wait for a free GPU and hold a lease on it; yield its UUID.
 
         Args:
-            wanted: asked while it waits; when it says no, None is given in place of a GPU.
+            wanted: called while waiting; if it returns False, yield None instead of a GPU.
         """
         while wanted():
             for uuid in self._uuids:
@@ -111,7 +111,7 @@ class Gpus:
 
 
 def _is_allotted(gpu: Gpu) -> bool:
-    """Whether CUDA_VISIBLE_DEVICES, as a scheduler sets it for this process, leaves the GPU to us."""
+    """Tell whether this process's CUDA_VISIBLE_DEVICES, as set by a scheduler, allows the GPU."""
     allotted = os.environ.get("CUDA_VISIBLE_DEVICES")
     return (
         allotted is None
@@ -127,7 +127,7 @@ def _lease_file(uuid: str) -> Path:
 
 
 def _hold(uuid: str) -> int | None:
-    """A descriptor that holds the lease, or None while somebody else has it."""
+    """Return a descriptor that holds the lease, or None if another process holds it."""
     try:
         descriptor = os.open(_lease_file(uuid), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:

@@ -1,5 +1,5 @@
-"""Tell what can be told of a candidate's text without running it.
+"""Analyse a candidate's text without running it.
 
-- `outline`: functions, digest and names of a program
-- `minhash`: a sketch of a program, to compare programs cheaply
+- `outline`: parts, names and a digest of a program, and checks before any evaluation
+- `minhash`: a sketch of a program, for cheap comparison of programs
 """

@@ -1,8 +1,8 @@
-"""Sketches of programs: 64 characters from which the difference between two programs can be told.
+"""Compute sketches of programs: 64 characters that give an estimate of the difference between two programs.
 
-MinHash with one byte kept of each minimum (Broder, "On the resemblance and containment of documents", 1997; Li and
-König, "b-Bit Minwise Hashing", 2010) over the set of a program's lines, so that a sampler can compare thousands of
-programs without reading one of them again.
+MinHash over the set of a program's lines, with one byte kept of each minimum (Broder, "On the resemblance and
+containment of documents", 1997; Li and König, "b-Bit Minwise Hashing", 2010): a sampler can compare thousands of
+programs without reading their text again.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 __all__ = ["mean_distance", "read_sketch", "sketch"]
 
 _SLOTS = 32
-# A string seeds by its SHA-512, the same in every process and release; its words must never change.
+# A string seed is hashed with SHA-512, the same in every process and release; this string must never change.
 _RNG = random.Random("engine.sketch")
 _FACTORS = np.array([_RNG.getrandbits(64) | 1 for _ in range(_SLOTS)], dtype=np.uint64)
 _OFFSETS = np.array([_RNG.getrandbits(64) for _ in range(_SLOTS)], dtype=np.uint64)
 
 
 def sketch(code: str) -> str:
-    """The sketch of a program, 64 hexadecimal digits; empty for a program without lines.
+    """Return the sketch of a program, 64 hexadecimal digits; empty for a program without lines.
 
-    Indentation, blank lines, comments that fill a line and the order of lines do not count.
+    Indentation, blank lines, lines that hold only a comment and the order of lines do not count.
     """
     stripped = {line.strip() for line in code.splitlines()}
     lines = [line for line in stripped if line and not line.startswith("#")]
@@ -35,18 +35,18 @@ def sketch(code: str) -> str:
     digests = b"".join(map(_digest, lines))
     hashes = np.frombuffer(digests, dtype="<u8").astype(np.uint64)
     least = np.minimum.reduce(hashes[:, None] * _FACTORS + _OFFSETS, axis=0)
-    # The high bits of a minimum are mostly 0; those in the middle are evenly spread.
+    # The high bits of a minimum are mostly 0; those in the middle are uniformly distributed.
     return bytes(((least >> np.uint64(24)) & np.uint64(0xFF)).astype(np.uint8)).hex()
 
 
 @lru_cache(maxsize=4096)
 def _digest(line: str) -> bytes:
-    """Of a line; the lines of a program mostly stand in its parent, too."""
+    """Return a line's digest, cached because most lines of a program also occur in its parent."""
     return hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def read_sketch(text: str) -> NDArray[np.uint8] | None:
-    """A sketch as numbers, shape [32]; None for an empty or strange one."""
+    """Decode a sketch to numbers of shape [32]; None if it is empty or invalid."""
     try:
         raw = bytes.fromhex(text)
     except ValueError:
@@ -55,7 +55,7 @@ def read_sketch(text: str) -> NDArray[np.uint8] | None:
 
 
 def mean_distance(one: NDArray[np.uint8], others: NDArray[np.uint8]) -> float:
-    """How far a program is from others: the estimated share of lines that it and another do not have in common.
+    """Estimate how far a program is from others: the share of lines that it does not have in common with them.
 
     Args:
         one: a sketch, shape [32].

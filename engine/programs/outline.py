@@ -1,4 +1,4 @@
-"""What can be told of a program without running it: checks before any experiment, and what changed between two."""
+"""Check a program without running it, and list the parts that changed between two programs."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ class ProgramError(Exception):
 
 @dataclass(frozen=True)
 class Outline:
-    """The shape of a program: comments, layout and docstrings do not count."""
+    """The parts and names of a program; comments, layout and docstrings do not count."""
 
     digest: str
     """sha256 of the normalised syntax tree; equal for programs that differ in layout only."""
     parts: dict[str, str]
-    """Digest of every top-level function, class and assigned name; what else stands there is `<other>`."""
+    """Digest of every top-level function, class and assigned name; other statements are `<other>`."""
     functions: frozenset[str]
     classes: frozenset[str]
     imports: frozenset[str]
-    """Modules that are imported anywhere in it, by their full names."""
+    """Full names of all imported modules."""
     names: frozenset[str]
-    """Names and attributes that stand anywhere in it."""
+    """All names and attributes that occur in it."""
 
 
 _outlines: dict[str, Outline] = {}
-"""By program, the one asked for last at the end."""
+"""Outlines by program, most recently used last."""
 _OUTLINES_KEPT = 256
 
 
 def outline(code: str) -> Outline:
-    """A program's shape, read once while it is asked for again and again.
+    """Return a program's outline; recently used ones are cached.
 
     Raises:
         ProgramError: it is not valid Python, or nested too deeply to be read.
@@ -60,7 +60,7 @@ def outline(code: str) -> Outline:
 
 
 def remember_outline(code: str, shape: Outline) -> None:
-    """Take in the shape of a program that another process of ours has read."""
+    """Cache the outline of a program that another process of ours has read."""
     _outlines[code] = shape
     if len(_outlines) > _OUTLINES_KEPT:
         _outlines.pop(next(iter(_outlines)), None)
@@ -71,7 +71,7 @@ def _read_outline(code: str) -> Outline:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(code)
-            # As the parser counts lines; str.splitlines would count form feeds and others, too.
+            # Lines as the parser counts them; str.splitlines would also split at form feeds and others.
             lines = re.split(r"\r\n|\r|\n", code)
             read = [_read_part(item, lines) for item in tree.body[_is_docstring(tree.body) :]]
     except SyntaxError as exc:
@@ -105,7 +105,7 @@ _PARTS_KEPT = 2048
 
 
 def _read_part(item: ast.stmt, lines: list[str]) -> _Part:
-    """What a top-level statement is; the parts of a program mostly stand in its parent, too, and are read once."""
+    """Analyse a top-level statement; cached because most parts of a program also occur in its parent."""
     first = min([item.lineno, *(decorator.lineno for decorator in getattr(item, "decorator_list", []))])
     key = ("\n".join(lines[first - 1 : item.end_lineno]), item.col_offset, item.end_col_offset)
     known = _parts_read.get(key)
@@ -132,9 +132,9 @@ def _part_name(item: ast.stmt) -> str:
 
 
 def _dump(item: ast.AST, out: list[str], names: set[str], imports: set[str]) -> None:
-    """Write a syntax tree down without positions and docstrings, and note what it names and imports.
+    """Serialise a syntax tree without positions and docstrings, and collect its names and imports.
 
-    One pass of our own, since `ast.dump` alone takes three times as long.
+    One pass written by hand, since `ast.dump` alone takes three times as long.
     """
     kind = item.__class__
     out.append(kind.__name__)
@@ -143,7 +143,7 @@ def _dump(item: ast.AST, out: list[str], names: set[str], imports: set[str]) -> 
     elif kind is ast.Attribute:
         names.add(item.attr)  # type: ignore[attr-defined]
     elif isinstance(item, ast.MatchClass):
-        # `case object(name=x)` reads an attribute, too.
+        # `case object(name=x)` also reads an attribute.
         names.update(item.kwd_attrs)
     elif isinstance(item, ast.Import):
         imports.update(alias.name for alias in item.names)
@@ -153,7 +153,7 @@ def _dump(item: ast.AST, out: list[str], names: set[str], imports: set[str]) -> 
     for name in kind._fields:
         value = getattr(item, name, None)
         if isinstance(value, ast.expr_context):
-            # Load, Store or Del follows from where the expression stands.
+            # Load, Store or Del follows from the expression's position.
             continue
         if isinstance(value, ast.AST):
             _dump(value, out, names, imports)
@@ -179,7 +179,7 @@ def _is_docstring(body: list[ast.stmt]) -> bool:
 
 
 def changed_parts(before: str, after: str) -> list[str]:
-    """Names of the top-level parts that differ between two programs, in the order of `after`, removed ones last.
+    """Return names of the top-level parts that differ between two programs, in the order of `after`, removed last.
 
     Raises:
         ProgramError: one of them is not valid Python.
@@ -190,9 +190,9 @@ def changed_parts(before: str, after: str) -> list[str]:
 
 
 def unbound_names(code: str) -> list[str]:
-    """Names that a program reads and nothing in it binds, sorted: no assignment, import, parameter or builtin.
+    """Return, sorted, the names that a program reads but never binds by assignment, import, parameter or builtin.
 
-    It errs on the side of the program: a name bound anywhere counts as bound, and a star import may bind any.
+    In doubt a name counts as bound: a name bound anywhere is bound, and a star import may bind any.
 
     Raises:
         ProgramError: it is not valid Python.

@@ -86,10 +86,10 @@ def _recombined(task: Task, seed: Seed, priors: Sequence[Prior]) -> Finding:
         found = take_inventory(seed.code, [*interface.functions, *interface.classes])
     except EditError as exc:
         return Finding(False, where, str(exc))
-    told = found.told(recipes)
+    text = found.describe(recipes)
     if not found.values and not recipes and len(task.seeds) == 1:
-        told += ": without a model a run finds nothing to change; add recipes, or numbers that can be tuned"
-    return Finding(True, where, told)
+        text += ": without a model a run finds nothing to change; add recipes, or numbers that can be tuned"
+    return Finding(True, where, text)
 
 
 def _priors(task: Task, folder: PriorFolder, priors: Sequence[Prior]) -> list[Finding]:

@@ -51,7 +51,7 @@ def _search(rng: random.Random) -> dict[str, float]:
             if not given_up:
                 run += 1
                 curve.add(float(step), {"loss": value})
-                given_up = bool(running.hopeless(float(step), {"loss": value}))
+                given_up = bool(running.should_stop(float(step), {"loss": value}))
         finals.append(value)
         stopped.append(given_up)
         if not given_up:

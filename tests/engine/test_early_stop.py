@@ -28,7 +28,7 @@ def test_a_curve_is_given_up_where_the_definition_says(past: list[list[float]], 
     for step, value in enumerate(values):
         reached = [earlier[step] for earlier in past if len(earlier) > step]
         median = statistics.median(reached) if len(reached) >= 3 else None
-        reason = running.hopeless(float(step), {"loss": value})
+        reason = running.should_stop(float(step), {"loss": value})
         best = min(values[: step + 1])
         if median is None or best < median - 1e-9:
             assert not reason
@@ -40,10 +40,10 @@ def test_what_is_not_reported_or_too_early_is_never_given_up() -> None:
     rule = MedianRule(EarlyStop(value="loss", direction="minimize", earlier=1, from_step=5))
     rule.add(points([0.0] * 10))
     running = RunningCurve(rule)
-    assert not running.hopeless(1.0, {"loss": 9.0})
-    assert not running.hopeless(None, {"loss": 9.0})
-    assert not running.hopeless(6.0, {"other": 9.0})
-    assert running.hopeless(6.0, {"loss": 9.0})
+    assert not running.should_stop(1.0, {"loss": 9.0})
+    assert not running.should_stop(None, {"loss": 9.0})
+    assert not running.should_stop(6.0, {"other": 9.0})
+    assert running.should_stop(6.0, {"loss": 9.0})
 
 
 def test_only_the_newest_curves_are_kept() -> None:

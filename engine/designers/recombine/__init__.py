@@ -1,4 +1,4 @@
-"""The model-free designer: recombination of seeds, recipes and earlier nodes."""
+"""Design without a model: recombine seeds, recipes and earlier nodes."""
 
 from engine.designers.recombine.bandit import BANDITS
 from engine.designers.recombine.designer import OPINIONS, RecombineDesigner

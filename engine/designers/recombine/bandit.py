@@ -1,9 +1,9 @@
-"""Which operator, recipe or constant to try next: Thompson sampling on fading counts of gains.
+"""Choose the next operator, recipe or constant to try: Thompson sampling on fading counts of gains.
 
-Every arm has a Beta posterior over the chance that using it gains over the parent (Thompson, "On the likelihood that
-one unknown probability exceeds another in view of the evidence of two samples", Biometrika 1933). A draw per arm and
-the highest wins: that needs no total count, and rounds in flight whose outcome is not known yet do no harm. Counts
-fade, because what helps a bad program no longer helps a good one.
+Every arm has a Beta posterior over the probability that using it gains over the parent (Thompson, "On the likelihood
+that one unknown probability exceeds another in view of the evidence of two samples", Biometrika 1933). One draw per
+arm, and the highest wins: this needs no total count, and tolerates rounds in flight with unknown outcomes. Counts fade,
+because an edit that helps a bad program may no longer help a good one.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ __all__ = ["BANDITS", "Bandit", "Even", "Frozen", "Steps"]
 
 _ARMS_KEPT = 4096
 _RECALLED = 6.0
-"""What a recipe's outcomes in earlier runs weigh at most, in outcomes of this one."""
+"""The largest weight of a recipe's outcomes in earlier runs, in outcomes of this run."""
 
 
 class Bandit:
     """Fading counts of gains and failures by arm.
 
     Args:
-        fade: what is left of an arm's counts after one more outcome of that arm.
-        priors: gains and failures that an arm is taken to have had before its first use, for arms with opinions of
-            their own.
+        fade: the factor on an arm's counts at each further outcome of that arm.
+        priors: initial gains and failures of arms that have their own.
     """
 
     _PRIOR = (1.0, 2.0)
@@ -37,36 +36,36 @@ class Bandit:
         self._recalled: dict[str, tuple[float, float]] = {}
 
     def recall(self, outcomes: Mapping[str, tuple[int, int]]) -> None:
-        """Begin with what came of recipes in earlier runs, weighing no more than a few outcomes and fading as these do.
+        """Start recipes with their outcomes in earlier runs, which weigh at most a few outcomes and fade alike.
 
         Args:
-            outcomes: gains and failures by the id of the prior that a recipe stands in.
+            outcomes: gains and failures by the id of a recipe's prior.
         """
         for prior, (gains, failures) in outcomes.items():
             share = min(1.0, _RECALLED / max(1, gains + failures))
             self._recalled[prior] = (gains * share, failures * share)
 
     def choose(self, arms: Sequence[str], rng: random.Random) -> str:
-        """Draw a chance for each arm and take the arm with the highest."""
+        """Draw a probability for each arm and return the arm with the highest."""
         return max(arms, key=lambda arm: self._draw(arm, rng))
 
     def chance(self, arm: str) -> float:
-        """The expected chance of a gain."""
+        """Return the expected probability of a gain."""
         hope, doubt = self._posterior(arm)
         return hope / (hope + doubt)
 
     def learn(self, arm: str, gained: bool, share: float = 1.0) -> None:
-        """Take note of an outcome.
+        """Record an outcome.
 
         Args:
-            arm: what was used.
+            arm: the arm that was used.
             gained: whether the program gained over its parent.
-            share: how much of the outcome is this arm's doing, 0 to 1.
+            share: this arm's share of the outcome, 0 to 1.
         """
         gains, failures = self._counts.get(arm) or self._start(arm)
         gains, failures = gains * self._fade, failures * self._fade
         self._counts.pop(arm, None)
-        # Popped and set again: the oldest in the dictionary is the one not used for the longest time.
+        # Removed and set again, so that the first arm in the dictionary is the least recently used.
         self._counts[arm] = (gains + share, failures) if gained else (gains, failures + share)
         if len(self._counts) > _ARMS_KEPT:
             del self._counts[next(iter(self._counts))]
@@ -80,38 +79,38 @@ class Bandit:
         return gains + hope, failures + doubt
 
     def _start(self, arm: str) -> tuple[float, float]:
-        """Counts of an arm that has not been used; `swap/what/prior#2` is the second recipe of a prior."""
+        """Return the counts of an unused arm; `swap/FUNCTION/PRIOR#2` is the second recipe of a prior."""
         if arm.count("/") < 2 or not arm.startswith(("swap/", "drop/")):
             return 0.0, 0.0
         return self._recalled.get(arm.rsplit("/", 1)[1].partition("#")[0], (0.0, 0.0))
 
 
 class Frozen(Bandit):
-    """A control: draws by the opinions that it starts with and never learns."""
+    """A control: draw by the initial counts and never learn."""
 
     def learn(self, arm: str, gained: bool, share: float = 1.0) -> None:
-        """Take no note."""
+        """Do nothing."""
 
     def recall(self, outcomes: Mapping[str, tuple[int, int]]) -> None:
-        """Take no note."""
+        """Do nothing."""
 
 
 class Even(Frozen):
-    """The other control: draws evenly."""
+    """Another control: draw uniformly."""
 
     def choose(self, arms: Sequence[str], rng: random.Random) -> str:
-        """Any arm."""
+        """Return a random arm."""
         return rng.choice(arms)
 
 
 BANDITS: dict[str, type[Bandit]] = {"learning": Bandit, "frozen": Frozen, "even": Even}
-"""By the names that the settings give them."""
+"""Bandits by their names in the settings."""
 
 
 class Steps:
-    """Step sizes of scale constants, in natural logarithms: longer after a gain, shorter after none.
+    """Step sizes of scale constants, in natural logarithms: longer after a gain, shorter otherwise.
 
-    The rule of one success in five (Rechenberg, "Evolutionsstrategie", 1973): growth and shrinkage balance there.
+    This is the one-fifth success rule (Rechenberg, "Evolutionsstrategie", 1973): growth and shrinkage balance there.
     """
 
     _FIRST = 0.35
@@ -123,11 +122,11 @@ class Steps:
         self._sizes: dict[str, float] = {}
 
     def size(self, name: str) -> float:
-        """The step for a constant."""
+        """Return the step size for a constant."""
         return self._sizes.get(name, self._FIRST)
 
     def learn(self, name: str, gained: bool) -> None:
-        """Take note of an outcome."""
+        """Record an outcome."""
         factor = self._GROWTH if gained else self._GROWTH**-0.25
         size = min(self._LONGEST, max(self._SHORTEST, self._sizes.pop(name, self._FIRST) * factor))
         self._sizes[name] = size

@@ -1,4 +1,4 @@
-"""The edits open to one request, each with the arm that its outcome is credited to."""
+"""List the possible edits for a request, each with the arm that gets the credit for its outcome."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ __all__ = ["Choice", "list_choices"]
 _BLAME = re.compile(r"\b(crashed|failed|fails|invalid|lost|rejected|slower|timeout|worse|worsened)\b", re.IGNORECASE)
 _TITLE_LENGTH = 48
 _NAMED = 2
-"""Changed numbers that a title names."""
+"""The most changed numbers that a title names."""
 
 
 class Choice(NamedTuple):
-    """One edit that could be made."""
+    """One possible edit."""
 
     operator: str
     """`tune`, `swap`, `exchange` or `drop`."""
     arm: str
-    """`operator/what/…`: what the bandit learns about; an exchange of numbers alone is `cross`."""
+    """The bandit's arm, `operator/PART/…`; an exchange of numbers alone is `cross`."""
     part: str
-    """The function or value that it touches: a program gets one edit of it."""
+    """The function or value that it changes: a program gets at most one edit of each part."""
     edit: Callable[[random.Random, Steps], Edit]
-    told: Callable[[Sequence[Change]], tuple[str, str]]
-    """Name and reason of the edit, by what it changed in fact."""
+    describe: Callable[[Sequence[Change]], tuple[str, str]]
+    """Return name and reason of the edit, given its actual changes."""
     every: list[Edit] | None
-    """All edits that it may come to; None where they are too many to be listed."""
+    """All concrete edits that it may draw; None if they are too many to list."""
     prior: str = ""
     node: int | None = None
 
@@ -58,12 +58,12 @@ def list_choices(
     code: Mapping[str, str],
     priors: Mapping[str, Prior],
 ) -> list[Choice]:
-    """Every edit that a program allows, in a fixed order.
+    """List every edit that a program allows, in a fixed order.
 
     Args:
         parent: the program's node.
-        others: the other nodes shown.
-        options: what the parent's program offers.
+        others: the other nodes of the request.
+        options: the options of the parent's program.
         code: the donors' code by key.
         priors: the prior of every recipe, by the recipe's key.
     """
@@ -90,13 +90,13 @@ def _cross(option: Replaced, code: Mapping[str, str], operator: str = "exchange"
     def edit(rng: random.Random, _steps: Steps) -> Edit:
         return TakeValues(option.function, code[option.donor], rng.getrandbits(32))
 
-    def told(changes: Sequence[Change]) -> tuple[str, str]:
+    def describe(changes: Sequence[Change]) -> tuple[str, str]:
         why = f"Node #{option.donor} has the same {option.function} with other numbers; some may suit this program."
         return f"{operator} {_changed(changes)}: from #{option.donor}", why
 
-    # What numbers there are to take is in reach of tuning as well, where that can be listed.
+    # No list of edits: tuning can reach the same numbers, if its edits can be listed.
     arm = f"{'cross' if operator == 'exchange' else operator}/{option.function}"
-    return Choice(operator, arm, option.function, edit, told, [], node=int(option.donor))
+    return Choice(operator, arm, option.function, edit, describe, [], node=int(option.donor))
 
 
 def _graft(
@@ -110,12 +110,12 @@ def _graft(
 ) -> Choice:
     edit = Graft(option.function, code[option.donor])
     arm = f"{operator}/{option.function}" + (f"/{option.donor}" if prior else "")
-    told = partial(_grafted, operator, option.function, source, why)
-    return Choice(operator, arm, option.function, lambda _rng, _steps: edit, told, [edit], prior, node)
+    describe = partial(_grafted, operator, option.function, source, why)
+    return Choice(operator, arm, option.function, lambda _rng, _steps: edit, describe, [edit], prior, node)
 
 
 def _grafted(operator: str, function: str, source: str, why: str, changes: Sequence[Change]) -> tuple[str, str]:
-    """The function where its text is another one; else what became different by its coming."""
+    """Describe a graft: by the function if its text changed, else by the other changes that it caused."""
     values = [change for change in changes if change.what == "value"]
     if any(change.owner == function and change.what != "value" for change in changes):
         return f"{operator} {function}: {source}" + (f" ({_changed(values)})" if values else ""), why
@@ -125,7 +125,7 @@ def _grafted(operator: str, function: str, source: str, why: str, changes: Seque
 def _drop(
     nodes: Sequence[ContextNode], options: Options, code: Mapping[str, str], priors: Mapping[str, Prior]
 ) -> list[Choice]:
-    """Other versions of what a lesson blames: the seed's, another node's, a recipe's."""
+    """List other versions of a function that a lesson blames: the seed's, another node's, a recipe's."""
     found: list[Choice] = []
     for function, lesson in _blamed(nodes, options):
         why = f"A lesson blames {function} (“{_short(lesson, 90)}”)."
@@ -141,52 +141,52 @@ def _drop(
 
 def _reverted(option: Replaced) -> Choice:
     edit = Revert(option.function, int(option.donor))
-    told = partial(_grafted, "drop", option.function, "back to the seed's", "The seed's version comes back.")
+    describe = partial(_grafted, "drop", option.function, "back to the seed's", "The seed's version comes back.")
     arm = f"drop/{option.function}"
-    return Choice("drop", arm, option.function, lambda _rng, _steps: edit, told, [edit])
+    return Choice("drop", arm, option.function, lambda _rng, _steps: edit, describe, [edit])
 
 
 def _because(choice: Choice, why: str) -> Choice:
-    def told(changes: Sequence[Change]) -> tuple[str, str]:
-        name, reason = choice.told(changes)
+    def describe(changes: Sequence[Change]) -> tuple[str, str]:
+        name, reason = choice.describe(changes)
         return name, f"{why} {reason}"
 
-    return choice._replace(told=told)
+    return choice._replace(describe=describe)
 
 
 def _blamed(nodes: Sequence[ContextNode], options: Options) -> Iterator[tuple[str, str]]:
-    """Functions of the first node, the parent, that a lesson names in connection with a failure, and the lesson.
+    """Yield functions of the first node, the parent, that a lesson blames for a failure, with the lesson.
 
-    A lesson on another node counts where the parent has the very same function.
+    A lesson about another node counts if the parent has exactly the same function.
     """
     shared = {(option.donor, option.function) for option in options.shared}
-    told: set[str] = set()
+    blamed: set[str] = set()
     for node in nodes:
         if not _BLAME.search(node.lesson):
             continue
         words = set(re.findall(r"\w+", node.lesson))
         for function in options.functions:
             own = node is nodes[0] or (str(node.id), function) in shared
-            if function in words and own and function not in told:
-                told.add(function)
+            if function in words and own and function not in blamed:
+                blamed.add(function)
                 yield function, node.lesson
 
 
 def _tune(tunable: Tunable) -> Iterator[Choice]:
-    """A step in every direction that is open."""
+    """Yield one step in each allowed direction."""
     step_of = tunable.arm.removeprefix("tune/")
     for direction in directions(tunable):
 
         def edit(rng: random.Random, steps: Steps, direction: str = direction) -> Edit:
             return _set(tunable, move(tunable, direction, rng, steps.size(step_of)))
 
-        def told(changes: Sequence[Change]) -> tuple[str, str]:
+        def describe(changes: Sequence[Change]) -> tuple[str, str]:
             return f"tune {_changed(changes)}", f"{_changed(changes, most=len(changes))} ({tunable.kind})."
 
         values = reach(tunable, direction)
         every = None if values is None else [_set(tunable, value) for value in values]
         part = f"{tunable.owner}#{tunable.index}"
-        yield Choice("tune", f"{tunable.arm}/{direction}", part, edit, told, every)
+        yield Choice("tune", f"{tunable.arm}/{direction}", part, edit, describe, every)
 
 
 def _set(tunable: Tunable, value: Value) -> Edit:
@@ -194,7 +194,7 @@ def _set(tunable: Tunable, value: Value) -> Edit:
 
 
 def _changed(changes: Sequence[Change], most: int = _NAMED) -> str:
-    """What changed, number by number."""
+    """Format changes, number by number."""
     texts = [
         f"{change.name} {change.old} → {change.new}" if change.what == "value" else change.name for change in changes
     ]

@@ -1,4 +1,4 @@
-"""The engine's end of the child process that edits programs."""
+"""The engine's client of the child process that edits programs."""
 
 from __future__ import annotations
 
@@ -38,31 +38,31 @@ class _Died(Exception):
 
 
 class _Child(asyncio.SubprocessProtocol):
-    """One child process. Each answer goes straight to who waits for it: every task in between would cost a round."""
+    """One child process. Answers go directly to their waiters: each task in between would delay a round."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._line = bytearray()
-        """What came of an answer that is not whole yet."""
+        """The received part of an incomplete answer."""
         self._reason = "its output ended"
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
     @property
     def pid(self) -> int:
-        """The process's id."""
+        """Return the process id."""
         return self._transport.get_pid() or 0
 
     @property
     def returncode(self) -> int | None:
-        """How it ended; None while it runs."""
+        """Return its exit code; None while it runs."""
         return self._transport.get_returncode()
 
     async def ask(self, number: int, line: bytes, seconds: float) -> Reply:
         """Send a request and wait for its answer.
 
         Raises:
-            TimeoutError: there was none in this time.
+            TimeoutError: there was no answer in time.
             _Died: the child ended first.
         """
         future: asyncio.Future[Reply] = self._loop.create_future()
@@ -80,16 +80,16 @@ class _Child(asyncio.SubprocessProtocol):
         self._stdin.write(line)
 
     def close(self) -> None:
-        """End it: it goes at the end of its stdin, else it is killed."""
+        """End it: close its stdin, and kill it if it does not exit."""
         self._stdin.close()
         self._loop.call_later(_PATIENCE, self.kill)
 
     def kill(self) -> None:
-        """End it at once, where it has not ended."""
+        """Kill it, if it has not ended."""
         if self.returncode is None:
             self._transport.kill()
 
-    # What asyncio calls
+    # Callbacks for asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.SubprocessTransport, transport)
@@ -139,11 +139,11 @@ def _expire(future: asyncio.Future[Reply]) -> None:
 
 
 class EditorClient:
-    """Starts the child at the first request and once more when it dies over a request.
+    """Start the child at the first request, and once more if it dies during a request.
 
     Args:
-        hello: what every child is told first.
-        timeout: seconds after which a request is given up and the child is killed with it.
+        hello: the first message to every child.
+        timeout: seconds after which a request fails and the child is killed.
         command: the child's command line; by default this package's worker.
     """
 
@@ -156,7 +156,7 @@ class EditorClient:
         self._next = 1
 
     async def survey(self, program: str, recipes: list[Donor], nodes: list[Donor]) -> Options:
-        """What can be changed in a program.
+        """Return the possible changes of a program.
 
         Raises:
             DesignerError: the program cannot be read, or the child failed twice.
@@ -166,7 +166,7 @@ class EditorClient:
         return reply
 
     async def apply(self, program: str, edits: list[Edit]) -> Edited:
-        """The program with edits.
+        """Apply edits to a program and return it.
 
         Raises:
             DesignerError: the program cannot be read, or the child failed twice.
@@ -211,7 +211,7 @@ class EditorClient:
         try:
             return await child.ask(number, line, self._timeout)
         except TimeoutError:
-            # It is stuck with this program and would keep everybody else waiting.
+            # It hangs on this program and would block all other requests.
             child.kill()
             await asyncio.shield(child.ended)
             raise DesignerError(f"the editor process gave no answer in {self._timeout:g} s") from None
@@ -220,7 +220,7 @@ class EditorClient:
         if self._child is not None and not self._child.ended.done():
             return self._child
         try:
-            # A session of its own: what the terminal sends to the engine's group is the engine's affair.
+            # A session of its own, so that signals from the terminal to the engine's group do not reach it.
             _, child = await asyncio.get_running_loop().subprocess_exec(
                 _Child,
                 *self._command,
@@ -228,7 +228,7 @@ class EditorClient:
                 stdout=PIPE,
                 stderr=DEVNULL,
                 start_new_session=True,
-                # It reads programs of models: the keys in the engine's environment are none of its business.
+                # It reads programs written by models, so it must not have the keys in the engine's environment.
                 env={name: os.environ[name] for name in _PASSED if name in os.environ},
             )
         except OSError as exc:

@@ -1,4 +1,4 @@
-"""`# tune:` comments: what a person says of how the numbers on a line, or in a bracket, may be tuned.
+"""`# tune:` comments: rules on how the numbers on a line, or in brackets, may be tuned.
 
 STEPS = 30                     # tune: effort 5..200
 MODE = "best"                  # tune: choice best|first|worst
@@ -32,19 +32,19 @@ _QUOTED = re.compile(r"""(?:[^|"']|"[^"]*"|'[^']*')+""")
 
 
 class TuneError(Exception):
-    """A `# tune:` comment is not understood; the message says why."""
+    """A `# tune:` comment is invalid; the message says why."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a comment says. Without bounds, those of an undeclared number of the same size hold."""
+    """The rule of one comment. Without bounds, those of an undeclared number of the same size apply."""
 
     kind: OneOf["effort", "scale", "tolerance", "flip", "choice", "fixed"]
     bounds: tuple[float, float] | None = None
     choices: list[Value] = field(default_factory=list)
 
     def fits(self, value: Value) -> bool:
-        """Whether a literal is of the sort that the rule is about."""
+        """Tell whether the rule applies to literals of this type."""
         match self.kind:
             case "fixed":
                 return True
@@ -57,25 +57,25 @@ class Rule:
 
 
 def same_value(a: Value, b: Value) -> bool:
-    """Whether two literals say the same: 1, 1.0 and True do not."""
+    """Tell whether two literals are equal in value and type: 1, 1.0 and True all differ."""
     return type(a) is type(b) and a == b
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the comments of a program come to."""
+    """The rules of a program's comments."""
 
     of: dict[tuple[int, int], Rule | TuneError]
-    """By statement and position among its literals; the error of a comment that is not understood."""
+    """Rule, or error of an invalid comment, by statement and position among its literals."""
     problems: list[tuple[int, str]]
-    """Line by line: comments that are not understood or that no literal obeys."""
+    """Line and message of each comment that is invalid or fits no literal."""
 
 
 def read_rules(code: str, statements: Sequence[tuple[Sequence[ast.stmt], Sequence[Literal]]]) -> Rules:
-    """Which comment holds for which literal.
+    """Match comments with literals.
 
-    One at the end of a line holds for the literals of its sort on that line; where there are none, for those in the
-    list, dict, tuple, call or signature that begins or ends on the line, as far as they have no comment of their own.
+    A comment at the end of a line applies to the literals of its type on that line; if there are none, to those in the
+    list, dict, tuple, call or signature that begins or ends on the line, unless they have a comment of their own.
 
     Args:
         code: the program.
@@ -100,7 +100,7 @@ def read_rules(code: str, statements: Sequence[tuple[Sequence[ast.stmt], Sequenc
     spans = sorted((span for nodes, _ in statements for span in _spans(nodes)), key=lambda span: span[0] - span[1])
     rules: dict[tuple[int, int], Rule | TuneError] = {}
     problems = {line: f"{rule}" for line, rule in said.items() if isinstance(rule, TuneError)}
-    # Wide brackets first, lines of their own last: the nearest comment has the last word.
+    # Wide brackets first, single lines last, so that the nearest comment wins.
     reached = {line: next((span for span in spans if line in span), None) for line in said if line not in lines}
     wide = sorted(reached.items(), key=lambda item: item[1][0] - item[1][1] if item[1] else 0)
     for line, span in [*wide, *((line, (line, line)) for line in said if line in lines)]:
@@ -117,7 +117,7 @@ def read_rules(code: str, statements: Sequence[tuple[Sequence[ast.stmt], Sequenc
 
 
 def _spans(nodes: Sequence[ast.stmt]) -> Iterator[tuple[int, int]]:
-    """First and last line of what spans several: brackets, calls, the signatures of functions."""
+    """Yield first and last line of brackets, calls and signatures that span several lines."""
     for statement in nodes:
         for node in ast.walk(statement):
             if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.Dict | ast.Call):
@@ -131,7 +131,7 @@ def _spans(nodes: Sequence[ast.stmt]) -> Iterator[tuple[int, int]]:
 
 
 def _misfit(rule: Rule, literals: Sequence[Literal]) -> str:
-    """What is wrong with a rule for the literals that it holds for, or an empty string."""
+    """Return why a rule does not fit its literals, or an empty string."""
     if not literals:
         sort = {"flip": "no True or False", "choice": "none of these values", "fixed": "nothing"}
         return f"there is {sort.get(rule.kind, 'no number')} here that could be tuned"
@@ -157,7 +157,7 @@ def _comments(code: str) -> Iterator[tuple[int, str]]:
             if mark:
                 yield token.start[0], mark["said"]
     except (tokenize.TokenError, SyntaxError):
-        # The parser has the last word on what is Python; it has read this program.
+        # The parser decides whether this is valid Python, and it has accepted this program.
         return
 
 
@@ -198,7 +198,7 @@ def _choices(rest: str) -> list[Value]:
 
 
 def _choice(word: str) -> Value:
-    """A number, True, False or None as such, what stands in quotes without them, all else as text."""
+    """Parse a choice: a number, True, False, None or a quoted string by its value, anything else as text."""
     try:
         found = value_of(ast.parse(word, mode="eval").body)
     except (SyntaxError, ValueError):

@@ -1,4 +1,4 @@
-"""Give the numbers that a function computes with the values that they have in another program."""
+"""Crossover of numbers: give some numbers of a function the values that they have in another program."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["take_values"]
 
 
 def take_values(program: Program, donor: Program, function: str, components: frozenset[str], seed: int) -> str:
-    """The source with some values of a function, and of the constants and lists that it reads, as the donor has them.
+    """Return the source with some of the donor's values in a function and in the constants and lists that it reads.
 
-    It is a uniform crossover: each of the values that differ is taken by even chance, one at least (Syswerda, "Uniform
-    crossover in genetic algorithms", 1989).
+    This is a uniform crossover: each differing value is taken with probability one half, at least one (Syswerda,
+    "Uniform crossover in genetic algorithms", 1989).
 
     Args:
-        program: what is edited.
-        donor: a program that has the same function but for its numbers.
+        program: the program to edit.
+        donor: a program with the same function except for its numbers.
         function: a top-level function of both.
-        components: functions that are each program's own business.
-        seed: decides which are taken.
+        components: functions that may differ between the programs.
+        seed: seed of the choice of values.
 
     Raises:
-        EditError: the function is another one, or no value differs.
+        EditError: the functions differ in more than numbers, or in nothing.
     """
     pairs = matched(program, donor, function, components, outside="tunables", inside="tunables")
     if pairs is None:
@@ -49,7 +49,7 @@ def take_values(program: Program, donor: Program, function: str, components: fro
 
 
 def _allowed(rule: object, value: Value) -> bool:
-    """Whether the program's own comment allows a value."""
+    """Tell whether the program's own comment allows a value."""
     if not isinstance(rule, Rule):
         return True
     if rule.bounds is None or not isinstance(value, int | float):

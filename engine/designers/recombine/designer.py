@@ -1,4 +1,4 @@
-"""The designer that needs no model: it recombines what people and earlier rounds wrote down."""
+"""The designer without a model: it recombines parts that people and earlier rounds wrote."""
 
 from __future__ import annotations
 
@@ -34,40 +34,40 @@ __all__ = ["OPINIONS", "RecombineDesigner"]
 T = TypeVar("T")
 
 _EDITS = (0.55, 0.30, 0.15)
-"""How often a design is made of one, two and three edits: half of a good pair may look bad alone."""
+"""Probabilities of one, two and three edits per design: half of a good pair may be bad alone."""
 OPINIONS = {"swap": (2.0, 2.0), "exchange": (1.0, 3.0), "cross": (1.0, 6.0), "tune": (1.0, 3.0), "drop": (1.0, 2.0)}
-"""Gains and failures of the operators before the first outcome: what a person wrote down for a function is a better
-guess than another number, and constants alone led nowhere in the study that this designer goes back to. Numbers of a
-node that did worse are seldom better (`cross`)."""
+"""Initial gains and failures of the operators: a recipe that a person wrote for a function is a better guess than
+another number, and constants alone led nowhere in the study on which this designer is based. Numbers of a node that
+scored worse are seldom better (`cross`)."""
 _OPERATORS: dict[Mode, str] = {"crossover": "exchange", "fix": "drop"}
-"""What is made of a program where not every edit will do."""
+"""The operator that a mode requires; other modes allow every edit."""
 _DRAWS = 24
-"""Combinations drawn before a program is given up."""
+"""Random combinations to try before giving a program up."""
 _SWEPT = 256
-"""Most combinations that are tried in turn where none that was drawn is new."""
+"""The most combinations to enumerate if no random one is new."""
 
 
 @dataclass
 class _Search:
-    """The edits of one program, and how far they were tried."""
+    """The edits of one program, and the progress of trying them."""
 
     request: DesignRequest
     parent: ContextNode
     choices: list[Choice]
     seen: set[str]
-    """Programs that are no answer to the request."""
+    """Programs that do not count as new for the request."""
     shown: set[int]
-    """The other nodes that functions and numbers may come from."""
+    """The other nodes that may be donors."""
     tried: int = 0
     known: bool = False
-    """Whether anything came of it that the run has had."""
+    """Whether a combination gave a program that the run already has."""
     problem: str = ""
     spent: bool = False
-    """Whether all that could come of it was tried."""
+    """Whether all combinations were tried."""
 
     @property
-    def told(self) -> str:
-        """Why nothing came of it."""
+    def reason(self) -> str:
+        """Return why there is no new program."""
         if not self.choices:
             return "there is nothing to recombine: no prior, node or number offers a change of this program"
         edits = f"{len(self.choices)} possible edit{'s' if len(self.choices) > 1 else ''}"
@@ -78,19 +78,19 @@ class _Search:
 
 
 class RecombineDesigner:
-    """Edits the parent's syntax tree: tune a value, swap a function for a recipe, exchange one with another node.
+    """Edit the parent's syntax tree: tune a value, swap a function for a recipe, exchange one with another node.
 
-    It invents nothing: every part of its programs was written down in a seed, a prior or an injected program, and
-    what it adds is the search among combinations. A bandit learns from the journal which operators, recipes and
+    It invents nothing: every part of its programs comes from a seed, a prior or an injected program, and its own
+    contribution is the search among combinations. A bandit learns from the journal which operators, recipes and
     constants gain over the parent. Trees are edited in a child process (`worker.py`), started at the first design.
 
     Args:
         spec: the task.
-        seeds: the programs the run started from. Their functions are the parts that programs keep; without them, all
-            functions whose names do not begin with an underscore are.
-        gained: whether a node, its evaluation done, is better than its parent, as `RunState.gained` tells.
-        bandit: what draws operators and arms; by default one that learns.
-        timeout: seconds after which an edit is given up.
+        seeds: the programs the run started from. Programs keep their functions; if there are no seeds, they keep all
+            functions whose names do not begin with an underscore.
+        gained: returns whether an evaluated node is better than its parent (`RunState.gained`).
+        bandit: chooses operators and arms; by default one that learns.
+        timeout: seconds after which an edit fails.
     """
 
     name = "recombine"
@@ -110,14 +110,14 @@ class RecombineDesigner:
         self._bandit = bandit or Bandit(priors=OPINIONS)
         self._steps = Steps()
         self._parents: dict[int, int] = {}
-        """Parent of every node whose outcome is still to come."""
+        """Parent of every node whose outcome is still unknown."""
         self._credits: dict[int, dict[str, str]] = {}
         self._digests: set[str] = set()
         self._scored: set[int] = set()
         self._pruned: set[int] = set()
         self._spent: dict[int, set[int]] = {}
-        """Nodes that nothing new comes of, each with the others that it was tried with. It is no fold of the journal:
-        after a resume it is found out again."""
+        """Exhausted nodes, each with the other nodes that it was tried with. It is not a fold of the journal: after a
+        resume it is found again."""
         required = [*spec.interface.functions, *spec.interface.classes]
         hello = Hello([seed.code for seed in seeds], required, spec.max_program_bytes)
         self._editor = EditorClient(hello, timeout)
@@ -154,7 +154,7 @@ class RecombineDesigner:
     def _credit(self, credit: dict[str, str], gained: bool) -> None:
         arms = [arm for key, arm in sorted(credit.items()) if key.startswith("edit")]
         for arm in arms:
-            # Each part of a good combination gets the whole praise, each part of a bad one a part of the blame.
+            # Each part of a good combination gets full credit, each part of a bad one a share of the blame.
             share = 1.0 if gained else 1.0 / len(arms)
             for depth in range(1, arm.count("/") + 2):
                 self._bandit.learn(_path(arm, depth), gained, share)
@@ -162,13 +162,13 @@ class RecombineDesigner:
                 self._steps.learn(arm.removeprefix("tune/").rpartition("/")[0], gained)
 
     async def design(self, request: DesignRequest) -> Design:
-        """Write one candidate: of the parent, or where all that could be made of it is there, of an inspiration.
+        """Write one candidate from the parent or, if the parent is exhausted, from an inspiration.
 
         The same request after the same events gives the same design.
 
         Raises:
-            NothingToDesign: all that the run's nodes and priors can be combined to has been tried.
-            DesignerError: the parent cannot be edited, or every combination drawn is a program that the run has seen.
+            NothingToDesign: all combinations of the run's nodes and priors have been tried.
+            DesignerError: the parent cannot be edited, or every drawn combination is a program that the run has.
         """
         rng = random.Random(request.seed)
         problem, offered = "", False
@@ -177,7 +177,7 @@ class RecombineDesigner:
             design = await self._drawn(search, rng) or await self._swept(search)
             if design is not None:
                 return design
-            problem, offered = problem or search.told, offered or bool(search.choices)
+            problem, offered = problem or search.reason, offered or bool(search.choices)
             if search.spent:
                 self._spent.setdefault(parent.id, set()).update(search.shown)
         if self._is_exhausted(request):
@@ -196,9 +196,9 @@ class RecombineDesigner:
         return _Search(request, parent, choices, seen, {node.id for node in others})
 
     async def _drawn(self, search: _Search, rng: random.Random) -> Design | None:
-        """A combination of edits that the bandit draws."""
+        """Draw combinations of edits with the bandit until one is new."""
         wanted: list[Choice] = []
-        # Where the program offers no edit of the kind that is asked for, or none that is new, any other is as good.
+        # If the program offers no edit of the requested kind, or no new one, take any other.
         if not search.request.rejections and search.parent is search.request.parent:
             wanted = [choice for choice in search.choices if choice.operator == _OPERATORS.get(search.request.mode)]
         for choices in (wanted, search.choices):
@@ -210,7 +210,7 @@ class RecombineDesigner:
         return None
 
     async def _swept(self, search: _Search) -> Design | None:
-        """What chance has missed, where all single edits and all pairs of edits are few enough to be tried in turn."""
+        """Enumerate all single edits and all pairs of edits, if they are few enough, until one is new."""
         singles = [(choice, edit) for choice in search.choices for edit in choice.every or []]
         pairs = [[a, b] for a, b in combinations(singles, 2) if a[0].part != b[0].part]
         if any(choice.every is None for choice in search.choices) or len(singles) + len(pairs) > _SWEPT:
@@ -223,7 +223,7 @@ class RecombineDesigner:
         return None
 
     async def _made(self, search: _Search, edits: Sequence[tuple[Choice, Edit]]) -> Design | None:
-        """The design that some edits come to; None where it is a program that the run has had."""
+        """Apply edits and return the design; None if the run already has the program."""
         edited = await self._editor.apply(search.parent.code, [edit for _, edit in edits])
         shape = edited.outline
         search.tried += 1
@@ -238,14 +238,14 @@ class RecombineDesigner:
         return _describe(search, edited.program, made)
 
     def _is_exhausted(self, request: DesignRequest) -> bool:
-        """Whether all nodes that are sampled were tried in vain, each with all others and with all priors."""
+        """Tell whether all sampled nodes are exhausted, each tried with all others and with all priors."""
         if not request.all_priors or len(self._spent) < len(self._scored) - len(self._pruned):
             return False
         nodes = self._scored - self._pruned | {request.parent.id}
         return all(nodes <= self._spent.get(node, set()) | {node} for node in nodes)
 
     def _draw(self, choices: Sequence[Choice], rng: random.Random) -> list[Choice]:
-        """One to three edits that do not touch the same part."""
+        """Choose one to three edits of different parts."""
         drawn: list[Choice] = []
         left = list(choices)
         for _ in range(rng.choices((1, 2, 3), _EDITS)[0]):
@@ -254,11 +254,11 @@ class RecombineDesigner:
             choice = self._choose(left, rng)
             drawn.append(choice)
             left = [other for other in left if other.part != choice.part]
-        # Functions first: a number that goes with its function is then simply not there any more.
+        # Functions first: a number that disappears with its function is then simply skipped.
         return sorted(drawn, key=lambda choice: choice.operator == "tune")
 
     def _choose(self, choices: Sequence[Choice], rng: random.Random) -> Choice:
-        """The bandit goes down the arm's path: operator, then the part it touches, then what replaces it."""
+        """Choose level by level of the arm's path: the operator, the part, and its replacement."""
         depth = 1
         while True:
             arm = self._bandit.choose(_unique(_path(choice.arm, depth) for choice in choices), rng)
@@ -274,7 +274,7 @@ class RecombineDesigner:
 
 @lru_cache(maxsize=8192)
 def _path(arm: str, depth: int) -> str:
-    """The first parts of an arm's name: `swap/refine/some-prior` of depth 2 is `swap/refine`."""
+    """Return the first parts of an arm's name: `swap/refine/some-prior` at depth 2 is `swap/refine`."""
     return "/".join(arm.split("/")[:depth])
 
 
@@ -283,20 +283,20 @@ def _unique(items: Iterable[T]) -> list[T]:
 
 
 def _describe(search: _Search, code: str, made: Sequence[tuple[Choice, Sequence[Change]]]) -> Design:
-    """A design by what differs in fact between the parent and the program."""
-    told = [choice.told(changes) for choice, changes in made]
-    motivation = " ".join(why for _, why in told)
+    """Describe a design by the actual differences between the parent and the program."""
+    described = [choice.describe(changes) for choice, changes in made]
+    motivation = " ".join(why for _, why in described)
     if len(made) > 1:
         motivation += " Made together, since a change that fails alone may need its partner."
     parent = search.parent.id
     return Design(
         code=code,
         operator=made[0][0].operator,
-        name=" + ".join(name for name, _ in told),
+        name=" + ".join(name for name, _ in described),
         motivation=motivation,
         parents=_unique([parent, *(choice.node for choice, _ in made if choice.node is not None)]),
         priors=_unique(choice.prior for choice, _ in made if choice.prior),
-        # That a program which failed runs again is no praise for what was put in the place of the failure.
+        # A repaired program that runs again is no evidence that the replacement is good.
         credit={}
         if search.request.mode == "fix"
         else {f"edit{number}": choice.arm for number, (choice, _) in enumerate(made, start=1)},
@@ -304,13 +304,13 @@ def _describe(search: _Search, code: str, made: Sequence[tuple[Choice, Sequence[
 
 
 def _others(request: DesignRequest, parent: ContextNode) -> list[ContextNode]:
-    """The other nodes shown; one that failed is no example."""
+    """Return the other nodes of the request, without failed ones."""
     shown = {node.id: node for node in [request.parent, *request.inspirations] if node.score is not None}
     return [node for node in shown.values() if node.id != parent.id]
 
 
 def _recipes(request: DesignRequest) -> tuple[list[Donor], dict[str, Prior]]:
-    """The recipes shown, and the prior of each by its key."""
+    """Return the request's recipes, and the prior of each by its key."""
     recipes: list[Donor] = []
     priors: dict[str, Prior] = {}
     for prior in request.priors:

@@ -1,4 +1,4 @@
-"""In what two programs differ, statement by statement and number by number."""
+"""List the differences between two programs, statement by statement and number by number."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _TEXT_LENGTH = 24
 
 
 def live_names(program: Program, required: Sequence[str]) -> set[str]:
-    """Names that are reached from what is required."""
+    """Return the names that are reachable from the required ones."""
     return program.closure(program.entries(required))
 
 
 def differences(before: Program, after: Program, names: Collection[str] | None = None) -> list[Change]:
-    """What differs, in the order of the second program; what is gone comes last. Comments and layout do not count.
+    """List differences in the order of the second program, removed parts last. Comments and layout do not count.
 
     Args:
-        before: one program.
-        after: another.
-        names: the names that are looked at; by default all.
+        before: the first program.
+        after: the second program.
+        names: the names to compare; by default all.
     """
     looked_at = {*before.by_name, *after.by_name} if names is None else names
     found: list[Change] = []
@@ -50,7 +50,7 @@ def differences(before: Program, after: Program, names: Collection[str] | None =
 
 
 def _between(name: str, before: Program, old: Sequence[Item], after: Program, new: Sequence[Item]) -> list[Change]:
-    """What differs between the statements that define a name, one for one."""
+    """List differences between the statements that define a name, pair by pair."""
     if old and all(item.kind == "import" for item in [*old, *new]):
         return [] if before.origins(name) == after.origins(name) else [Change("changed", name, name)]
     if len(old) != len(new):
@@ -69,7 +69,7 @@ def _between(name: str, before: Program, old: Sequence[Item], after: Program, ne
 
 
 def _values(before: Program, left: Item, after: Program, right: Item) -> list[tuple[Literal, Literal]] | None:
-    """The literals that differ between two statements; None where more than literals does."""
+    """Return pairs of differing literals of two statements; None if they differ in more than literals."""
     if left.kind != right.kind or shape(before, left, "all") != shape(after, right, "all"):
         return None
     pairs = zip(before.literals[left.index], after.literals[right.index], strict=True)
@@ -77,7 +77,7 @@ def _values(before: Program, left: Item, after: Program, right: Item) -> list[tu
 
 
 def _texts(old: Value, new: Value) -> tuple[str, str]:
-    """Two values as text, told apart."""
+    """Format two values so that their texts differ."""
     short = _text(old), _text(new)
     return short if short[0] != short[1] else (repr(old), repr(new))
 

@@ -1,7 +1,7 @@
-"""Replace a function of one program by a donor's, with all that the new one needs and without what the old one left.
+"""Replace a function of one program by a donor's; copy what the new one needs and remove what only the old one needed.
 
-The plan is made on the standard library's syntax tree (what to copy, share, rename, remove); libcst carries it out, so
-that comments and layout of everything else stay as they were.
+The plan (what to copy, share, rename, remove) is made on the standard library's syntax tree; libcst carries it out, so
+that comments and layout of everything else are kept.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ _SUFFIX = re.compile(r"_\d+$")
 
 @dataclass
 class _Plan:
-    """What a graft does to the program."""
+    """The changes of a graft."""
 
     take: list[Item]
-    """The donor's statements to copy, in its order; without the function itself."""
+    """The donor's statements to copy, in its order, without the function itself."""
     rename: dict[str, str]
-    """New names of what is copied."""
+    """New names for copied definitions."""
     imports: list[tuple[str, ast.Import | ast.ImportFrom, ast.alias]]
-    """Imports to add, under the name to bind."""
+    """Imports to add, with the name to bind."""
     remove: set[str] = field(default_factory=set)
-    """Names of the program that nothing needs any more."""
+    """Names of the program that nothing uses any more."""
 
 
 def graft(program: Program, donor: Program, function: str, components: frozenset[str]) -> str:
-    """The program's source with `function` taken from the donor.
+    """Return the program's source with `function` taken from the donor.
 
     Args:
-        program: what is edited.
+        program: the program to edit.
         donor: a recipe or another program that defines the function.
         function: a top-level function of both, with the same number of positional parameters.
-        components: functions that stay as the program has them, even while nothing calls them.
+        components: functions that the program keeps unchanged, even if nothing calls them.
 
     Raises:
-        EditError: the function does not fit, or something it needs is not to be had without a clash.
+        EditError: the function does not fit, or something it needs cannot be added without a clash.
     """
     old, new = program.functions.get(function), donor.functions.get(function)
     if old is None or new is None:
@@ -70,7 +70,7 @@ def graft(program: Program, donor: Program, function: str, components: frozenset
 
 
 def _plan(program: Program, donor: Program, function: str, components: frozenset[str]) -> _Plan:
-    # A component that the program has is the program's own: the donor's version of it does not come along.
+    # The program keeps its own components: the donor's versions are not copied.
     own = frozenset(name for name in components if name in program.functions) - {function}
     needed = donor.closure([function], stop=own) - own - {function}
     items = [item for item in donor.items if needed.intersection(item.names)]
@@ -110,21 +110,21 @@ def _plan(program: Program, donor: Program, function: str, components: frozenset
 
 
 def _dying(program: Program, function: str, components: frozenset[str], reads: set[str]) -> set[str]:
-    """Names that only the old version of the function needs."""
+    """Return names that only the old version of the function needs."""
     keep = components | program.unread() | {function}
     for item in program.items:
         if item.kind == "other":
             keep |= {*item.names, *item.reads}
     body = program.by_name[function][-1]
     roots = (keep - {function}) | reads
-    # What the function reads is followed from everywhere but from the function itself.
+    # Collect what is reachable from everything but the function itself.
     alive = program.closure(roots, stop=frozenset({function}))
     before = program.closure([*body.reads, *roots])
     return {name for name in before - alive - {function} if not any(i.kind == "other" for i in program.by_name[name])}
 
 
 def _shared(program: Program, donor: Program, items: list[Item], needed: set[str], own: frozenset[str]) -> set[str]:
-    """Needed names that the program defines in just the same way, so that nothing has to be added."""
+    """Return needed names that the program already defines identically."""
     shared = {
         name
         for item in items
@@ -132,7 +132,7 @@ def _shared(program: Program, donor: Program, items: list[Item], needed: set[str
         if name in needed and name in program.by_name and _same(program, donor, name, item)
     }
     while True:
-        # A helper can be shared only where all that it reads is the same too.
+        # A helper can be shared only if everything that it reads is the same too.
         broken = {
             name
             for item in items
@@ -160,7 +160,7 @@ def _same(program: Program, donor: Program, name: str, item: Item) -> bool:
 
 
 def _renamed(program: Program, donor: Program, names: set[str], dying: set[str]) -> dict[str, str]:
-    """A free name for each that would clash."""
+    """Choose a free name for each name that would clash."""
     taken = program.identifiers | donor.identifiers | BUILTINS
     rename: dict[str, str] = {}
     for name in sorted(names):
@@ -236,7 +236,7 @@ def _copy(source: cst.Module, item: Item, rename: dict[str, str]) -> Statement:
 
 
 def _early(program: Program, donor: Program, item: Item, plan: _Plan) -> bool:
-    """Whether a constant can stand at the program's head: nothing it reads is defined further down."""
+    """Tell whether a constant can go to the program's head: nothing that it reads is defined further down."""
     header = _header_end(program)
     moving = {name: other for other in plan.take for name in other.names}
     for read in item.reads:
@@ -251,7 +251,7 @@ def _early(program: Program, donor: Program, item: Item, plan: _Plan) -> bool:
 
 
 def _header_end(program: Program) -> int:
-    """Position of the last statement of the program's head (docstring, imports, constants); -1 where it has none."""
+    """Return the index of the last statement of the program's head (docstring, imports, constants); -1 if none."""
     end = -1
     for item in program.items:
         if item.kind in ("function", "class"):
@@ -264,7 +264,7 @@ def _header_end(program: Program) -> int:
 
 
 def _imports_end(program: Program) -> int:
-    """Position of the last import in the program's head, else of its docstring; -1 where it has neither."""
+    """Return the index of the last import in the program's head, else of its docstring; -1 if there is neither."""
     head = program.items[: _header_end(program) + 1]
     ends = [item.index for item in head if isinstance(item.nodes[0], ast.Import | ast.ImportFrom)]
     docstring = head and isinstance(head[0].nodes[0], ast.Expr)
@@ -272,7 +272,7 @@ def _imports_end(program: Program) -> int:
 
 
 def _without(item: Item, statement: Statement, remove: set[str]) -> Statement | None:
-    """The statement without the names that nothing needs any more; None where nothing is left."""
+    """Return the statement without the unused names; None if nothing is left."""
     if not remove.intersection(item.names):
         return statement
     if item.kind != "import":
@@ -288,7 +288,7 @@ def _without(item: Item, statement: Statement, remove: set[str]) -> Statement | 
 
 
 def _import(bind: str, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Statement:
-    """An import statement of its own for one name."""
+    """Build an import statement for one name."""
     plain = alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name
     asname = bind if alias.asname is not None or bind != plain else None
     text = ast.unparse(
@@ -302,7 +302,7 @@ def _import(bind: str, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> S
 
 
 def _spaced(statement: Statement, blank: int) -> Statement:
-    """The statement with so many blank lines before it; the comments above it stay."""
+    """Return the statement with `blank` blank lines before it; keep the comments above it."""
     lines: Sequence[cst.EmptyLine] = getattr(statement, "leading_lines", ())
     comments = [line for line in lines if line.comment is not None]
     return statement.with_changes(leading_lines=[*[cst.EmptyLine(indent=False)] * blank, *comments])
@@ -313,7 +313,7 @@ def _is_main_guard(statement: Statement) -> bool:
 
 
 class _Rename(cst.CSTTransformer):
-    """Give global names other names; attributes, keywords and imported names are not names of the program."""
+    """Rename global names, but not attributes, keywords or imported names, which are not the program's names."""
 
     def __init__(self, rename: dict[str, str]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What recombination has to work with in a program, and what it cannot make sense of: told by `evolve check`."""
+"""Count what recombination can use in a program, and list invalid `# tune:` comments, for `evolve check`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["Inventory", "check_tuning", "take_inventory"]
 
 @dataclass(frozen=True)
 class Inventory:
-    """What can be tuned or exchanged in a program, counted."""
+    """Counts of values and functions that can be tuned or exchanged in a program."""
 
     constants: int
-    """Values under a name of their own."""
+    """Values with a name of their own."""
     elements: int
-    """In lists, dicts, tuples, arrays, dataclasses, keyword arguments and defaults."""
+    """Values in lists, dicts, tuples, arrays, dataclasses, keyword arguments and defaults."""
     others: int
-    """Elsewhere in functions and expressions."""
+    """Values elsewhere in functions and expressions."""
     functions: int
 
-    def told(self, recipes: int) -> str:
-        """The counts in words."""
+    def describe(self, recipes: int) -> str:
+        """Return the counts as text."""
         others = [_count(self.others, "number") + " in functions"] if self.others else []
         return ", ".join([
             _count(self.constants, "constant"),
@@ -39,16 +39,16 @@ class Inventory:
 
     @property
     def values(self) -> int:
-        """What can be tuned, all in all."""
+        """Return the number of tunable values."""
         return self.constants + self.elements + self.others
 
 
 def take_inventory(code: str, required: Sequence[str]) -> Inventory:
-    """Count what recombination has in a program.
+    """Count what recombination can use in a program.
 
     Args:
         code: the program.
-        required: functions and classes that the task requires: what they do not reach is not tuned.
+        required: functions and classes that the task requires; values that they do not reach are not tuned.
 
     Raises:
         EditError: it cannot be read.
@@ -62,11 +62,11 @@ def take_inventory(code: str, required: Sequence[str]) -> Inventory:
 
 
 def check_tuning(seeds: Iterable[tuple[str, Seed]], priors: Iterable[Prior]) -> list[str]:
-    """What is wrong with `# tune:` comments: one line each, by file and line; empty where all are understood.
+    """Return the errors in `# tune:` comments, one message each with file and line; empty if there are none.
 
     Args:
         seeds: the programs, each with the name of its file.
-        priors: what holds recipes.
+        priors: the priors whose recipes to check.
     """
     files = [(name, 1, seed.code) for name, seed in seeds]
     files += [(f"priors/{prior.id}.md", recipe.line, recipe.code) for prior in priors for recipe in prior.recipes]
@@ -75,7 +75,7 @@ def check_tuning(seeds: Iterable[tuple[str, Seed]], priors: Iterable[Prior]) -> 
         try:
             found = Program(code).rules.problems
         except EditError:
-            continue  # that it is no program is told by other checks
+            continue  # other checks report that it is not a program
         problems += [f"{name}:{first + line - 1}: '# tune:' is not understood: {problem}" for line, problem in found]
     return problems
 

@@ -1,4 +1,4 @@
-"""Where two programs do the same, and where they do the same but for their numbers."""
+"""Compare functions of two programs: equal, or equal except for numbers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from engine.designers.recombine.tune import tunables_of
 __all__ = ["Blank", "alike", "matched", "same_effect", "shape"]
 
 Blank = OneOf["nothing", "tunables", "numbers", "all"]
-"""Which values make no difference."""
+"""Which values to ignore in a comparison."""
 
 
 def shape(program: Program, item: Item, blank: Blank = "nothing") -> tuple[str, tuple[str, ...]]:
-    """A statement's syntax tree as text, without docstring and without names, and the names in order.
+    """Return a statement's syntax tree as text without docstring and names, and the names in order.
 
-    Names of parameters and attributes stay in the text; so does what a class or a loose statement is called.
+    Names of parameters and attributes, and the names that classes and loose statements define, stay in the text.
     """
     found = program.shapes.get((item.index, blank))
     if found is None:
@@ -61,7 +61,7 @@ def _dump(node: ast.AST, left_out: set[int], out: list[str], names: list[str]) -
 
 
 def _undocumented(node: ast.stmt) -> ast.AST:
-    """The statement for comparison: a function without its name and its docstring."""
+    """Return the statement for a comparison: a function without its name and docstring."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
         return type(node)("", node.args, body, node.decorator_list, node.returns)
@@ -69,14 +69,14 @@ def _undocumented(node: ast.stmt) -> ast.AST:
 
 
 def alike(program: Program, donor: Program, name: str, components: frozenset[str], *, values: bool) -> bool:
-    """Whether a function of the program does what the donor's does: the same text but for the names of helpers.
+    """Tell whether a function of the program equals the donor's, up to the names of helpers.
 
     Args:
         program: one program.
-        donor: another, or a recipe.
+        donor: another program, or a recipe.
         name: the function, of both.
-        components: functions that are each program's own business: a call of one is the same in both.
-        values: whether the numbers that constants, lists and dicts outside of functions hold count too.
+        components: functions that may differ between the programs: calls of one are equal in both.
+        values: whether numbers in constants, lists and dicts outside functions count too.
     """
     return matched(program, donor, name, components, outside="nothing" if values else "numbers") is not None
 
@@ -90,15 +90,15 @@ def matched(
     outside: Blank = "nothing",
     inside: Blank = "nothing",
 ) -> list[tuple[Item, Item]] | None:
-    """The statements that make a function up in the program and in the donor, paired; None where they differ.
+    """Return pairs of the statements that make up a function in the program and in the donor; None if they differ.
 
     Args:
         program: one program.
-        donor: another, or a recipe.
+        donor: another program, or a recipe.
         name: the function, of both.
-        components: functions that are each program's own business: a call of one is the same in both.
-        outside: which values of constants, lists and dicts outside of functions make no difference.
-        inside: which values in functions and classes make none.
+        components: functions that may differ between the programs: calls of one are equal in both.
+        outside: values to ignore in constants, lists and dicts outside functions.
+        inside: values to ignore in functions and classes.
     """
     pending = [(name, name)]
     paired = {name: name}
@@ -131,7 +131,7 @@ def matched(
 
 
 def _is_helper(program: Program, item: Item, name: str, components: frozenset[str]) -> bool:
-    """Whether a name in a statement means something of the program's own that is no component and no import."""
+    """Tell whether a name in a statement is a definition of the program, but neither a component nor an import."""
     if name in item.locals or name in components:
         return False
     defined = program.by_name.get(name, [])
@@ -139,7 +139,7 @@ def _is_helper(program: Program, item: Item, name: str, components: frozenset[st
 
 
 def same_effect(before: Program, after: Program, required: Sequence[str]) -> bool:
-    """Whether all that runs is the same in two programs."""
+    """Tell whether all reachable statements of two programs are equal."""
 
     def live(program: Program) -> list[tuple[str, tuple[str, ...]]]:
         names = program.closure(program.entries(required))

@@ -1,4 +1,4 @@
-"""Where the literals of a top-level statement stand, and what a person calls each."""
+"""Find the literals of a top-level statement, with their places and readable names."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from engine.designers.recombine.messages import Value
 __all__ = ["Literal", "Place", "find_literals", "value_of"]
 
 Place = OneOf["named", "element", "local", "loose", "structure"]
-"""Alone under a module's or a class's name; in a list, dict, tuple, array, dataclass, keyword argument or default;
-alone under a local name; anywhere else in an expression; where it names an axis or a shape."""
+"""`named`: the whole value of a name of a module or class; `element`: in a list, dict, tuple, array, dataclass, keyword
+argument or default; `local`: the whole value of a local name; `loose`: elsewhere in an expression; `structure`: an axis
+or a shape."""
 
 _LARGEST = 2**53
-"""Whole numbers above it do not survive as JSON everywhere."""
+"""Larger whole numbers may lose digits as JSON."""
 _KEY_LENGTH = 24
 _ARRAYS = {"array", "asarray", "tensor", "as_tensor", "list", "tuple", "set", "frozenset", "dict", "field", "deque"}
-"""Calls that hold what they are given, so that `W = np.array([1, 2])` has a `W[0]`."""
+"""Calls that keep their arguments as elements, so that `W = np.array([1, 2])` has a `W[0]`."""
 _SHAPED = {
     *("zeros", "ones", "empty", "eye", "identity", "reshape", "resize", "view", "expand", "permute", "transpose"),
     *("broadcast_to", "tile"),
@@ -29,19 +30,19 @@ _STRUCTURE = {"axis", "axes", "dim", "dims", "shape", "size", "dtype", "keepdims
 
 @dataclass(frozen=True)
 class Literal:
-    """A literal on one line that could be given another value."""
+    """A literal on one line whose value can be changed."""
 
     node: ast.expr
     value: Value
     label: str
-    """`WEIGHTS[2]`, `CONFIG['rate']`, `score(depth)`, `minimize(tol)`; empty for one that has no name."""
+    """`WEIGHTS[2]`, `CONFIG['rate']`, `score(depth)`, `minimize(tol)`; empty if it has no name."""
     place: Place
     company: float
-    """The largest magnitude among the numbers in the same list or tuple; 0 where there is none."""
+    """The largest magnitude among the numbers in the same list or tuple; 0 if there is none."""
 
 
 def value_of(node: ast.expr) -> tuple[Value] | None:
-    """The value of a literal, in a tuple since it may be None; a number may have a minus sign and must be finite."""
+    """Return a literal's value, in a tuple since it may be None; a number may have a minus sign and must be finite."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         inner = node.operand
         if not isinstance(inner, ast.Constant) or isinstance(inner.value, bool):
@@ -57,9 +58,9 @@ def value_of(node: ast.expr) -> tuple[Value] | None:
 
 
 def find_literals(statements: Sequence[ast.stmt]) -> list[Literal]:
-    """The literals of a top-level statement that could be given another value, in the order of the text.
+    """Return the literals of a top-level statement whose value can be changed, in the order of the text.
 
-    Left out are annotations, decorators, subscripts, keys of dicts, patterns, docstrings and parts of f-strings.
+    Literals in annotations, decorators, subscripts, dict keys, patterns, docstrings and f-strings are left out.
     """
     finder = _Finder()
     for statement in statements:
@@ -78,13 +79,13 @@ Scope = OneOf["module", "class", "function"]
 
 
 class _Finder:
-    """Goes down a statement with the name that what is found would have."""
+    """Walk a statement and track the name of each literal."""
 
     def __init__(self) -> None:
         self._found: list[tuple[ast.expr, Value, str, Place, ast.AST | None]] = []
 
     def literals(self) -> list[Literal]:
-        """What was found, in the order of the text."""
+        """Return the found literals in the order of the text."""
         company: dict[int, float] = {}
         for _, value, _, _, box in self._found:
             if isinstance(value, int | float) and not isinstance(value, bool):
@@ -98,7 +99,7 @@ class _Finder:
     # Statements
 
     def statement(self, node: ast.stmt, scope: Scope, prefix: str) -> None:
-        """Look into a statement; `prefix` is the class that it stands in, with a dot."""
+        """Visit a statement; `prefix` is the enclosing class with a dot, or empty."""
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self._arguments(node.args, prefix[:-1] if node.name == "__init__" and prefix else prefix + node.name)
@@ -111,7 +112,7 @@ class _Finder:
             case ast.Assign(targets=targets, value=value):
                 self._assigned(targets[0], value, "local" if scope == "function" else "named", prefix)
             case ast.AnnAssign(target=target, value=value):
-                # With an annotation it is a field of a dataclass or a named tuple.
+                # An annotated name in a class is a field of a dataclass or a named tuple.
                 places: dict[Scope, Place] = {"module": "named", "class": "element", "function": "local"}
                 if value is not None:
                     self._assigned(target, value, places[scope], prefix)
@@ -145,11 +146,11 @@ class _Finder:
     # Expressions
 
     def _expression(self, node: ast.expr, name: str, place: Place, box: ast.AST | None = None) -> None:
-        """Look into an expression that goes by a name; a literal that is all of it stands in `place`."""
+        """Visit an expression with a name; a literal that is the whole expression gets `place`."""
         value = value_of(node)
         if value is not None:
             if node.lineno == node.end_lineno:
-                # What is one of several in an expression has no name of its own.
+                # One of several literals in an expression has no name of its own.
                 self._found.append((node, value[0], "" if place == "loose" else name, place, box))
             return
         inside: Place = "structure" if place == "structure" else "element"

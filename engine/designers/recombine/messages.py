@@ -1,4 +1,4 @@
-"""What the designer and its child process say to each other: one JSON object a line."""
+"""The messages between the designer and its child process: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = [
 ]
 
 Kind = Literal["effort", "scale", "tolerance", "flip", "choice"]
-"""How a value moves: by factors of two, by adaptive steps, by powers of ten, to its opposite, to one of a few."""
+"""How a value is changed: by factors of two, by adaptive steps, by powers of ten, to its negation, to a listed one."""
 
 Value = bool | int | float | str | None
-"""What a literal in a program says."""
+"""The value of a literal in a program."""
 
 
 class Donor(msgspec.Struct, frozen=True):
-    """Code that a function may be taken from: a recipe, or another node's program."""
+    """Code from which a function may be taken: a recipe, or another node's program."""
 
     key: str
     code: str
@@ -52,10 +52,10 @@ class Graft(msgspec.Struct, frozen=True, tag=True):
 
 
 class SetValue(msgspec.Struct, frozen=True, tag=True):
-    """Give one literal another value; nothing is done where it is not the one that was meant."""
+    """Change one literal's value; do nothing if the literal at that place is another one."""
 
     owner: str
-    """The top-level statement that it stands in, by the name that this defines."""
+    """The name that its top-level statement defines."""
     index: int
     """Its position among the statement's literals."""
     old: Value
@@ -63,16 +63,16 @@ class SetValue(msgspec.Struct, frozen=True, tag=True):
 
 
 class TakeValues(msgspec.Struct, frozen=True, tag=True):
-    """Give some numbers that a function computes with the values that they have in a donor with the same function."""
+    """Give some numbers used by a function the values that they have in a donor with the same function."""
 
     function: str
     code: str
     seed: int
-    """Decides which of the numbers that differ are taken: each by even chance, one at least."""
+    """Seed for the choice among differing numbers: each with probability one half, at least one."""
 
 
 class Revert(msgspec.Struct, frozen=True, tag=True):
-    """Replace a function by the one of a seed."""
+    """Replace a function by a seed's version."""
 
     function: str
     seed: int
@@ -82,7 +82,7 @@ Edit = Graft | SetValue | TakeValues | Revert
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
-    """The first line to a child: what holds for all programs of the run."""
+    """The first message to a child: parameters common to all programs of the run."""
 
     seeds: list[str]
     required: list[str]
@@ -91,7 +91,7 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
 
 
 class Survey(msgspec.Struct, frozen=True, tag=True):
-    """Ask what can be changed in a program."""
+    """Ask for the possible changes of a program."""
 
     id: int
     program: str
@@ -111,41 +111,41 @@ Request = Hello | Survey | Apply
 
 
 class Replaced(msgspec.Struct, frozen=True):
-    """A function for which a donor has an alternative."""
+    """A function that can be replaced by a donor's version."""
 
     function: str
     donor: str
-    """The donor's key; for the version of a seed its position."""
+    """The donor's key; for a seed's version the seed's index."""
 
 
 class Tunable(msgspec.Struct, frozen=True):
-    """A literal in the program that can be given another value."""
+    """A literal in the program whose value can be changed."""
 
     owner: str
-    """The top-level statement that it stands in, by the name that this defines."""
+    """The name that its top-level statement defines."""
     index: int
     """Its position among the statement's literals."""
     arm: str
-    """What the bandit and the step sizes know it by."""
+    """Its key for the bandit and the step sizes."""
     name: str
-    """What a person knows it by: `WEIGHTS[2]`, `score(depth)`, `a number in refine`."""
+    """Its readable name: `WEIGHTS[2]`, `score(depth)`, `a number in refine`."""
     kind: Kind
     value: Value
     low: float = 0.0
-    """Bounds of a number: of its magnitude, or of itself where `low` is negative."""
+    """Bounds of a number: of its magnitude, or of the number itself if `low` is negative."""
     high: float = 0.0
     choices: list[Value] = []
-    """What a `choice` is among."""
+    """The options of a `choice`."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One respect in which what runs differs between two programs."""
+    """One difference between the reachable parts of two programs."""
 
     what: Literal["value", "changed", "added", "removed"]
     owner: str
-    """The top-level name that it is in."""
+    """The top-level name that contains it."""
     name: str
-    """The name, or for a value what a person knows it by."""
+    """The name; for a value its readable name."""
     old: str = ""
     new: str = ""
 
@@ -158,24 +158,24 @@ class Options(msgspec.Struct, frozen=True, tag=True):
     swaps: list[Replaced]
     exchanges: list[Replaced]
     crossings: list[Replaced]
-    """Functions that another node has just the same but for numbers."""
+    """Functions that another node has with other numbers only."""
     reverts: list[Replaced]
     tunables: list[Tunable]
     shared: list[Replaced]
-    """Functions that another node has just the same, to the last number."""
+    """Functions that another node has identically, numbers included."""
 
 
 class Edited(msgspec.Struct, frozen=True, tag=True):
-    """The answer to `Apply`: the program, and what each of the edits came to."""
+    """The answer to `Apply`: the program, and the changes of each edit."""
 
     id: int
     program: str
     changes: list[list[Change]]
-    """By edit: how what runs differs from the program that was edited; empty for one that made no difference."""
+    """For each edit its changes to the reachable program; empty if it made no difference."""
     problem: str = ""
-    """Why an edit did not go in."""
+    """Why an edit could not be applied."""
     outline: Outline | None = None
-    """Of the edited program; None where nothing that it runs is different."""
+    """The outline of the edited program; None if nothing reachable differs."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

@@ -1,4 +1,4 @@
-"""How a value that can be tuned moves: which ways are open, and where a step leads."""
+"""Move a tunable value: list its directions, and take a step."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from engine.designers.recombine.messages import Tunable, Value
 __all__ = ["directions", "move", "reach"]
 
 _FEW = 64
-"""Whole numbers in reach up to which they are listed one by one."""
+"""The most whole numbers in reach that are listed one by one."""
 
 
 def directions(tunable: Tunable) -> list[str]:
-    """The ways open to a value: up and down as far as its bounds allow, over to its opposite, to each other choice."""
+    """List a value's directions: up and down within its bounds, to its negation, to each other choice."""
     match tunable.kind:
         case "flip":
             return ["flip"]
@@ -26,12 +26,12 @@ def directions(tunable: Tunable) -> list[str]:
 
 
 def move(tunable: Tunable, direction: str, rng: random.Random, step: float) -> Value:
-    """The next value in a direction.
+    """Return the next value in a direction.
 
     Args:
         tunable: the value.
         direction: one of its directions.
-        rng: where chance comes from.
+        rng: random number generator.
         step: the step size of a `scale`, as a natural logarithm.
     """
     if tunable.kind == "flip":
@@ -42,7 +42,7 @@ def move(tunable: Tunable, direction: str, rng: random.Random, step: float) -> V
     up = direction == "up"
     size = step * (0.1 + abs(rng.gauss(0, 1))) if tunable.kind == "scale" else 0.0
     if tunable.low < 0:
-        # What may cross 0 moves by shares of its range.
+        # A value whose range includes 0 moves by shares of the range.
         moved = value + (1 if up else -1) * size * (tunable.high - tunable.low) / 4
         return _fitted(min(max(moved, tunable.low), tunable.high), value, up, tunable.low, tunable.high)
     factor = {"effort": 2.0, "tolerance": 10.0}.get(tunable.kind) or math.exp(min(math.log(10), size))
@@ -54,7 +54,7 @@ def move(tunable: Tunable, direction: str, rng: random.Random, step: float) -> V
 
 
 def reach(tunable: Tunable, direction: str) -> list[Value] | None:
-    """All that a step in a direction may lead to; None where that is too much to be listed."""
+    """Return all values that a step in a direction may give; None if they are too many to list."""
     value = tunable.value
     if tunable.kind != "scale":
         return [move(tunable, direction, random.Random(0), 0.0)]
@@ -78,7 +78,7 @@ def _number(tunable: Tunable) -> int | float:
 
 
 def _extreme(tunable: Tunable, direction: str) -> float:
-    """The farthest value in a direction; the value itself where it stands at its bound or beyond."""
+    """Return the farthest value in a direction; the value itself if it is at its bound or beyond."""
     value = _number(tunable)
     whole = isinstance(value, int)
     low, high = (math.ceil(tunable.low), math.floor(tunable.high)) if whole else (tunable.low, tunable.high)
@@ -89,7 +89,7 @@ def _extreme(tunable: Tunable, direction: str) -> float:
 
 
 def _fitted(moved: float, value: int | float, up: bool, low: float, high: float) -> int | float:
-    """A number of the same sort as the value, with few digits, within the bounds and not the value itself."""
+    """Return a number of the value's type, with few digits, within the bounds and different from the value."""
     if isinstance(value, int):
         whole = round(moved)
         if whole == value:

@@ -1,7 +1,7 @@
-"""A program as the edits see it: top-level statements, the names they define and the names they read.
+"""Analyse a program for editing: top-level statements, the names they define and the names they read.
 
-Analysis works on the standard library's `ast` and `symtable`, which take a millisecond; libcst comes in only where
-text is put together (see `graft.py`).
+Analysis uses the standard library's `ast` and `symtable`, which take a millisecond; libcst is used only to build text
+(see `graft.py`).
 """
 
 from __future__ import annotations
@@ -47,35 +47,35 @@ class Item:
     """One top-level statement, or several that share a line."""
 
     index: int
-    """Position among the module's statements as libcst counts them: by line."""
+    """Index among the module's statements as libcst counts them: by line."""
     kind: OneOf["import", "function", "class", "assign", "other"]
     names: tuple[str, ...]
     """Module-level names it defines."""
     reads: frozenset[str]
     """Module-level names (and builtins) it reads."""
     locals: frozenset[str]
-    """Names that are local somewhere inside."""
+    """Names that are local in some inner scope."""
     nodes: tuple[ast.stmt, ...]
 
 
 def source_lines(code: str) -> list[str]:
-    """The lines as Python counts them, with their ends: `str.splitlines` would also split at a form feed."""
+    """Split code into lines as Python counts them, with line ends: `str.splitlines` would also split at form feeds."""
     return _LINE.findall(code)
 
 
 def positional(function: Function) -> int:
-    """How many positional parameters a function has."""
+    """Return how many positional parameters a function has."""
     return len(function.args.posonlyargs) + len(function.args.args)
 
 
 def owner_of(item: Item) -> str:
-    """What the literals of a statement go by."""
+    """Return the name under which a statement's literals are listed."""
     return item.names[0] if item.names and item.kind != "other" else f"<{item.index}>"
 
 
 @lru_cache(maxsize=64)
 def parse_program(code: str) -> Program:
-    """The analysed program, remembered for the next request.
+    """Analyse a program; the result is cached for later requests.
 
     Raises:
         EditError: the code is not Python.
@@ -84,7 +84,7 @@ def parse_program(code: str) -> Program:
 
 
 class Program:
-    """A module's source, taken apart.
+    """A module's analysed source.
 
     Args:
         code: the source.
@@ -102,7 +102,7 @@ class Program:
             raise EditError(f"not valid Python: {exc}") from None
         self.items = self._split()
         self.shapes: dict[tuple[int, str], tuple[str, tuple[str, ...]]] = {}
-        """What `likeness.shape` has read of it."""
+        """Cache of `likeness.shape`."""
         self.by_name: dict[str, list[Item]] = {}
         for item in self.items:
             for name in item.names:
@@ -110,7 +110,7 @@ class Program:
 
     @cached_property
     def functions(self) -> dict[str, Function]:
-        """Top-level functions by name; the last definition counts. A name that is defined otherwise too is left out."""
+        """Return top-level functions by name, with the last definition; leave out names also defined otherwise."""
         found: dict[str, Function] = {}
         for name, items in self.by_name.items():
             node = items[-1].nodes[0]
@@ -120,19 +120,19 @@ class Program:
 
     @cached_property
     def identifiers(self) -> frozenset[str]:
-        """Every identifier that occurs anywhere, so that a new name can avoid them all."""
+        """Return every identifier in the program, so that a new name can avoid them all."""
         return frozenset(re.findall(r"[^\W\d]\w*", self.code))
 
     @cached_property
     def stars(self) -> bool:
-        """Whether `from … import *` brings in names that nobody can list."""
+        """Tell whether `from … import *` binds unknown names."""
         return any(
             isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
             for node in ast.walk(self.tree)
         )
 
     def closure(self, names: Iterable[str], *, stop: frozenset[str] = frozenset()) -> set[str]:
-        """Module-level names that are reached from `names` by reading; those in `stop` are not followed."""
+        """Return module-level names reachable from `names` by reading; names in `stop` are not followed."""
         reached: set[str] = set()
         pending = [name for name in names if name in self.by_name]
         while pending:
@@ -144,23 +144,23 @@ class Program:
                 continue
             for item in self.by_name[name]:
                 pending += [read for read in item.reads if read in self.by_name and read not in reached]
-                # Names that one statement defines together live and die together.
+                # Names that one statement defines are kept or removed together.
                 if item.kind != "import":
                     pending += item.names
         return reached
 
     def origins(self, name: str) -> set[str]:
-        """Where a name is imported from; empty for one that is not imported, or not only."""
+        """Return where a name is imported from; empty if it is not imported, or also defined otherwise."""
         items = self.by_name.get(name, [])
         if any(item.kind != "import" for item in items):
             return set()
         return {origin(node, alias) for item in items for bound, node, alias in aliases(item) if bound == name}
 
     def entries(self, required: Iterable[str]) -> set[str]:
-        """Names from which everything that runs is reached.
+        """Return the names from which everything that runs is reachable.
 
-        That is what the task requires and what loose statements read; where the task requires nothing, also what no
-        other statement reads.
+        These are the names that the task requires and those that loose statements read; if the task requires nothing,
+        also those that no other statement reads.
         """
         required = [name for name in required if name in self.by_name]
         roots = set(required)
@@ -174,21 +174,21 @@ class Program:
         return roots
 
     def unread(self) -> set[str]:
-        """Names that no other statement reads."""
+        """Return names that no other statement reads."""
         read: set[str] = set()
         for item in self.items:
             read |= item.reads - set(item.names)
         return set(self.by_name) - read
 
     def undefined(self) -> set[str]:
-        """Names that are read and come from nowhere."""
+        """Return names that are read but never defined."""
         if self.stars:
             return set()
         return {name for item in self.items for name in item.reads} - self.by_name.keys() - BUILTINS
 
     @cached_property
     def literals(self) -> list[list[Literal]]:
-        """What could be given another value, by statement.
+        """Return the literals whose value can be changed, by statement.
 
         Raises:
             EditError: it is nested too deeply to be read.
@@ -200,12 +200,12 @@ class Program:
 
     @cached_property
     def rules(self) -> Rules:
-        """What its comments say of how that is tuned."""
+        """Return the rules of its `# tune:` comments."""
         return read_rules(self.code, [(item.nodes, self.literals[item.index]) for item in self.items])
 
     @cached_property
     def owners(self) -> dict[str, Item]:
-        """Every statement by the name that its literals go by: the first that it defines, or a number in brackets."""
+        """Return every statement by the name of its literals: the first name it defines, or a number in brackets."""
         found: dict[str, Item] = {}
         for item in self.items:
             found.setdefault(owner_of(item), item)
@@ -226,7 +226,7 @@ class Program:
 
 
 def aliases(item: Item) -> list[tuple[str, ast.Import | ast.ImportFrom, ast.alias]]:
-    """What an import statement binds: name, statement, alias."""
+    """List the bindings of an import statement: name, statement, alias."""
     return [
         (alias.asname or (alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name), node, alias)
         for node in item.nodes
@@ -236,7 +236,7 @@ def aliases(item: Item) -> list[tuple[str, ast.Import | ast.ImportFrom, ast.alia
 
 
 def origin(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
-    """Where an imported name comes from, the same for every way to write it."""
+    """Return where an imported name comes from, independent of how the import is written."""
     if isinstance(node, ast.Import):
         return alias.name if alias.asname or "." not in alias.name else f"{alias.name} as package"
     return f"{'.' * node.level}{node.module or ''}:{alias.name}"
@@ -246,7 +246,7 @@ def _item(index: int, group: list[ast.stmt], tables: dict[tuple[str, int], symta
     """Describe one statement."""
     node = group[0]
     if len(group) == 1 and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        # The symbol table stands at the line of `def`, or of the first decorator, as versions of Python differ.
+        # Depending on the version of Python, a symbol table has the line of `def` or of the first decorator.
         lines = {node.lineno, *(decorator.lineno for decorator in node.decorator_list)}
         table = next((tables[node.name, line] for line in sorted(lines) if (node.name, line) in tables), None)
         if table is not None:
@@ -274,7 +274,7 @@ def _item(index: int, group: list[ast.stmt], tables: dict[tuple[str, int], symta
 
 
 def _signature(node: Function) -> list[ast.expr]:
-    """Defaults and annotations of a function: they are read where it is defined."""
+    """Return a function's defaults and annotations, which are evaluated at its definition."""
     arguments = node.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     return [
@@ -286,7 +286,7 @@ def _signature(node: Function) -> list[ast.expr]:
 
 
 def _scope(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
-    """Global and local names of a scope and of those inside it."""
+    """Collect global and local names of a scope and its inner scopes."""
     reads: set[str] = set()
     names: set[str] = set()
     for symbol in table.get_symbols():
@@ -299,7 +299,7 @@ def _scope(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
 
 
 def _bindings(part: ast.stmt, defined: dict[str, None], loaded: set[str], inner: set[str]) -> None:
-    """What a loose statement defines, reads, and binds in comprehensions and lambdas only."""
+    """Collect the names that a loose statement defines, reads, and binds only in comprehensions and lambdas."""
     hidden: set[int] = set()
     for node in ast.walk(part):
         if isinstance(node, ast.comprehension):

@@ -1,4 +1,4 @@
-"""Do the recipes of a task's priors fit its programs? Asked by `evolve check`, without the child process."""
+"""Check that the recipes of a task's priors fit its programs, for `evolve check` and without the child process."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _ALLOWED = (
 
 
 def check_recipes(seeds: Iterable[Seed], priors: Iterable[Prior]) -> list[str]:
-    """What is wrong with the recipes of some priors: one line each, by prior and line; empty where all fit.
+    """Return the errors in priors' recipes, one message each with prior and line; empty if all recipes fit.
 
-    A recipe must be Python, hold nothing at its top level but functions, classes, imports and assignments (other
-    statements would not come along with its function), and define at least one function with the name and the number
-    of positional parameters of a seed's top-level function.
+    A recipe must be Python, have only functions, classes, imports and assignments at its top level (other statements
+    would not be copied with its function), and define at least one function with the name and the number of positional
+    parameters of a seed's top-level function.
     """
     known: dict[str, set[int]] = {}
     for seed in seeds:
@@ -62,7 +62,7 @@ def _check(recipe: Recipe, known: dict[str, set[int]]) -> Sequence[str]:
 
 
 def _functions(tree: ast.Module) -> dict[str, int]:
-    """Top-level functions and how many positional parameters they take."""
+    """Return the numbers of positional parameters of top-level functions."""
     return {
         node.name: len(node.args.posonlyargs) + len(node.args.args)
         for node in tree.body

@@ -1,4 +1,4 @@
-"""What can be changed in a program: functions with an alternative, and values that can be tuned."""
+"""List the possible changes of a program: functions with alternatives, and tunable values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.designers.recombine.tune import tunables
 __all__ = ["survey"]
 
 _TUNABLES = 1000
-"""Most literals that are offered at once."""
+"""The most literals in one survey."""
 
 
 def survey(
@@ -28,10 +28,10 @@ def survey(
     """List the edits that a program offers.
 
     Args:
-        request: number of the request, for the answer.
+        request: number of the request, repeated in the answer.
         program: the parent.
-        recipes: code blocks of the priors shown; one that does not parse offers nothing.
-        nodes: programs of the other nodes shown.
+        recipes: code blocks of the request's priors; one that does not parse is ignored.
+        nodes: programs of the other nodes of the request.
         seeds: programs that the run started from.
         required: names that the task requires.
         components: functions that belong to the task's design, not to one recipe.
@@ -71,7 +71,7 @@ def survey(
 
 
 def _offered(program: Program, code: str) -> list[tuple[str, Program]]:
-    """Functions that the code has with the name and the number of positional parameters of one of the program's."""
+    """Return the code's functions that match one of the program's in name and number of positional parameters."""
     try:
         other = parse_program(code)
     except EditError:

@@ -1,4 +1,4 @@
-"""What can be tuned in a program, and how a literal gets another value; nothing else of the text changes."""
+"""List a program's tunable values, and change the value of a literal without changing other text."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from engine.designers.recombine.program import EditError, Item, Program, owner_o
 __all__ = ["name_of", "set_value", "set_values", "tunables", "tunables_of"]
 
 _FACTOR = 10.0
-"""How far a number that says nothing of its bounds may go from what it is now."""
+"""Factor by which a number without declared bounds may change from its present value."""
 
 
 def tunables(program: Program, required: Iterable[str]) -> list[Tunable]:
-    """What can be tuned and is read on the way from what is required, in the order of the text."""
+    """Return tunable values that are reachable from the required names, in the order of the text."""
     live = program.closure(program.entries(required))
     read = {name for item in program.items for name in item.reads if live.intersection(item.names) or not item.names}
     return [
@@ -28,14 +28,14 @@ def tunables(program: Program, required: Iterable[str]) -> list[Tunable]:
 
 
 def _is_definite(program: Program, item: Item, read: set[str]) -> bool:
-    """Whether a statement is the only one that defines its names, and for a value, whether anything reads it."""
+    """Tell whether a statement is the only one that defines its names and, for a value, whether anything reads it."""
     if any(len(program.by_name[name]) > 1 for name in item.names):
         return False
     return item.kind != "assign" or bool(read.intersection(item.names))
 
 
 def tunables_of(program: Program, item: Item) -> list[Tunable]:
-    """What can be tuned in a statement, whether it is read or not."""
+    """Return the tunable values of a statement, reachable or not."""
     found = (
         _tunable(item, index, literal, program.rules.of.get((item.index, index)))
         for index, literal in enumerate(program.literals[item.index])
@@ -44,14 +44,14 @@ def tunables_of(program: Program, item: Item) -> list[Tunable]:
 
 
 def set_value(program: Program, owner: str, index: int, old: Value, new: Value) -> str:
-    """The source with one literal of a statement changed.
+    """Return the source with one literal of a statement changed.
 
     Args:
-        program: what is edited.
-        owner: the statement, by the name that its literals go by.
-        index: position of the literal among them.
-        old: what it says now.
-        new: what it is to say.
+        program: the program to edit.
+        owner: the statement, by the name of its literals.
+        index: index of the literal among them.
+        old: the present value.
+        new: the new value.
 
     Raises:
         EditError: there is no such literal.
@@ -64,9 +64,9 @@ def set_value(program: Program, owner: str, index: int, old: Value, new: Value) 
 
 
 def set_values(program: Program, values: Sequence[tuple[Literal, Value]]) -> str:
-    """The source with some of its literals changed."""
+    """Return the source with some of its literals changed."""
     lines = source_lines(program.code)
-    # From the end, so that what is still to be changed keeps its place; columns of `ast` count bytes.
+    # From the end, so that earlier literals keep their positions; columns of `ast` count bytes.
     for literal, value in sorted(values, key=lambda pair: (pair[0].node.lineno, pair[0].node.col_offset), reverse=True):
         node = literal.node
         line = lines[node.lineno - 1].encode()
@@ -82,11 +82,11 @@ def set_values(program: Program, values: Sequence[tuple[Literal, Value]]) -> str
 
 
 def _text(value: Value, old: str, loose: bool) -> str:
-    """How a literal is written, in the quotes of the old one."""
+    """Format a literal, with the quotes of the old one."""
     text = repr(value)
     if isinstance(value, str) and old.endswith('"') and '"' not in text:
         return f'"{text[1:-1]}"'
-    # `x ** 2` with a negative x means something else than the number that was written.
+    # `x ** 2` with a negative number for x would be parsed as -(x ** 2).
     return f"({text})" if loose and text.startswith("-") and not old.startswith("-") else text
 
 
@@ -121,16 +121,16 @@ def _tunable(item: Item, index: int, literal: Literal, rule: Rule | TuneError | 
 
 
 def _undeclared(literal: Literal, value: int | float) -> tuple[float, float] | None:
-    """The bounds of a number that no comment speaks of; None where it stays as it is.
+    """Return the bounds of a number without a comment; None if it is not tuned.
 
-    A float is a parameter wherever it stands. A whole number is one in a list, dict, array, dataclass, keyword argument
-    or default; elsewhere it counts or indexes more often than not.
+    A float is a parameter at any place. A whole number is one in a list, dict, array, dataclass, keyword argument or
+    default; elsewhere it is more often a count or an index.
     """
     element = literal.place == "element"
     if literal.place == "structure" or not (element or isinstance(value, float)):
         return None
     if value == 0:
-        # It has no size of its own: what stands beside it tells how far it may go. A lone whole 0 is an index.
+        # A zero has no scale of its own: the numbers beside it set its range. A single whole 0 is an index.
         size = literal.company or (1.0 if isinstance(value, float) else 0.0)
         return (-size, size) if element and size else None
     return _around(value)
@@ -149,7 +149,7 @@ def _owner_label(item: Item) -> str:
 
 
 def _arm(item: Item, literal: Literal) -> str:
-    """What the bandit learns about: `tune/RATE`, `tune/WEIGHTS/WEIGHTS[2]`; numbers without a name share one."""
+    """Return the bandit's arm: `tune/RATE`, `tune/WEIGHTS/WEIGHTS[2]`; numbers without a name share one."""
     label = literal.label.replace("/", "|")
     if label in item.names and item.kind == "assign":
         return f"tune/{label}"
@@ -157,7 +157,7 @@ def _arm(item: Item, literal: Literal) -> str:
 
 
 def name_of(item: Item, literal: Literal) -> str:
-    """What a person knows a literal by."""
+    """Return the readable name of a literal."""
     owner = owner_of(item)
     outside = item.kind == "other"
     if not literal.label:

@@ -1,7 +1,7 @@
-"""The child process that edits programs: JSON lines in on stdin, JSON lines out on stdout, until end of file.
+"""The child process that edits programs: read JSON lines from stdin and write JSON lines to stdout, until end of file.
 
-libcst and the analysis live here and not in the engine: editing a long program takes 100 ms, and libcst alone would
-take a third of the engine's memory. What is edited is text from models and strangers; it is parsed, never run.
+libcst and the analysis run here and not in the engine: editing a long program takes 100 ms, and libcst alone would take
+a third of the engine's memory. The programs come from models and strangers; they are parsed, never run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _RECURSION = 5_000
 
 
 class Editor:
-    """Carries out requests; what it knows beside them is what `Hello` said.
+    """Carry out requests, with the parameters of `Hello`.
 
     Args:
         hello: seeds, required names and the size limit of the run.
@@ -59,7 +59,7 @@ class Editor:
                 self._seed_functions |= parse_program(code).functions.keys()
 
     def handle(self, request: Survey | Apply) -> Reply:
-        """Answer one request; a program that cannot be read makes a `Failed`."""
+        """Answer one request; for a program that cannot be read the answer is `Failed`."""
         try:
             program = parse_program(request.program)
             if isinstance(request, Survey):
@@ -68,13 +68,13 @@ class Editor:
         except EditError as exc:
             return Failed(request.id, str(exc))
         except Exception as exc:
-            # Whatever a strange program brings about, the next request gets its answer.
+            # No program, however strange, may keep later requests from being answered.
             return Failed(request.id, f"the program cannot be edited ({type(exc).__name__}: {exc})")
 
     def _components(self, program: Program) -> frozenset[str]:
-        """Functions that stay even while nothing calls them: those of the seeds.
+        """Return the functions to keep even if nothing calls them: those of the seeds.
 
-        Without seeds, those whose names do not begin with an underscore.
+        If there are no seeds, all functions whose names do not begin with an underscore.
         """
         found = self._seed_functions or {name for name in program.functions if not name.startswith("_")}
         return frozenset(found | set(self._hello.required))
@@ -125,7 +125,7 @@ class Editor:
         return set_value(program, edit.owner, edit.index, edit.old, edit.new)
 
     def _check(self, program: Program) -> str:
-        """What makes an edited program unfit, or an empty string."""
+        """Return why an edited program is not acceptable, or an empty string."""
         missing = [name for name in self._hello.required if name not in program.by_name]
         if missing:
             return f"the edit removed {', '.join(missing)}"
@@ -139,7 +139,7 @@ class Editor:
 
 
 def _kept(step: list[Change], found: list[Change]) -> list[Change]:
-    """What of an edit's doing is left in the program that all edits made, and runs."""
+    """Return the changes of one edit that remain, reachable, in the program after all edits."""
     whole = {(change.what, change.name): change for change in found}
     owners = {change.owner for change in found}
     kept = [whole.get((change.what, change.name), change) for change in step]
@@ -148,11 +148,11 @@ def _kept(step: list[Change], found: list[Change]) -> list[Change]:
 
 def main() -> None:
     """Serve requests until stdin ends."""
-    # Ctrl-C in the engine's terminal reaches the whole group; the engine decides when this process ends.
+    # Ctrl-C in the engine's terminal reaches the whole group, but the engine decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    # Programs are data here: what the compiler thinks of their escapes is of no concern.
+    # Programs are data here: ignore the compiler's warnings about their escapes.
     warnings.simplefilter("ignore")
     sys.setrecursionlimit(_RECURSION)
     decoder = msgspec.json.Decoder(Request)

@@ -275,7 +275,7 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, devic
         nonlocal last, given_up
         curve.add(step, values)
         if running is not None and not given_up:
-            given_up = running.hopeless(step, values)
+            given_up = running.should_stop(step, values)
             if given_up:
                 evaluation.cancel(given_up)
         # The journal gets a sample for those who watch; the whole curve is kept with the result.
