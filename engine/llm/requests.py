@@ -16,12 +16,12 @@ from engine.task.spec import TaskSpec
 __all__ = ["ContextNode", "DesignRequest", "Facts", "Mode", "Rejection"]
 
 Mode = Literal["full", "diff", "crossover", "fix"]
-"""How a design is written: anew, by editing the parent, with parts of other nodes, or by mending a failure."""
+"""How a design is written: from scratch, by editing the parent, with parts of other nodes, or by fixing a failure."""
 
 
 @dataclass(frozen=True)
 class ContextNode:
-    """A node of the population as a designer sees it."""
+    """A node of the population, as shown to a designer."""
 
     id: int
     code: str
@@ -33,7 +33,7 @@ class ContextNode:
     reason: str = ""
     """Why it has no score."""
     error: str = ""
-    """The end of what its evaluation printed to stderr, where it failed."""
+    """The end of its evaluation's stderr, if it failed."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +47,24 @@ class Rejection:
 
 @dataclass(frozen=True)
 class DesignRequest:
-    """All that one attempt at a design may look at."""
+    """Everything that one design attempt may use."""
 
     round: int
     attempt: int
-    """From 0; rises with each rejected design of the round."""
+    """Index from 0; increases with each rejected design of the round."""
     seed: int
-    """For `random.Random`: the same request gives the same design."""
+    """Seed for `random.Random`: the same request gives the same design."""
     parent: ContextNode
     inspirations: list[ContextNode]
     priors: list[Prior]
-    """What retrieval chose, best first."""
+    """The retrieved priors, best first."""
     all_priors: bool = False
-    """Whether these are known to be all that there are."""
+    """Whether `priors` are known to be all priors of the run."""
     rejections: list[Rejection] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
     mode: Mode = "diff"
     ask: Ask | None = None
-    """Asks a model on behalf of the round; None where no model is configured."""
+    """Ask a model on behalf of the round; None if no model is configured."""
 
 
 @dataclass(frozen=True)

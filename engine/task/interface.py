@@ -12,7 +12,7 @@ def check_program(code: str, spec: TaskSpec) -> Outline:
     """Check a program before any experiment.
 
     Raises:
-        ProgramError: it is too long, no valid Python, lacks what the task requires or uses what the task forbids.
+        ProgramError: it is too long, is not valid Python, lacks a required part or uses a forbidden one.
     """
     size = len(code.encode("utf-8", "surrogatepass"))
     if size > spec.max_program_bytes:
