@@ -69,7 +69,7 @@ def parents_after(run: Run, seq: int) -> list[int]:
     return [e.data.parent for e in events(run, ev.LearnDone) if e.seq > seq]  # type: ignore[attr-defined]
 
 
-def test_a_pinned_node_is_every_parent_until_it_is_unpinned(paused: Run) -> None:
+def test_pinned_node_is_every_parent_until_unpinned(paused: Run) -> None:
     seq = fold(paused).seq
     assert ask(paused, "pin", node=2) == "node 2 is pinned"
     assert ask(paused, "pin", node=2) == "it is pinned already"
@@ -79,7 +79,7 @@ def test_a_pinned_node_is_every_parent_until_it_is_unpinned(paused: Run) -> None
     check_complete(paused, 24)
 
 
-def test_a_pruned_subtree_is_no_parent_until_it_is_restored(paused: Run) -> None:
+def test_pruned_subtree_is_no_parent_until_restored(paused: Run) -> None:
     seq, at = fold(paused).seq, fold(paused).at
     assert "are pruned" in ask(paused, "prune", node=0, subtree=True)
     assert ask(paused, "pin", node=1).startswith("refused: node 1 is pruned")
@@ -90,14 +90,14 @@ def test_a_pruned_subtree_is_no_parent_until_it_is_restored(paused: Run) -> None
     assert 3 in parents_after(paused, seq)
 
 
-def test_nothing_left_to_design_from_fails_the_run_with_the_reason(paused: Run) -> None:
+def test_run_fails_with_reason_if_no_parent_is_left(paused: Run) -> None:
     ask(paused, "prune", node=0, subtree=True)
     ask(paused, "resume")
     wait_for(lambda: fold(paused).status == "failed", "the end")
     assert "every node with a score is pruned" in fold(paused).reason
 
 
-def test_an_injected_program_takes_the_next_round(paused: Run) -> None:
+def test_injected_program_takes_next_round(paused: Run) -> None:
     before = fold(paused)
     code = "def point():\n    return [3.0, 1.0]\n"
     assert (
@@ -123,7 +123,7 @@ def test_an_injected_program_takes_the_next_round(paused: Run) -> None:
     check_complete(paused, 24)
 
 
-def test_an_injected_program_survives_a_crash_before_its_round(paused: Run) -> None:
+def test_injected_program_survives_crash_before_its_round(paused: Run) -> None:
     ask(paused, "inject", what="program", code="def point():\n    return [3.0, 1.0]\n")
     started[-1].kill()
     started[-1].wait()
@@ -132,15 +132,13 @@ def test_an_injected_program_survives_a_crash_before_its_round(paused: Run) -> N
     check_complete(paused, 24)
 
 
-def test_a_hint_is_kept_and_noted(paused: Run) -> None:
+def test_hint_is_kept_and_recorded(paused: Run) -> None:
     assert "recombine, reads no hints" in ask(paused, "inject", what="hint", text=" move left ")
     assert ask(paused, "inject", what="hint", text=" ").startswith("refused")
     assert fold(paused).hints == ["move left"]
 
 
-def test_whoever_gives_a_hint_is_told_whether_the_designer_reads_it(
-    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
-) -> None:
+def test_answer_to_hint_says_whether_designer_reads_it(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     task = make_task()
     with llm_server(search) as server:
         model = {"m": {"model": "m", "base_url": server.url}}
@@ -158,7 +156,7 @@ def test_whoever_gives_a_hint_is_told_whether_the_designer_reads_it(
     assert kept[1] == "kept for the run's next start"
 
 
-def test_a_rerun_adds_a_measurement_and_the_mean_ranks(paused: Run) -> None:
+def test_rerun_adds_measurement_and_ranks_by_mean(paused: Run) -> None:
     state = fold(paused)
     best = state.best
     assert best is not None
@@ -193,7 +191,7 @@ def test_stars_and_comments_are_recorded(paused: Run, evolve: Evolve) -> None:
     assert not fold(paused).nodes[1].starred
 
 
-def test_runs_are_renamed_and_deleted_only_without_an_engine(paused: Run, evolve: Evolve) -> None:
+def test_runs_are_renamed_and_deleted_only_without_engine(paused: Run, evolve: Evolve) -> None:
     where = ("--runs", paused.folder.parent)
     assert "engine at work" in evolve("rename", paused.name, "other", *where).err
     assert "engine at work" in evolve("delete", paused.name, "--yes", *where).err

@@ -25,11 +25,11 @@ def one_message(result: Result, told: str) -> None:
     assert told in result.err, result.err
 
 
-def test_an_unknown_task_is_told_with_what_there_is(evolve: Evolve) -> None:
+def test_unknown_task_is_reported_with_known_ones(evolve: Evolve) -> None:
     one_message(evolve("run", "circle_packin", "--headless"), "circle_packing")
 
 
-def test_a_typo_in_task_toml_is_named(make_task: TaskMaker, evolve: Evolve) -> None:
+def test_typo_in_task_toml_is_named(make_task: TaskMaker, evolve: Evolve) -> None:
     task = make_task(toml="[[stages]]\nname = 'explore'\nthreshhold = 1\n")
     for command in ("run", "check"):
         one_message(evolve(command, task), "unknown key 'stages[0].threshhold' (did you mean 'threshold'?)")
@@ -60,7 +60,7 @@ EVALUATORS = {
 
 
 @pytest.mark.parametrize("kind", EVALUATORS)
-def test_an_evaluator_that_misbehaves_is_a_recorded_outcome(make_task: TaskMaker, tmp_path: Path, kind: str) -> None:
+def test_misbehaving_evaluator_is_recorded_outcome(make_task: TaskMaker, tmp_path: Path, kind: str) -> None:
     """The seed is measured honestly; every later node meets the fault."""
     body, status, told = EVALUATORS[kind]
     evaluate = (
@@ -80,9 +80,7 @@ def test_an_evaluator_that_misbehaves_is_a_recorded_outcome(make_task: TaskMaker
     check_integrity(run)
 
 
-def test_a_seed_that_does_not_run_fails_the_run_with_its_reason(
-    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
-) -> None:
+def test_failing_seed_fails_run_with_reason(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     task = make_task(evaluate="def evaluate(path):\n    raise RuntimeError('no data here')\n")
     done = evolve("run", task, "--headless", "--json", "--runs", tmp_path / "runs")
     assert done.code == 1
@@ -97,11 +95,11 @@ def test_a_seed_that_does_not_run_fails_the_run_with_its_reason(
     assert (again.code, again.json["status"]) == (1, "failed")
 
 
-def test_a_seed_with_a_syntax_error_is_told_before_anything_runs(make_task: TaskMaker, evolve: Evolve) -> None:
+def test_syntax_error_in_seed_is_reported_before_anything_runs(make_task: TaskMaker, evolve: Evolve) -> None:
     one_message(evolve("run", make_task(seed="def point(:\n"), "--headless"), "seed.py:1 is not valid Python")
 
 
-def test_a_candidate_with_a_syntax_error_gets_no_node(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_candidate_with_syntax_error_gets_no_node(make_task: TaskMaker, tmp_path: Path) -> None:
     """A recipe that cannot stand where it is put is refused by the check, with its reason kept."""
     recipe = "# Broken\n\n```python recipe\ndef left():\n    return return\n```\n"
     run = make_run(make_task(priors={"broken.md": recipe}), tmp_path / "runs", rounds=6, workers=1)
@@ -111,7 +109,7 @@ def test_a_candidate_with_a_syntax_error_gets_no_node(make_task: TaskMaker, tmp_
 
 
 @pytest.mark.needs("unshare", "mount")
-def test_a_runs_folder_that_cannot_be_written_is_told(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:
+def test_unwritable_runs_folder_is_reported(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:
     (tmp_path / "file").write_text("")
     one_message(evolve("run", make_task(), "--headless", "--runs", tmp_path / "file" / "runs"), "cannot be made")
     read_only = tmp_path / "ro"
@@ -126,7 +124,7 @@ def test_a_runs_folder_that_cannot_be_written_is_told(make_task: TaskMaker, tmp_
 
 
 @pytest.mark.needs("unshare", "mount", "sed")
-def test_a_full_disk_fails_the_run_keeps_its_nodes_and_resume_goes_on(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_full_disk_fails_run_which_keeps_nodes_and_resumes(make_task: TaskMaker, tmp_path: Path) -> None:
     """A file system of 12 MB; the evaluations print what does not compress, until it is full."""
     evaluate = OPEN_EVALUATE.replace(
         "    x, y =", "    import os, sys\n    sys.stdout.buffer.write(os.urandom(120_000))\n    x, y ="
@@ -163,9 +161,7 @@ def test_a_full_disk_fails_the_run_keeps_its_nodes_and_resume_goes_on(make_task:
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "foreign", "torn"])
-def test_a_journal_that_cannot_be_used_is_told(
-    make_task: TaskMaker, tmp_path: Path, evolve: Evolve, damage: str
-) -> None:
+def test_unusable_journal_is_reported(make_task: TaskMaker, tmp_path: Path, evolve: Evolve, damage: str) -> None:
     where = ("--runs", tmp_path / "runs")
     good = evolve("run", make_task(), "--headless", "--json", "--rounds", 3, "--name", "good", *where).json
     bad = tmp_path / "runs" / "bad"
@@ -192,7 +188,7 @@ def test_a_journal_that_cannot_be_used_is_told(
     assert "Traceback" not in listed.err
 
 
-def test_an_ambiguous_or_unknown_run_is_told(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:
+def test_ambiguous_or_unknown_run_is_reported(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:
     where = ("--runs", tmp_path / "runs")
     one_message(evolve("show", *where), "there is no such folder")
     (tmp_path / "runs").mkdir()
@@ -206,9 +202,7 @@ def test_an_ambiguous_or_unknown_run_is_told(make_task: TaskMaker, tmp_path: Pat
     )
 
 
-def test_hostile_text_of_a_candidate_never_reaches_the_terminal(
-    make_task: TaskMaker, tmp_path: Path, evolve: Evolve
-) -> None:
+def test_hostile_text_of_candidate_never_reaches_terminal(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:
     evaluate = (
         "def evaluate(path):\n    print('\\x1b]0;owned\\x07\\x1b[2J')\n    return {'score': 1.0, 'm': '\\x1b[31m'}\n"
     )

@@ -84,7 +84,7 @@ def steps(run: Run) -> list[int]:
     return [round(e.data.by_ms / 1000) for e in events(run, ev.ClockStepped)]  # type: ignore[attr-defined]
 
 
-def test_the_clock_is_what_the_test_sets(clock: Clock) -> None:
+def test_clock_shows_time_set_by_test(clock: Clock) -> None:
     def look() -> int:
         return int(subprocess.check_output(["date", "+%s"], env=os.environ))
 
@@ -93,7 +93,7 @@ def test_the_clock_is_what_the_test_sets(clock: Clock) -> None:
     assert -HOUR - 10 < look() - before < -HOUR + 60
 
 
-def test_a_clock_set_back_leaves_every_command_working(
+def test_every_command_works_after_clock_is_set_back(
     clock: Clock, make_task: TaskMaker, evolve: Evolve, tmp_path: Path
 ) -> None:
     run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=500, workers=1)
@@ -113,9 +113,7 @@ def test_a_clock_set_back_leaves_every_command_working(
     check_integrity(run)
 
 
-def test_a_stale_command_is_told_by_its_number_whatever_the_clock_says(
-    clock: Clock, make_task: TaskMaker, tmp_path: Path
-) -> None:
+def test_stale_command_is_detected_by_number_on_any_clock(clock: Clock, make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=2)
     number = send_command(run.db, "stop")
     clock.set(-HOUR)
@@ -127,7 +125,7 @@ def test_a_stale_command_is_told_by_its_number_whatever_the_clock_says(
 
 
 @pytest.mark.parametrize("shift", [2 * HOUR, -2 * HOUR])
-def test_a_step_of_the_clock_spends_no_hours(
+def test_clock_step_uses_no_hours_of_budget(
     clock: Clock, make_task: TaskMaker, evolve: Evolve, tmp_path: Path, shift: int
 ) -> None:
     run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=12, hours=1, workers=1)
@@ -151,9 +149,7 @@ def test_a_step_of_the_clock_spends_no_hours(
     assert shown["seconds"] == round(fold(run).engine_ms / 1000, 3)
 
 
-def test_a_run_stopped_and_resumed_on_another_clock_counts_its_own_time(
-    clock: Clock, make_task: TaskMaker, tmp_path: Path
-) -> None:
+def test_resume_on_another_clock_counts_own_time(clock: Clock, make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=12, hours=1, workers=1)
     engine = start_engine(run)
     rounds_after(run, 0, 2)
@@ -169,7 +165,7 @@ def test_a_run_stopped_and_resumed_on_another_clock_counts_its_own_time(
 
 
 @pytest.mark.parametrize("what", ["star", "task"])
-def test_what_people_write_to_a_dead_run_makes_no_time_of_its_engine(
+def test_writing_to_stopped_run_adds_no_engine_time(
     clock: Clock, make_task: TaskMaker, evolve: Evolve, tmp_path: Path, what: str
 ) -> None:
     task = make_task(evaluate=SLOW)
@@ -192,9 +188,7 @@ def test_what_people_write_to_a_dead_run_makes_no_time_of_its_engine(
     check_complete(run, 12)
 
 
-def test_progress_is_still_told_after_the_clock_was_set_back(
-    clock: Clock, make_task: TaskMaker, tmp_path: Path
-) -> None:
+def test_progress_is_reported_after_clock_is_set_back(clock: Clock, make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(evaluate=TICKING, seconds=120), tmp_path / "runs", rounds=0)
     engine = start_engine(run)
     wait_for_event(run, lambda e: isinstance(e.data, ev.EvalProgress), "progress")

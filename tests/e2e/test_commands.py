@@ -61,7 +61,7 @@ def outcome(run: Run) -> list[tuple[object, ...]]:
     return found
 
 
-def test_one_worker_and_one_seed_give_the_same_run_twice(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_one_worker_and_seed_reproduce_run(make_task: TaskMaker, tmp_path: Path) -> None:
     task = make_task(
         priors={"a.md": "# Faster\n\n```python recipe\ndef left():\n    return X + Z\n```\n", "b.md": "# Other\n"}
     )
@@ -74,7 +74,7 @@ def test_one_worker_and_one_seed_give_the_same_run_twice(make_task: TaskMaker, t
     assert outcome(other) != outcome(runs[0])
 
 
-def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_resume_reproduces_uninterrupted_run(make_task: TaskMaker, tmp_path: Path) -> None:
     task = make_task(evaluate=SLOW)
     whole = make_run(task, tmp_path / "whole", rounds=6, workers=1, seed=3)
     finish(whole)
@@ -91,7 +91,7 @@ def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(make_task: T
     check_complete(torn, 6)
 
 
-def test_headless_run_ends_with_one_object(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+def test_headless_run_prints_one_object_at_end(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     task = make_task(evaluate=EVALUATE, guarded=True)
     done = evolve("run", task, "--headless", "--json", "--rounds", 4, "--seed", 2, "--runs", tmp_path / "runs")
     assert done.code == 0, done.err
@@ -109,7 +109,7 @@ def test_headless_run_ends_with_one_object(make_task: TaskMaker, evolve: Evolve,
     assert "def point" in printed.out
 
 
-def test_runs_show_events_and_diff_tell_the_same_story(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+def test_runs_show_events_and_diff_agree(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     for name in ("first", "second"):
         assert (
@@ -169,9 +169,7 @@ def test_pause_step_resume_and_set(make_task: TaskMaker, evolve: Evolve, tmp_pat
     assert evolve("pause", *where).err.startswith("error: run ")
 
 
-def test_pause_now_freezes_a_running_evaluation_and_its_clock(
-    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
-) -> None:
+def test_pause_now_freezes_evaluation_and_its_clock(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     run = make_run(make_task(evaluate=TICKING, seconds=2), tmp_path / "runs", rounds=0)
     engine = start_engine(run)
     wait_for_event(run, lambda e: isinstance(e.data, ev.EvalProgress), "progress")
@@ -188,9 +186,7 @@ def test_pause_now_freezes_a_running_evaluation_and_its_clock(
 
 
 @pytest.mark.parametrize("now", [False, True])
-def test_stop_ends_the_engine_and_resume_goes_on(
-    make_task: TaskMaker, evolve: Evolve, tmp_path: Path, now: bool
-) -> None:
+def test_stop_ends_engine_and_resume_continues(make_task: TaskMaker, evolve: Evolve, tmp_path: Path, now: bool) -> None:
     slower = SLOW.replace("sleep(0.3)", "sleep(1.5)")
     run = make_run(make_task(evaluate=slower), tmp_path / "runs", rounds=8, workers=2)
     engine = start_engine(run)
@@ -209,9 +205,7 @@ def test_stop_ends_the_engine_and_resume_goes_on(
     check_complete(run, 5)
 
 
-def test_a_finished_run_goes_on_only_when_a_limit_is_raised(
-    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
-) -> None:
+def test_finished_run_continues_only_with_raised_limit(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     where = ("--runs", tmp_path / "runs")
     first = evolve("run", make_task(), "--headless", "--json", "--rounds", 2, *where).json
     count = len(events(Run(Path(first["run"]))))
@@ -231,7 +225,7 @@ def test_a_finished_run_goes_on_only_when_a_limit_is_raised(
         (["--patience", "3"], "no new best in 3 rounds"),
     ],
 )
-def test_target_and_patience_finish_a_run(
+def test_target_and_patience_finish_run(
     make_task: TaskMaker, evolve: Evolve, tmp_path: Path, options: list[str], reason: str
 ) -> None:
     done = evolve("run", make_task(), "--headless", "--json", "--rounds", 200, "--runs", tmp_path / "runs", *options)
@@ -239,13 +233,13 @@ def test_target_and_patience_finish_a_run(
     assert done.json["rounds"] < 200
 
 
-def test_hours_stop_a_run(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+def test_hours_stop_run(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     done = evolve("run", make_task(), "--headless", "--json", "--rounds", 5000, "--hours", 0.0005, "--runs", tmp_path)
     assert (done.code, done.json["status"]) == (1, "stopped")
     assert "hours" in done.json["reason"]
 
 
-def test_ctrl_c_stops_a_headless_run_cleanly(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_ctrl_c_stops_headless_run_cleanly(make_task: TaskMaker, tmp_path: Path) -> None:
     command = [*COMMAND, "run", str(make_task(evaluate=SLOW)), "--headless", "--json", "--runs", str(tmp_path / "runs")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: list((tmp_path / "runs").glob("*/run.db")), "the run")
@@ -260,7 +254,7 @@ def test_ctrl_c_stops_a_headless_run_cleanly(make_task: TaskMaker, tmp_path: Pat
     check_integrity(run)
 
 
-def test_a_detached_run_outlives_its_starter_and_is_followed(
+def test_detached_run_survives_its_starter_and_can_be_followed(
     make_task: TaskMaker, evolve: Evolve, tmp_path: Path
 ) -> None:
     where = ("--runs", tmp_path / "runs")
@@ -274,7 +268,7 @@ def test_a_detached_run_outlives_its_starter_and_is_followed(
     check_complete(run, 8)
 
 
-def test_a_relative_folder_of_runs_is_one_as_any_other(
+def test_relative_runs_folder_works(
     make_task: TaskMaker, evolve: Evolve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = make_task()
@@ -288,7 +282,7 @@ def test_a_relative_folder_of_runs_is_one_as_any_other(
     check_complete(run, 2)
 
 
-def test_an_edited_prior_is_what_the_next_round_learns(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+def test_next_round_learns_edited_prior(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     task = make_task(evaluate=SLOW, priors={"hint.md": "# Old words\n\nAbout the score.\n"})
     run = make_run(task, tmp_path / "runs", rounds=60, workers=1)
     engine = start_engine(run)
@@ -314,7 +308,7 @@ def test_an_edited_prior_is_what_the_next_round_learns(make_task: TaskMaker, evo
     assert sorted(changes) == [("extra", "added"), ("hint", "edited")]
 
 
-def test_a_second_engine_is_turned_away(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+def test_second_engine_is_refused(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=100)
     engine = start_engine(run)
     wait_for(lambda: is_alive(run), "the engine")
@@ -327,7 +321,7 @@ def test_a_second_engine_is_turned_away(make_task: TaskMaker, evolve: Evolve, tm
     check_integrity(run)
 
 
-def test_a_stale_command_does_not_hit_the_next_engine(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_stale_command_does_not_reach_next_engine(make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=2)
     number = send_command(run.db, "stop")
     state = finish(run)

@@ -120,9 +120,7 @@ def finish_after_kills(run: Run, token: str, rounds: int) -> None:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("kind", "evaluate"), [("instant", OPEN_EVALUATE), ("slow", SLOW), ("children", CHILDREN)])
-def test_kill_9_at_random_instants_loses_nothing(
-    make_task: TaskMaker, tmp_path: Path, kind: str, evaluate: str
-) -> None:
+def test_kill_9_at_random_times_loses_nothing(make_task: TaskMaker, tmp_path: Path, kind: str, evaluate: str) -> None:
     rng = random.Random(kind)
     token = f"86400.{rng.randrange(10**9)}"
     task = make_task(evaluate=evaluate, toml=f'[settings]\ntoken = "{token}"\n')
@@ -166,7 +164,7 @@ def test_kill_9_with_stages_repeats_leases_and_forks(
     }  # fmt: skip
 
 
-def test_a_result_that_the_engine_had_no_time_to_record_is_kept(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_unrecorded_result_survives_engine(make_task: TaskMaker, tmp_path: Path) -> None:
     """The engine is killed while it cannot read; its supervisor holds the finished result for the next one."""
     evaluate = """\
 import time, uuid
@@ -200,7 +198,7 @@ def evaluate(program_path, report):
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_a_result_counts_for_the_program_that_it_is_about(make_task: TaskMaker, tmp_path: Path, same: bool) -> None:
+def test_result_counts_for_its_program(make_task: TaskMaker, tmp_path: Path, same: bool) -> None:
     """A power cut may take the last nodes and leave the folders of their evaluations: their numbers are given again."""
     run = make_run(make_task(), tmp_path / "runs", rounds=0)
     seed = (tmp_path / "tasks" / "point" / "seed.py").read_text()

@@ -14,7 +14,7 @@ from tests.e2e.runs import check_integrity, events, finish, make_run, start_engi
 from tests.e2e.test_commands import SLOW
 
 
-def test_a_run_is_exported_in_every_format(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+def test_run_is_exported_in_every_format(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=5)
     state = finish(run)
     for kind in ("json", "csv", "graphml", "html"):
@@ -33,7 +33,7 @@ def test_a_run_is_exported_in_every_format(make_task: TaskMaker, evolve: Evolve,
     assert "descendants" in evolve("show", run.name, 0, "--runs", tmp_path / "runs").out
 
 
-def test_a_live_run_is_exported_and_does_not_notice(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+def test_export_does_not_disturb_live_run(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=100)
     engine = start_engine(run)
     wait_for(lambda: len(events(run, ev.EvalDone)) > 2, "measured nodes")

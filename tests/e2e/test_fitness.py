@@ -31,9 +31,7 @@ def evaluate(program_path):
 """
 
 
-def test_other_weights_crown_another_node_without_a_new_run(
-    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
-) -> None:
+def test_other_weights_change_best_node_of_same_run(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     run = make_run(make_task(evaluate=EVALUATE), tmp_path / "runs", rounds=500, workers=2)
     engine = start_engine(run)
     where = ("--runs", tmp_path / "runs")
@@ -65,9 +63,7 @@ def test_other_weights_crown_another_node_without_a_new_run(
     assert shown["fitness"] == state.best_node.fitness
 
 
-def test_failures_are_mended_and_parts_are_crossed_as_often_as_the_weights_say(
-    make_task: TaskMaker, tmp_path: Path
-) -> None:
+def test_fix_and_crossover_follow_mode_weights(make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(
         make_task(evaluate=FRAGILE),
         tmp_path,

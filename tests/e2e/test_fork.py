@@ -37,7 +37,7 @@ def seq_of(run: Run, kind: type[ev.Data], round_: int) -> int:
 
 
 @pytest.mark.parametrize("kind", [ev.LearnDone, ev.DesignDone, ev.EvalStarted, ev.EvalStageDone, ev.EvalDone])
-def test_a_fork_that_goes_on_is_the_run_it_came_from(
+def test_continued_fork_equals_its_source(
     make_task: TaskMaker, evolve: Evolve, tmp_path: Path, kind: type[ev.Data]
 ) -> None:
     run = make_run(make_task(priors=RECIPES), tmp_path / "runs", rounds=8, workers=1, seed=5)
@@ -57,7 +57,7 @@ def test_a_fork_that_goes_on_is_the_run_it_came_from(
     check_integrity(fork)
 
 
-def test_another_seed_goes_another_way_and_a_raised_limit_goes_on(
+def test_fork_with_other_seed_diverges_and_with_raised_limit_continues(
     make_task: TaskMaker, evolve: Evolve, tmp_path: Path
 ) -> None:
     where = ("--runs", tmp_path / "runs")
@@ -80,7 +80,7 @@ def test_another_seed_goes_another_way_and_a_raised_limit_goes_on(
     assert evolve("fork", run.name, "--name", "other", *where).err.startswith("error: there is a run 'other' already")
 
 
-def test_a_live_run_is_forked_and_does_not_notice(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+def test_fork_does_not_disturb_live_run(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=30, workers=2)
     engine = start_engine(run)
     wait_for_event(run, lambda e: isinstance(e.data, ev.EvalStarted) and e.round, "an evaluation")
@@ -100,9 +100,7 @@ def test_a_live_run_is_forked_and_does_not_notice(make_task: TaskMaker, evolve: 
         assert not fold(fork).open_rounds
 
 
-def test_three_forks_one_on_another_folder_with_the_first_deleted(
-    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
-) -> None:
+def test_chain_of_forks_survives_deleted_source(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     task = make_task(priors=RECIPES, evaluate=EVALUATE, guarded=True)
     run = make_run(task, tmp_path / "runs", rounds=4, workers=2)
     finish(run)
@@ -127,9 +125,7 @@ def test_three_forks_one_on_another_folder_with_the_first_deleted(
     assert "is gone, so that designs are shown none" in told[1][0]
 
 
-def test_a_fork_reads_the_priors_of_its_event_from_its_own_folder(
-    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
-) -> None:
+def test_fork_reads_priors_of_its_event_from_own_folder(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     task = make_task(priors=RECIPES)
     run = make_run(task, tmp_path / "runs", rounds=4, workers=1, seed=5)
     finish(run)
@@ -156,7 +152,7 @@ def test_a_fork_reads_the_priors_of_its_event_from_its_own_folder(
     assert {p.title for p in last.priors} == {"Edited", "Other"}
 
 
-def test_a_changed_task_is_told_once_and_adopted_when_asked(
+def test_changed_task_is_reported_once_and_replaced_on_request(
     make_task: TaskMaker, evolve: Evolve, tmp_path: Path
 ) -> None:
     task = make_task(evaluate=SLOW)
@@ -199,9 +195,7 @@ def test_a_changed_task_is_told_once_and_adopted_when_asked(
     check_integrity(run)
 
 
-def test_another_task_or_the_opposite_direction_is_not_adopted(
-    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
-) -> None:
+def test_other_task_or_direction_is_refused(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     task = make_task()
     run = make_run(task, tmp_path / "runs", rounds=1)
     finish(run)
@@ -214,7 +208,7 @@ def test_another_task_or_the_opposite_direction_is_not_adopted(
     assert len(events(run)) == count
 
 
-def test_large_files_are_read_where_they_are_and_missed_in_one_sentence(
+def test_large_files_are_read_in_place_and_reported_if_missing(
     make_task: TaskMaker, evolve: Evolve, tmp_path: Path
 ) -> None:
     reading = (

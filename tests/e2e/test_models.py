@@ -34,7 +34,9 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
 
-def test_a_run_from_the_command_line(make_task: TaskMaker, evolve: Evolve, server: LlmServer, workspace: Path) -> None:
+def test_run_with_model_from_command_line(
+    make_task: TaskMaker, evolve: Evolve, server: LlmServer, workspace: Path
+) -> None:
     server.models = ["org/model-1"]
     task = make_task()
     arguments = ["run", task, "--headless", "--json", "--rounds", 2, "--workers", 1]
@@ -59,7 +61,7 @@ def test_a_run_from_the_command_line(make_task: TaskMaker, evolve: Evolve, serve
     assert evolve("runs", "--json").json[0]["tokens"] == 0
 
 
-def test_what_is_configured_and_what_is_refused(
+def test_doctor_shows_models_and_run_refuses_bad_settings(
     make_task: TaskMaker, evolve: Evolve, server: LlmServer, workspace: Path
 ) -> None:
     workspace.mkdir()
@@ -86,9 +88,7 @@ def test_what_is_configured_and_what_is_refused(
     assert "needs --headless" in evolve("run", task, "--patience-endpoint", 3).err
 
 
-def test_a_model_that_cannot_be_asked_is_refused_before_anything_is_measured(
-    make_task: TaskMaker, evolve: Evolve, workspace: Path
-) -> None:
+def test_unusable_model_is_refused_before_evaluation(make_task: TaskMaker, evolve: Evolve, workspace: Path) -> None:
     task = make_task()
     for without in ("", "  "):
         refused = evolve("run", task, "--model", "gpt-x", "--headless", OPENAI_API_KEY=without)
@@ -103,14 +103,14 @@ def test_a_model_that_cannot_be_asked_is_refused_before_anything_is_measured(
                   OPENAI_API_KEY="").code == 0  # fmt: skip
 
 
-def test_a_task_may_not_say_where_a_key_goes(make_task: TaskMaker, evolve: Evolve) -> None:
+def test_task_may_not_set_destination_of_key(make_task: TaskMaker, evolve: Evolve) -> None:
     task = make_task(toml='\n[run.models.x]\nmodel = "x"\nbase_url = "https://example.org/v1"\n')
     refused = evolve("run", task, "--headless", "--rounds", 1)
     assert refused.code == 2
     assert "would send the key in OPENAI_API_KEY to https://example.org/v1" in refused.err
 
 
-def test_an_endpoint_that_stays_away_ends_a_headless_run(make_task: TaskMaker, evolve: Evolve) -> None:
+def test_unreachable_endpoint_ends_headless_run(make_task: TaskMaker, evolve: Evolve) -> None:
     done = evolve("run", make_task(), "--headless", "--rounds", 1, "--json", "--model", "m", "--base-url",
                   "http://127.0.0.1:9/v1", "--set", "models.m.retries=0", "--patience-endpoint", 1)  # fmt: skip
     assert (done.code, done.json["status"]) == (1, "stopped")
@@ -118,7 +118,7 @@ def test_an_endpoint_that_stays_away_ends_a_headless_run(make_task: TaskMaker, e
     assert "paused: no model answers" in done.err
 
 
-def test_a_wrong_key_is_told_and_the_run_goes_on_with_a_good_one(
+def test_wrong_key_is_reported_and_run_continues_with_good_one(
     make_task: TaskMaker, evolve: Evolve, server: LlmServer, tmp_path: Path
 ) -> None:
     server.key = "sk-another-key-0123456789"
@@ -146,7 +146,7 @@ def evaluate(program_path):
 """
 
 
-def test_the_key_is_nowhere(make_task: TaskMaker, tmp_path: Path, server: LlmServer) -> None:
+def test_key_is_stored_nowhere(make_task: TaskMaker, tmp_path: Path, server: LlmServer) -> None:
     def answer(request: Request) -> Reply:
         given = request.headers["authorization"]
         if request.number % 3 == 0:
@@ -208,7 +208,7 @@ def _read(path: Path) -> bytes:
 
 
 @pytest.mark.timeout(180)
-def test_kill_9_makes_no_call_twice_that_was_answered(make_task: TaskMaker, tmp_path: Path, server: LlmServer) -> None:
+def test_kill_9_repeats_no_answered_call(make_task: TaskMaker, tmp_path: Path, server: LlmServer) -> None:
     rng = random.Random(5)
     server.answer = lambda request: Reply(search(request).text, before=0.02)
     rounds = 8

@@ -46,7 +46,7 @@ def wait_for_pause(run: Run) -> str:
     return fold(run).reason
 
 
-def test_a_model_that_never_gives_a_usable_answer_stops_a_headless_run(
+def test_useless_model_stops_headless_run(
     make_task: TaskMaker, evolve: Evolve, server: LlmServer, tmp_path: Path
 ) -> None:
     where = ("--runs", tmp_path / "runs")
@@ -72,7 +72,7 @@ def test_a_model_that_never_gives_a_usable_answer_stops_a_headless_run(
     check_integrity(Run(Path(done.json["run"])))
 
 
-def test_rounds_in_flight_end_at_their_next_refusal(make_task: TaskMaker, server: LlmServer, tmp_path: Path) -> None:
+def test_rounds_in_flight_end_at_next_rejection(make_task: TaskMaker, server: LlmServer, tmp_path: Path) -> None:
     run = model_run(make_task(), tmp_path / "runs", server, workers=4)
     start_engine(run)
     reason = wait_for_pause(run)
@@ -83,7 +83,7 @@ def test_rounds_in_flight_end_at_their_next_refusal(make_task: TaskMaker, server
     assert len(server.requests) <= 4 * 4 + 3 * 4
 
 
-def test_a_detached_run_waits_says_why_and_tries_again(
+def test_detached_run_waits_with_reason_and_retries(
     make_task: TaskMaker, evolve: Evolve, server: LlmServer, tmp_path: Path
 ) -> None:
     run = model_run(make_task(), tmp_path / "runs", server, rounds=12)
@@ -110,7 +110,7 @@ def test_a_detached_run_waits_says_why_and_tries_again(
     check_complete(run, 12)
 
 
-def test_who_follows_without_a_person_stops_what_waits_for_one(
+def test_non_interactive_follow_stops_waiting_run(
     make_task: TaskMaker, evolve: Evolve, server: LlmServer, tmp_path: Path
 ) -> None:
     run = model_run(make_task(), tmp_path / "runs", server)
@@ -122,7 +122,7 @@ def test_who_follows_without_a_person_stops_what_waits_for_one(
     assert not is_alive(run)
 
 
-def test_a_step_of_a_run_that_waits_is_one_round(make_task: TaskMaker, server: LlmServer, tmp_path: Path) -> None:
+def test_step_of_waiting_run_is_one_round(make_task: TaskMaker, server: LlmServer, tmp_path: Path) -> None:
     run = model_run(make_task(), tmp_path / "runs", server)
     start_engine(run)
     reason = wait_for_pause(run)
@@ -136,7 +136,7 @@ def test_a_step_of_a_run_that_waits_is_one_round(make_task: TaskMaker, server: L
     assert ask(run, "stop", now=True)
 
 
-def test_what_people_add_counts_rounds_anew(make_task: TaskMaker, server: LlmServer, tmp_path: Path) -> None:
+def test_additions_by_people_reset_count_of_rounds(make_task: TaskMaker, server: LlmServer, tmp_path: Path) -> None:
     def answer(request: Request) -> Reply:
         if request.number == 11:
             # The third round's last attempt: what a person says now reaches the run before that round ends.
@@ -158,7 +158,7 @@ def test_what_people_add_counts_rounds_anew(make_task: TaskMaker, server: LlmSer
     assert fold(run).reason.startswith("the last 3 rounds gave no design")
 
 
-def test_what_is_being_measured_is_waited_for(make_task: TaskMaker, server: LlmServer, tmp_path: Path) -> None:
+def test_running_evaluations_are_awaited(make_task: TaskMaker, server: LlmServer, tmp_path: Path) -> None:
     """A node that comes of a round in flight may be what others can be designed from."""
     gate = tmp_path / "gate"
     slow = OPEN_EVALUATE.replace("import runpy\n", "import os\nimport runpy\nimport time\n").replace(
@@ -184,7 +184,7 @@ def test_what_is_being_measured_is_waited_for(make_task: TaskMaker, server: LlmS
     assert set(ended(run)[4:]) == {"no_design"} and len(ended(run)) >= 7
 
 
-def test_a_run_whose_every_round_was_in_vain_is_not_finished(
+def test_run_without_any_design_is_not_finished(
     make_task: TaskMaker, evolve: Evolve, server: LlmServer, tmp_path: Path
 ) -> None:
     run = model_run(make_task(), tmp_path / "runs", server, rounds=2)
@@ -198,7 +198,7 @@ def test_a_run_whose_every_round_was_in_vain_is_not_finished(
     assert (done.code, done.json["nodes"]) == (0, 2)
 
 
-def test_a_run_that_got_designs_is_finished_whatever_its_last_rounds_were(
+def test_run_with_designs_is_finished_despite_failed_last_rounds(
     make_task: TaskMaker, server: LlmServer, tmp_path: Path
 ) -> None:
     server.answer = lambda request: search(request) if request.number == 0 else CHATTER
@@ -206,7 +206,7 @@ def test_a_run_that_got_designs_is_finished_whatever_its_last_rounds_were(
     assert (state.status, state.reason, state.no_design) == ("finished", "4 rounds are done", 3)
 
 
-def test_nothing_to_recombine_names_both_ways_out_and_either_works(
+def test_nothing_to_recombine_names_two_remedies_that_work(
     make_task: TaskMaker, evolve: Evolve, server: LlmServer, tmp_path: Path
 ) -> None:
     run = make_run(make_task(seed=BARE), tmp_path / "runs", rounds=20, workers=1)
@@ -236,7 +236,7 @@ def test_nothing_to_recombine_names_both_ways_out_and_either_works(
     check_integrity(run)
 
 
-def test_when_all_combinations_are_made_the_run_says_so(make_task: TaskMaker, evolve: Evolve) -> None:
+def test_run_reports_that_all_combinations_are_made(make_task: TaskMaker, evolve: Evolve) -> None:
     seed = "FAR = True  # tune: flip\nSIDE = 1  # tune: choice 1|2|3\n\n\ndef point():\n    return [hash(FAR), SIDE]\n"
     done = evolve("run", make_task(seed=seed), "--headless", "--json", "--rounds", 40, "--workers", 1)
     assert (done.code, done.json["status"], done.json["nodes"]) == (1, "stopped", 6), done.err
@@ -245,7 +245,7 @@ def test_when_all_combinations_are_made_the_run_says_so(make_task: TaskMaker, ev
     assert "evolve priors add" in done.json["reason"]
 
 
-def test_an_engine_that_is_killed_while_it_waits_leaves_a_run_that_tries_again(
+def test_run_of_killed_waiting_engine_retries(
     make_task: TaskMaker, evolve: Evolve, server: LlmServer, tmp_path: Path
 ) -> None:
     run = model_run(make_task(), tmp_path / "runs", server)
@@ -259,7 +259,7 @@ def test_an_engine_that_is_killed_while_it_waits_leaves_a_run_that_tries_again(
     wait_for_pause(run)
 
 
-def test_the_application_shows_why_it_waits(make_task: TaskMaker, server: LlmServer, workspace: Path) -> None:
+def test_application_shows_why_run_waits(make_task: TaskMaker, server: LlmServer, workspace: Path) -> None:
     run = model_run(make_task(), workspace / "runs", server, rounds=9)
     start_engine(run)
     terminal = Terminal([*COMMAND, "attach", run.name], (150, 40), cwd=Path(__file__).parents[2])
@@ -279,9 +279,7 @@ def test_the_application_shows_why_it_waits(make_task: TaskMaker, server: LlmSer
     wait_for(lambda: not is_alive(run), "the engine to end")
 
 
-def test_a_run_that_has_no_round_left_is_asked_for_more(
-    make_task: TaskMaker, server: LlmServer, workspace: Path
-) -> None:
+def test_run_without_rounds_left_asks_for_more(make_task: TaskMaker, server: LlmServer, workspace: Path) -> None:
     run = model_run(make_task(), workspace / "runs", server, rounds=1)
     assert finish(run).status == "stopped"
     server.answer = search

@@ -82,7 +82,7 @@ def unanswered(run: Run) -> list[str]:
         return [command.kind for command in reader.pending()]
 
 
-def test_a_finished_run_is_marked_and_commented(finished: Run, evolve: Evolve) -> None:
+def test_finished_run_accepts_marks_and_comments(finished: Run, evolve: Evolve) -> None:
     where = ("--runs", finished.folder.parent)
     before = fold(finished)
     assert evolve("star", finished.name, 2, *where).out == "node 2 is starred\n"
@@ -110,7 +110,7 @@ def test_a_finished_run_is_marked_and_commented(finished: Run, evolve: Evolve) -
     check_integrity(finished)
 
 
-def test_what_would_be_refused_later_is_refused_now_and_leaves_no_trace(finished: Run, evolve: Evolve) -> None:
+def test_invalid_request_without_engine_is_refused_at_once(finished: Run, evolve: Evolve) -> None:
     where = ("--runs", finished.folder.parent)
     last = fold(finished).seq
     for words, told in {
@@ -132,7 +132,7 @@ def test_what_would_be_refused_later_is_refused_now_and_leaves_no_trace(finished
     assert is_plain(finished)
 
 
-def test_what_is_kept_is_checked_and_done_by_the_next_engine(stopped: Run, evolve: Evolve, tmp_path: Path) -> None:
+def test_kept_requests_are_checked_and_done_by_next_engine(stopped: Run, evolve: Evolve, tmp_path: Path) -> None:
     where = ("--runs", stopped.folder.parent)
     program = tmp_path / "mine.py"
     program.write_text(PROGRAM)
@@ -161,7 +161,7 @@ def test_what_is_kept_is_checked_and_done_by_the_next_engine(stopped: Run, evolv
     assert all(answer.ok for answer in answers), answers  # type: ignore[attr-defined]
 
 
-def test_a_finished_run_that_was_given_rounds_is_measured_again(finished: Run) -> None:
+def test_extended_run_is_measured_again(finished: Run) -> None:
     assert ask(finished, "rerun", {"node": 1}).code == "finished"
     assert ask(finished, "set", {"settings": {"rounds": 7}}).code == "kept"
     assert ask(finished, "rerun", {"node": 1}).code == "kept"
@@ -170,7 +170,7 @@ def test_a_finished_run_that_was_given_rounds_is_measured_again(finished: Run) -
     assert fold(finished).nodes[1].measurements == 2
 
 
-def test_a_dead_run_is_marked_and_goes_on(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_run_of_dead_engine_accepts_marks_and_resumes(make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=6, workers=2)
     leave(run, "dead")
     for node in (0, 1):
@@ -184,7 +184,7 @@ def test_a_dead_run_is_marked_and_goes_on(make_task: TaskMaker, tmp_path: Path) 
     assert [node.starred for node in fold(run).nodes[:3]] == [True, True, False]
 
 
-def test_many_who_write_at_once_lose_nothing(finished: Run) -> None:
+def test_concurrent_writers_lose_nothing(finished: Run) -> None:
     script = (
         "import sys; from pathlib import Path; from engine.runs.asking import ask; from engine.runs.folder import Run\n"
         "for n in range(8): assert ask(Run(Path(sys.argv[1])), 'comment', {'text': sys.argv[2] + str(n)}).ok"
@@ -202,7 +202,7 @@ def test_many_who_write_at_once_lose_nothing(finished: Run) -> None:
     check_integrity(finished)
 
 
-def test_what_an_engine_leaves_unanswered_is_done_or_kept(finished: Run) -> None:
+def test_requests_left_by_engine_are_done_or_kept(finished: Run) -> None:
     def while_alive(kind: str, data: dict[str, Any]) -> Answer:
         with ThreadPoolExecutor(1) as pool:
             with lock_run(finished):
@@ -221,7 +221,7 @@ def test_what_an_engine_leaves_unanswered_is_done_or_kept(finished: Run) -> None
     assert [e.data.code for e in events(finished, ev.CommandDone)] == ["done", "ended", "done"]  # type: ignore[attr-defined]
 
 
-def test_whoever_only_writes_is_no_engine(finished: Run) -> None:
+def test_writer_does_not_count_as_engine(finished: Run) -> None:
     with lock_run(finished, engine=False):
         assert not is_alive(finished)
     asked: list[Answer] = []
@@ -241,7 +241,7 @@ def test_whoever_only_writes_is_no_engine(finished: Run) -> None:
 
 @pytest.mark.needs("unshare", "mount")
 @pytest.mark.parametrize("kind", sorted(kind for kind, rule in COMMANDS.items() if rule.when_no_engine != "refuse"))
-def test_a_run_that_can_only_be_read_says_so(finished: Run, kind: str) -> None:
+def test_read_only_run_is_reported(finished: Run, kind: str) -> None:
     data = {"set": ["rounds=9"], "inject": ["--hint", "left"], "comment": ["words"]}.get(kind, ["1"])
     # Root writes through permissions, so a read-only bind mount makes the folder what it is to others.
     folder = finished.folder

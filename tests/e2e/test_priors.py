@@ -67,9 +67,7 @@ def changes(run: Run) -> list[tuple[int, str, str, int, str]]:
     ]
 
 
-def test_edits_from_anywhere_reach_the_next_round_and_the_journal_says_which(
-    make_task: TaskMaker, priors: Cli, tmp_path: Path
-) -> None:
+def test_prior_edits_reach_next_round_and_journal(make_task: TaskMaker, priors: Cli, tmp_path: Path) -> None:
     task = make_task(evaluate=SLOW, priors={"hint.md": "# Old words\n", "other.md": "# Other\n"})
     run = make_run(task, tmp_path / "runs", rounds=10_000, workers=1, retrieval=WORDS_ONLY)
     engine = start_engine(run)
@@ -121,7 +119,7 @@ def test_edits_from_anywhere_reach_the_next_round_and_the_journal_says_which(
 
 
 @pytest.mark.parametrize("what", ["damaged", "locked"])
-def test_a_base_that_cannot_be_used_is_told_and_the_files_are_read(
+def test_unusable_base_is_reported_and_files_are_read(
     make_task: TaskMaker, priors: Cli, tmp_path: Path, workspace: Path, what: str
 ) -> None:
     task = make_task(priors=RECIPES)
@@ -159,7 +157,7 @@ def propose(run: Run, name: str, title: str, body: str) -> None:
     connection.close()
 
 
-def test_a_proposal_waits_is_judged_and_is_shown(
+def test_proposal_waits_is_reviewed_and_is_shown(
     make_task: TaskMaker, priors: Cli, evolve: Evolve, tmp_path: Path
 ) -> None:
     task = make_task(priors=RECIPES)
@@ -192,9 +190,7 @@ def test_a_proposal_waits_is_judged_and_is_shown(
     assert learned(run)[-1][1]["taken-at-once"] == 1
 
 
-def test_a_fork_with_priors_of_its_own_has_a_base_of_its_own(
-    make_task: TaskMaker, priors: Cli, evolve: Evolve, tmp_path: Path
-) -> None:
+def test_fork_with_own_priors_has_own_base(make_task: TaskMaker, priors: Cli, evolve: Evolve, tmp_path: Path) -> None:
     task = make_task(priors=RECIPES)
     run = make_run(task, tmp_path / "runs", rounds=2, workers=1, retrieval=WORDS_ONLY)
     finish(run)
@@ -208,7 +204,9 @@ def test_a_fork_with_priors_of_its_own_has_a_base_of_its_own(
     assert learned(own)[-1][1] == {"a": 1, "b": 2}
 
 
-def test_the_verbs(make_task: TaskMaker, priors: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verbs_of_priors_command(
+    make_task: TaskMaker, priors: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refused = priors("list")
     assert refused.code == 2 and "--task TASK" in refused.err
     task = make_task(priors={"shift.md": "# Shift rows\n\nMove every second row.\n", "solve.md": "# Use a solver\n"})
@@ -259,7 +257,7 @@ def test_the_verbs(make_task: TaskMaker, priors: Cli, tmp_path: Path, monkeypatc
         assert priors(*wrong, *at).code == 2
 
 
-def test_two_edits_at_once_are_told_by_every_verb(make_task: TaskMaker, priors: Cli, workspace: Path) -> None:
+def test_conflicting_edits_are_reported_by_every_verb(make_task: TaskMaker, priors: Cli, workspace: Path) -> None:
     task = make_task(priors={"a.md": "# A\n"})
     at = ("--task", task)
     priors("list", *at)
@@ -282,7 +280,7 @@ def test_two_edits_at_once_are_told_by_every_verb(make_task: TaskMaker, priors: 
     assert told.err == "" and len(told.out.splitlines()) == 4
 
 
-def test_a_run_begins_with_what_came_of_the_priors_in_earlier_ones(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_run_starts_with_outcomes_of_priors_in_earlier_runs(make_task: TaskMaker, tmp_path: Path) -> None:
     recipe = "def left():\n    return X * Z + 1.0\n"
     task = make_task(priors={"further.md": f"# Further\n\n```python recipe\n{recipe}```\n"})
     settings = {"rounds": 8, "workers": 1, "designer": {"earlier_runs": True}}

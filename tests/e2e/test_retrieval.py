@@ -17,7 +17,7 @@ def whys(event: ev.Event) -> list[str]:
     return [prior.why for prior in event.data.priors if prior.why != "drawn"]
 
 
-def test_a_run_finds_priors_by_words_and_meaning(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_run_finds_priors_by_words_and_meaning(make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(priors=PRIORS), tmp_path / "runs", rounds=3, workers=1)
     finish(run)
     check_complete(run, 3)
@@ -29,7 +29,7 @@ def test_a_run_finds_priors_by_words_and_meaning(make_task: TaskMaker, tmp_path:
     assert first_measured < first_learn, "nothing is embedded before the seed is measured"
 
 
-def test_without_its_embedder_a_run_goes_by_words_and_says_so_once(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_missing_embedder_is_reported_once_and_words_are_used(make_task: TaskMaker, tmp_path: Path) -> None:
     retrieval = {"embedder": "sentence-transformers", "model": str(tmp_path / "nowhere")}
     run = make_run(make_task(priors=PRIORS), tmp_path / "runs", rounds=4, workers=1, retrieval=retrieval)
     state = finish(run)
@@ -42,7 +42,7 @@ def test_without_its_embedder_a_run_goes_by_words_and_says_so_once(make_task: Ta
     assert all(why.endswith("by words only") for event in events(run, ev.LearnDone) for why in whys(event))
 
 
-def test_another_embedder_may_be_named_while_a_run_goes_on(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_embedder_can_be_changed_during_run(make_task: TaskMaker, tmp_path: Path) -> None:
     retrieval = {"embedder": "sentence-transformers", "model": str(tmp_path / "nowhere")}
     run = make_run(make_task(priors=PRIORS), tmp_path / "runs", rounds=10_000, workers=1, retrieval=retrieval)
     engine = start_engine(run)

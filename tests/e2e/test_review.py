@@ -26,9 +26,7 @@ SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").re
 )
 
 
-def test_numbers_that_json_cannot_hold_are_refused_before_they_are_kept(
-    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
-) -> None:
+def test_numbers_invalid_in_json_are_refused(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     for data in (ev.BestCrowned(float("nan")), ev.EvalProgress("explore", values={"a": float("inf")})):
         with pytest.raises(ValueError, match="not finite"):
             encode_data(data)
@@ -40,7 +38,7 @@ def test_numbers_that_json_cannot_hold_are_refused_before_they_are_kept(
     assert evolve("run", task, "--set", "hours=-5", "--runs", tmp_path / "runs").code == 2
 
 
-def test_a_prior_with_a_strange_name_or_weight_does_not_hang_the_engine(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_prior_with_odd_name_or_weight_does_not_hang_engine(make_task: TaskMaker, tmp_path: Path) -> None:
     task = make_task(priors={"heavy.md": "---\nweight: 1e308\n---\n# Score\n", "good.md": "# Score\n"})
     with open(os.fsencode(task / "priors") + b"/\xff.md", "w") as file:
         file.write("# Odd\n")
@@ -51,7 +49,7 @@ def test_a_prior_with_a_strange_name_or_weight_does_not_hang_the_engine(make_tas
     check_complete(run, 4)
 
 
-def test_a_rerun_that_waited_for_the_engine_is_done_once(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_waiting_rerun_is_done_once(make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=1)
     finish(run)
     send_command(run.db, "rerun", {"node": 0})
@@ -63,7 +61,7 @@ def test_a_rerun_that_waited_for_the_engine_is_done_once(make_task: TaskMaker, t
     check_complete(run, 2)
 
 
-def test_what_is_asked_after_the_last_word_is_left_for_the_next_engine(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_request_after_end_is_left_for_next_engine(make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=2)
     engine = start_engine(run)
     wait_for(lambda: events(run, ev.RunFinished), "the last word")
@@ -78,7 +76,7 @@ def test_what_is_asked_after_the_last_word_is_left_for_the_next_engine(make_task
     assert finish(run).nodes[0].measurements == 2
 
 
-def test_a_deep_tree_left_by_a_candidate_does_not_stop_a_resume(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_deep_tree_of_candidate_does_not_stop_resume(make_task: TaskMaker, tmp_path: Path) -> None:
     evaluate = """\
 import os, time
 
@@ -104,7 +102,7 @@ def evaluate(path, report):
     check_complete(run, 0)
 
 
-def test_a_flood_of_empty_lines_is_analyzed_at_once(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_many_empty_lines_are_analyzed_quickly(make_task: TaskMaker, tmp_path: Path) -> None:
     evaluate = """\
 import sys
 
@@ -125,7 +123,7 @@ def evaluate(path):
 
 
 @pytest.mark.parametrize("name", ["../../outside.py", "/tmp/evolve-outside.py"])
-def test_a_journal_from_elsewhere_writes_nowhere_else(make_task: TaskMaker, tmp_path: Path, name: str) -> None:
+def test_foreign_journal_writes_only_in_its_folder(make_task: TaskMaker, tmp_path: Path, name: str) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=1)
     connection = connect_writer(run.db)
     started = events(run, ev.RunStarted)[0]
@@ -140,7 +138,7 @@ def test_a_journal_from_elsewhere_writes_nowhere_else(make_task: TaskMaker, tmp_
     assert not (run.task / name).resolve().exists()
 
 
-def test_stop_now_ends_an_evaluation_that_is_only_starting(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_stop_now_ends_starting_evaluation(make_task: TaskMaker, tmp_path: Path) -> None:
     slow = "import time\n\n\ndef evaluate(path):\n    time.sleep(30)\n    return {'score': 1.0}\n"
     run = make_run(make_task(evaluate=slow, seconds=60), tmp_path / "runs", rounds=0)
     engine = start_engine(run)
@@ -150,7 +148,7 @@ def test_stop_now_ends_an_evaluation_that_is_only_starting(make_task: TaskMaker,
     assert fold(run).nodes[0].status is None
 
 
-def test_steps_that_were_not_taken_are_forgotten_on_resume(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_unused_steps_are_forgotten_on_resume(make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=40, workers=1)
     engine = start_engine(run)
     wait_for(lambda: fold(run).seeds_done, "the seed")
@@ -167,7 +165,7 @@ def test_steps_that_were_not_taken_are_forgotten_on_resume(make_task: TaskMaker,
     engine.wait()
 
 
-def test_progress_that_nobody_reads_does_not_end_a_run(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_unread_progress_does_not_end_run(make_task: TaskMaker, tmp_path: Path) -> None:
     reading, writing = os.pipe()
     command = [
         *COMMAND,
@@ -188,9 +186,7 @@ def test_progress_that_nobody_reads_does_not_end_a_run(make_task: TaskMaker, tmp
     check_complete(Run(next((tmp_path / "r").iterdir())), 3)
 
 
-def test_resume_of_a_run_that_is_stopping_waits_and_goes_on(
-    make_task: TaskMaker, tmp_path: Path, evolve: Evolve
-) -> None:
+def test_resume_of_stopping_run_waits_and_continues(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:
     run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=6, workers=1)
     start_engine(run)
     wait_for(lambda: any(e.round for e in events(run, ev.EvalStarted)), "an evaluation")
@@ -201,9 +197,7 @@ def test_resume_of_a_run_that_is_stopping_waits_and_goes_on(
     check_complete(run, 6)
 
 
-def test_what_was_set_on_a_finished_run_counts_for_its_resume(
-    make_task: TaskMaker, tmp_path: Path, evolve: Evolve
-) -> None:
+def test_settings_of_finished_run_apply_at_resume(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=1)
     finish(run)
     where = ("--runs", tmp_path / "runs")

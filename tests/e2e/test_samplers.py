@@ -36,7 +36,7 @@ SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").re
 NAMES: tuple[str, ...] = get_args(get_type_hints(SamplerSettings)["name"])
 
 
-def test_every_sampler_carries_a_run(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_every_sampler_completes_run(make_task: TaskMaker, tmp_path: Path) -> None:
     task = make_task()
     for name in NAMES:
         run = make_run(task, tmp_path / name, rounds=6, workers=2, sampler={"name": name})
@@ -50,7 +50,7 @@ def test_every_sampler_carries_a_run(make_task: TaskMaker, tmp_path: Path) -> No
         assert all(isinstance(data, ev.DesignDone) and data.size and len(data.sketch) == 64 for data in designed)
 
 
-def test_the_sampler_is_switched_while_the_run_goes_on(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+def test_sampler_can_be_switched_during_run(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=500, workers=2)
     engine = start_engine(run)
     where = ("--runs", tmp_path / "runs")
@@ -74,9 +74,7 @@ def test_the_sampler_is_switched_while_the_run_goes_on(make_task: TaskMaker, evo
     assert len(homes) > 1, "the island of a draw is recorded"
 
 
-def test_a_run_whose_sampler_was_switched_resumes_as_if_it_had_never_stopped(
-    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
-) -> None:
+def test_resume_after_switched_sampler_reproduces_run(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     task = make_task(evaluate=SLOW)
     change = ["sampler.name=map_elites", "sampler.islands=2", "sampler.migration_interval=2"]
     runs = []
@@ -100,9 +98,7 @@ def test_a_run_whose_sampler_was_switched_resumes_as_if_it_had_never_stopped(
     assert islands == {None, 0, 1}
 
 
-async def test_folding_a_journal_ends_with_the_sampler_that_was_set_last(
-    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
-) -> None:
+async def test_fold_ends_with_last_sampler(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=3, workers=1)
     finish(run)
     assert evolve("set", run.name, "rounds=5", "sampler=map_elites", "--runs", tmp_path / "runs").code == 0
@@ -120,7 +116,7 @@ async def test_folding_a_journal_ends_with_the_sampler_that_was_set_last(
 
 
 @pytest.mark.parametrize(("options", "name", "workers"), [([], "ucb1_paper", 4), (["--workers", "2"], "greedy", 2)])
-def test_a_preset_stands_between_task_and_options(
+def test_preset_overrides_task_and_options_override_preset(
     make_task: TaskMaker, evolve: Evolve, tmp_path: Path, options: list[str], name: str, workers: int
 ) -> None:
     task = make_task(toml="[run]\nworkers = 7\npatience = 50\n[run.sampler]\nname = 'random'\nc = 0.5\n")
@@ -139,7 +135,7 @@ def test_a_preset_stands_between_task_and_options(
 
 
 @pytest.mark.parametrize(("seconds", "cpu", "then"), [(60, 20, 300), (60, 120, 600), (20, None, None), (900, 700, 700)])
-def test_a_preset_that_gives_more_time_gives_more_of_the_processor(
+def test_preset_scales_cpu_time_with_time(
     make_task: TaskMaker, seconds: float, cpu: float | None, then: float | None
 ) -> None:
     task = load_task(make_task(toml="" if cpu is None else f"cpu_seconds = {cpu}\n", seconds=seconds))
@@ -147,6 +143,6 @@ def test_a_preset_that_gives_more_time_gives_more_of_the_processor(
     assert (limits.seconds, limits.cpu_seconds) == (300, then)
 
 
-def test_a_preset_that_is_none(make_task: TaskMaker, evolve: Evolve) -> None:
+def test_unknown_preset_is_refused(make_task: TaskMaker, evolve: Evolve) -> None:
     done = evolve("run", make_task(), "--preset", "papper")
     assert (done.code, done.err) == (2, "error: there is no preset 'papper'\n  There is paper\n")

@@ -37,9 +37,7 @@ name = "verify"
 """
 
 
-def test_stages_run_in_order_weak_nodes_are_rejected_and_a_new_best_is_verified(
-    make_task: TaskMaker, tmp_path: Path
-) -> None:
+def test_stages_run_in_order_reject_weak_nodes_and_verify_new_best(make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(evaluate=STAGED, toml=STAGES), tmp_path / "runs", rounds=14)
     state = finish(run)
     best = {step.node for step in state.best_steps}
@@ -66,7 +64,7 @@ def test_stages_run_in_order_weak_nodes_are_rejected_and_a_new_best_is_verified(
     check_integrity(run)
 
 
-def test_a_stage_may_have_fewer_slots_than_the_run(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_stage_may_have_fewer_slots_than_run(make_task: TaskMaker, tmp_path: Path) -> None:
     evaluate = """\
 import time
 
@@ -92,7 +90,7 @@ def evaluate(path, report):
     check_complete(run, 6)
 
 
-def test_a_lucky_measurement_does_not_crown_a_node(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_lucky_measurement_does_not_make_best_node(make_task: TaskMaker, tmp_path: Path) -> None:
     """Every first measurement after the seed's is lucky; the confirmations tell the truth."""
     evaluate = """\
 def evaluate(path, report):
@@ -115,7 +113,7 @@ def evaluate(path, report):
     assert state.nodes[0].measurements == 3, "the seed, too, is a new best of a noisy evaluator"
 
 
-def test_a_hopeless_evaluation_is_given_up(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_early_stop_ends_hopeless_evaluation(make_task: TaskMaker, tmp_path: Path) -> None:
     evaluate = """\
 import time
 
@@ -139,7 +137,7 @@ def evaluate(path, report):
     assert again.nodes[3].status == "rejected", "a new engine remembers the curves of the past"
 
 
-def test_runs_share_the_gpus_one_evaluation_each(
+def test_runs_share_gpus_with_one_evaluation_each(
     make_task: TaskMaker, tmp_path: Path, fake_nvml: Path, monkeypatch: pytest.MonkeyPatch, evolve: Evolve
 ) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", str(fake_nvml))
@@ -177,9 +175,7 @@ def evaluate(path, report):
     assert "there is no GPU 5" in refused.log.read_text()
 
 
-def test_a_task_that_needs_a_gpu_says_so_where_there_is_none(
-    make_task: TaskMaker, tmp_path: Path, evolve: Evolve
-) -> None:
+def test_missing_gpu_is_reported(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:
     task = make_task()
     (task / "task.toml").write_text("gpu = true\n" + (task / "task.toml").read_text())
     done = evolve("run", task, "--headless", "--runs", tmp_path / "runs")
@@ -187,7 +183,7 @@ def test_a_task_that_needs_a_gpu_says_so_where_there_is_none(
     assert "the task needs a GPU, and none is found" in done.err
 
 
-def test_budgets_are_warned_of_once(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_budget_warnings_are_given_once(make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=5000, hours=3 / 3600)
     engine = start_engine(run)
     assert engine.wait(60) == 1
@@ -196,7 +192,7 @@ def test_budgets_are_warned_of_once(make_task: TaskMaker, tmp_path: Path) -> Non
     assert "hours are used up" in fold(run).reason
 
 
-def test_hooks_come_from_the_users_own_configuration(
+def test_hooks_come_from_users_configuration(
     make_task: TaskMaker, tmp_path: Path, workspace: Path, evolve: Evolve
 ) -> None:
     workspace.mkdir()
@@ -219,7 +215,7 @@ def test_hooks_come_from_the_users_own_configuration(
     assert "unknown key 'on_bets' (did you mean 'on_best'?)" in typo.err
 
 
-def test_results_of_a_rerun_are_all_in_the_journal(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_all_results_of_rerun_are_in_journal(make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=2)
     finish(run)
     with JournalReader(run.db) as reader:

@@ -17,7 +17,7 @@ SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").re
 )
 
 
-def test_a_prior_is_corrected_while_the_run_is_paused(make_task: TaskMaker, workspace: Path, evolve: Evolve) -> None:
+def test_prior_is_corrected_during_pause(make_task: TaskMaker, workspace: Path, evolve: Evolve) -> None:
     task = make_task(evaluate=SLOW, priors={"hint.md": "# Move left\n", "other.md": "# Other words\n"})
     run = Run(workspace / "runs" / "mine")
     command = [*COMMAND, "run", str(task), "--rounds", "10000", "--workers", "1", "--name", "mine"]

@@ -37,7 +37,7 @@ def terminals() -> Iterator[list[Terminal]]:
         terminal.close()
 
 
-def test_a_run_is_watched_steered_left_and_found_again(
+def test_run_is_watched_steered_left_and_attached_again(
     make_task: TaskMaker, tmp_path: Path, workspace: Path, terminals: list[Terminal]
 ) -> None:
     task = make_task(evaluate=SLOW)
@@ -93,9 +93,7 @@ def _commands() -> list[str]:
     return found
 
 
-def test_a_dead_run_is_taken_up_again_from_the_screen(
-    make_task: TaskMaker, workspace: Path, terminals: list[Terminal]
-) -> None:
+def test_dead_run_is_resumed_from_screen(make_task: TaskMaker, workspace: Path, terminals: list[Terminal]) -> None:
     from tests.e2e.runs import make_run, start_engine
 
     run = make_run(make_task(evaluate=SLOW), workspace / "runs", rounds=12, workers=2, slots=1)

@@ -42,7 +42,7 @@ def start(evolve: Evolve, task: Path, url: str, *options: str) -> Run:
     return Run(Path(result.json["run"]))
 
 
-def test_a_copy_is_refused_before_any_experiment_and_the_model_is_told(make_task: TaskMaker, evolve: Evolve) -> None:
+def test_copy_is_refused_before_evaluation_and_reported_to_model(make_task: TaskMaker, evolve: Evolve) -> None:
     folder = make_task()
     (folder / "prompts").mkdir()
     (folder / "prompts" / "researcher.j2").write_text(WISH)
@@ -60,7 +60,7 @@ def test_a_copy_is_refused_before_any_experiment_and_the_model_is_told(make_task
     assert all(REPORT["lesson"] in item.lesson for item in reports if isinstance(item, AnalyzeDone))
 
 
-def test_edits_that_miss_are_told_and_mended(make_task: TaskMaker, evolve: Evolve) -> None:
+def test_failing_edits_are_reported_and_corrected(make_task: TaskMaker, evolve: Evolve) -> None:
     with llm_server(small_model) as server:
         run = start(evolve, make_task(), server.url, "designer.modes.full=0", "designer.modes.diff=1")
     checks = [event.data.check for event in events(run, DesignRejected) if isinstance(event.data, DesignRejected)]
@@ -69,7 +69,7 @@ def test_edits_that_miss_are_told_and_mended(make_task: TaskMaker, evolve: Evolv
     assert [(item.operator, item.name) for item in made if isinstance(item, DesignDone)] == [("diff", "an edit")] * 3
 
 
-def test_recombination_writes_between_the_calls(make_task: TaskMaker, evolve: Evolve) -> None:
+def test_recombination_writes_between_calls(make_task: TaskMaker, evolve: Evolve) -> None:
     with llm_server(small_model) as server:
         run = start(evolve, make_task(), server.url, "designer.recombine_share=1", "roles.analyzer=rules")
         assert server.requests == []

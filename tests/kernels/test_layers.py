@@ -23,7 +23,7 @@ def ready(size: int, width: int = 32) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_sequence_in_pieces_gives_the_same_as_whole(name: str) -> None:
+def test_pieces_of_sequence_give_same_result_as_whole(name: str) -> None:
     module, x = layer(name), ready(41)
     whole, _ = module(x)
     state, parts = None, []
@@ -45,7 +45,7 @@ def test_gradients_reach_every_parameter_and_no_later_token(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_sequences_of_a_batch_do_not_meet(name: str) -> None:
+def test_sequences_of_batch_are_independent(name: str) -> None:
     module, x = layer(name), ready(24)
     whole, _ = module(x)
     alone, _ = module(x[1:])
@@ -61,7 +61,7 @@ def test_bfloat16_layers_run(name: str) -> None:
     assert relative_error(y, exact) < 0.05
 
 
-def test_the_short_convolution_sees_its_last_tokens_only() -> None:
+def test_short_convolution_sees_last_tokens_only() -> None:
     convolution = ShortConvolution(3, size=4)
     x = torch.randn(1, 10, 3).requires_grad_()
     y, past = convolution(x)
@@ -78,7 +78,7 @@ def test_heads_that_do_not_divide_the_width_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_language_model_learns_a_batch_by_heart(name: str) -> None:
+def test_language_model_memorises_batch(name: str) -> None:
     torch.manual_seed(0)
     model = LanguageModel(SIZES["cpu-tiny"], LAYERS[name])
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
@@ -96,7 +96,7 @@ def test_a_language_model_learns_a_batch_by_heart(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_language_model_goes_on_from_its_state(name: str) -> None:
+def test_language_model_continues_from_state(name: str) -> None:
     torch.manual_seed(0)
     model = LanguageModel(SIZES["cpu-tiny"], LAYERS[name])
     tokens = torch.randint(256, (2, 20))
@@ -107,7 +107,7 @@ def test_a_language_model_goes_on_from_its_state(name: str) -> None:
 
 
 @pytest.mark.parametrize(("size", "low", "high"), [("20m", 17e6, 23e6), ("340m", 320e6, 370e6)])
-def test_the_large_sizes_have_the_parameters_they_are_named_for(size: str, low: float, high: float) -> None:
+def test_large_sizes_have_named_parameter_counts(size: str, low: float, high: float) -> None:
     with torch.device("meta"):
         count = LanguageModel(SIZES[size], LAYERS["delta_net"]).parameters_count()
     assert low < count < high

@@ -26,7 +26,7 @@ GRID = list(itertools.product(LENGTHS, WIDTHS, CHUNKS)) if FULL else COVERING
 
 @pytest.mark.parametrize(("length", "width", "chunk"), GRID)
 @pytest.mark.parametrize("op", OPERATORS)
-def test_chunks_compute_the_definition(op: str, length: int, width: int, chunk: int) -> None:
+def test_chunk_results_match_definition(op: str, length: int, width: int, chunk: int) -> None:
     made, wanted = defined(op, length, width)
     assert_close(results(op, made, chunk=chunk, implementation="chunk"), wanted, 1e-5)
 
@@ -53,7 +53,7 @@ def test_float64_is_kept(op: str) -> None:
 
 
 @pytest.mark.parametrize("op", OPERATORS)
-def test_half_precision_comes_back_in_its_type(op: str) -> None:
+def test_half_precision_is_kept(op: str) -> None:
     made = inputs(op, 100, 32, 32, dtype=torch.bfloat16)
     found = results(op, made)
     assert (found["out"].dtype, found["state"].dtype) == (torch.bfloat16, torch.float32)
@@ -61,7 +61,7 @@ def test_half_precision_comes_back_in_its_type(op: str) -> None:
 
 
 @pytest.mark.parametrize("op", OPERATORS)
-def test_long_sequences_go_over_segments(op: str) -> None:
+def test_long_sequences_span_segments(op: str) -> None:
     """More tokens than a segment holds, so that states are handed from one to the next, both ways."""
     made = inputs(op, 1100, 64, 64, batch=2, heads=4)
     whole = results(op, made, chunk=64)
@@ -90,7 +90,7 @@ def test_steps_of_zero_and_two_and_decays_down_to_e_to_the_minus_five() -> None:
     pieces=st.lists(st.integers(1, 40), min_size=1, max_size=4),
     chunk=st.sampled_from(CHUNKS),
 )
-def test_a_sequence_may_be_fed_in_pieces(op: str, pieces: list[int], chunk: int) -> None:
+def test_sequence_may_be_fed_in_pieces(op: str, pieces: list[int], chunk: int) -> None:
     made = inputs(op, sum(pieces), 16, 16, batch=1)
     whole, end = OPERATORS[op](**made, chunk=chunk)
     state = made.pop("initial_state")
@@ -104,7 +104,7 @@ def test_a_sequence_may_be_fed_in_pieces(op: str, pieces: list[int], chunk: int)
 
 
 @pytest.mark.parametrize("op", OPERATORS)
-def test_no_output_sees_what_comes_after(op: str) -> None:
+def test_outputs_do_not_depend_on_later_tokens(op: str) -> None:
     made = inputs(op, 90, 16, 16)
     before = OPERATORS[op](**made, chunk=32)[0]
     for name in made.keys() - {"initial_state"}:
@@ -115,7 +115,7 @@ def test_no_output_sees_what_comes_after(op: str) -> None:
 
 
 @pytest.mark.parametrize("op", OPERATORS)
-def test_the_state_and_the_scale_have_defaults(op: str) -> None:
+def test_state_and_scale_have_defaults(op: str) -> None:
     made = inputs(op, 20, 16, 16)
     zero = torch.zeros_like(made.pop("initial_state"))
     out, state = OPERATORS[op](**made)
@@ -164,13 +164,13 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"implementation": "triton"}, "Triton needs a GPU"),
     ],
 )
-def test_what_does_not_fit_is_named(change: dict[str, Any], message: str) -> None:
+def test_unfit_argument_is_named(change: dict[str, Any], message: str) -> None:
     made: dict[str, Any] = {**inputs("gated_delta_rule", 5, 16, 16), **change}
     with pytest.raises(ValueError, match=message):
         OPERATORS["gated_delta_rule"](**made)
 
 
-def test_memory_of_a_backward_pass_grows_with_the_length() -> None:
+def test_backward_memory_grows_linearly_with_length() -> None:
     """What is kept for the backward pass doubles with the length: nothing is quadratic."""
     kept = {}
     for length in (256, 512):

@@ -16,7 +16,7 @@ KEYS = ["op", "implementation", "pass", "T", "tokens_per_s", "spread", "tflops",
 KEYS.append("roofline")
 
 
-def test_rows_hold_what_scripts_rely_on() -> None:
+def test_rows_have_documented_fields() -> None:
     field = contenders(SHAPE)
     assert [c.op for c in field] == ["sdpa", "linear_attention", "ssd", "delta_rule", "gated_delta_rule"]
     timed = race(field, SHAPE, 128, both=False, seconds=0) + race(field[1:], SHAPE, 128, both=True, seconds=0)
@@ -42,14 +42,14 @@ def test_figures_follow_from_times_and_peaks() -> None:
 
 
 @pytest.mark.parametrize(("op", "growth"), [("gated_delta_rule", 4), ("linear_attention", 4), ("sdpa", 16)])
-def test_work_grows_with_the_length_or_its_square(op: str, growth: int) -> None:
+def test_work_grows_with_length_or_its_square(op: str, growth: int) -> None:
     for both in (False, True):
         short, long = (work(op, length, SHAPE, both) for length in (512, 2048))
         assert math.isclose(long[0] / short[0], growth)
         assert math.isclose(long[1] / short[1], 4)
 
 
-def test_a_wrong_contender_is_not_timed() -> None:
+def test_wrong_contender_is_not_timed() -> None:
     right = contenders(SHAPE)[3]
     check(right, SHAPE)
     wrong = Contender(right.op, "careless", lambda **x: right.call(**x) * 1.001)
@@ -57,7 +57,7 @@ def test_a_wrong_contender_is_not_timed() -> None:
         check(wrong, SHAPE)
 
 
-def test_another_checkout_joins_in(tmp_path: Path) -> None:
+def test_functions_of_checkout_are_measured(tmp_path: Path) -> None:
     """Files of the names and functions that are looked for; the sums in them are those of the definition."""
     code = {
         "linear_attn": "def naive_chunk_linear_attn(q, k, v): return linear_attention(q, k, v)",
@@ -78,14 +78,14 @@ def test_another_checkout_joins_in(tmp_path: Path) -> None:
         check(peer, SHAPE)
 
 
-def test_a_folder_that_is_no_checkout_is_named(evolve: Evolve, tmp_path: Path) -> None:
+def test_folder_that_is_no_checkout_is_named(evolve: Evolve, tmp_path: Path) -> None:
     done = evolve("bench", "kernels", "--against", tmp_path)
     assert done.code == 2
     assert f"there is no {tmp_path}/fla/ops/linear_attn/naive.py" in done.err
     assert evolve("bench", "engine", "--against", tmp_path).code == 2
 
 
-def test_without_pytorch_it_is_said_what_to_install(evolve: Evolve, tmp_path: Path) -> None:
+def test_missing_pytorch_gives_install_advice(evolve: Evolve, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util\n"
         "found = importlib.util.find_spec\n"

@@ -51,7 +51,7 @@ with pytest.raises(RuntimeError, match="TRITON_INTERPRET is set"):
 """
 
 
-def test_interpreted_kernels_compute_the_definition_and_refuse_what_the_interpreter_gets_wrong() -> None:
+def test_interpreted_kernels_match_definition_and_refuse_unsupported_input() -> None:
     done = subprocess.run(
         [sys.executable, "-c", INTERPRETED],
         cwd=Path(__file__).parents[2],
@@ -65,7 +65,7 @@ def test_interpreted_kernels_compute_the_definition_and_refuse_what_the_interpre
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("width", [64, 128])
-def test_every_shipped_kernel_keeps_to_the_budget_on_sm_90(dtype: str, width: int) -> None:
+def test_shipped_kernels_keep_budget_on_sm_90(dtype: str, width: int) -> None:
     from kernels.compile_report import cases, over_budget, report
 
     chosen = [case for case in cases() if (case.dtype, case.width) == (dtype, width)]
@@ -75,7 +75,7 @@ def test_every_shipped_kernel_keeps_to_the_budget_on_sm_90(dtype: str, width: in
     assert all(row["spilled"] == 0 and row["tensor_core"] > 0 for row in rows)
 
 
-def test_what_exceeds_the_budget_is_named() -> None:
+def test_exceeded_budget_is_named() -> None:
     from kernels.compile_report import over_budget
 
     row = {"case": "state", "target": "sm_90", "registers": 96, "spilled": 8, "shared": 1024}
@@ -83,7 +83,7 @@ def test_what_exceeds_the_budget_is_named() -> None:
 
 
 @pytest.mark.parametrize("target", ["sm_80", "gfx942"])
-def test_the_other_devices_are_compiled_for(target: str) -> None:
+def test_kernels_compile_for_other_devices(target: str) -> None:
     from kernels.compile_report import Case, over_budget, report
 
     rows = report([target], [Case("state_kernel", "bfloat16", 64)])

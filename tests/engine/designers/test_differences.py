@@ -45,7 +45,7 @@ async def designs(designer: RecombineDesigner, parent: ContextNode, *others: Con
     return [await designer.design(each) for each in asked]
 
 
-async def test_where_functions_are_the_same_but_for_numbers_titles_tell_the_numbers(
+async def test_titles_list_numbers_if_functions_differ_in_nothing_else(
     designer: RecombineDesigner,
 ) -> None:
     parent = ContextNode(3, PACKING, "ok", 1.0, lesson="exchange score: worse than #0")
@@ -58,7 +58,7 @@ async def test_where_functions_are_the_same_but_for_numbers_titles_tell_the_numb
     assert all(design.parents == [3, 7] for design in crossed)
 
 
-async def test_titles_name_every_number_that_differs(designer: RecombineDesigner) -> None:
+async def test_titles_name_every_differing_number(designer: RecombineDesigner) -> None:
     found = await designs(designer, ContextNode(0, PACKING, "ok", 1.0))
     tuned: Counter[str] = Counter()
     for design in found:
@@ -71,7 +71,7 @@ async def test_titles_name_every_number_that_differs(designer: RecombineDesigner
     assert set(tuned) == {"SLACK", "WEIGHTS[0]", "WEIGHTS[1]", "CONFIG['power']", "CONFIG['largest']"}
 
 
-async def test_a_program_that_is_the_same_but_for_layout_gives_nothing(designer: RecombineDesigner) -> None:
+async def test_program_that_differs_only_in_layout_gives_no_design(designer: RecombineDesigner) -> None:
     twin = PACKING.replace("def score", "# Filled.\ndef score").replace("WEIGHTS[0] * room", "(WEIGHTS[0]\n * room)")
     assert outline(twin).digest == outline(PACKING).digest
     parent = ContextNode(3, PACKING, "crashed", None, lesson="crashed in score(): worse")
@@ -79,7 +79,7 @@ async def test_a_program_that_is_the_same_but_for_layout_gives_nothing(designer:
     assert {design.operator for design in found} == {"tune"}
 
 
-async def test_a_combination_is_told_by_what_is_left_of_it() -> None:
+async def test_combination_is_described_by_its_remaining_changes() -> None:
     made = RecombineDesigner(SPEC, [Seed("seed", SEED)], gained=Scores().gained)
     try:
         for seed in range(40):
@@ -115,11 +115,11 @@ def change_texts(before: str, after: str) -> list[str]:
         ('"""Bins', 'import math\n"""Bins', []),
     ],
 )
-def test_differences_are_told_statement_by_statement(old: str, new: str, told: list[str]) -> None:
+def test_differences_are_listed_by_statement(old: str, new: str, told: list[str]) -> None:
     assert change_texts(PACKING, PACKING.replace(old, new)) == told
 
 
-def test_a_name_that_is_imported_from_elsewhere_is_another_one() -> None:
+def test_name_imported_from_another_module_differs() -> None:
     assert change_texts("from math import pi\n", "from cmath import pi\n") == ["changed pi"]
     assert change_texts("import math\nprint(1)\n", "import math\nprint(2)\n") == [
         "value a number outside of functions 1 2"

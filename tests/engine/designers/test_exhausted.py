@@ -73,20 +73,20 @@ def start(closing: list[Population]) -> Any:
     return begin
 
 
-async def test_a_program_without_anything_to_tune_is_told_at_once(start: Any) -> None:
+async def test_program_without_tunable_values_is_reported_at_once(start: Any) -> None:
     run = start(PLAIN)
     with pytest.raises(NothingToDesign, match="there is nothing to recombine: no prior, node or number offers"):
         await run.designer.design(run.request(0))
 
 
-async def test_every_combination_of_switches_is_made_before_the_end_is_told(start: Any) -> None:
+async def test_all_combinations_of_switches_are_made_before_exhaustion(start: Any) -> None:
     run = start(SWITCHES)
     reason = await until_the_end(run)
     assert len({node.code for node in run.nodes}) == len(run.nodes) == 6
     assert reason == "all that the run's nodes and priors can be combined to is made"
 
 
-async def test_every_combination_of_recipes_is_made_before_the_end_is_told(start: Any) -> None:
+async def test_all_combinations_of_recipes_are_made_before_exhaustion(start: Any) -> None:
     run = start(PLAIN.replace("return part(1)", "return part(1), other()") + "\n\ndef other():\n    return 2\n")
     recipes = [
         prior("a", "def part(x):\n    return -x\n"),
@@ -97,7 +97,7 @@ async def test_every_combination_of_recipes_is_made_before_the_end_is_told(start
     assert len({node.code for node in run.nodes}) == len(run.nodes) == 6
 
 
-async def test_whole_numbers_in_bounds_come_to_an_end_and_floats_do_not(start: Any) -> None:
+async def test_bounded_whole_numbers_are_exhausted_and_floats_are_not(start: Any) -> None:
     run = start("K = 3  # tune: scale 1..9\n\n\ndef total():\n    return K\n")
     await until_the_end(run)
     assert sorted(int(node.code.split()[2]) for node in run.nodes) == list(range(1, 10))
@@ -106,7 +106,7 @@ async def test_whole_numbers_in_bounds_come_to_an_end_and_floats_do_not(start: A
         endless.add(await endless.designer.design(endless.request(seed)))
 
 
-async def test_nothing_is_claimed_where_priors_or_nodes_were_not_shown(start: Any) -> None:
+async def test_exhaustion_is_not_claimed_if_priors_or_nodes_are_missing(start: Any) -> None:
     run = start(SWITCHES)
     for seed in range(30):
         try:
@@ -136,7 +136,7 @@ async def _in_vain(run: Population, seed: int, **fields: Any) -> None:
     pytest.fail("nothing was left")
 
 
-async def test_a_node_or_a_prior_that_is_added_ends_the_claim(start: Any) -> None:
+async def test_added_node_or_prior_ends_exhaustion(start: Any) -> None:
     run = start(PLAIN)
     with pytest.raises(NothingToDesign):
         await run.designer.design(run.request(0))
@@ -152,7 +152,7 @@ async def test_a_node_or_a_prior_that_is_added_ends_the_claim(start: Any) -> Non
         await run.designer.design(request(2, parent=run.nodes[0], priors=[], all_priors=True))
 
 
-async def test_where_the_parent_is_used_up_an_inspiration_takes_its_place(start: Any) -> None:
+async def test_inspiration_replaces_exhausted_parent(start: Any) -> None:
     run = start(PLAIN)
     other = ContextNode(1, PLAIN.replace("part(1)", "part(1.5)"), "ok", 1.0)
     run.add(Design(other.code, "injected", "", "", []))
@@ -164,7 +164,7 @@ async def test_where_the_parent_is_used_up_an_inspiration_takes_its_place(start:
     assert design.operator == "tune"
 
 
-async def test_what_was_refused_in_the_round_counts_as_tried(start: Any) -> None:
+async def test_rejections_of_round_count_as_tried(start: Any) -> None:
     run = start("A = True  # tune: flip\n\n\ndef total():\n    return A\n")
     design = await run.designer.design(run.request(0))
     refused = [Rejection("static", "no", design.code)]

@@ -20,7 +20,7 @@ def put(program: str, recipe: str, function: str = "first", components: frozense
     return graft(parse_program(program), parse_program(recipe), function, components)
 
 
-def test_a_recipe_brings_its_helpers_constants_and_imports() -> None:
+def test_graft_copies_helpers_constants_and_imports() -> None:
     code = put(SEED, RECIPE)
     assert "from itertools import accumulate" in code
     assert "def _helper(x):" in code
@@ -28,25 +28,25 @@ def test_a_recipe_brings_its_helpers_constants_and_imports() -> None:
     assert run(code) != run(SEED)
 
 
-def test_a_clashing_constant_is_renamed_where_it_is_read_and_keeps_its_comment() -> None:
+def test_clashing_constant_is_renamed_and_keeps_its_comment() -> None:
     code = put(SEED, RECIPE)
     assert "STEPS = 30  # tune: effort 5..200" in code
     assert "STEPS_2 = 7  # tune: effort 1..20" in code
     assert "[_helper(x)] * STEPS_2" in code
 
 
-def test_an_import_that_is_there_is_not_added_again() -> None:
+def test_existing_import_is_not_added_again() -> None:
     assert put(SEED, RECIPE).count("import math") == 1
 
 
-def test_what_only_the_old_function_read_goes_and_all_else_stays_as_it_was() -> None:
+def test_graft_removes_unused_names_and_keeps_other_text() -> None:
     code = put(SEED, RECIPE)
     assert "RATE" not in code
     assert "# Kept: a comment inside." in code
     assert "UNREAD = 0.25" in code
 
 
-def test_swapping_back_and_forth_does_not_make_a_program_grow() -> None:
+def test_swapping_back_and_forth_keeps_program_size() -> None:
     seed = SEED
     sizes = []
     for _ in range(4):
@@ -57,20 +57,20 @@ def test_swapping_back_and_forth_does_not_make_a_program_grow() -> None:
     assert run(seed) == run(SEED)
 
 
-def test_components_stay_while_nothing_calls_them() -> None:
+def test_uncalled_components_are_kept() -> None:
     without = put(SEED, "def total():\n    return 3\n", "total")
     assert set(parse_program(without).functions) == COMPONENTS
     assert run(put(without, SEED, "total")) == run(SEED)
 
 
-def test_a_helper_of_an_earlier_recipe_does_not_stay() -> None:
+def test_helper_of_earlier_recipe_is_removed() -> None:
     code = put(put(SEED, RECIPE), "def first(x):\n    return x\n")
     assert "_helper" not in code
     assert "accumulate" not in code
     assert "STEPS_2" not in code
 
 
-def test_one_name_of_an_import_goes_alone() -> None:
+def test_single_name_of_import_is_removed() -> None:
     first = put(SEED, "from math import pi, tau\n\n\ndef first(x):\n    return x * pi * tau\n")
     both = put(first, "from math import tau\n\n\ndef second(x, y):\n    return tau\n", "second")
     code = put(both, "def first(x):\n    return x\n")
@@ -79,7 +79,7 @@ def test_one_name_of_an_import_goes_alone() -> None:
     run(code)
 
 
-def test_a_recipe_calls_the_components_of_the_program() -> None:
+def test_recipe_calls_components_of_program() -> None:
     code = put(
         SEED,
         """
@@ -94,7 +94,7 @@ def test_a_recipe_calls_the_components_of_the_program() -> None:
     assert run(code) != run(SEED)
 
 
-def test_attributes_and_keywords_are_no_names() -> None:
+def test_attributes_and_keywords_are_not_renamed() -> None:
     code = put(
         SEED,
         """
@@ -121,32 +121,32 @@ def test_attributes_and_keywords_are_no_names() -> None:
         ("STEPS = 3\n\ndef first(x):\n    g = lambda STEPS: STEPS\n    return g(x) + STEPS\n", "global and local"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_reason(recipe: str, why: str) -> None:
+def test_unfit_graft_is_refused_with_reason(recipe: str, why: str) -> None:
     with pytest.raises(EditError, match=why):
         put(SEED, recipe)
 
 
-def test_a_helper_named_like_a_builtin_gets_another_name() -> None:
+def test_helper_named_like_builtin_is_renamed() -> None:
     code = put(SEED, "def sum(v):\n    return 0\n\ndef first(x):\n    return sum([x])\n")
     assert "def sum_2(v):" in code
     assert run(code) == run(SEED.replace("x * RATE", "0"))
 
 
-def test_a_constant_that_reads_a_function_stands_below_it() -> None:
+def test_constant_that_reads_function_is_placed_below_it() -> None:
     code = put(SEED, "def _make():\n    return 3\n\n\nCOUNT = _make()\n\n\ndef first(x):\n    return COUNT\n")
     run(code)
     again = put(code, RECIPE)
     assert "_make" not in again
 
 
-def test_an_exchange_takes_the_numbers_along() -> None:
+def test_exchange_copies_numbers() -> None:
     tuned = SEED.replace("RATE = 0.5", "RATE = 0.75")
     code = put(SEED, tuned)
     assert "RATE = 0.75  # tune: scale 0.1..0.9" in code
     assert code.count("RATE =") == 1
 
 
-def test_the_same_function_under_other_helper_names_is_alike() -> None:
+def test_functions_with_other_helper_names_are_alike() -> None:
     code = put(SEED, RECIPE)
     assert alike(parse_program(code), parse_program(RECIPE), "first", COMPONENTS, values=False)
     tuned = code.replace("STEPS_2 = 7", "STEPS_2 = 14")
@@ -173,7 +173,7 @@ def recipes(draw: st.DrawFn) -> tuple[str, str]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(recipes(), min_size=1, max_size=4))
-def test_whatever_is_grafted_the_program_parses_and_no_name_means_two_things(made: list[tuple[str, str]]) -> None:
+def test_grafted_program_parses_and_names_stay_unambiguous(made: list[tuple[str, str]]) -> None:
     code = SEED
     for function, recipe in made:
         try:

@@ -34,7 +34,7 @@ def moves(tunable: Tunable | None) -> tuple[object, ...] | None:
     return tunable.kind, tunable.value, tunable.low, tunable.high
 
 
-def test_constants_say_how_they_are_tuned() -> None:
+def test_comments_set_how_constants_are_tuned() -> None:
     constants = found(SEED)
     assert constants["STEPS"] == Tunable("STEPS", 0, "tune/STEPS", "STEPS", "effort", 30, 5, 200)
     assert constants["RATE"] == Tunable("RATE", 0, "tune/RATE", "RATE", "scale", 0.5, 0.1, 0.9)
@@ -43,12 +43,12 @@ def test_constants_say_how_they_are_tuned() -> None:
     )
 
 
-def test_what_is_not_read_or_no_float_is_left_alone() -> None:
+def test_unread_values_and_values_that_are_no_floats_are_not_tuned() -> None:
     assert set(found(SEED)) == {"STEPS", "RATE", "a number in second"}
     assert "RATE" not in found(SEED.replace("x * RATE", "x"))
 
 
-def test_what_only_a_function_that_nothing_calls_reads_is_left_alone() -> None:
+def test_values_of_uncalled_functions_are_not_tuned() -> None:
     code = SEED.replace("sum(first(k) for k in range(STEPS))", "STEPS")
     assert "RATE" not in found(code)
 
@@ -78,11 +78,11 @@ def test_what_only_a_function_that_nothing_calls_reads_is_left_alone() -> None:
         ('X = "# tune: choice a|b"', None),
     ],
 )
-def test_kinds_of_constants(line: str, expected: tuple[object, ...] | None) -> None:
+def test_constants_have_kinds(line: str, expected: tuple[object, ...] | None) -> None:
     assert moves(found(f"{line}\n\n\ndef total():\n    return X\n").get("X")) == expected
 
 
-def test_a_constant_set_twice_is_left_alone() -> None:
+def test_constant_set_twice_is_not_tuned() -> None:
     assert found("X = 1.5\nX = 2.5\n\n\ndef total():\n    return X\n") == {}
 
 
@@ -129,7 +129,7 @@ def solve(*args: float, tol: float) -> float:
 '''
 
 
-def test_numbers_are_found_wherever_parameters_stand() -> None:
+def test_numbers_are_found_at_all_places_of_parameters() -> None:
     assert {name: tunable.value for name, tunable in found(PLACES).items()} == {
         "LIST[0]": 0.5,
         "LIST[1]": 2,
@@ -163,7 +163,7 @@ def test_numbers_are_found_wherever_parameters_stand() -> None:
     }
 
 
-def test_undeclared_bounds_come_from_the_number_or_from_what_stands_beside_a_zero() -> None:
+def test_undeclared_bounds_come_from_number_or_neighbours_of_zero() -> None:
     places = found(PLACES)
     assert moves(places["LIST[1]"]) == ("scale", 2, 1, 20)
     assert moves(places["LIST[2]"]) == ("scale", -3, 1, 30)
@@ -171,7 +171,7 @@ def test_undeclared_bounds_come_from_the_number_or_from_what_stands_beside_a_zer
     assert moves(places["DICT['on']"]) == ("flip", True, [])
 
 
-def test_every_number_has_an_arm_of_its_own_but_for_those_without_a_name() -> None:
+def test_every_named_number_has_its_own_arm() -> None:
     arms = [tunable.arm for tunable in found(PLACES).values()]
     assert len(set(arms)) == len(arms)
     assert all(arm.startswith("tune/") and arm.count("/") <= 2 for arm in arms)
@@ -179,7 +179,7 @@ def test_every_number_has_an_arm_of_its_own_but_for_those_without_a_name() -> No
     assert {tunable.arm for tunable in tunables(parse_program(loose), ["total"])} == {"tune/total()"}
 
 
-def test_comments_are_obeyed_at_elements_and_at_brackets() -> None:
+def test_comments_apply_to_elements_and_brackets() -> None:
     code = """\
 WEIGHTS = [  # tune: scale 0.1..5
     0.5,
@@ -237,18 +237,18 @@ def total(
         ("# tune: scale 0..1", "there is no number here"),
     ],
 )
-def test_a_comment_that_is_not_understood_is_told(line: str, problem: str) -> None:
+def test_invalid_comment_is_reported(line: str, problem: str) -> None:
     program = parse_program(f"import math\n{line}\n\n\ndef total():\n    return math.pi\n")
     assert [at for at, _ in program.rules.problems] == [2]
     assert problem in program.rules.problems[0][1]
 
 
-def test_prose_about_tuning_is_no_comment_of_ours() -> None:
+def test_prose_about_tuning_is_ignored() -> None:
     code = 'X = 1.0  # tune this later\nY = "# tune: nonsense"\n'
     assert parse_program(code).rules.problems == []
 
 
-def test_nothing_but_the_value_changes() -> None:
+def test_setting_value_changes_nothing_else() -> None:
     code = "É = 'é'\nX  =  -0.5   # tune: scale 0.1..1\n\x0c\n\ndef f():\n    return 'é', 2.5, 0.5\n"
     assert set_value(parse_program(code), "X", 0, -0.5, -0.25) == code.replace("-0.5", "-0.25")
     assert set_value(parse_program(code), "f", 1, 2.5, 7.0) == code.replace("2.5", "7.0")
@@ -257,7 +257,7 @@ def test_nothing_but_the_value_changes() -> None:
             set_value(parse_program(code), owner, index, old, 7.0)
 
 
-def test_the_quotes_of_a_text_stay() -> None:
+def test_quotes_of_text_are_kept() -> None:
     code = "X = \"a\"  # tune: choice a|b\nY = 'a'  # tune: choice a|b\n"
     assert set_value(parse_program(code), "X", 0, "a", "b") == code.replace('"a"', '"b"')
     assert set_value(parse_program(code), "Y", 0, "a", "b") == code.replace("'a'", "'b'")
@@ -267,7 +267,7 @@ def editor() -> Editor:
     return Editor(Hello([SEED], ["total"], 10_000))
 
 
-def test_the_survey_offers_what_is_not_there_yet() -> None:
+def test_survey_offers_new_alternatives() -> None:
     options = editor().handle(Survey(1, SEED, [donor(RECIPE, "a"), donor(SEED, "same")], [donor(RECIPE, "4")]))
     assert isinstance(options, Options)
     assert [(option.function, option.donor) for option in options.swaps] == [("first", "a")]
@@ -275,13 +275,13 @@ def test_the_survey_offers_what_is_not_there_yet() -> None:
     assert options.reverts == []
 
 
-def test_a_recipe_that_does_not_parse_offers_nothing() -> None:
+def test_unparsable_recipe_is_ignored() -> None:
     options = editor().handle(Survey(1, SEED, [donor("def first(x:")], []))
     assert isinstance(options, Options)
     assert options.swaps == []
 
 
-def test_an_edit_that_changes_nothing_that_runs_is_told() -> None:
+def test_edit_without_effect_is_reported() -> None:
     edited = editor().handle(Apply(1, SEED, [SetValue("UNREAD", 0, 0.25, 3.5)]))
     assert isinstance(edited, Edited)
     assert edited.program != SEED
@@ -289,7 +289,7 @@ def test_an_edit_that_changes_nothing_that_runs_is_told() -> None:
     assert edited.outline is None
 
 
-def test_a_program_over_the_limit_is_not_made() -> None:
+def test_program_over_size_limit_is_not_made() -> None:
     small = Editor(Hello([SEED], ["total"], len(SEED) + 1))
     edited = small.handle(Apply(1, SEED, [SetValue("RATE", 0, 0.5, 0.123456789)]))
     assert isinstance(edited, Edited)
@@ -298,5 +298,5 @@ def test_a_program_over_the_limit_is_not_made() -> None:
 
 
 @pytest.mark.parametrize("code", ["def (", "x = " + "(" * 400 + ")" * 400, "\0", "x = " + "-" * 200_000 + "1"])
-def test_a_program_that_cannot_be_read_is_answered(code: str) -> None:
+def test_unreadable_program_gets_answer(code: str) -> None:
     assert isinstance(editor().handle(Apply(1, code, [])), Failed)

@@ -141,7 +141,7 @@ def obeys(tunable: Tunable, value: object) -> bool:
 
 @settings(max_examples=60)
 @given(VALUES, st.integers(), steps)
-def test_tuning_changes_one_literal_as_its_comment_says(values: list[tuple[str, str]], seed: int, step: float) -> None:
+def test_tuning_changes_one_literal_within_its_comment(values: list[tuple[str, str]], seed: int, step: float) -> None:
     code = written(values)
     rng = random.Random(seed)
     found = tunables(parse_program(code), ["total"])
@@ -161,7 +161,7 @@ def test_tuning_changes_one_literal_as_its_comment_says(values: list[tuple[str, 
 
 @settings(max_examples=60)
 @given(VALUES)
-def test_what_is_fixed_or_not_understood_is_never_tuned(values: list[tuple[str, str]]) -> None:
+def test_fixed_values_and_invalid_comments_are_never_tuned(values: list[tuple[str, str]]) -> None:
     named = {0: "ALONE", 1: "LIST[0]", 4: "DICT['a']", 7: "Config.first", 8: "Config.second(given)"}
     found = {tunable.name for tunable in tunables(parse_program(written(values)), ["total"])}
     for index, name in named.items():
@@ -171,7 +171,7 @@ def test_what_is_fixed_or_not_understood_is_never_tuned(values: list[tuple[str, 
 
 @settings(max_examples=60)
 @given(floats.filter(bool), st.lists(steps, min_size=1, max_size=30), st.integers())
-def test_a_walk_of_steps_stays_within_declared_bounds(start: float, sizes: list[float], seed: int) -> None:
+def test_steps_stay_within_declared_bounds(start: float, sizes: list[float], seed: int) -> None:
     rng = random.Random(seed)
     low, high = abs(start) / 3, abs(start) * 2
     code = f"X = {start!r}  # tune: scale {low!r}..{high!r}\n\n\ndef total():\n    return X\n"
@@ -229,7 +229,7 @@ def edited(made: Editor, code: str, edit: Edit) -> Edited:
 
 @settings(max_examples=80)
 @given(relatives(), st.integers(0, 2**32 - 1))
-def test_an_exchange_that_is_offered_changes_what_runs(pair: tuple[str, str], seed: int) -> None:
+def test_offered_exchange_changes_reachable_code(pair: tuple[str, str], seed: int) -> None:
     code, other = pair
     made = editor(code)
     options = made.handle(Survey(1, code, [], [Donor("4", other)]))
@@ -256,7 +256,7 @@ def test_an_exchange_that_is_offered_changes_what_runs(pair: tuple[str, str], se
 
 @settings(max_examples=80)
 @given(relatives(), st.integers(0, 2**32 - 1))
-def test_crossing_takes_nothing_but_numbers_that_one_of_the_two_has(pair: tuple[str, str], seed: int) -> None:
+def test_crossover_only_takes_numbers_of_either_parent(pair: tuple[str, str], seed: int) -> None:
     code, other = pair
     made = editor(code)
     options = made.handle(Survey(1, code, [], [Donor("4", other)]))
@@ -273,7 +273,7 @@ def test_crossing_takes_nothing_but_numbers_that_one_of_the_two_has(pair: tuple[
 
 @settings(max_examples=60)
 @given(relatives())
-def test_the_changes_told_are_the_difference_of_the_two_programs(pair: tuple[str, str]) -> None:
+def test_reported_changes_are_difference_of_programs(pair: tuple[str, str]) -> None:
     code, other = pair
     made = editor(code)
     for function in ("helper", "score", "total"):
@@ -287,7 +287,7 @@ def test_the_changes_told_are_the_difference_of_the_two_programs(pair: tuple[str
         assert told
 
 
-def test_an_edit_of_what_is_not_there_any_more_is_not_made() -> None:
+def test_edit_of_missing_value_is_not_made() -> None:
     code = "X = 0.5\n\n\ndef total():\n    return X * 2.5\n"
     made = editor(code)
     swapped = Graft("total", "def total():\n    return 7.5\n")

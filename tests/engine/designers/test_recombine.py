@@ -72,7 +72,7 @@ async def test_designs_are_new_programs_that_run(designer: RecombineDesigner) ->
     assert set(operators) == {"swap", "tune"}
 
 
-async def test_the_same_request_after_the_same_events_gives_the_same_design() -> None:
+async def test_same_request_after_same_events_gives_same_design() -> None:
     async def twice() -> list[Design]:
         made = make(scores := Scores())
         try:
@@ -93,7 +93,7 @@ async def test_another_seed_gives_another_design(designer: RecombineDesigner) ->
     assert len({(await designer.design(request(seed))).code for seed in range(8)}) > 2
 
 
-async def test_the_bandit_comes_to_prefer_what_gains() -> None:
+async def test_bandit_learns_to_prefer_gaining_arms() -> None:
     scores = Scores({0: 1.0})
     designer = make(scores)
     try:
@@ -115,7 +115,7 @@ async def _prefers_what_gains(designer: RecombineDesigner, scores: Scores) -> No
     assert arms["swap/first/bad"] + arms["swap/first/worse"] < 10
 
 
-async def test_it_begins_with_what_came_of_recipes_in_earlier_runs(designer: RecombineDesigner) -> None:
+async def test_bandit_starts_with_outcomes_of_earlier_runs(designer: RecombineDesigner) -> None:
     priors = [prior("good", RECIPE), prior("bad", BAD), prior("worse", BAD.replace("1000", "2000"))]
     designer.apply(Event(1, 0, None, None, PriorsRecalled({"good": (9, 3), "bad": (0, 40), "worse": (1, 20)})))
     arms = Counter([
@@ -124,7 +124,7 @@ async def test_it_begins_with_what_came_of_recipes_in_earlier_runs(designer: Rec
     assert arms["swap/first/good"] > 2 * (arms["swap/first/bad"] + arms["swap/first/worse"])
 
 
-def test_what_is_recalled_weighs_few_outcomes_and_fades() -> None:
+def test_recalled_outcomes_weigh_little_and_fade() -> None:
     bandit = Bandit()
     bandit.recall({"good": (60, 0), "poor": (0, 2)})
     assert bandit.chance("swap/first/good") == (1 + 6) / (3 + 6), "no more than a few outcomes"
@@ -137,7 +137,7 @@ def test_what_is_recalled_weighs_few_outcomes_and_fades() -> None:
 
 
 @pytest.mark.parametrize("gains", [True, False])
-async def test_an_outcome_is_credited_once(gains: bool) -> None:
+async def test_outcome_is_credited_once(gains: bool) -> None:
     heard: list[tuple[str, bool]] = []
 
     class Listening(Bandit):
@@ -154,7 +154,7 @@ async def test_an_outcome_is_credited_once(gains: bool) -> None:
     assert len(heard) == 3
 
 
-async def test_a_mode_asks_for_one_kind_of_edit(designer: RecombineDesigner) -> None:
+async def test_mode_selects_kind_of_edit(designer: RecombineDesigner) -> None:
     other = ContextNode(4, SEED.replace("return x * RATE", "return x - RATE"), "ok", 0.5)
     assert other.code != SEED
     crossed = [await designer.design(request(seed, inspirations=[other], mode="crossover")) for seed in range(4)]
@@ -169,7 +169,7 @@ async def test_a_mode_asks_for_one_kind_of_edit(designer: RecombineDesigner) -> 
     assert alone.operator != "exchange"
 
 
-async def test_a_cancelled_evaluation_teaches_nothing_and_a_failed_one_does() -> None:
+async def test_bandit_ignores_cancelled_and_learns_from_failed_evaluations() -> None:
     made = make()
     before = made._bandit.chance("tune/RATE/up")
     credit = {"edit1": "tune/RATE/up"}
@@ -186,7 +186,7 @@ async def test_a_cancelled_evaluation_teaches_nothing_and_a_failed_one_does() ->
     assert made._bandit.chance("tune/RATE/up") < lower
 
 
-async def test_what_the_run_has_had_or_refused_is_not_offered_again(designer: RecombineDesigner) -> None:
+async def test_known_and_rejected_programs_are_not_designed_again(designer: RecombineDesigner) -> None:
     fixed = "def first(x):\n    return x\n\n\ndef total():\n    return first(1)\n"
     only = prior("only", "def first(x):\n    return -x\n")
     ask = request(0, fixed, priors=[only])
@@ -212,7 +212,7 @@ async def test_functions_are_exchanged_with_other_nodes(designer: RecombineDesig
     assert any("return x + RATE" in design.code for design in exchanged)
 
 
-async def test_what_a_lesson_blames_is_dropped_for_another_version(designer: RecombineDesigner) -> None:
+async def test_blamed_function_is_replaced_by_another_version(designer: RecombineDesigner) -> None:
     code = SEED.replace("return x * RATE", "return x * RATE / 0.0")
     parent = ContextNode(3, code, "crashed", None, lesson="swap first: crashed in first(): division by zero")
     found = [
@@ -227,12 +227,12 @@ async def test_what_a_lesson_blames_is_dropped_for_another_version(designer: Rec
     assert "drop" not in names
 
 
-async def test_the_engine_does_not_load_libcst() -> None:
+async def test_engine_does_not_load_libcst() -> None:
     script = "import sys, engine.designers.recombine; sys.exit('libcst' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-async def test_a_program_that_cannot_be_read_is_the_designers_error(designer: RecombineDesigner) -> None:
+async def test_unreadable_program_raises_designer_error(designer: RecombineDesigner) -> None:
     with pytest.raises(DesignerError, match="not valid Python"):
         await designer.design(request(0, "def total(:\n"))
     with pytest.raises(DesignerError, match="no valid text"):
@@ -240,7 +240,7 @@ async def test_a_program_that_cannot_be_read_is_the_designers_error(designer: Re
     assert (await designer.design(request(0))).code
 
 
-async def test_a_child_that_was_killed_is_started_again(designer: RecombineDesigner) -> None:
+async def test_killed_child_is_started_again(designer: RecombineDesigner) -> None:
     first = await designer.design(request(1))
     child = designer._editor._child
     assert child is not None
@@ -249,7 +249,7 @@ async def test_a_child_that_was_killed_is_started_again(designer: RecombineDesig
     assert designer._editor._child is not child
 
 
-async def test_many_designs_at_once(designer: RecombineDesigner) -> None:
+async def test_many_designs_run_at_once(designer: RecombineDesigner) -> None:
     together = await asyncio.gather(*(designer.design(request(seed)) for seed in range(6)))
     assert together == [await designer.design(request(seed)) for seed in range(6)]
 
@@ -262,7 +262,7 @@ async def test_many_designs_at_once(designer: RecombineDesigner) -> None:
         ("import time; time.sleep(60)", "no answer in 0.3 s"),
     ],
 )
-async def test_a_child_that_fails_is_told_and_ends(script: str, why: str) -> None:
+async def test_failing_child_is_reported_and_ended(script: str, why: str) -> None:
     client = EditorClient(Hello([], [], 1000), timeout=0.3, command=[sys.executable, "-c", script])
     if "died" in why:
         client._timeout = 20
@@ -274,7 +274,7 @@ async def test_a_child_that_fails_is_told_and_ends(script: str, why: str) -> Non
     assert child.returncode is not None
 
 
-async def test_the_child_ends_with_the_engine() -> None:
+async def test_child_ends_with_engine() -> None:
     script = (
         "import asyncio, os\n"
         "from engine.designers.recombine.client import EditorClient\n"
@@ -299,7 +299,7 @@ async def test_the_child_ends_with_the_engine() -> None:
     pytest.fail("the child outlived its engine")
 
 
-def test_recipes_that_fit_no_function_are_told() -> None:
+def test_recipes_that_fit_no_function_are_reported() -> None:
     fine = prior("fine", RECIPE)
     assert check_recipes(SEEDS, [fine]) == []
     problems = check_recipes(

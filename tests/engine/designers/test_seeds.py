@@ -29,7 +29,7 @@ def searched(folder: Path, name: str, seed: int) -> list[tuple[Node, str]]:
     [("polynomial", -1, 1), ("bin_packing", 1, 3), ("quantizer", -1, 3), ("controller", -1, 3), ("tour", -1, 3)],
     ids=["list", "dict", "array", "dataclass", "keywords"],
 )
-def test_a_seed_is_improved_wherever_its_parameters_stand(tmp_path: Path, name: str, direction: int, seed: int) -> None:
+def test_run_improves_parameters_at_every_place(tmp_path: Path, name: str, direction: int, seed: int) -> None:
     nodes = [node for node, _ in searched(tmp_path, name, seed)]
     assert len(nodes) == 1 + ROUNDS, "every round had something to recombine"
     scores = [direction * node.score for node in nodes if node.score is not None]
@@ -37,7 +37,7 @@ def test_a_seed_is_improved_wherever_its_parameters_stand(tmp_path: Path, name: 
     assert {node.operator for node in nodes[1:]} <= {"tune", "exchange", "drop"}
 
 
-def test_the_same_seed_gives_the_same_nodes_and_titles_tell_what_differs(tmp_path: Path) -> None:
+def test_same_seed_gives_same_nodes_and_titles_name_changes(tmp_path: Path) -> None:
     first, second = (searched(tmp_path / part, "bin_packing", 7) for part in ("first", "second"))
 
     def kept(node: Node) -> tuple[object, ...]:

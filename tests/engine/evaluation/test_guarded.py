@@ -38,7 +38,7 @@ FRAME = len(message).to_bytes(4, "big") + message
 """
 
 
-async def test_every_descriptor(guarded: Workplace) -> None:
+async def test_candidate_cannot_write_results_to_any_descriptor(guarded: Workplace) -> None:
     program = (
         FORGED
         + """
@@ -56,7 +56,7 @@ def attack(settings):
     assert await attack(guarded, program) != "wrote"
 
 
-async def test_descriptors_of_other_processes(guarded: Workplace) -> None:
+async def test_candidate_cannot_open_descriptors_of_other_processes(guarded: Workplace) -> None:
     program = (
         FORGED
         + """
@@ -82,7 +82,7 @@ def attack(settings):
     assert await attack(guarded, program) == "[]"
 
 
-async def test_sees_only_itself(guarded: Workplace) -> None:
+async def test_candidate_sees_only_its_own_processes(guarded: Workplace) -> None:
     program = """
 import os
 def attack(settings):
@@ -94,7 +94,7 @@ def attack(settings):
     assert await attack(guarded, program) in ("['bwrap', 'python']", "['bwrap', 'python3']")
 
 
-async def test_ptrace_and_kill(guarded: Workplace) -> None:
+async def test_candidate_cannot_trace_or_kill_others(guarded: Workplace) -> None:
     program = """
 import ctypes, os
 def attack(settings):
@@ -114,7 +114,7 @@ def attack(settings):
     assert await attack(guarded, program, engine=os.getpid()) == "[]"
 
 
-async def test_fake_results_in_output_and_files(guarded: Workplace) -> None:
+async def test_fake_results_in_output_and_files_are_ignored(guarded: Workplace) -> None:
     program = """
 import json, sys
 def attack(settings):
@@ -131,7 +131,7 @@ def attack(settings):
     assert await attack(guarded, program) == "done"
 
 
-async def test_exit_and_patched_modules(guarded: Workplace) -> None:
+async def test_exit_and_patched_modules_do_not_affect_score(guarded: Workplace) -> None:
     gained = await attack(guarded, "import os\ndef attack(settings):\n    os._exit(0)\n")
     assert gained == "the candidate exited with code 0 and gave no result"
     program = """
@@ -147,7 +147,7 @@ def attack(settings):
     assert "only inside an evaluation" in gained
 
 
-async def test_secrets(guarded: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_candidate_cannot_read_secrets(guarded: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "very-secret")
     (guarded.folder / "run").mkdir()
     (guarded.folder / "run" / "run.db").write_text("the journal")
@@ -179,7 +179,7 @@ def attack(settings):
     assert await attack(guarded, program, paths=paths) == "[]"
 
 
-async def test_home_shows_the_interpreter_only(guarded: Workplace) -> None:
+async def test_home_shows_only_interpreter(guarded: Workplace) -> None:
     program = """
 import os
 def attack(settings):
@@ -213,7 +213,7 @@ def attack(settings):
     assert await attack(guarded, program) == "[]"
 
 
-async def test_network(guarded: Workplace) -> None:
+async def test_candidate_has_no_network(guarded: Workplace) -> None:
     program = """
 import socket
 def attack(settings):
@@ -239,7 +239,7 @@ def attack(settings):
         assert await attack(guarded, program, port=server.getsockname()[1], name=name) == "[]"
 
 
-async def test_writes_outside_of_scratch(guarded: Workplace) -> None:
+async def test_candidate_cannot_write_outside_scratch(guarded: Workplace) -> None:
     program = """
 import os
 def attack(settings):
@@ -260,13 +260,13 @@ def attack(settings):
     assert (task / "evaluate.py").read_text() == ATTACK
 
 
-async def test_an_open_evaluator_cannot_write_the_task_either(guarded: Workplace) -> None:
+async def test_open_evaluator_cannot_write_task_folder(guarded: Workplace) -> None:
     program = "def run(report):\n    open(__import__('sys').modules['evaluate'].__file__, 'a').write('x')\n"
     outcome = await guarded.evaluate(program)
     assert outcome.status == "crashed" and "Read-only file system" in outcome.reason
 
 
-async def test_namespaces_and_mounts(guarded: Workplace) -> None:
+async def test_candidate_cannot_create_namespaces_or_mounts(guarded: Workplace) -> None:
     program = """
 import ctypes
 def attack(settings):
@@ -282,7 +282,7 @@ def attack(settings):
     assert await attack(guarded, program) == "[]"
 
 
-async def test_nothing_stays_from_call_to_call(guarded: Workplace) -> None:
+async def test_calls_share_no_state(guarded: Workplace) -> None:
     evaluator = """
 import evolve_task
 def evaluate(path):
@@ -307,7 +307,7 @@ def run(n):
     assert outcome.metrics == {"first": "[]1", "second": "[]1"}
 
 
-async def test_program_file_is_not_there_for_the_evaluator(work: Workplace) -> None:
+async def test_evaluator_cannot_see_program_file(work: Workplace) -> None:
     outcome = await work.evaluate(
         "x = 1", "def evaluate(path):\n    return {'score': len(open(path).read())}", guarded=True
     )
@@ -317,7 +317,7 @@ async def test_program_file_is_not_there_for_the_evaluator(work: Workplace) -> N
     assert (await work.evaluate("x = 1", source, guarded=True)).score == 5
 
 
-async def test_data_goes_both_ways(work: Workplace) -> None:
+async def test_data_is_passed_in_both_directions(work: Workplace) -> None:
     evaluator = """
 import evolve_task, numpy as np
 def evaluate(path):
@@ -353,7 +353,7 @@ def evaluate(path):
         ("import time; time.sleep(1000)", "timeout", "run: no answer within 0.3 s"),
     ],
 )
-async def test_candidate_errors_reach_the_outcome(guarded: Workplace, program: str, status: str, reason: str) -> None:
+async def test_candidate_errors_reach_outcome(guarded: Workplace, program: str, status: str, reason: str) -> None:
     evaluator = GUARDED.replace('"run"', '"run", seconds=0.3') if status == "timeout" else GUARDED
     outcome = await guarded.evaluate(program, evaluator, guarded=True)
     assert outcome.status == status and outcome.reason.startswith(reason), outcome.reason
@@ -361,7 +361,7 @@ async def test_candidate_errors_reach_the_outcome(guarded: Workplace, program: s
         assert b"program.py" in outcome.stderr and b"evaluate.py" not in outcome.stderr
 
 
-async def test_deeply_nested_answer(guarded: Workplace) -> None:
+async def test_deeply_nested_answer_is_refused(guarded: Workplace) -> None:
     program = """
 import os
 def run():
@@ -372,7 +372,7 @@ def run():
     assert outcome.status == "crashed" and "what is no data" in outcome.reason
 
 
-async def test_helper_runs_beside_the_candidate(work: Workplace) -> None:
+async def test_helper_runs_beside_candidate(work: Workplace) -> None:
     evaluator = """
 import evolve_task
 def evaluate(path):
@@ -384,7 +384,7 @@ def evaluate(path):
     assert (outcome.status, outcome.score) == ("ok", 42.0), outcome.reason
 
 
-async def test_what_a_helper_sets_up_before_it_imports_the_candidate_holds_for_it(work: Workplace) -> None:
+async def test_setup_of_helper_applies_to_candidate_imported_later(work: Workplace) -> None:
     evaluator = """
 import evolve_task
 def evaluate(path):
@@ -424,7 +424,7 @@ def train(steps):
 """
 
 
-async def test_a_helper_streams_progress_where_the_call_lets_it(work: Workplace) -> None:
+async def test_helper_streams_progress_if_call_allows_it(work: Workplace) -> None:
     job = work.job("")
     (job.task_folder / "trainer.py").write_text(TRAINER)
     outcome = await work.evaluate("def double(x):\n    return 2 * x\n", REPORTING % ", report=report", guarded=True)
@@ -432,14 +432,14 @@ async def test_a_helper_streams_progress_where_the_call_lets_it(work: Workplace)
     assert work.progress == [(0, {"loss": 1.0}), (1, {"loss": 0.5}), (2, {"loss": 1 / 3})]
 
 
-async def test_progress_that_was_not_asked_for_ends_the_call(work: Workplace) -> None:
+async def test_unrequested_progress_ends_call(work: Workplace) -> None:
     job = work.job("")
     (job.task_folder / "trainer.py").write_text(TRAINER)
     outcome = await work.evaluate("def double(x):\n    return 2 * x\n", REPORTING % "", guarded=True)
     assert outcome.status == "crashed" and work.progress == []
 
 
-async def test_an_evaluator_goes_on_after_a_failed_call(work: Workplace) -> None:
+async def test_evaluator_continues_after_failed_call(work: Workplace) -> None:
     evaluator = """
 import evolve_task
 def evaluate(path):
@@ -465,7 +465,7 @@ def run(n):
     assert (outcome.status, outcome.score) == ("ok", 7.0), outcome.reason
 
 
-async def test_mounts_are_for_the_evaluator(guarded: Workplace) -> None:
+async def test_mounts_are_visible_to_evaluator_only(guarded: Workplace) -> None:
     data = guarded.folder / "data"
     data.mkdir()
     (data / "held_out.json").write_text(json.dumps([1, 2]))
@@ -480,7 +480,7 @@ def evaluate(path):
     assert (outcome.score, outcome.metrics) == (3.0, {"seen": False})
 
 
-async def test_a_call_freezes_too(guarded: Workplace) -> None:
+async def test_call_freezes_with_evaluation(guarded: Workplace) -> None:
     program = "import time\ndef run():\n    time.sleep(0.3)\n    return 1\n"
     evaluator = "import evolve_task\ndef evaluate(p, report):\n    report(step=1)\n" + (
         "    return {'score': evolve_task.call('run', seconds=0.8)}\n"
@@ -495,7 +495,7 @@ async def test_a_call_freezes_too(guarded: Workplace) -> None:
     await evaluation.acknowledge()
 
 
-async def test_time_of_a_call_cannot_be_extended(guarded: Workplace) -> None:
+async def test_candidate_cannot_extend_time_of_call(guarded: Workplace) -> None:
     evaluator = """
 import evolve_task
 def evaluate(path):
@@ -524,7 +524,7 @@ def attack():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can take niceness back")
-async def test_candidates_are_as_nice_as_the_engine(work: Workplace) -> None:
+async def test_candidates_have_priority_of_engine(work: Workplace) -> None:
     evaluator = """
 import os, evolve_task
 def evaluate(path):

@@ -27,7 +27,7 @@ def escape():
 """
 
 
-async def test_time(work: Workplace) -> None:
+async def test_time_limit(work: Workplace) -> None:
     program = ESCAPE + "def run(report):\n    escape()\n    report(step=1)\n    time.sleep(1000)\n"
     task = asyncio.create_task(work.evaluate(program, limits={"seconds": 1.0}))
     await until(lambda: len(work.alive()) == 3)
@@ -36,31 +36,31 @@ async def test_time(work: Workplace) -> None:
     assert outcome.seconds >= 1.0
 
 
-async def test_children_end_with_it(work: Workplace) -> None:
+async def test_children_end_with_evaluation(work: Workplace) -> None:
     outcome = await work.evaluate(ESCAPE + "def run(report):\n    escape()\n    return {'score': 1}\n")
     assert outcome.status == "ok"
 
 
-async def test_children_end_with_a_crash(work: Workplace) -> None:
+async def test_children_end_after_crash(work: Workplace) -> None:
     outcome = await work.evaluate(ESCAPE + "def run(report):\n    escape()\n    os._exit(1)\n")
     assert outcome.status == "crashed"
 
 
-async def test_cpu_time(work: Workplace) -> None:
+async def test_cpu_time_limit(work: Workplace) -> None:
     program = "import os\ndef run(report):\n    os.fork()\n    while True: pass\n"
     outcome = await work.evaluate(program, limits={"cpu_seconds": 0.5})
     assert (outcome.status, outcome.reason) == ("timeout", "CPU time limit of 0.5 s")
     assert outcome.cpu_seconds >= 0.5
 
 
-async def test_memory(work: Workplace) -> None:
+async def test_memory_limit(work: Workplace) -> None:
     program = "import time\ndef run(report):\n    x = bytearray(400 * 2**20)\n    time.sleep(1000)\n"
     outcome = await work.evaluate(program, limits={"memory_mb": 200})
     assert (outcome.status, outcome.reason) == ("crashed", "memory limit of 200 MiB")
     assert outcome.peak_mb > 200
 
 
-async def test_memory_that_is_shared_counts_once(guarded: Workplace) -> None:
+async def test_shared_memory_counts_once(guarded: Workplace) -> None:
     program = """
 import os, time
 def run(report):
@@ -75,7 +75,7 @@ def run(report):
     assert outcome.status == "ok"
 
 
-async def test_processes(work: Workplace) -> None:
+async def test_process_limit(work: Workplace) -> None:
     program = """
 import os, time
 def run(report):
@@ -88,7 +88,7 @@ def run(report):
     assert (outcome.status, outcome.reason) == ("crashed", "limit of 10 processes")
 
 
-async def test_fork_bomb(work: Workplace) -> None:
+async def test_fork_bomb_is_ended(work: Workplace) -> None:
     # Of a bounded size, for the machine's sake: 4096 processes if nothing stops it.
     program = """
 import os, time
@@ -102,13 +102,13 @@ def run(report):
     assert (outcome.status, outcome.reason) == ("crashed", "limit of 20 processes")
 
 
-async def test_file_size(work: Workplace) -> None:
+async def test_file_size_limit(work: Workplace) -> None:
     program = "def run(report):\n    with open('x', 'wb') as file:\n        file.write(bytes(3 * 2**20))\n"
     outcome = await work.evaluate(program, limits={"file_mb": 1})
     assert outcome.status == "crashed" and "File too large" in outcome.reason
 
 
-async def test_scratch(work: Workplace) -> None:
+async def test_scratch_limit(work: Workplace) -> None:
     program = """
 import time
 def run(report):
@@ -122,7 +122,7 @@ def run(report):
     assert (outcome.status, outcome.reason) == ("crashed", "scratch limit of 64 MiB")
 
 
-async def test_scratch_of_a_candidate(guarded: Workplace) -> None:
+async def test_scratch_limit_applies_to_candidate(guarded: Workplace) -> None:
     program = """
 import os, time
 def run():
@@ -136,7 +136,7 @@ def run():
     assert (outcome.status, outcome.reason) == ("crashed", "scratch limit of 80 MiB")
 
 
-async def test_scratch_below_the_limit(guarded: Workplace) -> None:
+async def test_scratch_below_limit_is_allowed(guarded: Workplace) -> None:
     # Links count once, holes not at all.
     program = """
 import os, time
@@ -155,7 +155,7 @@ def run(report):
     assert outcome.status == "ok", outcome.reason
 
 
-async def test_scratch_deeper_than_a_path(guarded: Workplace) -> None:
+async def test_scratch_deeper_than_longest_path_counts_as_excess(guarded: Workplace) -> None:
     program = """
 import os, time
 def run(report):
@@ -168,7 +168,7 @@ def run(report):
     assert outcome.reason == "scratch limit: a folder that cannot be counted (File name too long)"
 
 
-def test_files_in_scratch_are_counted_a_slice_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scratch_files_are_counted_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch_module, "_MOST_FILES", 5000)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -187,7 +187,7 @@ def _look(scratch: Scratch, folder: Path, now: float) -> str:
     return scratch.excess
 
 
-async def test_output_is_drained_and_cut(work: Workplace) -> None:
+async def test_long_output_is_read_and_cut(work: Workplace) -> None:
     program = """
 import sys
 def run(report):
@@ -201,13 +201,13 @@ def run(report):
     assert gap in outcome.stdout and len(outcome.stdout) == 2 * 65536 + len(gap)
 
 
-async def test_output_flood(work: Workplace) -> None:
+async def test_output_limit(work: Workplace) -> None:
     program = "import os\ndef run(report):\n    while True:\n        os.write(1, b'x' * 65536)\n"
     outcome = await work.evaluate(program, limits={"output_mb": 2})
     assert (outcome.status, outcome.reason) == ("crashed", "output limit of 2 MiB")
 
 
-async def test_message_size(work: Workplace) -> None:
+async def test_message_size_limit(work: Workplace) -> None:
     outcome = await work.evaluate("def run():\n    return 'x' * 3_000_000\n", GUARDED, limits={"result_mb": 1})
     assert outcome.status == "crashed" and "more than result_mb = 1 MiB" in outcome.reason
     program = "import os\ndef run():\n    os.write(3, (1 << 30).to_bytes(4, 'big'))\n"
@@ -215,7 +215,7 @@ async def test_message_size(work: Workplace) -> None:
     assert outcome.status == "crashed" and "a message of 1024.0 MiB, above the limit" in outcome.reason
 
 
-async def test_freeze_stops_the_clock(work: Workplace) -> None:
+async def test_freeze_stops_clock(work: Workplace) -> None:
     program = """
 import os, time
 def run(report):

@@ -18,7 +18,7 @@ from .conftest import GUARDED, Workplace
 RETURNS = "def evaluate(path):\n    return {}\n"
 
 
-async def test_result(work: Workplace) -> None:
+async def test_result_reaches_outcome(work: Workplace) -> None:
     program = """
 import sys
 def run(report):
@@ -37,7 +37,7 @@ def run(report):
     assert 0 < outcome.seconds < 10 and outcome.cpu_seconds > 0 and outcome.peak_mb > 1
 
 
-async def test_report_carries_the_evaluation(work: Workplace) -> None:
+async def test_report_holds_parameters_of_evaluation(work: Workplace) -> None:
     program = """
 import os
 def run(report):
@@ -77,13 +77,13 @@ def run(report):
         ("__import__('ctypes').string_at(0)", "crashed", "the evaluator was killed by SIGSEGV"),
     ],
 )
-async def test_no_score(guarded: Workplace, returned: str, status: str, reason: str) -> None:
+async def test_invalid_result_has_no_score(guarded: Workplace, returned: str, status: str, reason: str) -> None:
     outcome = await guarded.evaluate("", RETURNS.format(returned))
     assert (outcome.status, outcome.score) == (status, None)
     assert reason in outcome.reason and "\n" not in outcome.reason
 
 
-async def test_endings_without_a_sandbox(work: Workplace) -> None:
+async def test_reasons_name_exit_of_evaluator(work: Workplace) -> None:
     outcome = await work.evaluate("", RETURNS.format("__import__('os')._exit(3)"))
     assert outcome.reason == "the evaluator exited with code 3 and gave no result"
     outcome = await work.evaluate("", RETURNS.format("__import__('os').abort()"))
@@ -96,7 +96,7 @@ async def test_traceback_is_kept(work: Workplace) -> None:
     assert b"raise ValueError('no way')" in outcome.stderr and b"evolve_task" not in outcome.stderr
 
 
-async def test_missing_evaluate_and_invalid(guarded: Workplace) -> None:
+async def test_missing_evaluate_crashes_and_invalid_is_recorded(guarded: Workplace) -> None:
     outcome = await guarded.evaluate("", "x = 1\n")
     assert outcome.status == "crashed" and "no attribute 'evaluate'" in outcome.reason
     source = "import evolve_task\ndef evaluate(p):\n    raise evolve_task.Invalid('overlap')\n"
@@ -104,7 +104,7 @@ async def test_missing_evaluate_and_invalid(guarded: Workplace) -> None:
     assert (outcome.status, outcome.reason) == ("invalid", "overlap")
 
 
-async def test_ways_to_write_evaluate(guarded: Workplace) -> None:
+async def test_evaluate_may_have_different_signatures(guarded: Workplace) -> None:
     for head in ("(path)", "(path, report)", "(path, anything=None)", "(*args)", "(path, /, r, *, k=1)"):
         outcome = await guarded.evaluate("", f"def evaluate{head}:\n    return {{'score': 1}}\n")
         assert outcome.status == "ok", head
@@ -112,7 +112,7 @@ async def test_ways_to_write_evaluate(guarded: Workplace) -> None:
     assert (await guarded.evaluate("", source)).score == 2
 
 
-async def test_numpy_scalars(guarded: Workplace) -> None:
+async def test_numpy_scalars_count_as_numbers(guarded: Workplace) -> None:
     source = """
 import numpy as np
 def evaluate(path):
@@ -123,7 +123,7 @@ def evaluate(path):
     assert outcome.metrics == {"a": 3, "b": 2.0, "c": None}
 
 
-async def test_numbers_that_cannot_be_reckoned_with(guarded: Workplace) -> None:
+async def test_non_finite_and_huge_numbers_become_none(guarded: Workplace) -> None:
     source = """
 def evaluate(path, report):
     report(step=10**30, big=10**25, huge=10**305, loss=1e301)
@@ -138,7 +138,7 @@ def evaluate(path, report):
     assert guarded.progress == [(1e30, {"big": 1e25})] and type(guarded.progress[0][1]["big"]) is float
 
 
-def test_forged_numbers() -> None:
+def test_forged_numbers_are_refused() -> None:
     metrics = {"a": 10**25, "b": 10**305, "c": [1, 10**305], "d": [10**25], "e": math.nan, "f": False, "g": {}}
     found = clean_result({"status": "ok", "score": 10**30, "metrics": metrics})
     assert found["metrics"] == {"a": 1e25, "b": None, "d": [1e25], "e": None, "f": False}
@@ -148,7 +148,7 @@ def test_forged_numbers() -> None:
             clean_result({"status": "ok", "score": score})
 
 
-async def test_lying_number(guarded: Workplace) -> None:
+async def test_number_subclass_cannot_change_score(guarded: Workplace) -> None:
     program = """
 class Liar(float):
     def __float__(self): return 1e9
@@ -161,7 +161,7 @@ def run(report):
     assert (await guarded.evaluate(program)).score == 0.5
 
 
-async def test_garbage_on_the_channel_of_an_open_task(work: Workplace) -> None:
+async def test_garbage_on_result_channel_crashes_evaluation(work: Workplace) -> None:
     for data in ("b'garbage that is no message'", "b'\\x00\\x00\\x00\\x02{}'", "b'\\xff' * 100"):
         outcome = await work.evaluate(f"import os\ndef run(report):\n    os.write(3, {data})\n    os._exit(0)\n")
         assert outcome.status == "crashed", data
@@ -179,7 +179,7 @@ async def test_progress_flood_is_thinned(guarded: Workplace) -> None:
     assert steps == sorted(steps) and len(steps) < 5000 and steps[-1] == 19999
 
 
-async def test_cancel(work: Workplace) -> None:
+async def test_cancel_ends_evaluation_with_reason(work: Workplace) -> None:
     program = "import time\ndef run(report):\n    report(step=0)\n    time.sleep(1000.5)\n"
     evaluation = await work.start(program)
     evaluation.cancel("not promising")
@@ -188,7 +188,7 @@ async def test_cancel(work: Workplace) -> None:
     await evaluation.acknowledge()
 
 
-async def test_faults_that_are_not_the_candidates(work: Workplace) -> None:
+async def test_faults_of_task_or_machine_raise_evolve_error(work: Workplace) -> None:
     with pytest.raises(EvolveError, match="does not run"):
         await work.start("", python="no-such-python")
     if work.sandbox == "bubblewrap":
@@ -202,13 +202,13 @@ async def test_faults_that_are_not_the_candidates(work: Workplace) -> None:
         await Evaluation.start(job, lambda step, values: None)
 
 
-async def test_many_at_once(guarded: Workplace) -> None:
+async def test_many_evaluations_run_at_once(guarded: Workplace) -> None:
     async def one(index: int) -> Any:
         return (await guarded.evaluate(f"def run():\n    return {index}\n", GUARDED, guarded=True)).score
 
     assert await asyncio.gather(*(one(index) for index in range(6))) == list(range(6))
 
 
-async def test_another_interpreter(guarded: Workplace) -> None:
+async def test_task_can_use_another_interpreter(guarded: Workplace) -> None:
     outcome = await guarded.evaluate("def run():\n    return 1\n", GUARDED, guarded=True, python=sys.executable)
     assert outcome.score == 1 and math.isfinite(outcome.seconds)

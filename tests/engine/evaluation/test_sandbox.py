@@ -18,7 +18,7 @@ from .conftest import Workplace
 
 
 @pytest.mark.parametrize("pattern", ["supervisor/*.py", "evolve_task.py"])
-def test_runs_on_python_3_9_with_the_standard_library_alone(pattern: str) -> None:
+def test_harness_runs_on_python_3_9_with_standard_library_only(pattern: str) -> None:
     sources = list(Path(engine.evaluation.__file__).parent.glob(pattern))
     assert sources
     names: set[str] = set()
@@ -30,7 +30,7 @@ def test_runs_on_python_3_9_with_the_standard_library_alone(pattern: str) -> Non
     assert names - {"numpy"} <= sys.stdlib_module_names  # numpy only where the task's own data holds its arrays
 
 
-def test_environment_is_an_allow_list(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_allow_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("PYTHONPATH", "/x")
     monkeypatch.setenv("LC_TIME", "C")
@@ -44,7 +44,7 @@ def test_environment_is_an_allow_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sb.environment(here, "/s", threads=1, gpu=True, device="GPU-1")["CUDA_VISIBLE_DEVICES"] == "GPU-1"
 
 
-def test_device_nodes_are_for_gpu_tasks_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_gpu_tasks_get_device_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nvidia0").touch()
     monkeypatch.setattr(sb, "_DEVICES", [f"{tmp_path}/nvidia*"])
     interpreter = sb.Interpreter(sys.executable, (), "")
@@ -65,7 +65,7 @@ def test_old_interpreter_is_refused(tmp_path: Path) -> None:
             sb.find_interpreter(python, tmp_path / "task")
 
 
-def test_what_came_with_a_task_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interpreter_in_task_folder_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = tmp_path / "real"
     task = tmp_path / "task"  # the same folder by another name
     (real / "venv" / "bin").mkdir(parents=True)
@@ -97,7 +97,7 @@ def test_what_came_with_a_task_is_not_started(tmp_path: Path, monkeypatch: pytes
     assert sb.find_interpreter(None, Path(sys.prefix)).path == sys.executable
 
 
-def test_a_checkout_on_the_path_shows_its_packages_only(tmp_path: Path) -> None:
+def test_checkout_on_path_shows_only_packages(tmp_path: Path) -> None:
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "__init__.py").touch()
     (tmp_path / "runs").mkdir()
@@ -107,7 +107,7 @@ def test_a_checkout_on_the_path_shows_its_packages_only(tmp_path: Path) -> None:
     assert shown == {"package", "module.py"}
 
 
-async def test_a_run_inside_a_readable_folder_stays_hidden(guarded: Workplace) -> None:
+async def test_run_inside_readable_folder_stays_hidden(guarded: Workplace) -> None:
     run = guarded.folder / "run"
     run.mkdir()
     (run / "run.db").write_text("the journal")
@@ -143,7 +143,7 @@ def test_hostile_folders_are_removed(tmp_path: Path) -> None:
     assert not top.exists() and (tmp_path / "outside").exists()
 
 
-def test_folders_deeper_than_any_recursion_are_removed(tmp_path: Path) -> None:
+def test_folders_deeper_than_recursion_limit_are_removed(tmp_path: Path) -> None:
     top = tmp_path / "top"
     top.mkdir()
     here = os.open(top, os.O_RDONLY)
@@ -160,7 +160,7 @@ def test_folders_deeper_than_any_recursion_are_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_link_is_not_removed_as_a_folder(tmp_path: Path) -> None:
+def test_link_is_not_removed_as_folder(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "outside")

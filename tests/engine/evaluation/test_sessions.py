@@ -39,7 +39,7 @@ def evaluate(path, report):
     return str(outcome.metrics["found"])
 
 
-async def test_globals_stay_and_a_new_session_begins_anew(work: Workplace) -> None:
+async def test_globals_persist_within_session_only(work: Workplace) -> None:
     body = """
     for _ in range(2):
         with evolve_task.Session() as candidate:
@@ -50,7 +50,7 @@ async def test_globals_stay_and_a_new_session_begins_anew(work: Workplace) -> No
     assert await evaluate(work, KEEPING, body) == f"[1, 3, {refused}, 6, 1, 3, {refused}, 6, 5]"
 
 
-async def test_a_helper_is_loaded_once(work: Workplace) -> None:
+async def test_helper_is_loaded_once(work: Workplace) -> None:
     job = work.job("")
     (job.task_folder / "beside.py").write_text(
         "import program\nCALLS = []\ndef twice(n):\n    CALLS.append(n)\n    return [program.add(n), len(CALLS)]\n"
@@ -70,7 +70,7 @@ async def test_a_helper_is_loaded_once(work: Workplace) -> None:
         ("import os\ndef run():\n    os._exit(3)\n", "exited with code 3", "is gone"),
     ],
 )
-async def test_a_candidate_that_is_gone_stays_gone(work: Workplace, program: str, first: str, then: str) -> None:
+async def test_ended_candidate_stays_ended_for_session(work: Workplace, program: str, first: str, then: str) -> None:
     body = """
     with evolve_task.Session() as candidate:
         found += [trial(candidate, "run", seconds=0.5), trial(candidate, "run")]
@@ -81,7 +81,7 @@ async def test_a_candidate_that_is_gone_stays_gone(work: Workplace, program: str
     assert found.count(first) == 2 and found.count(then) == 1
 
 
-async def test_an_end_between_two_calls_is_told_at_the_next(work: Workplace) -> None:
+async def test_end_between_two_calls_is_reported_at_next_call(work: Workplace) -> None:
     program = """
 import os, threading
 def run():
@@ -99,7 +99,7 @@ def run():
     assert found.startswith("[1, ") and "exited with code 7" in found
 
 
-async def test_speaking_out_of_turn_ends_a_session(guarded: Workplace) -> None:
+async def test_unrequested_message_ends_session(guarded: Workplace) -> None:
     program = """
 import os, threading
 FRAME = b'{"type": "returned"}\\n99'

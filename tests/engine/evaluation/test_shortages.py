@@ -58,19 +58,19 @@ def wrapped(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> Wrapped:
     return Wrapped(work, monkeypatch)
 
 
-async def test_interpreter_killed_while_it_starts(work: Workplace, wrapped: Wrapped) -> None:
+async def test_start_is_retried_if_interpreter_is_killed(work: Workplace, wrapped: Wrapped) -> None:
     wrapped.fail(2, of="evaluator")
     assert (await work.evaluate(SCORE)).status == "ok"
     assert wrapped.starts() == 3
 
 
-async def test_candidate_killed_while_it_starts(work: Workplace, wrapped: Wrapped) -> None:
+async def test_start_is_retried_if_candidate_is_killed(work: Workplace, wrapped: Wrapped) -> None:
     wrapped.fail(1, of="candidate")
     assert (await work.evaluate("def run():\n    return 2\n", GUARDED, guarded=True)).score == 2
     assert wrapped.starts() == 2
 
 
-async def test_it_never_starts(work: Workplace, wrapped: Wrapped) -> None:
+async def test_repeated_failure_to_start_ends_evaluation(work: Workplace, wrapped: Wrapped) -> None:
     wrapped.fail(100, of="evaluator")
     evaluation = await work.start(SCORE)
     with pytest.raises(EvolveError, match="the sandboxed interpreter was killed by SIGKILL"):
@@ -86,7 +86,7 @@ async def test_it_never_starts(work: Workplace, wrapped: Wrapped) -> None:
     assert (await work.evaluate(SCORE)).status == "ok"
 
 
-async def test_no_room_for_a_supervisor(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_start_is_retried_without_room_for_supervisor(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluator._worked.clear()
     real, left = launch.spawn, 2
 
@@ -108,7 +108,7 @@ async def test_no_room_for_a_supervisor(work: Workplace, monkeypatch: pytest.Mon
         await work.evaluate(SCORE)
 
 
-async def test_no_room_for_the_sandbox(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_start_is_retried_without_room_for_sandbox(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     # What the supervisor cannot start it says with its exit code.
     evaluator._worked.clear()
     real = launch.build_commands
@@ -117,7 +117,7 @@ async def test_no_room_for_the_sandbox(work: Workplace, monkeypatch: pytest.Monk
         await work.evaluate(SCORE)
 
 
-async def test_orders_outlast_a_failed_start(work: Workplace, wrapped: Wrapped) -> None:
+async def test_orders_survive_failed_start(work: Workplace, wrapped: Wrapped) -> None:
     wrapped.fail(1, of="evaluator")
     job = work.job("import time\ndef run(report):\n    time.sleep(1000)\n")
     evaluation = await evaluator.Evaluation.start(job, lambda step, values: None)

@@ -38,12 +38,12 @@ def read(kind: str, text: str, truncated: bool) -> Any:
             return parse_judgement(text, ["clarity", "novelty"])
 
 
-def test_every_answer_of_the_corpus_is_expected() -> None:
+def test_every_answer_of_corpus_has_expectation() -> None:
     assert {path.stem for path in CORPUS.glob("*.txt")} - {"parent"} == set(EXPECTED)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_awkward_answer(name: str) -> None:
+def test_awkward_answer_is_read_as_expected(name: str) -> None:
     want = EXPECTED[name]
     kind = name.partition("-")[0]
     text = (CORPUS / f"{name}.txt").read_bytes().decode()
@@ -105,7 +105,7 @@ def same(code: str, other: str) -> bool:
 
 @given(PROGRAMS)
 @example("def solve():\n    return 1\nX = '</program>'\n")
-def test_a_program_in_tags_comes_back(code: str) -> None:
+def test_program_in_tags_is_read_back(code: str) -> None:
     assume(is_python(code))
     answer = f"<name>a name</name>\n<motivation>why</motivation>\n<program>\n{code}</program>\n"
     found = parse_program(answer, SOLVE)
@@ -115,7 +115,7 @@ def test_a_program_in_tags_comes_back(code: str) -> None:
 
 
 @given(PROGRAMS)
-def test_a_program_in_a_fence_comes_back(code: str) -> None:
+def test_program_in_fence_is_read_back(code: str) -> None:
     assume(is_python(code) and "<program>" not in code)
     fence = "`" * (max((len(run) for run in re.findall("`+", code)), default=2) + 1)
     found = parse_program(f"Here it is:\n\n{fence}python\n{code}{fence}\n\nIt is better.\n", SOLVE)
@@ -123,7 +123,7 @@ def test_a_program_in_a_fence_comes_back(code: str) -> None:
 
 
 @given(PROGRAMS)
-def test_a_program_in_a_short_fence_comes_back_where_it_holds_none(code: str) -> None:
+def test_program_without_fences_in_short_fence_is_read_back(code: str) -> None:
     assume(is_python(code) and "```" not in code and "~~~" not in code and "<program>" not in code)
     assert same(parse_program(f"```\n{code}```", SOLVE).code, code)
 
@@ -165,13 +165,13 @@ TEXTS = st.lists(LINES, min_size=1, max_size=12).map("\n".join)
 
 
 @given(TEXTS, TEXTS)
-def test_the_difference_of_two_programs_applied_to_one_gives_the_other(before: str, after: str) -> None:
+def test_diff_of_two_programs_turns_one_into_other(before: str, after: str) -> None:
     assume(before != after and before.strip())
     assert parse_diff(hunks_of(before, after), before).code == after
 
 
 @given(PROGRAMS, PROGRAMS)
-def test_so_it_does_for_hostile_programs_or_it_is_an_error(before: str, after: str) -> None:
+def test_diff_of_hostile_programs_applies_or_raises(before: str, after: str) -> None:
     # A fence around a part is taken for the model's, and lines of a program that look so cannot be told from it.
     assume(before != after and "```" not in before + after and "~~~" not in before + after)
     try:
@@ -181,7 +181,7 @@ def test_so_it_does_for_hostile_programs_or_it_is_an_error(before: str, after: s
         assert MARKS.search(before) or MARKS.search(after)
 
 
-def test_half_characters_do_not_get_into_the_journal() -> None:
+def test_lone_surrogates_do_not_reach_journal() -> None:
     half = json.dumps("\ud800")[1:-1]
     report = parse_report(
         f'{{"lesson": "{half}", "note": "{half}", "priors": [{{"title": "{half}", "body": "{half}"}}]}}'
@@ -207,7 +207,7 @@ HOSTILE = st.lists(
 @example("{" * 5000, False)
 @example("<<<<<<< SEARCH\n=======\n>>>>>>> REPLACE\n" * 300, False)
 @example("(" * 100_000, False)
-def test_no_answer_raises_anything_but_an_answer_error(text: str, truncated: bool) -> None:
+def test_answers_raise_only_answer_error(text: str, truncated: bool) -> None:
     has_hunks(text)
     for read_it in (
         lambda: parse_program(text, SOLVE, truncated=truncated),
@@ -225,7 +225,7 @@ def test_no_answer_raises_anything_but_an_answer_error(text: str, truncated: boo
 
 @settings(max_examples=50)
 @given(st.text(), st.floats(0, 1), st.text(min_size=1))
-def test_a_report_and_a_judgement_in_json_come_back(text: str, score: float, lesson: str) -> None:
+def test_report_and_judgement_in_json_are_read_back(text: str, score: float, lesson: str) -> None:
     assume(" ".join(lesson.split()))
     report = parse_report(f"prose\n```json\n{json.dumps({'lesson': lesson, 'note': text, 'causes': [text]})}\n```")
     assert report.lesson

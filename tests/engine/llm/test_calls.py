@@ -106,7 +106,7 @@ async def test_every_call_is_recorded_with_prompt_answer_and_cost(start: Start, 
     assert not state.calls and not state.answered
 
 
-async def test_an_engine_that_is_cut_off_asks_only_what_was_not_answered(start: Start, server: LlmServer) -> None:
+async def test_restarted_engine_repeats_only_unanswered_calls(start: Start, server: LlmServer) -> None:
     """What a kill leaves: the journal up to any event. Every call that it holds an answer to is not made again."""
     run = start(rounds=3, workers=2)
     await work(run)
@@ -157,7 +157,7 @@ MISDEEDS = [
 ]
 
 
-async def test_no_misdeed_of_an_endpoint_loses_a_round(start: Start, server: LlmServer) -> None:
+async def test_misbehaving_endpoint_loses_no_round(start: Start, server: LlmServer) -> None:
     model = {"idle_seconds": 1.5, "first_token_seconds": 1.5}
     run = start(model, rounds=len(MISDEEDS), roles={"analyzer": "rules"}, fitness={})
     script = list(MISDEEDS)
@@ -178,7 +178,7 @@ async def test_no_misdeed_of_an_endpoint_loses_a_round(start: Start, server: Llm
     assert len(rejected) == 5
 
 
-async def test_a_dead_endpoint_pauses_the_run_until_it_is_there(start: Start, server: LlmServer) -> None:
+async def test_dead_endpoint_pauses_run_until_it_answers(start: Start, server: LlmServer) -> None:
     port = server.port
     server.close()
     run = start(roles={"analyzer": "rules"}, rounds=1)
@@ -205,7 +205,7 @@ async def test_a_dead_endpoint_pauses_the_run_until_it_is_there(start: Start, se
         (error(429, "You exceeded your current quota", "insufficient_quota"), "nothing left"),
     ],
 )
-async def test_what_a_person_must_mend_pauses_with_what_to_do(
+async def test_configuration_fault_pauses_run_with_advice(
     start: Start, server: LlmServer, refusal: Reply, named: str
 ) -> None:
     mended = False
@@ -221,7 +221,7 @@ async def test_what_a_person_must_mend_pauses_with_what_to_do(
     assert named in reason
 
 
-async def test_a_setting_that_mends_it_takes_effect_at_once(
+async def test_corrected_setting_takes_effect_at_once(
     start: Start, server: LlmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(failover, "_FIRST_WAIT", 3600.0)
@@ -239,7 +239,7 @@ async def test_a_setting_that_mends_it_takes_effect_at_once(
     assert fold(run).settings.models["m"].base_url == server.url
 
 
-async def test_a_pause_by_a_person_is_not_undone(start: Start, server: LlmServer) -> None:
+async def test_users_pause_is_not_undone(start: Start, server: LlmServer) -> None:
     from engine.journal.reader import send_command
 
     dead = True
@@ -261,7 +261,7 @@ async def test_a_pause_by_a_person_is_not_undone(start: Start, server: LlmServer
     assert fold(run).status == "finished"
 
 
-async def test_patience_with_an_endpoint_ends(start: Start, server: LlmServer) -> None:
+async def test_run_ends_after_patience_with_endpoint(start: Start, server: LlmServer) -> None:
     server.answer = lambda request: error(503, "gone fishing")
     run = start(roles={"analyzer": "rules"}, rounds=1)
     state = await work(run, patience=0.2)
@@ -273,7 +273,7 @@ async def test_patience_with_an_endpoint_ends(start: Start, server: LlmServer) -
     assert (await work(run)).rounds_done == 1
 
 
-async def test_another_model_stands_in_for_one_that_is_down(start: Start, server: LlmServer) -> None:
+async def test_failover_to_another_model(start: Start, server: LlmServer) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
@@ -302,7 +302,7 @@ async def test_models_are_drawn_by_weight(start: Start, server: LlmServer) -> No
     engine._reader.close()
 
 
-async def test_calls_in_flight_cannot_overshoot_a_budget(start: Start, server: LlmServer) -> None:
+async def test_calls_in_flight_cannot_exceed_budget(start: Start, server: LlmServer) -> None:
     price = {"price_in": 0.0, "price_out": 1000.0, "max_tokens": 20}
     # A call costs 0.02: eight at once would make 0.16.
     run = start(price, rounds=50, workers=8, roles={"analyzer": "rules"}, usd=0.1)
@@ -313,14 +313,14 @@ async def test_calls_in_flight_cannot_overshoot_a_budget(start: Start, server: L
     assert len(server.requests) == 5
 
 
-async def test_tokens_are_a_budget_too(start: Start, server: LlmServer) -> None:
+async def test_token_budget(start: Start, server: LlmServer) -> None:
     run = start({"max_tokens": 20}, rounds=50, roles={"analyzer": "rules"}, tokens=1000)
     state = await work(run)
     assert "1000 tokens" in state.reason
     assert state.tokens <= 1000
 
 
-async def test_stopping_at_once_hangs_up_and_the_call_is_made_later(start: Start, server: LlmServer) -> None:
+async def test_immediate_stop_aborts_call_and_resume_repeats_it(start: Start, server: LlmServer) -> None:
     server.answer = lambda request: Reply("never", pause=0.05, end="silent")
     run = start(roles={"analyzer": "rules"}, rounds=1)
     with lock_run(run):
@@ -337,7 +337,7 @@ async def test_stopping_at_once_hangs_up_and_the_call_is_made_later(start: Start
     assert (state.rounds_done, len(server.requests)) == (1, 2)
 
 
-async def test_a_recorded_run_is_run_again_without_a_model(
+async def test_recorded_run_is_repeated_without_model(
     start: Start, server: LlmServer, make_task: TaskMaker, tmp_path: Path
 ) -> None:
     run = start(rounds=3)
@@ -359,7 +359,7 @@ async def test_a_recorded_run_is_run_again_without_a_model(
     assert "holds no answer" in state.reason
 
 
-async def test_the_judge_marks_before_the_end_is_recorded(start: Start, server: LlmServer) -> None:
+async def test_judge_scores_before_end_of_evaluation_is_recorded(start: Start, server: LlmServer) -> None:
     run = start(toml=JUDGE, fitness={"judge": 0.5}, roles={"analyzer": "rules"}, rounds=1)
     state = await work(run)
     assert [node.judge for node in state.nodes] == [0.5, 0.5]
@@ -367,7 +367,7 @@ async def test_the_judge_marks_before_the_end_is_recorded(start: Start, server: 
     assert state.nodes[1].fitness == pytest.approx(0.5 * (state.nodes[1].score or 0) + 0.25)
 
 
-async def test_requests_that_are_always_refused_are_no_matter_of_the_prompt(start: Start, server: LlmServer) -> None:
+async def test_permanent_refusal_is_not_blamed_on_prompt(start: Start, server: LlmServer) -> None:
     refused = True
     server.answer = lambda request: error(400, "Unsupported parameter") if refused else search(request)
     run = start(roles={"analyzer": "rules"}, rounds=2)
@@ -379,7 +379,7 @@ async def test_requests_that_are_always_refused_are_no_matter_of_the_prompt(star
     assert (state.rounds_done, state.no_design) == (2, 0)
 
 
-async def test_the_same_key_gives_the_same_answer(start: Start, server: LlmServer) -> None:
+async def test_same_key_gives_same_answer(start: Start, server: LlmServer) -> None:
     run = start(rounds=0, roles={"analyzer": "rules"})
     with lock_run(run):
         engine = Engine(run)

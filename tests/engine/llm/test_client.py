@@ -65,7 +65,7 @@ class Asked:
         return raised.value
 
 
-async def test_an_answer_is_streamed_and_counted(server: LlmServer) -> None:
+async def test_answer_is_streamed_and_counted(server: LlmServer) -> None:
     usage = {"prompt_tokens": 1000, "completion_tokens": 200, "prompt_tokens_details": {"cached_tokens": 600}}
     server.script.append(Reply("hello there", reasoning="hm", usage=usage))
     asked = Asked(base_url=server.url, temperature=0.5, max_tokens=50, price_in=1.0, price_cached=0.1, price_out=10.0,
@@ -87,7 +87,7 @@ async def test_an_answer_is_streamed_and_counted(server: LlmServer) -> None:
     }  # fmt: skip
 
 
-async def test_what_the_server_does_not_count_is_estimated(server: LlmServer) -> None:
+async def test_missing_token_counts_are_estimated(server: LlmServer) -> None:
     server.script.append(Reply("x" * 80, usage=None))
     asked = Asked(base_url=server.url, price_in=4.0)
     await asked()
@@ -95,7 +95,7 @@ async def test_what_the_server_does_not_count_is_estimated(server: LlmServer) ->
     assert asked.spent.usd == pytest.approx(25 * 4.0 / 1e6)
 
 
-async def test_a_cost_that_the_server_tells_counts(server: LlmServer) -> None:
+async def test_cost_reported_by_server_is_used(server: LlmServer) -> None:
     server.script.append(Reply("x", usage={"prompt_tokens": 10, "completion_tokens": 1, "cost": 0.25}))
     asked = Asked(base_url=server.url, price_in=1000.0)
     await asked()
@@ -127,7 +127,7 @@ def _limits(bad: Reply) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("bad", "billed"), BAD)
-async def test_what_may_pass_is_tried_again(server: LlmServer, bad: Reply, billed: bool) -> None:
+async def test_temporary_failure_is_retried(server: LlmServer, bad: Reply, billed: bool) -> None:
     server.script.extend([bad, bad, Reply("whole")])
     asked = Asked(base_url=server.url, **_limits(bad))
     assert (await asked()).text == "whole"
@@ -138,7 +138,7 @@ async def test_what_may_pass_is_tried_again(server: LlmServer, bad: Reply, bille
     assert asked.pieces.count(("", False)) == 2
 
 
-async def test_a_connection_that_the_server_has_closed_meanwhile_costs_no_try(server: LlmServer) -> None:
+async def test_stale_connection_uses_no_retry(server: LlmServer) -> None:
     hung_up = Reply(end="unanswered")
     server.script.extend([hung_up, Reply("whole"), hung_up, hung_up])
     asked = Asked(base_url=server.url, retries=0)
@@ -148,7 +148,7 @@ async def test_a_connection_that_the_server_has_closed_meanwhile_costs_no_try(se
 
 
 @pytest.mark.parametrize(("bad", "billed"), BAD)
-async def test_what_does_not_pass_is_a_fault_after_the_last_try(server: LlmServer, bad: Reply, billed: bool) -> None:
+async def test_lasting_failure_is_fault_after_last_try(server: LlmServer, bad: Reply, billed: bool) -> None:
     server.answer = lambda request: bad
     asked = Asked(base_url=server.url, retries=1, **_limits(bad))
     if bad.text == "" and bad.status == 200 and not bad.body:
@@ -160,7 +160,7 @@ async def test_what_does_not_pass_is_a_fault_after_the_last_try(server: LlmServe
     assert len(server.requests) in ((1, 2) if bad.end == "close" else (2,))
 
 
-async def test_retry_after_is_honoured_as_a_number_and_as_a_date(server: LlmServer) -> None:
+async def test_retry_after_is_honoured_as_number_and_date(server: LlmServer) -> None:
     date = email.utils.formatdate(time.time() + 30, usegmt=True)
     server.script.extend([error(429, "slow down", Retry_After="7"), error(429, "slow", Retry_After=date)])
     asked = Asked(base_url=server.url)
@@ -179,7 +179,7 @@ async def test_retry_after_is_honoured_as_a_number_and_as_a_date(server: LlmServ
     assert time.monotonic() - sleeping < 5
 
 
-async def test_a_date_to_retry_after_is_read_by_the_servers_clock(server: LlmServer) -> None:
+async def test_retry_after_date_uses_clock_of_server(server: LlmServer) -> None:
     ahead = time.time() + 3600
     dates = {
         name: email.utils.formatdate(ahead + more, usegmt=True) for name, more in (("Date", 0), ("Retry_After", 7))
@@ -189,7 +189,7 @@ async def test_a_date_to_retry_after_is_read_by_the_servers_clock(server: LlmSer
     assert (fault.kind, fault.wait) == ("down", 7.0)
 
 
-async def test_an_hour_of_patience_is_not_granted(server: LlmServer) -> None:
+async def test_long_retry_after_is_not_waited_for(server: LlmServer) -> None:
     server.answer = lambda request: error(429, "slow down", Retry_After="3600")
     fault = await Asked(base_url=server.url, retries=0).fault()
     assert (fault.kind, fault.wait) == ("down", 60.0)
@@ -211,14 +211,14 @@ async def test_an_hour_of_patience_is_not_granted(server: LlmServer) -> None:
         (error(422, "extra fields not permitted"), "bad_request"),
     ],
 )
-async def test_what_does_not_pass_is_not_tried_again(server: LlmServer, reply: Reply, kind: str) -> None:
+async def test_permanent_failure_is_not_retried(server: LlmServer, reply: Reply, kind: str) -> None:
     server.answer = lambda request: reply
     fault = await Asked(base_url=server.url).fault()
     assert fault.kind == kind
     assert len(server.requests) == 1
 
 
-async def test_nobody_listens() -> None:
+async def test_refused_connection_is_fault() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
@@ -229,7 +229,7 @@ async def test_nobody_listens() -> None:
     assert asked.spent == Spent(retries=1)
 
 
-async def test_a_wrong_key_is_named_by_its_variable_and_never_shown(server: LlmServer) -> None:
+async def test_wrong_key_is_named_by_variable_and_never_shown(server: LlmServer) -> None:
     server.key = "another"
     fault = await Asked(base_url=server.url).fault()
     assert "OPENAI_API_KEY" in fault.message
@@ -237,7 +237,7 @@ async def test_a_wrong_key_is_named_by_its_variable_and_never_shown(server: LlmS
 
 
 @pytest.mark.parametrize("key", ["sk-test\n0123456789", "sk-tést-0123456789"])
-async def test_a_key_that_no_header_can_carry_is_never_sent_nor_shown(
+async def test_key_invalid_in_header_is_never_sent_or_shown(
     server: LlmServer, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
@@ -250,14 +250,14 @@ async def test_a_key_that_no_header_can_carry_is_never_sent_nor_shown(
     assert not server.requests
 
 
-async def test_an_echoed_key_is_not_passed_on(server: LlmServer) -> None:
+async def test_echoed_key_is_removed(server: LlmServer) -> None:
     server.answer = lambda request: error(403, f"got {request.headers['authorization']}")
     fault = await Asked(base_url=server.url).fault()
     assert "got Bearer ***" in fault.message
 
 
 @pytest.mark.parametrize("word", ["stream_options", "json_schema"])
-async def test_what_an_endpoint_refuses_to_be_asked_for_is_left_out(server: LlmServer, word: str) -> None:
+async def test_unsupported_parameters_are_left_out(server: LlmServer, word: str) -> None:
     field = {"stream_options": "stream_options", "json_schema": "response_format"}[word]
     server.answer = lambda request: error(400, f"unknown field {word}") if field in request.body else Reply("fine")
     asked = Asked(base_url=server.url)
@@ -270,7 +270,7 @@ async def test_what_an_endpoint_refuses_to_be_asked_for_is_left_out(server: LlmS
     assert len(server.requests) == 3
 
 
-async def test_a_schema_is_asked_for_or_not_as_configured(server: LlmServer) -> None:
+async def test_schema_is_requested_as_configured(server: LlmServer) -> None:
     await Asked(base_url=server.url, structured="off")(SCHEMA)
     assert "response_format" not in server.requests[0].body
     await Asked(base_url=server.url)(SCHEMA)
@@ -281,7 +281,7 @@ async def test_a_schema_is_asked_for_or_not_as_configured(server: LlmServer) -> 
     assert len(server.requests) == 3
 
 
-async def test_an_answer_that_is_no_stream_is_taken_too(server: LlmServer) -> None:
+async def test_answer_without_streaming_is_accepted(server: LlmServer) -> None:
     whole = {"choices": [{"message": {"content": "all at once"}, "finish_reason": "stop"}],
              "usage": {"prompt_tokens": 3, "completion_tokens": 4}}  # fmt: skip
     server.script.append(Reply(body=whole))
@@ -290,7 +290,7 @@ async def test_an_answer_that_is_no_stream_is_taken_too(server: LlmServer) -> No
     assert (asked.spent.tokens_in, asked.spent.tokens_out) == (3, 4)
 
 
-async def test_a_refusal_and_a_filter_are_told(server: LlmServer) -> None:
+async def test_refusal_and_filter_are_reported(server: LlmServer) -> None:
     server.script.append(Reply(extra={"refusal": "I would rather not."}))
     reply = await Asked(base_url=server.url)()
     assert (reply.text, reply.refused) == ("I would rather not.", True)
@@ -298,12 +298,12 @@ async def test_a_refusal_and_a_filter_are_told(server: LlmServer) -> None:
     assert (await Asked(base_url=server.url)()).refused
 
 
-async def test_an_answer_at_its_limit_is_marked(server: LlmServer) -> None:
+async def test_truncated_answer_is_marked(server: LlmServer) -> None:
     server.script.append(Reply("def f(", finish="length"))
     assert (await Asked(base_url=server.url)()).truncated
 
 
-async def test_an_endless_answer_is_cut_off(server: LlmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endless_answer_is_cut_off(server: LlmServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_LONGEST_ANSWER", 50_000)
     server.script.append(Reply(end="endless"))
     asked = Asked(base_url=server.url)
@@ -314,7 +314,7 @@ async def test_an_endless_answer_is_cut_off(server: LlmServer, monkeypatch: pyte
     assert await asyncio.to_thread(server.hung_up.wait, 10)
 
 
-async def test_an_answer_that_takes_too_long_in_all_is_what_came_until_then(server: LlmServer) -> None:
+async def test_answer_over_total_time_keeps_received_part(server: LlmServer) -> None:
     server.script.append(Reply("0123456789", pieces=10, pause=0.4))
     reply = await Asked(base_url=server.url, total_seconds=1.5)()
     assert reply.truncated
@@ -322,12 +322,12 @@ async def test_an_answer_that_takes_too_long_in_all_is_what_came_until_then(serv
     assert len(server.requests) == 1
 
 
-async def test_halves_of_characters_can_be_written_down(server: LlmServer) -> None:
+async def test_lone_surrogates_can_be_stored(server: LlmServer) -> None:
     server.script.append(Reply("a\ud800b", pieces=1))
     assert (await Asked(base_url=server.url)()).text == "a?b"
 
 
-async def test_cancelling_hangs_up(server: LlmServer) -> None:
+async def test_cancelling_closes_connection(server: LlmServer) -> None:
     server.script.append(Reply("never ends", pause=0.05, end="silent"))
     asked = Asked(base_url=server.url)
     request = asyncio.create_task(asked())
@@ -340,7 +340,7 @@ async def test_cancelling_hangs_up(server: LlmServer) -> None:
     assert asked.spent.tokens_in == 25
 
 
-async def test_requests_at_once_are_limited(server: LlmServer) -> None:
+async def test_concurrent_requests_are_limited(server: LlmServer) -> None:
     server.answer = lambda request: Reply("x", before=0.05)
     asked = Asked(base_url=server.url, concurrency=3)
     client = Client(asked.sleep)

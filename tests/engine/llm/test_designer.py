@@ -99,19 +99,19 @@ async def design(*answers: str | Answer | Exception, mode: Mode = "full", **fiel
     ("mode", "role", "parents"),
     [("full", "researcher", [3]), ("crossover", "researcher", [3, 5]), ("fix", "fixer", [3])],
 )
-async def test_whole_programs(mode: Mode, role: Role, parents: list[int]) -> None:
+async def test_whole_program_is_read(mode: Mode, role: Role, parents: list[int]) -> None:
     made, script = await design(WHOLE, mode=mode)
     assert made == Design("def total():\n    return 2\n", mode, "twice", "More.", parents)
     assert script.calls == [(role, "design/0", None)]
 
 
-async def test_edits_are_applied_to_the_parent() -> None:
+async def test_edits_are_applied_to_parent() -> None:
     made, _ = await design(EDIT, mode="diff")
     assert made.code == SEED.replace("return 1\n", "return 3\n")
     assert (made.operator, made.name, made.parents) == ("diff", "rate", [3])
 
 
-async def test_who_was_asked_for_edits_may_write_the_whole_program() -> None:
+async def test_whole_program_is_accepted_in_place_of_edits() -> None:
     made, _ = await design(WHOLE, mode="diff")
     assert made.operator == "full"
     assert made.code == "def total():\n    return 2\n"
@@ -142,7 +142,7 @@ RATE = 0.25  # less
 """
 
 
-async def test_functions_written_out_take_the_place_of_those_of_their_names() -> None:
+async def test_written_functions_replace_those_with_same_name() -> None:
     made, _ = await design(PARTS, mode="diff")
     assert made.operator == "diff"
     before, after = SEED.split("\n"), made.code.split("\n")
@@ -168,19 +168,19 @@ async def test_functions_written_out_take_the_place_of_those_of_their_names() ->
         ("Use a smaller rate.", "neither a SEARCH/REPLACE block nor a function"),
     ],
 )
-async def test_parts_that_cannot_be_put_in_are_told(text: str, told: str) -> None:
+async def test_parts_that_cannot_be_applied_are_reported(text: str, told: str) -> None:
     with pytest.raises(DesignerError, match=told) as caught:
         await design(text, mode="diff")
     assert caught.value.check == "answer"
 
 
-async def test_a_program_that_lacks_what_it_uses_is_refused_before_any_experiment() -> None:
+async def test_program_with_unbound_names_is_refused_before_evaluation() -> None:
     with pytest.raises(DesignerError, match="uses JITTER, which nothing in it defines") as caught:
         await design("```python\ndef third():\n    return JITTER\n```", mode="diff")
     assert caught.value.check == "static"
 
 
-async def test_a_name_that_the_parent_lacks_too_is_not_the_designs_fault() -> None:
+async def test_unbound_name_of_parent_is_accepted() -> None:
     seed = SEED + "\n\ndef unused():\n    return np.zeros(3)\n"
     parent = ContextNode(3, seed, "ok", 1.0)
     asked = DesignRequest(**{**vars(ask_for(Script(HUNK), "diff")), "parent": parent})
@@ -193,7 +193,7 @@ async def test_a_name_that_the_parent_lacks_too_is_not_the_designs_fault() -> No
 
 
 @given(st.integers(0, 20), st.integers(0, 20))
-def test_parts_of_any_change_give_a_program_with_that_change(one: int, other: int) -> None:
+def test_parts_of_any_change_give_program_with_that_change(one: int, other: int) -> None:
     """What is put in is there as written, what is not stays as it was."""
     code = f"def third():\n    return {one}\n\n\nADDED = {other}\n"
     put = put_parts(code, SEED)
@@ -202,7 +202,7 @@ def test_parts_of_any_change_give_a_program_with_that_change(one: int, other: in
     assert put_parts(code, put) == put
 
 
-async def test_a_design_without_a_name_is_named_for_what_it_changes() -> None:
+async def test_unnamed_design_is_named_by_its_changes() -> None:
     made, _ = await design(HUNK, mode="diff")
     assert made.name == "changed third"
     assert made.motivation
@@ -218,13 +218,13 @@ async def test_a_design_without_a_name_is_named_for_what_it_changes() -> None:
         (CallFailed("context", "too many tokens"), "designer", "too many tokens"),
     ],
 )
-async def test_an_answer_that_cannot_be_used_is_an_attempt(given: Answer | Exception, check: str, told: str) -> None:
+async def test_unusable_answer_counts_as_attempt(given: Answer | Exception, check: str, told: str) -> None:
     with pytest.raises(DesignerError, match=told) as caught:
         await design(given)
     assert caught.value.check == check
 
 
-async def test_the_next_attempt_is_told_why_the_last_was_refused() -> None:
+async def test_next_prompt_gives_reason_of_last_rejection() -> None:
     twin = Rejection("duplicate", "the same program as node 3", SEED)
     _, script = await design(WHOLE, rejections=[twin, Rejection("answer", "block 1 has no line", "")])
     assert script.calls[0][1] == "design/2"
@@ -232,7 +232,7 @@ async def test_the_next_attempt_is_told_why_the_last_was_refused() -> None:
     assert "block 1 has no line" in script.prompts[0]
 
 
-async def test_a_prompt_without_room_and_a_missing_model_are_told() -> None:
+async def test_prompt_without_room_and_missing_model_are_reported() -> None:
     script = Script(WHOLE)
     with pytest.raises(DesignerError, match="context_tokens"):
         await designer(room=100).design(ask_for(script))
@@ -242,7 +242,7 @@ async def test_a_prompt_without_room_and_a_missing_model_are_told() -> None:
         await designer().design(DesignRequest(**{**vars(bare), "ask": None}))
 
 
-async def test_a_template_that_is_wrong_ends_more_than_the_attempt(tmp_path: Any) -> None:
+async def test_invalid_template_raises_task_error(tmp_path: Any) -> None:
     (tmp_path / "researcher_full.j2").write_text("{{ nothing }}")
     made = LlmDesigner(SPEC, BRIEF, Prompts(tmp_path), lambda: ROOM)
     with pytest.raises(TaskError, match=r"researcher_full\.j2:1: .*'nothing' is undefined"):
@@ -277,7 +277,7 @@ async def test_recombination_writes_its_share(
     assert set(operators) <= {"full", "tune", "swap", "exchange", "drop"}
 
 
-async def test_where_nothing_is_left_to_recombine_the_model_writes(recombine: RecombineDesigner) -> None:
+async def test_model_writes_if_recombination_is_exhausted(recombine: RecombineDesigner) -> None:
     plain = "def total():\n    return 1\n"
     asked = recombine_request(0, plain, priors=[], all_priors=True)
     with pytest.raises(NothingToDesign):
@@ -290,7 +290,7 @@ async def test_where_nothing_is_left_to_recombine_the_model_writes(recombine: Re
     assert len(script.calls) == 1
 
 
-async def test_both_learn_from_every_outcome(recombine: RecombineDesigner) -> None:
+async def test_both_designers_learn_from_every_outcome(recombine: RecombineDesigner) -> None:
     noted: list[Event] = []
 
     class Noting(LlmDesigner):
@@ -329,7 +329,7 @@ async def report(*answers: str | Answer | Exception) -> tuple[Report, Script]:
     return await analyze_by_model(script, Prompts(), BRIEF, FACTS, ROOM), script
 
 
-async def test_a_model_reports_and_the_figures_are_ours() -> None:
+async def test_report_of_model_keeps_measured_figures() -> None:
     made, script = await report(REPORT.replace('"priors": []', '"priors": [{"title": "T", "body": "B"}]'))
     assert made.lesson == "third() counts. [gained 0.5 over #1, score 1.5]"
     assert made.analyzer == "fast"
@@ -340,7 +340,7 @@ async def test_a_model_reports_and_the_figures_are_ours() -> None:
     assert script.calls == [("analyzer", "analyze/1", REPORT_SCHEMA)]
 
 
-async def test_a_report_that_cannot_be_read_is_asked_for_once_more() -> None:
+async def test_unreadable_report_is_requested_again() -> None:
     made, script = await report("It went well.", REPORT)
     assert made.analyzer == "fast"
     assert [call[1] for call in script.calls] == ["analyze/1", "analyze/1/repair"]
@@ -356,7 +356,7 @@ async def test_a_report_that_cannot_be_read_is_asked_for_once_more() -> None:
         ([CallFailed("moderation", "filtered")], "filtered"),
     ],
 )
-async def test_where_no_model_reports_the_rules_do_and_say_so(answers: list[Any], told: str) -> None:
+async def test_rules_replace_report_of_missing_model(answers: list[Any], told: str) -> None:
     made, _ = await report(*answers)
     assert made.analyzer == "rules"
     assert "gained 0.5 over #1" in made.lesson
@@ -376,7 +376,7 @@ async def judge(*answers: str | Answer | Exception) -> tuple[Any, Script]:
 MARKS = '{"clear": {"reason": "Yes.", "score": 1.0}, "short": {"reason": "No.", "score": 0.2}}'
 
 
-async def test_criteria_are_blended_by_weight() -> None:
+async def test_criteria_are_weighted() -> None:
     verdict, script = await judge(MARKS)
     assert verdict.mark == pytest.approx((3 * 1.0 + 0.2) / 4)
     assert verdict.judged["short"].reason == "No."
@@ -394,19 +394,19 @@ async def test_criteria_are_blended_by_weight() -> None:
         ([CallFailed("bad_request", "no")], "no"),
     ],
 )
-async def test_a_judgement_that_fails_is_no_mark(answers: list[Any], told: str) -> None:
+async def test_failed_judgement_gives_no_score(answers: list[Any], told: str) -> None:
     verdict, _ = await judge(*answers)
     assert verdict.mark is None
     assert told in verdict.problem
 
 
-async def test_a_judgement_is_asked_for_once_more() -> None:
+async def test_judgement_is_requested_again() -> None:
     verdict, script = await judge(MARKS.replace("0.2", "20"), MARKS)
     assert verdict.mark is not None
     assert "scores lie between 0 and 1" in script.prompts[1]
 
 
-def test_preset_paper_samples_as_published_where_a_model_takes_it() -> None:
+def test_preset_paper_uses_published_sampling_if_model_allows_it() -> None:
     models = {
         "open": ModelSpec("a"),
         "own": ModelSpec("b", temperature=0.2),

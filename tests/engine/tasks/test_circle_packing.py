@@ -65,13 +65,13 @@ def run(code: str) -> tuple[Any, Any]:
     return found
 
 
-def test_the_seed_scores_the_published_ring_layout(evaluate: Evaluate) -> None:
+def test_seed_scores_as_published_ring_layout(evaluate: Evaluate) -> None:
     found = evaluate(run(TASK.seeds[0].code))
     assert found["sum_radii"] == pytest.approx(0.9598, abs=5e-5)
     assert found["sum_strict"] == pytest.approx(found["sum_radii"], abs=1e-12)
 
 
-def test_a_packing_counts_as_lists_or_arrays_with_or_without_a_sum(evaluate: Evaluate) -> None:
+def test_packing_may_be_lists_or_arrays_with_or_without_sum(evaluate: Evaluate) -> None:
     centers, radii = grid()
     for result in (
         [centers, radii],
@@ -82,7 +82,7 @@ def test_a_packing_counts_as_lists_or_arrays_with_or_without_a_sum(evaluate: Eva
         assert evaluate(result)["sum_radii"] == pytest.approx(sum(result[1]))
 
 
-def test_overlap_within_the_tolerance_counts_and_is_told(evaluate: Evaluate) -> None:
+def test_overlap_within_tolerance_is_allowed_and_reported(evaluate: Evaluate) -> None:
     centers, radii = grid(1 / 12 + 4e-7)
     found = evaluate([centers, radii])
     assert found["sum_radii"] == pytest.approx(26 / 12 + 26 * 4e-7, abs=1e-12)
@@ -125,12 +125,12 @@ def changed(change: Callable[[list[Any], list[Any]], Any]) -> list[Any]:
         (list(grid(1 / 12 + 2e-6)), "sticks out"),
     ],
 )
-def test_what_is_no_packing_has_no_score(evaluate: Evaluate, result: Any, why: str) -> None:
+def test_invalid_packing_has_no_score(evaluate: Evaluate, result: Any, why: str) -> None:
     with pytest.raises(evolve_task.Invalid, match=why):
         evaluate(result)
 
 
-def test_shrinking_leaves_no_overlap_at_all(evaluate: Evaluate) -> None:
+def test_shrinking_leaves_no_overlap(evaluate: Evaluate) -> None:
     rng = np.random.default_rng(0)
     module = types.ModuleType("evolve_task")
     namespace: dict[str, Any] = {"__name__": "evaluate"}
@@ -146,7 +146,7 @@ def test_shrinking_leaves_no_overlap_at_all(evaluate: Evaluate) -> None:
             assert strict[i] + strict[j] <= math.dist(centers[i], centers[j])
 
 
-def test_the_folder_is_a_sound_task() -> None:
+def test_task_folder_passes_check() -> None:
     assert TASK.spec.guarded
     assert TASK.spec.metric == "sum_radii"
     assert set(parse_program(TASK.seeds[0].code).functions) == ROLES | {"construct_packing"}
@@ -154,7 +154,7 @@ def test_the_folder_is_a_sound_task() -> None:
     assert PriorFolder(TASK.priors).problems == []
 
 
-def test_every_prior_names_its_source_and_every_part_has_recipes() -> None:
+def test_every_prior_has_source_and_every_part_has_recipes() -> None:
     assert len(PRIORS) >= 12
     assert all(prior.source and prior.tags and prior.title for prior in PRIORS)
     covered = {
@@ -163,7 +163,7 @@ def test_every_prior_names_its_source_and_every_part_has_recipes() -> None:
     assert covered == ROLES
 
 
-def test_no_coordinates_are_written_down() -> None:
+def test_priors_hold_no_coordinates() -> None:
     for code in [TASK.seeds[0].code, *(recipe.code for prior in PRIORS for recipe in prior.recipes)]:
         assert not re.findall(r"\d\.\d{5,}", code)
 
@@ -188,14 +188,14 @@ BY_ID = {prior.id: prior for prior in PRIORS}
 
 
 @pytest.mark.parametrize("prior", [prior for prior in PRIORS if prior.recipes], ids=lambda prior: prior.id)
-def test_every_recipe_makes_a_valid_program(evaluate: Evaluate, prior: Prior) -> None:
+def test_every_recipe_makes_valid_program(evaluate: Evaluate, prior: Prior) -> None:
     # A search that hops, so that each part is called.
     code = grafted(grafted(TASK.seeds[0].code, BY_ID["starts-then-hops"]), prior)
     found = evaluate(run(small(code)))
     assert found["sum_strict"] == pytest.approx(found["sum_radii"], abs=1e-5)
 
 
-def test_good_parts_together_reach_a_good_packing(evaluate: Evaluate) -> None:
+def test_good_parts_together_reach_good_packing(evaluate: Evaluate) -> None:
     code = TASK.seeds[0].code
     for name in ("hexagonal-rows", "linear-program-radii", "slsqp-all-pairs", "move-a-few", "starts-then-hops"):
         code = grafted(code, BY_ID[name])

@@ -110,7 +110,7 @@ def parts() -> Iterator[Parts]:
 # The corpus and what is planted in it
 
 
-def test_the_corpus_is_drawn_from_its_seed_and_held_out_by_source(parts: Parts) -> None:
+def test_corpus_depends_on_seed_and_is_held_out_by_source(parts: Parts) -> None:
     one, again, other = (parts.corpus.installed(20, 8, seed) for seed in (1, 1, 2))
     assert one.categories == list(parts.corpus.CATEGORIES)
     for side, count in ((one.train, 20), (one.held_out, 8)):
@@ -121,7 +121,7 @@ def test_the_corpus_is_drawn_from_its_seed_and_held_out_by_source(parts: Parts) 
     assert marks[0] == marks[1] != marks[2]
 
 
-def test_what_was_planted_is_known_line_by_line(parts: Parts) -> None:
+def test_planted_noise_is_recorded_by_line(parts: Parts) -> None:
     corpus = parts.corpus.installed(30, 3, 5)
     noisy = parts.noise.plant(corpus, 5)
     kept = sorted(" ".join(document.clean.split()) for document in noisy if document.clean)
@@ -134,7 +134,7 @@ def test_what_was_planted_is_known_line_by_line(parts: Parts) -> None:
     assert [document.text for document in parts.noise.plant(corpus, 5)] == [document.text for document in noisy]
 
 
-def test_a_copy_comes_after_its_first(parts: Parts) -> None:
+def test_duplicate_follows_its_original(parts: Parts) -> None:
     noisy = parts.noise.plant(parts.corpus.installed(30, 3, 5), 5)
     exact = near = 0
     for place, document in enumerate(noisy):
@@ -149,7 +149,7 @@ def test_a_copy_comes_after_its_first(parts: Parts) -> None:
     assert exact + near == count > 20 and exact > 5 and near > 5
 
 
-def test_personal_data_are_obviously_made_up(parts: Parts) -> None:
+def test_personal_data_are_invented(parts: Parts) -> None:
     rng = np.random.default_rng(0)
     text = "\n".join(line for _ in range(200) for line in parts.noise._personal(rng))
     assert set(parts.noise.WORDS) and "@example.com" in text
@@ -163,7 +163,7 @@ def test_personal_data_are_obviously_made_up(parts: Parts) -> None:
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.lists(st.integers(0, 4), min_size=1, max_size=20))
-def test_the_ngram_model_agrees_with_its_definition(text: list[int], held: list[int]) -> None:
+def test_ngram_model_matches_its_definition(text: list[int], held: list[int]) -> None:
     sys.path.insert(0, str(TASK.folder))
     try:
         model = importlib.import_module("language_model")
@@ -190,7 +190,7 @@ def test_the_ngram_model_agrees_with_its_definition(text: list[int], held: list[
     assert model.ngram(*arrays, 3) == pytest.approx(expected)
 
 
-def test_a_stream_keeps_its_order_whatever_is_left_out(parts: Parts) -> None:
+def test_stream_keeps_order_if_documents_are_left_out(parts: Parts) -> None:
     stream = parts.language_model.stream
     texts = [f"document {k} " for k in range(9)]
     whole = stream(texts, 120, 1).tobytes().split(b"\0")
@@ -203,7 +203,7 @@ def test_a_stream_keeps_its_order_whatever_is_left_out(parts: Parts) -> None:
 
 
 @pytest.mark.needs("torch")
-def test_the_transformer_learns(parts: Parts) -> None:
+def test_transformer_learns(parts: Parts) -> None:
     settings = {"model": "transformer", "width": 16, "layers": 1, "heads": 2, "context": 16, "batch": 4}
     settings["learning_rate"] = 0.01
     text = np.frombuffer(b"abcdefgh" * 400, np.uint8)
@@ -231,7 +231,7 @@ def document(parts: Parts, *lines: tuple[str, str | None, str]) -> Any:
     return parts.noise.Noisy("web", [parts.noise.Line(*line) for line in lines])
 
 
-def test_removed_and_kept_are_counted_in_characters_of_words(parts: Parts) -> None:
+def test_removed_and_kept_count_characters_in_words(parts: Parts) -> None:
     noisy = document(
         parts,
         ("Home | Blog", None, "navigation"),
@@ -252,7 +252,7 @@ def test_removed_and_kept_are_counted_in_characters_of_words(parts: Parts) -> No
     )
 
 
-def test_text_is_the_documents_own_through_tags_entities_and_misreading(parts: Parts) -> None:
+def test_own_text_is_recognised_through_tags_entities_and_mojibake(parts: Parts) -> None:
     noisy = document(
         parts,
         ("<b>The</b> quick&nbsp;brown fox itâ€™s &lt;here&gt; now", None, "markup"),
@@ -266,7 +266,7 @@ def test_text_is_the_documents_own_through_tags_entities_and_misreading(parts: P
     assert own(noisy, "line a and its of own") == ("", 21)
 
 
-def test_words_that_are_not_the_documents_own_are_cut_out_of_a_line(parts: Parts) -> None:
+def test_foreign_words_are_cut_out_of_line(parts: Parts) -> None:
     ours, foreign = ([f"{name}{k}" for k in range(count)] for name, count in (("own", 40), ("foreign", 30)))
     noisy = document(parts, (" ".join(ours) + ".", None, ""))
     own = parts.measure.own_words
@@ -326,13 +326,13 @@ def cheats(parts: Parts) -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize(
     "name", ["memorised", "appended", "fluent", "shuffled", "longer", "emptied", "first lines", "bytes"]
 )
-def test_a_cheat_is_refused_with_what_was_measured(parts: Parts, name: str) -> None:
+def test_cheat_is_refused_with_measured_figure(parts: Parts, name: str) -> None:
     code, why = cheats(parts)[name]
     with pytest.raises(evolve_task.Invalid, match=why):
         parts.run(code)
 
 
-def test_a_little_memorised_text_is_not_paid(parts: Parts) -> None:
+def test_memorised_text_gains_nothing(parts: Parts) -> None:
     lines = [line for line in held_out_text(parts).splitlines() if len(line.split()) > 6][:20]
     code = (
         f"LINES = {lines!r}\nturn = []\n\ndef curate(document, category):\n    turn.append(1)\n"
@@ -344,7 +344,7 @@ def test_a_little_memorised_text_is_not_paid(parts: Parts) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, [], "text", {"type": "list"}])
-def test_a_forged_answer_is_refused(parts: Parts, answer: object) -> None:
+def test_forged_answer_is_refused(parts: Parts, answer: object) -> None:
     with pytest.raises(evolve_task.Invalid, match="no list with something for each document"):
         parts.measure.check(parts.noisy(), answer)
 
@@ -352,7 +352,7 @@ def test_a_forged_answer_is_refused(parts: Parts, answer: object) -> None:
 # The evaluator
 
 
-def test_raw_text_scores_nothing_the_seed_something_the_clean_text_one(parts: Parts) -> None:
+def test_scores_of_raw_text_seed_and_clean_text(parts: Parts) -> None:
     raw = parts.run(RAW)
     assert raw["score"] == 0 and raw["removed"] == 0 and raw["kept"] > 0.9
     assert raw["bits_per_byte"] == raw["raw_bits_per_byte"] > raw["oracle_bits_per_byte"]
@@ -368,13 +368,13 @@ def test_raw_text_scores_nothing_the_seed_something_the_clean_text_one(parts: Pa
     assert (found["score"], found["learned"], found["cleaned"], found["invented"]) == (1, 1, 1, 0)
 
 
-def test_a_seed_repeats_and_another_is_another_corpus(parts: Parts) -> None:
+def test_equal_seeds_repeat_and_other_seeds_give_other_corpora(parts: Parts) -> None:
     one, again, other = (parts.run(SEED, seed=seed) for seed in (3, 3, 4))
     assert one["score"] == again["score"] != other["score"]
     assert one["fingerprint"] == again["fingerprint"] != other["fingerprint"]
 
 
-def test_a_candidate_gets_documents_and_categories_alone(parts: Parts) -> None:
+def test_candidate_gets_only_documents_and_categories(parts: Parts) -> None:
     parts.run(RAW)
     ((function, documents, categories),) = parts.calls
     noisy = parts.noisy()
@@ -384,7 +384,7 @@ def test_a_candidate_gets_documents_and_categories_alone(parts: Parts) -> None:
     assert not any(text in given for text in held for given in documents)
 
 
-def test_pairs_are_short_and_reach_a_judge(parts: Parts) -> None:
+def test_pairs_are_short_and_reach_judge(parts: Parts) -> None:
     found = parts.run(SEED, pairs=30)
     texts = [value for key, value in found.items() if key.startswith("pairs")]
     assert sum(len(text.splitlines()) for text in texts) == 30 and max(map(len, texts)) < 4096
@@ -427,13 +427,13 @@ def write(path: Path, found: list[Any]) -> Path:
         ([{"category": " ", "text": "x"}], r"d\.jsonl, row 1: category must be text, not ' '"),
     ],
 )
-def test_bad_rows_are_named_by_file_and_row(parts: Parts, tmp_path: Path, found: list[Any], why: str) -> None:
+def test_bad_rows_are_reported_with_file_and_row(parts: Parts, tmp_path: Path, found: list[Any], why: str) -> None:
     write(tmp_path / "d.jsonl", found)
     with pytest.raises(parts.corpus.DataError, match=why):
         parts.userdata.read("d.jsonl", tmp_path, "data")
 
 
-def test_missing_and_empty_data_say_what_to_do(parts: Parts, tmp_path: Path) -> None:
+def test_missing_and_empty_data_give_advice(parts: Parts, tmp_path: Path) -> None:
     error, read = parts.corpus.DataError, parts.userdata.read
     with pytest.raises(error, match=r"no file or folder .*/gone \(settings.data\): correct the path.*`mounts`"):
         read("gone", tmp_path, "data")
@@ -458,7 +458,7 @@ def test_missing_and_empty_data_say_what_to_do(parts: Parts, tmp_path: Path) -> 
         parts.run(SEED, plant=False, data=str(tmp_path))
 
 
-def test_noise_of_the_users_own(parts: Parts, tmp_path: Path) -> None:
+def test_users_noisy_data_are_scored_without_planting(parts: Parts, tmp_path: Path) -> None:
     noise = "<div class='menu'>cookie cookie javascript privacy policy settings</div>"
     noisy = [{**row, "text": row["text"].replace("\n", f"\n{noise}\n")} for row in rows(24)]
     write(tmp_path / "noisy.jsonl", noisy)
@@ -483,13 +483,13 @@ def grafted(prior: Prior) -> str:
 
 
 @pytest.mark.parametrize("prior", [prior for prior in PRIORS if prior.recipes], ids=lambda prior: prior.id)
-def test_every_recipe_makes_a_valid_program(parts: Parts, prior: Prior) -> None:
+def test_every_recipe_makes_valid_program(parts: Parts, prior: Prior) -> None:
     before, _ = parts.cleaned(SEED)
     after, books = parts.cleaned(grafted(prior))
     assert before != after and 0.1 < books["cleaned"] < 1 and books["kept"] > 0.9
 
 
-def test_the_folder_is_a_sound_task() -> None:
+def test_task_folder_passes_check() -> None:
     assert TASK.spec.guarded and TASK.spec.stages[0].repeats == 2
     assert check_recipes(TASK.seeds, PRIORS) == [] and PriorFolder(TASK.priors).problems == []
     assert len(PRIORS) >= 15 and all(prior.source and prior.tags and prior.title for prior in PRIORS)
@@ -516,7 +516,7 @@ def test_the_folder_is_a_sound_task() -> None:
         ("x = type(re.sub)(compile('1', '', 'eval'), {})", "it uses type"),
     ],
 )
-def test_what_could_look_text_up_is_refused_before_it_runs(line: str, why: str) -> None:
+def test_code_that_could_look_up_text_is_refused_before_it_runs(line: str, why: str) -> None:
     with pytest.raises(ProgramError, match=f"static: {why}"):
         check_program(f"import re\n\n{line}\n{RAW}", TASK.spec)
 
@@ -550,7 +550,7 @@ async def evaluated(
     return outcome, steps
 
 
-async def test_a_folder_of_the_users_in_the_sandbox(tmp_path: Path) -> None:
+async def test_users_folder_is_read_in_sandbox(tmp_path: Path) -> None:
     for category in ("notes", "logs"):
         (tmp_path / "data" / category).mkdir(parents=True)
         for number, row in enumerate(rows(32, category)):
@@ -599,7 +599,7 @@ def curate(document, category):
 """
 
 
-async def test_a_program_opens_nothing_from_its_first_line_on(tmp_path: Path) -> None:
+async def test_program_can_open_no_file(tmp_path: Path) -> None:
     """What no check before it runs has told: the sandbox refuses it all the same."""
     folder = tmp_path / "task"
     folder.mkdir()
@@ -635,7 +635,7 @@ async def test_a_program_opens_nothing_from_its_first_line_on(tmp_path: Path) ->
         f"'x'.encode('cp437')\n{RAW}",
     ],
 )
-async def test_a_program_that_opens_something_is_told_so(tmp_path: Path, code: str) -> None:
+async def test_program_that_opens_file_gets_reason(tmp_path: Path, code: str) -> None:
     (tmp_path / "data").mkdir()
     write(tmp_path / "data" / "d.jsonl", [{**row, "source": str(k)} for k, row in enumerate(rows(32))])
     outcome, _ = await evaluated(tmp_path, code, data=str(tmp_path / "data" / "d.jsonl"), held_out=2)

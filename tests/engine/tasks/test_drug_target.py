@@ -134,13 +134,13 @@ def made_up(parts: Parts, count: int = 400) -> list[list[object]]:
         ("SMILES,Protein,Y\nC,,1\n", r"pairs.csv, row 2: Protein must be"),
     ],
 )
-def test_bad_rows_are_named_by_file_and_row(parts: Parts, tmp_path: Path, text: str, why: str) -> None:
+def test_bad_rows_are_reported_with_file_and_row(parts: Parts, tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "pairs.csv").write_text(text)
     with pytest.raises(parts.dataset.DataError, match=why):
         parts.dataset.load("pairs.csv", tmp_path)
 
 
-def test_missing_and_unreadable_data_say_what_to_do(parts: Parts, tmp_path: Path) -> None:
+def test_missing_and_unreadable_data_give_advice(parts: Parts, tmp_path: Path) -> None:
     error = parts.dataset.DataError
     with pytest.raises(error, match=r"no file or folder .*/gone.csv .*`mounts`"):
         parts.dataset.load("gone.csv", tmp_path)
@@ -155,14 +155,14 @@ def test_missing_and_unreadable_data_say_what_to_do(parts: Parts, tmp_path: Path
         parts.dataset.load("pairs.csv.gz", tmp_path)
 
 
-def test_smiles_that_are_none_are_named_by_file_and_row(parts: Parts, tmp_path: Path) -> None:
+def test_invalid_smiles_are_reported_with_file_and_row(parts: Parts, tmp_path: Path) -> None:
     write(tmp_path / "pairs.csv", [["CCO", "MKV", 1], ["C1CC", "MKV", 0], ["xyz", "MKV", 0], ["C1CC", "MK", 0]])
     data = parts.dataset.load("pairs.csv", tmp_path)
     with pytest.raises(parts.dataset.DataError, match=r"pairs.csv, row 3: 'C1CC'; .*pairs.csv, row 4: 'xyz':"):
         parts.features.featurise(data, 64, 256)
 
 
-def test_a_folder_keeps_its_split(parts: Parts, tmp_path: Path) -> None:
+def test_split_of_folder_is_kept(parts: Parts, tmp_path: Path) -> None:
     write(tmp_path / "train.csv.gz", [["CCO", "MKV", 1], ["CCN", "MKV", 0]])
     write(tmp_path / "val.csv", [["CCO", "MK", 1.0], ["CCN", "mkv", 0.0]])
     write(tmp_path / "test.csv", [["CCC", "MK", 1], ["CCN", "MK", 0]])
@@ -188,7 +188,7 @@ def test_features_of_known_molecules(parts: Parts) -> None:
 
 @pytest.mark.parametrize("kind", ["all", "random", "unseen_drug", "unseen_protein", "unseen_both"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_unseen_is_unseen(parts: Parts, kind: str, seed: int) -> None:
+def test_unseen_sets_share_nothing_with_training(parts: Parts, kind: str, seed: int) -> None:
     data = parts.synthetic.generate(80, 60, 1500, seed)
     split = parts.dataset.split_pairs(data, kind, 0.25, 0.2, 0.1, seed)
     seen_drugs, seen_proteins = (set(data.pairs[split.train, side].tolist()) for side in (0, 1))
@@ -205,7 +205,7 @@ def test_unseen_is_unseen(parts: Parts, kind: str, seed: int) -> None:
     assert again.train.tolist() == split.train.tolist()
 
 
-def test_a_set_without_both_labels_is_refused(parts: Parts) -> None:
+def test_set_without_both_labels_is_refused(parts: Parts) -> None:
     data = parts.synthetic.generate(30, 30, 200, 0)
     data.labels[:] = 1
     with pytest.raises(parts.dataset.DataError, match=r"synthetic: the training set has .* pairs and not both kinds"):
@@ -214,7 +214,7 @@ def test_a_set_without_both_labels_is_refused(parts: Parts) -> None:
         parts.dataset.split_pairs(data, "cold", 0.25, 0.2, 0.1, 0)
 
 
-def test_the_synthetic_set_is_drawn_from_its_seed_and_holds_real_molecules(parts: Parts) -> None:
+def test_synthetic_set_depends_on_seed_and_has_valid_molecules(parts: Parts) -> None:
     one, two, other = (parts.synthetic.generate(100, 50, 1000, seed) for seed in (1, 1, 2))
     assert one.name == "synthetic" and one.smiles == two.smiles and (one.labels == two.labels).all()
     assert one.proteins != other.proteins
@@ -224,7 +224,7 @@ def test_the_synthetic_set_is_drawn_from_its_seed_and_holds_real_molecules(parts
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_half_of_the_fits_is_learnt_from_one_side(parts: Parts, seed: int) -> None:
+def test_half_of_fit_variance_depends_on_one_side(parts: Parts, seed: int) -> None:
     fits = parts.synthetic._fits(np.random.default_rng(seed), 8)
     own = fits.mean(0) + fits.mean(1, keepdims=True) - fits.mean()
     assert fits.var() == pytest.approx(1) and own.var() == pytest.approx(parts.synthetic.SHARED)
@@ -248,7 +248,7 @@ def test_metrics_and_failure_modes(parts: Parts) -> None:
 # The trainer and the evaluator
 
 
-def test_the_seed_learns_and_a_seed_repeats(parts: Parts) -> None:
+def test_seed_program_learns_and_equal_seeds_repeat(parts: Parts) -> None:
     found = parts.run(SEED, steps=24, batch=16)
     assert [step for step, _ in parts.curve] == list(range(1, 25))
     losses = [values["loss"] for _, values in parts.curve]
@@ -261,7 +261,7 @@ def test_the_seed_learns_and_a_seed_repeats(parts: Parts) -> None:
     assert parts.run(SEED, seed=4, steps=24, batch=16)["score"] != found["score"]
 
 
-def test_training_sees_no_held_out_pair_and_prediction_no_label(parts: Parts) -> None:
+def test_training_gets_no_held_out_pair_and_prediction_no_label(parts: Parts) -> None:
     parts.run(SEED)
     data = parts.synthetic.generate(TINY["drugs"], TINY["proteins"], TINY["pairs"], 3)
     split = parts.dataset.split_pairs(data, "all", 0.25, 0.2, 0.1, 3)
@@ -319,7 +319,7 @@ def build_model(sizes):
     ],
     ids=["batch", "chance", "nan", "size", "weights", "loss", "shape", "type"],
 )
-def test_what_breaks_the_rules_is_refused_with_the_reason(parts: Parts, code: str, why: str) -> None:
+def test_broken_rule_is_refused_with_reason(parts: Parts, code: str, why: str) -> None:
     # Without batch statistics over pairs, which say nothing yet after three steps.
     honest = grafted(SEED, next(prior for prior in PRIORS if prior.id == "cross-attention"))
     with pytest.raises((evolve_task.Invalid, Refused), match=why):
@@ -327,26 +327,24 @@ def test_what_breaks_the_rules_is_refused_with_the_reason(parts: Parts, code: st
 
 
 @pytest.mark.parametrize("answer", [None, [], {"a": 1}, {}])
-def test_a_forged_state_is_refused(parts: Parts, answer: object) -> None:
+def test_forged_state_is_refused(parts: Parts, answer: object) -> None:
     with pytest.raises(evolve_task.Invalid, match="as arrays by name"):
         parts.evaluate.check_state(answer, 100)
 
 
 @pytest.mark.parametrize("prior", [prior for prior in PRIORS if prior.recipes], ids=lambda prior: prior.id)
-def test_every_recipe_makes_a_valid_program(parts: Parts, prior: Prior) -> None:
+def test_every_recipe_makes_valid_program(parts: Parts, prior: Prior) -> None:
     found = parts.run(grafted(SEED, prior), split="random", pairs=150, steps=2, batch=32)
     assert 0 < found["score"] < 1
 
 
-def test_a_missing_library_is_named_with_the_extra_that_brings_it(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_library_is_reported_with_its_extra(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "rdkit" else object())
     with pytest.raises(ImportError, match=r"rdkit is not installed: this task needs the extras 'torch' and 'drug'"):
         exec(compile(TASK.evaluator.read_text(), "evaluate.py", "exec"), {"__name__": "evaluate"})
 
 
-def test_the_folder_is_a_sound_task() -> None:
+def test_task_folder_passes_check() -> None:
     assert TASK.spec.guarded
     assert check_recipes(TASK.seeds, PRIORS) == [] and PriorFolder(TASK.priors).problems == []
     assert len(PRIORS) >= 15 and all(prior.source and prior.tags and prior.title for prior in PRIORS)
@@ -380,7 +378,7 @@ async def evaluated(tmp_path: Path, code: str, curve: Callable[..., None], **set
     return outcome
 
 
-async def test_a_csv_of_the_users_in_the_sandbox(parts: Parts, tmp_path: Path) -> None:
+async def test_users_csv_is_read_in_sandbox(parts: Parts, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     path = write(tmp_path / "data" / "pairs.csv", made_up(parts))
     steps: list[float | None] = []
@@ -391,7 +389,7 @@ async def test_a_csv_of_the_users_in_the_sandbox(parts: Parts, tmp_path: Path) -
 
 
 @pytest.mark.needs("bubblewrap")
-async def test_a_candidate_does_not_find_the_data(parts: Parts, tmp_path: Path) -> None:
+async def test_candidate_cannot_find_data(parts: Parts, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     path = write(tmp_path / "data" / "pairs.csv", made_up(parts))
     outcome = await evaluated(tmp_path, f"open({str(path)!r})\n{SEED}", lambda step, values: None, data=str(path))

@@ -121,7 +121,7 @@ async def evaluate(tmp_path: Path, program: str, stage: str = "explore") -> tupl
 # The folder
 
 
-def test_the_folder_is_a_sound_task() -> None:
+def test_task_folder_passes_check() -> None:
     assert TASK.spec.guarded and TASK.spec.noisy
     assert [stage.name for stage in TASK.spec.stages] == ["quick", "explore", "verify"]
     assert TASK.spec.score_stage.name == "explore"
@@ -129,7 +129,7 @@ def test_the_folder_is_a_sound_task() -> None:
     assert PriorFolder(TASK.priors).problems == []
 
 
-def test_every_prior_names_its_source_and_every_part_has_a_recipe() -> None:
+def test_every_prior_has_source_and_every_part_has_recipe() -> None:
     assert len(PRIORS) >= 30 and sum(bool(prior.recipes) for prior in PRIORS) >= 12
     assert all(prior.source and prior.tags and prior.title for prior in PRIORS)
     made = [set(parse_program(recipe.code).functions) & PARTS for prior in PRIORS for recipe in prior.recipes]
@@ -148,7 +148,7 @@ def grafted(prior: Prior) -> str:
 
 
 @pytest.mark.parametrize("prior", [prior for prior in PRIORS if prior.recipes], ids=lambda prior: prior.id)
-def test_every_recipe_keeps_the_contract(load: Any, check: Any, prior: Prior) -> None:
+def test_every_recipe_keeps_contract(load: Any, check: Any, prior: Prior) -> None:
     load("contract").LENGTHS = (64, 256)
     found = check(grafted(prior))
     assert found["growth"] < 4.5 and found["layer_weights"] > 0
@@ -205,7 +205,7 @@ return delta_rule(q, k, v + 0.01 * torch.tanh(a)[..., None, None], beta, initial
     ],
     ids=["softmax", "attention in a loop", "all pairs", "running sums"],
 )
-def test_quadratic_work_is_refused_however_it_is_written(check: Any, code: str, why: str) -> None:
+def test_quadratic_work_is_refused_in_every_form(check: Any, code: str, why: str) -> None:
     with pytest.raises(evolve_task.Invalid, match=why):
         check(code)
 
@@ -260,7 +260,7 @@ def test_quadratic_work_is_refused_however_it_is_written(check: Any, code: str, 
         "shape",
     ],
 )
-def test_what_breaks_the_contract_is_refused_with_the_figure(check: Any, code: str, why: str) -> None:
+def test_broken_contract_is_refused_with_figure(check: Any, code: str, why: str) -> None:
     with pytest.raises((evolve_task.Invalid, RuntimeError), match=why):
         check(code)
 
@@ -297,12 +297,12 @@ class Layer(nn.Module):
     ],
     ids=["state", "work", "state in pieces"],
 )
-def test_attention_over_short_sequences_alone_is_refused(check: Any, linear: str, kept: str, why: str) -> None:
+def test_attention_over_short_sequences_only_is_refused(check: Any, linear: str, kept: str, why: str) -> None:
     with pytest.raises(evolve_task.Invalid, match=why):
         check(CACHE.replace("LINEAR", linear).replace("KEPT", kept))
 
 
-def test_the_state_is_looked_at_again_before_the_training(load: Any, session: Any, monkeypatch: Any) -> None:
+def test_state_is_checked_again_before_training(load: Any, session: Any, monkeypatch: Any) -> None:
     code = SEED.replace('"held": held}', '"held": held, "all": x.repeat(1, 40 * (x.shape[1] == 128), 1)}')
 
     @contextmanager
@@ -325,7 +325,7 @@ def test_the_state_is_looked_at_again_before_the_training(load: Any, session: An
         ("1 << 9000", "numbers of a state take 1,126 bytes"),
     ],
 )
-def test_a_state_hides_nothing(session: Any, state: str, why: str) -> None:
+def test_state_cannot_hide_numbers(session: Any, state: str, why: str) -> None:
     code = "import types\nfrom torch import nn\nclass Layer(nn.Module):\n    def __init__(self, w, h):\n"
     opened = session(
         f"{code}        super().__init__()\n    def forward(self, x, state=None):\n        return x, {state}"
@@ -356,7 +356,7 @@ def test_numbers_of_eight_bytes_count_twice(session: Any) -> None:
         ("Nothing.forward.__globals__['__builtins__']", "__globals__"),
     ],
 )
-def test_ways_out_of_the_tensors_are_refused_before_anything_runs(code: str, names: str) -> None:
+def test_escapes_from_tensors_are_refused_before_anything_runs(code: str, names: str) -> None:
     with pytest.raises(ProgramError, match=f"it uses {names}, which the task forbids"):
         check_program(changed("value_features", f"return {code}"), TASK.spec)
 
@@ -398,7 +398,7 @@ def gate(width):
 """
 
 
-async def test_in_the_sandbox_no_text_is_opened_at_import_and_none_in_forward(tmp_path: Path) -> None:
+async def test_layer_cannot_open_text_in_sandbox(tmp_path: Path) -> None:
     outcome, _ = await evaluate(tmp_path, SEED + FILES, "quick")
     why = outcome.reason
     assert outcome.status == "crashed"
@@ -410,7 +410,7 @@ async def test_in_the_sandbox_no_text_is_opened_at_import_and_none_in_forward(tm
     assert why.count("GOT") == 1 and "GOT 'mailbox'" in why, why
 
 
-def test_operations_are_counted_as_on_paper(session: Any) -> None:
+def test_counted_operations_match_formulas(session: Any) -> None:
     code = """
 import torch
 from torch import nn
@@ -435,7 +435,7 @@ class Layer(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["overwrites", "queries"])
-def test_what_counts_can_be_known_from_what_came_before(load: Any, name: str) -> None:
+def test_counted_predictions_follow_from_earlier_tokens(load: Any, name: str) -> None:
     proxies = load("proxies")
     tokens, marks = proxies.draw(name, 20, 64, np.random.default_rng(0))
     assert tokens.shape == (20, 65) and marks.shape == (20, 64) and marks.sum() > 100
@@ -457,7 +457,7 @@ def test_what_counts_can_be_known_from_what_came_before(load: Any, name: str) ->
             proxies.draw(arguments[0], 1, arguments[1], np.random.default_rng(0))
 
 
-def test_training_and_held_out_text_are_parted_by_document(load: Any, tmp_path: Path) -> None:
+def test_text_is_split_by_document(load: Any, tmp_path: Path) -> None:
     corpus = load("corpus")
     rows = [json.dumps({"text": f"{number:04d} " * 5}) for number in range(200)]
     (tmp_path / "rows.jsonl").write_text("\n".join(rows) + "\n")
@@ -480,7 +480,7 @@ def test_training_and_held_out_text_are_parted_by_document(load: Any, tmp_path: 
         ("none.md", "a", "holds no .txt or .jsonl"),
     ],
 )
-def test_bad_text_is_told_by_file_and_row(load: Any, tmp_path: Path, name: str, text: str, why: str) -> None:
+def test_bad_text_is_reported_with_file_and_row(load: Any, tmp_path: Path, name: str, text: str, why: str) -> None:
     corpus = load("corpus")
     (tmp_path / name).write_text(text)
     with pytest.raises(corpus.CorpusError, match=why):
@@ -504,7 +504,7 @@ def report(**settings: Any) -> Any:
     return types.SimpleNamespace(settings={**TASK.spec.settings, **SMALL, **settings}, device="", seed=1)
 
 
-def test_the_model_outside_is_the_model_that_was_trained(load: Any, session: Any) -> None:
+def test_outside_model_equals_trained_model(load: Any, session: Any) -> None:
     opened, own = session(SEED), problem(load)
     options = {"size": dataclasses.asdict(own.size), "seed": 1, "rate": 1e-3, "steps": 3, "warm_up": 0.5, "rows": 9}
     number = opened.call("begin", {**options, "cool_down": 0.5, "weight_decay": 0.0})
@@ -533,7 +533,7 @@ def test_the_model_outside_is_the_model_that_was_trained(load: Any, session: Any
             load("outside").Trained(own, broken, 10_000, report())
 
 
-def test_a_layer_that_learns_to_look_ahead_is_found_out(load: Any, session: Any) -> None:
+def test_layer_that_learns_to_look_ahead_is_detected(load: Any, session: Any) -> None:
     """It does nothing forbidden while its weights are new, so that the contract finds nothing."""
     code = SEED.replace("self.out = nn", "self.peek = nn.Parameter(torch.zeros(()))\n        self.out = nn")
     code = code.replace("return self.out(y), {", "return self.out(y) + self.peek * x.roll(-1, 1), {")
@@ -547,7 +547,7 @@ def test_a_layer_that_learns_to_look_ahead_is_found_out(load: Any, session: Any)
         load("outside").check_future(model, whole, cut)
 
 
-def test_the_rate_rises_stays_and_falls(session: Any) -> None:
+def test_learning_rate_rises_stays_and_falls(session: Any) -> None:
     session(SEED)
     size = {"vocabulary": 8, "layers": 1, "width": 8, "heads": 1, "context": 8}
     options = {"size": size, "seed": 1, "rate": 1.0, "steps": 10, "warm_up": 0.2, "cool_down": 0.4}
@@ -561,7 +561,7 @@ def test_the_rate_rises_stays_and_falls(session: Any) -> None:
 # Evaluations
 
 
-def test_an_evaluation_is_streamed_and_the_same_again(load: Any, session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_is_streamed_and_repeats(load: Any, session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def opened(report: Any) -> Iterator[Any]:
         made = session(SEED)
@@ -598,7 +598,7 @@ class Told:
         self.seen.append((step, values))
 
 
-def test_sequences_in_parts_make_the_same_step(session: Any, load: Any) -> None:
+def test_micro_batches_make_same_step(session: Any, load: Any) -> None:
     session(SEED)
     own, weights = problem(load), []
     options = {"size": dataclasses.asdict(own.size), "seed": 1, "rate": 1e-3, "steps": 2, "warm_up": 0.0}
@@ -631,7 +631,7 @@ def gate(width):
 """
 
 
-async def test_in_the_sandbox_no_held_out_token_comes_near_a_candidate(tmp_path: Path) -> None:
+async def test_candidate_gets_no_held_out_token_in_sandbox(tmp_path: Path) -> None:
     outcome, seen = await evaluate(tmp_path, SEED + THIEF)
     assert outcome.status == "ok", outcome.reason
     assert outcome.guarantee == ("guarded" if sandbox_name() == "bubblewrap" else "open")

@@ -118,14 +118,14 @@ async def evaluate(tmp_path: Path, program: str, seed: int = 3, **settings: Any)
 # The folder
 
 
-def test_the_folder_is_a_sound_task() -> None:
+def test_task_folder_passes_check() -> None:
     assert TASK.spec.guarded and TASK.spec.noisy
     assert set(parse_program(SEED).functions) == ROLES | {"advantages", "policy_loss"}
     assert check_recipes(TASK.seeds, PRIORS) == []
     assert PriorFolder(TASK.priors).problems == []
 
 
-def test_every_prior_names_its_source_and_every_part_has_a_recipe() -> None:
+def test_every_prior_has_source_and_every_part_has_recipe() -> None:
     assert len(PRIORS) >= 15 and sum(bool(prior.recipes) for prior in PRIORS) >= 6
     assert all(prior.source and prior.tags and prior.title for prior in PRIORS)
     recipes = [recipe for prior in PRIORS for recipe in prior.recipes]
@@ -143,7 +143,7 @@ def grafted(prior: Prior) -> str:
 
 
 @pytest.mark.parametrize("prior", [prior for prior in PRIORS if prior.recipes], ids=lambda prior: prior.id)
-def test_every_recipe_keeps_the_contract(load: Any, hand: Any, prior: Prior) -> None:
+def test_every_recipe_keeps_contract(load: Any, hand: Any, prior: Prior) -> None:
     load("candidate").probe(hand(grafted(prior)))
 
 
@@ -165,7 +165,7 @@ def expected(name: str, symbols: int, prompt: list[int]) -> list[int]:
     return figures if figures[-1] else figures[:-1]
 
 
-def test_answers_are_right_and_held_out_prompts_are_never_trained_on(load: Any) -> None:
+def test_answers_are_right_and_training_draws_no_held_out_prompt(load: Any) -> None:
     problems = load("problems")
     rng = torch.Generator().manual_seed(0)
     for name, problem in problems.PROBLEMS.items():
@@ -194,7 +194,7 @@ def test_answers_are_right_and_held_out_prompts_are_never_trained_on(load: Any) 
         ([9, 9, 9, 9, 9], 0.0),  # an end in the right place is none when the answer ended before
     ],
 )
-def test_what_an_answer_is_worth(load: Any, written: list[int], share: float) -> None:
+def test_rewards_of_answers(load: Any, written: list[int], share: float) -> None:
     answers = torch.tensor([[1, 2, 3, 9, 9]])
     reward, found, exact = load("problems").rewards(torch.tensor([written]), answers, 9)
     assert float(found) == pytest.approx(share)
@@ -205,7 +205,7 @@ def test_what_an_answer_is_worth(load: Any, written: list[int], share: float) ->
 # Policy and trainer
 
 
-def test_sampling_scoring_and_the_plain_model_agree(load: Any) -> None:
+def test_sampling_and_scoring_agree_with_plain_model(load: Any) -> None:
     policy, rng = load("policy").Policy(10, 12, width=16, heads=2), torch.Generator().manual_seed(1)
     prompts = torch.randint(0, 10, (5, 7), generator=rng)
     tokens, sampled = policy.write(prompts, 5, 3, rng)
@@ -217,7 +217,7 @@ def test_sampling_scoring_and_the_plain_model_agree(load: Any) -> None:
     assert torch.allclose(entropy, -(logp.exp() * logp).sum(-1), atol=1e-5)
 
 
-def test_an_update_is_what_autograd_would_make_of_the_loss(load: Any, hand: Any) -> None:
+def test_update_matches_autograd_of_loss(load: Any, hand: Any) -> None:
     code = SEED.replace("torch.zeros_like(entropy)", "0.03 * entropy")
     trainer, problems = load("trainer"), load("problems")
     settings = {**TASK.spec.settings, **SMALL, "batches": 1}
@@ -248,7 +248,7 @@ def test_an_update_is_what_autograd_would_make_of_the_loss(load: Any, hand: Any)
     assert not all(torch.equal(a, b) for a, b in zip(runs[0].policy.parameters(), untrained, strict=True))
 
 
-def test_a_good_signal_teaches_and_a_reversed_one_does_not(load: Any, hand: Any) -> None:
+def test_policy_learns_from_good_but_not_reversed_signal(load: Any, hand: Any) -> None:
     trainer, problem = load("trainer"), load("problems").PROBLEMS["add"]
     settings = {**TASK.spec.settings, "prompts": 16, "steps": 12, "held_out": 128, "width": 32}
     learned = {}
@@ -282,15 +282,13 @@ LOSS = "    return -average(gain, mask)"
         ("scores[..., None] * mask", "None", "it returned something else"),
     ],
 )
-def test_what_breaks_the_contract_is_refused_with_the_figure(
-    load: Any, hand: Any, old: str, new: str, why: str
-) -> None:
+def test_broken_contract_is_refused_with_figure(load: Any, hand: Any, old: str, new: str, why: str) -> None:
     assert old in SEED
     with pytest.raises(evolve_task.Invalid, match=why):
         load("candidate").probe(hand(SEED.replace(old, new)))
 
 
-def test_advantages_for_whole_answers_count_at_every_token(load: Any, hand: Any) -> None:
+def test_advantages_of_answers_apply_to_every_token(load: Any, hand: Any) -> None:
     whole = hand(SEED.replace("scores[..., None] * mask", "scores"))
     load("candidate").probe(whole)
     rewards, mask = np.array([[0.0, 1.0]], np.float32), np.ones((1, 2, 3), np.float32)
@@ -298,7 +296,7 @@ def test_advantages_for_whole_answers_count_at_every_token(load: Any, hand: Any)
     assert found.shape == (1, 2, 3) and (found == found[:, :, :1]).all() and (found[0, 1] > found[0, 0]).all()
 
 
-def test_a_program_remembers_within_one_training_only(hand: Any) -> None:
+def test_program_keeps_state_within_one_training_only(hand: Any) -> None:
     code = SEED + "\nCALLS = [0]\n\ndef normalise(rewards):\n    CALLS[0] += 1\n    return rewards * 0 + CALLS[0]\n"
     first = hand(code, "one")
     rewards, mask = np.ones((1, 2), np.float32), np.ones((1, 2, 3), np.float32)
@@ -361,7 +359,7 @@ def untimed(metrics: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metrics.items() if name not in ("steps_per_s", "algorithm_share")}
 
 
-def test_a_round_is_measured_streamed_and_the_same_again(load: Any, hand: Any) -> None:
+def test_evaluation_is_measured_streamed_and_repeats(load: Any, hand: Any) -> None:
     report, found = Report(), []
     for _ in range(2):
         found.append(untimed(load("evaluate").train(hand(SEED)._candidate, report)))
@@ -390,12 +388,12 @@ def normalise(rewards):
 """
 
 
-def test_what_a_candidate_forges_is_only_its_own_gradient(load: Any, hand: Any) -> None:
+def test_candidate_can_forge_only_its_own_gradient(load: Any, hand: Any) -> None:
     with pytest.raises(evolve_task.Invalid, match="no gradient"):
         load("candidate").probe(hand(SEED + FORGER))
 
 
-def test_numbers_that_go_wrong_late_are_refused_with_the_time(hand: Any) -> None:
+def test_late_bad_numbers_are_refused_with_time(hand: Any) -> None:
     late = hand(SEED + "\n\ndef reshape(scores, progress):\n    return scores / (progress < 0.7)\n", "sort, seed 0")
     rewards, mask = np.array([[0.0, 1.0]], np.float32), np.ones((1, 2, 3), np.float32)
     assert np.isfinite(late.advantages(rewards, mask, mask, 0.6)).all()
@@ -403,7 +401,7 @@ def test_numbers_that_go_wrong_late_are_refused_with_the_time(hand: Any) -> None
         late.advantages(rewards, mask, mask, 0.8)
 
 
-def test_an_unknown_problem_is_named(load: Any) -> None:
+def test_unknown_problem_is_reported(load: Any) -> None:
     with pytest.raises(ValueError, match="names 'chess'; there are sort, sort_long"):
         load("problems").find("chess")
 
@@ -422,7 +420,7 @@ def test_an_unknown_problem_is_named(load: Any) -> None:
         ('{"prompt": "1+1", "answer": true}\n', ":1: a row needs a text as 'answer'"),
     ],
 )
-def test_bad_rows_are_told_by_file_and_line(load: Any, tmp_path: Path, text: str, why: str) -> None:
+def test_bad_rows_are_reported_with_file_and_line(load: Any, tmp_path: Path, text: str, why: str) -> None:
     answers = load("answers")
     (tmp_path / "rows.jsonl").write_text(text)
     with pytest.raises(answers.SetupError, match=f"rows.jsonl.*{why}"):
@@ -431,7 +429,7 @@ def test_bad_rows_are_told_by_file_and_line(load: Any, tmp_path: Path, text: str
         answers.read_rows(str(tmp_path / "none.jsonl"))
 
 
-def test_equal_prompts_lie_on_one_side(load: Any, tmp_path: Path) -> None:
+def test_equal_prompts_stay_on_one_side_of_split(load: Any, tmp_path: Path) -> None:
     answers = load("answers")
     rows = [{"prompt": f"{number % 20}", "answer": "x", "line": number} for number in range(60)]
     train, held_out = answers.split_rows(rows, 4, "rows")
@@ -455,7 +453,7 @@ def test_equal_prompts_lie_on_one_side(load: Any, tmp_path: Path) -> None:
         (r"\frac{1}{2}", r"$\frac{1}{2}$", True),
     ],
 )
-def test_answers_are_compared_as_readers_would(load: Any, text: str, answer: str, right: bool) -> None:
+def test_answers_are_compared_by_meaning(load: Any, text: str, answer: str, right: bool) -> None:
     assert load("answers").is_right(text, answer) is right
 
 
@@ -505,7 +503,7 @@ def large(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-async def test_a_model_from_a_folder_is_trained_and_a_thief_has_no_more_than_its_algorithm_earns(
+async def test_local_model_is_trained_and_cheating_program_gains_nothing(
     load: Any, hand: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One evaluation in the real sandbox, by a program that looks for more, beside an honest one in this process."""
@@ -530,7 +528,7 @@ async def test_a_model_from_a_folder_is_trained_and_a_thief_has_no_more_than_its
     assert seen == report.seen and [step for step, _ in seen] == [1, 2]
 
 
-def test_pieces_do_not_change_an_update(load: Any, hand: Any, tmp_path: Path) -> None:
+def test_micro_batches_do_not_change_update(load: Any, hand: Any, tmp_path: Path) -> None:
     settings = {**TASK.spec.settings, **SMALL, **large(tmp_path), "learning_rate": 1e-3}
     make_model(tmp_path / "model")
     module, found = load("language_model"), []
@@ -561,14 +559,14 @@ def patient(write: Callable[..., Any]) -> Callable[..., Any]:
         ({"end": False}, "does not fit: it has no end-of-sequence token"),
     ],
 )
-def test_a_tokenizer_that_does_not_fit_is_refused(load: Any, tmp_path: Path, broken: Any, why: str) -> None:
+def test_unfit_tokenizer_is_refused(load: Any, tmp_path: Path, broken: Any, why: str) -> None:
     make_model(tmp_path / "model", **broken)
     module = load("language_model")
     with pytest.raises(load("answers").SetupError, match=why):
         module.LanguageModel({**TASK.spec.settings, **large(tmp_path)}, 0, "cpu")
 
 
-def test_prompts_that_the_tokenizer_cannot_write_are_told_by_line(load: Any, tmp_path: Path) -> None:
+def test_prompts_that_cannot_be_encoded_are_reported_with_line(load: Any, tmp_path: Path) -> None:
     make_model(tmp_path / "model")
     settings, module, wrong = large(tmp_path), load("language_model"), load("answers").SetupError
     rows = (tmp_path / "rows.jsonl").read_text()
