@@ -8,7 +8,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
@@ -28,6 +28,7 @@ from tui.glyphs import needs_plain
 from tui.guard import HANGUP_EXIT, Guard
 from tui.keymap import unknown_ids
 from tui.log import tail_log
+from tui.navigation import Navigator
 from tui.palette import ActionProvider
 from tui.screens.base import BaseScreen
 from tui.screens.live import LiveScreen
@@ -373,3 +374,10 @@ def _collect_again() -> None:
 def _still(screen: Screen[Any]) -> None:
     for line in screen.query(Input):
         line.cursor_blink = False
+
+
+if TYPE_CHECKING:
+
+    def _check_navigator(app: EvolveApp) -> Navigator:
+        """Fail the type check if the application lacks a way that screens use."""
+        return app

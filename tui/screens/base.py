@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -13,11 +13,9 @@ from textual.widgets import Static
 
 from engine.errors import EvolveError
 from engine.text import one_line
+from tui.navigation import Navigator
 from tui.widgets.bars import Footer
 from tui.widgets.hints import HintBar
-
-if TYPE_CHECKING:
-    from tui.application import EvolveApp
 
 __all__ = ["SMALLEST", "BaseScreen"]
 
@@ -50,7 +48,7 @@ class BaseScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """The screen's own parts, hints for whoever is new here, then the footer."""
         yield from self.compose_body()
-        if self.evolve.hints:
+        if self.navigator.hints:
             yield HintBar()
         yield Footer()
         width, height = SMALLEST
@@ -63,12 +61,9 @@ class BaseScreen(Screen[None]):
         raise NotImplementedError
 
     @property
-    def evolve(self) -> EvolveApp:
-        """The application."""
-        from tui.application import EvolveApp
-
-        assert isinstance(self.app, EvolveApp)
-        return self.app
+    def navigator(self) -> Navigator:
+        """The application, as far as screens use it."""
+        return cast(Navigator, self.app)
 
     def on_resize(self, event: events.Resize) -> None:
         """Fit the layout to the size."""
@@ -88,8 +83,8 @@ class BaseScreen(Screen[None]):
 
     def on_key(self, event: events.Key) -> None:
         """The hints go with the first key, whatever it does."""
-        if self.evolve.hints:
-            self.evolve.forget_hints()
+        if self.navigator.hints:
+            self.navigator.forget_hints()
 
     def say(self, text: str, look: str = "accent", seconds: float = 5.0) -> None:
         """Say something in the footer's place."""

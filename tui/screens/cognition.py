@@ -123,7 +123,7 @@ class CognitionScreen(PriorActs):
         model = self.session.model if self.session is not None else None
         state = model.state if model is not None else None
         self.desk = PriorDesk(
-            lambda: place_to_read(run, state), self.evolve.runs, self._post, self._changed, self._failed
+            lambda: place_to_read(run, state), self.navigator.runs, self._post, self._changed, self._failed
         )
         self.desk.start()
         if self._for_node is not None:

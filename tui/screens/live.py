@@ -334,7 +334,7 @@ class LiveScreen(SteeringScreen):
 
     def on_tree_view_opened(self, event: TreeView.Opened) -> None:
         """Show a node whole."""
-        self.evolve.show_node(event.node)
+        self.navigator.show_node(event.node)
 
     def action_panel(self) -> None:
         """Show the next panel."""
@@ -366,12 +366,12 @@ class LiveScreen(SteeringScreen):
 
     def action_priors(self) -> None:
         """Show the priors."""
-        self.evolve.show_priors(self.session.run)
+        self.navigator.show_priors(self.session.run)
 
     def action_replay(self) -> None:
         """See how the run went, beginning where it is now."""
         if self.session.model is not None:
-            self.evolve.replay(self.session.run, self.session.model.state.seq, playing=False, came_from_live=True)
+            self.navigator.replay(self.session.run, self.session.model.state.seq, playing=False, came_from_live=True)
 
     def action_fork(self) -> None:
         """Ask for a name, begin a new run with what was until here, and show it."""
@@ -382,7 +382,7 @@ class LiveScreen(SteeringScreen):
         made: list[Run] = []
 
         def fork(name: str) -> None:
-            made.append(acts.fork_run_at(run, self.evolve.runs, seq, name.strip()))
+            made.append(acts.fork_run_at(run, self.navigator.runs, seq, name.strip()))
 
         self.app.push_screen(
             Prompt(f"Fork '{run.name}' at event {seq:,} as:", f"{run.name}-at-{seq}", act=fork),
@@ -391,15 +391,17 @@ class LiveScreen(SteeringScreen):
 
     def _forked(self, made: list[Run]) -> None:
         if made:
-            self.evolve.attach(made[0])
-            self.evolve.call_after_refresh(self.evolve.say, f"'{made[0].name}' is a run of its own; p starts it", "ok")
+            self.navigator.attach(made[0])
+            self.navigator.call_after_refresh(
+                self.navigator.say, f"'{made[0].name}' is a run of its own; p starts it", "ok"
+            )
 
     def action_back(self) -> None:
         """Clear the filter, or go back to the runs."""
         if self._tree.query_ is not None:
             self._tree.set_filter(None)
         else:
-            self.evolve.show_runs()
+            self.navigator.show_runs()
 
     def _parse(self, text: str, model: RunModel) -> Query | None:
         try:

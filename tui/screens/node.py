@@ -211,7 +211,7 @@ class NodeScreen(SteeringScreen):
 
     def action_back(self) -> None:
         """Back to the population, with the cursor on this node."""
-        self.evolve.leave_node(self._shown)
+        self.navigator.leave_node(self._shown)
 
     def action_tab(self, tab: int) -> None:
         """Show a tab."""
@@ -264,7 +264,7 @@ class NodeScreen(SteeringScreen):
 
     def action_priors(self) -> None:
         """Show what would be found for it."""
-        self.evolve.show_priors(self.session.run, self._shown)
+        self.navigator.show_priors(self.session.run, self._shown)
 
     def action_base(self) -> None:
         """Ask what to compare the node with."""

@@ -128,7 +128,7 @@ class PriorActs(BaseScreen):
             return
         entry = row.entry
         try:
-            changed = edit_text(self.app, self.evolve.guard, entry.prior.text, f"{entry.id}.md")
+            changed = edit_text(self.app, self.navigator.guard, entry.prior.text, f"{entry.id}.md")
         except EvolveError as exc:
             self.say_error(exc)
             return

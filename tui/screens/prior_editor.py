@@ -281,7 +281,7 @@ class PriorEditor(BaseScreen):
         """Go on in the person's own editor."""
         self._take_text()
         try:
-            changed = edit_text(self.app, self.evolve.guard, self._newest, f"{self.prior_id}.md")
+            changed = edit_text(self.app, self.navigator.guard, self._newest, f"{self.prior_id}.md")
         except EvolveError as exc:
             self.say_error(exc)
             return

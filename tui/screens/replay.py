@@ -212,7 +212,7 @@ class ReplayScreen(LiveScreen):
 
     def action_now(self) -> None:
         """Show the run as it is now."""
-        self.evolve.attach(self.session.run)
+        self.navigator.attach(self.session.run)
 
     def action_back(self) -> None:
         """Clear the filter; go back to where the replay was asked for."""

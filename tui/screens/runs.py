@@ -225,7 +225,7 @@ class RunsScreen(BaseScreen):
         if event.row.trouble:
             self.say(event.row.trouble, "bad", 10.0)
         else:
-            self.evolve.attach(Run(event.row.folder))
+            self.navigator.attach(Run(event.row.folder))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A run that has an engine keeps its name and its folder; what was not marked is not compared."""
@@ -266,7 +266,7 @@ class RunsScreen(BaseScreen):
 
         def work() -> None:
             acts.new_run(self._asked_for, self._folder, number, "", made.append)
-            self.app.call_from_thread(self.evolve.attach, made[0])
+            self.app.call_from_thread(self.navigator.attach, made[0])
 
         self._in_thread(work)
 
@@ -290,13 +290,13 @@ class RunsScreen(BaseScreen):
         """See how the run went."""
         row = self._list.selected
         if row is not None and not row.trouble:
-            self.evolve.replay(Run(row.folder))
+            self.navigator.replay(Run(row.folder))
 
     def action_priors(self) -> None:
         """Show the priors that the run reads."""
         row = self._list.selected
         if row is not None and not row.trouble:
-            self.evolve.show_priors(Run(row.folder))
+            self.navigator.show_priors(Run(row.folder))
 
     def action_rename(self) -> None:
         """Ask for another name."""

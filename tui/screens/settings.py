@@ -137,7 +137,7 @@ class SettingsScreen(BaseScreen):
     def _use(self, settings: TuiSettings) -> None:
         self._view.settings = settings
         self._view.repaint()
-        self.evolve.use_settings(settings)
+        self.navigator.use_settings(settings)
         self._tell()
 
     def action_edit(self) -> None:
@@ -145,7 +145,7 @@ class SettingsScreen(BaseScreen):
         kept = self._config.read_text(encoding="utf-8") if self._config.exists() else _TEMPLATE
         refused = self._refused
         try:
-            written = edit_text(self.app, self.evolve.guard, kept if refused is None else refused, "config.toml")
+            written = edit_text(self.app, self.navigator.guard, kept if refused is None else refused, "config.toml")
             if written is not None:
                 self._refused = written
                 self._use(save_file(self._config, written))

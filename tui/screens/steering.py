@@ -304,7 +304,7 @@ class SteeringScreen(BaseScreen):
 
     def _copy(self, node: Node, code: str) -> None:
         self.app.copy_to_clipboard(code)
-        folder = self.evolve.cache
+        folder = self.navigator.cache
 
         def work() -> None:
             said = keep_copy(code, folder)
@@ -337,7 +337,7 @@ class SteeringScreen(BaseScreen):
 
     def _edit(self, node: Node, code: str) -> None:
         try:
-            changed = edit_text(self.app, self.evolve.guard, code, f"node-{node.id}.py")
+            changed = edit_text(self.app, self.navigator.guard, code, f"node-{node.id}.py")
         except EvolveError as exc:
             self.say_error(exc)
             return
@@ -358,7 +358,7 @@ class SteeringScreen(BaseScreen):
 
     def _keep_edited(self, text: str, node: Node) -> None:
         """Keep an edited program that is not injected: nobody's work is thrown away."""
-        path = self.evolve.cache / f"edited-{self.session.run.name}-{node.id}.py"
+        path = self.navigator.cache / f"edited-{self.session.run.name}-{node.id}.py"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", errors="surrogateescape")
