@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import constants
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
@@ -23,8 +24,9 @@ from engine.runs.command_kinds import Answer, refuse
 from engine.runs.folder import Run
 from engine.workspace import workspace
 from tui import acts
+from tui.driver import TerminalDriver
+from tui.encoding import needs_plain
 from tui.feed.batch import Batch, FeedMaker
-from tui.glyphs import needs_plain
 from tui.guard import HANGUP_EXIT, Guard
 from tui.keymap import unknown_ids
 from tui.log import tail_log
@@ -91,7 +93,8 @@ class EvolveApp(App[int]):
         replay: tuple[int | None, float, bool] | None = None,
         hints: bool = False,
     ) -> None:
-        super().__init__()
+        # A driver that the environment names is the one of a browser.
+        super().__init__(driver_class=None if constants.DRIVER else TerminalDriver)
         self._started = time.monotonic()
         self.runs = runs
         self.session: Session | None = None

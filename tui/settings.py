@@ -24,7 +24,7 @@ class TuiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mouse: bool = False
     """Take mouse events; the terminal's own selection then needs shift or option held down."""
     glyphs: Literal["auto", "unicode", "ascii"] = "auto"
-    """Signs to draw with; `auto` takes ASCII where tmux says that its client shows no others."""
+    """Signs to draw with; `auto` takes ASCII where the encoding has no others, or tmux says so of its client."""
     bell: bool = False
     """Ring the terminal's bell for a new best, and when the run ends."""
     keymap: dict[str, str] = {}

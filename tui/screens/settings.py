@@ -36,7 +36,7 @@ class Choice(NamedTuple):
 
 CHOICES = (
     Choice("theme", tuple(THEMES), "Colours; ansi-16 takes the terminal's own"),
-    Choice("glyphs", ("auto", "unicode", "ascii"), "Signs to draw with; auto asks tmux"),
+    Choice("glyphs", ("auto", "unicode", "ascii"), "Signs to draw with; auto finds out"),
     Choice("bell", (False, True), "Ring for a new best, and when the run ends"),
     Choice("mouse", (False, True), "Take mouse events, from the next start on"),
 )

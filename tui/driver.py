@@ -1,0 +1,187 @@
+"""The terminal's keyboard and screen: no bytes that come in end the application, and whatever fails is not silent."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import select
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import IO, TYPE_CHECKING, Any
+
+from textual import constants, events
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual._xterm_parser import FOCUSIN, FOCUSOUT, XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Size
+from textual.message import Message
+
+from tui.encoding import input_encoding, open_output
+from tui.tokens import Token, Tokenizer
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+__all__ = ["TerminalDriver"]
+
+_log = logging.getLogger(__name__)
+
+_READ_BYTES = 4096
+_TYPED_BYTES = 16
+"""What a read brings at most of keys that a person presses."""
+_LOOK_SECONDS = 0.1
+_HANGUP_SECONDS = 2.0
+"""How long the end of a terminal may take to be known as such; the guard has a code of its own for it."""
+
+_MOUSE = re.compile(r"\x1b\[<\d{1,4};\d{1,5};\d{1,5}[Mm]")
+_REPORTS = (re.compile(r"\x1b\[\?\d{1,5};\d\$y"), re.compile(r"\x1b\[48(;\d{1,5}(:[\d:]*)?){4}t"))
+"""Whether the terminal has a mode; that it has another size."""
+_KITTY = re.compile(r"\x1b\[(?:[\d:]*;){1,2}[\d:]*[u~ABCDEFHPQS]|\x1b\[[\d:]+u")
+_PLACE = re.compile(r"\x1b\[\d+;\d+R")
+"""Where the cursor stands. Nobody asks for it, and Textual would count the mouse from there."""
+_NUMBER = re.compile(r"\d+")
+
+
+class TerminalDriver(LinuxDriver):
+    """Textual's driver, with an input that takes any bytes, and an output that fails aloud."""
+
+    def __init__(self, app: App[Any], **options: Any) -> None:
+        super().__init__(app, **options)
+        self._file: IO[str] = _Output(open_output(self._file.fileno()), self._fail)  # type: ignore[assignment]
+        self._parser = XTermParser()
+
+    def _run_input_thread(self) -> None:
+        try:
+            self.run_input_thread()
+        except Exception as exc:
+            self._fail(exc)
+
+    def run_input_thread(self) -> None:
+        """Read until the driver is told to end; runs in a thread of its own."""
+        tokenizer = Tokenizer(input_encoding(), _is_key, self._is_known)
+        self._parser = XTermParser()
+        heard = time.monotonic()
+        while not self.exit_event.is_set():
+            left = _LOOK_SECONDS if tokenizer.patience is None else heard + tokenizer.patience - time.monotonic()
+            if select.select([self.fileno], [], [], max(0.0, min(_LOOK_SECONDS, left)))[0]:
+                data = os.read(self.fileno, _READ_BYTES)
+                if not data:
+                    raise OSError(errno.EIO, "the terminal has come to its end")
+                if not tokenizer.is_pasting or len(data) > _TYPED_BYTES:
+                    # A person who types into a paste that has lost its end does not make it go on.
+                    heard = time.monotonic()
+                self._take(tokenizer.feed(data))
+            if tokenizer.patience is not None and time.monotonic() - heard >= tokenizer.patience:
+                self._take(tokenizer.give_up())
+
+    def _take(self, tokens: Iterable[Token]) -> None:
+        for token in tokens:
+            try:
+                messages = list(self._messages(token))
+            except Exception:
+                # Textual's parser is a generator: once it has failed, it is of no more use.
+                _log.warning("the terminal sent what cannot be read: %r", token.text[:80], exc_info=True)
+                self._parser = XTermParser()
+                continue
+            for message in messages:
+                self.process_message(message)
+
+    def _messages(self, token: Token) -> Iterable[Message]:
+        kind, text = token
+        if kind == "paste":
+            yield events.Paste(text)
+        elif kind == "alt":
+            yield from self._parser._sequence_to_key_events(text, alt=True)
+        elif text == "\x1b":
+            yield events.Key("escape", text)
+        else:
+            yield from self._parser.feed(text)
+            if self._parser._awaiting.timeout is not None:
+                # Not the whole of anything that it knows: it would take the keys that follow for the rest.
+                self._parser = XTermParser()
+
+    def process_message(self, message: Message) -> None:
+        """Pass a message on, but for what the terminal's real size tells better or makes impossible."""
+        if isinstance(message, events.Resize | events.MouseEvent):
+            size = Size(*self._get_terminal_size())
+            if isinstance(message, events.Resize):
+                message = events.Resize(size, size, pixel_size=message.pixel_size)
+            elif not size.region.contains(int(message.x), int(message.y)):
+                return
+        super().process_message(message)
+
+    def _is_known(self, sequence: str) -> bool:
+        if _MOUSE.fullmatch(sequence):
+            return self._mouse
+        if any(report.fullmatch(sequence) for report in _REPORTS):
+            return True
+        if constants.DISABLE_KITTY_KEY or not _KITTY.fullmatch(sequence):
+            return False
+        return all(_is_character(int(number)) for number in _NUMBER.findall(sequence))
+
+    def _fail(self, error: Exception) -> None:
+        """End the application, from any thread."""
+        _log.error("the terminal's driver failed", exc_info=error)
+
+        def tell() -> None:
+            self._app.call_later(_raise, error)
+
+        if isinstance(error, OSError):
+            timer = threading.Timer(_HANGUP_SECONDS, tell)
+            timer.daemon = True
+            timer.start()
+        else:
+            tell()
+
+
+def _raise(error: Exception) -> None:
+    """Fail in the application's own thread, as any of its handlers would."""
+    raise error
+
+
+def _is_key(sequence: str) -> bool:
+    if sequence in (FOCUSIN, FOCUSOUT):
+        return True
+    return sequence in ANSI_SEQUENCES_KEYS and not _PLACE.fullmatch(sequence)
+
+
+def _is_character(number: int) -> bool:
+    return number < 0xD800 or 0xE000 <= number < 0x110000
+
+
+class _Output:
+    """The stream that Textual's writing thread writes to; a thread that died would leave the application hanging.
+
+    Args:
+        stream: where it goes.
+        failed: told why it cannot be written, once; from then on nothing is.
+    """
+
+    def __init__(self, stream: IO[str], failed: Callable[[Exception], None]) -> None:
+        self._stream = stream
+        self._failed = failed
+        self._is_broken = False
+
+    def fileno(self) -> int:
+        """The terminal's descriptor."""
+        return self._stream.fileno()
+
+    def write(self, text: str) -> None:
+        """Write."""
+        self._try(lambda: self._stream.write(text))
+
+    def flush(self) -> None:
+        """Let the terminal have what was written."""
+        self._try(self._stream.flush)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        if self._is_broken:
+            return
+        try:
+            act()
+        except Exception as exc:
+            self._is_broken = True
+            self._failed(exc)
