@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cognition.collection import Collection, free_id
 from cognition.entry import Entry, key_of, slug
 from cognition.files import printable, read_prior, scan
 from cognition.prior import MOST_BYTES, Prior, PriorError, check_id, parse_prior, with_front
 from cognition.store import CognitionError
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 __all__ = ["Imported", "export_folder", "export_items", "export_lines", "import_path"]
 
@@ -84,8 +88,21 @@ def export_folder(collection: Collection, folder: Path) -> int:
 
 
 def export_lines(collection: Collection) -> str:
-    """All priors of any status with their whole history, one JSON object a line."""
-    return "".join(json.dumps(_line(collection, entry), ensure_ascii=False) + "\n" for entry in _all(collection))
+    """Return all priors of any status with their whole history, one JSON object a line."""
+    entries = _all(collection)
+    with collection.store.reading() as connection:
+        rows = (
+            _tables(connection)
+            .table("revisions")
+            .rows_where(
+                "collection = ?", [collection.id], order_by="key, revision", select="key, text, at, author, message"
+            )
+        )
+        histories: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            histories.setdefault(row.pop("key"), []).append(row)
+    lines = (_line(entry, histories[key_of(entry.id)]) for entry in entries)
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
 def export_items(collection: Collection) -> str:
@@ -106,7 +123,7 @@ def _all(collection: Collection) -> list[Entry]:
     return collection.entries("active", "pending", "rejected", "removed")
 
 
-def _line(collection: Collection, entry: Entry) -> dict[str, Any]:
+def _line(entry: Entry, history: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": entry.id,
         "origin": entry.origin,
@@ -117,11 +134,19 @@ def _line(collection: Collection, entry: Entry) -> dict[str, Any]:
         "former": list(entry.former),
         "created_at": entry.created_at,
         "changed_at": entry.changed_at,
-        "revisions": [
-            {"text": revision.text, "at": revision.at, "author": revision.author, "message": revision.message}
-            for revision in collection.history(entry.id)
-        ],
+        "revisions": history,
     }
+
+
+def _tables(connection: sqlite3.Connection) -> Database:
+    """Return the base's tables for reading and writing many rows.
+
+    sqlite-utils takes 0.1 s and 15 MB (0.04 s and 3 MB beside numpy), which a command that reads or writes whole
+    collections can spend and a screen or a run's start cannot; one row costs 0.18 ms in place of 0.06.
+    """
+    from sqlite_utils import Database
+
+    return Database(connection, recursive_triggers=False, execute_plugins=False)
 
 
 def _take(
@@ -149,18 +174,22 @@ def _take(
 
 
 def _import_lines(collection: Collection, done: Imported, text: str) -> None:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            _take_line(collection, done, json.loads(line))
-        except (PriorError, ValueError, KeyError, TypeError, AttributeError) as exc:
-            told = exc if isinstance(exc, PriorError) else f"is no prior ({type(exc).__name__}: {exc})"
-            done.refused.append(f"line {number}: {told}")
+    # One transaction: a thousand of them take 5 s, most of it waiting for the disk.
+    with collection.store.writing() as connection:
+        tables = _tables(connection)
+        for number, line in enumerate(text.split("\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                with tables.atomic():  # nothing stays of a line that is refused
+                    _take_line(collection, tables, done, json.loads(line))
+            except (PriorError, ValueError, KeyError, TypeError, AttributeError) as exc:
+                why = exc if isinstance(exc, PriorError) else f"is no prior ({type(exc).__name__}: {exc})"
+                done.refused.append(f"line {number}: {why}")
 
 
-def _take_line(collection: Collection, done: Imported, data: dict[str, Any]) -> None:
-    """Take one exported prior: whole where it is new, its last text as an edit where there is one of its id."""
+def _take_line(collection: Collection, tables: Database, done: Imported, data: dict[str, Any]) -> None:
+    """Add one exported prior: the whole of a new one, the last text as an edit if there is one with its id."""
     prior_id = str(data["id"])
     check_id(prior_id)
     revisions = [(str(r["text"]), int(r["at"]), r["author"], str(r["message"])) for r in data["revisions"]]
@@ -173,25 +202,22 @@ def _take_line(collection: Collection, done: Imported, data: dict[str, Any]) -> 
         _take(collection, done, prior_id, parse_prior(prior_id, revisions[-1][0]))
         return
     key = key_of(prior_id)
-    with collection.store.writing() as db:
-        collection.add(prior_id, revisions[0][0], origin=data["origin"], status=data["status"])
-        db.execute("DELETE FROM revisions WHERE collection = ? AND key = ?", (collection.id, key))
-        db.executemany(
-            "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (collection.id, key, number, text, hashlib.sha256(text.encode()).hexdigest(), at, author, message)
-                for number, (text, at, author, message) in enumerate(revisions, start=1)
-            ],
-        )
-        db.execute(
-            "UPDATE priors SET revision = ?, gone = ?, evidence = ?, reason = ?, former = ?, created_at = ?, "
-            "changed_at = ? WHERE collection = ? AND key = ?",
-            (
-                len(revisions), int(bool(data["gone"])), json.dumps(dict(data["evidence"])), str(data["reason"]),
-                json.dumps([str(name) for name in data["former"]]), int(data["created_at"]), int(data["changed_at"]),
-                collection.id, key,
-            ),
-        )  # fmt: skip
+    collection.add(prior_id, revisions[0][0], origin=data["origin"], status=data["status"])
+    tables.table("revisions").upsert_all(
+        {
+            "collection": collection.id, "key": key, "revision": number, "text": text,
+            "sha256": hashlib.sha256(text.encode()).hexdigest(), "at": at, "author": author, "message": message,
+        }
+        for number, (text, at, author, message) in enumerate(revisions, start=1)
+    )  # fmt: skip
+    tables.table("priors").update(
+        (collection.id, key),
+        {
+            "revision": len(revisions), "gone": int(bool(data["gone"])), "evidence": json.dumps(dict(data["evidence"])),
+            "reason": str(data["reason"]), "former": json.dumps([str(name) for name in data["former"]]),
+            "created_at": int(data["created_at"]), "changed_at": int(data["changed_at"]),
+        },
+    )  # fmt: skip
     done.added.append(prior_id)
 
 

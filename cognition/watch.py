@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 _STEP_MS = 25
 """The library looks for new events so often, and returns once a step brought none: 25 to 50 ms after the last event.
-Waiting costs 0.15 % of a core at 25 ms and 0.07 % at 50 ms."""
+Waiting costs 0.15 % of a core; with steps of 50 ms it is 0.07 %, and a save is seen after 96 ms instead of 39."""
 _DEBOUNCE_MS = 200
 """The longest that events which follow each other without a pause are gathered."""
 _REST_SECONDS = 0.2

@@ -135,6 +135,14 @@ def test_a_bad_line_keeps_no_other_out(tmp_path: Path) -> None:
     done = import_path(base.priors, path)
     assert done.added == ["b"] and len(done.refused) == len(bad)
     assert done.refused[0].startswith("line 1:")
+    # What it is refused for stands after what was written: nothing stays of that either.
+    path.write_text(
+        good.replace('"id": "a"', '"id": "d"')
+        .replace('"reason": ""', '"reason": {}')
+        .replace('"changed_at": ', '"changed_at": "soon", "was": ')
+    )
+    done = import_path(base.priors, path)
+    assert len(done.refused) == 1 and base.priors.find("d") is None
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")
     with pytest.raises(CognitionError, match="not empty"):

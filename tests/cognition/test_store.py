@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,10 @@ from cognition.entry import key_of, slug
 from cognition.migrations import migrate, migration
 from cognition.prior import PriorError, parse_prior, with_front
 from cognition.store import BaseError, CognitionError, Conflict, NotFound, Store
+from cognition.vectors import VectorStore
 from tests.cognition.base import Base
+
+_SCHEMA = Path(__file__).with_name("schema.sql")
 
 
 @pytest.fixture
@@ -197,6 +201,14 @@ def test_steps_are_applied_once_and_one_that_fails_leaves_nothing(
         assert migrate(store.connection) == []
     with Store(path) as store:
         assert [prior.text for prior in Collection(store, "task", "task", tmp_path).priors()] == ["# A\n"]
+
+
+def test_new_base_has_the_tables_of_earlier_versions(tmp_path: Path) -> None:
+    path = tmp_path / "cognition.db"
+    with Store(path) as store:
+        VectorStore(path).write("embedder", {"key": np.zeros((1, 2), np.int16)})
+        found = store.connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type, name")
+        assert "".join(f"{sql};\n" for (sql,) in found) == _SCHEMA.read_text()
 
 
 def test_threads_share_one_connection(base: Base) -> None:
