@@ -1,4 +1,4 @@
-"""Circle packing: what its evaluator believes, and that the parts and recipes it comes with work together."""
+"""Circle packing: its evaluator accepts only valid packings, and its recipes work together."""
 
 from __future__ import annotations
 
@@ -12,20 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cognition.files import PriorFolder
 from cognition.prior import Prior
-from engine.designers.recombine import check_recipes
-from engine.designers.recombine.graft import graft
-from engine.designers.recombine.program import parse_program
 from engine.evaluation import evolve_task
-from engine.task.interface import check_program
-from engine.task.load import find_task, load_task
-from engine.task.spec import Task
+from tests.engine.tasks.builtin import BuiltIn
 
 Evaluate = Callable[..., dict[str, Any]]
 
-TASK = load_task(find_task("circle_packing"))
-PRIORS = PriorFolder(TASK.priors).read()
+CIRCLES = BuiltIn("circle_packing")
 ROLES = {"initial_centers", "radii_for", "refine", "perturb", "search", "polish"}
 
 
@@ -38,10 +31,10 @@ def evaluate(monkeypatch: pytest.MonkeyPatch) -> Evaluate:
         vars(module).update(Invalid=evolve_task.Invalid, call=lambda function: result)
         monkeypatch.setitem(sys.modules, "evolve_task", module)
         namespace: dict[str, Any] = {"__name__": "evaluate"}
-        exec(compile(TASK.evaluator.read_text(), TASK.evaluator, "exec"), namespace)
+        exec(compile(CIRCLES.task.evaluator.read_text(), CIRCLES.task.evaluator, "exec"), namespace)
 
         class Report:
-            settings = TASK.spec.settings
+            settings = CIRCLES.spec.settings
 
             def __call__(self, **values: float) -> None:
                 assert all(math.isfinite(value) for value in values.values())
@@ -66,7 +59,7 @@ def run(code: str) -> tuple[Any, Any]:
 
 
 def test_seed_scores_as_published_ring_layout(evaluate: Evaluate) -> None:
-    found = evaluate(run(TASK.seeds[0].code))
+    found = evaluate(run(CIRCLES.seed))
     assert found["sum_radii"] == pytest.approx(0.9598, abs=5e-5)
     assert found["sum_strict"] == pytest.approx(found["sum_radii"], abs=1e-12)
 
@@ -135,7 +128,7 @@ def test_shrinking_leaves_no_overlap(evaluate: Evaluate) -> None:
     module = types.ModuleType("evolve_task")
     namespace: dict[str, Any] = {"__name__": "evaluate"}
     sys.modules.setdefault("evolve_task", module)
-    exec(compile(TASK.evaluator.read_text(), TASK.evaluator, "exec"), namespace)
+    exec(compile(CIRCLES.task.evaluator.read_text(), CIRCLES.task.evaluator, "exec"), namespace)
     centers = rng.random((26, 2)).tolist()
     claimed = [0.2] * 26
     strict = namespace["shrink"](centers, claimed)
@@ -147,24 +140,19 @@ def test_shrinking_leaves_no_overlap(evaluate: Evaluate) -> None:
 
 
 def test_task_folder_passes_check() -> None:
-    assert TASK.spec.guarded
-    assert TASK.spec.metric == "sum_radii"
-    assert set(parse_program(TASK.seeds[0].code).functions) == ROLES | {"construct_packing"}
-    assert check_recipes(TASK.seeds, PRIORS) == []
-    assert PriorFolder(TASK.priors).problems == []
+    assert CIRCLES.spec.guarded
+    assert CIRCLES.spec.metric == "sum_radii"
+    assert CIRCLES.parts == ROLES | {"construct_packing"}
+    CIRCLES.check_folder()
 
 
 def test_every_prior_has_source_and_every_part_has_recipes() -> None:
-    assert len(PRIORS) >= 12
-    assert all(prior.source and prior.tags and prior.title for prior in PRIORS)
-    covered = {
-        name for prior in PRIORS for recipe in prior.recipes for name in parse_program(recipe.code).functions
-    } & ROLES
-    assert covered == ROLES
+    assert len(CIRCLES.priors) >= 12
+    assert set().union(*(names for prior in CIRCLES.priors for names in CIRCLES.functions_of(prior))) == ROLES
 
 
 def test_priors_hold_no_coordinates() -> None:
-    for code in [TASK.seeds[0].code, *(recipe.code for prior in PRIORS for recipe in prior.recipes)]:
+    for code in [CIRCLES.seed, *(recipe.code for prior in CIRCLES.priors for recipe in prior.recipes)]:
         assert not re.findall(r"\d\.\d{5,}", code)
 
 
@@ -175,29 +163,20 @@ def small(code: str) -> str:
     return code
 
 
-def grafted(code: str, prior: Prior, task: Task = TASK) -> str:
-    components = frozenset(parse_program(task.seeds[0].code).functions)
-    for recipe in prior.recipes:
-        for function in set(parse_program(recipe.code).functions) & ROLES:
-            code = graft(parse_program(code), parse_program(recipe.code), function, components)
-    check_program(code, task.spec)
-    return code
+BY_ID = {prior.id: prior for prior in CIRCLES.priors}
 
 
-BY_ID = {prior.id: prior for prior in PRIORS}
-
-
-@pytest.mark.parametrize("prior", [prior for prior in PRIORS if prior.recipes], ids=lambda prior: prior.id)
+@pytest.mark.parametrize("prior", CIRCLES.with_recipes, ids=lambda prior: prior.id)
 def test_every_recipe_makes_valid_program(evaluate: Evaluate, prior: Prior) -> None:
     # A search that hops, so that each part is called.
-    code = grafted(grafted(TASK.seeds[0].code, BY_ID["starts-then-hops"]), prior)
+    code = CIRCLES.graft(prior, CIRCLES.graft(BY_ID["starts-then-hops"]))
     found = evaluate(run(small(code)))
     assert found["sum_strict"] == pytest.approx(found["sum_radii"], abs=1e-5)
 
 
 def test_good_parts_together_reach_good_packing(evaluate: Evaluate) -> None:
-    code = TASK.seeds[0].code
+    code = CIRCLES.seed
     for name in ("hexagonal-rows", "linear-program-radii", "slsqp-all-pairs", "move-a-few", "starts-then-hops"):
-        code = grafted(code, BY_ID[name])
+        code = CIRCLES.graft(BY_ID[name], code)
     found = evaluate(run(re.sub(r"SOLVES = 30", "SOLVES = 10", code)))
     assert found["sum_radii"] > 2.6

@@ -1,4 +1,4 @@
-"""Drug-target interaction: what its data, splits, trainer and evaluator promise, and that its recipes make programs."""
+"""Drug-target interaction: data, splits, trainer and evaluator, and that every recipe makes a valid program."""
 
 from __future__ import annotations
 
@@ -8,30 +8,23 @@ import importlib
 import re
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cognition.files import PriorFolder
 from cognition.prior import Prior
-from engine.designers.recombine import check_recipes
-from engine.designers.recombine.graft import graft
-from engine.designers.recombine.program import parse_program
 from engine.evaluation import evolve_task
-from engine.evaluation.evaluator import Evaluation, Job, Outcome
 from engine.evaluation.sandbox import sandbox_name
-from engine.task.interface import check_program
-from engine.task.load import find_task, load_task
+from tests.engine.tasks.builtin import BuiltIn
 from tests.needs import require
 
 require("torch", "rdkit", "sklearn")
 
-TASK = load_task(find_task("drug_target"))
-PRIORS = PriorFolder(TASK.priors).read()
-SEED = TASK.seeds[0].code
+DRUG = BuiltIn("drug_target")
+SEED = DRUG.seed
 ROLES = {
     "drug_layer",
     "protein_kernels",
@@ -44,11 +37,10 @@ ROLES = {
     "learning_rate",
 }
 TINY = {"drugs": 50, "proteins": 40, "pairs": 300, "steps": 3, "batch": 8, "width": 8}
-MODULES = ("dataset", "features", "scoring", "synthetic", "trainer", "evaluate", "program", "evolve_task")
 
 
 class Refused(Exception):
-    """What the sandbox beside would have reported."""
+    """An error that the candidate's sandbox would have reported."""
 
 
 class Parts:
@@ -57,13 +49,12 @@ class Parts:
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.curve: list[tuple[float | None, dict[str, float]]] = []
-        fake = types.ModuleType("evolve_task")
-        vars(fake).update(
+        self.harness = types.ModuleType("evolve_task")
+        vars(self.harness).update(
             Invalid=evolve_task.Invalid,
             progress=lambda step=None, **values: self.curve.append((step, values)),
             call=self.call,
         )
-        sys.modules["evolve_task"] = fake
 
     def __getattr__(self, name: str) -> Any:
         return importlib.import_module(name)
@@ -81,22 +72,19 @@ class Parts:
         sys.modules["program"] = program
         exec(compile(code, "candidate", "exec"), program.__dict__)
         sys.modules.pop("trainer", None)
-        report = types.SimpleNamespace(settings={**TASK.spec.settings, **TINY, **settings}, seed=seed, device="")
+        report = types.SimpleNamespace(settings={**DRUG.spec.settings, **TINY, **settings}, seed=seed, device="")
         found: dict[str, Any] = self.evaluate.evaluate("program.py", report)
         return found
 
 
 @pytest.fixture
-def parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+def parts() -> Iterator[Parts]:
     import torch
 
     threads, deterministic = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    kept = {name: sys.modules.pop(name) for name in MODULES if name in sys.modules}
-    monkeypatch.syspath_prepend(str(TASK.folder))
-    yield Parts()
-    for name in MODULES:
-        sys.modules.pop(name, None)
-    sys.modules.update(kept)
+    parts = Parts()
+    with DRUG.importable(parts.harness):
+        yield parts
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode(deterministic)
 
@@ -276,15 +264,6 @@ def test_training_gets_no_held_out_pair_and_prediction_no_label(parts: Parts) ->
     assert set(options) == {"sizes", "steps", "batch", "threads", "seed", "cuda"}
 
 
-def grafted(code: str, prior: Prior) -> str:
-    components = frozenset(parse_program(SEED).functions)
-    for recipe in prior.recipes:
-        for function in set(parse_program(recipe.code).functions) & ROLES:
-            code = graft(parse_program(code), parse_program(recipe.code), function, components)
-    check_program(code, TASK.spec)
-    return code
-
-
 WRAPPED = """
 class Wrapped(Model):
     def forward(self, batch):
@@ -321,7 +300,7 @@ def build_model(sizes):
 )
 def test_broken_rule_is_refused_with_reason(parts: Parts, code: str, why: str) -> None:
     # Without batch statistics over pairs, which say nothing yet after three steps.
-    honest = grafted(SEED, next(prior for prior in PRIORS if prior.id == "cross-attention"))
+    honest = DRUG.graft(next(prior for prior in DRUG.priors if prior.id == "cross-attention"))
     with pytest.raises((evolve_task.Invalid, Refused), match=why):
         parts.run(f"{honest}\n{code}", split="random")
 
@@ -332,65 +311,41 @@ def test_forged_state_is_refused(parts: Parts, answer: object) -> None:
         parts.evaluate.check_state(answer, 100)
 
 
-@pytest.mark.parametrize("prior", [prior for prior in PRIORS if prior.recipes], ids=lambda prior: prior.id)
+@pytest.mark.parametrize("prior", DRUG.with_recipes, ids=lambda prior: prior.id)
 def test_every_recipe_makes_valid_program(parts: Parts, prior: Prior) -> None:
-    found = parts.run(grafted(SEED, prior), split="random", pairs=150, steps=2, batch=32)
+    found = parts.run(DRUG.graft(prior), split="random", pairs=150, steps=2, batch=32)
     assert 0 < found["score"] < 1
 
 
 def test_missing_library_is_reported_with_its_extra(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "rdkit" else object())
     with pytest.raises(ImportError, match=r"rdkit is not installed: this task needs the extras 'torch' and 'drug'"):
-        exec(compile(TASK.evaluator.read_text(), "evaluate.py", "exec"), {"__name__": "evaluate"})
+        exec(compile(DRUG.task.evaluator.read_text(), "evaluate.py", "exec"), {"__name__": "evaluate"})
 
 
 def test_task_folder_passes_check() -> None:
-    assert TASK.spec.guarded
-    assert check_recipes(TASK.seeds, PRIORS) == [] and PriorFolder(TASK.priors).problems == []
-    assert len(PRIORS) >= 15 and all(prior.source and prior.tags and prior.title for prior in PRIORS)
-    covered = {name for prior in PRIORS for recipe in prior.recipes for name in parse_program(recipe.code).functions}
-    assert covered >= ROLES
+    assert DRUG.spec.guarded and len(DRUG.priors) >= 15
+    DRUG.check_folder()
+    assert set().union(*(names for prior in DRUG.priors for names in DRUG.functions_of(prior))) >= ROLES
 
 
 # In the sandbox
 
 
-async def evaluated(tmp_path: Path, code: str, curve: Callable[..., None], **settings: Any) -> Outcome:
-    job = Job(
-        program=code,
-        task_folder=TASK.folder,
-        folder=tmp_path / "run" / "work" / "1",
-        metric=TASK.spec.metric,
-        guarded=True,
-        gpu=False,
-        python=None,
-        mounts=[str(tmp_path / "data")],
-        stage="explore",
-        repeat=0,
-        seed=1,
-        settings={**TASK.spec.settings, **TINY, **settings},
-        limits=TASK.spec.limits_of(TASK.spec.stages[0]),
-        threads=1,
-    )
-    evaluation = await Evaluation.start(job, curve)
-    outcome = await evaluation.outcome()
-    await evaluation.acknowledge()
-    return outcome
-
-
 async def test_users_csv_is_read_in_sandbox(parts: Parts, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     path = write(tmp_path / "data" / "pairs.csv", made_up(parts))
-    steps: list[float | None] = []
-    outcome = await evaluated(tmp_path, SEED, lambda step, values: steps.append(step), data=str(path))
+    settings = {**TINY, "data": str(path)}
+    outcome, seen = await DRUG.evaluate(tmp_path, SEED, mounts=[tmp_path / "data"], **settings)
     assert outcome.status == "ok", outcome.reason
     assert outcome.guarantee == ("guarded" if sandbox_name() == "bubblewrap" else "open")
-    assert outcome.metrics["data"] == "pairs.csv" and steps == [1, 2, 3]
+    assert outcome.metrics["data"] == "pairs.csv" and [step for step, _ in seen] == [1, 2, 3]
 
 
 @pytest.mark.needs("bubblewrap")
 async def test_candidate_cannot_find_data(parts: Parts, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     path = write(tmp_path / "data" / "pairs.csv", made_up(parts))
-    outcome = await evaluated(tmp_path, f"open({str(path)!r})\n{SEED}", lambda step, values: None, data=str(path))
+    settings = {**TINY, "data": str(path)}
+    outcome, _ = await DRUG.evaluate(tmp_path, f"open({str(path)!r})\n{SEED}", mounts=[tmp_path / "data"], **settings)
     assert outcome.status == "crashed" and re.search(r"FileNotFoundError.*pairs\.csv", outcome.reason)

@@ -1,0 +1,65 @@
+"""Set-up for the tests of the task linear_attention."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from engine.designers.recombine.program import parse_program
+from engine.evaluation import evolve_task
+from tests.engine.tasks.builtin import BuiltIn
+
+LINEAR = BuiltIn("linear_attention")
+SEED = LINEAR.seed
+SMALL = {"recall_width": 32, "recall_length": 32, "recall_batch": 4, "text_batch": 2, "steps": 5, "held_out": 8}
+
+
+@pytest.fixture
+def load() -> Iterator[Callable[[str], Any]]:
+    """Import one of the task's files, for this test only."""
+    with LINEAR.importable() as load:
+        yield load
+
+
+@pytest.fixture
+def session(load: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Open a session with a program, in this process."""
+
+    def make(code: str) -> Any:
+        module = types.ModuleType("program")
+        exec(code, module.__dict__)
+        sys.modules["program"] = module
+        sys.modules.pop("beside", None)
+        beside = load("beside")
+
+        class Session:
+            def call(self, function: str, *arguments: Any) -> Any:
+                sent = evolve_task._decode(evolve_task._encode(arguments))
+                return evolve_task._decode(evolve_task._encode(getattr(beside, function)(*sent)))
+
+        return Session()
+
+    return make
+
+
+@pytest.fixture
+def check(load: Callable[[str], Any], session: Callable[[str], Any]) -> Callable[..., dict[str, float]]:
+    """Check a program against the contract."""
+
+    def run(code: str, width: int = 32, heads: int = 2) -> dict[str, float]:
+        limit = load("evaluate").budget(width, heads, LINEAR.spec.settings)
+        found: dict[str, float] = load("contract").check_layer(session(code), width, heads, limit, 1)
+        return found
+
+    return run
+
+
+def changed(function: str, body: str) -> str:
+    """Return the seed with another version of one of its functions appended."""
+    parameters = ", ".join(argument.arg for argument in parse_program(SEED).functions[function].args.args)
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    return f"{SEED}\n\ndef {function}({parameters}):\n{lines}\n"
