@@ -153,7 +153,7 @@ def test_answer_to_hint_says_whether_designer_reads_it(make_task: TaskMaker, evo
             wait_for(lambda run=run: not is_alive(run), "the end")
         kept = [evolve("inject", run.folder, "--hint", "left").out.strip() for run in runs]
     assert kept[0].startswith("kept for the run's next start: the designer of this run, recombine, reads no hints")
-    assert kept[1] == "kept for the run's next start"
+    assert kept[1] == "kept for the run's next start: the next designs are shown it"
 
 
 def test_rerun_adds_measurement_and_ranks_by_mean(paused: Run) -> None:

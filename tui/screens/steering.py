@@ -47,7 +47,16 @@ class SteeringScreen(BaseScreen):
         ),
         Binding("s", "step", "Step", id="run.step", tooltip="Let one round run to its end"),
         Binding("S", "stop", "Stop", id="run.stop", show=False, tooltip="End the run; it can be resumed"),
-        Binding("i", "hint", "Hint", id="run.hint", tooltip="Tell the next designs something"),
+        Binding("i", "hint(True)", "Hint", id="run.hint", tooltip="Tell the next designs something"),
+        # Without an engine it waits for the next one, and the footer has more urgent things to offer.
+        Binding(
+            "i",
+            "hint(False)",
+            "Hint",
+            id="run.hint",
+            show=False,
+            tooltip="Tell the designs after the next start something",
+        ),
         Binding("I", "program", "Inject", id="run.inject", show=False, tooltip="Give the run a program from a file"),
         Binding("e", "edit", "Edit", id="node.edit", tooltip="Open the program in $EDITOR, then inject it"),
         Binding(
@@ -105,6 +114,8 @@ class SteeringScreen(BaseScreen):
         if action in ("pause_now", "step", "stop"):
             # None: it is refused with a word, which silence would not be.
             return action in _POSSIBLE.get(status, ()) or None
+        if action == "hint" and parameters[0] != (status in ("running", "paused", "opening")):
+            return False
         if action in ("hint", "program"):
             return status != "opening" or None
         return True
@@ -205,8 +216,8 @@ class SteeringScreen(BaseScreen):
 
         self.in_thread(work)
 
-    def action_hint(self) -> None:
-        """Inject a hint."""
+    def action_hint(self, at_work: bool) -> None:
+        """Inject a hint; `at_work`: an engine hears it now."""
         self.app.push_screen(
             Prompt("A hint for the next designs:", act=check_words),
             lambda text: self.ask("inject", {"what": "hint", "text": text.strip()}) if text else None,
