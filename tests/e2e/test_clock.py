@@ -46,7 +46,7 @@ import sys
 from pathlib import Path
 from engine.runs.replace_task import adopt_task
 from engine.runs.folder import Run
-from engine.task.spec import load_task
+from engine.task.load import load_task
 
 adopt_task(Run(Path(sys.argv[1])), load_task(Path(sys.argv[2])))
 """
