@@ -1,4 +1,4 @@
-"""No engine outlives the test that started it."""
+"""End every engine with the test that started it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.e2e.runs import started
 
 @pytest.fixture(autouse=True)
 def end_engines() -> Iterator[None]:
-    """Kill what a failed test left running."""
+    """Kill engines that a failed test left running."""
     yield
     while started:
         engine = started.pop()

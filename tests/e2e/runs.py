@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: engines as processes, what they left behind, who survived."""
+"""Shared helpers of the end-to-end tests: start engines as processes, read their journals, find survivors."""
 
 from __future__ import annotations
 
@@ -17,20 +17,39 @@ from engine.runs.folder import Run, fold_run, is_alive
 from engine.settings.model import merge_settings
 from engine.state.run_state import RunState
 from engine.task.load import load_task
+from tests.conftest import OPEN_EVALUATE
 
 
 def make_run(task: Path, runs: Path, **settings: object) -> Run:
-    """A new run of a task folder."""
+    """Create a run of a task folder."""
     loaded = load_task(task)
     return create_run(loaded, merge_settings(("task", loaded.spec.run), ("test", settings)), runs)
 
 
+NOISY = OPEN_EVALUATE.replace("def evaluate(program_path):", "def evaluate(program_path, report):").replace(
+    "(y - 1.0) ** 2,", "(y - 1.0) ** 2 + report.seed % 1000 / 1000,"
+)
+"""An evaluator whose score depends on the evaluation's seed."""
+
+
+def slow_evaluate(seconds: float, evaluate: str = OPEN_EVALUATE) -> str:
+    """Return the text of an evaluator that sleeps before it measures.
+
+    Args:
+        seconds: how long it sleeps.
+        evaluate: the evaluator without the sleep.
+    """
+    return evaluate.replace("import runpy\n", "import runpy\nimport time\n").replace(
+        "    x, y =", f"    time.sleep({seconds})\n    x, y ="
+    )
+
+
 started: list[subprocess.Popen[bytes]] = []
-"""Engines that tests started; those that still run at the end of a test are ended by a fixture."""
+"""Engines that tests started; a fixture ends those that still run at the end of a test."""
 
 
 def start_engine(run: Run) -> subprocess.Popen[bytes]:
-    """The engine of a run, in a session of its own."""
+    """Start a run's engine in a session of its own."""
     with run.log.open("ab") as log:
         engine = subprocess.Popen(
             [sys.executable, "-m", "engine", str(run.folder)],
@@ -50,13 +69,13 @@ def finish(run: Run, timeout: float = 60) -> RunState:
 
 
 def fold(run: Run) -> RunState:
-    """The run's state as the journal tells it now."""
+    """Fold the run's journal as it is now."""
     with JournalReader(run.db) as reader:
         return fold_run(reader)
 
 
 def events(run: Run, kind: type[ev.Data] | None = None) -> list[ev.Event]:
-    """The run's events, of one kind or all."""
+    """Read the run's events, of one kind or all."""
     with JournalReader(run.db) as reader:
         return [event for event in reader.events() if kind is None or isinstance(event.data, kind)]
 
@@ -75,7 +94,7 @@ def wait_for_event(run: Run, condition: Callable[[ev.Event], object], what: str,
 
 
 def processes_of(token: str) -> list[str]:
-    """Command lines of living processes that hold a token."""
+    """List command lines of living processes that contain a token."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -91,7 +110,7 @@ def processes_of(token: str) -> list[str]:
 
 
 def check_integrity(run: Run) -> None:
-    """What must hold of every journal, however its engines ended."""
+    """Check everything that must hold in every journal, however its engines ended."""
     connection = connect_writer(run.db)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
@@ -116,7 +135,7 @@ def check_integrity(run: Run) -> None:
 
 
 def check_complete(run: Run, rounds: int) -> None:
-    """A finished run: rounds asked are rounds done, and every node is measured and analyzed."""
+    """Check a finished run: all requested rounds are done, and every node is measured and analyzed."""
     state = fold(run)
     assert (state.status, state.rounds_done, state.rounds_started) == ("finished", rounds, rounds)
     assert not state.open_rounds

@@ -1,4 +1,4 @@
-"""What people do to a run's nodes: each act is recorded, answered, and changes what comes after."""
+"""Actions on a run's nodes: each is recorded and answered, and affects later rounds."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader, send_command
 from engine.runs.folder import Run, is_alive
-from tests.conftest import OPEN_EVALUATE, Evolve, TaskMaker
+from tests.conftest import Evolve, TaskMaker
 from tests.e2e.runs import (
+    NOISY,
     check_complete,
     check_integrity,
     events,
@@ -24,14 +25,10 @@ from tests.e2e.runs import (
 )
 from tests.llm_server import llm_server, search
 
-NOISY = OPEN_EVALUATE.replace("def evaluate(program_path):", "def evaluate(program_path, report):").replace(
-    "(y - 1.0) ** 2,", "(y - 1.0) ** 2 + report.seed % 1000 / 1000,"
-)
-
 
 @pytest.fixture
 def paused(make_task: TaskMaker, tmp_path: Path) -> Iterator[Run]:
-    """A paused run of five rounds and more to come, its engine alive."""
+    """Return a paused run with five rounds done and more to come, and a live engine."""
     run = make_run(make_task(evaluate=NOISY), tmp_path / "runs", rounds=5, workers=1)
     finish(run)
     send_command(run.db, "set", {"settings": {"rounds": 24}})
@@ -39,7 +36,7 @@ def paused(make_task: TaskMaker, tmp_path: Path) -> Iterator[Run]:
     start_engine(run)
     wait_for(lambda: len(events(run, ev.EngineStarted)) == 2, "the engine")
     ask(run, "pause")
-    # A round that was open when the pause came has its parent already: it is seen to its end.
+    # A round that was open at the pause already has its parent, so let it end.
     wait_for(lambda: not any(e.running for e in fold(run).evaluations.values()), "the running stages")
     if fold(run).open_rounds:
         ask(run, "step")
@@ -48,7 +45,7 @@ def paused(make_task: TaskMaker, tmp_path: Path) -> Iterator[Run]:
 
 
 def ask(run: Run, kind: str, **data: object) -> str:
-    """The engine's answer to a command."""
+    """Send a command and return the engine's answer."""
     number = send_command(run.db, kind, dict(data))
 
     def answer() -> str:

@@ -1,4 +1,4 @@
-"""Bad input of every kind ends in one clear message or a recorded outcome; nothing is lost, nothing is a traceback."""
+"""Bad input of every kind gives one clear message or a recorded outcome; nothing is lost and no traceback is shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.e2e.runs import check_complete, check_integrity, finish, fold, make_r
 
 
 def one_message(result: Result, told: str) -> None:
-    """The command failed with a message of at most two lines that says what is wrong."""
+    """Check that a command failed with a message of at most two lines that says what is wrong."""
     lines = result.err.strip().splitlines()
     assert result.code in (1, 2), result
     assert "Traceback" not in result.err
@@ -61,7 +61,7 @@ EVALUATORS = {
 
 @pytest.mark.parametrize("kind", EVALUATORS)
 def test_misbehaving_evaluator_is_recorded_outcome(make_task: TaskMaker, tmp_path: Path, kind: str) -> None:
-    """The seed is measured honestly; every later node meets the fault."""
+    """The seed is measured normally; the evaluator misbehaves for every later node."""
     body, status, told = EVALUATORS[kind]
     evaluate = (
         "import os, time\n\n\ndef evaluate(path):\n    if 'X = 0.5\\nY = 0.25\\nZ = 2.0' in open(path).read():\n"
@@ -100,7 +100,7 @@ def test_syntax_error_in_seed_is_reported_before_anything_runs(make_task: TaskMa
 
 
 def test_candidate_with_syntax_error_gets_no_node(make_task: TaskMaker, tmp_path: Path) -> None:
-    """A recipe that cannot stand where it is put is refused by the check, with its reason kept."""
+    """The check refuses a recipe that does not fit at its place, and records the reason."""
     recipe = "# Broken\n\n```python recipe\ndef left():\n    return return\n```\n"
     run = make_run(make_task(priors={"broken.md": recipe}), tmp_path / "runs", rounds=6, workers=1)
     state = finish(run)
@@ -125,7 +125,7 @@ def test_unwritable_runs_folder_is_reported(make_task: TaskMaker, tmp_path: Path
 
 @pytest.mark.needs("unshare", "mount", "sed")
 def test_full_disk_fails_run_which_keeps_nodes_and_resumes(make_task: TaskMaker, tmp_path: Path) -> None:
-    """A file system of 12 MB; the evaluations print what does not compress, until it is full."""
+    """The file system has 12 MB; the evaluations print incompressible data until it is full."""
     evaluate = OPEN_EVALUATE.replace(
         "    x, y =", "    import os, sys\n    sys.stdout.buffer.write(os.urandom(120_000))\n    x, y ="
     )

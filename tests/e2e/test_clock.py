@@ -1,4 +1,4 @@
-"""A wall clock that is set while a real engine works: what people ask is done, and no budget is spent by the step."""
+"""A wall clock that is set while a real engine works: commands are carried out, and the step uses no budget."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.journal import events as ev
 from engine.journal.reader import JournalReader, send_command
 from engine.runs.folder import Run, fold_run, is_alive
 from engine.state.timeline import run_timeline
-from tests.conftest import OPEN_EVALUATE, Evolve, TaskMaker
+from tests.conftest import Evolve, TaskMaker
 from tests.e2e.runs import (
     check_complete,
     check_integrity,
@@ -22,15 +22,14 @@ from tests.e2e.runs import (
     finish,
     fold,
     make_run,
+    slow_evaluate,
     start_engine,
     wait_for,
     wait_for_event,
 )
 
 HOUR = 3600
-SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").replace(
-    "    x, y =", "    time.sleep(0.1)\n    x, y ="
-)
+SLOW = slow_evaluate(0.1)
 TICKING = """\
 import time
 
@@ -53,7 +52,7 @@ adopt_task(Run(Path(sys.argv[1])), load_task(Path(sys.argv[2])))
 
 
 class Clock:
-    """The wall clock of every process that is started from now on, and of those that it was there for."""
+    """The wall clock of every process that is started after it."""
 
     def __init__(self, library: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._file = file
@@ -62,7 +61,7 @@ class Clock:
         monkeypatch.setenv("CLOCK_SHIFT", str(file))
 
     def set(self, seconds: int) -> None:
-        """Let it be ahead by so many seconds."""
+        """Set it ahead by `seconds`."""
         partial = self._file.with_suffix(".new")
         partial.write_text(str(seconds))
         partial.replace(self._file)
@@ -70,17 +69,17 @@ class Clock:
 
 @pytest.fixture
 def clock(shifted_clock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of this test's processes."""
+    """Return the clock of this test's processes."""
     return Clock(shifted_clock, tmp_path / "clock", monkeypatch)
 
 
 def rounds_after(run: Run, seq: int, count: int) -> None:
-    """Wait until so many rounds ended after an event."""
+    """Wait until `count` rounds have ended after an event."""
     wait_for(lambda: sum(e.seq > seq for e in events(run, ev.RoundEnded)) >= count, f"{count} more rounds")
 
 
 def steps(run: Run) -> list[int]:
-    """By how many seconds the clock moved, as the journal tells."""
+    """Return the clock's steps in seconds, as recorded in the journal."""
     return [round(e.data.by_ms / 1000) for e in events(run, ev.ClockStepped)]  # type: ignore[attr-defined]
 
 

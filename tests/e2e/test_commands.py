@@ -1,4 +1,4 @@
-"""Steering a run from the command line: each command is answered, recorded and does what it says."""
+"""Control of a run from the command line: each command is answered, recorded and carried out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.evaluation.sandbox import sandbox_name
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader, send_command
 from engine.runs.folder import Run, is_alive
-from tests.conftest import COMMAND, EVALUATE, OPEN_EVALUATE, Evolve, TaskMaker
+from tests.conftest import COMMAND, EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import (
     check_complete,
     check_integrity,
@@ -23,14 +23,13 @@ from tests.e2e.runs import (
     finish,
     fold,
     make_run,
+    slow_evaluate,
     start_engine,
     wait_for,
     wait_for_event,
 )
 
-SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").replace(
-    "    x, y =", "    time.sleep(0.3)\n    x, y ="
-)
+SLOW = slow_evaluate(0.3)
 TICKING = """\
 import time
 
@@ -44,7 +43,7 @@ def evaluate(program_path, report):
 
 
 def outcome(run: Run) -> list[tuple[object, ...]]:
-    """What a search came to, times excepted."""
+    """Return the results of a run without times."""
     found: list[tuple[object, ...]] = []
     for event in events(run):
         match event.data:

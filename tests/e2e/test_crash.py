@@ -1,4 +1,4 @@
-"""kill -9 of the engine at random instants: nothing that was paid for is lost, nobody survives."""
+"""kill -9 of the engine at random times: no finished work is lost, and no process survives."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ from tests.e2e.runs import (
     fold,
     make_run,
     processes_of,
+    slow_evaluate,
     start_engine,
     wait_for,
 )
 
-SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").replace(
-    "    x, y =", "    time.sleep(0.15)\n    x, y ="
-)
+SLOW = slow_evaluate(0.15)
 
 CHILDREN = """\
 import runpy
@@ -86,7 +85,7 @@ name = "verify"
 
 
 def kill_again_and_again(run: Run, rng: random.Random, token: str, times: int) -> None:
-    """Kill the run's engine after random events; nothing is lost, nobody survives."""
+    """Kill the run's engine after random events; check that nothing is lost and no process survives."""
     kills = 0
     while kills < times:
         known = [(e.seq, e.data) for e in events(run)]
@@ -110,7 +109,7 @@ def kill_again_and_again(run: Run, rng: random.Random, token: str, times: int) -
 
 
 def finish_after_kills(run: Run, token: str, rounds: int) -> None:
-    """Let the run go to its end; it is whole."""
+    """Let the run finish, and check that it is complete."""
     engine = start_engine(run)
     assert engine.wait(90) == 0, run.log.read_text()
     check_integrity(run)
@@ -199,7 +198,7 @@ def evaluate(program_path, report):
 
 @pytest.mark.parametrize("same", [True, False])
 def test_result_counts_for_its_program(make_task: TaskMaker, tmp_path: Path, same: bool) -> None:
-    """A power cut may take the last nodes and leave the folders of their evaluations: their numbers are given again."""
+    """A power cut may lose the last nodes but leave their evaluations' folders, whose numbers are then used again."""
     run = make_run(make_task(), tmp_path / "runs", rounds=0)
     seed = (tmp_path / "tasks" / "point" / "seed.py").read_text()
     connection = connect_writer(run.db)

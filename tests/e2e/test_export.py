@@ -1,4 +1,4 @@
-"""The command on a real run, live and finished."""
+"""The command `export` on a live and on a finished run."""
 
 from __future__ import annotations
 

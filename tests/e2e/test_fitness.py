@@ -1,4 +1,4 @@
-"""Fitness and design modes in real runs: other weights crown another node; failures are mended."""
+"""Fitness and design modes in real runs: other weights change the best node; failures are fixed."""
 
 from __future__ import annotations
 

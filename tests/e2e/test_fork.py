@@ -1,4 +1,4 @@
-"""Forked and moved runs: what goes on is what would have gone on, with or without what was around it."""
+"""Forked and moved runs continue as their source would have, with or without the files around them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs with a model as a user has them: the command line, an endpoint, a key that stays secret, killed engines."""
+"""Runs with a model: the command line, an endpoint, a key that stays secret, killed engines."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_unusable_model_is_refused_before_evaluation(make_task: TaskMaker, evolv
     other = ("--set", "models.gpt-x.key_env=OTHER_KEY")
     assert "OTHER_KEY is not set" in evolve("run", task, "--model", "gpt-x", "--headless", *other).err
     assert not (workspace / "runs").exists()
-    # Where no model is going to be asked, none need be there.
+    # A run that asks no model needs none.
     assert evolve("run", task, "--model", "gpt-x", "--designer", "recombine", "--headless", "--rounds", 1,
                   OPENAI_API_KEY="").code == 0  # fmt: skip
 

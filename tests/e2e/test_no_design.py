@@ -1,4 +1,4 @@
-"""Runs that get no design, round after round: they say so, wait for a person or stop, and try again when asked."""
+"""Runs that get no design in many rounds: they report it, wait for a person or stop, and retry on request."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from tests.llm_server import LlmServer, Reply, Request, llm_server, search
 from tests.tui.terminal import Terminal
 
 BARE = "def point():\n    return [x * x for x in range(2)]\n"
-"""Nothing in it can be recombined."""
+"""A program in which nothing can be recombined."""
 CHATTER = Reply("I would rather talk about something else.")
 FULL = {"modes": {"full": 1.0, "diff": 0.0, "crossover": 0.0, "fix": 0.0}}
 
 
 @pytest.fixture
 def server() -> Iterator[LlmServer]:
-    """A model that talks and never writes a program."""
+    """Serve a model that answers but never writes a program."""
     with llm_server(lambda request: CHATTER) as served:
         yield served
 
 
 def model_run(task: Path, runs: Path, server: LlmServer, **settings: object) -> Run:
-    """A run that a model designs, by whole programs."""
+    """Create a run in which a model designs whole programs."""
     models = {"m": {"model": "m", "base_url": server.url}}
     given = {"rounds": 40, "workers": 1, "designer": FULL, "roles": {"analyzer": "rules"}, **settings}
     return make_run(task, runs, models=models, **given)
 
 
 def ended(run: Run) -> list[str]:
-    """How the rounds ended, in the order of their ends."""
+    """List how the rounds ended, in the order of their ends."""
     return [event.data.outcome for event in events(run, ev.RoundEnded) if event.round]  # type: ignore[attr-defined]
 
 
@@ -62,7 +62,7 @@ def test_useless_model_stops_headless_run(
     assert researched == 3 * 4, "a round has four attempts"
     assert f"stopped: {reason}" in done.err
     assert evolve("runs", "--json", *where).json[0]["reason"] == reason
-    # Resumed, it tries three rounds more before it gives up once more.
+    # After a resume it tries three more rounds before it stops again.
     again = evolve("resume", "--headless", "--json", *where)
     assert (again.code, again.json["rounds"]) == (1, 6)
     assert again.json["reason"].startswith("6 of 6 rounds gave no design; most often: the answer holds no program")
@@ -96,7 +96,7 @@ def test_detached_run_waits_with_reason_and_retries(
     assert reason in evolve("show", *where).out
     asked = len(server.requests)
     assert ask(run, "pause") == "it is paused already"
-    # Who follows it without a terminal is not left waiting.
+    # A command that follows it without a terminal does not wait for ever.
     followed = evolve("attach", *where)
     assert followed.code == 1 and "evolve resume" in followed.err
     assert is_alive(run) and len(server.requests) == asked
@@ -159,7 +159,7 @@ def test_additions_by_people_reset_count_of_rounds(make_task: TaskMaker, server:
 
 
 def test_running_evaluations_are_awaited(make_task: TaskMaker, server: LlmServer, tmp_path: Path) -> None:
-    """A node that comes of a round in flight may be what others can be designed from."""
+    """Others may be designed from a node that comes from a round in flight."""
     gate = tmp_path / "gate"
     slow = OPEN_EVALUATE.replace("import runpy\n", "import os\nimport runpy\nimport time\n").replace(
         "    x, y =",

@@ -1,4 +1,4 @@
-"""What is asked of a run without an engine: carried out, kept for the next engine, or refused with what to do."""
+"""Requests to a run without an engine are carried out, kept for the next engine, or refused with advice."""
 
 from __future__ import annotations
 
@@ -17,38 +17,35 @@ from engine.journal.reader import JournalReader
 from engine.runs.asking import ask
 from engine.runs.command_kinds import COMMANDS, Answer
 from engine.runs.folder import Run, is_alive, lock_run, summarize
-from tests.conftest import COMMAND, OPEN_EVALUATE, Evolve, TaskMaker
+from tests.conftest import COMMAND, Evolve, TaskMaker
 from tests.e2e.runs import (
+    NOISY,
     check_complete,
     check_integrity,
     events,
     finish,
     fold,
     make_run,
+    slow_evaluate,
     start_engine,
     wait_for,
     wait_for_event,
 )
 
-NOISY = OPEN_EVALUATE.replace("def evaluate(program_path):", "def evaluate(program_path, report):").replace(
-    "(y - 1.0) ** 2,", "(y - 1.0) ** 2 + report.seed % 1000 / 1000,"
-)
-SLOW = NOISY.replace("import runpy\n", "import runpy\nimport time\n").replace(
-    "    x, y =", "    time.sleep(0.2)\n    x, y ="
-)
+SLOW = slow_evaluate(0.2, NOISY)
 PROGRAM = "def point():\n    return [3.0, 1.0]\n"
 
 
 @pytest.fixture
 def finished(make_task: TaskMaker, tmp_path: Path) -> Run:
-    """A run whose rounds are done."""
+    """Return a finished run."""
     run = make_run(make_task(evaluate=NOISY), tmp_path / "runs", rounds=5, workers=1)
     assert finish(run).status == "finished"
     return run
 
 
 def leave(run: Run, how: str) -> None:
-    """Start a run's engine and end it in the middle: `stopped` by a person, or `dead`."""
+    """Start a run's engine and end it early: `stopped` by a person, or `dead`."""
     engine = start_engine(run)
     wait_for_event(run, lambda e: isinstance(e.data, ev.RoundEnded) and e.round == 2, "two rounds")
     if how == "stopped":
@@ -62,14 +59,14 @@ def leave(run: Run, how: str) -> None:
 
 @pytest.fixture
 def stopped(make_task: TaskMaker, tmp_path: Path) -> Run:
-    """A run that a person stopped."""
+    """Return a run that a person stopped."""
     run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=10, workers=1)
     leave(run, "stopped")
     return run
 
 
 def is_plain(run: Run) -> bool:
-    """Whether the journal is one plain file, as on a medium to be handed on."""
+    """Tell whether the journal is one plain file that can be copied."""
     connection = sqlite3.connect(f"{run.db.as_uri()}?mode=ro", uri=True)
     mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     connection.close()
@@ -77,7 +74,7 @@ def is_plain(run: Run) -> bool:
 
 
 def unanswered(run: Run) -> list[str]:
-    """Kinds of the commands that wait for an engine."""
+    """List kinds of the commands that wait for an engine."""
     with JournalReader(run.db) as reader:
         return [command.kind for command in reader.pending()]
 

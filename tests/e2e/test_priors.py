@@ -1,4 +1,4 @@
-"""Priors while a run is alive: edited anywhere, told in the journal; and every verb of `evolve priors`."""
+"""Priors during a live run: edited anywhere and recorded in the journal; and every verb of `evolve priors`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ from engine.journal.clock import now_ms
 from engine.journal.reader import JournalReader, connect_writer, insert_blob, insert_event, send_command, sha256_of
 from engine.priors.usage import fold_use
 from engine.runs.folder import Run
-from tests.conftest import OPEN_EVALUATE, Evolve, Result, TaskMaker
-from tests.e2e.runs import events, finish, fold, make_run, start_engine, wait_for
+from tests.conftest import Evolve, Result, TaskMaker
+from tests.e2e.runs import events, finish, fold, make_run, slow_evaluate, start_engine, wait_for
 
-SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").replace(
-    "    x, y =", "    time.sleep(0.1)\n    x, y ="
-)
+SLOW = slow_evaluate(0.1)
 RECIPES = {
     "a.md": "# Faster\n\n```python recipe\ndef left():\n    return X + Z\n```\n",
     "b.md": "# Other score\n",
@@ -35,7 +33,7 @@ Cli = Callable[..., Result]
 
 @pytest.fixture
 def priors(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
-    """Runs `evolve priors …` in this process."""
+    """Run `evolve priors …` in this process."""
 
     def call(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["evolve", "priors", *map(str, arguments)])
@@ -50,7 +48,7 @@ def priors(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
 
 
 def learned(run: Run) -> list[tuple[int, dict[str, int]]]:
-    """Seq and shown revisions of every learn stage."""
+    """List seq and shown revisions of every learn stage."""
     return [
         (event.seq, {prior.id: prior.number for prior in event.data.priors})
         for event in events(run, ev.LearnDone)
@@ -59,7 +57,7 @@ def learned(run: Run) -> list[tuple[int, dict[str, int]]]:
 
 
 def changes(run: Run) -> list[tuple[int, str, str, int, str]]:
-    """Seq, id, change, revision and author of every change that the journal tells."""
+    """List seq, id, change, revision and author of every change in the journal."""
     return [
         (event.seq, event.data.id, event.data.change, event.data.number, event.data.author)
         for event in events(run, ev.PriorChanged)
@@ -146,7 +144,7 @@ def test_unusable_base_is_reported_and_files_are_read(
 
 
 def propose(run: Run, name: str, title: str, body: str) -> None:
-    """Write into the journal what an analyzer with an idea writes."""
+    """Write an analyzer's proposal into the journal."""
     connection = connect_writer(run.db)
     connection.execute("BEGIN")
     insert_blob(connection, body.encode())

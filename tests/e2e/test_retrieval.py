@@ -1,4 +1,4 @@
-"""Priors found in a real run: which embedder, what happens without it, and who is left behind."""
+"""Retrieval of priors in a real run: with its embedder, without it, and with another one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Odd inputs and bad moments that once hung, lost or spoiled a run."""
+"""Odd inputs and race conditions that once hung, lost or damaged a run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,20 @@ from engine.journal.reader import JournalReader, connect_writer, insert_event, s
 from engine.runs.folder import Run, is_alive
 from engine.settings.decode import convert_table
 from engine.task.spec import Limits
-from tests.conftest import COMMAND, OPEN_EVALUATE, Evolve, TaskMaker
-from tests.e2e.runs import check_complete, check_integrity, events, finish, fold, make_run, start_engine, wait_for
-
-SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").replace(
-    "    x, y =", "    time.sleep(1.0)\n    x, y ="
+from tests.conftest import COMMAND, Evolve, TaskMaker
+from tests.e2e.runs import (
+    check_complete,
+    check_integrity,
+    events,
+    finish,
+    fold,
+    make_run,
+    slow_evaluate,
+    start_engine,
+    wait_for,
 )
+
+SLOW = slow_evaluate(1.0)
 
 
 def test_numbers_invalid_in_json_are_refused(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Samplers in real runs: each carries one, a person switches between them, presets choose one."""
+"""Samplers in real runs: each completes one, people switch between them, presets choose one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.runs.presets import find_preset
 from engine.samplers.map_elites import MapElites
 from engine.settings.model import SamplerSettings
 from engine.task.load import load_task
-from tests.conftest import OPEN_EVALUATE, Evolve, TaskMaker
+from tests.conftest import Evolve, TaskMaker
 from tests.e2e.runs import (
     check_complete,
     check_integrity,
@@ -24,15 +24,14 @@ from tests.e2e.runs import (
     finish,
     fold,
     make_run,
+    slow_evaluate,
     start_engine,
     wait_for,
     wait_for_event,
 )
 from tests.e2e.test_commands import outcome
 
-SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").replace(
-    "    x, y =", "    time.sleep(0.1)\n    x, y ="
-)
+SLOW = slow_evaluate(0.1)
 NAMES: tuple[str, ...] = get_args(get_type_hints(SamplerSettings)["name"])
 
 

@@ -1,4 +1,4 @@
-"""The whole story at a real terminal with a real engine: pause, correct a prior, resume, see that it is used."""
+"""A session at a real terminal with a real engine: pause, correct a prior, resume, see that it is used."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from pathlib import Path
 
 from engine.journal.events import LearnDone, PriorChanged, RunResumed
 from engine.runs.folder import Run
-from tests.conftest import COMMAND, OPEN_EVALUATE, Evolve, TaskMaker
-from tests.e2e.runs import events
+from tests.conftest import COMMAND, Evolve, TaskMaker
+from tests.e2e.runs import events, slow_evaluate
 from tests.tui.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 
-SLOW = OPEN_EVALUATE.replace("import runpy\n", "import runpy\nimport time\n").replace(
-    "    x, y =", "    time.sleep(0.7)\n    x, y ="
-)
+SLOW = slow_evaluate(0.7)
 
 
 def test_prior_is_corrected_during_pause(make_task: TaskMaker, workspace: Path, evolve: Evolve) -> None:

@@ -1,4 +1,4 @@
-"""The application on a real engine: start, watch, pause, look, hint, lose the terminal, come back, go on to the end."""
+"""The application on a real engine: start, watch, pause, hint, lose the terminal, attach again, finish."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def evaluate(program_path):
 
 @pytest.fixture
 def terminals() -> Iterator[list[Terminal]]:
-    """Terminals to be closed at the end."""
+    """Close the given terminals at the end."""
     opened: list[Terminal] = []
     yield opened
     for terminal in opened:

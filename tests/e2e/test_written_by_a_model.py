@@ -1,4 +1,4 @@
-"""Whole runs on a model that answers as small models do: copies first, edits that miss, prose in place of reports."""
+"""Whole runs with a model that answers as small models do: copies, failing edits, prose in place of reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COPY = SEED.replace('"""A point in the plane, to be moved."""', '"""The point, m
 
 
 def small_model(request: Request) -> Reply:
-    """In the order of a round's attempts: the seed with other comments, edits of a line that is not there, a design."""
+    """Answer a round's attempts in turn: the seed with other comments, edits of a missing line, a design."""
     told = request.text
     if "You analyze" in told:
         return Reply(f"Sure:\n{json.dumps(REPORT)}" if "could not be used" in told else "It went well.")
@@ -31,7 +31,7 @@ def small_model(request: Request) -> Reply:
 
 
 def start(evolve: Evolve, task: Path, url: str, *options: str) -> Run:
-    """See a run of few rounds through, one at a time."""
+    """Complete a run of few rounds, one at a time."""
     settings = ("sampler=greedy", "workers=1", "designer.modes.crossover=0", "designer.modes.fix=0", *options)
     sets = [text for setting in settings for text in ("--set", setting)]
     result = evolve(

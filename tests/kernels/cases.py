@@ -1,4 +1,4 @@
-"""Inputs of the operators, what they make of them, and how far two results are apart."""
+"""Inputs and results of the operators, and distances between results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ARGUMENTS = {
 def inputs(
     op: str, length: int, k_width: int, v_width: int, batch: int = 2, heads: int = 2, dtype: torch.dtype = torch.float32
 ) -> dict[str, Tensor]:
-    """Arguments of an operator, an initial state among them; keys of unit length, steps up to 1, decays down to 0.8."""
+    """Return arguments of an operator with an initial state; unit keys, steps up to 1, decays down to 0.8."""
     random = torch.Generator().manual_seed(length * 1000 + k_width)
 
     def normal(*shape: int) -> Tensor:
@@ -47,7 +47,7 @@ def inputs(
 
 
 def results(op: str, given: dict[str, Tensor], **settings: Any) -> dict[str, Tensor]:
-    """Outputs, final state and the gradients of all arguments, for a loss that weighs both results at random."""
+    """Return outputs, final state and gradients of all arguments, for a loss that weighs both results at random."""
     arguments = {name: x.detach().clone().requires_grad_() for name, x in given.items()}
     out, state = OPERATORS[op](**arguments, **settings)
     random = torch.Generator().manual_seed(1)
@@ -59,16 +59,16 @@ def results(op: str, given: dict[str, Tensor], **settings: Any) -> dict[str, Ten
 
 
 def relative_error(found: Tensor, wanted: Tensor) -> float:
-    """Root mean square of the difference over that of what is wanted."""
+    """Return the root mean square of the difference over that of the wanted values."""
     return ((found.double() - wanted.double()).square().mean().sqrt() / wanted.double().square().mean().sqrt()).item()
 
 
 def reference(op: str, given: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The definition's results in float64, for the same numbers."""
+    """Return the definition's results in float64 for the same numbers."""
     return results(op, {name: x.double() for name, x in given.items()}, implementation="reference")
 
 
 def assert_close(found: dict[str, Tensor], wanted: dict[str, Tensor], bound: float) -> None:
-    """Every result within the bound, which not a number is not."""
+    """Check that every result is within the bound; NaN is not."""
     errors = {name: relative_error(x, wanted[name]) for name, x in found.items()}
     assert all(error <= bound for error in errors.values()), errors

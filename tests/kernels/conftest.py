@@ -1,4 +1,4 @@
-"""What the tests of the kernels share: inputs, errors, one thread. Without PyTorch they are left out, but not in CI."""
+"""Run the tests of the kernels with one thread. Without PyTorch they are left out, but not in CI."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ require("torch")
 
 import torch
 
-# A second thread would only wait on a busy machine: the tensors are small.
+# The tensors are small: a second thread would only wait on a busy machine.
 torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""The layers and the language model: state handed on, causality, training."""
+"""The layers and the language model: continuation from a state, causality, training."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_language_model_memorises_batch(name: str) -> None:
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    # ln 256, before anything is learnt.
+    # ln 256 before any training.
     assert losses[0] == pytest.approx(5.55, abs=0.2)
     assert losses[-1] < 2
 

@@ -33,7 +33,7 @@ def test_chunk_results_match_definition(op: str, length: int, width: int, chunk:
 
 @functools.cache
 def defined(op: str, length: int, width: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Inputs and what the definition makes of them: the same for every chunk."""
+    """Return inputs and the definition's results, which are the same for every chunk."""
     made = inputs(op, length, width, width, batch=1 if length > 500 else 2)
     return made, reference(op, made)
 
@@ -62,7 +62,7 @@ def test_half_precision_is_kept(op: str) -> None:
 
 @pytest.mark.parametrize("op", OPERATORS)
 def test_long_sequences_span_segments(op: str) -> None:
-    """More tokens than a segment holds, so that states are handed from one to the next, both ways."""
+    """With more tokens than a segment holds, states and gradients pass from segment to segment."""
     made = inputs(op, 1100, 64, 64, batch=2, heads=4)
     whole = results(op, made, chunk=64)
     assert_close(results(op, made, chunk=16), whole, 2e-6)
@@ -125,7 +125,7 @@ def test_state_and_scale_have_defaults(op: str) -> None:
 
 @pytest.mark.parametrize("op", OPERATORS)
 def test_every_element_is_written(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is allocated holds NaN: an element that nothing writes would show."""
+    """Allocated memory holds NaN, so that an element that nothing writes would show."""
     poison(monkeypatch)
     made = inputs(op, 77, 24, 40)
     found = results(op, made, chunk=32)
@@ -171,7 +171,7 @@ def test_unfit_argument_is_named(change: dict[str, Any], message: str) -> None:
 
 
 def test_backward_memory_grows_linearly_with_length() -> None:
-    """What is kept for the backward pass doubles with the length: nothing is quadratic."""
+    """The memory kept for the backward pass doubles with the length: nothing is quadratic."""
     kept = {}
     for length in (256, 512):
         sizes: list[int] = []

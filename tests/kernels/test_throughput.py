@@ -1,4 +1,4 @@
-"""What `evolve bench kernels` makes its rows of; how fast anything is, is not tested."""
+"""The rows of `evolve bench kernels`; speed itself is not tested."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_wrong_contender_is_not_timed() -> None:
 
 
 def test_functions_of_checkout_are_measured(tmp_path: Path) -> None:
-    """Files of the names and functions that are looked for; the sums in them are those of the definition."""
+    """The checkout has the expected files and functions, which compute the definition."""
     code = {
         "linear_attn": "def naive_chunk_linear_attn(q, k, v): return linear_attention(q, k, v)",
         "simple_gla": "def naive_chunk_simple_gla(q, k, v, g): return ssd(q, k, v, g)",

@@ -1,7 +1,7 @@
-"""The Triton kernels: against the definition in Triton's interpreter, and compiled for GPUs that are not here.
+"""The Triton kernels: compared with the definition in Triton's interpreter, and compiled for GPUs that are not here.
 
-The interpreter is chosen when the kernels are made, so that what is tested in it runs in a process of its own, with the
-code `INTERPRETED`.
+The interpreter is chosen when the kernels are defined, so tests in it run in a process of their own, with the code
+`INTERPRETED`.
 """
 
 from __future__ import annotations

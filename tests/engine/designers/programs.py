@@ -1,4 +1,4 @@
-"""Small programs, recipes and requests that the tests of the designer share."""
+"""Small programs, recipes and requests, shared by the tests of the designer."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ SPEC = TaskSpec(name="sum", direction="maximize", min_gain=0.01, interface=Inter
 
 
 class Scores(dict[int, float | None]):
-    """Scores by node, given when an outcome is told."""
+    """Scores by node, filled as outcomes become known."""
 
     def gained(self, node: int, parent: int) -> bool:
-        """Whether the node is better than its parent by more than noise."""
+        """Tell whether the node is better than its parent by more than noise."""
         score, before = self.get(node), self.get(parent)
         return score is not None and (before is None or SPEC.better(score, before))
 
@@ -73,18 +73,18 @@ COMPONENTS = frozenset({"first", "second", "third", "total"})
 
 
 def prior(prior_id: str, *recipes: str, title: str = "") -> Prior:
-    """A prior with recipes."""
+    """Make a prior with recipes."""
     blocks = "\n".join(f"```python recipe\n{code}```\n" for code in recipes)
     return parse_prior(prior_id, f"# {title or prior_id}\n\n{blocks}")
 
 
 def donor(code: str, key: str = "donor") -> Donor:
-    """A recipe as the child is sent it."""
+    """Make a recipe as it is sent to the child."""
     return Donor(key, code)
 
 
 def request(seed: int = 0, code: str = SEED, **fields: Any) -> DesignRequest:
-    """A request for a child of node 0."""
+    """Make a request for a child of node 0."""
     defaults: dict[str, Any] = {
         "round": 1,
         "attempt": 0,
@@ -97,7 +97,7 @@ def request(seed: int = 0, code: str = SEED, **fields: Any) -> DesignRequest:
 
 
 def run(code: str) -> Any:
-    """What the program computes."""
+    """Return the result of a program."""
     namespace: dict[str, Any] = {"__name__": "candidate"}
     exec(compile(code, "candidate", "exec"), namespace)
     return namespace["total"]()

@@ -1,4 +1,4 @@
-"""What a design is called, and that it differs from its parent in what runs: with the real child process."""
+"""Names of designs, and that designs differ from their parents in reachable code: with the real child process."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_combination_is_described_by_its_remaining_changes() -> None:
             changed = differences(parse_program(SEED), parse_program(design.code))
             swapped = any(change.owner == "first" for change in changed)
             assert swapped == ("swap first: Another way" in design.name)
-            # A swap of first takes RATE away, so that nothing is left of its tuning.
+            # A swap of first removes RATE, and its tuning with it.
             assert not (swapped and "RATE" in design.name)
             assert len(design.name.split(" + ")) == len(design.credit)
     finally:

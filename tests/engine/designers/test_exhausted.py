@@ -1,4 +1,4 @@
-"""When nothing new can be made of what a run has, the designer says so, and only then."""
+"""The designer reports exhaustion exactly if nothing new can be made from a run's nodes and priors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SWITCHES = "A = True  # tune: flip\nB = 'a'  # tune: choice a|b|c\n\n\ndef total
 
 
 class Population:
-    """A run in small: designs become nodes with scores, parents are drawn among them."""
+    """A small run: designs become nodes with scores, and parents are drawn among them."""
 
     def __init__(self, seed: str) -> None:
         self.designer = RecombineDesigner(SPEC, [Seed("seed", seed)], gained=Scores().gained)
@@ -45,7 +45,7 @@ class Population:
 
 
 async def until_the_end(run: Population, **fields: Any) -> str:
-    """Design until nothing is left; returns the reason."""
+    """Design until nothing is left; return the reason."""
     for seed in range(100):
         try:
             run.add(await run.designer.design(run.request(seed, **fields)))
@@ -158,7 +158,7 @@ async def test_inspiration_replaces_exhausted_parent(start: Any) -> None:
     run.add(Design(other.code, "injected", "", "", []))
     run.add(Design(other.code.replace("1.5", "1"), "seed", "", "", []))
     asked = request(3, parent=run.nodes[0], inspirations=[other], priors=[])
-    # The seed could only become the other node, which is there.
+    # The seed could only become the other node, which exists.
     design = await run.designer.design(asked)
     assert design.parents[0] == 1
     assert design.operator == "tune"

@@ -1,4 +1,4 @@
-"""Functions from recipes and other programs: what comes along, what is renamed, what goes."""
+"""Grafts of functions from recipes and other programs: what is copied, renamed and removed."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ names = st.sampled_from(["STEPS", "RATE", "SIZE", "math", "_helper", "sum", "fre
 
 @st.composite
 def recipes(draw: st.DrawFn) -> tuple[str, str]:
-    """A function with imports, constants and helpers whose names may clash with everything."""
+    """Draw functions with imports, constants and helpers whose names may clash with anything."""
     function, arguments = draw(st.sampled_from([("first", "x"), ("second", "x, y"), ("third", ""), ("total", "")]))
     constant, helper, module = draw(names), draw(names), draw(names)
     lines = [f"import statistics as {module}", f"{constant} = {draw(st.integers(1, 9))}.5"]

@@ -1,4 +1,4 @@
-"""What can be tuned in a program, and how a value is changed."""
+"""Tunable values of a program, and changes of a value."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.engine.designers.programs import RECIPE, SEED, donor
 
 
 def found(code: str, *required: str) -> dict[str, Tunable]:
-    """What can be tuned, by what a person calls it."""
+    """Return tunable values by their readable names."""
     return {tunable.name: tunable for tunable in tunables(parse_program(code), required or ("total",))}
 
 
 def moves(tunable: Tunable | None) -> tuple[object, ...] | None:
-    """Kind, value and bounds of a number; the choices of a choice."""
+    """Return kind, value and bounds of a number, or the options of a choice."""
     if tunable is None:
         return None
     if tunable.kind in ("flip", "choice"):

@@ -1,4 +1,4 @@
-"""Whatever a program looks like: what tuning and exchanging may do to it, and what they may not."""
+"""Properties of tuning and exchanging that hold for every program."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ steps = st.floats(0.02, 2.3)
 
 @st.composite
 def commented(draw: st.DrawFn) -> tuple[str, str]:
-    """A value as text, and a comment that says how it is tuned, or none."""
+    """Draw a value as text, and a comment on its tuning or none."""
     sort = draw(st.sampled_from(["plain", "flag", "text", "bounded", "signed", "fixed", "choice", "misspelt"]))
     number = draw(numbers)
     match sort:
@@ -66,7 +66,7 @@ VALUES = st.lists(commented(), min_size=12, max_size=12)
 
 
 def written(values: list[tuple[str, str]]) -> str:
-    """A program with parameters wherever parameters stand, among them where a minus sign would bind otherwise."""
+    """Write a program with parameters at all places, including one where a minus sign would bind differently."""
     v = [value for value, _ in values]
     c = [comment for _, comment in values]
     return f"""\
@@ -103,7 +103,7 @@ def solve(depth, key):
 
 
 def literals(code: str) -> list[object]:
-    """The tree in a fixed order, numbers with their signs as one leaf, without places."""
+    """List the leaves of the tree in a fixed order without positions, numbers with their signs as one leaf."""
 
     class Signed(ast.NodeTransformer):
         def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
@@ -118,7 +118,7 @@ def literals(code: str) -> list[object]:
 
 
 def different(before: str, after: str) -> list[tuple[object, object]]:
-    """The literals that differ; everything else must be the same."""
+    """Return the literals that differ, and check that everything else is the same."""
     old, new = literals(before), literals(after)
     assert len(old) == len(new)
     return [(a, b) for a, b in zip(old, new, strict=True) if type(a) is not type(b) or a != b]
@@ -129,7 +129,7 @@ def comments(code: str) -> list[str]:
 
 
 def obeys(tunable: Tunable, value: object) -> bool:
-    """Whether a new value is one that the old one may become."""
+    """Tell whether a tunable value may become a new value."""
     if tunable.kind == "flip":
         return value is (not tunable.value)
     if tunable.kind == "choice":
@@ -191,7 +191,7 @@ BODIES = ["helper(x) * FACTOR", "x + helper(x)", "helper(LIST[0]) - x", "min(x, 
 
 @st.composite
 def relatives(draw: st.DrawFn) -> tuple[str, str]:
-    """Two programs of one family: numbers, bodies and the text around them may differ or not."""
+    """Draw two related programs: numbers, bodies and the text around them may differ."""
     few = st.sampled_from([0.5, 0.75, 2.5])
 
     def member() -> str:
@@ -241,7 +241,7 @@ def test_offered_exchange_changes_reachable_code(pair: tuple[str, str], seed: in
     for edit in edits:
         after = edited(made, code, edit)
         if isinstance(edit, Graft) and edit.function not in live:
-            # Its partner may be a change that makes the function run; alone it is no design.
+            # Its partner may be a change that makes the function reachable; alone it is no design.
             assert after.outline is None
             continue
         assert after.outline is not None, (edit, after.problem)

@@ -1,4 +1,4 @@
-"""The designer with its real child process: what it offers, that it learns, is reproducible and survives."""
+"""The designer with its real child process: its designs, learning, reproducibility and recovery."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ async def test_outcome_is_credited_once(gains: bool) -> None:
     made.apply(event(1, DesignDone("", "swap", "", "", parents=[0], credit=credit)))
     made.apply(event(1, EvalDone(status="ok", score=2.0)))
     assert heard == [("swap", gains), ("swap/first", gains), ("swap/first/good", gains)]
-    # Measured again: the outcome has been credited already.
+    # A further measurement: the outcome is already credited.
     made.apply(event(1, EvalDone(status="ok", score=5.0)))
     assert len(heard) == 3
 
@@ -163,7 +163,7 @@ async def test_mode_selects_kind_of_edit(designer: RecombineDesigner) -> None:
     broken = ContextNode(7, SEED.replace("return x * RATE", "return x / 0"), "crashed", None, "crashed in first(): …")
     mended = [await designer.design(request(seed, parent=broken, mode="fix")) for seed in range(4)]
     assert {design.operator for design in mended} == {"drop"}
-    # That a program which failed runs again says nothing of what was put in its place.
+    # A repaired program that runs again is no evidence that the replacement is good.
     assert all("x / 0" not in design.code and design.credit == {} for design in mended)
     alone = await designer.design(request(1, mode="crossover"))
     assert alone.operator != "exchange"

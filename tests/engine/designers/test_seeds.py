@@ -1,4 +1,4 @@
-"""Programs with parameters in a list, a dict, an array, a dataclass and keyword arguments: real runs improve them."""
+"""Real runs improve programs with parameters in a list, a dict, an array, a dataclass and keyword arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROUNDS = 15
 
 
 def searched(folder: Path, name: str, seed: int) -> list[tuple[Node, str]]:
-    """The nodes of a run by recombination alone, each with its program."""
+    """Run recombination alone and return the nodes with their programs."""
     designer = {"name": "recombine"}
     run = make_run(TASKS / name, folder, rounds=ROUNDS, workers=1, slots=1, seed=seed, designer=designer)
     state = finish(run, timeout=110)

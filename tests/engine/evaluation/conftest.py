@@ -1,4 +1,4 @@
-"""Real evaluations of small tasks, in the sandbox and without it."""
+"""Set-up for real evaluations of small tasks, in the sandbox and without it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def evaluate(program_path, report):
     spec.loader.exec_module(module)
     return module.run(report)
 """
-"""An evaluator that leaves everything to the candidate."""
+"""An evaluator that runs the candidate in its own process."""
 
 GUARDED = """
 import evolve_task
@@ -39,12 +39,12 @@ def evaluate(program_path):
 
 @dataclass
 class Workplace:
-    """A task folder, and what it takes to evaluate programs with it."""
+    """A task folder with functions to evaluate programs."""
 
     folder: Path
     sandbox: str
     token: str = field(default_factory=lambda: f"{uuid.uuid4().int % 10**12}")
-    """In the command line of every process whose survival matters."""
+    """Part of the command line of every process whose survival is checked."""
     progress: list[tuple[float | None, dict[str, float]]] = field(default_factory=list)
 
     def job(self, program: str, evaluator: str = OPEN, **options: Any) -> Job:
@@ -78,7 +78,7 @@ class Workplace:
         )
 
     async def evaluate(self, program: str, evaluator: str = OPEN, **options: Any) -> Outcome:
-        """Evaluate to the end; nothing of it may be left then."""
+        """Evaluate to the end, and check that nothing is left."""
         job = self.job(program, evaluator, **options)
         evaluation = await Evaluation.start(job, lambda step, values: self.progress.append((step, values)))
         outcome = await evaluation.outcome()
@@ -89,7 +89,7 @@ class Workplace:
         return outcome
 
     def alive(self) -> list[int]:
-        """The processes that carry the token."""
+        """List the processes with the token."""
         return processes_with(self.token)
 
 
@@ -105,7 +105,7 @@ def processes_with(text: str) -> list[int]:
 
 
 async def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Wait for a condition, and fail when it does not come true in time."""
+    """Wait for a condition, and fail if it does not hold in time."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -115,7 +115,7 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
 
 @pytest.fixture(params=[pytest.param("bubblewrap", marks=pytest.mark.needs("bubblewrap")), "limits"])
 def work(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
-    """A workplace, once with bubblewrap and once as on a machine without it."""
+    """Return a workplace, once with bubblewrap and once as on a machine without it."""
     if request.param == "limits":
         monkeypatch.setenv(VARIABLE, OFF)
     return Workplace(tmp_path, request.param)
@@ -123,6 +123,6 @@ def work(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Workplace:
-    """A workplace with bubblewrap."""
+    """Return a workplace with bubblewrap."""
     require("bubblewrap")
     return Workplace(tmp_path, "bubblewrap")

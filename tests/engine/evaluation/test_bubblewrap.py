@@ -1,4 +1,4 @@
-"""Which bubblewrap is taken, that each of them guards, and what is said where none works."""
+"""The choice of bubblewrap, its confinement, and the messages if none works."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def fake(folder: Path, version: str, mode: int = 0o755) -> str:
-    """A bubblewrap of a version, which makes no namespaces."""
+    """Make a fake bubblewrap of a version that creates no namespaces."""
     folder.mkdir(exist_ok=True)
     path = folder / "bwrap"
     said = f"[ \"$1\" = --version ] && echo 'bubblewrap {version}' && exit\n" if version else ""
@@ -162,7 +162,7 @@ def test_other_bubblewrap_is_used_if_preferred_one_fails(tmp_path: Path, monkeyp
 )
 @pytest.mark.needs("bubblewrap")
 def test_forbidden_namespaces_give_one_sentence_of_advice(forbid: list[str], advice: str) -> None:
-    """In a namespace that may have no other below it: by the kernel's switch, and by the limit of the one above."""
+    """Run in a namespace that may have no other below it: by the kernel's switch, and by the limit of the one above."""
     sandbox = sb.find_sandbox("auto")
     if forbid == ["env"] and not sandbox.disable_userns:
         pytest.skip("this bubblewrap is too old to forbid them")

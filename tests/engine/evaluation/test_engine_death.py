@@ -1,4 +1,4 @@
-"""What is left when the engine or a supervisor is killed: no process, and every finished result."""
+"""If the engine or a supervisor is killed, no process is left and every finished result survives."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ asyncio.run(main(*sys.argv[1:3]))
 """
 
 GONE = 1.0
-"""Seconds in which nothing may be left."""
+"""Seconds until no process may be left."""
 
 HANG = """
 import os, subprocess, time
@@ -120,7 +120,7 @@ async def test_cancelled_outcome_does_not_survive_engine(work: Workplace) -> Non
 
 
 async def test_recover_ignores_cancelled_outcome(work: Workplace) -> None:
-    # As an earlier version left it.
+    # Earlier versions left such an outcome.
     engine, folder = await start_engine(work, "def run(report):\n    return {'score': 4.5}\n")
     assert await read_line(engine) == "done 4.5"
     engine.kill()

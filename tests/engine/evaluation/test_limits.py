@@ -1,4 +1,4 @@
-"""Limits: every one of them ends an evaluation with its reason, and with all its processes."""
+"""Every limit ends an evaluation and all its processes, with its reason."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def run(report):
 
 
 async def test_fork_bomb_is_ended(work: Workplace) -> None:
-    # Of a bounded size, for the machine's sake: 4096 processes if nothing stops it.
+    # Bounded for the machine's sake: 4096 processes if nothing stops it.
     program = """
 import os, time
 def run(report):
@@ -252,7 +252,7 @@ async def test_frozen_evaluation_can_be_cancelled(work: Workplace) -> None:
 
 
 def _stopped(work: Workplace) -> list[int]:
-    """The processes of the only evaluation in this workplace, once all are stopped; else nothing."""
+    """Return the processes of the only evaluation in this workplace if all are stopped, else nothing."""
     ours = [pid for pid in _descendants(os.getpid()) if _mentions(pid, "evolve_task._main")]
     return ours if ours and all(_state(pid) == "T" for pid in ours) else []
 

@@ -1,4 +1,4 @@
-"""How evaluations end: what a result may be, and what becomes of everything else."""
+"""Outcomes of evaluations: valid results, and how everything else ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sandbox shows and hides, and what its files may need."""
+"""Files that the sandbox shows and hides, and the requirements of its own files."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_interpreter_in_task_folder_is_not_started(tmp_path: Path, monkeypatch: 
     evil = real / "evil"
     evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
     evil.chmod(0o755)
-    # An environment's interpreter is a link out of it, but what it imports lies in the environment.
+    # An environment's interpreter is a link out of it, but its imports come from the environment.
     (real / "venv" / "bin" / "python").symlink_to(sys.executable)
     (tmp_path / "link").symlink_to(evil)
     (tmp_path / "hop").symlink_to("real/venv/bin/python")
@@ -84,7 +84,7 @@ def test_interpreter_in_task_folder_is_not_started(tmp_path: Path, monkeypatch: 
         for folder in (task, real):
             with pytest.raises(EvolveError, match="lies in the task folder"):
                 sb.find_interpreter(python, folder)
-    # A bare name is one on PATH, and not the task's own even where PATH has the current folder.
+    # A bare name is looked up on PATH, and never in the task even if PATH has the current folder.
     monkeypatch.chdir(real)
     with pytest.raises(EvolveError, match="not on PATH"):
         sb.find_interpreter("evil", task)

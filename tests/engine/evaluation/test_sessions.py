@@ -1,4 +1,4 @@
-"""Sessions: many calls of a candidate in one sandbox, and what a candidate makes of it."""
+"""Sessions: many calls of a candidate in one sandbox."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add(n):
 
 
 async def evaluate(work: Workplace, program: str, body: str) -> str:
-    """What the lines of an evaluator found out, as text; `trial` calls and gives errors as text."""
+    """Run lines of an evaluator and return what they found, as text; `trial` calls and returns errors as text."""
     evaluator = f"""
 import evolve_task
 

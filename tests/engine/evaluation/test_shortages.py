@@ -1,4 +1,4 @@
-"""Passing shortages of the machine: an evaluation that cannot be started is started again, and no run fails for it."""
+"""Temporary shortages of the machine: a start that fails is repeated, and no run fails for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCORE = "def run(report):\n    return {'score': 1}\n"
 
 
 class Wrapped:
-    """A bubblewrap that is killed as it starts, as by the kernel that is out of memory, for the first few times."""
+    """A bubblewrap that is killed at its first starts, as by the kernel when memory is short."""
 
     def __init__(self, work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = work.folder / "faults"
@@ -29,14 +29,14 @@ class Wrapped:
         self.real = launch.build_commands
 
     def fail(self, times: int, of: str, skip: int = 0) -> None:
-        """Let the starts of `evaluator` or `candidate` fail, from the one after `skip` on."""
+        """Let starts of `evaluator` or `candidate` fail, after the first `skip` ones."""
         for path in self.folder.iterdir():
             path.unlink()
         for index in range(skip, skip + times):
             (self.folder / f"{index}").touch()
 
         def build(*args: Any) -> tuple[list[str], list[str]]:
-            # A sign for each start, appended: a number that is written anew is empty for a moment.
+            # Append a character per start: a number that is rewritten would be empty for a moment.
             script = (
                 f"n=$(cat {self.folder}/starts 2>/dev/null); printf . >> {self.folder}/starts; "
                 f'test -e {self.folder}/${{#n}} && kill -9 $$; exec "$@"'
@@ -109,7 +109,7 @@ async def test_start_is_retried_without_room_for_supervisor(work: Workplace, mon
 
 
 async def test_start_is_retried_without_room_for_sandbox(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    # What the supervisor cannot start it says with its exit code.
+    # The supervisor reports with its exit code that it cannot start a process.
     evaluator._worked.clear()
     real = launch.build_commands
     monkeypatch.setattr(evaluator, "build_commands", lambda *args: (["/no/such/program"], real(*args)[1]))

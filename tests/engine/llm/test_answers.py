@@ -1,4 +1,4 @@
-"""Answers of models: a corpus of awkward ones, and what holds for all."""
+"""Answers of models: a corpus of awkward ones, and properties of all."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ MARKS = re.compile(r"^\s*(<{5,9}|={5,9}|>{5,9})", re.MULTILINE)
 
 
 def hunks_of(before: str, after: str) -> str:
-    """SEARCH/REPLACE blocks as a careful model writes them: enough lines around each change that it is unique."""
+    """Write SEARCH/REPLACE blocks as a careful model does: with enough lines around each change to be unique."""
     a, b = before.split("\n"), after.split("\n")
     changes = [op for op in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes() if op[0] != "equal"]
     width = 0

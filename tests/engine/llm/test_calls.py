@@ -31,7 +31,7 @@ JUDGE = '\n[judge]\ncriteria = [{ name = "plain", text = "It is plain." }]\n'
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tries and probes follow each other at once."""
+    """Remove waits between tries and probes."""
     watch_children_without_threads()
     monkeypatch.setattr(client, "_FIRST_WAIT", 0.001)
     monkeypatch.setattr(failover, "_FIRST_WAIT", 0.02)
@@ -49,7 +49,7 @@ Start = Callable[..., Run]
 
 @pytest.fixture
 def start(make_task: TaskMaker, tmp_path: Path, server: LlmServer) -> Start:
-    """Makes a run whose model is the server; `model` are further fields of it, `toml` of the task."""
+    """Create a run whose model is the server; `model` are more fields of the model, `toml` of the task."""
 
     def make(model: dict[str, Any] | None = None, toml: str = "", **settings: Any) -> Run:
         spec = {"model": "m", "base_url": server.url, "retries": 1, **(model or {})}
@@ -60,7 +60,7 @@ def start(make_task: TaskMaker, tmp_path: Path, server: LlmServer) -> Start:
 
 
 async def work(run: Run, patience: float | None = None) -> RunState:
-    """An engine in this process, until it ends."""
+    """Run an engine in this process until it ends."""
     with lock_run(run):
         await Engine(run, patience_endpoint=patience).work()
     check_integrity(run)
@@ -107,7 +107,7 @@ async def test_every_call_is_recorded_with_prompt_answer_and_cost(start: Start, 
 
 
 async def test_restarted_engine_repeats_only_unanswered_calls(start: Start, server: LlmServer) -> None:
-    """What a kill leaves: the journal up to any event. Every call that it holds an answer to is not made again."""
+    """A kill leaves the journal up to some event. Calls with an answer in it are not repeated."""
     run = start(rounds=3, workers=2)
     await work(run)
     whole = events(run)
@@ -216,7 +216,7 @@ async def test_configuration_fault_pauses_run_with_advice(
     mended = True
     state = await working
     assert (state.status, state.rounds_done, state.no_design) == ("finished", 3, 0)
-    # Three rounds waited; it was said once.
+    # Three rounds waited; the message was given once.
     (reason,) = reasons(run)
     assert named in reason
 
@@ -268,7 +268,7 @@ async def test_run_ends_after_patience_with_endpoint(start: Start, server: LlmSe
     assert state.status == "stopped"
     assert "gone fishing" in state.reason
     assert list(state.open_rounds) == [1]
-    # The round goes on where it was.
+    # The round continues from where it was.
     server.answer = search
     assert (await work(run)).rounds_done == 1
 

@@ -1,4 +1,4 @@
-"""The client against a real server on loopback: every way in which an endpoint can answer, or not."""
+"""The client against a real server on loopback: every way in which an endpoint can answer or fail."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def server() -> Iterator[LlmServer]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tries follow each other at once, and the key is set."""
+    """Remove waits between tries, and set the key."""
     monkeypatch.setattr(client_module, "_FIRST_WAIT", 0.001)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
 
 
 class Asked:
-    """One request through a client, with what was heard on the way."""
+    """One request through a client, with the notices received."""
 
     def __init__(self, **spec: Any) -> None:
         self.spec = ModelSpec(**{"model": "m", "retries": 2, **spec})
@@ -49,7 +49,7 @@ class Asked:
     async def sleep(self, seconds: float) -> None:
         if seconds > 0.01:
             self.slept.append(seconds)
-            # Long waits are noted, not waited for.
+            # Record long waits instead of waiting.
             await asyncio.sleep(0.01)
 
     async def __call__(self, schema: dict[str, Any] | None = None) -> Answer:
@@ -122,7 +122,7 @@ BAD = [
 
 
 def _limits(bad: Reply) -> dict[str, float]:
-    """Short only for what keeps silent: on a busy machine a good answer takes its time."""
+    """Return short limits for silent replies only: on a busy machine a good answer may be slow."""
     return {"idle_seconds": 1.0} if bad.end == "silent" else {"first_token_seconds": 1.0} if bad.before else {}
 
 
@@ -266,7 +266,7 @@ async def test_unsupported_parameters_are_left_out(server: LlmServer, word: str)
         reply = await client.ask(asked.spec, PROMPT, asked.spent, lambda *piece: None, SCHEMA)
         assert reply.text == "fine"
     await client.aclose()
-    # The second time it is known.
+    # The second request already knows.
     assert len(server.requests) == 3
 
 

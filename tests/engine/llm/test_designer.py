@@ -1,4 +1,4 @@
-"""The Researcher, mixed search, the Analyzer and the judge, with an `Ask` that follows a script."""
+"""The Researcher, mixed search, the Analyzer and the judge, with scripted answers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ROOM = 20_000
 
 
 class Script:
-    """Answers in order; keeps what it was asked."""
+    """Give answers in order, and keep the prompts."""
 
     def __init__(self, *answers: str | Answer | Exception) -> None:
         self.answers = list(answers)
@@ -152,7 +152,7 @@ async def test_written_functions_replace_those_with_same_name() -> None:
     assert made.code.index("def _helper") < made.code.index("def second") < made.code.index("_helper(3)")
     assert "    # Kept: a comment inside." in after
     outline(made.code)
-    # A model that was asked for the whole program and wrote a few of its functions means the same.
+    # A model that writes a few functions when asked for the whole program means the same.
     asked_for_all, _ = await design(PARTS, mode="full")
     assert (asked_for_all.code, asked_for_all.operator) == (made.code, "diff")
 
@@ -194,7 +194,7 @@ async def test_unbound_name_of_parent_is_accepted() -> None:
 
 @given(st.integers(0, 20), st.integers(0, 20))
 def test_parts_of_any_change_give_program_with_that_change(one: int, other: int) -> None:
-    """What is put in is there as written, what is not stays as it was."""
+    """Inserted parts appear as written, and everything else is unchanged."""
     code = f"def third():\n    return {one}\n\n\nADDED = {other}\n"
     put = put_parts(code, SEED)
     new, old, written = outline(put).parts, outline(SEED).parts, outline(code).parts

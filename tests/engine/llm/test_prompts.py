@@ -1,4 +1,4 @@
-"""Prompts of real tasks: what stands in them, that foreign text stays in its fence, and what is left out to fit."""
+"""Prompts of real tasks: their content, fences around foreign text, and the parts left out to fit."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_design_prompt_holds_context_of_round(mode: Mode) -> None:
 
 
 def test_constant_parts_of_prompt_come_first() -> None:
-    """Servers cache beginnings: of a run the system part, of a round all that comes before the refusals."""
+    """Servers cache prefixes: the system part for a run, everything before the rejections for a round."""
     assert len({prompt(request(mode))[0].content for mode in MODES}) == 1
     first = prompt(request())[1].content
     second = prompt(request(rejections=[Rejection("syntax", "line 3: no", "x = (")]))[1].content
@@ -193,18 +193,18 @@ def test_prompt_fits_without_cutting_programs(
     assert fenced(SEED, "python") in user
     kept = {name: [item in lines for item in items] for name, items in
             {"I": codes, "P": bodies, "H": wishes}.items()}  # fmt: skip
-    # Whole or not at all: what is missing is missing without a trace.
+    # Blocks are whole or absent without a trace.
     for items, name in ((codes, "I"), (bodies, "P"), (wishes, "H")):
         assert sum(f"{name}{number} = " in user for number in range(len(items))) == sum(kept[name])
     told = [f"reason{number}." in user for number in range(len(attempts))]
-    # The first inspirations and priors stay, and the last hints and refusals.
+    # The first inspirations and priors stay, and the last hints and rejections.
     assert kept["I"] == sorted(kept["I"], reverse=True)
     assert kept["P"] == sorted(kept["P"], reverse=True)
     assert kept["H"] == sorted(kept["H"])
     assert told == sorted(told)
     partners = 1 if mode == "crossover" else 0
     assert sum(kept["I"]) >= partners
-    # In the stated order: nothing goes while something before it in the order is left.
+    # In the stated order: nothing is removed while something before it in the order is left.
     order = [
         (sum(told) > 1, not all(told)),
         (sum(kept["I"]) > partners, not all(kept["I"])),

@@ -24,7 +24,7 @@ ROLES = {"initial_centers", "radii_for", "refine", "perturb", "search", "polish"
 
 @pytest.fixture
 def evaluate(monkeypatch: pytest.MonkeyPatch) -> Evaluate:
-    """The evaluator on a packing that is handed to it, as if a candidate had returned it."""
+    """Return a function that evaluates a packing as if a candidate had returned it."""
 
     def call(result: Any) -> dict[str, Any]:
         module = types.ModuleType("evolve_task")
@@ -46,7 +46,7 @@ def evaluate(monkeypatch: pytest.MonkeyPatch) -> Evaluate:
 
 
 def grid(radius: float = 1 / 12) -> tuple[list[list[float]], list[float]]:
-    """26 of the cells of a 6 by 6 grid, each with an equal circle."""
+    """Return equal circles in 26 cells of a 6 by 6 grid."""
     centers = [[(k % 6 + 0.5) / 6, (k // 6 + 0.5) / 6] for k in range(26)]
     return centers, [radius] * 26
 
@@ -157,7 +157,7 @@ def test_priors_hold_no_coordinates() -> None:
 
 
 def small(code: str) -> str:
-    """The program with as little effort as its constants allow."""
+    """Reduce a program's effort through its constants."""
     for name, effort in {"SOLVES": 2, "STARTS": 1, "CLIMBS": 2, "MOVES": 3, "STEPS": 20, "CANDIDATES": 20}.items():
         code = re.sub(rf"^({name}(?:_\d+)?) = \d+", rf"\1 = {effort}", code, flags=re.MULTILINE)
     return code
@@ -168,7 +168,7 @@ BY_ID = {prior.id: prior for prior in CIRCLES.priors}
 
 @pytest.mark.parametrize("prior", CIRCLES.with_recipes, ids=lambda prior: prior.id)
 def test_every_recipe_makes_valid_program(evaluate: Evaluate, prior: Prior) -> None:
-    # A search that hops, so that each part is called.
+    # A search with hops calls each part.
     code = CIRCLES.graft(prior, CIRCLES.graft(BY_ID["starts-then-hops"]))
     found = evaluate(run(small(code)))
     assert found["sum_strict"] == pytest.approx(found["sum_radii"], abs=1e-5)

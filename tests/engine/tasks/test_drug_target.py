@@ -67,7 +67,7 @@ class Parts:
             raise Refused(f"{type(exc).__name__}: {exc}") from exc
 
     def run(self, code: str, seed: int = 3, **settings: Any) -> dict[str, Any]:
-        """What `evaluate` returns for a program."""
+        """Return what `evaluate` returns for a program."""
         program = types.ModuleType("program")
         sys.modules["program"] = program
         exec(compile(code, "candidate", "exec"), program.__dict__)
@@ -97,7 +97,7 @@ def write(path: Path, rows: list[list[object]], header: tuple[str, ...] = ("SMIL
 
 
 def made_up(parts: Parts, count: int = 400) -> list[list[object]]:
-    """Rows of a synthetic CSV."""
+    """Return rows of a synthetic CSV."""
     data = parts.synthetic.generate(60, 50, count, 5)
     return [
         [data.smiles[drug], data.proteins[protein], label]
@@ -166,7 +166,7 @@ def test_features_of_known_molecules(parts: Parts) -> None:
     found = parts.features.featurise(data, 4, 2)
     assert found["atoms"].shape == (4 + 4 + 3, parts.features.ATOM_FEATURES)
     kinds = [found["bonds"][found["bond_start"][k] : found["bond_start"][k + 1], 2].tolist() for k in range(3)]
-    # The pyrrole is cut after four of its five atoms, with the bonds of the fifth.
+    # The pyrrole is cut after four of its five atoms; the bonds of the fifth are lost.
     assert kinds == [[1, 2, 1], [4, 4, 4], [1, 3]]
     assert found["residues"].tolist() == [1, 2, 20] and found["residue_start"].tolist() == [0, 2, 3]
     assert found["atoms"][8, -1] == 1 and found["atoms"][:8, -1].sum() == 0
@@ -299,7 +299,7 @@ def build_model(sizes):
     ids=["batch", "chance", "nan", "size", "weights", "loss", "shape", "type"],
 )
 def test_broken_rule_is_refused_with_reason(parts: Parts, code: str, why: str) -> None:
-    # Without batch statistics over pairs, which say nothing yet after three steps.
+    # No batch statistics over pairs: they mean nothing after three steps.
     honest = DRUG.graft(next(prior for prior in DRUG.priors if prior.id == "cross-attention"))
     with pytest.raises((evolve_task.Invalid, Refused), match=why):
         parts.run(f"{honest}\n{code}", split="random")

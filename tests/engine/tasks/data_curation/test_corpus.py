@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from .conftest import DATA, Parts
 
-# The corpus and what is planted in it
+# The corpus and its planted noise
 
 
 def test_corpus_depends_on_seed_and_is_held_out_by_source(parts: Parts) -> None:
@@ -76,7 +76,7 @@ def test_ngram_model_matches_its_definition(text: list[int], held: list[int]) ->
         context = ([0] * length + held)[place : place + length]
         reach = min(2, length + 1)
         windows = [tuple(([0, 0, *text])[k + 2 - reach : k + 3]) for k in range(len(text))]
-        # Below the longest contexts a window counts once for each byte that stood before it.
+        # Below the longest contexts a window counts once for each different byte before it.
         counted = windows if length == 2 else [window[1:] for window in set(windows)]
         after = [window[-1] for window in counted if list(window[:-1]) == context]
         if not after:

@@ -65,7 +65,7 @@ def test_pairs_are_short_and_reach_judge(parts: Parts) -> None:
     assert "- kept: 0.9" in asked
 
 
-# Data of the user's
+# The user's data
 
 
 @pytest.mark.parametrize(

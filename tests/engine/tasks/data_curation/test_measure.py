@@ -10,7 +10,7 @@ from engine.evaluation import evolve_task
 
 from .conftest import RAW, Parts
 
-# What is measured of a cleaning
+# Measures of a cleaning
 
 
 def document(parts: Parts, *lines: tuple[str, str | None, str]) -> Any:
@@ -62,7 +62,7 @@ def test_foreign_words_are_cut_out_of_line(parts: Parts) -> None:
         assert own(noisy, " ".join(made) + ".") == (noisy.text, len(added))
     assert own(noisy, f"{noisy.text} {added}") == (f"{noisy.text} ", len(added))
     assert own(noisy, "  (own3 own4 own5, added: own8 own9 own10)") == ("  (own3 own4 own5, own8 own9 own10)", 7)
-    # Where a program has taken something away, what stood on both sides of it stays.
+    # If a program removes something, the text on both sides stays.
     for text in ("own1 own2 own3 own7 own8 own9", "own1 own2 own3 own5 own7 own8 own9", "own4", "own1 own2", "  \n--"):
         assert own(noisy, text) == (text, 0)
     for text in ("own2 own1", "\town1 added", "own4 own1 own6 own3"):

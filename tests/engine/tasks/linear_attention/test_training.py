@@ -91,7 +91,7 @@ def test_bad_text_is_reported_with_file_and_row(load: Any, tmp_path: Path, name:
 
 
 def problem(load: Any, **changes: Any) -> Any:
-    """A problem of recall, small."""
+    """Return a small recall problem."""
     proxies, problems = load("proxies"), load("problems")
     size = Size(vocabulary=proxies.VOCABULARY, layers=2, width=32, heads=2, context=32)
     tokens, marks = proxies.draw("overwrites", 16, 32, np.random.default_rng(4))
@@ -132,7 +132,7 @@ def test_outside_model_equals_trained_model(load: Any, session: Any) -> None:
 
 
 def test_layer_that_learns_to_look_ahead_is_detected(load: Any, session: Any) -> None:
-    """It does nothing forbidden while its weights are new, so that the contract finds nothing."""
+    """The layer does nothing forbidden with fresh weights, so that the contract accepts it."""
     code = SEED.replace("self.out = nn", "self.peek = nn.Parameter(torch.zeros(()))\n        self.out = nn")
     code = code.replace("return self.out(y), {", "return self.out(y) + self.peek * x.roll(-1, 1), {")
     opened, own = session(code), problem(load)
@@ -180,7 +180,7 @@ def test_evaluation_is_streamed_and_repeats(load: Any, session: Any, monkeypatch
     assert metrics["leakage"] < 1e-3 and metrics["operations_per_token"] > 10_000
     quick = evaluator.evaluate("", Report(LINEAR, "quick", **SMALL))
     assert quick["score"] == 0 and quick["growth"] < 4.5
-    # No sandbox can foretell what is drawn with the evaluation's own seed.
+    # No sandbox can predict draws with the evaluation's own seed.
     seeds = {sent[-1] if sent[0] == "build" else sent[1]["seed"] for sent in calls if sent[0] in ("build", "begin")}
     assert seeds == {load("contract").derive_seed(Report.seed)} and Report.seed not in seeds
 

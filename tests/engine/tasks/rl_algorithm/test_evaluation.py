@@ -74,7 +74,7 @@ def test_unknown_problem_is_reported(load: Any) -> None:
         load("problems").find("chess")
 
 
-# Prompts of the user's
+# The user's prompts
 
 
 @pytest.mark.parametrize(
@@ -174,13 +174,13 @@ def large(tmp_path: Path) -> dict[str, Any]:
 async def test_local_model_is_trained_and_cheating_program_gains_nothing(
     load: Any, hand: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One evaluation in the real sandbox, by a program that looks for more, beside an honest one in this process."""
+    """Compare an evaluation of a cheating program in the real sandbox with an honest one in this process."""
     monkeypatch.chdir(tmp_path)
     settings = large(tmp_path)
     make_model(tmp_path / "model")
     thief = SEED + THIEF.replace("TASK_FOLDER", repr(str(RL.folder)))
     rewards, mask = np.ones((1, 2), np.float32), np.ones((1, 2, 3), np.float32)
-    with pytest.raises(RuntimeError, match=r"loot: .*problems\.py"):  # where no sandbox is between them
+    with pytest.raises(RuntimeError, match=r"loot: .*problems\.py"):  # there is no sandbox between them
         hand(thief).advantages(rewards, mask, mask, 0.0)
     # Without bubblewrap a candidate sees the task's files.
     confined = sandbox_name() == "bubblewrap"
@@ -190,7 +190,7 @@ async def test_local_model_is_trained_and_cheating_program_gains_nothing(
     assert outcome.metrics["held_out_prompts"] == 8 and 0 <= outcome.metrics["exact"] <= 1
     assert outcome.metrics["kl"] > 0
     report, algorithm = Report(RL, **{**SMALL, **settings}), hand(SEED, "language model")
-    algorithm.advantages(rewards, mask, mask, 0.0)  # loaded before the training seeds what the two share here
+    algorithm.advantages(rewards, mask, mask, 0.0)  # loaded before the training seeds the shared generator
     honest = untimed(load("language_model").evaluate_model(algorithm._candidate, report))
     assert untimed(outcome.metrics) | {"score": outcome.score} == honest
     assert seen == report.seen and [step for step, _ in seen] == [1, 2]
@@ -211,7 +211,7 @@ def test_micro_batches_do_not_change_update(load: Any, hand: Any, tmp_path: Path
 
 
 def patient(write: Callable[..., Any]) -> Callable[..., Any]:
-    """Sampling from the same seed each time."""
+    """Sample with the same seed each time."""
 
     def again(*arguments: Any) -> Any:
         torch.manual_seed(7)

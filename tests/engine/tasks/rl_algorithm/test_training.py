@@ -88,7 +88,7 @@ def test_program_keeps_state_within_one_training_only(hand: Any) -> None:
 
 
 def expected(name: str, symbols: int, prompt: list[int]) -> list[int]:
-    """The right answer, worked out in another way."""
+    """Compute the right answer in another way."""
     text = [token for token in prompt if token != symbols]
     if name.startswith("sort"):
         return sorted(text)
@@ -123,12 +123,12 @@ def test_answers_are_right_and_training_draws_no_held_out_prompt(load: Any) -> N
     ("written", "share"),
     [
         ([1, 2, 3, 9, 9], 1.0),
-        ([1, 2, 3, 9, 5], 1.0),  # what follows the end does not count
+        ([1, 2, 3, 9, 5], 1.0),  # tokens after the end do not count
         ([1, 2, 4, 9, 9], 0.75),
         ([1, 2, 9, 9, 9], 0.5),
         ([1, 2, 3, 3, 9], 0.6),
         ([9, 1, 2, 3, 9], 0.0),
-        ([9, 9, 9, 9, 9], 0.0),  # an end in the right place is none when the answer ended before
+        ([9, 9, 9, 9, 9], 0.0),  # an END does not count after an earlier one
     ],
 )
 def test_rewards_of_answers(load: Any, written: list[int], share: float) -> None:
@@ -163,7 +163,7 @@ def test_update_matches_autograd_of_loss(load: Any, hand: Any) -> None:
     exec(code, program)
 
     class Direct:
-        """The program's loss on the policy's own graph."""
+        """Compute the program's loss on the policy's own graph."""
 
         def advantages(self, rewards: Any, mask: Any, logp_old: Any, progress: float) -> Any:
             found = program["advantages"](*map(torch.from_numpy, (rewards, mask, logp_old)), progress)
