@@ -1,4 +1,4 @@
-"""The priors of one collection: read, add, edit, remove, restore, history, proposals."""
+"""Read, add, edit, remove and restore the priors of one collection; keep proposals and the history."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from cognition.store import CognitionError, Conflict, NotFound, Store
 __all__ = ["Collection", "free_id"]
 
 _FEW = 100
-"""Priors that are read one by one rather than with all others."""
+"""Up to so many changed priors are read one by one; if there are more, all are read."""
 
 
 @dataclass
 class Collection:
     """The priors of one task.
 
-    An id is found without regard to case. Every method that changes something takes effect whole or not at all, and
-    raises BaseError where the base cannot be written. None touches a file: that is `cognition.sync`'s.
+    Ids are compared without regard to case. Every method that changes something takes effect completely or not at all,
+    and raises BaseError if the base cannot be written. No method touches a file: `cognition.sync` does.
 
     Args:
         store: the base.
         id: the collection's id.
         name: the task's name.
-        folder: where the files are; it may be missing.
+        folder: the folder of the files; it may be missing.
     """
 
     store: Store
@@ -42,32 +42,32 @@ class Collection:
     _kept: tuple[int, list[Prior]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self.store.take_up(self.id, self.name, self.folder)
+        self.store.register(self.id, self.name, self.folder)
 
     # Reading
 
     def generation(self) -> int:
-        """A number that every change of the collection raises."""
+        """Return a number that every change of the collection raises."""
         with self.store.reading() as db:
             row = db.execute("SELECT generation FROM collections WHERE id = ?", (self.id,)).fetchone()
         return int(row[0]) if row else 0
 
     def entries(self, *statuses: Status) -> list[Entry]:
-        """The priors of some statuses, by default the active ones, by id."""
+        """Return the priors of some statuses, by default the active ones, sorted by id."""
         chosen = statuses or ("active",)
         with self.store.reading() as db:
             rows = select(db, self.id, f"p.status IN ({', '.join('?' * len(chosen))})", *chosen)
         return sorted((self._entry(row) for row in rows), key=lambda entry: entry.id)
 
     def priors(self) -> list[Prior]:
-        """What a design may be shown: the enabled priors, by id. The same list until something changes."""
+        """Return the enabled priors, which designs may be shown, by id; the same list until something changes."""
         generation = self.generation()
         if self._kept is None or self._kept[0] != generation:
             self._kept = (generation, self._enabled())
         return self._kept[1]
 
     def _enabled(self) -> list[Prior]:
-        """The enabled priors; only texts that are new here are read and parsed."""
+        """Return the enabled priors; read and parse only the revisions that are new to this process."""
         with self.store.reading() as db:
             rows = db.execute(
                 "SELECT id, revision FROM priors WHERE collection = ? AND status = 'active' AND NOT gone", (self.id,)
@@ -81,12 +81,12 @@ class Collection:
         else:
             for prior_id in stale:
                 self.find(prior_id)
-        # One that another process took away meanwhile is missing, and the generation tells so the next time.
+        # A prior that another process removed meanwhile is missing; the new generation shows it next time.
         priors = (self._parsed[prior_id] for prior_id, _ in rows if prior_id in self._parsed)
         return sorted((prior for prior in priors if prior.enabled), key=lambda prior: prior.id)
 
     def get(self, prior_id: str) -> Entry:
-        """One prior, of any status.
+        """Return one prior of any status.
 
         Raises:
             NotFound: there is none of this id.
@@ -98,14 +98,14 @@ class Collection:
         return self._entry(rows[0])
 
     def find(self, prior_id: str) -> Entry | None:
-        """One prior, of any status, or None."""
+        """Return one prior of any status, or None."""
         try:
             return self.get(prior_id)
         except NotFound:
             return None
 
     def history(self, prior_id: str) -> list[Revision]:
-        """All revisions of a prior, oldest first.
+        """Return all revisions of a prior, oldest first.
 
         Raises:
             NotFound: there is none of this id.
@@ -115,7 +115,7 @@ class Collection:
             return select_revisions(db, self.id, prior_id)
 
     def revision(self, prior_id: str, number: int) -> Revision:
-        """One revision of a prior.
+        """Return one revision of a prior.
 
         Raises:
             NotFound: there is no such prior or revision.
@@ -127,7 +127,7 @@ class Collection:
         raise NotFound(f"'{prior_id}' has no revision {number}; its revisions are 1 to {found[-1].number}")
 
     def diff(self, prior_id: str, old: int | None = None, new: int | None = None) -> list[str]:
-        """Lines of a unified diff between two revisions, by default the last two.
+        """Return the lines of a unified diff between two revisions, by default the last two.
 
         Raises:
             NotFound: there is no such prior or revision.
@@ -152,11 +152,11 @@ class Collection:
         status: Status = "active",
         evidence: Mapping[str, Any] | None = None,
     ) -> Entry:
-        """Take a new prior in.
+        """Add a new prior.
 
         Raises:
-            PriorError: its id or its text is not as it should be.
-            CognitionError: there is one of this id, perhaps removed or pending.
+            PriorError: the id or the text is not valid.
+            CognitionError: a prior of this id exists, perhaps removed or pending.
         """
         check_id(prior_id)
         text = _checked(prior_id, text)
@@ -175,21 +175,21 @@ class Collection:
     def edit(
         self, prior_id: str, text: str, base_revision: int | None = None, *, author: Author = "human", message: str = ""
     ) -> Entry:
-        """Give a prior a new text; its old one stays in the history. The same text changes nothing.
+        """Add a revision with a new text. The current text changes nothing.
 
-        A prior whose file is gone gets one again.
+        A prior whose file is gone gets a file again.
 
         Args:
-            prior_id: which.
+            prior_id: the prior.
             text: the whole of its file.
-            base_revision: the revision that the new text was made from; None takes whatever stands there.
+            base_revision: the revision that was edited; None replaces any.
             author: where the text comes from.
-            message: what to say about it in the history.
+            message: a remark for the history.
 
         Raises:
             NotFound: there is none of this id.
-            PriorError: the text is not as it should be.
-            Conflict: the base has another revision than `base_revision` by now.
+            PriorError: the text is not valid.
+            Conflict: the current revision is not `base_revision` any more.
             CognitionError: the prior was removed.
         """
         text = _checked(prior_id, text)
@@ -206,7 +206,7 @@ class Collection:
             return self.get(entry.id)
 
     def set_enabled(self, prior_id: str, enabled: bool) -> Entry:
-        """Show a prior to designs again, or no longer, by one line of its front matter.
+        """Enable or disable a prior by one line of its front matter.
 
         Raises:
             NotFound, CognitionError: as `edit`.
@@ -222,7 +222,7 @@ class Collection:
             return self.edit(entry.id, text, message=word)
 
     def set_weight(self, prior_id: str, weight: float) -> Entry:
-        """Change what a prior weighs in retrieval, by one line of its front matter.
+        """Set the weight of a prior in retrieval by one line of its front matter.
 
         Raises:
             NotFound, PriorError, CognitionError: as `edit`.
@@ -231,11 +231,11 @@ class Collection:
             entry = self.get(prior_id)
             if parse_prior(entry.id, entry.prior.text).weight == weight:
                 return entry
-            told = f"{weight:g}" if float(f"{weight:g}") == weight else repr(weight)
-            return self.edit(entry.id, with_front(entry.prior.text, "weight", told), message=f"weight {told}")
+            number = f"{weight:g}" if float(f"{weight:g}") == weight else repr(weight)
+            return self.edit(entry.id, with_front(entry.prior.text, "weight", number), message=f"weight {number}")
 
     def revert(self, prior_id: str, number: int, base_revision: int | None = None) -> Entry:
-        """Make an old text of a prior its newest revision.
+        """Add a revision with the text of an earlier one.
 
         Raises:
             NotFound, Conflict, CognitionError: as `edit` and `revision`.
@@ -245,7 +245,7 @@ class Collection:
             return self.edit(prior_id, text, base_revision, message=f"as in revision {number}")
 
     def remove(self, prior_id: str) -> Entry:
-        """Take a prior out: no design is shown it and its file goes; the history stays for `restore`.
+        """Remove a prior and, at the next sync, its file; the history stays for `restore`.
 
         Raises:
             NotFound: there is none of this id.
@@ -253,11 +253,11 @@ class Collection:
         return self._change_status(prior_id, "removed")
 
     def restore(self, prior_id: str) -> Entry:
-        """Take a removed prior, or one whose file is gone, back as it was.
+        """Restore a removed prior, or one whose file is gone, with its last text.
 
         Raises:
             NotFound: there is none of this id.
-            CognitionError: it is there.
+            CognitionError: it is not removed.
         """
         with self.store.writing() as db:
             entry = self.get(prior_id)
@@ -269,17 +269,17 @@ class Collection:
     # Proposals
 
     def propose(self, prior_id: str, text: str, *, run: str, nodes: Iterable[int] = (), name: str = "") -> Entry:
-        """Keep what an analyzer proposes until a person accepts or rejects it; the same proposal is kept once.
+        """Keep a proposal of an analyzer until a person accepts or rejects it; the same proposal is kept once.
 
         Args:
-            prior_id: the id it would like; where that is taken, a number is added.
+            prior_id: the wanted id; if it is taken, a number is added.
             text: the whole of its file.
             run: the name of the run.
             nodes: the nodes that it was learned from.
-            name: what the run calls the proposal, by which `proposal` finds it; the id by default.
+            name: the run's name for the proposal, by which `proposal` finds it; the id by default.
 
         Raises:
-            PriorError: its id or its text is not as it should be.
+            PriorError: the id or the text is not valid.
         """
         check_id(prior_id)
         text = _checked(prior_id, text)
@@ -295,25 +295,25 @@ class Collection:
             )  # fmt: skip
 
     def proposal(self, name: str, run: str) -> Entry | None:
-        """What became of a run's proposal, by what the run calls it; None where the base does not have it."""
+        """Return a run's proposal by the run's name for it, decided or not; None if the base does not have it."""
         with self.store.reading() as db:
             proposed = "json_extract(p.evidence, '$.run') = ? AND json_extract(p.evidence, '$.id') = ?"
             rows = select(db, self.id, proposed, run, name)
         return self._entry(rows[0]) if rows else None
 
     def rename_run(self, name: str, run: str, new: str) -> None:
-        """Note that the run which made a proposal, if it did, goes by a new name."""
+        """Record the new name of the run that made a proposal, if there is such a proposal."""
         with self.store.writing() as db:
             entry = self.proposal(name, run)
             if entry is not None:
                 set_columns(db, self.id, entry.id, evidence=json.dumps({**entry.evidence, "run": new}))
 
     def accept(self, prior_id: str, text: str | None = None) -> Entry:
-        """Take a proposal into the base, as it is or with another text; its file is written at the next sync.
+        """Make a proposal active, as it is or with another text; its file is written at the next sync.
 
         Raises:
             NotFound: there is none of this id.
-            PriorError: the text is not as it should be.
+            PriorError: the text is not valid.
             CognitionError: it is no proposal.
         """
         with self.store.writing() as db:
@@ -324,7 +324,7 @@ class Collection:
             return self.get(entry.id)
 
     def reject(self, prior_id: str, reason: str = "") -> Entry:
-        """Turn a proposal down; it stays in the base, and can be accepted later all the same.
+        """Reject a proposal; it stays in the base and can still be accepted later.
 
         Raises:
             NotFound: there is none of this id.
@@ -337,24 +337,24 @@ class Collection:
 
     # For the sync
 
-    def take_back(self, prior_id: str, text: str) -> Entry:
+    def reactivate(self, prior_id: str, text: str) -> Entry:
         """Make a prior of any status active with the text of its file.
 
         Raises:
             NotFound: there is none of this id.
-            PriorError: the text is not as it should be.
+            PriorError: the text is not valid.
         """
         with self.store.writing() as db:
             set_columns(db, self.id, prior_id, status="active", gone=0)
             return self.edit(prior_id, text, author="file")
 
     def set_gone(self, prior_id: str, gone: bool) -> None:
-        """Note that a prior's file vanished, or is back."""
+        """Record that a prior's file vanished, or is back."""
         with self.store.writing() as db:
             set_columns(db, self.id, prior_id, gone=int(gone))
 
     def rename(self, prior_id: str, new_id: str) -> Entry:
-        """Give a prior another id; its history and its former ids stay with it.
+        """Change a prior's id; it keeps its history, and the old id among its former ids.
 
         Raises:
             NotFound: there is none of this id.
@@ -366,7 +366,7 @@ class Collection:
             set_columns(db, self.id, new_id, id=new_id, gone=0, former=former)
             return self.get(new_id)
 
-    # Inside
+    # Helpers
 
     def _proposed(self, prior_id: str) -> Entry:
         entry = self.get(prior_id)
@@ -394,7 +394,7 @@ class Collection:
 
 
 def free_id(collection: Collection, wanted: str) -> str:
-    """The id itself, or with a number added where it is taken."""
+    """Return the id, with a number added if it is taken."""
     number, found = 1, wanted
     while collection.find(found) is not None:
         number += 1
@@ -403,7 +403,7 @@ def free_id(collection: Collection, wanted: str) -> str:
 
 
 def _checked(prior_id: str, text: str) -> str:
-    """The text as it is kept: checked, with plain line ends."""
+    """Return the text as it is stored: checked, with plain line ends."""
     check_text(text)
     try:
         return parse_prior(prior_id, text).text

@@ -1,4 +1,4 @@
-"""What the cognition base tells of a prior: its state, its revisions, its names."""
+"""The records of the cognition base: a prior with its status, a revision, ids and keys."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from cognition.prior import Prior
 __all__ = ["Author", "Entry", "Origin", "Revision", "Status", "key_of", "slug"]
 
 Origin = Literal["human", "analyzer", "import"]
-"""Who wrote the first text."""
+"""The author of the first text."""
 Status = Literal["active", "pending", "rejected", "removed"]
-"""Only an active prior can be shown to a design; a pending one was proposed and waits for a person."""
+"""Only an active prior can be shown to a design; a pending one is a proposal that waits for a person."""
 Author = Literal["human", "file", "analyzer", "import"]
-"""Where a revision came from: written through the base, saved as a file, proposed by an analyzer, imported."""
+"""Where a revision came from: an edit in the base, a saved file, a proposal of an analyzer, an import."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One prior with all that the base knows of it."""
+    """A prior with everything that the base holds about it."""
 
     prior: Prior
-    """As it stands now. `enabled` is false too where its file is gone or it is not active; `number` is its revision."""
+    """The current revision. `enabled` is also false if the file is gone or the prior is not active."""
     origin: Origin
     status: Status
     gone: bool
-    """Its file vanished: it is not shown until the file is back or it is enabled again."""
+    """Whether its file vanished: it is not shown until the file is back or it is enabled again."""
     evidence: Mapping[str, Any]
-    """Of a proposal: `run`, its name; `nodes`, their numbers; `id`, as it was proposed."""
+    """Of a proposal: `run`, the run's name; `nodes`, the nodes it was learned from; `id`, the run's name for it."""
     reason: str
     """Why it was rejected."""
     former: tuple[str, ...]
-    """Ids that it had before its file was renamed, oldest first."""
+    """Earlier ids, from before its file was renamed, oldest first."""
     created_at: int
     changed_at: int
     """Milliseconds since 1970."""
     author: Author
-    """Where the current revision came from."""
+    """The author of the current revision."""
     message: str
-    """What was said about it."""
+    """The message of the current revision."""
 
     @property
     def id(self) -> str:
-        """The prior's id."""
+        """Return the prior's id."""
         return self.prior.id
 
 
 class Revision(NamedTuple):
-    """One text that a prior had."""
+    """One text of a prior."""
 
     number: int
     """From 1."""
@@ -64,11 +64,11 @@ class Revision(NamedTuple):
 
 
 def key_of(prior_id: str) -> str:
-    """The id without regard to case: on some file systems `A.md` and `a.md` are one file."""
+    """Return the id folded to one case: on some file systems `A.md` and `a.md` are one file."""
     return unicodedata.normalize("NFC", prior_id).casefold()
 
 
 def slug(title: str) -> str:
-    """An id made of a title's words."""
+    """Return an id made of a title's words."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     return "-".join(re.findall(r"[a-z0-9]+", plain))[:60].strip("-") or "prior"

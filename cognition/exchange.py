@@ -1,8 +1,8 @@
-"""Whole collections in and out: a folder of Markdown files, JSON lines, the cognition.json of ASI-Evolve.
+"""Import and export whole collections: a folder of Markdown files, JSON lines, the cognition.json of ASI-Evolve.
 
-JSON lines hold one prior each with all its revisions: what is exported and imported elsewhere is the same. A folder
-holds the texts of the active priors as they stand. `cognition.json` is what the published ASI-Evolve keeps its
-cognition in, `{"items": {ID: {"content", "source", "metadata"}}}`; it has no place for a history.
+Each JSON line holds a prior with all its revisions, so that an import elsewhere gives the same collection. A folder
+holds the current texts of the active priors. `cognition.json` is the format of the published ASI-Evolve,
+`{"items": {ID: {"content", "source", "metadata"}}}`; it has no place for a history.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ _AUTHORS = ("human", "file", "analyzer", "import")
 
 @dataclass
 class Imported:
-    """What became of what was read."""
+    """The result of an import: ids of priors."""
 
     added: list[str] = field(default_factory=list)
     edited: list[str] = field(default_factory=list)
-    """There already, with another text; that one stays in the history."""
+    """Known before with another text, which stays in the history."""
     same: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    """What could be no prior, and why, a sentence each."""
+    """What was refused and why, a sentence each."""
 
 
 def import_path(collection: Collection, path: Path) -> Imported:
-    """Take priors in from a folder of Markdown files, one such file, `.jsonl`, or ASI-Evolve's `.json`.
+    """Import priors from a folder of Markdown files, one such file, `.jsonl`, or ASI-Evolve's `.json`.
 
-    What is refused keeps nothing else out; running it again changes nothing.
+    A refused prior keeps no other one out; a second import of the same path changes nothing.
 
     Raises:
-        CognitionError: the path cannot be read, or is nothing of these.
+        CognitionError: the path cannot be read, or has none of these formats.
     """
     done = Imported()
     try:
@@ -72,11 +72,11 @@ def import_path(collection: Collection, path: Path) -> Imported:
 
 
 def export_folder(collection: Collection, folder: Path) -> int:
-    """Write the active priors as Markdown files into a folder that is empty or missing; returns how many.
+    """Write the active priors as Markdown files into an empty or missing folder; return their number.
 
     Raises:
-        CognitionError: there is something in it already.
-        OSError: it cannot be written.
+        CognitionError: the folder is not empty.
+        OSError: the folder cannot be written.
     """
     if folder.exists() and any(folder.iterdir()):
         raise CognitionError(f"{folder} is not empty", "Name a new folder")
@@ -106,7 +106,7 @@ def export_lines(collection: Collection) -> str:
 
 
 def export_items(collection: Collection) -> str:
-    """The enabled priors as ASI-Evolve's cognition.json."""
+    """Return the enabled priors as ASI-Evolve's cognition.json."""
     items = {
         prior.id: {
             "id": prior.id,
@@ -238,7 +238,7 @@ def _import_items(collection: Collection, done: Imported, path: Path, text: str)
 def _take_item(
     collection: Collection, done: Imported, item_id: str, item: dict[str, Any], known: dict[Any, str]
 ) -> None:
-    """Take one item; it is known again by the sha256 of what it holds, so that it is taken once."""
+    """Add one item. It is recognised by the sha256 of its content, so that it is added once."""
     content, metadata = item["content"].strip(), item.get("metadata")
     details: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
     first = next((line.strip("#*- \t") for line in content.splitlines() if line.strip("#*- \t")), "")
@@ -259,7 +259,7 @@ def _take_item(
     evidence = {"item": mark, "item_id": item_id, "metadata": details}
     try:
         with collection.store.writing():
-            wanted = slug(item_id) if not _random(item_id) else slug(title)
+            wanted = slug(item_id) if not _is_generated(item_id) else slug(title)
             added = collection.add(
                 free_id(collection, wanted), text, origin="import", author="import", evidence=evidence
             )
@@ -269,11 +269,11 @@ def _take_item(
 
 
 def _field(value: Any) -> str:
-    """A value for one line of front matter."""
+    """Return a value as one line of front matter."""
     return " ".join(str(value).split()).strip("\"'")
 
 
-def _random(item_id: str) -> bool:
-    """Whether an item's id says nothing: a number, or what a generator of ids makes."""
+def _is_generated(item_id: str) -> bool:
+    """Return whether an item's id has no meaning for people: a number, or the output of an id generator."""
     plain = item_id.replace("-", "")
     return not plain or plain.isdigit() or (len(plain) >= 16 and set(plain) <= set("0123456789abcdef"))

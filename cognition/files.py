@@ -1,4 +1,4 @@
-"""Priors as files: one Markdown file each in a folder that people edit with whatever they like."""
+"""Read priors from a folder of Markdown files, one file each, which people edit with any editor."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from cognition.prior import MOST_BYTES, Prior, PriorError, check_id, check_text,
 
 __all__ = ["PriorFolder", "Stamp", "printable", "read_prior", "scan", "stamp_of"]
 
-
-_MEANT = (stat.S_IFREG, stat.S_IFLNK)
+_KINDS = (stat.S_IFREG, stat.S_IFLNK)
 
 
 class Stamp(NamedTuple):
-    """What differs when a file was written anew, even within the clock's resolution or by a rename over it."""
+    """Differs after a file was rewritten, even within the clock's resolution or by a rename over it."""
 
     mtime_ns: int
     ctime_ns: int
@@ -25,12 +24,12 @@ class Stamp(NamedTuple):
 
 
 def scan(folder: Path) -> dict[str, Stamp]:
-    """Name and stamp of every file of the folder that is meant as a prior; none where there is no folder.
+    """Return name and stamp of every Markdown file in the folder; none if the folder is missing.
 
-    Hidden files and what editors leave beside a file are not: `.a.md.swp`, `#a.md#`, `a.md~`.
+    Leave out hidden files and what editors write beside a file: `.a.md.swp`, `#a.md#`, `a.md~`.
 
     Raises:
-        OSError: the folder is there and cannot be read.
+        OSError: the folder exists and cannot be read.
     """
     found: dict[str, Stamp] = {}
     try:
@@ -43,7 +42,7 @@ def scan(folder: Path) -> dict[str, Stamp]:
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # removed since the folder was listed
-                if stat.S_IFMT(status.st_mode) in _MEANT:
+                if stat.S_IFMT(status.st_mode) in _KINDS:
                     found[name] = _stamp(status)
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -51,7 +50,7 @@ def scan(folder: Path) -> dict[str, Stamp]:
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """The stamp of one file; None where it is missing."""
+    """Return the stamp of one file, or None if it is missing."""
     try:
         return _stamp(path.lstat())
     except (FileNotFoundError, NotADirectoryError):
@@ -59,7 +58,7 @@ def stamp_of(path: Path) -> Stamp | None:
 
 
 def read_prior(path: Path) -> Prior | str:
-    """The prior in a file, or what is wrong with it."""
+    """Return the prior in a file, or what is wrong with the file."""
     if path.name != printable(path.name):
         return "its name is no UTF-8 text: rename it"
     try:
@@ -83,25 +82,25 @@ def read_prior(path: Path) -> Prior | str:
 
 
 def printable(name: str) -> str:
-    """A file's name with what is no UTF-8 in it replaced: it can be neither a prior's id nor be printed."""
+    """Return a file's name with bytes that are no UTF-8 replaced: they can be neither printed nor in an id."""
     return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class PriorFolder:
-    """Reads a folder without the cognition base; only files that changed since the last reading are parsed again.
+    """Reads a folder without the cognition base. Only files that changed since the last read are parsed again.
 
     Args:
-        path: the folder; it may be missing, now or later.
+        path: the folder; it may be missing at any time.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problems: list[tuple[Path, str]] = []
-        """Files that could not be read at the last reading, and why. Their names are printable."""
+        """Files that the last read found to be no prior, and why. Their names are printable."""
         self._known: dict[str, tuple[Stamp, Prior | str]] = {}
 
     def read(self) -> list[Prior]:
-        """The enabled priors as they are now, by id. A broken file is left out and told in `problems`."""
+        """Return the enabled priors, sorted by id. A broken file is left out and listed in `problems`."""
         known: dict[str, tuple[Stamp, Prior | str]] = {}
         try:
             stamps = scan(self.path)

@@ -1,8 +1,8 @@
-"""Which priors are near a text in meaning: cosine of vectors, of a prior's whole and of its sentences.
+"""Find the priors that are near a text in meaning: cosine of embeddings, of a whole prior and of its sentences.
 
 Vectors are rounded to multiples of 1/2048. Every product and every sum of a cosine is then a whole number below 2^24,
 which float32 holds exactly: the figures are the same in whatever order they are added, on every machine and whatever
-else the index holds. The rounding moves a cosine by about 0.0002.
+else the index holds. The rounding changes a cosine by about 0.0002.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ _BLOCK = 1 << 18
 """Multiplications in one matrix product; from here on OpenBLAS takes all cores, which are the evaluations', and spins
 while it waits for them: a search over 10,000 priors took 37 ms of CPU in place of 15."""
 _LOOKED_INTO = 200
-"""Priors whose sentences are looked at: those whose wholes are nearest, and those that the caller names."""
+"""Priors whose sentences are compared: those nearest as a whole, and those that the caller names."""
 
 Numbers = NDArray[np.float32]
 
 
 class MeaningIndex:
-    """Vectors of the priors, all of one embedder.
+    """Holds the vectors of the priors, all of one embedder.
 
     Args:
-        embedder: what embeds priors and questions.
-        store: where vectors are kept from one process to the next.
+        embedder: embeds priors and questions.
+        store: keeps vectors between processes.
     """
 
     def __init__(self, embedder: Embedder, store: VectorStore) -> None:
         self._embedder = embedder
         self._store = store
         self._vectors: dict[str, Vectors] = {}
-        """By prior: its whole, then its sentences."""
+        """By prior: the vector of its whole, then those of its sentences."""
         self._ids: list[str] = []
         self._row_of: dict[str, int] = {}
         self._wholes: Numbers = np.zeros((0, 0), np.float32)
         self._questions: OrderedDict[str, Numbers] = OrderedDict()
 
     def update(self, priors: Sequence[Prior], removed: Iterable[str]) -> None:
-        """Take up new priors and new revisions, and forget the priors with the ids in `removed`.
+        """Add new priors and new revisions, and drop the priors with the ids in `removed`.
 
         Raises:
-            EmbedderError: they cannot be embedded now; those that were taken up before the error stay.
+            EmbedderError: they cannot be embedded now; those that were added before the error stay.
         """
         gone = [prior_id for prior_id in removed if self._vectors.pop(prior_id, None) is not None]
         for start in range(0, len(priors), _EMBEDDED_AT_ONCE):
@@ -71,15 +71,14 @@ class MeaningIndex:
                 self._wholes[self._row_of[prior.id]] = self._vectors[prior.id][0]
 
     def search(self, texts: Sequence[str], most: int, also: Iterable[str] = ()) -> list[tuple[str, float]]:
-        """The ids of the priors that are nearest to any of the texts, and how near: the best `most`, ties by id.
+        """Return ids and nearness of the `most` priors that are nearest to any of the texts, ties by id.
 
-        How near is the mean of two cosines: of the text with the whole prior, and with that one of its sentences that
-        is nearest.
+        Nearness is the mean of two cosines: of the text with the whole prior, and with the prior's nearest sentence.
 
         Args:
-            texts: several questions; a prior's figure is that for the text it is nearest to.
-            most: how many.
-            also: priors whose sentences are looked at in any case.
+            texts: several questions; each prior gets its nearness to the nearest one.
+            most: how many to return.
+            also: priors whose sentences are compared in any case.
 
         Raises:
             EmbedderError: a text cannot be embedded now.
@@ -104,21 +103,21 @@ class MeaningIndex:
         return [(prior_id, -value) for value, prior_id in best]
 
     def _of(self, priors: Sequence[Prior]) -> Mapping[str, Vectors]:
-        """The vectors of some priors, by id, from the store where they are there."""
-        told = {prior.id: passages(prior) for prior in priors}
-        keys = {prior_id: key_of(texts) for prior_id, texts in told.items()}
+        """Return the vectors of some priors by id; take them from the store if it has them."""
+        parts = {prior.id: passages(prior) for prior in priors}
+        keys = {prior_id: key_of(texts) for prior_id, texts in parts.items()}
         found = self._store.read(self._embedder.name, list(keys.values()))
-        missing = {prior_id: texts for prior_id, texts in told.items() if keys[prior_id] not in found}
+        missing = {prior_id: texts for prior_id, texts in parts.items() if keys[prior_id] not in found}
         if missing:
             made = _rounded(self._embedder.embed([text for texts in missing.values() for text in texts]))
             ends = np.cumsum([len(texts) for texts in missing.values()])
             new = {keys[prior_id]: part for prior_id, part in zip(missing, np.split(made, ends[:-1]), strict=True)}
             self._store.write(self._embedder.name, new)
             found.update(new)
-        return {prior_id: found[keys[prior_id]] for prior_id in told}
+        return {prior_id: found[keys[prior_id]] for prior_id in parts}
 
     def _asked(self, texts: Sequence[str]) -> Numbers:
-        """The vectors of questions [len(texts), dim]; nodes are context again and again, so they are kept."""
+        """Return the vectors of questions [len(texts), dim]; cache them, since nodes are context repeatedly."""
         missing = list(dict.fromkeys(text for text in texts if text not in self._questions))
         if missing:
             made = _rounded(self._embedder.embed(missing)).astype(np.float32)
@@ -136,7 +135,7 @@ def _rounded(vectors: NDArray[np.float32]) -> Vectors:
 
 
 def _cosines(vectors: Numbers, asked: Numbers) -> Numbers:
-    """Cosines [n, m] of rounded vectors [n, dim] and [m, dim]."""
+    """Return the cosines [n, m] of rounded vectors [n, dim] and [m, dim]."""
     step = max(_BLOCK // asked.size, 1)
     blocks = [vectors[start : start + step] @ asked.T for start in range(0, len(vectors), step)]
     cosines: Numbers = np.concatenate(blocks)

@@ -1,4 +1,4 @@
-"""The tables of cognition.db: an ordered list of steps, each applied once, its name kept in the base."""
+"""Create and change the tables of cognition.db by an ordered list of steps, each applied once and recorded."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _STEPS: dict[str, Step] = {}
 
 
 def migration(step: Step) -> Step:
-    """Add a step to the list, under the function's name, which must never change.
+    """Append a step to the list under the function's name, which must never change.
 
-    A module with tables of its own decorates its step and calls `migrate` before it uses them.
+    A module with tables of its own decorates its step, and calls `migrate` before it uses them.
     """
     assert step.__name__ not in _STEPS, f"there are two steps '{step.__name__}'"
     _STEPS[step.__name__] = step
@@ -29,9 +29,9 @@ def migration(step: Step) -> Step:
 
 
 def migrate(connection: sqlite3.Connection) -> list[str]:
-    """Apply the steps that the base has not had, all or none; returns their names.
+    """Apply the missing steps, all or none, and return their names.
 
-    Several processes may do so at once: one works, the others wait as long as the connection's busy timeout.
+    If several processes do so at once, one works and the others wait up to the connection's busy timeout.
 
     Args:
         connection: in autocommit mode (`isolation_level=None`).
@@ -63,18 +63,18 @@ def _missing(connection: sqlite3.Connection) -> list[str]:
 
 @migration
 def priors_and_revisions(connection: sqlite3.Connection) -> None:
-    """Collections, their priors, every text that a prior ever had, and what the sync knows of the files."""
+    """Create collections, their priors, every text that a prior ever had, and what the sync knows of the files."""
     for statement in _TABLES.split(";\n"):
         connection.execute(statement)
 
 
 @migration
 def usage_tells_gains(connection: sqlite3.Connection) -> None:
-    """Figures kept before lack how many nodes gained: they are counted anew when they are asked for."""
+    """Drop figures that lack the number of nodes that gained; they are counted again on demand."""
     connection.execute("DELETE FROM usage")
 
 
-# `key` is the id without regard to case: on some file systems `A.md` and `a.md` are one file.
+# `key` is the id folded to one case: on some file systems `A.md` and `a.md` are one file.
 _TABLES = """
 CREATE TABLE collections (
     id TEXT PRIMARY KEY,

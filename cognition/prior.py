@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 MOST_BYTES = 256 * 1024
-"""The longest text of a prior: a lesson, not a data set."""
+"""The longest text of a prior in bytes: a lesson, not a data set."""
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NAME_BYTES = 120
@@ -33,11 +33,11 @@ _RECIPE = re.compile(
 )
 
 _HEAVIEST = 1e6
-"""The largest weight: with a few of these no sum of scores overflows."""
+"""The largest weight; a sum of a few of these does not overflow."""
 
 
 class PriorError(Exception):
-    """A prior's text is not as it should be; the message says what and where."""
+    """A prior's text or id is not valid; the message says what is wrong and where."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Recipe:
 
     code: str
     line: int
-    """Line of the prior's text on which the code begins, from 1."""
+    """The line of the prior's text on which the code begins, from 1."""
 
 
 @dataclass(frozen=True)
 class Prior:
-    """One prior as it stands now."""
+    """One prior with its current text."""
 
     id: str
     """The file's name without its suffix."""
@@ -65,16 +65,16 @@ class Prior:
     weight: float = 1.0
     enabled: bool = True
     number: int = 0
-    """Which revision of the cognition base this is, from 1; 0 for one that was read from a file alone."""
+    """The number of its revision in the cognition base, from 1; 0 if it was read from a file alone."""
 
     @cached_property
     def revision(self) -> str:
-        """sha256 of the text."""
+        """Return the sha256 of the text."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @cached_property
     def recipes(self) -> tuple[Recipe, ...]:
-        """The recipes in the body, in order."""
+        """Return the recipes of the body, in order."""
         first = self.text.count("\n", 0, len(self.text) - len(self.body)) + 1
         return tuple(
             Recipe(match["code"], first + self.body.count("\n", 0, match.start("code")))
@@ -83,11 +83,11 @@ class Prior:
 
 
 def parse_prior(prior_id: str, text: str) -> Prior:
-    """Read a prior from the text of its Markdown file.
+    """Parse a prior from the text of its Markdown file.
 
     Front matter is optional: lines `key: value` between two `---`, with the keys title, tags (comma-separated or
-    `[a, b]`), source, weight (a number from 0 to 1e6) and enabled (true or false). Without a title there, the first
-    heading is the title; without that, the id.
+    `[a, b]`), source, weight (a number from 0 to 1e6) and enabled (true or false). The title defaults to the first
+    heading, then to the id.
 
     Raises:
         PriorError: the front matter has an unknown key or a value that does not fit.
@@ -111,7 +111,7 @@ def parse_prior(prior_id: str, text: str) -> Prior:
 
 
 def check_text(text: str) -> None:
-    """Raise PriorError for what no prior may hold: nothing at all, too much, or control characters."""
+    """Raise PriorError if a text is empty, too long, or has control characters."""
     if not text.strip():
         raise PriorError("is empty")
     size = len(text.encode("utf-8", "surrogatepass"))
@@ -124,7 +124,7 @@ def check_text(text: str) -> None:
 
 
 def check_id(prior_id: str) -> None:
-    """Raise PriorError for what cannot be the id of a prior, which is its file's name without `.md`."""
+    """Raise PriorError if a name cannot be the id of a prior, which is its file's name without `.md`."""
     if not prior_id or "/" in prior_id or not prior_id.isprintable() or prior_id.startswith((".", "#", "-")):
         raise PriorError(
             f"{prior_id!r} cannot name a prior: a name is printable, without '/', and begins with none of '.', '#', '-'"
@@ -136,24 +136,24 @@ def check_id(prior_id: str) -> None:
 
 
 def is_conflict(prior_id: str) -> bool:
-    """Whether a name is that of the second text of a conflict, which is kept beside the prior and is none itself."""
+    """Return whether a name is that of a conflict's second text, which lies beside the prior and is none itself."""
     return _CONFLICT.search(prior_id) is not None
 
 
 def with_front(text: str, key: str, value: str) -> str:
-    """The text with one field of its front matter set; every other line stays as it is.
+    """Return the text with one field of its front matter set; all other lines stay.
 
     Args:
         text: a prior's text, with or without front matter.
         key: `weight`, `enabled` or another known field.
-        value: as it is to be written.
+        value: the text after the colon.
     """
     text = text.replace("\r\n", "\n").removeprefix("\ufeff")
     front = _FRONT.match(text)
     if front is None:
         return f"---\n{key}: {value}\n---\n{text}"
     lines = front["front"].split("\n")
-    # The last one counts where a field stands there twice.
+    # If a field stands there twice, the last one counts.
     for index in reversed(range(len(lines))):
         if lines[index].partition(":")[0].strip() == key and ":" in lines[index]:
             lines[index] = f"{key}: {value}"

@@ -1,4 +1,4 @@
-"""The parts of a prior's text that retrieval reads: prose apart from code, and the sentences of the prose."""
+"""Split a prior's text into what retrieval reads: prose, code, and the sentences of the prose."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _WHOLE_LENGTH = 8_000
 
 
 def prose_of(prior: Prior) -> str:
-    """A prior's body without its fenced blocks."""
+    """Return a prior's body without its fenced blocks."""
     return _FENCED.sub("", prior.body)
 
 
 def code_of(prior: Prior) -> str:
-    """What stands in a prior's fenced blocks."""
+    """Return the content of a prior's fenced blocks."""
     return "\n".join(match["code"] for match in _FENCED.finditer(prior.body))
 
 
 def passages(prior: Prior) -> list[str]:
-    """What is embedded of a prior: first the whole of its prose, then its sentences; of a long one the beginning."""
+    """Return the texts to embed for a prior: its prose as a whole, cut if it is long, then the sentences."""
     whole = f"{prior.title}. {', '.join(prior.tags)}. {prose_of(prior)}"[:_WHOLE_LENGTH]
     sentences = (" ".join(sentence.split()) for sentence in _BREAK.split(whole))
-    told = [sentence for sentence in sentences if len(sentence.split()) >= _SHORTEST_WORDS]
-    return [whole, *list(dict.fromkeys(told))[:_MOST_SENTENCES]]
+    long_enough = [sentence for sentence in sentences if len(sentence.split()) >= _SHORTEST_WORDS]
+    return [whole, *list(dict.fromkeys(long_enough))[:_MOST_SENTENCES]]

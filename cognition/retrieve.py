@@ -1,4 +1,4 @@
-"""Which priors fit what is asked: by words and by meaning, fused, weighed, and a few drawn at random."""
+"""Retrieve priors for a question: rank by words and by meaning, fuse, weight, and draw a few at random."""
 
 from __future__ import annotations
 
@@ -22,65 +22,64 @@ __all__ = ["Hit", "Retriever"]
 
 _SMOOTHING = 5
 _MEANING = 0.7
-"""The constants of the fusion, where the words' list counts 1. Chosen on the labelled set of tests/cognition, where
-they are within the noise of their neighbours; `evolve bench retrieval` shows what they give on the half of the set
-that they were not chosen on."""
+"""The constants of the fusion; the list by words counts 1. They were chosen on half of the labelled set of
+tests/cognition, and are within the noise of their neighbours; `evolve bench retrieval` measures the other half."""
 _CANDIDATES = 100
 _LEAST_COSINE = 0.2
-"""A prior without a word of the question counts as near from here."""
-_WORDS_TOLD = 5
+"""The least cosine at which a prior without a word of the question is taken."""
+_WORDS_SHOWN = 5
 _RETRY_SECONDS = 60.0
-"""How long an embedder that failed is left alone."""
+"""The pause after an embedder failed."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A prior that was chosen, and why."""
+    """A chosen prior, and why it was chosen."""
 
     prior: Prior
     score: float
-    """1 for a prior that is the best by words and by meaning, times its weight; 0 for one that was drawn."""
+    """The fused score times the weight; without the weight, 1 for the best by words and by meaning. 0 if drawn."""
     why: str
-    """The same as the fields below, in words; `drawn` for one that was drawn."""
+    """The fields below in words, or `drawn`."""
     word_rank: int | None = None
-    """Place by BM25, from 1."""
+    """Rank by BM25, from 1."""
     words: tuple[str, ...] = ()
-    """Words of the question that it has in some form, the rarest first."""
+    """Words of the question that the prior has in some form, the rarest first."""
     meaning_rank: int | None = None
-    """Place by cosine, from 1."""
+    """Rank by cosine, from 1."""
     cosine: float | None = None
 
 
 class Retriever:
-    """Keeps the indexes of a set of priors and brings them up to date by what changed.
+    """Keeps the indexes of a set of priors and updates them by what changed.
 
-    Any thread may call; one at a time gets its turn.
+    Several threads may call; a lock admits one at a time.
 
     Args:
-        embedder: what tells meaning; None for words only. It is closed with the retriever.
-        store: where vectors are kept between processes.
-        problem: why there is no embedder, where there should be one.
+        embedder: embeds texts; None to search by words only. It is closed with the retriever.
+        store: keeps vectors between processes.
+        problem: why there is no embedder although one was wanted.
     """
 
     def __init__(self, embedder: Embedder | None = None, store: VectorStore | None = None, problem: str = "") -> None:
         self.problem = problem
-        """Why the last search went by words only, though an embedder was wanted; empty when all is well."""
+        """Why the last search was by words only although an embedder was wanted; else empty."""
         self._embedder = embedder
         self._words = WordIndex()
         self._meaning = MeaningIndex(embedder, store or VectorStore(None)) if embedder is not None else None
         self._given: list[Prior] = []
-        """What the last search was given."""
+        """The priors of the last search."""
         self._usable: dict[str, Prior] = {}
-        """Those of it that can be chosen, in the order of their ids."""
+        """Those of them that can be chosen, sorted by id."""
         self._row_of: dict[str, int] = {}
         self._weights = np.zeros(0)
         self._embedded: dict[str, Prior] = {}
-        """What the index of meaning holds."""
+        """The priors in the index of meaning."""
         self._retry_at = 0.0
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """End the embedder's process or connection."""
+        """Close the embedder."""
         if self._embedder is not None:
             self._embedder.close()
 
@@ -93,31 +92,31 @@ class Retriever:
         threshold: float = 0.0,
         rng: random.Random | None = None,
     ) -> list[Hit]:
-        """Choose priors for what is asked; it may block for seconds while new texts are embedded.
+        """Choose priors for some texts. May block for seconds while new texts are embedded.
 
         The same priors, texts and state of `rng` give the same hits, whatever was asked or edited before.
 
         Args:
             priors: the enabled priors; one of weight 0 is never chosen.
-            texts: what is asked, such as the lessons of several nodes. Words are looked for in all of them together,
-                meaning is that of the nearest one. Nothing in them is syntax.
-            top_k: how many of the best to take, at most.
-            drawn: how many more to draw from the rest, in proportion to weight, so that what nothing asks for is
-                tried.
-            threshold: the least score of a prior that is taken for its match.
-            rng: what draws.
+            texts: the question, such as the lessons of several nodes. The search by words takes all of them together,
+                the search by meaning the nearest one. Nothing in them is syntax.
+            top_k: the largest number of matches.
+            drawn: how many more to draw from the rest, in proportion to weight, so that priors which no question
+                finds are tried too.
+            threshold: the least score of a match.
+            rng: draws the rest.
 
         Returns:
-            The matches, best first, ties by id, then those drawn; no prior twice.
+            The matches, best first, ties by id, then the drawn ones; no prior twice.
         """
         asked = [text for text in dict.fromkeys(texts) if text.strip()]
         with self._lock:
-            self._take_up(priors)
+            self._update(priors)
             matches = self._matches(asked, top_k, threshold) if asked and top_k > 0 else []
             return matches + self._draw({hit.prior.id for hit in matches}, drawn, rng or random.Random(0))
 
-    def _take_up(self, priors: Sequence[Prior]) -> None:
-        # Mostly they are the very same ones, and with 10,000 of them every look costs milliseconds.
+    def _update(self, priors: Sequence[Prior]) -> None:
+        # Mostly they are the very same objects, and with 10,000 of them a comparison costs milliseconds.
         if len(priors) == len(self._given) and all(map(operator.is_, priors, self._given)):
             return
         usable = {prior.id: prior for prior in sorted(priors, key=lambda prior: prior.id) if prior.weight > 0}
@@ -144,14 +143,14 @@ class Retriever:
         hits = []
         for score, prior_id in best:
             prior, word_rank, meaning_rank = usable[prior_id], word_ranks.get(prior_id), meaning_ranks.get(prior_id)
-            words = tuple(self._words.shared(question, prior_id, _WORDS_TOLD)) if word_rank is not None else ()
+            words = tuple(self._words.shared(question, prior_id, _WORDS_SHOWN)) if word_rank is not None else ()
             cosine = round(cosines[prior_id], 4) if meaning_rank is not None else None
             why = _why(word_rank, words, meaning_rank, cosine, prior.weight, by_meaning is None)
             hits.append(Hit(prior, -score, why, word_rank, words, meaning_rank, cosine))
         return hits
 
     def _by_meaning(self, asked: Sequence[str], also: Sequence[str]) -> list[tuple[str, float]] | None:
-        """The nearest priors and how near they are; None while nothing embeds."""
+        """Return the nearest priors and their nearness; None while there is no embedder."""
         if self._meaning is None or time.monotonic() < self._retry_at:
             return None
         try:
@@ -167,14 +166,14 @@ class Retriever:
         return found
 
     def _draw(self, taken: Iterable[str], count: int, rng: random.Random) -> list[Hit]:
-        """Weighted drawing without replacement."""
+        """Draw by weight without replacement."""
         weights = self._weights.copy()
         weights[[self._row_of[prior_id] for prior_id in taken]] = 0
         found: list[Hit] = []
         while len(found) < count and weights.any():
             sums = np.cumsum(weights)
             row = int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
-            # A draw that is rounded up to the whole sum belongs to the last one.
+            # If rounding makes the draw equal to the sum, it belongs to the last one.
             row = min(row, int(np.flatnonzero(weights)[-1]))
             weights[row] = 0
             found.append(Hit(next(islice(self._usable.values(), row, None)), 0.0, "drawn"))
@@ -182,13 +181,13 @@ class Retriever:
 
 
 def _difference(old: Mapping[str, Prior], new: Mapping[str, Prior]) -> tuple[list[Prior], list[str]]:
-    """The priors that are new or edited, and the ids of those that are gone."""
+    """Return the priors that are new or edited, and the ids of those that are gone."""
     changed = [prior for name, prior in new.items() if old.get(name) is not prior and old.get(name) != prior]
     return changed, [name for name in old if name not in new]
 
 
 def _share(rank: int | None) -> float:
-    """What a place in a list is worth, 1 for the first: G. V. Cormack, C. L. A. Clarke and S. Büttcher, "Reciprocal
+    """Return the score of a rank, 1 for the first: G. V. Cormack, C. L. A. Clarke and S. Büttcher, "Reciprocal
     rank fusion outperforms Condorcet and individual rank learning methods", SIGIR 2009."""
     return 0.0 if rank is None else (_SMOOTHING + 1) / (_SMOOTHING + rank)
 

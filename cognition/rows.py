@@ -1,4 +1,4 @@
-"""Priors and their revisions as rows of cognition.db; every change counts the collection's generation up."""
+"""Read and write the rows of priors and revisions; every change raises the collection's generation."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ __all__ = ["add_revision", "change_key", "insert", "select", "select_revisions",
 
 
 def select(db: sqlite3.Connection, collection: str, where: str, *values: object) -> list[tuple[Any, ...]]:
-    """Priors with the revision that stands: id, origin, status, revision, gone, evidence, reason, former, created_at,
+    """Return priors with their current revision.
+
+    The columns are id, origin, status, revision, gone, evidence, reason, former, created_at,
     changed_at, and the revision's text, author, message.
 
     Args:
         db: the connection.
         collection: the collection's id.
-        where: a condition on `p`, the prior, and `r`, its revision.
-        values: for the condition's question marks.
+        where: a condition on `p` (the prior) and `r` (its current revision).
+        values: the parameters of the condition.
     """
     return db.execute(
         "SELECT p.id, p.origin, p.status, p.revision, p.gone, p.evidence, p.reason, p.former, p.created_at, "
@@ -32,7 +34,7 @@ def select(db: sqlite3.Connection, collection: str, where: str, *values: object)
 
 
 def select_revisions(db: sqlite3.Connection, collection: str, prior_id: str) -> list[Revision]:
-    """All revisions of a prior, oldest first."""
+    """Return all revisions of a prior, oldest first."""
     rows = db.execute(
         "SELECT revision, text, sha256, at, author, message FROM revisions WHERE collection = ? AND key = ? "
         "ORDER BY revision",
@@ -44,7 +46,7 @@ def select_revisions(db: sqlite3.Connection, collection: str, prior_id: str) -> 
 def insert(
     db: sqlite3.Connection, collection: str, prior_id: str, origin: Origin, status: Status, evidence: dict[str, Any]
 ) -> None:
-    """Make a prior that has no revision yet."""
+    """Insert a prior without a revision."""
     now = now_ms()
     db.execute(
         "INSERT INTO priors (collection, key, id, origin, status, revision, evidence, created_at, changed_at) "
@@ -56,7 +58,7 @@ def insert(
 def add_revision(
     db: sqlite3.Connection, collection: str, prior_id: str, number: int, text: str, author: Author, message: str
 ) -> None:
-    """Give a prior its next text."""
+    """Insert a revision and make it the prior's current one."""
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     db.execute(
         "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -66,7 +68,7 @@ def add_revision(
 
 
 def set_columns(db: sqlite3.Connection, collection: str, prior_id: str, **values: object) -> None:
-    """Change columns of a prior."""
+    """Update columns of a prior."""
     now = now_ms()
     assignments = ", ".join(f"{column} = ?" for column in values)
     db.execute(
@@ -77,7 +79,7 @@ def set_columns(db: sqlite3.Connection, collection: str, prior_id: str, **values
 
 
 def change_key(db: sqlite3.Connection, collection: str, prior_id: str, new_id: str) -> None:
-    """Move a prior and its revisions to the key of another id; its id stays as it is."""
+    """Move a prior and its revisions to the key of another id; the column `id` stays as it is."""
     old, new = key_of(prior_id), key_of(new_id)
     db.execute("UPDATE revisions SET key = ? WHERE collection = ? AND key = ?", (new, collection, old))
     db.execute("UPDATE priors SET key = ? WHERE collection = ? AND key = ?", (new, collection, old))

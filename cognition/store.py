@@ -1,9 +1,10 @@
-"""cognition.db: collections of priors, every text that each prior ever had, safe with several processes at once.
+"""Store collections of priors in cognition.db, with every text that each prior ever had.
 
-The text of a prior is the whole of its Markdown file; title, tags, weight and whether it is enabled are read from it,
-so that the base and the files cannot tell different things. An edit adds a revision and never destroys one.
+Several processes may use the base at once. The text of a prior is the whole of its Markdown file; title, tags, weight
+and whether it is enabled are parsed from it, so that base and files cannot disagree. An edit adds a revision and never
+destroys one.
 
-CognitionError            something about the base that a person can do something about
+CognitionError            a failure that a person can do something about
 ├── BaseError             cognition.db is locked, damaged, or cannot be written
 ├── NotFound              there is no such prior, revision or collection
 └── Conflict              somebody else edited the prior since its text was read
@@ -27,7 +28,12 @@ _BUSY_SECONDS = 5.0
 
 
 class CognitionError(Exception):
-    """What happened and where, one sentence without a full stop at the end; `hint` says what to do about it."""
+    """A failure that a person can do something about.
+
+    Args:
+        message: what happened and where, one sentence without a full stop at the end.
+        hint: what to do about it.
+    """
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -44,7 +50,7 @@ class NotFound(CognitionError):
 
 
 class Conflict(CognitionError):
-    """Somebody else edited the prior since its text was read; both texts are here, and the base is as it was."""
+    """Somebody else edited the prior since its text was read. Nothing was changed; both texts are here."""
 
     def __init__(self, prior_id: str, number: int, theirs: str, ours: str) -> None:
         super().__init__(
@@ -52,7 +58,7 @@ class Conflict(CognitionError):
             "Look at both texts and save again what should stand",
         )
         self.number = number
-        """The revision that stands in the base."""
+        """The current revision of the base."""
         self.theirs = theirs
         """Its text."""
         self.ours = ours
@@ -71,14 +77,14 @@ class CollectionInfo:
     priors: int
     """How many are active."""
     used_at: int
-    """When it was last changed or opened by name, in milliseconds since 1970."""
+    """When it was last changed or opened, in milliseconds since 1970."""
 
 
 class Store:
-    """One connection to cognition.db; its methods may be called from several threads, one at a time gets its turn.
+    """One connection to cognition.db. Several threads may call its methods; a lock admits one at a time.
 
     Args:
-        path: the file; it is made where it is missing.
+        path: the file; it is created if it is missing.
         busy_seconds: how long a write waits for another process.
 
     Raises:
@@ -93,7 +99,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as exc:
-            raise _trouble(path, exc) from None
+            raise _base_error(path, exc) from None
         try:
             self.connection.execute("PRAGMA journal_mode = WAL")
             self.connection.execute("PRAGMA synchronous = FULL")
@@ -101,7 +107,7 @@ class Store:
             migrate(self.connection)
         except sqlite3.Error as exc:
             self.connection.close()
-            raise _trouble(path, exc) from None
+            raise _base_error(path, exc) from None
 
     def close(self) -> None:
         """Close the connection."""
@@ -116,7 +122,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for statements that change nothing.
+        """Yield the connection for statements that change nothing.
 
         Raises:
             BaseError: the base cannot be read.
@@ -125,11 +131,13 @@ class Store:
             try:
                 yield self.connection
             except sqlite3.Error as exc:
-                raise _trouble(self.path, exc) from None
+                raise _base_error(self.path, exc) from None
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that no other process can come between; one inside another belongs to the outer one.
+        """Begin a transaction and yield the connection; a nested call joins the outer transaction.
+
+        No other process can write between its statements.
 
         Raises:
             BaseError: the base cannot be written, or another process keeps it locked.
@@ -151,10 +159,10 @@ class Store:
                 finally:
                     self._depth = 0
             except sqlite3.Error as exc:
-                raise _trouble(self.path, exc) from None
+                raise _base_error(self.path, exc) from None
 
     def collections(self) -> list[CollectionInfo]:
-        """All collections, the one used last first.
+        """Return all collections, the most recently used first.
 
         Raises:
             BaseError: the base cannot be read.
@@ -166,8 +174,8 @@ class Store:
             ).fetchall()
         return [CollectionInfo(id_, name, Path(folder), count, used) for id_, name, folder, used, count in rows]
 
-    def take_up(self, collection: str, name: str, folder: Path) -> None:
-        """Make a collection, or note that it is used now and where its files are.
+    def register(self, collection: str, name: str, folder: Path) -> None:
+        """Create a collection, or update its name, its folder and the time of its last use.
 
         Raises:
             BaseError: the base cannot be written.
@@ -182,12 +190,12 @@ class Store:
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970, UTC."""
+    """Return the time in milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
 
 
-def _trouble(path: Path, error: Exception) -> BaseError:
-    """What a failure of the file means to a person."""
+def _base_error(path: Path, error: Exception) -> BaseError:
+    """Return the error that tells a person what a failure of the file means."""
     if isinstance(error, OSError):
         return BaseError(f"{path} cannot be opened: {error.strerror or error}")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -1,11 +1,11 @@
-"""Files and base kept the same, both ways, by one idempotent pass that any process may run at any time.
+"""Sync a folder of files with a collection, both ways, by an idempotent pass that any process may run at any time.
 
 - A saved file becomes a revision; an edit in the base is written to the file by an atomic rename.
-- Both since the last pass: the base's text stands, the file's is kept beside it as `NAME.conflict-1.md`, and a problem
-  says so until that file is deleted.
-- A vanished file keeps its prior from being shown and destroys nothing; when it is back, so is the prior. The same text
-  under another name is the same prior, renamed.
-- A file that cannot be a prior (broken front matter, binary, too long, a link) is a problem that is told, is left as it
+- If both changed since the last pass, the base's text stands, the file's is kept beside it as `NAME.conflict-1.md`,
+  and a problem says so until that file is deleted.
+- If a file vanishes, its prior is not shown any more and nothing is destroyed; if the file is back, so is the prior.
+  The same text under another name is the same prior, renamed.
+- If a file cannot be a prior (broken front matter, binary, too long, a link), a problem says so, the file stays as it
   is, and the last good revision stays in use.
 """
 
@@ -31,43 +31,43 @@ __all__ = ["Change", "Problem", "Report", "Sync", "problems_of"]
 
 _WAIT_SECONDS = 10.0
 _SETTLE_NS = 20_000_000
-"""A file written so shortly before it was read may be written again without a new time: it is read once more."""
+"""A file that changed so shortly before it was read may change again without a new time: it is read once more."""
 _PASSES = 3
-_SECOND = "is the second text of a conflict: take over what is missing in the other one, then delete it"
+_SECOND_TEXT = "is the second text of a conflict: take over what is missing in the other one, then delete it"
 
 What = Literal["added", "edited", "gone", "back", "renamed", "conflict", "written", "deleted"]
 
 
 class Change(NamedTuple):
-    """One thing that a pass did: `written` and `deleted` to a file, the others to the base."""
+    """One change that a pass made: `written` and `deleted` to a file, the others to the base."""
 
     id: str
     what: What
     number: int
-    """The revision that stands now."""
+    """The current revision."""
 
 
 class Problem(NamedTuple):
-    """What a person should look at."""
+    """A problem that a person should look at."""
 
     name: str
-    """The file's name, or an empty text where it is about no single file."""
+    """The file's name; empty if the problem is not about a single file."""
     text: str
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a pass came to."""
+    """The result of a pass."""
 
     changes: list[Change] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
 class _Row(NamedTuple):
-    """What the base remembers of a file: as it was when both were last the same."""
+    """What the base remembers of a file: its state when file and base were last the same."""
 
     stamp: str
-    """Of the file; empty where it has vanished or is to be read again."""
+    """Of the file; empty if it has vanished, `?` if it must be read again."""
     sha256: str
     revision: int
     problem: str
@@ -77,22 +77,22 @@ _NEVER = _Row("", "", 0, "")
 
 
 class Sync:
-    """Keeps a collection and its folder the same.
+    """Syncs a collection with its folder.
 
     Args:
         collection: the collection.
-        wait_seconds: how long to wait while another process is at it.
+        wait_seconds: how long to wait for another process that syncs.
     """
 
     def __init__(self, collection: Collection, wait_seconds: float = _WAIT_SECONDS) -> None:
         self.collection = collection
         self._wait = wait_seconds
         self._same: tuple[dict[str, Stamp], int] | None = None
-        """Files and generation after the last pass, if nothing was left to do."""
+        """Files and generation after the last pass, if it left nothing to do."""
         self._problems: list[Problem] = []
 
     def run(self) -> Report:
-        """Bring both together; where nothing changed that costs a look at the folder and one at the base.
+        """Sync once. If nothing changed, that costs one scan of the folder and one query.
 
         Raises:
             BaseError: the base cannot be read or written.
@@ -101,8 +101,8 @@ class Sync:
         try:
             if self._same is not None and self._same == (scan(folder), self.collection.generation()):
                 return Report(problems=self._problems)
-            with _elected(self.collection.store.path.with_name("cognition.lock"), self._wait) as elected:
-                if not elected:
+            with _locked(self.collection.store.path.with_name("cognition.lock"), self._wait) as locked:
+                if not locked:
                     return Report(problems=[Problem("", "another process is busy with the priors' files: try again")])
                 return self._run()
         except OSError as exc:
@@ -115,8 +115,8 @@ class Sync:
         for _ in range(_PASSES):
             generation = self.collection.generation()
             stamps = scan(self.collection.folder)
-            settled, taken = self._take_in(stamps)
-            complete, written = self._write_out()
+            settled, taken = self._read_files(stamps)
+            complete, written = self._write_files()
             changes += taken + written
             if not taken and not written:
                 same = settled and complete and generation == self.collection.generation()
@@ -127,10 +127,10 @@ class Sync:
 
     # From the files
 
-    def _take_in(self, stamps: dict[str, Stamp]) -> tuple[bool, list[Change]]:
-        """Take what changed in the files; returns whether all of them stood still, and what was done."""
+    def _read_files(self, stamps: dict[str, Stamp]) -> tuple[bool, list[Change]]:
+        """Apply changes of files to the base; return whether all files stood still, and the changes."""
         collection = self.collection
-        if _stamps(collection) == {printable(raw): _written(stamp) for raw, stamp in stamps.items()}:
+        if _stamps(collection) == {printable(raw): _encode(stamp) for raw, stamp in stamps.items()}:
             return True, []
         rows = _rows(collection)
         raws = {printable(raw): raw for raw in stamps}
@@ -138,18 +138,18 @@ class Sync:
         same_key: dict[str, list[str]] = {}
         for name in sorted(raws):
             same_key.setdefault(_key(name), []).append(name)
-        # Where one of several that differ in case alone is gone, the other may count now.
+        # If one of several names that differ only in case is gone, another one may count now.
         freed = {name for gone in vanished for name in same_key.get(_key(gone), [])}
         read: dict[str, tuple[str, Prior | str]] = {}
         settled = True
         for name, raw in raws.items():
             stamp, row = stamps[raw], rows.get(name)
-            if row is None or row.stamp != _written(stamp) or name in freed:
+            if row is None or row.stamp != _encode(stamp) or name in freed:
                 path = collection.folder / raw
                 found = "" if is_conflict(Path(name).stem) else read_prior(path)
                 still = stamp_of(path) == stamp and abs(time.time_ns() - stamp.mtime_ns) > _SETTLE_NS
                 settled = settled and still
-                read[name] = (_written(stamp) if still else "?", found)
+                read[name] = (_encode(stamp) if still else "?", found)
         if not read and not vanished:
             return settled, []
         changes: list[Change] = []
@@ -159,36 +159,36 @@ class Sync:
                 row = rows.get(name, _NEVER)
                 twin = self._twin(name, same_key[_key(name)])
                 if isinstance(found, str):
-                    told = found or row.problem or _SECOND
-                    row = _Row(stamp_text, row.sha256, row.revision, told)
+                    problem = found or row.problem or _SECOND_TEXT
+                    row = _Row(stamp_text, row.sha256, row.revision, problem)
                 elif twin is not None:
                     row = _Row(stamp_text, row.sha256, row.revision, f"differs from {twin} only in case: rename it")
                 else:
-                    sha256, number = self._take_file(found, rows, lost, changes)
+                    sha256, number = self._apply_file(found, rows, lost, changes)
                     row = _Row(stamp_text, sha256, number, "")
-                _keep(db, collection, name, row)
+                _save_row(db, collection, name, row)
             for name in vanished:
-                self._take_vanished(db, name, rows[name], _key(name) in same_key, changes)
+                self._record_vanished(db, name, rows[name], _key(name) in same_key, changes)
         return settled, changes
 
     def _twin(self, name: str, same: list[str]) -> str | None:
-        """Of files whose names differ in case alone, the one that goes before this one; None for the first."""
+        """Of files whose names differ only in case, return the one that counts; None if it is this one."""
         if len(same) < 2:
             return None
         entry = self.collection.find(Path(name).stem)
         first = f"{entry.id}.md" if entry is not None and f"{entry.id}.md" in same else same[0]
         return None if first == name else first
 
-    def _take_file(
+    def _apply_file(
         self, prior: Prior, rows: dict[str, _Row], lost: dict[str, list[str]], changes: list[Change]
     ) -> tuple[str, int]:
-        """Take one good file in; returns sha256 and revision on which file and base agree."""
+        """Apply one valid file to the base; return sha256 and revision on which file and base agree."""
         collection = self.collection
         entry = collection.find(prior.id)
         row = rows.get(f"{prior.id if entry is None else entry.id}.md", _NEVER)
         if entry is None:
             same = lost.get(prior.revision, [])
-            # Where several had this text, nothing tells which of them was renamed.
+            # If several had this text, nothing tells which of them was renamed.
             if len(same) == 1:
                 entry = collection.rename(same.pop(), prior.id)
                 changes.append(Change(entry.id, "renamed", entry.prior.number))
@@ -201,8 +201,8 @@ class Sync:
             changes.append(Change(entry.id, "renamed", entry.prior.number))
         if entry.status != "active":
             if entry.status == "removed" and prior.revision == row.sha256:
-                return row.sha256, row.revision  # what was removed, and has yet to go
-            entry = collection.take_back(entry.id, prior.text)
+                return row.sha256, row.revision  # it was removed in the base; its file is deleted below
+            entry = collection.reactivate(entry.id, prior.text)
             changes.append(Change(entry.id, "back", entry.prior.number))
         elif prior.revision in (entry.prior.revision, row.sha256):
             if entry.gone:
@@ -220,42 +220,44 @@ class Sync:
         return prior.revision, entry.prior.number
 
     def _keep_both(self, prior: Prior, entry: Entry) -> None:
-        """Lay the file's text beside it, where the base has another one by now."""
+        """Keep the file's text in a file beside it, because the base has another text by now."""
         folder = self.collection.folder
         for number in range(1, 1000):
             path = folder / f"{entry.id}.conflict-{number}.md"
             try:
                 if path.read_text(encoding="utf-8") == prior.text:
-                    break  # by a pass that was killed before it could take note
+                    break  # written by a pass that was killed before it could record it
             except FileNotFoundError:
                 _write_atomically(path, prior.text)
                 break
             except (OSError, UnicodeDecodeError):
                 continue
-        told = (
+        problem = (
             f"'{entry.id}' was edited in its file and in the base at once: the base's text (revision "
             f"{entry.prior.number}) stands in {entry.id}.md, the file's is kept here. Take over what is missing, then "
             "delete this file"
         )
         with self.collection.store.writing() as db:
-            _keep(db, self.collection, path.name, _Row("?", "", 0, told))
+            _save_row(db, self.collection, path.name, _Row("?", "", 0, problem))
 
-    def _take_vanished(self, db: sqlite3.Connection, name: str, row: _Row, again: bool, changes: list[Change]) -> None:
-        """Note that a file is not there any more; `again`: another one has its name, but for case."""
+    def _record_vanished(
+        self, db: sqlite3.Connection, name: str, row: _Row, again: bool, changes: list[Change]
+    ) -> None:
+        """Record that a file vanished; `again` says that another file has its name but for case."""
         stem = Path(name).stem
         entry = None if is_conflict(stem) else self.collection.find(stem)
         if entry is None or entry.status != "active" or entry.id != stem or again:
             db.execute("DELETE FROM files WHERE collection = ? AND name = ?", (self.collection.id, name))
             return
-        _keep(db, self.collection, name, row._replace(stamp="", problem=""))
+        _save_row(db, self.collection, name, row._replace(stamp="", problem=""))
         if entry.prior.number <= row.revision and not entry.gone:
             self.collection.set_gone(entry.id, True)
             changes.append(Change(entry.id, "gone", entry.prior.number))
 
     # To the files
 
-    def _write_out(self) -> tuple[bool, list[Change]]:
-        """Write what is newer in the base; returns whether nothing is left to write, and what was done."""
+    def _write_files(self) -> tuple[bool, list[Change]]:
+        """Write to files what is newer in the base; return whether nothing is left to write, and the changes."""
         collection = self.collection
         with collection.store.reading() as db:
             waiting = db.execute(
@@ -287,29 +289,29 @@ class Sync:
                         continue
                     changes.append(Change(prior_id, "written", entry.prior.number))
                 written = stamp_of(path)
-                kept[path.name] = _Row(_written(written), entry.prior.revision, entry.prior.number, "")
+                kept[path.name] = _Row(_encode(written), entry.prior.revision, entry.prior.number, "")
         if kept:
             with collection.store.writing() as db:
                 for name, new in kept.items():
                     if new is None:
                         db.execute("DELETE FROM files WHERE collection = ? AND name = ?", (collection.id, name))
                     else:
-                        _keep(db, collection, name, new)
+                        _save_row(db, collection, name, new)
         return complete, changes
 
     def _untouched(self, path: Path, row: _Row) -> bool:
-        """Whether the file is still what the base knows, so that writing over it loses nothing."""
+        """Return whether the file is as the base knows it, so that overwriting it loses nothing."""
         now = stamp_of(path)
         if now is None or not row.stamp:
             return now is None
-        if _written(now) == row.stamp:
+        if _encode(now) == row.stamp:
             return True
         found = read_prior(path)
         return isinstance(found, Prior) and found.revision == row.sha256
 
 
 def problems_of(collection: Collection) -> list[Problem]:
-    """What a person should look at, as the last pass of any process found it.
+    """Return the problems that the last pass of any process found.
 
     Raises:
         BaseError: the base cannot be read.
@@ -326,7 +328,7 @@ def _key(name: str) -> str:
 
 
 def _stamps(collection: Collection) -> dict[str, str]:
-    """What the base remembers of the files that there are: name and stamp."""
+    """Return name and stamp of the files that existed at the last pass."""
     with collection.store.reading() as db:
         return dict(
             db.execute(
@@ -344,7 +346,7 @@ def _rows(collection: Collection) -> dict[str, _Row]:
 
 
 def _lost(db: sqlite3.Connection, collection: Collection, vanished: list[str]) -> dict[str, list[str]]:
-    """Priors whose files are not there any more, by the sha256 of their texts."""
+    """Return the priors whose files have vanished, by the sha256 of their texts."""
     names = {Path(name).stem for name in vanished}
     found: dict[str, list[str]] = {}
     for prior_id, gone, sha256 in db.execute(
@@ -357,18 +359,18 @@ def _lost(db: sqlite3.Connection, collection: Collection, vanished: list[str]) -
     return found
 
 
-def _keep(db: sqlite3.Connection, collection: Collection, name: str, row: _Row) -> None:
+def _save_row(db: sqlite3.Connection, collection: Collection, name: str, row: _Row) -> None:
     db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", (collection.id, printable(name), *row))
 
 
-def _written(stamp: Stamp | None) -> str:
+def _encode(stamp: Stamp | None) -> str:
     return "" if stamp is None else f"{stamp.mtime_ns} {stamp.ctime_ns} {stamp.size} {stamp.inode}"
 
 
 def _write_atomically(path: Path, text: str, untouched: Callable[[], bool] = lambda: True) -> bool:
     """Replace a file so that nobody ever reads half of it; its line ends stay as they are.
 
-    False: it was not replaced, since somebody saved it meanwhile, as `untouched` tells at the last instant.
+    Ask `untouched` at the last moment; if somebody saved the file meanwhile, do not replace it and return False.
     """
     with suppress(OSError):
         if b"\r\n" in path.read_bytes():
@@ -393,8 +395,8 @@ def _write_atomically(path: Path, text: str, untouched: Callable[[], bool] = lam
 
 
 @contextmanager
-def _elected(path: Path, seconds: float) -> Iterator[bool]:
-    """Hold the lock file that lets one process at a time touch the files; False where another one keeps it."""
+def _locked(path: Path, seconds: float) -> Iterator[bool]:
+    """Hold the lock that lets one process at a time touch the files; yield False if another one keeps it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     deadline = time.monotonic() + seconds
     try:

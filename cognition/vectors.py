@@ -1,7 +1,7 @@
-"""Vectors of texts kept in cognition.db, so that what was embedded once is not embedded again.
+"""Cache embeddings in cognition.db, so that no text is embedded twice.
 
-A vector is kept under the text's sha256 and the name of the embedder that made it: vectors of two embedders are never
-mixed. They are a cache: a base that cannot be read or written costs time and nothing else.
+The key is the text's sha256 and the embedder's name: vectors of two embedders are never mixed. If the base cannot be
+read or written, texts are embedded again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ASKED_AT_ONCE = 500
 
 @migration
 def vectors_of_texts(connection: sqlite3.Connection) -> None:
-    """What an embedder made of the passages of a text, all in one row."""
+    """Create the table of vectors: all passages of a text in one row."""
     connection.execute(
         "CREATE TABLE vectors (sha256 TEXT NOT NULL, embedder TEXT NOT NULL, dim INTEGER NOT NULL, "
         "vector BLOB NOT NULL, PRIMARY KEY (embedder, sha256)) STRICT"
@@ -36,22 +36,22 @@ def vectors_of_texts(connection: sqlite3.Connection) -> None:
 
 
 def key_of(passages: Sequence[str]) -> str:
-    """sha256 of the passages that were embedded."""
+    """Return the sha256 of the passages of a text."""
     return hashlib.sha256("\0".join(passages).encode("utf-8", "replace")).hexdigest()
 
 
 class VectorStore:
-    """The table `vectors` of a base; a connection for each call, so that any thread may call.
+    """Reads and writes the table `vectors`; each call opens a connection, so that any thread may call.
 
     Args:
-        path: cognition.db; None keeps nothing.
+        path: cognition.db; None stores nothing.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
 
     def read(self, embedder: str, keys: Sequence[str]) -> dict[str, Vectors]:
-        """What is kept for these keys."""
+        """Return the stored vectors of these keys."""
         found: dict[str, Vectors] = {}
         if self._path is None or not self._path.exists() or not keys:
             return found
@@ -67,7 +67,7 @@ class VectorStore:
         return found
 
     def write(self, embedder: str, vectors: Mapping[str, Vectors]) -> None:
-        """Keep vectors under their keys."""
+        """Store vectors under their keys."""
         if self._path is None or not vectors:
             return
         rows = [

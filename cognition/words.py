@@ -1,7 +1,7 @@
-"""Which priors have the words of a question: BM25 over title, tags, prose and code.
+"""Find the priors that have the words of a question: BM25 over title, tags, prose and code.
 
-The words' stems are those of SQLite's FTS5. Its ranking is not used, since it reads every position of every word in
-every row: over 10,000 priors a question of 26 words took it 25 to 45 ms, and these postings 1 to 2 ms.
+SQLite's FTS5 stems the words. Its ranking is not used, since it reads every position of every word in every row: over
+10,000 priors a question of 26 words took 25 to 45 ms with it, and takes 1 to 2 ms with these postings.
 """
 
 from __future__ import annotations
@@ -36,37 +36,37 @@ _STOP_WORDS = frozenset(
     where whether which while who whom whose why will with within without would yes yet you your
     """)
 )
-"""Words that do not tell what a text is about; `changed`, `gained`, `imports`, `lost` stand in half of all lessons."""
+"""Words that say nothing about a text's subject; `changed`, `gained`, `imports`, `lost` are in half of all lessons."""
 _QUESTION_WORDS = 96
-"""A question's first words; lessons are short."""
+"""How many of a question's words are used, from the first; lessons are short."""
 _TITLE, _TAGS, _PROSE, _CODE = 4.0, 3.0, 1.0, 0.5
-"""What an occurrence counts in each part of a prior."""
+"""The weight of an occurrence in each part of a prior."""
 _K1, _B = 1.2, 0.75
-"""The constants of BM25 as FTS5 has them: S. Robertson and H. Zaragoza, "The probabilistic relevance framework: BM25
+"""The constants of BM25 in FTS5: S. Robertson and H. Zaragoza, "The probabilistic relevance framework: BM25
 and beyond", Foundations and Trends in Information Retrieval 3 (2009)."""
 _BATCH = 500
 
 
 def content_words(text: str) -> list[str]:
-    """The words of a text that say what it is about, in lower case, each once: no stop words and no numbers."""
+    """Return the distinct words of a text in lower case, without stop words and numbers."""
     found = dict.fromkeys(_WORD.findall(text.lower()))
     return [word for word in found if len(word) > 1 and not word.isdecimal() and word not in _STOP_WORDS]
 
 
 class WordIndex:
-    """Postings of the priors; rows are only ever added, and those of former revisions are masked."""
+    """Holds the postings of the priors. Rows are only added; those of former revisions are masked."""
 
     def __init__(self) -> None:
         self._stems = _Stems()
         self._postings: dict[str, tuple[array[int], array[float]]] = {}
-        """By stem: rows in rising order, and how often the stem occurs there, weighted by part."""
+        """By stem: rows in rising order, and the weighted number of occurrences in each."""
         self._lengths = array("d")
         self._alive = bytearray()
         self._ids: list[str] = []
         self._row_of: dict[str, int] = {}
 
     def update(self, priors: Sequence[Prior], removed: Iterable[str]) -> None:
-        """Take up new priors and new revisions, and forget the priors with the ids in `removed`."""
+        """Add new priors and new revisions, and drop the priors with the ids in `removed`."""
         for prior_id in removed:
             self._drop(prior_id)
         for start in range(0, len(priors), _BATCH):
@@ -79,7 +79,7 @@ class WordIndex:
             self._compact()
 
     def search(self, text: str, most: int) -> list[tuple[str, float]]:
-        """The ids of the priors that have words of a text, and their BM25 above 0; the best `most`, ties by id."""
+        """Return ids and BM25 scores of the `most` best priors that have words of a text, ties by id."""
         count = len(self._row_of)
         if not count:
             return []
@@ -92,7 +92,7 @@ class WordIndex:
             having = int(alive[rows].sum())
             rarity = math.log(1 + (count - having + 0.5) / (having + 0.5))
             scores[rows] += rarity * often * (_K1 + 1) / (often + norms[rows])
-        # Rounded, so that what is equal but for the order of sums is a tie.
+        # Rounded, so that scores which differ only by the order of their sums are ties.
         scores = np.where(alive, scores, 0).round(6)
         found = np.flatnonzero(scores)
         if len(found) > most:
@@ -101,7 +101,7 @@ class WordIndex:
         return [(prior_id, -score) for score, prior_id in best]
 
     def shared(self, text: str, prior_id: str, most: int) -> list[str]:
-        """The words of a text that a prior has in some form, the rarest first."""
+        """Return the words of a text that a prior has in some form, the rarest first."""
         row = self._row_of[prior_id]
         alive = np.frombuffer(self._alive, dtype=np.bool_)
         having: list[tuple[int, int, str]] = []
@@ -113,7 +113,7 @@ class WordIndex:
         return [word for _, _, word in sorted(having)[:most]]
 
     def _asked(self, text: str) -> list[tuple[str, str]]:
-        """The words of a text that occur in some prior, each with its stem."""
+        """Return the words of a text that occur in any prior, each with its stem."""
         words = content_words(text)[:_QUESTION_WORDS]
         stems = self._stems.of(words)
         return [(word, stems[word]) for word in words if stems[word] in self._postings]
@@ -140,7 +140,7 @@ class WordIndex:
             self._alive[row] = 0
 
     def _compact(self) -> None:
-        """Number the rows anew, without those that are masked."""
+        """Renumber the rows without the masked ones."""
         alive = np.frombuffer(self._alive, dtype=np.bool_)
         new = np.cumsum(alive, dtype=np.intc) - 1
         postings: dict[str, tuple[array[int], array[float]]] = {}
@@ -158,7 +158,7 @@ class WordIndex:
 
 
 def _count(prior: Prior) -> dict[str, float]:
-    """How often each word occurs in a prior, weighted by the part that it stands in."""
+    """Return the weighted number of occurrences of each word in a prior."""
     counts: dict[str, float] = {}
     parts = ((prior.title, _TITLE), (" ".join(prior.tags), _TAGS), (prose_of(prior), _PROSE), (code_of(prior), _CODE))
     for text, weight in parts:
@@ -168,11 +168,11 @@ def _count(prior: Prior) -> dict[str, float]:
 
 
 class _Stems:
-    """Stems of words: Porter's, on text without accents, as FTS5 makes them."""
+    """Stems words by FTS5: Porter's stemmer on text without accents."""
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
-        # Asked from whatever thread retrieves; `Retriever` lets in one at a time.
+        # Called from whichever thread retrieves; `Retriever` admits one at a time.
         self._base = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         self._base.execute("CREATE VIRTUAL TABLE asked USING fts5(word, content='', tokenize='porter unicode61')")
         self._base.execute("CREATE VIRTUAL TABLE stem USING fts5vocab(asked, instance)")
@@ -181,12 +181,12 @@ class _Stems:
         self._base.close()
 
     def of(self, words: Sequence[str] | set[str]) -> dict[str, str]:
-        """The stem of every word, for these words and all that were ever asked for."""
+        """Return a mapping with the stems of these words, and of all earlier ones."""
         new = [word for word in words if word not in self._known]
         if new:
             self._base.execute("BEGIN")
             self._base.executemany("INSERT INTO asked(rowid, word) VALUES (?, ?)", list(enumerate(new)))
-            # What FTS5 takes for no word at all stands for itself.
+            # What FTS5 does not take for a word is its own stem.
             self._known.update(zip(new, new, strict=True))
             for row, stem in self._base.execute("SELECT doc, term FROM stem"):
                 self._known[new[row]] = stem

@@ -1,4 +1,4 @@
-"""Embedders: static vectors or sentence-transformers in a child process, or an endpoint."""
+"""Embed texts: by static vectors or sentence-transformers in a child process, or by an endpoint."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["ChildEmbedder", "Embedder", "EmbedderError", "EndpointEmbedder", "ma
 
 
 def make_embedder(kind: str, model: str = "", base_url: str = "", key_env: str = "") -> tuple[Embedder | None, str]:
-    """The embedder of a kind, or None and why there is none.
+    """Return the embedder of a kind, or None and the reason.
 
     Args:
-        kind: `auto` (wordllama where it is installed), `off`, `wordllama`, `endpoint` or `sentence-transformers`.
+        kind: `auto` (wordllama if it is installed), `off`, `wordllama`, `endpoint` or `sentence-transformers`.
         model: the endpoint's model, or the folder of the sentence-transformers model.
         base_url: see `EndpointEmbedder`.
         key_env: see `EndpointEmbedder`.

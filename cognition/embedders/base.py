@@ -1,4 +1,4 @@
-"""What every embedder does."""
+"""The protocol of embedders."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ __all__ = ["Embedder", "EmbedderError", "unit_rows"]
 
 
 class EmbedderError(Exception):
-    """Texts cannot be embedded now; one sentence that says why."""
+    """Texts cannot be embedded now; the message is one sentence that says why."""
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors whose cosine tells how near they are in meaning."""
+    """Turns texts into vectors whose cosine measures nearness in meaning."""
 
     @property
     def name(self) -> str:
-        """What made a vector: those of two names are never compared."""
+        """Identifies what made a vector: vectors of two names are never compared."""
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of unit length, [len(texts), dim]; an empty text may have a vector of zeros.
+        """Return vectors of unit length [len(texts), dim]; an empty text may have a vector of zeros.
 
-        The same text has the same vector, whatever it is embedded beside. It may block for seconds.
+        A text's vector does not depend on the other texts. The call may block for seconds.
 
         Raises:
-            EmbedderError: nothing can be embedded now.
+            EmbedderError: the texts cannot be embedded now.
         """
 
     def close(self) -> None:
-        """Let go of processes and connections; a later call may take them up again."""
+        """Close processes and connections; a later call may open them again."""
 
 
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows scaled to length 1 [n, dim]; rows of zeros stay.
+    """Scale rows to length 1 [n, dim]; leave rows of zeros.
 
     Raises:
         EmbedderError: a number is not finite.

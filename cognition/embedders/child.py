@@ -1,4 +1,4 @@
-"""An embedder in a process of its own, so that its memory is not the caller's and goes when nobody asks."""
+"""Embed in a child process, so that the memory is not the caller's and is freed when it is idle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BATCH = 256
 _LONGEST_LINE = 1 << 16
 _PATIENCE = 2.0
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSW", re.IGNORECASE)
-"""Names of variables that a process which only embeds has no use for."""
+"""Environment variables that an embedder must not get."""
 _ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "OPENBLAS_NUM_THREADS": "1",
@@ -39,16 +39,16 @@ class _Died(Exception):
 
 
 class ChildEmbedder:
-    """Starts the child at the first request, and again when it has ended.
+    """Starts the child at the first request, and again after it has ended.
 
-    The child ends by itself after `idle` seconds without a request, and when this process ends, however it does: its
-    stdin then is at its end.
+    The child ends after `idle` seconds without a request, and when this process ends for any reason, since its stdin is
+    closed then.
 
     Args:
         name: see `Embedder.name`.
-        arguments: what the worker is to load: `wordllama`, or `sentence-transformers` and the model's folder.
+        arguments: what the worker loads: `wordllama`, or `sentence-transformers` and the model's folder.
         idle: seconds.
-        timeout: seconds for one batch of texts, the loading of the model included.
+        timeout: seconds for one batch of texts, including the loading of the model.
     """
 
     def __init__(self, name: str, arguments: Sequence[str], idle: float = 60.0, timeout: float = 120.0) -> None:
@@ -65,7 +65,7 @@ class ChildEmbedder:
 
     @property
     def pid(self) -> int | None:
-        """The child's process id while there is one."""
+        """Return the child's process id, or None if there is no child."""
         return self._child.pid if self._child is not None and self._child.poll() is None else None
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -86,7 +86,7 @@ class ChildEmbedder:
             try:
                 return self._ask(line, len(texts))
             except _Died as exc:
-                # It may just have ended because it was idle.
+                # It may have ended just now because it was idle.
                 self._end()
                 if last:
                     raise EmbedderError(f"the embedder's process ended ({exc})") from None
@@ -112,7 +112,7 @@ class ChildEmbedder:
 
     def _start(self) -> subprocess.Popen[bytes]:
         try:
-            # A session of its own: what the terminal sends to the caller's group is the caller's affair.
+            # A session of its own: signals of the terminal to the caller's group must not reach it.
             child = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
@@ -124,12 +124,12 @@ class ChildEmbedder:
             )
         except OSError as exc:
             raise EmbedderError(f"the embedder's process cannot be started: {exc.strerror}") from None
-        # When it ends for want of requests, somebody must be there to collect it.
+        # Collects the exit status when it ends because it is idle.
         threading.Thread(target=child.wait, name="embedder's end", daemon=True).start()
         return child
 
     def _write(self, line: bytes, deadline: float) -> None:
-        """Send a request; a child that stands still takes no more than the pipe holds."""
+        """Send a request without blocking for longer than the deadline, even if the child does not read."""
         assert self._child is not None and self._child.stdin is not None
         descriptor = self._child.stdin.fileno()
         os.set_blocking(descriptor, False)

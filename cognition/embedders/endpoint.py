@@ -1,4 +1,4 @@
-"""Embeddings from an OpenAI-compatible endpoint."""
+"""Embed by an OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _BATCH = 64
 _SECONDS = 30.0
 _RETRIES = 2
 _SHORTEST_SECRET = 8
-"""Shorter keys are placeholders, and could stand anywhere in a text."""
+"""Shorter keys are placeholders, and may occur in any text."""
 
 
 class EndpointEmbedder:
-    """Asks `/embeddings` of an endpoint.
+    """Requests `/embeddings` of an endpoint.
 
     Args:
-        model: the name by which the endpoint knows the model.
-        base_url: where it is, usually ending in `/v1`; OpenAI's own where empty.
-        key_env: name of the environment variable that holds the key; empty for an endpoint that wants none.
+        model: the endpoint's name for the model.
+        base_url: its URL, usually ending in `/v1`; OpenAI's if empty.
+        key_env: the environment variable that holds the key; empty if the endpoint needs none.
     """
 
     def __init__(self, model: str, base_url: str = "", key_env: str = "OPENAI_API_KEY") -> None:
@@ -66,7 +66,7 @@ class EndpointEmbedder:
         from openai import OpenAIError
 
         try:
-            # As plain numbers: not every endpoint knows the other encoding. Some refuse an empty text.
+            # Plain numbers, since not every endpoint knows the other encoding; some refuse an empty text.
             answer = self._connected().embeddings.create(
                 model=self._model,
                 input=[text.encode("utf-8", "replace").decode() or " " for text in texts],
@@ -77,7 +77,7 @@ class EndpointEmbedder:
         except OpenAIError as exc:
             said = str(exc)
             if len(self._key()) >= _SHORTEST_SECRET:
-                # A server may echo it.
+                # The server may have echoed it.
                 said = said.replace(self._key(), "***")
             raise EmbedderError(f"{self.name}: {' '.join(said.split())[:200]}") from None
         except (AttributeError, TypeError, ValueError) as exc:

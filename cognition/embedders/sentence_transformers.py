@@ -1,4 +1,4 @@
-"""Models of the library sentence-transformers, from a folder on this machine. Only the worker imports this."""
+"""Load models of the library sentence-transformers from a local folder. Only the worker imports this."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["load_sentence_transformer"]
 
 
 def load_sentence_transformer(folder: str) -> Callable[[Sequence[str]], NDArray[np.float32]]:
-    """What embeds texts by the model in a folder, on the CPU: the GPUs are the evaluations'.
+    """Return a function that embeds texts by the model in a folder, on the CPU: the GPUs are for evaluations.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: the folder is missing.
         ImportError: the library is not installed.
     """
     if not Path(folder).is_dir():
@@ -24,7 +24,7 @@ def load_sentence_transformer(folder: str) -> Callable[[Sequence[str]], NDArray[
     model = import_module("sentence_transformers").SentenceTransformer(folder, device="cpu", local_files_only=True)
 
     def embed(texts: Sequence[str]) -> NDArray[np.float32]:
-        # One by one: in a batch the padding of a text depends on its neighbours, and so do the last digits.
+        # One by one: in a batch, padding and thus the last digits depend on the other texts.
         return np.stack([np.asarray(model.encode(text, show_progress_bar=False), np.float32) for text in texts])
 
     return embed

@@ -1,8 +1,8 @@
-"""Static embeddings: the mean of token vectors that were trained to be averaged. Only the worker imports this.
+"""Compute static embeddings: means of token vectors trained to be averaged. Only the worker imports this.
 
 The weights and the tokenizer are the files that the package `wordllama` ships. The package itself is not imported:
-with what it draws in (an HTTP client, clustering), the process takes 108 MB instead of 64 and starts in 0.7 s instead
-of 0.3, for the same vectors.
+with its dependencies (an HTTP client, clustering) the process takes 108 MB instead of 64 and starts in 0.7 s instead of
+0.3, for the same vectors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_TOKENS = 4_096
 
 
 def static_files() -> tuple[Path, Path] | None:
-    """The weights and the tokenizer, or None where the package is not installed or ships them no more."""
+    """Return the files of weights and tokenizer, or None if the package is not installed or has no such files."""
     spec = find_spec("wordllama")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -32,10 +32,10 @@ def static_files() -> tuple[Path, Path] | None:
 
 
 def load_static() -> Callable[[Sequence[str]], NDArray[np.float32]]:
-    """What embeds texts as vectors [n, 256]; a text without a token is all zeros.
+    """Return a function that embeds texts as vectors [n, 256]; a text without tokens gives zeros.
 
     Raises:
-        FileNotFoundError: the files are not there.
+        FileNotFoundError: the files are missing.
     """
     files = static_files()
     if files is None:

@@ -1,4 +1,4 @@
-"""The embedder's process: a line of JSON texts in on stdin; a line of JSON and float32 numbers out on stdout.
+"""Run the embedder's process: read a line of JSON texts on stdin, write a line of JSON and float32 numbers to stdout.
 
 `python -m cognition.embedders.worker IDLE_SECONDS NAME [MODEL]`
 """
@@ -21,23 +21,23 @@ Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve requests until stdin ends or nobody asked for the idle seconds."""
-    # Ctrl-C in the terminal reaches the whole group; whoever asks decides when this process ends.
+    """Serve requests until stdin ends or no request came for the idle time."""
+    # Ctrl-C in the terminal reaches the whole group; the parent decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     idle = float(arguments[0])
-    # What a library prints must not come between the answers.
+    # Output of libraries must not get between the answers.
     answers, sys.stdout = sys.stdout.buffer, sys.stderr
     embed: Embed | None = None
     requests = sys.stdin.buffer
-    # A request is one line and the next is sent after the answer, so that nothing waits in the buffer unseen.
+    # Each request is one line, sent after the last answer: `select` misses nothing in the buffer.
     while select.select([requests], [], [], idle)[0] and (line := requests.readline()):
         try:
             if embed is None:
                 embed = _load(arguments[1:])
             vectors = np.ascontiguousarray(embed(json.loads(line)), dtype="<f4")
         except Exception as exc:
-            # Whatever a library or a strange text brings about is said to whoever asked.
+            # Any error of a library or a strange text is the answer to this request.
             answers.write(json.dumps({"error": _one_line(exc)}).encode() + b"\n")
         else:
             answers.write(json.dumps({"dim": vectors.shape[1]}).encode() + b"\n" + vectors.tobytes())

@@ -1,4 +1,4 @@
-"""Where the priors of a task or a run are: the folder with their files, and the collection in the cognition base."""
+"""Find the priors of a task or a run: the folder of their files and their collection in the cognition base."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class PriorPlace(NamedTuple):
-    """Where priors are kept."""
+    """The place of priors."""
 
     base: Path
     """The cognition base."""
@@ -47,12 +47,12 @@ class PriorPlace(NamedTuple):
 
 
 def base_path() -> Path:
-    """The workspace's cognition base."""
+    """Return the path of the workspace's cognition base."""
     return workspace() / "cognition.db"
 
 
 def place_of_task(task: Task) -> PriorPlace:
-    """Where the priors of a task are; those of a built-in task are copied into the workspace at first use."""
+    """Return where the priors of a task are; copy those of a built-in task into the workspace at first use."""
     return _in_workspace(task.spec.name, priors_folder(task))
 
 
@@ -118,7 +118,7 @@ def open_collection(place: PriorPlace, busy_seconds: float = 5.0) -> Collection:
 
 
 def proposal_names(data: PriorProposed) -> tuple[str, str]:
-    """What the base calls a proposal of a run: its id; where another text had that before, the second one."""
+    """Return the base's names for a proposal of a run: its id, and another one if a different text has that."""
     return data.id, f"{data.id}-{data.text_blob[:8]}"
 
 

@@ -1,4 +1,4 @@
-"""Retrieval as a run's settings want it: the embedder that they name, made anew when a person names another."""
+"""Retrieve priors with the embedder of a run's settings, and change it when the settings change."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["PriorSearch", "make_retriever"]
 
 
 def make_retriever(settings: RetrievalSettings, base: Path) -> Retriever:
-    """A retriever with the embedder of the settings; nothing is started or loaded before the first search.
+    """Return a retriever with the embedder of the settings; nothing is started or loaded before the first search.
 
     Args:
-        settings: of a run, or the defaults.
-        base: the cognition base, where vectors are kept.
+        settings: the run's, or the defaults.
+        base: the cognition base, which keeps the vectors.
     """
     embedder, problem = make_embedder(settings.embedder, settings.model, settings.base_url, settings.key_env)
     return Retriever(embedder, VectorStore(None if network_file_system(base) else base), problem)
 
 
 class PriorSearch:
-    """What searches the priors for the rounds of a run.
+    """Holds the retriever of a run.
 
     Args:
-        base: the cognition base, where vectors are kept.
+        base: the cognition base, which keeps the vectors.
     """
 
     def __init__(self, base: Path) -> None:
@@ -39,12 +39,12 @@ class PriorSearch:
 
     @property
     def problems(self) -> list[str]:
-        """Why the last search went by words only, a sentence; empty when all is well."""
+        """Return a sentence that says why the last search was by words only; none if it was not."""
         problem = self._retriever.problem if self._retriever is not None else ""
         return [f"priors are found by their words only: {problem}"] if problem else []
 
     async def retriever(self, settings: RetrievalSettings) -> Retriever:
-        """The retriever for these settings. A search may wait for an embedder, so it belongs into a thread."""
+        """Return the retriever for these settings. Search in a thread, since a search may wait for the embedder."""
         wanted = (settings.embedder, settings.model, settings.base_url, settings.key_env)
         former = None
         if self._retriever is None or wanted != self._made_for:
@@ -55,6 +55,6 @@ class PriorSearch:
         return self._retriever
 
     async def aclose(self) -> None:
-        """End the embedder's process or connection."""
+        """Close the embedder."""
         if self._retriever is not None:
             await asyncio.to_thread(self._retriever.close)

@@ -1,4 +1,4 @@
-"""What came of the priors: which were shown, which went into programs, and what that gained. A fold of journals."""
+"""Count by folding journals what each prior was worth: designs that were shown it, nodes it went into, their gain."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ from engine.state.run_state import RunState
 __all__ = ["Idea", "PriorUse", "RunUse", "credited", "fold_use", "idea_of", "use_over_runs"]
 
 Idea = Literal["prior", "experience", "novel", "person"]
-"""Where the idea of a node came from, as the paper reports it: a prior of the cognition base; other nodes of the run,
-edited or combined; neither; or a person, who wrote the seed or injected the program."""
+"""The source of a node's idea, as the paper reports it: a prior of the cognition base; other nodes of the run, edited
+or combined; neither; or a person, who wrote the seed or injected the program."""
 
 _FROM_NODES = {"tune", "exchange", "drop", "diff", "crossover", "fix"}
-"""Ways of writing that start from what earlier nodes hold."""
+"""Operators that start from earlier nodes."""
 
 
 class PriorUse(msgspec.Struct):
-    """What came of one prior in one run, or in several."""
+    """The use of one prior in one run, or in several."""
 
     shown: int = 0
     """Designs that were shown it."""
     given: int = 0
-    """Nodes into whose programs it went."""
+    """Nodes whose programs it went into."""
     scored: int = 0
-    """Of these, nodes that have a score, and a parent with one."""
+    """Those of them that have a score and a parent with a score."""
     gains: int = 0
-    """Of these, nodes that gained over their parent by more than noise."""
+    """Those of them that gained over their parent by more than noise."""
     gained: float = 0.0
     """Sum of their gains over the parent, in the task's score; positive is better whatever the direction."""
     best: int = 0
-    """Of these, nodes on the path to a run's best."""
+    """Those of them on the path to a run's best."""
     path: int = 0
-    """Nodes on the paths to the best of the runs, seeds left out."""
+    """All nodes on the paths to the best of the runs, without seeds."""
     last: int = 0
-    """When a design was last shown it, in milliseconds since 1970."""
+    """The time a design was last shown it, in milliseconds since 1970."""
     number: int = 0
-    """The revision that was shown then."""
+    """The revision shown at that time."""
 
     @property
     def gain(self) -> float | None:
-        """Mean gain over the parent of the nodes it went into; None where none has a score."""
+        """Return the mean gain over the parent of the nodes it went into; None if none has a score."""
         return self.gained / self.scored if self.scored else None
 
     @property
     def share(self) -> float | None:
-        """Its share in the best lineage; None where there is none yet."""
+        """Return its share in the lineage of the best; None if there is no best yet."""
         return self.best / self.path if self.path else None
 
     def add(self, other: PriorUse) -> None:
-        """Add what came of it in another run."""
+        """Add its use in another run."""
         if other.last > self.last:
             self.last, self.number = other.last, other.number
         for name in ("shown", "given", "scored", "gains", "gained", "best", "path"):
@@ -70,16 +70,16 @@ class PriorUse(msgspec.Struct):
 
 @dataclass
 class RunUse:
-    """What came of the priors of one run."""
+    """The use of all priors in one run."""
 
     state: RunState
     priors: dict[str, PriorUse] = field(default_factory=dict)
     ideas: dict[int, Idea] = field(default_factory=dict)
-    """Where the idea of each node came from, the nodes before a fork left out."""
+    """The source of each node's idea, without the nodes before a fork."""
 
 
 def fold_use(reader: JournalReader) -> RunUse:
-    """What came of the priors since the run began, or since it was forked: what was before is the other run's.
+    """Fold a journal into the use of its priors since the run began, or since it was forked from another run.
 
     Raises:
         JournalError: the journal is damaged or holds no run.
@@ -130,7 +130,7 @@ def _count(result: RunUse, node: Node, shown: list[ev.PriorShown], on_path: bool
 
 
 def credited(node: Node, shown: Iterable[ev.PriorShown]) -> tuple[str, ...]:
-    """Ids of the priors that went into a node: those that its designer names, else those that its words name.
+    """Return the ids of the priors that went into a node: those its designer names, else those its text names.
 
     A model does not say which priors it used; one that was shown and whose title or id stands in the node's name or
     motivation is taken to be one.
@@ -142,11 +142,11 @@ def credited(node: Node, shown: Iterable[ev.PriorShown]) -> tuple[str, ...]:
 
 
 def idea_of(node: Node, ids: Iterable[str]) -> Idea:
-    """Where the idea of a node came from.
+    """Return the source of a node's idea.
 
     Args:
         node: the node.
-        ids: the priors that went into it, as `credited` tells.
+        ids: the priors that went into it, from `credited`.
     """
     if node.operator in ("seed", "injected"):
         return "person"
@@ -191,7 +191,7 @@ def use_over_runs(collection: Collection, folders: Iterable[Path]) -> dict[str, 
 
 
 def _figures(collection: Collection, folder: Path, kept: tuple[int, str] | None) -> tuple[int, str]:
-    """How far a run's journal goes, and what came of the collection's priors in it as JSON."""
+    """Return a journal's last event and, as JSON, the use of the collection's priors in the run."""
     with JournalReader(folder / "run.db") as reader:
         seq = reader.last_seq()
         if kept is not None and kept[0] == seq:

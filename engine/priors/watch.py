@@ -1,4 +1,4 @@
-"""The priors as an engine sees them: brought up to date before each look, what changed since the last one told."""
+"""Sync the priors of a run and report what changed since the last read."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ from engine.priors.place import PriorPlace, open_collection, proposal_names
 __all__ = ["Look", "PriorWatch", "Proposal"]
 
 _BUSY_SECONDS = 1.0
-"""The base is locked for milliseconds; who holds it longer does not hold up the search."""
+"""The longest wait for the base: others lock it for milliseconds, and one that does not must not stop the search."""
 
 
 class Proposal(NamedTuple):
-    """A prior that the run's analyzer proposed and nobody has decided on, as far as the journal tells."""
+    """A prior that the run's analyzer proposed; according to the journal nobody has decided on it."""
 
     data: PriorProposed
     text: str
 
 
 class Look(NamedTuple):
-    """What a look at the priors found."""
+    """The result of reading the priors."""
 
     priors: list[Prior]
-    """The enabled ones, by id."""
+    """The enabled ones, sorted by id."""
     changes: list[PriorChanged]
-    """What happened to any since the last look."""
+    """Changes since the last read."""
     problems: list[str]
-    """What is wrong with files or with the base, a sentence each."""
+    """Problems of files or of the base, a sentence each."""
     decided: list[PriorAccepted | PriorRejected]
-    """What people, or the task's settings, decided on proposals."""
+    """Decisions on proposals, by people or by the setting `retrieval.proposals`."""
     incomplete: bool = False
     """Whether the base or the folder could not be read, so that another look may find more without any change."""
 
 
 class PriorWatch:
-    """Keeps files and base the same and reads the priors; while the base cannot be used, from the files alone.
+    """Syncs files and base and reads the priors; while the base cannot be used, it reads the files alone.
 
     Its methods may be called from any thread.
 
     Args:
         place: where the priors are.
         run: the run's name, for its proposals.
-        recorded: revisions of priors by id, as the journal tells them at the start; empty for one that was taken away.
+        recorded: revisions of priors by id according to the journal; an empty revision if a prior was removed.
     """
 
     def __init__(self, place: PriorPlace, run: str, recorded: Mapping[str, str] | None = None) -> None:
@@ -63,17 +63,17 @@ class PriorWatch:
         self._sync: Sync | None = None
         self._recorded = dict(recorded or {})
         self._known: dict[str, Prior] | None = None
-        self._told: list[Prior] | None = None
+        self._last: list[Prior] | None = None
         self._seen: set[str] = set()
-        """Ids that were enabled at any look."""
+        """Ids that were enabled at any read."""
         self._lock = threading.Lock()
 
     def read(self, proposals: Sequence[Proposal] = (), accept: bool = False) -> Look:
-        """The priors as they are now, and what happened since the last call; at first, since what is recorded.
+        """Return the current priors and what changed since the last call; on the first, since the journal's record.
 
         Args:
-            proposals: what the run proposed; it is kept in the base until somebody decides.
-            accept: take proposals in without asking.
+            proposals: the run's proposals; the base keeps them until somebody decides.
+            accept: accept proposals without asking.
         """
         with self._lock:
             try:
@@ -115,7 +115,7 @@ class PriorWatch:
         return self._collection.priors(), report.problems, decided
 
     def _decide(self, collection: Collection, proposal: Proposal, accept: bool) -> PriorAccepted | PriorRejected | None:
-        """Keep a proposal, unless it is kept; what was decided on it, if anything was."""
+        """Keep a proposal in the base; return the decision on it, or None if there is none yet."""
         data = proposal.data
         try:
             prior = parse_prior(data.id, proposal.text)
@@ -124,7 +124,7 @@ class PriorWatch:
             name, other = proposal_names(data)
             entry = collection.proposal(name, self._run)
             if entry is not None and collection.revision(entry.id, 1).text != text:
-                # An earlier run of the same name, deleted since or kept elsewhere, proposed that one.
+                # An earlier run of the same name, deleted or moved since, proposed that text.
                 name = other
                 entry = collection.proposal(name, self._run)
             if entry is None:
@@ -139,9 +139,9 @@ class PriorWatch:
         return PriorAccepted(data.id) if entry.status == "active" else PriorRejected(data.id, entry.reason)
 
     def _changes(self, priors: list[Prior]) -> list[PriorChanged]:
-        if priors is self._told:
+        if priors is self._last:
             return []  # a collection gives the same list until something changes
-        self._told = priors
+        self._last = priors
         before = self._known
         now = self._known = {prior.id: prior for prior in priors}
         if before is None:
@@ -163,7 +163,7 @@ class PriorWatch:
         return changes
 
     def _changes_since_recorded(self, now: Mapping[str, Prior]) -> Iterator[PriorChanged]:
-        """What happened while no engine looked, as far as the journal knows what was before."""
+        """Yield what changed while no engine was at work, compared with what the journal knows."""
         for prior_id, revision in self._recorded.items():
             prior = now.get(prior_id)
             if prior is None:
@@ -185,7 +185,7 @@ class PriorWatch:
         )  # fmt: skip
 
     def _entry(self, prior_id: str) -> Entry | None:
-        """What the base knows of a prior; None while it is not at hand."""
+        """Return the base's entry of a prior, or None if the base cannot be used."""
         try:
             return None if self._collection is None else self._collection.find(prior_id)
         except BaseError:
