@@ -1,4 +1,4 @@
-"""The labelled set: priors of the tasks' fields, lessons as questions, and how good an order of priors is."""
+"""The labelled set: priors of the tasks' fields, lessons as questions, and metrics of a ranking."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _CIRCLE_PACKING = Path(__file__).parents[2] / "engine" / "tasks" / "circle_packi
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, and which priors fit."""
+    """A question and the priors that fit."""
 
     texts: tuple[str, ...]
     relevant: Mapping[str, int]
-    """2: what is meant, 1: helps too."""
+    """Grade by id. 2: the right prior, 1: helps too."""
 
 
 def load_priors() -> list[Prior]:
-    """Those of the task circle_packing and those of the set, by id."""
+    """Return the priors of the task circle_packing and those of the set, sorted by id."""
     found = PriorFolder(_CIRCLE_PACKING).read()
     for path in sorted(_FOLDER.glob("*.toml")):
         for item in tomllib.loads(path.read_text(encoding="utf-8")).get("prior", []):
@@ -40,13 +40,13 @@ def load_priors() -> list[Prior]:
 
 
 def load_questions() -> list[Question]:
-    """In the order of the file."""
+    """Return the questions in the order of the file."""
     table = tomllib.loads((_FOLDER / "queries.toml").read_text(encoding="utf-8"))
     return [Question(tuple(item["texts"]), item["relevant"]) for item in table["query"]]
 
 
 def orders(retriever: Retriever, priors: Sequence[Prior], questions: Sequence[Question]) -> list[list[str]]:
-    """The ids of the best priors for every question."""
+    """Return the ids of the best priors for every question."""
     found = []
     for question in questions:
         found.append([hit.prior.id for hit in retriever.search(priors, question.texts, AT)])
@@ -55,13 +55,13 @@ def orders(retriever: Retriever, priors: Sequence[Prior], questions: Sequence[Qu
 
 
 def ndcg(order: Sequence[str], relevant: Mapping[str, int]) -> float:
-    """Normalised discounted cumulative gain of the first five, gains 3 and 1 for the grades 2 and 1."""
+    """Return the normalised discounted cumulative gain of the first five, with gains 3 and 1 for grades 2 and 1."""
     best = sorted(relevant.values(), reverse=True)[:AT]
     return _gain([relevant.get(name, 0) for name in order[:AT]]) / _gain(best)
 
 
 def recall(order: Sequence[str], relevant: Mapping[str, int]) -> float:
-    """Share of what is meant that is among the first five."""
+    """Return the share of the right priors that is among the first five."""
     meant = [name for name, grade in relevant.items() if grade == 2]
     return sum(name in order[:AT] for name in meant) / min(len(meant), AT)
 

@@ -1,4 +1,4 @@
-"""Embedders: the child process and its ends, the endpoint, and what they answer."""
+"""Embedders: the child process, the endpoint, and their answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def static() -> Iterator[ChildEmbedder]:
 
 
 def gone(pid: int, seconds: float = 20.0, ours: bool = False) -> bool:
-    """Waits until a process is gone or a zombie; `ours`: gone, since it is for us to collect."""
+    """Wait until a process is gone or a zombie; with `ours` until it is gone, since this process collects it."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:
@@ -48,7 +48,7 @@ def gone(pid: int, seconds: float = 20.0, ours: bool = False) -> bool:
     return False
 
 
-def test_static_vectors_tell_what_is_near(static: ChildEmbedder) -> None:
+def test_static_vectors_of_related_texts_are_near(static: ChildEmbedder) -> None:
     texts = ["training of a neural network", "deep learning", "a recipe for apple pie", "", "\ud800 x\n"]
     vectors = static.embed(texts)
     assert static.name == STATIC_NAME
@@ -63,7 +63,7 @@ def test_static_vectors_tell_what_is_near(static: ChildEmbedder) -> None:
     assert static.embed([]).shape[0] == 0
 
 
-def test_the_caller_never_loads_the_model_nor_an_endpoints_library() -> None:
+def test_caller_loads_neither_model_nor_endpoint_library() -> None:
     code = (
         "import sys; from cognition.embedders import make_embedder; e, _ = make_embedder('auto'); e.embed(['a']);"
         "e.close(); print(sorted({'wordllama', 'tokenizers', 'safetensors', 'openai', 'torch'} & set(sys.modules)))"
@@ -72,7 +72,7 @@ def test_the_caller_never_loads_the_model_nor_an_endpoints_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_child_that_dies_is_started_again(static: ChildEmbedder) -> None:
+def test_dead_child_is_restarted(static: ChildEmbedder) -> None:
     before = static.embed(["circles"])
     first = static.pid
     assert first is not None
@@ -81,7 +81,7 @@ def test_a_child_that_dies_is_started_again(static: ChildEmbedder) -> None:
     assert static.pid not in (None, first)
 
 
-def test_an_idle_child_ends_by_itself_and_comes_back() -> None:
+def test_idle_child_ends_and_is_restarted() -> None:
     embedder = ChildEmbedder(STATIC_NAME, ["wordllama"], idle=0.2)
     before = embedder.embed(["circles"])
     pid = embedder.pid
@@ -91,7 +91,7 @@ def test_an_idle_child_ends_by_itself_and_comes_back() -> None:
     assert embedder.pid is None
 
 
-def test_the_child_dies_with_its_parent() -> None:
+def test_child_ends_with_its_parent() -> None:
     code = (
         "import time; from cognition.embedders import make_embedder; e, _ = make_embedder('auto'); e.embed(['a']);"
         "print(e.pid, flush=True); time.sleep(60)"
@@ -103,7 +103,7 @@ def test_the_child_dies_with_its_parent() -> None:
         assert gone(child)
 
 
-def test_a_child_that_cannot_serve_says_why(tmp_path: Path) -> None:
+def test_child_that_cannot_serve_says_why(tmp_path: Path) -> None:
     embedder, _ = make_embedder("sentence-transformers", str(tmp_path / "nowhere"))
     assert embedder is not None
     with pytest.raises(EmbedderError, match=r"no folder .*nowhere with a model"):
@@ -128,9 +128,7 @@ def test_a_child_that_cannot_serve_says_why(tmp_path: Path) -> None:
     assert stuck.pid is None
 
 
-def test_sentence_transformers_are_loaded_from_their_folder_in_the_child(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_child_loads_sentence_transformers_from_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The library is heavy and seldom there: what it is asked for is what counts.
     (tmp_path / "sentence_transformers.py").write_text(
         "import os\n"
@@ -178,7 +176,7 @@ def endpoint(answer: Any, seen: list[dict[str, Any]], status: int = 200) -> Iter
 
 
 def vectors(body: dict[str, Any]) -> dict[str, Any]:
-    """An answer in any order, each text's vector its length and 4."""
+    """Answer in any order; a text's vector is its length and 4."""
     data = [
         {"object": "embedding", "index": n, "embedding": [float(len(text)), 4.0]}
         for n, text in enumerate(body["input"])
@@ -186,7 +184,7 @@ def vectors(body: dict[str, Any]) -> dict[str, Any]:
     return {"object": "list", "model": "m", "data": data[::-1], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
 
 
-def test_an_endpoint_is_asked_with_the_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endpoint_gets_the_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "k1")
     seen: list[dict[str, Any]] = []
     with endpoint(vectors, seen) as url:
@@ -201,7 +199,7 @@ def test_an_endpoint_is_asked_with_the_key_of_the_environment(monkeypatch: pytes
     assert seen[0]["encoding_format"] == "float"
 
 
-def test_an_endpoints_faults_are_told_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endpoint_errors_do_not_show_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MY_KEY", raising=False)
     with pytest.raises(EmbedderError, match="environment variable MY_KEY"):
         EndpointEmbedder("m", "http://127.0.0.1:9/v1", "MY_KEY").embed(["a"])
@@ -228,7 +226,7 @@ def test_an_endpoints_faults_are_told_without_the_key(monkeypatch: pytest.Monkey
             embedder.close()
 
 
-def test_an_endpoint_that_changes_the_length_of_its_vectors_is_not_trusted() -> None:
+def test_endpoint_with_vectors_of_changing_length_is_an_error() -> None:
     priors = [parse_prior(name, f"# {name}\n\nSome words of {name} here.") for name in ("one", "two")]
 
     def growing(body: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Collections in and out: what is exported and imported elsewhere is the same."""
+"""Import and export of collections: a collection exported and imported elsewhere is the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VERBS = st.sampled_from(["edit", "disable", "weigh", "remove", "propose", "rejec
 
 
 def fill(base: Base, acts: list[tuple[str, str, str]]) -> None:
-    """Do a few things to a base; what cannot be done is not."""
+    """Apply some acts to a base; skip those that it refuses."""
     for name, text, verb in acts:
         priors = base.priors
         try:
@@ -48,7 +48,7 @@ def fill(base: Base, acts: list[tuple[str, str, str]]) -> None:
 
 @settings(max_examples=15)
 @given(st.lists(st.tuples(st.sampled_from(["a", "b b", "Ünï"]), TEXTS, VERBS), max_size=12))
-def test_json_lines_carry_everything(acts: list[tuple[str, str, str]]) -> None:
+def test_json_lines_round_trip(acts: list[tuple[str, str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         here, there = Base(Path(folder) / "here"), Base(Path(folder) / "there")
         fill(here, acts)
@@ -71,7 +71,7 @@ def test_json_lines_carry_everything(acts: list[tuple[str, str, str]]) -> None:
             base.store.close()
 
 
-def test_the_cognition_of_asi_evolve(tmp_path: Path) -> None:
+def test_cognition_of_asi_evolve_is_imported_and_exported(tmp_path: Path) -> None:
     base = Base(tmp_path)
     items = {
         "8f14e45f-ceea-467f-ab1c-2f3d4e5a6b7c": {
@@ -113,7 +113,7 @@ def test_the_cognition_of_asi_evolve(tmp_path: Path) -> None:
         ("missing.jsonl", None, "cannot be read"),
     ],
 )
-def test_what_cannot_be_imported_is_told(tmp_path: Path, name: str, content: str | None, why: str) -> None:
+def test_unreadable_import_is_an_error(tmp_path: Path, name: str, content: str | None, why: str) -> None:
     base = Base(tmp_path)
     if content is not None:
         (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
@@ -122,7 +122,7 @@ def test_what_cannot_be_imported_is_told(tmp_path: Path, name: str, content: str
     base.store.close()
 
 
-def test_a_bad_line_keeps_no_other_out(tmp_path: Path) -> None:
+def test_bad_lines_are_refused_and_good_ones_imported(tmp_path: Path) -> None:
     base = Base(tmp_path)
     base.priors.add("a", "# A\n")
     good = export_lines(base.priors)
@@ -135,7 +135,7 @@ def test_a_bad_line_keeps_no_other_out(tmp_path: Path) -> None:
     done = import_path(base.priors, path)
     assert done.added == ["b"] and len(done.refused) == len(bad)
     assert done.refused[0].startswith("line 1:")
-    # What it is refused for stands after what was written: nothing stays of that either.
+    # This line is refused only after its texts were written: they are rolled back.
     path.write_text(
         good.replace('"id": "a"', '"id": "d"')
         .replace('"reason": ""', '"reason": {}')

@@ -1,4 +1,4 @@
-"""A folder of priors: read afresh, parsed again only where something changed, broken files told."""
+"""A folder of priors: only changed files are parsed again, and broken ones are reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cognition import files
 from cognition.files import PriorFolder
 
 
-def test_enabled_priors_by_id_and_what_is_broken(tmp_path: Path) -> None:
+def test_folder_gives_enabled_priors_and_problems(tmp_path: Path) -> None:
     (tmp_path / "b.md").write_text("# Second\n")
     (tmp_path / "a.md").write_text("# First\n")
     (tmp_path / "off.md").write_text("---\nenabled: false\n---\n# Off\n")
@@ -27,7 +27,7 @@ def test_enabled_priors_by_id_and_what_is_broken(tmp_path: Path) -> None:
     assert "UTF-8" in folder.problems[1][1]
 
 
-def test_a_missing_folder_holds_nothing_until_it_is_there(tmp_path: Path) -> None:
+def test_missing_folder_is_empty_until_it_exists(tmp_path: Path) -> None:
     folder = PriorFolder(tmp_path / "later")
     assert folder.read() == []
     (tmp_path / "later").mkdir()
@@ -56,7 +56,7 @@ def test_only_changed_files_are_parsed_again(tmp_path: Path, monkeypatch: pytest
     assert sorted(parsed[3:]) == ["a", "b"]
 
 
-def test_a_broken_file_that_is_mended_comes_back(tmp_path: Path) -> None:
+def test_mended_file_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("---\nweight: heavy\n---\n# A\n")
     folder = PriorFolder(tmp_path)
     assert folder.read() == []
@@ -65,7 +65,7 @@ def test_a_broken_file_that_is_mended_comes_back(tmp_path: Path) -> None:
     assert folder.problems == []
 
 
-def test_a_name_that_is_no_text_is_told_in_words_that_are(tmp_path: Path) -> None:
+def test_name_that_is_not_utf8_is_reported_printably(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# A\n")
     (tmp_path / os.fsdecode(b"caf\xe9.md")).write_text("# Latin 1\n")
     folder = PriorFolder(tmp_path)

@@ -1,4 +1,4 @@
-"""Retrieval on the labelled set: the fusion is worth its process."""
+"""Retrieval on the labelled set: fusing words and meaning beats words alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cognition.retrieve import Retriever
 from tests.cognition.labelled_set import load_priors, load_questions, ndcg, orders, recall
 
 
-def test_the_set_is_as_large_as_it_should_be_and_names_what_exists() -> None:
+def test_labelled_set_is_large_enough_and_names_existing_priors() -> None:
     priors, questions = load_priors(), load_questions()
     ids = {prior.id for prior in priors}
     assert len(ids) == len(priors) >= 120
@@ -20,7 +20,7 @@ def test_the_set_is_as_large_as_it_should_be_and_names_what_exists() -> None:
         assert 2 in question.relevant.values(), question.texts
 
 
-def test_words_and_meaning_together_find_more_than_words_alone() -> None:
+def test_words_and_meaning_find_more_than_words_alone() -> None:
     priors, questions = load_priors(), load_questions()
     words = orders(Retriever(), priors, questions)
     fused = Retriever(make_embedder("auto")[0])
@@ -34,7 +34,7 @@ def test_words_and_meaning_together_find_more_than_words_alone() -> None:
     assert statistics.fmean(ndcg(b, question.relevant) for _, b, question in pairs) > 0.7
 
 
-def test_figures_of_quality() -> None:
+def test_quality_metrics() -> None:
     relevant = {"a": 2, "b": 2, "c": 1}
     assert ndcg(["a", "b", "c", "x", "y"], relevant) == 1
     assert ndcg(["x", "y"], relevant) == 0

@@ -39,7 +39,7 @@ def second(x):
 """
 
 
-def test_front_matter_and_recipes() -> None:
+def test_front_matter_and_recipes_are_parsed() -> None:
     prior = parse_prior("full", FULL)
     assert prior.title == "A title: with a colon"
     assert prior.tags == ("one", "two")
@@ -53,14 +53,14 @@ def test_front_matter_and_recipes() -> None:
         assert lines[recipe.line - 1] == recipe.code.splitlines()[0]
 
 
-def test_the_title_is_the_front_matters_else_the_first_heading_else_the_id() -> None:
+def test_title_defaults_to_first_heading_then_id() -> None:
     assert parse_prior("a", "---\ntitle: T\n---\n# H\n").title == "T"
     assert parse_prior("a", "Text\n\n## H ##\n").title == "H"
     assert parse_prior("a", "```python recipe\n# comment\n```\n").title == "a"
     assert parse_prior("a", "").title == "a"
 
 
-def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
+def test_windows_line_ends_and_byte_order_mark_are_ignored() -> None:
     prior = parse_prior("full", "\ufeff" + FULL.replace("\n", "\r\n"))
     assert prior == parse_prior("full", FULL)
     assert prior.revision == parse_prior("other", FULL).revision
@@ -80,17 +80,17 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
         ("enabled: maybe", "neither"),
     ],
 )
-def test_a_wrong_front_matter_is_told(front: str, why: str) -> None:
+def test_wrong_front_matter_is_an_error(front: str, why: str) -> None:
     with pytest.raises(PriorError, match=why):
         parse_prior("a", f"---\n{front}\n---\n")
 
 
-def test_the_heaviest_prior() -> None:
+def test_largest_weight_is_accepted() -> None:
     assert parse_prior("a", "---\nweight: 1e6\n---\n").weight == 1e6
 
 
 @given(st.text())
-def test_any_text_is_a_prior_or_a_prior_error(text: str) -> None:
+def test_any_text_parses_or_raises_prior_error(text: str) -> None:
     try:
         prior = parse_prior("a", text)
     except PriorError:

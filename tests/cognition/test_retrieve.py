@@ -1,4 +1,4 @@
-"""Which priors are chosen for a question, and which are drawn."""
+"""Retrieval: the priors that match a question, and those that are drawn."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BASE = [
 
 
 class Hashing:
-    """Words hashed to directions: texts that share words are near; counts what it is asked."""
+    """Hashes words to directions, so that texts with common words are near; records the texts it embedded."""
 
     def __init__(self, name: str = "hashing", dim: int = 512) -> None:
         self.name = name
@@ -63,7 +63,7 @@ def ids(hits: Sequence[Hit]) -> list[str]:
     return [hit.prior.id for hit in hits]
 
 
-def test_matches_come_best_first_and_say_why() -> None:
+def test_matches_are_sorted_and_explained() -> None:
     hits = ask(BASE, "Which solver has smooth constraints? Rows.", top_k=2)
     assert ids(hits) == ["solver", "lattice"]
     assert hits[0].score > hits[1].score > 0
@@ -71,23 +71,23 @@ def test_matches_come_best_first_and_say_why() -> None:
     assert hits[0].words == ("solver", "smooth", "constraints")
 
 
-def test_stop_words_and_numbers_are_no_reason() -> None:
+def test_stop_words_and_numbers_do_not_match() -> None:
     assert ask(BASE, "in the and for a 26 of 0.5") == []
     assert ids(ask(BASE, "what about the rows in a solver for 26?")) == ["lattice", "solver"]
     assert all(set(hit.words) <= {"rows", "solver"} for hit in ask(BASE, "what about the rows in a solver for 26?"))
 
 
-def test_word_forms_match_and_the_words_told_are_those_that_were_asked() -> None:
+def test_word_forms_match_and_the_question_words_are_shown() -> None:
     (hit,) = ask(BASE, "perturbed")
     assert (hit.prior.id, hit.words) == ("hop", ("perturbed",))
 
 
-def test_functions_of_a_recipe_are_found_by_the_parts_of_their_names() -> None:
+def test_recipe_functions_are_found_by_parts_of_their_names() -> None:
     base = [*BASE, prior("recipe", "# Growth\n\n```python recipe\ndef radii_for(c):\n    return c\n```")]
     assert ids(ask(base, "swap radii_for: lost 0.1")) == ["recipe"]
 
 
-def test_weight_counts_and_zero_is_never_chosen() -> None:
+def test_weight_scales_scores_and_zero_is_never_chosen() -> None:
     assert ids(ask(BASE, "losses rows", top_k=4))[0] == "lattice", "in its title's column too"
     base = [*BASE[:3], prior("anneal", "# Annealing\n\nAccept losses; circles shake.", weight=100)]
     hits = ask(base, "losses rows", top_k=4)
@@ -97,7 +97,7 @@ def test_weight_counts_and_zero_is_never_chosen() -> None:
         assert "lattice" not in ids(ask(silent, "rows", top_k=4, drawn=4, seed=seed))
 
 
-def test_the_drawn_are_others_by_weight_and_reproducible() -> None:
+def test_draws_are_weighted_reproducible_and_exclude_matches() -> None:
     counts: Counter[str] = Counter()
     base = [*BASE, prior("heavy", "# Heavy", weight=5)]
     kept = Retriever()
@@ -111,14 +111,14 @@ def test_the_drawn_are_others_by_weight_and_reproducible() -> None:
     assert 200 < counts["heavy"] < 300
 
 
-def test_never_more_than_there_are_and_none_twice() -> None:
+def test_no_prior_is_returned_twice() -> None:
     assert sorted(ids(ask(BASE, "circles", top_k=10, drawn=10))) == sorted(p.id for p in BASE)
     assert ask([], "circles", drawn=3) == []
     assert [hit.why for hit in ask(BASE, "", " ", drawn=1)] == ["drawn"]
     assert ask(BASE) == []
 
 
-def test_a_threshold_leaves_weak_matches_out() -> None:
+def test_threshold_excludes_weak_matches() -> None:
     kept = Retriever()
     everything = kept.search(BASE, ["circles in rows shake"], 4)
     assert ids(everything) == ["lattice", "anneal"]
@@ -126,7 +126,7 @@ def test_a_threshold_leaves_weak_matches_out() -> None:
     assert kept.search(BASE, ["circles in rows shake"], 4, threshold=1.01) == []
 
 
-def test_an_edited_prior_is_found_by_its_new_words_only() -> None:
+def test_edited_prior_is_found_by_its_new_words_only() -> None:
     kept = Retriever()
     assert ids(kept.search(BASE, ["rows"], 3)) == ["lattice"]
     edited = [prior("lattice", "# Zebra"), *BASE[1:]]
@@ -140,7 +140,7 @@ TEXTS = st.sampled_from(["circles", "rows of circles", "solver", "rows", "", "sh
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcde"), TEXTS, st.booleans()), max_size=25), TEXTS, st.booleans())
-def test_what_was_there_before_does_not_matter(
+def test_hits_do_not_depend_on_earlier_priors(
     edits: list[tuple[str, str, bool]], question: str, by_meaning: bool
 ) -> None:
     kept = Retriever(Hashing() if by_meaning else None)
@@ -153,7 +153,7 @@ def test_what_was_there_before_does_not_matter(
     assert kept.search(list(base.values())[::-1], [question], 3, 1, rng=random.Random(1)) == expected
 
 
-def test_many_edits_do_not_make_the_index_grow_without_end() -> None:
+def test_index_stays_bounded_over_many_edits() -> None:
     kept = Retriever()
     for number in range(1_100):
         base = [*BASE[1:], prior("lattice", f"# Version v{number}x")]
@@ -163,7 +163,7 @@ def test_many_edits_do_not_make_the_index_grow_without_end() -> None:
     assert len(kept._words._ids) < 600
 
 
-def test_meaning_finds_what_shares_no_word_and_is_fused() -> None:
+def test_meaning_finds_priors_without_a_common_word() -> None:
     embedder = Hashing()
     kept = Retriever(embedder)
     # To this embedder words that begin alike are one; to the word index they have other stems.
@@ -178,7 +178,7 @@ def test_meaning_finds_what_shares_no_word_and_is_fused() -> None:
     assert kept.search(BASE, ["zebra"], 4) == [], "near nothing"
 
 
-def test_only_new_texts_are_embedded_and_vectors_are_kept_between_processes(tmp_path: Path) -> None:
+def test_only_new_texts_are_embedded_also_across_processes(tmp_path: Path) -> None:
     store = VectorStore(tmp_path / "cognition.db")
     first = Hashing()
     kept = Retriever(first, store)
@@ -198,7 +198,7 @@ def test_only_new_texts_are_embedded_and_vectors_are_kept_between_processes(tmp_
     assert len(other.asked) > len(BASE), "vectors of another embedder are not its own"
 
 
-def test_without_its_embedder_it_goes_by_words_and_says_so() -> None:
+def test_failed_embedder_falls_back_to_words_and_says_so() -> None:
     embedder = Hashing()
     kept = Retriever(embedder)
     both = kept.search(BASE, ["circles in rows"], 2)
@@ -212,7 +212,7 @@ def test_without_its_embedder_it_goes_by_words_and_says_so() -> None:
     assert kept.problem == ""
 
 
-def test_a_base_that_cannot_be_used_costs_only_time(tmp_path: Path) -> None:
+def test_search_works_without_a_usable_base(tmp_path: Path) -> None:
     broken = tmp_path / "cognition.db"
     broken.write_text("no database")
     hits = Retriever(Hashing(), VectorStore(broken)).search(BASE, ["circles in rows"], 4)
@@ -222,7 +222,7 @@ def test_a_base_that_cannot_be_used_costs_only_time(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.text() | st.sampled_from(['"', "a OR", "NEAR(a b)", "title:x", "* ^a -b", "rows\0", "'; DROP TABLE prior"]))
-def test_no_question_is_syntax(question: str) -> None:
+def test_any_question_is_plain_text(question: str) -> None:
     base = [*BASE, prior("odd", f"# Odd\n\n{question}")]
     hits = Retriever(Hashing()).search(base, [question], 5, 1)
     assert len(set(ids(hits))) == len(hits)

@@ -1,4 +1,4 @@
-"""Writers and readers that are killed at any instant lose nothing that was acknowledged. A long run: tests/bench."""
+"""Killing writers and readers at any time loses nothing that was acknowledged. tests/bench has the long run."""
 
 from __future__ import annotations
 

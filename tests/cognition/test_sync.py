@@ -1,4 +1,4 @@
-"""Files and base: whatever is edited where, both end up the same and nothing is lost."""
+"""Sync of files and base: after any edits both are the same and nothing is lost."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.cognition.base import Base
 
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[Base]:
-    """A base of its own."""
+    """Return an empty base."""
     made = Base(tmp_path)
     yield made
     made.store.close()
 
 
-def test_a_saved_file_is_a_revision_and_an_edit_is_written_to_the_file(base: Base) -> None:
+def test_saved_file_becomes_a_revision_and_an_edit_is_written_to_the_file(base: Base) -> None:
     base.save("a.md", "# One\n")
     assert base.run() == [("a", "added")]
     base.save("a.md", "# Two\n")
@@ -45,7 +45,7 @@ def test_a_saved_file_is_a_revision_and_an_edit_is_written_to_the_file(base: Bas
     assert base.files()["b.md"] == "# B\n"
 
 
-def test_nothing_is_read_again_where_nothing_changed(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_files_are_not_read_again(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     base.save("a.md", "# One\n")
     os.utime(base.folder / "a.md", (1, 1))
     base.sync.run()
@@ -58,7 +58,7 @@ def test_nothing_is_read_again_where_nothing_changed(base: Base, monkeypatch: py
     assert read == []
 
 
-def test_a_file_from_a_clock_that_is_ahead_is_read_once(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_with_a_future_time_is_read_once(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     base.save("a.md", "# One\n")
     ahead = time.time() + 3600
     os.utime(base.folder / "a.md", (ahead, ahead))
@@ -75,7 +75,7 @@ def test_a_file_from_a_clock_that_is_ahead_is_read_once(base: Base, monkeypatch:
     assert base.run() == [("a", "edited")], "what is written with a clock set back is seen"
 
 
-def test_two_edits_at_once_keep_both(base: Base) -> None:
+def test_edits_of_file_and_base_at_once_keep_both_texts(base: Base) -> None:
     base.save("a.md", "# One\n")
     base.run()
     base.priors.edit("a", "# From the base\n", 1)
@@ -90,7 +90,7 @@ def test_two_edits_at_once_keep_both(base: Base) -> None:
     assert base.problems() == {}
 
 
-def test_the_same_edit_twice_is_no_conflict(base: Base) -> None:
+def test_same_edit_in_file_and_base_is_no_conflict(base: Base) -> None:
     base.save("a.md", "# One\n")
     base.run()
     base.priors.edit("a", "# Two\n", 1)
@@ -99,7 +99,7 @@ def test_the_same_edit_twice_is_no_conflict(base: Base) -> None:
     assert base.files() == {"a.md": "# Two\n"}
 
 
-def test_a_vanished_file_disables_and_one_that_is_back_enables(base: Base) -> None:
+def test_vanished_file_disables_its_prior_until_it_is_back(base: Base) -> None:
     base.save("a.md", "# A\n")
     base.run()
     (base.folder / "a.md").unlink()
@@ -119,7 +119,7 @@ def test_a_vanished_file_disables_and_one_that_is_back_enables(base: Base) -> No
     assert base.files() == {"a.md": "# Edited meanwhile\n"}
 
 
-def test_a_folder_that_is_away_disables_all_and_brings_them_back(base: Base) -> None:
+def test_vanished_folder_disables_all_priors_until_it_is_back(base: Base) -> None:
     base.save("a.md", "# A\n")
     base.save("b.md", "---\nenabled: false\n---\n# B\n")
     base.run()
@@ -131,7 +131,7 @@ def test_a_folder_that_is_away_disables_all_and_brings_them_back(base: Base) -> 
     assert [prior.id for prior in base.priors.priors()] == ["a"]
 
 
-def test_a_renamed_file_keeps_its_history(base: Base) -> None:
+def test_renamed_file_keeps_its_history(base: Base) -> None:
     base.save("old.md", "# A\n")
     base.run()
     base.save("old.md", "# B\n")
@@ -150,7 +150,7 @@ def test_a_renamed_file_keeps_its_history(base: Base) -> None:
     assert len(base.texts("later")) == 2
 
 
-def test_of_two_with_one_text_nothing_tells_which_was_renamed(base: Base) -> None:
+def test_rename_of_one_of_two_equal_texts_is_a_new_prior(base: Base) -> None:
     base.save("a.md", "# Same\n")
     base.save("b.md", "# Same\n")
     base.run()
@@ -159,7 +159,7 @@ def test_of_two_with_one_text_nothing_tells_which_was_renamed(base: Base) -> Non
     assert set(base.run()) == {("a", "gone"), ("b", "gone"), ("c", "added")}
 
 
-def test_an_editor_that_renames_a_new_file_over_the_old_one(base: Base) -> None:
+def test_file_replaced_by_rename_is_an_edit(base: Base) -> None:
     base.save("a.md", "# A\n")
     base.run()
     stamp = (base.folder / "a.md").stat()
@@ -186,7 +186,7 @@ BROKEN = {
 }
 
 
-def test_what_can_be_no_prior_is_told_and_the_last_good_revision_stays(base: Base) -> None:
+def test_invalid_file_is_a_problem_and_the_last_good_revision_stays(base: Base) -> None:
     for name in BROKEN:
         base.save(name, "# Good\n")
     base.save("link.md", "# Good\n")
@@ -218,7 +218,7 @@ def test_what_can_be_no_prior_is_told_and_the_last_good_revision_stays(base: Bas
     assert base.files_of("front") == {"front.md": "# Edited in the base\n", "front.conflict-1.md": "# Mended\n"}
 
 
-def test_names_that_differ_in_case_alone(base: Base) -> None:
+def test_names_that_differ_only_in_case_are_a_problem(base: Base) -> None:
     base.save("Note.md", "# First\n")
     base.run()
     base.save("note.md", "# Second\n")
@@ -230,7 +230,7 @@ def test_names_that_differ_in_case_alone(base: Base) -> None:
     assert base.run() == [("note", "renamed"), ("note", "edited")]
 
 
-def test_line_ends_of_a_file_stay(base: Base) -> None:
+def test_line_ends_of_a_file_are_kept(base: Base) -> None:
     (base.folder / "a.md").write_bytes(b"---\r\nweight: 1\r\n---\r\n# A\r\n")
     base.run()
     base.priors.set_weight("a", 2.0)
@@ -239,7 +239,7 @@ def test_line_ends_of_a_file_stay(base: Base) -> None:
     assert base.run() == []
 
 
-def test_a_file_that_is_new_where_a_removed_prior_was_brings_it_back(base: Base) -> None:
+def test_new_file_restores_a_removed_prior(base: Base) -> None:
     base.save("a.md", "# A\n")
     base.run()
     base.priors.remove("a")
@@ -248,7 +248,7 @@ def test_a_file_that_is_new_where_a_removed_prior_was_brings_it_back(base: Base)
     assert base.texts("a") == ["# A\n", "# Edited meanwhile\n"]
 
 
-def test_an_accepted_proposal_becomes_a_file(base: Base) -> None:
+def test_accepted_proposal_becomes_a_file(base: Base) -> None:
     base.priors.propose("lesson", "# Lesson\n", run="demo")
     assert base.run() == [] and base.files() == {}
     base.priors.accept("lesson")
@@ -259,7 +259,7 @@ def test_an_accepted_proposal_becomes_a_file(base: Base) -> None:
     assert base.priors.get("other").prior.enabled
 
 
-def test_a_folder_that_cannot_be_written_is_told(base: Base) -> None:
+def test_unwritable_folder_is_a_problem(base: Base) -> None:
     base.priors.add("a", "# A\n")
     base.folder.rmdir()
     base.folder.write_text("a file where the folder was")
@@ -269,7 +269,7 @@ def test_a_folder_that_cannot_be_written_is_told(base: Base) -> None:
     assert base.run() == [("a", "written")]
 
 
-def test_while_another_process_is_at_it(base: Base) -> None:
+def test_sync_by_another_process_is_a_problem(base: Base) -> None:
     base.save("a.md", "# A\n")
     lock = os.open(base.store.path.with_name("cognition.lock"), os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -279,7 +279,7 @@ def test_while_another_process_is_at_it(base: Base) -> None:
     assert base.run() == [("a", "added")]
 
 
-def test_a_base_that_was_lost_is_made_anew_from_the_files(base: Base, tmp_path: Path) -> None:
+def test_lost_base_is_rebuilt_from_the_files(base: Base, tmp_path: Path) -> None:
     base.save("a.md", "# A\n")
     base.run()
     base.store.close()
@@ -295,14 +295,14 @@ TEXTS = st.integers(0, 5).map(lambda number: f"# Text {number}\n")
 
 
 class Everywhere(RuleBasedStateMachine):
-    """Edits of files and of the base in any order: what was saved is somewhere, and both agree in the end."""
+    """Edit files and base in any order: every saved text is kept, and both agree in the end."""
 
     def __init__(self) -> None:
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
         self.base = Base(Path(self._folder.name))
         self.said: set[str] = set()
-        """Texts that were in a file at a pass, or in the base."""
+        """Texts that a pass found in a file, or that the base had."""
 
     @rule(name=NAMES, text=TEXTS)
     def save(self, name: str, text: str) -> None:

@@ -35,7 +35,7 @@ class Calls:
         self._calls.get(timeout=_SECONDS)
 
     def none_within(self, seconds: float) -> bool:
-        """Whether there is no call for so long."""
+        """Return whether no call comes within this time."""
         try:
             self._calls.get(timeout=seconds)
         except queue.Empty:
@@ -129,7 +129,7 @@ def test_link_is_followed_and_may_be_replaced(tmp_path: Path) -> None:
         assert calls.none_within(0.5)
 
 
-def test_loop_of_links_is_no_endless_loop(tmp_path: Path) -> None:
+def test_loop_of_links_ends(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to("loop")
     with watching(loop / "priors") as calls:
@@ -215,7 +215,7 @@ print("events again")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is inotify's")
-def test_at_the_limit_of_watches_it_polls_until_one_is_free(tmp_path: Path) -> None:
+def test_watch_polls_at_the_limit_until_a_watch_is_free(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT_DESCRIPTORS, str(tmp_path)],
         capture_output=True, text=True, check=False, timeout=120, env={**os.environ, "PYTHONPATH": os.getcwd()},

@@ -1,4 +1,4 @@
-"""Proposals of runs and the cognition base: each text waits once, and is decided on by itself."""
+"""Proposals of runs in the cognition base: each text is proposed once and decided on by itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def proposal(name: str, title: str, body: str) -> Proposal:
     return Proposal(PriorProposed(name, title, sha256_of(body), [0]), body)
 
 
-def test_a_decision_is_about_one_text_whoever_else_had_the_runs_name(tmp_path: Path) -> None:
+def test_decision_applies_to_one_text_only(tmp_path: Path) -> None:
     (tmp_path / "priors").mkdir()
     place = PriorPlace(tmp_path / "cognition.db", "demo", "demo", tmp_path / "priors")
     first, second = proposal("node-5-1", "First", "One text.\n"), proposal("node-5-1", "Second", "Another text.\n")
@@ -41,7 +41,7 @@ def test_a_decision_is_about_one_text_whoever_else_had_the_runs_name(tmp_path: P
     collection.store.close()
 
 
-def test_a_run_by_a_new_name_proposes_nothing_once_more(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_renamed_run_does_not_propose_again(make_task: TaskMaker, tmp_path: Path) -> None:
     run = create_run(load_task(make_task()), Settings(), tmp_path / "runs")
     first = proposal("node-0-1", "First", "One text.\n")
     connection = connect_writer(run.db)
@@ -63,7 +63,7 @@ def test_a_run_by_a_new_name_proposes_nothing_once_more(make_task: TaskMaker, tm
     collection.store.close()
 
 
-def test_a_fork_leaves_the_proposals_of_its_source_to_the_base_that_both_read() -> None:
+def test_fork_does_not_repeat_proposals_of_its_source() -> None:
     script = Script()
     script.add(started())
     script.add(proposal("node-0-1", "First", "One text.\n").data, 0, 0)
@@ -75,7 +75,7 @@ def test_a_fork_leaves_the_proposals_of_its_source_to_the_base_that_both_read() 
         assert list(fold(forked.events).proposed) == left
 
 
-def test_what_happened_while_no_engine_looked_is_told_at_the_first_look(tmp_path: Path) -> None:
+def test_first_read_reports_changes_since_the_journal(tmp_path: Path) -> None:
     folder = tmp_path / "priors"
     folder.mkdir()
     for name in ("edited", "gone", "new", "off", "on", "same"):
