@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["is_text", "legible", "one_line", "visible"]
+__all__ = ["counted", "is_text", "legible", "one_line", "visible"]
 
 # C0 without tab and newline, DEL, C1, zero-width and invisible characters, line and paragraph separators, bidirectional
 # marks, embeddings, overrides and isolates, byte-order mark, interlinear annotations, tags, lone surrogates.
@@ -17,6 +17,11 @@ _HOSTILE = re.compile(
 def visible(text: str) -> str:
     """The text with every character that could steer a terminal or hide shown as an escape; newlines and tabs stay."""
     return _HOSTILE.sub(_escape, text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 prior`, `2 priors`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def is_text(name: str) -> bool:

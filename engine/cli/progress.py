@@ -14,7 +14,7 @@ from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, best_entry, is_alive, run_status
 from engine.state.run_state import RunState
-from engine.text import one_line
+from engine.text import counted, one_line
 
 __all__ = ["ProgressLines", "best_path", "closing_object", "follow_run", "tell"]
 
@@ -48,8 +48,8 @@ class ProgressLines:
         match event.data:
             case ev.EngineStarted() as data:
                 started = (
-                    f"engine started: {data.workers} workers, {data.slots} slots, designer {data.designer}, "
-                    f"sandbox {data.sandbox}, {data.guarantee}"
+                    f"engine started: {counted(data.workers, 'worker')}, {counted(data.slots, 'slot')}, "
+                    f"designer {data.designer}, sandbox {data.sandbox}, {data.guarantee}"
                 )
                 if data.unconfined:
                     started += f": {one_line(data.unconfined, 600)}"

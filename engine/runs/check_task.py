@@ -19,7 +19,7 @@ from engine.programs.outline import ProgramError
 from engine.task.interface import check_program
 from engine.task.snapshot import task_files
 from engine.task.spec import Seed, Stage, Task
-from engine.text import is_text, legible, one_line
+from engine.text import counted, is_text, legible, one_line
 
 __all__ = ["Finding", "check_task"]
 
@@ -99,7 +99,8 @@ def _priors(task: Task, folder: PriorFolder, priors: Sequence[Prior]) -> list[Fi
     findings += [Finding(False, *problem.split(": ", 1)) for problem in check_tuning(seeds, priors)]
     if not findings:
         recipes = sum(len(prior.recipes) for prior in priors)
-        what = f"{len(priors)} priors, {recipes} recipes" if priors else "none: nothing but the seed steers the search"
+        found = f"{counted(len(priors), 'prior')}, {counted(recipes, 'recipe')}"
+        what = found if priors else "none: nothing but the seed steers the search"
         findings.append(Finding(True, "priors", what))
     return findings
 

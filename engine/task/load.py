@@ -39,7 +39,9 @@ def find_task(name: str) -> Path:
     if folder.exists():
         meant = f": '{shlex.quote(str(folder.parent))}'" if (folder.parent / "task.toml").is_file() else ""
         raise TaskError(f"{name} is a file, no task folder", f"Name the folder{meant}")
-    close = difflib.get_close_matches(name.rstrip("/").rpartition("/")[2], builtin, 1)
+    typed = name.rstrip("/").rpartition("/")[2]
+    begun = [known for known in builtin if typed and known.startswith(typed)]
+    close = begun or difflib.get_close_matches(typed, builtin, 1)
     raise TaskError(
         f"there is no task '{name}': neither a folder nor one of {', '.join(builtin) or 'the built-in tasks'}",
         f"Did you mean '{close[0]}'? 'evolve tasks' lists the built-in tasks"

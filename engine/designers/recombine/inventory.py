@@ -10,6 +10,7 @@ from cognition.prior import Prior
 from engine.designers.recombine.program import EditError, Program
 from engine.designers.recombine.tune import tunables
 from engine.task.spec import Seed
+from engine.text import counted
 
 __all__ = ["Inventory", "check_tuning", "take_inventory"]
 
@@ -28,13 +29,13 @@ class Inventory:
 
     def describe(self, recipes: int) -> str:
         """Return the counts as text."""
-        others = [_count(self.others, "number") + " in functions"] if self.others else []
+        others = [counted(self.others, "number") + " in functions"] if self.others else []
         return ", ".join([
-            _count(self.constants, "constant"),
-            _count(self.elements, "number") + " in lists",
+            counted(self.constants, "constant"),
+            counted(self.elements, "number") + " in lists",
             *others,
-            _count(recipes, "recipe"),
-            _count(self.functions, "function"),
+            counted(recipes, "recipe"),
+            counted(self.functions, "function"),
         ])  # fmt: skip
 
     @property
@@ -78,7 +79,3 @@ def check_tuning(seeds: Iterable[tuple[str, Seed]], priors: Iterable[Prior]) -> 
             continue  # other checks report that it is not a program
         problems += [f"{name}:{first + line - 1}: '# tune:' is not understood: {problem}" for line, problem in found]
     return problems
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
