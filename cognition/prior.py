@@ -14,6 +14,7 @@ __all__ = [
     "Recipe",
     "check_id",
     "check_text",
+    "head_problem",
     "is_conflict",
     "parse_prior",
     "with_front",
@@ -27,6 +28,10 @@ _NAME_BYTES = 120
 _CONFLICT = re.compile(r"\.conflict-\d+\Z")
 
 _FRONT = re.compile(r"\A---[ \t]*\n(?P<front>.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
+_KEYS = ("title", "tags", "source", "weight", "enabled")
+_FIELD = re.compile(rf"[ \t]*(?:{'|'.join(_KEYS)})[ \t]*:")
+_HEAD_LINES = 12
+"""Lines at the start among which front matter is looked for that was not closed, or not begun."""
 _HEADING = re.compile(r"^#{1,6}[ \t]+(?P<title>.+?)[ \t#]*$", re.MULTILINE)
 _RECIPE = re.compile(
     r"^(?P<fence>`{3,}|~{3,})[ \t]*python[ \t]+recipe[ \t]*\n(?P<code>.*?)^(?P=fence)[ \t]*$", re.DOTALL | re.MULTILINE
@@ -123,6 +128,30 @@ def check_text(text: str) -> None:
         raise PriorError(f"line {line}: holds the control character U+{ord(found[0]):04X}")
 
 
+def head_problem(text: str) -> str:
+    """Why lines at the start that look like front matter are read as text; empty where none are.
+
+    Such a prior can be meant, so that this is told to whoever saves it and refused to nobody.
+    """
+    text = text.replace("\r\n", "\n").removeprefix("\ufeff")
+    front = _FRONT.match(text)
+    above = text.count("\n", 0, front.end()) if front else 0
+    lines = text.split("\n", above + _HEAD_LINES)[above : above + _HEAD_LINES]
+    number = next((number for number, line in enumerate(lines) if _FIELD.match(line)), None)
+    if number is None:
+        return ""
+    before = [line.strip() for line in lines[:number] if line.strip()]
+    if front and before != ["---"]:
+        # Only a second head right below the first is one: what set a field of a broken head has begun another.
+        return ""
+    if not front and before and not any(line.rstrip().endswith("--") for line in lines):
+        return ""
+    return (
+        f"line {above + number + 1}: '{lines[number].strip()[:40]}' is read as text; front matter stands between two "
+        "lines '---', of which the first is the file's first line"
+    )
+
+
 def check_id(prior_id: str) -> None:
     """Raise PriorError if a name cannot be the id of a prior, which is its file's name without `.md`."""
     if not prior_id or "/" in prior_id or not prior_id.isprintable() or prior_id.startswith((".", "#", "-")):
@@ -164,15 +193,14 @@ def with_front(text: str, key: str, value: str) -> str:
 
 
 def _front_matter(front: str) -> dict[str, str]:
-    known = {"title", "tags", "source", "weight", "enabled"}
     fields: dict[str, str] = {}
     for number, line in enumerate(front.splitlines(), start=2):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         key, colon, value = line.partition(":")
         key = key.strip()
-        if not colon or key not in known:
-            raise PriorError(f"line {number}: '{line.strip()}' is none of {', '.join(sorted(known))} followed by ':'")
+        if not colon or key not in _KEYS:
+            raise PriorError(f"line {number}: '{line.strip()}' is none of {', '.join(sorted(_KEYS))} followed by ':'")
         fields[key] = value.strip().strip("\"'")
     return fields
 

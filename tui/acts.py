@@ -9,13 +9,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from engine.errors import JournalError
+from engine.errors import JournalError, UsageError
 from engine.journal.reader import JournalReader, send_command
 from engine.runs.command_kinds import Answer
 from engine.runs.folder import Run, is_alive, spawn_engine
 from engine.task.load import find_task, load_task
 
-__all__ = ["ask", "ask_again", "fork_run_at", "new_run", "program_of", "save_text", "set_and_start"]
+__all__ = [
+    "ask",
+    "ask_again",
+    "fork_run_at",
+    "new_run",
+    "path_of",
+    "program_of",
+    "read_text",
+    "save_text",
+    "set_and_start",
+]
 
 
 def ask(run: Run, kind: str, data: dict[str, Any], key: str) -> int | Answer:
@@ -124,6 +134,32 @@ def program_of(run: Run, sha256: str) -> str:
     """
     with JournalReader(run.db) as reader:
         return reader.text(sha256)
+
+
+def path_of(text: str) -> Path:
+    """The path that a person typed.
+
+    Raises:
+        UsageError: it begins with the home of a user who has none.
+    """
+    try:
+        return Path(text.strip()).expanduser()
+    except RuntimeError as exc:
+        raise UsageError(f"'{text.strip()}' is no path: {exc}") from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a person's file.
+
+    Raises:
+        UsageError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8") from None
 
 
 def save_text(text: str, path: Path) -> None:

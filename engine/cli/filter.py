@@ -17,11 +17,17 @@ def filtered(state: RunState, expression: str) -> list[Node]:
         UsageError: a part of it cannot be understood.
     """
     from tui.model.query import QueryError, parse_query
+    from tui.model.rates import numbers_of
     from tui.model.run_model import has_mark
 
     best = frozenset(best_path(state))
+    metrics = dict.fromkeys(name for node in state.nodes for name in numbers_of(node.metrics))
+
+    def is_marked(mark: str, node: Node) -> bool:
+        return node.id in best if mark == "best" else has_mark(node, mark)
+
     try:
-        query = parse_query(expression, lambda mark, node: node.id in best if mark == "best" else has_mark(node, mark))
+        query = parse_query(expression, is_marked, metrics)
     except QueryError as exc:
         raise UsageError(f"--filter {expression}: {exc}") from None
     return [node for node in state.nodes if query(node)]

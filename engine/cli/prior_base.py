@@ -13,7 +13,7 @@ import typer
 
 from cognition.collection import Collection
 from cognition.entry import Entry
-from cognition.prior import PriorError, check_text
+from cognition.prior import PriorError, check_text, head_problem
 from cognition.store import CognitionError
 from cognition.sync import Problem, Sync
 from engine.cli.app import print_json
@@ -21,7 +21,18 @@ from engine.cli.complete import task_names
 from engine.errors import EvolveError, UsageError
 from engine.text import visible
 
-__all__ = ["PriorId", "TaskOption", "find", "iso", "opened", "read_text", "state_of", "tell", "whole"]
+__all__ = [
+    "PriorId",
+    "TaskOption",
+    "find",
+    "iso",
+    "opened",
+    "read_text",
+    "state_of",
+    "tell",
+    "warn_of_head",
+    "whole",
+]
 
 TaskOption = Annotated[
     str | None,
@@ -142,6 +153,13 @@ def tell(entry: Entry, json: bool) -> None:
         print_json(whole(entry))
     else:
         print(f"{visible(entry.id)}: revision {entry.prior.number}, {state_of(entry)}, weight {entry.prior.weight:g}")
+
+
+def warn_of_head(entry: Entry) -> None:
+    """Say on stderr that a prior's front matter is not read as such."""
+    problem = head_problem(entry.prior.text)
+    if problem:
+        print(f"warning: {visible(entry.id)}: {visible(problem)}", file=sys.stderr)
 
 
 def read_text(file: Path) -> str:

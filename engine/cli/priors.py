@@ -20,7 +20,18 @@ from cognition.prior import PriorError
 from cognition.store import Conflict
 from engine.cli.app import JsonOption, RunsOption, app, existing_folder, print_json
 from engine.cli.group import CommandGroup
-from engine.cli.prior_base import PriorId, TaskOption, find, iso, opened, read_text, state_of, tell, whole
+from engine.cli.prior_base import (
+    PriorId,
+    TaskOption,
+    find,
+    iso,
+    opened,
+    read_text,
+    state_of,
+    tell,
+    warn_of_head,
+    whole,
+)
 from engine.cli.table import print_table
 from engine.errors import EvolveError, UsageError
 from engine.text import one_line, visible
@@ -128,6 +139,7 @@ def add(
     """Take a new prior in, and print its id."""
     with opened(task) as collection:
         entry = collection.add(file.stem, read_text(file))
+    warn_of_head(entry)
     if json:
         print_json(whole(entry))
     else:
@@ -159,6 +171,7 @@ def edit(
             entry = collection.set_enabled(entry.id, enable)
         if file is None and weight is None and not enable and not disable:
             entry = _edit_by_hand(collection, entry)
+    warn_of_head(entry)
     tell(entry, json)
 
 

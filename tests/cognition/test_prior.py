@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cognition.prior import PriorError, parse_prior
+from cognition.prior import PriorError, head_problem, parse_prior
 
 FULL = """---
 title: "A title: with a colon"
@@ -97,3 +97,31 @@ def test_any_text_parses_or_raises_prior_error(text: str) -> None:
         return
     assert prior.title
     assert all(recipe.line > 1 for recipe in prior.recipes)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("---\ntags: a\n# Never closed\n", 2),
+        ("tags: a\n---\n# Never begun\n", 1),
+        ("\n---\ntags: a\n---\n# One line too low\n", 3),
+        ("--\nweight: 2\n--\n# Dashes left out\n", 2),
+        ("oops ---\ntitle: T\n---\n# H\n", 2),
+        ("source: a book\n\n# H\n", 1),
+        ("---\nweight: 2\n---\n---\ntags: a\n# Never closed\n", 5),
+        ("---\nweight: 2\n---\n# H\n\n---\nsource: words\n", 0),
+        (FULL, 0),
+        ("# A heading\n\ntags: are words here\n", 0),
+        ("---\n\n# After a rule\n", 0),
+        ("", 0),
+    ],
+)
+def test_a_head_that_is_read_as_text_is_told(text: str, line: int) -> None:
+    problem = head_problem(text)
+    assert problem.startswith(f"line {line}: ") if line else not problem
+    assert not line or not parse_prior("a", text).tags
+
+
+@given(st.text())
+def test_no_text_breaks_the_look_at_its_head(text: str) -> None:
+    assert isinstance(head_problem(text), str)

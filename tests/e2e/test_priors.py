@@ -255,6 +255,16 @@ def test_verbs_of_priors_command(
         assert priors(*wrong, *at).code == 2
 
 
+def test_head_that_is_read_as_text_is_told(make_task: TaskMaker, priors: Cli, tmp_path: Path) -> None:
+    at = ("--task", make_task())
+    (tmp_path / "broken.md").write_text("---\ntags: never closed\n# Broken\n")
+    broken = priors("add", tmp_path / "broken.md", *at)
+    assert broken.out == "broken\n" and "warning: broken: line 2: 'tags: never closed' is read as text" in broken.err
+    assert "line 5" in priors("edit", "broken", "--weight", 2, "--file", tmp_path / "broken.md", *at).err
+    (tmp_path / "whole.md").write_text("---\ntags: closed\n---\n# Whole\n")
+    assert priors("add", tmp_path / "whole.md", *at).err == ""
+
+
 def test_conflicting_edits_are_reported_by_every_verb(make_task: TaskMaker, priors: Cli, workspace: Path) -> None:
     task = make_task(priors={"a.md": "# A\n"})
     at = ("--task", task)

@@ -120,7 +120,7 @@ async def test_what_would_be_found_for_a_node(make_app: Maker, run: Run) -> None
         await pilot.press("n", *"0", "enter")
         await until(pilot, lambda: "for node #0, by words only" in text_of(app), "the other node")
         await pilot.press("n", *"999", "enter")
-        await until(pilot, lambda: "there is no node 999" in text_of(app), "the refusal")
+        await until(pilot, lambda: "there is no node 999" in _hint(app), "the refusal")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -206,6 +206,20 @@ async def test_what_was_typed_outlives_the_application(make_app: Maker, run: Run
         await until(pilot, lambda: again.screen is screen, "the list")
         assert not list(screen.drafts_folder.glob("*.json")) and "Draft" not in text_of(again)
     assert len(base.history("hexagonal")) == 1
+
+
+async def test_a_broken_head_is_told_as_it_is_typed_and_when_it_is_saved(
+    make_app: Maker, run: Run, base: Collection
+) -> None:
+    app = make_app(run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await on_priors(pilot)
+        await pilot.press("enter", *"oops ")
+        await until(pilot, lambda: "line 2: 'tags: initial, layout' is read as text" in text_of(app), "the word")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: app.screen is screen, "the list")
+        await until(pilot, lambda: "'hexagonal' is saved, but line 2: 'tags:" in text_of(app), "the word at saving")
+    assert base.get("hexagonal").prior.tags == ()
 
 
 async def test_a_new_prior(make_app: Maker, run: Run, base: Collection) -> None:

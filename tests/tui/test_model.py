@@ -45,7 +45,7 @@ def model() -> RunModel:
 
 def found(model: RunModel, text: str) -> list[Node]:
     """The nodes that a query finds."""
-    query = parse_query(text, model.is_marked)
+    query = parse_query(text, model.is_marked, model.metrics)
     return [node for node in model.state.nodes if query(node)]
 
 
@@ -101,6 +101,10 @@ def _parts_of(model: RunModel) -> dict[Part, object]:
         ("score:-2..1", lambda node: node.score is not None and node.score <= 1),
         ("#7", lambda node: node.id == 7),
         ("TUNE steps", lambda node: "tune" in node.name + node.lesson and "STEPS" in node.name + node.lesson),
+        ("sum_radii>1.1", lambda node: node.metrics.get("sum_radii", 0) > 1.1),
+        ("overlap=0 circles:20..30", lambda node: node.metrics.get("overlap") == 0 and "circles" in node.metrics),
+        ("status=ok", lambda node: node.status == "ok"),
+        ("->", lambda node: "->" in node.name + node.lesson + node.motivation),
         ("prior:hexagonal status:timeout", lambda node: bool(node.priors) and node.status == "timeout"),
     ],
 )
@@ -113,10 +117,31 @@ def test_marks_can_be_asked_for(model: RunModel) -> None:
     assert found(model, "is:pinned") == []
 
 
-@pytest.mark.parametrize("text", ["status:good", "colour:red", "score>high", "is:nice", "round:a-b"])
-def test_a_query_that_cannot_be_is_told(model: RunModel, text: str) -> None:
-    with pytest.raises(QueryError):
-        parse_query(text, model.is_marked)
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("status:good", "status is one of ok, rejected, invalid"),
+        ("status=good", "status is one of ok, rejected, invalid"),
+        ("status:", "not ''"),
+        ("status>ok", "'status' takes ':'"),
+        ("colour:red", "'colour' is not known here; there are status: op: prior: is: score"),
+        ("sum_radi<0.1", "'sum_radi' is not known here"),
+        ("sum_radi<0.1", "metrics: sum_radii circles overlap seconds"),
+        ("valid=1", "'valid' is not known here"),
+        ("sum_radii<low", "'low' is no number (as in sum_radii>2.5"),
+        ("score>high", "'high' is no number"),
+        ("is:nice", "is: is one of best"),
+        ("round:a-b", "'a-b' is no number"),
+    ],
+)
+def test_a_query_that_cannot_be_is_told(model: RunModel, text: str, told: str) -> None:
+    with pytest.raises(QueryError) as refused:
+        parse_query(text, model.is_marked, model.metrics)
+    assert told in str(refused.value)
+
+
+def test_metrics_are_named_after_a_seek_too(model: RunModel) -> None:
+    assert list(model.copy().metrics) == list(model.metrics) == ["sum_radii", "circles", "overlap", "seconds"]
 
 
 @pytest.mark.parametrize("order", ["best", "newest", "tree"])

@@ -439,3 +439,18 @@ def test_what_cannot_be_replayed_is_told(steered: Run, arguments: list[str], sai
     command = [*EVOLVE, "replay", str(steered.folder), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("seq", "told"),
+    [(1, "no score yet: the first program is not there"), (4, "no score yet: #0 is being measured")],
+)
+async def test_a_plot_without_a_score_says_what_it_waits_for(
+    steered: Run, runs: Path, make_app: Maker, seq: int, told: str
+) -> None:
+    runs.mkdir()
+    app = make_app(steered)
+    app._replay = (seq, 10.0, False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await until(pilot, lambda: told in text_of(app), told)

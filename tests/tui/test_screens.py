@@ -311,16 +311,13 @@ async def test_search_filter_order_fold_follow(live_run: Desk, make_app: Maker) 
         assert model is not None
         await pilot.press("slash", *"#7", "enter")
         assert tree.selected is not None and tree.selected.id == 7
-        live._find("status:failed")
+        await pilot.press("slash", *"status:failed", "enter")
         assert tree.selected.status not in (None, "ok")
-        live._filter("score>1.1")
+        await pilot.press("ampersand", *"score>1.1", "enter")
         assert tree.count() and all((model.state.nodes[row].score or 0) > 1.1 for row in tree.rows)
         await pilot.press("o")
         scores = [model.state.nodes[row].score or 0 for row in tree.rows]
         assert scores == sorted(scores, reverse=True)
-        live._filter("score>high")
-        await pilot.pause()
-        assert "'high' is no number" in text_of(app)
         await pilot.press("escape", "o", "o")
         assert tree.count() == 60
         await pilot.press("home", "left")
@@ -499,6 +496,69 @@ async def test_paused_nothing_is_painted(runs: Path, make_app: Maker, monkeypatc
             assert painted == []
 
 
+def hint_of(app: EvolveApp) -> str:
+    """What stands below the line of a prompt."""
+    return str(app.screen.query_one("#hint", Static).render())
+
+
+async def test_a_filter_that_is_refused_keeps_its_prompt(live_run: Desk, make_app: Maker) -> None:
+    app = make_app(live_run.run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        live = await opened(pilot)
+        await pilot.press("ampersand")
+        assert "metrics: sum_radii circles" in hint_of(app)
+        await pilot.press(*"status:good", "enter")
+        assert "status is one of ok, rejected" in hint_of(app)
+        # What is typed on is typed into the line: `q` does not quit, `x` prunes nothing.
+        await pilot.press(*" qx")
+        assert isinstance(app.screen, Prompt) and app.screen.query_one(Input).value == "status:good qx"
+        await pilot.press("ctrl+u", *"sum_radi<1", "enter")
+        assert "'sum_radi' is not known here" in hint_of(app) and "metrics: sum_radii" in hint_of(app)
+        await pilot.press("ctrl+u", *"sum_radii<1", "enter")
+        assert app.screen is live and 0 < live._tree.count() < 60
+        assert not live_run.commands()
+        await pilot.press("slash", *"is:nice", "enter")
+        assert "is: is one of best" in hint_of(app)
+        await pilot.press("ctrl+u", *"is:best", "enter")
+        assert app.screen is live
+
+
+async def test_a_path_that_cannot_be_read_keeps_its_prompt(
+    live_run: Desk, make_app: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text("def construct_packing(): ...\n")
+    (tmp_path / "latin.py").write_bytes(b"# \xe4\n")
+    monkeypatch.chdir(tmp_path)
+    app = make_app(live_run.run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        live = await opened(pilot)
+        await pilot.press("I")
+        for typed, told in (
+            ("mime.py", "mime.py cannot be read: No such file"),
+            ("latin.py", "latin.py is not UTF-8"),
+            ("~nobody-of-that-name/x", "is no path"),
+            (" ", "there is not a word in it"),
+            ("x" * 3000, "cannot be read"),
+        ):
+            app.screen.query_one(Input).value = typed
+            await pilot.press("enter")
+            await until(pilot, lambda told=told: told in hint_of(app), told)  # type: ignore[misc]
+            assert isinstance(app.screen, Prompt)
+        app.screen.query_one(Input).value = "mine.py"
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is live and live_run.commands(), "the command")
+        ((kind, data),) = live_run.commands()
+        assert kind == "inject" and data["name"] == "mine"
+        await pilot.press("w")
+        app.screen.query_one(Input).value = "mine.py"
+        await pilot.press("enter")
+        await until(pilot, lambda: "mine.py exists already" in hint_of(app), "the refusal")
+        app.screen.query_one(Input).value = "other.py"
+        await pilot.press("enter")
+        await until(pilot, (tmp_path / "other.py").exists, "the file")
+        await until(pilot, lambda: app.screen is live, "the screen")
+
+
 async def test_an_edited_program_can_be_injected(live_run: Desk, make_app: Maker, monkeypatch: Any) -> None:
     monkeypatch.setattr("tui.screens.steering.edit_text", lambda app, guard, text, name: text + "# by hand\n")
     app = make_app(live_run.run)
@@ -531,7 +591,7 @@ async def test_copy_says_what_is_certain_and_save_never_overwrites(
         await until(pilot, (tmp_path / "alpha-0.py").exists, "the file")
         assert (tmp_path / "alpha-0.py").read_text() == kept
         await pilot.press("w", "enter")
-        await until(pilot, lambda: "exists already" in text_of(app), "the refusal")
+        await until(pilot, lambda: "exists already" in hint_of(app), "the refusal")
 
 
 async def test_the_palette_offers_what_can_be_done(live_run: Desk, make_app: Maker) -> None:

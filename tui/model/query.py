@@ -1,17 +1,23 @@
-"""What a person types to find nodes: `status:ok op:tune score>2.6 round:10..40 is:pinned words`."""
+"""What a person types to find nodes: `status:ok op:tune score>2.6 mean_error<0.001 round:10..40 is:pinned words`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
 from engine.state.node import Node
+from engine.text import one_line
 
-__all__ = ["Query", "QueryError", "parse_query"]
+__all__ = ["Query", "QueryError", "names_told", "parse_query"]
 
-_COMPARISON = re.compile(r"^(?P<key>score|fitness|round|id|seconds|expanded)(?P<sign><=|>=|<|>|:|=)(?P<value>.+)$")
-_KEYED = re.compile(r"^(?P<key>[a-z]+):(?P<value>.*)$")
+_NAMED = re.compile(r"^(?P<name>[^\s<>=:]+)(?P<sign><=|>=|<|>|:|=)(?P<value>.*)$")
+_NAME = re.compile(r"[^\W\d]")
+"""How a name begins; `->` and `-=` are words as any others."""
+_KEYS = ("status", "op", "operator", "prior", "is")
+_NAMES_TOLD = 12
 _STATUSES = ("ok", "rejected", "invalid", "crashed", "timeout", "cancelled", "running", "failed")
 _MARKS = ("best", "pinned", "pruned", "starred")
 
@@ -33,27 +39,44 @@ class Query:
         return all(test(node) for test in self.tests)
 
 
-def parse_query(text: str, is_marked: Callable[[str, Node], bool]) -> Query:
+def parse_query(text: str, is_marked: Callable[[str, Node], bool], metrics: Collection[str] = ()) -> Query:
     """Read a query.
 
     Args:
         text: words divided by spaces, all of which must hold.
         is_marked: tells whether a node bears a mark (`best`, `pinned`, `pruned`, `starred`).
+        metrics: names of the metrics that nodes have.
 
     Raises:
         QueryError: a part cannot be understood.
     """
-    return Query(text, tuple(_parse_part(part, is_marked) for part in text.split()))
+    return Query(text, tuple(_parse_part(part, is_marked, metrics) for part in text.split()))
 
 
-def _parse_part(part: str, is_marked: Callable[[str, Node], bool]) -> Test:
+def names_told(metrics: Collection[str]) -> str:
+    """The names that a query knows, for whoever asks; of many metrics the first ones."""
+    told = f"status: op: prior: is: {' '.join(_READERS)}"
+    if metrics:
+        shown = [one_line(name, 30) for name in islice(metrics, _NAMES_TOLD)]
+        told += f"; metrics: {' '.join(shown)}{' …' if len(metrics) > _NAMES_TOLD else ''}"
+    return told
+
+
+def _parse_part(part: str, is_marked: Callable[[str, Node], bool], metrics: Collection[str]) -> Test:
     if re.fullmatch(r"#\d+", part):
         wanted = int(part[1:])
         return lambda node: node.id == wanted
-    if match := _COMPARISON.match(part):
-        return _parse_comparison(match["key"], match["sign"], match["value"])
-    if match := _KEYED.match(part):
-        return _parse_keyed(match["key"], match["value"], is_marked)
+    if match := _NAMED.match(part):
+        name, sign, value = match["name"], match["sign"], match["value"]
+        if name in _KEYS and sign in ":=":
+            return _parse_keyed(name, value, is_marked)
+        if name in _READERS:
+            return _parse_comparison(name, _READERS[name], sign, value)
+        if name in metrics:
+            return _parse_comparison(name, partial(_metric, name), sign, value)
+        if _NAME.match(name):
+            told = f"'{one_line(name, 40)}' is not known here; there are {names_told(metrics)}"
+            raise QueryError(f"'{name}' takes ':', not '{sign}'" if name in _KEYS else told)
     word = part.casefold()
     return lambda node: any(
         word in text.casefold() for text in (node.name, node.operator, node.motivation, node.lesson)
@@ -63,7 +86,7 @@ def _parse_part(part: str, is_marked: Callable[[str, Node], bool]) -> Test:
 def _parse_keyed(key: str, value: str, is_marked: Callable[[str, Node], bool]) -> Test:
     if key == "status":
         if value not in _STATUSES:
-            raise QueryError(f"status is one of {', '.join(_STATUSES)}, not '{value}'")
+            raise QueryError(f"status is one of {', '.join(_STATUSES)}, not '{one_line(value, 40)}'")
         if value == "running":
             return lambda node: node.status is None
         if value == "failed":
@@ -73,15 +96,17 @@ def _parse_keyed(key: str, value: str, is_marked: Callable[[str, Node], bool]) -
         return lambda node: node.operator.startswith(value)
     if key == "prior":
         return lambda node: value in node.priors
-    if key == "is":
-        if value not in _MARKS:
-            raise QueryError(f"is: is one of {', '.join(_MARKS)}, not '{value}'")
-        return lambda node: is_marked(value, node)
-    raise QueryError(f"'{key}:' is not known; there are status: op: score: fitness: round: id: prior: is:")
+    if value not in _MARKS:
+        raise QueryError(f"is: is one of {', '.join(_MARKS)}, not '{one_line(value, 40)}'")
+    return lambda node: is_marked(value, node)
 
 
-def _parse_comparison(key: str, sign: str, value: str) -> Test:
-    read = _READERS[key]
+def _metric(name: str, node: Node) -> float | None:
+    value = node.metrics.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _parse_comparison(key: str, read: Callable[[Node], float | None], sign: str, value: str) -> Test:
     low, divided, high = value.partition("..")
     if not divided and (span := re.fullmatch(r"(\d+)-(\d+)", value)):
         low, divided, high = span[1], "-", span[2]
@@ -91,7 +116,7 @@ def _parse_comparison(key: str, sign: str, value: str) -> Test:
             return lambda node: (found := read(node)) is not None and least <= found <= most
         limit = float(value)
     except ValueError:
-        raise QueryError(f"'{value}' is no number (as in {key}>2.5, or {key}:2..3)") from None
+        raise QueryError(f"'{one_line(value, 40)}' is no number (as in {key}>2.5, or {key}:2..3)") from None
     compare = _SIGNS[sign]
     return lambda node: (found := read(node)) is not None and compare(found, limit)
 

@@ -11,7 +11,7 @@ from engine.state.run_state import RunState
 from engine.text import one_line
 from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
 
-__all__ = ["RATE_SUFFIX", "Measured", "device_rows", "rate_rows", "rates_of"]
+__all__ = ["RATE_SUFFIX", "Measured", "device_rows", "numbers_of", "rate_rows", "rates_of"]
 
 RATE_SUFFIX = "_per_s"
 """How the names of metrics and of reported values end that are rates: `tokens_per_s`."""
@@ -29,13 +29,18 @@ class Measured(NamedTuple):
     value: float
 
 
-def rates_of(metrics: Mapping[str, object]) -> dict[str, float]:
-    """The rates among metrics or reported values."""
+def numbers_of(metrics: Mapping[str, object]) -> dict[str, float]:
+    """The numbers among metrics or reported values."""
     return {
         name: float(value)
         for name, value in metrics.items()
-        if name.endswith(RATE_SUFFIX) and isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, int | float) and not isinstance(value, bool)
     }
+
+
+def rates_of(metrics: Mapping[str, object]) -> dict[str, float]:
+    """The rates among metrics or reported values."""
+    return {name: value for name, value in numbers_of(metrics).items() if name.endswith(RATE_SUFFIX)}
 
 
 def rate_rows(state: RunState, rates: dict[str, list[Measured]]) -> list[list[Piece]]:

@@ -11,7 +11,7 @@ from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.state.timeline import copy_state
 from tui.model.population import Population
-from tui.model.rates import Measured, rates_of
+from tui.model.rates import Measured, numbers_of, rates_of
 from tui.model.streams import Stream, take_rows
 
 __all__ = ["Note", "NoteKind", "Part", "PriorSeen", "RunModel", "has_mark"]
@@ -51,6 +51,8 @@ class RunModel:
         """Answers to commands, by the command's id."""
         self.rates: dict[str, list[Measured]] = {}
         """What every node had of each rate that evaluations report, in the order of their evaluations."""
+        self.metrics: dict[str, None] = {}
+        """Names of the metrics that are numbers, in the order in which they came."""
         self.telemetry: ev.Telemetry | None = None
         """What the machine was at when it was last looked at."""
         self.streams: dict[int, Stream] = {}
@@ -81,6 +83,7 @@ class RunModel:
         twin.notes = self.notes.copy()
         twin.answers = self.answers.copy()
         twin.rates = {name: history.copy() for name, history in self.rates.items()}
+        twin.metrics = self.metrics.copy()
         twin.telemetry = self.telemetry
         twin.prior_shown = self.prior_shown.copy()
         twin.prior_awaited = self.prior_awaited.copy()
@@ -153,7 +156,8 @@ def _begin_engine(model: RunModel, event: ev.Event, data: ev.EngineStarted) -> N
     model.pause_told = ""
 
 
-def _keep_rates(model: RunModel, event: ev.Event, data: ev.EvalDone) -> None:
+def _keep_metrics(model: RunModel, event: ev.Event, data: ev.EvalDone) -> None:
+    model.metrics.update(dict.fromkeys(numbers_of(data.metrics)))
     for name, value in rates_of(data.metrics).items():
         model.rates.setdefault(name, []).append(Measured(event.node or 0, value))
 
@@ -238,7 +242,7 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.Telemetry.KIND: _keep_telemetry,
     ev.CallDone.KIND: _end_stream,
     ev.EngineStarted.KIND: _begin_engine,
-    ev.EvalDone.KIND: _keep_rates,
+    ev.EvalDone.KIND: _keep_metrics,
     ev.LearnDone.KIND: _keep_learned,
     ev.AnalyzeDone.KIND: _keep_lesson,
     ev.NodeCommented.KIND: _keep_comment,

@@ -309,7 +309,7 @@ class CognitionScreen(PriorActs):
 
     def action_filter(self) -> None:
         """Ask what to show."""
-        self.app.push_screen(Prompt("Show only:", self._filter, _FILTER_HINT, act=_check_filter), self._set_filter)
+        self.app.push_screen(Prompt("Show only:", self._filter, _FILTER_HINT, check=_check_filter), self._set_filter)
 
     def _set_filter(self, text: str | None) -> None:
         if text is not None:
@@ -333,9 +333,15 @@ class CognitionScreen(PriorActs):
             return
         best = self.session.model.state.best
         self.app.push_screen(
-            Prompt("What would be found now for node:", str(best or 0), act=check_number),
+            Prompt("What would be found now for node:", str(best or 0), check=self._check_node),
             lambda text: self._look_for(int(text)) if text and text.strip() else None,
         )
+
+    def _check_node(self, text: str) -> None:
+        check_number(text)
+        model = self.session.model if self.session is not None else None
+        if text.strip() and (model is None or model.node(int(text)) is None):
+            raise UsageError(f"there is no node {text.strip()}")
 
     def _look_for(self, number: int) -> None:
         """Search as a learn stage would for one context node: with its lesson and what people told the run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
@@ -15,6 +16,8 @@ from textual.widgets import Input, Static
 
 from engine.errors import EvolveError, UsageError
 from engine.text import one_line, visible
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Confirm", "Prompt", "check_number", "check_words"]
 
@@ -98,7 +101,10 @@ class Prompt(ModalScreen[str | None]):
         question: what is asked.
         value: what stands there at first.
         hint: what can be typed.
-        act: what is done with the line, in a thread; where it refuses, the line stays with the reason below it.
+        check: looks at the line at once, so that what is typed next is meant for what comes next.
+        act: what is done with the line, in a thread, since it waits for the disk.
+
+    Where either refuses (an EvolveError), the line stays with the reason below it.
     """
 
     DEFAULT_CSS = _CSS.format(name="Prompt")
@@ -107,9 +113,15 @@ class Prompt(ModalScreen[str | None]):
     ]
 
     def __init__(
-        self, question: str, value: str = "", hint: str = "", act: Callable[[str], object] | None = None
+        self,
+        question: str,
+        value: str = "",
+        hint: str = "",
+        check: Callable[[str], object] | None = None,
+        act: Callable[[str], object] | None = None,
     ) -> None:
         super().__init__()
+        self._check = check
         self._act = act
         self._acting = False
         self._question = question
@@ -137,9 +149,17 @@ class Prompt(ModalScreen[str | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Close with what was typed."""
         event.stop()
+        if self._acting:
+            return
+        try:
+            if self._check is not None:
+                self._check(event.value)
+        except EvolveError as exc:
+            self._refuse(str(exc))
+            return
         if self._act is None:
             self.dismiss(event.value)
-        elif not self._acting:
+        else:
             self._acting = True
             self.run_worker(partial(self._try, self._act, event.value), thread=True, exit_on_error=False)
 
@@ -148,6 +168,9 @@ class Prompt(ModalScreen[str | None]):
             act(value)
         except EvolveError as exc:
             self.app.call_from_thread(self._refuse, str(exc))
+        except Exception:
+            _log.exception("a line was not understood: %r", value[:200])
+            self.app.call_from_thread(self._refuse, "this failed; the log (F12) says why")
         else:
             self.app.call_from_thread(self._close, value)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import ClassVar
 
 from textual import events
@@ -10,11 +12,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
+from engine.errors import UsageError
 from engine.runs.folder import Run
 from engine.state.node import Node
+from engine.text import one_line
 from tui import acts
 from tui.model.query import Query, QueryError, parse_query
-from tui.model.run_model import RunModel
 from tui.model.status import status_cells
 from tui.screens.dialogs import Prompt
 from tui.screens.steering import SteeringScreen
@@ -30,7 +33,7 @@ from tui.widgets.writing import WritingPanel
 __all__ = ["LiveScreen"]
 
 _PANELS = ("plot", "work", "notes", "peek", "rates", "writing")
-_QUERY_HINT = "words, status:ok op:tune score>2.6 round:10..40 is:pinned #12; empty shows all"
+_QUERY_HINT = "words, status:ok op:tune score>2.6 round:10..40 is:pinned #12"
 
 
 class LiveScreen(SteeringScreen):
@@ -403,39 +406,41 @@ class LiveScreen(SteeringScreen):
         else:
             self.navigator.show_runs()
 
-    def _parse(self, text: str, model: RunModel) -> Query | None:
-        try:
-            return parse_query(text, model.is_marked)
-        except QueryError as exc:
-            self.say(str(exc), "bad", 8.0)
-            return None
+    def _ask_for_nodes(self, question: str, text: str, hint: str, use: Callable[[Query | None], None]) -> None:
+        """Ask for a query, until it can be understood or is given up; None is used where it is empty."""
+        model = self.session.model
+        if model is None:
+            return
+        metrics = model.metrics
+        asked: list[Query | None] = []
+
+        def parse(answer: str) -> None:
+            try:
+                asked.append(parse_query(answer, model.is_marked, metrics) if answer.strip() else None)
+            except QueryError as exc:
+                raise UsageError(str(exc)) from None
+
+        self.app.push_screen(
+            Prompt(question, text, hint, check=parse), lambda answer: use(asked[-1]) if answer is not None else None
+        )
 
     def action_filter(self) -> None:
         """Ask which nodes to show."""
         text = self._tree.query_.text if self._tree.query_ is not None else ""
-        self.app.push_screen(Prompt("Show only:", text, _QUERY_HINT), self._filter)
+        metrics = "".join(f" {one_line(name, 30)}" for name in islice(self._metrics, 5))
+        hint = f"{_QUERY_HINT}{', metrics:' if metrics else ''}{metrics}; empty shows all"
+        self._ask_for_nodes("Show only:", text, hint, self._tree.set_filter)
 
-    def _filter(self, text: str | None) -> None:
-        model = self.session.model
-        if text is None or model is None:
-            return
-        if not text.strip():
-            self._tree.set_filter(None)
-            return
-        query = self._parse(text, model)
-        if query is not None:
-            self._tree.set_filter(query)
+    @property
+    def _metrics(self) -> Iterable[str]:
+        return self.session.model.metrics if self.session.model is not None else ()
 
     def action_search(self) -> None:
         """Ask what to look for."""
         text = self._search.text if self._search is not None else ""
-        self.app.push_screen(Prompt("Search:", text, _QUERY_HINT.partition(";")[0]), self._find)
+        self._ask_for_nodes("Search:", text, _QUERY_HINT, self._find)
 
-    def _find(self, text: str | None) -> None:
-        model = self.session.model
-        if not text or not text.strip() or model is None:
-            return
-        query = self._parse(text, model)
+    def _find(self, query: Query | None) -> None:
         if query is not None:
             self._search = query
             self.action_next(1)

@@ -269,7 +269,7 @@ class NodeScreen(SteeringScreen):
     def action_base(self) -> None:
         """Ask what to compare the node with."""
         self.app.push_screen(
-            Prompt(f"Compare #{self._shown} with node:", hint="a number; empty: its parent", act=self._find_base),
+            Prompt(f"Compare #{self._shown} with node:", hint="a number; empty: its parent", check=self._find_base),
             self._set_base,
         )
 

@@ -114,7 +114,7 @@ class PriorActs(BaseScreen):
         """The editor has saved: put the cursor there."""
         self._held = event.entry.id
         self._arrange()
-        self.say(event.said, "ok", 8.0)
+        self.say(event.said, "bad" if event.is_doubtful else "ok", 12.0 if event.is_doubtful else 8.0)
 
     def action_draft(self) -> None:
         """Go on with the newest draft."""
@@ -143,7 +143,7 @@ class PriorActs(BaseScreen):
     def action_add(self) -> None:
         """Ask for a name, then write."""
         self.app.push_screen(
-            Prompt("Name of the new prior:", hint="its file's name without .md", act=self._check_name), self._add
+            Prompt("Name of the new prior:", hint="its file's name without .md", check=self._check_name), self._add
         )
 
     def _check_name(self, name: str) -> None:
@@ -183,7 +183,7 @@ class PriorActs(BaseScreen):
 
         hint = "1 at first; 0: never shown for its match; 2: counts twice"
         question = f"Weight of '{one_line(entry.prior.title, 50)}':"
-        self.app.push_screen(Prompt(question, f"{entry.prior.weight:g}", hint, act=check), use)
+        self.app.push_screen(Prompt(question, f"{entry.prior.weight:g}", hint, check=check), use)
 
     def action_remove(self) -> None:
         """Ask, then take it out."""

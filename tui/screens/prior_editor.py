@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from cognition.entry import Entry
-from cognition.prior import PriorError, check_text, parse_prior
+from cognition.prior import PriorError, check_text, head_problem, parse_prior
 from cognition.store import Conflict
 from engine.errors import EvolveError
 from engine.journal.clock import now_ms
@@ -44,10 +44,12 @@ _DRAFT_SECONDS = 1.0
 class Edited(Message):
     """A prior was saved."""
 
-    def __init__(self, entry: Entry, said: str) -> None:
+    def __init__(self, entry: Entry, said: str, is_doubtful: bool) -> None:
         super().__init__()
         self.entry = entry
         self.said = said
+        self.is_doubtful = is_doubtful
+        """It is hardly what was meant."""
 
 
 class PriorText(TextArea):
@@ -247,6 +249,8 @@ class PriorEditor(BaseScreen):
         elif entry is not None and self._number and entry.prior.number != self._number:
             said = f" revision {entry.prior.number} came meanwhile; this is from {self._number}"
             pieces.append((said, "best"))
+        elif problem := head_problem(text):
+            pieces.append((f" {one_line(problem, 200)}", "best"))
         elif entry is None:
             pieces.append((" new", "accent"))
         else:
@@ -325,9 +329,12 @@ class PriorEditor(BaseScreen):
         self._end()
         told = "accepted" if self._entry is not None and self._entry.status in ("pending", "rejected") else "saved"
         said = f"'{entry.id}' is {told} as revision {entry.prior.number}; the next learn stage reads it"
+        problem = head_problem(entry.prior.text)
+        if problem:
+            said = f"'{entry.id}' is {told}, but {problem}"
         for screen in reversed(self.app.screen_stack):
             if isinstance(screen, BaseScreen) and screen is not self:
-                screen.post_message(Edited(entry, said))
+                screen.post_message(Edited(entry, said, bool(problem)))
                 break
         self._close()
 

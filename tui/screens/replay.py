@@ -196,7 +196,7 @@ class ReplayScreen(LiveScreen):
 
     def action_seek(self) -> None:
         """Ask where to go."""
-        self.app.push_screen(Prompt("Go to:", hint=_PLACE_HINT, act=self._find_place), self._seek)
+        self.app.push_screen(Prompt("Go to:", hint=_PLACE_HINT, check=self._find_place), self._seek)
 
     def _find_place(self, text: str) -> None:
         if text.strip() and self._feed.outline is not None:

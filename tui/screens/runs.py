@@ -12,10 +12,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from engine.errors import EvolveError
+from engine.errors import EvolveError, UsageError
 from engine.runs.folder import Run
 from engine.runs.manage import delete_run, rename_run
-from engine.task.load import builtin_tasks
+from engine.task.load import builtin_tasks, find_task
 from engine.text import one_line
 from tui import acts
 from tui.feed.runs_watch import RunRow, RunsWatch, since
@@ -245,14 +245,16 @@ class RunsScreen(BaseScreen):
     def action_start(self) -> None:
         """Ask for a task, then for the rounds."""
         known = ", ".join(path.name for path in builtin_tasks())
-        self.app.push_screen(Prompt("Start a run of:", hint=f"{known}, or the path of a task folder"), self._start_of)
+        self.app.push_screen(
+            Prompt("Start a run of:", hint=f"{known}, or the path of a task folder", check=_check_task), self._start_of
+        )
 
     def _start_of(self, task: str | None) -> None:
         if task and task.strip():
             self._asked_for = task.strip()
             self.app.push_screen(
                 Prompt(
-                    f"Rounds for {one_line(self._asked_for, 60)}:", hint="empty: as the task says", act=check_number
+                    f"Rounds for {one_line(self._asked_for, 60)}:", hint="empty: as the task says", check=check_number
                 ),
                 self._start,
             )
@@ -330,3 +332,13 @@ class RunsScreen(BaseScreen):
             self._watch.wake()
 
         self.run_worker(guarded, thread=True, group="acts", exit_on_error=False)
+
+
+def _check_task(text: str) -> None:
+    if not text.strip():
+        return
+    try:
+        acts.path_of(text)
+        find_task(text.strip())
+    except OSError as exc:
+        raise UsageError(f"'{one_line(text, 40)}' is no task: {exc.strerror}") from None

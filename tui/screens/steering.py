@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -193,7 +192,7 @@ class SteeringScreen(BaseScreen):
         ):
             rounds = state.settings.rounds
             self.app.push_screen(
-                Prompt(f"The run is {status}. Rounds in all, now {rounds}:", str(rounds + 50), act=check_number),
+                Prompt(f"The run is {status}. Rounds in all, now {rounds}:", str(rounds + 50), check=check_number),
                 self._raise_rounds,
             )
         else:
@@ -219,24 +218,22 @@ class SteeringScreen(BaseScreen):
     def action_hint(self, at_work: bool) -> None:
         """Inject a hint; `at_work`: an engine hears it now."""
         self.app.push_screen(
-            Prompt("A hint for the next designs:", act=check_words),
+            Prompt("A hint for the next designs:", check=check_words),
             lambda text: self.ask("inject", {"what": "hint", "text": text.strip()}) if text else None,
         )
 
     def action_program(self) -> None:
         """Inject a program from a file."""
-        self.app.push_screen(Prompt("A program to inject, its file:", hint="path of a Python file"), self._inject_file)
+        read: list[dict[str, Any]] = []
 
-    def _inject_file(self, name: str | None) -> None:
-        if not name or not name.strip():
-            return
-        path = Path(name.strip()).expanduser()
-        try:
-            code = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
-            self.say(f"{path} cannot be read: {exc}", "bad", 10.0)
-            return
-        self.ask("inject", {"what": "program", "code": code, "name": path.stem})
+        def act(name: str) -> None:
+            path = acts.path_of(name)
+            read.append({"what": "program", "code": acts.read_text(path), "name": path.stem})
+
+        self.app.push_screen(
+            Prompt("A program to inject, its file:", hint="path of a Python file", check=check_words, act=act),
+            lambda name: self.ask("inject", read[-1]) if name is not None else None,
+        )
 
     # Nodes
 
@@ -277,7 +274,7 @@ class SteeringScreen(BaseScreen):
         about = f"#{node.id} {one_line(node.name, 40)}" if node is not None else "the run"
         data = {"node": node.id if node is not None else None}
         self.app.push_screen(
-            Prompt(f"Comment on {about}:", act=check_words),
+            Prompt(f"Comment on {about}:", check=check_words),
             lambda text: self.ask("comment", {**data, "text": text.strip()}) if text else None,
         )
 
@@ -327,20 +324,17 @@ class SteeringScreen(BaseScreen):
         """Save the program to a file."""
         node = self.node
         if node is not None:
-            name = f"{self.session.run.name}-{node.id}.py"
-            self.app.push_screen(Prompt(f"Save #{node.id} as:", str(Path.cwd() / name)), self._save_as)
+            run, program = self.session.run, node.program
 
-    def _save_as(self, name: str | None) -> None:
-        if name and name.strip():
-            self.with_program(partial(self._save, Path(name.strip()).expanduser()))
+            def act(name: str) -> None:
+                acts.save_text(acts.program_of(run, program), acts.path_of(name))
 
-    def _save(self, path: Path, node: Node, code: str) -> None:
-        try:
-            acts.save_text(code, path)
-        except EvolveError as exc:
-            self.say_error(exc)
-        else:
-            self.say(f"#{node.id} is saved in {path}")
+            self.app.push_screen(
+                Prompt(
+                    f"Save #{node.id} as:", str(Path.cwd() / f"{run.name}-{node.id}.py"), check=check_words, act=act
+                ),
+                lambda name: self.say(f"#{node.id} is saved in {name.strip()}") if name is not None else None,
+            )
 
     def action_edit(self) -> None:
         """Open the program in the person's editor."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from engine.journal.events import BestCrowned, EvalDone
 from engine.state.node import Node
+from engine.state.run_state import RunState
 from engine.text import one_line, visible
 from tui.model.labels import age, clock, outcome, score_text, short_score
 from tui.model.rounds import WorkLine, work_lines, worker_limit
@@ -67,14 +68,25 @@ class PlotPanel(Painted):
             return [(f" {one_line(name, 30)}", "heading"), (f" by node{shown}", "dim")]
         if plot is None or y > plot.height:
             return []
-        if plot.top is None and model is not None and not model.state.counts:
-            return [(" no score yet", "dim")] if y == 1 else []
+        if plot.top is None and model is not None and (y == 1 or not model.state.counts):
+            return [(f" {_awaited(model.state)}", "dim")] if y == 1 else []
         row = y - 1
         value = {0: plot.top, plot.height - 2: plot.bottom}.get(row)
         lowest = "unranked" if model is not None and model.state.ranking.by_fitness else "failed"
         label = lowest if row == plot.height - 1 else short_score(value) if value is not None else ""
         look = "bad" if row == plot.height - 1 else "plain"
         return [(f"{label:>{_AXIS - 1}} │", "dim"), *_runs(plot.text(row), plot.best_cells(row), look)]
+
+
+def _awaited(state: RunState) -> str:
+    """What a plot without a score waits for."""
+    if not state.nodes:
+        return "no score yet: the first program is not there"
+    if state.status not in ("running", "paused"):
+        return "no score: no program could be measured"
+    open_ = next((node for node in state.nodes if node.status is None), None)
+    what = f"#{open_.id} is being measured" if open_ is not None else "it comes with the next program that is measured"
+    return f"no score yet: {what}"
 
 
 def _runs(text: str, best: bytes, look: str) -> list[Piece]:
