@@ -10,7 +10,7 @@ __all__ = ["CapacityLimiter"]
 
 
 class CapacityLimiter:
-    """Evaluations at once: first come, first served, with a limit that may change at any time."""
+    """Grant slots in the order of requests, up to a limit that may change at any time."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -19,7 +19,7 @@ class CapacityLimiter:
 
     @property
     def limit(self) -> int:
-        """How many may be held at once."""
+        """Return how many slots may be held at once."""
         return self._limit
 
     @limit.setter
