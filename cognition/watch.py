@@ -127,7 +127,10 @@ class Watch:
             self._call()
             timeout_ms = int(self._poll_seconds * 1000) if polled else 0
             while not self._interrupt.is_set():
-                found = notify.watch(_DEBOUNCE_MS, _STEP_MS, timeout_ms, self._interrupt)
+                try:
+                    found = notify.watch(_DEBOUNCE_MS, _STEP_MS, timeout_ms, self._interrupt)
+                except WatchfilesRustInternalError:
+                    return  # a file's name is not valid UTF-8: the next watch begins with a call
                 if isinstance(found, str):
                     return  # stopped, or time to poll: the next watch begins with a call
                 changed = [path for _, path in found if _matters(targets, path)]

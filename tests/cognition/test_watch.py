@@ -223,3 +223,12 @@ def test_watch_polls_at_the_limit_until_a_watch_is_free(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = done.stdout.splitlines()
     assert len(told) == 2 and "file changes are not reported" in told[0] and told[1] == "events again", done.stdout
+
+
+def test_name_that_is_not_utf8_wakes_and_ends_no_watch(tmp_path: Path) -> None:
+    with watching(tmp_path) as calls:
+        (tmp_path / os.fsdecode(b"caf\xe9.md")).write_text("one")
+        calls.wait()
+        calls.settle()
+        (tmp_path / "a.md").write_text("two")
+        calls.wait()
