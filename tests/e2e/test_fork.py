@@ -141,9 +141,10 @@ def test_fork_reads_priors_of_its_event_from_own_folder(make_task: TaskMaker, ev
     for name in ("then", "now"):
         assert evolve("resume", name, "--headless", *where).code == 0
     assert outcome(Run(tmp_path / "runs" / "then")) == before
-    last = events(Run(tmp_path / "runs" / "now"), ev.LearnDone)[-1].data
-    assert isinstance(last, ev.LearnDone)
-    assert {p.title for p in last.priors} == {"Nothing", "Other", "New"}
+    # A round is shown some of the priors; together the two rounds since the fork were shown the edited one and the new.
+    later = [e.data for e in events(Run(tmp_path / "runs" / "now"), ev.LearnDone) if e.round and e.round > 2]
+    shown = {p.title for data in later if isinstance(data, ev.LearnDone) for p in data.priors}
+    assert {"Nothing", "New"} <= shown <= {"Nothing", "Other", "New"}
     # What a person edits there is what the next rounds read.
     (tmp_path / "runs" / "then" / "priors" / "a.md").write_text("# Edited\n")
     assert evolve("resume", "then", "--rounds", 5, "--headless", *where).code == 0
