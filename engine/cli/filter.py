@@ -27,7 +27,7 @@ def filtered(state: RunState, expression: str) -> list[Node]:
         return node.id in best if mark == "best" else has_mark(node, mark)
 
     try:
-        query = parse_query(expression, is_marked, metrics)
+        query = parse_query(expression, is_marked, metrics, state.ranking.metric)
     except QueryError as exc:
         raise UsageError(f"--filter {expression}: {exc}") from None
     return [node for node in state.nodes if query(node)]

@@ -11,7 +11,7 @@ from itertools import islice
 from engine.state.node import Node
 from engine.text import one_line
 
-__all__ = ["Query", "QueryError", "names_told", "parse_query"]
+__all__ = ["Query", "QueryError", "parse_query"]
 
 _NAMED = re.compile(r"^(?P<name>[^\s<>=:]+)(?P<sign><=|>=|<|>|:|=)(?P<value>.*)$")
 _NAME = re.compile(r"[^\W\d]")
@@ -39,30 +39,34 @@ class Query:
         return all(test(node) for test in self.tests)
 
 
-def parse_query(text: str, is_marked: Callable[[str, Node], bool], metrics: Collection[str] = ()) -> Query:
+def parse_query(
+    text: str, is_marked: Callable[[str, Node], bool], metrics: Collection[str] = (), score: str = "score"
+) -> Query:
     """Read a query.
 
     Args:
         text: words divided by spaces, all of which must hold.
         is_marked: tells whether a node bears a mark (`best`, `pinned`, `pruned`, `starred`).
         metrics: names of the metrics that nodes have.
+        score: what the task calls its score.
 
     Raises:
         QueryError: a part cannot be understood.
     """
-    return Query(text, tuple(_parse_part(part, is_marked, metrics) for part in text.split()))
+    return Query(text, tuple(_parse_part(part, is_marked, metrics, score) for part in text.split()))
 
 
-def names_told(metrics: Collection[str]) -> str:
+def _names_told(metrics: Collection[str], score: str) -> str:
     """The names that a query knows, for whoever asks; of many metrics the first ones."""
-    told = f"status: op: prior: is: {' '.join(_READERS)}"
+    own = [] if score in (*_READERS, *metrics) else [one_line(score, 30)]
+    told = f"status: op: prior: is: {' '.join([*_READERS, *own])}"
     if metrics:
         shown = [one_line(name, 30) for name in islice(metrics, _NAMES_TOLD)]
         told += f"; metrics: {' '.join(shown)}{' …' if len(metrics) > _NAMES_TOLD else ''}"
     return told
 
 
-def _parse_part(part: str, is_marked: Callable[[str, Node], bool], metrics: Collection[str]) -> Test:
+def _parse_part(part: str, is_marked: Callable[[str, Node], bool], metrics: Collection[str], score: str) -> Test:
     if re.fullmatch(r"#\d+", part):
         wanted = int(part[1:])
         return lambda node: node.id == wanted
@@ -72,10 +76,12 @@ def _parse_part(part: str, is_marked: Callable[[str, Node], bool], metrics: Coll
             return _parse_keyed(name, value, is_marked)
         if name in _READERS:
             return _parse_comparison(name, _READERS[name], sign, value)
+        if name == score:
+            return _parse_comparison(name, _READERS["score"], sign, value)
         if name in metrics:
             return _parse_comparison(name, partial(_metric, name), sign, value)
         if _NAME.match(name):
-            told = f"'{one_line(name, 40)}' is not known here; there are {names_told(metrics)}"
+            told = f"'{one_line(name, 40)}' is not known here; there are {_names_told(metrics, score)}"
             raise QueryError(f"'{name}' takes ':', not '{sign}'" if name in _KEYS else told)
     word = part.casefold()
     return lambda node: any(

@@ -411,12 +411,12 @@ class LiveScreen(SteeringScreen):
         model = self.session.model
         if model is None:
             return
-        metrics = model.metrics
+        metrics, score = model.metrics, model.state.ranking.metric
         asked: list[Query | None] = []
 
         def parse(answer: str) -> None:
             try:
-                asked.append(parse_query(answer, model.is_marked, metrics) if answer.strip() else None)
+                asked.append(parse_query(answer, model.is_marked, metrics, score) if answer.strip() else None)
             except QueryError as exc:
                 raise UsageError(str(exc)) from None
 

@@ -28,6 +28,8 @@ def test_nodes_are_chosen_by_the_words_of_the_application(evolve: Evolve) -> Non
     assert crashed == [node for node in nodes if node["status"] == "ok" and node["score"] > 2.4]
     assert 0 < len(crashed) < len(nodes)
     assert f"{len(crashed)} of {len(nodes)} nodes:" in evolve("show", RUN, "--filter", "status:ok score>2.4").out
+    assert evolve("show", RUN, "--filter", "sum_radii>2.4").out == evolve("show", RUN, "--filter", "score>2.4").out
+    assert evolve("show", RUN, "--filter", "contacts>60 min_radius<0.05", "--json").json["nodelist"]
     best = evolve("show", RUN, "--filter", "is:best", "--json").json["nodelist"]
     assert best[0]["id"] == 0
     assert all(node["parents"][0] == above["id"] for above, node in pairwise(best))
