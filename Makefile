@@ -1,5 +1,7 @@
 # Everything lives in .venv; nothing outside the project is touched.
-PYTHON ?= python3
+# The first that is new enough: where python3 is older, another may stand beside it.
+PYTHON ?= $(or $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS ?=
