@@ -5,6 +5,8 @@ PYTHON ?= $(or $(shell for name in python3 python3.14 python3.13 python3.12 pyth
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS ?=
+TESTS ?=
+PYTEST_FLAGS ?=
 
 .PHONY: install dev demo test lint format bench clean
 
@@ -31,7 +33,7 @@ demo: install
 	else $(BIN)/evolve run circle_packing --designer recombine --rounds 25 --headless; fi
 
 test: dev
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_FLAGS) $(TESTS)
 
 lint: dev
 	$(BIN)/ruff format --check .
