@@ -407,7 +407,10 @@ def _traceback(error: BaseException) -> str:
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename in (__file__, "<frozen importlib._bootstrap>"):
         frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames))
+    try:
+        return "".join(traceback.format_exception(type(error), error, frames))
+    except Exception as exc:  # a helper may have set up anything: what went wrong is told all the same
+        return f"{_last_line(error)}\n(no traceback: {_last_line(exc)})\n"
 
 
 def _load(path: str, name: str, text: str) -> Any:
@@ -473,6 +476,7 @@ def _load_candidate(job: dict[str, Any], program: str) -> Any:
     if not helper:
         return _load(job["program_path"], "program", program)
     # Load the modules that report a failure: a helper may forbid opening files from now on.
+    import tokenize  # noqa: F401 - from Python 3.13 on it is imported only where a source line is shown
     import traceback  # noqa: F401
 
     sys.meta_path.insert(0, _Program(job["program_path"], program))

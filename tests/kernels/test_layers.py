@@ -5,6 +5,11 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
+from tests.needs import require
+
+require("torch")
+
 import torch
 from torch import nn
 

@@ -11,6 +11,11 @@ import os
 from typing import Any
 
 import pytest
+
+from tests.needs import require
+
+require("torch")
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st

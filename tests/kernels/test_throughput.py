@@ -6,6 +6,11 @@ import math
 from pathlib import Path
 
 import pytest
+
+from tests.needs import require
+
+require("torch")
+
 import torch
 
 from kernels.throughput import Contender, Roofline, Shape, as_rows, check, contenders, measure_roofline, race, work

@@ -18,7 +18,7 @@ from engine.evaluation.supervisor.processes import find_tree
 from .conftest import Workplace, processes_with, until
 
 ENGINE = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from engine.evaluation.evaluator import Evaluation, Job
 from engine.task.spec import Limits
@@ -28,9 +28,7 @@ async def main(task, folder):
               guarded=False, gpu=False, python=None, mounts=[], stage="explore", repeat=0, seed=1, settings={},
               limits=Limits(), threads=1)
     evaluation = await Evaluation.start(job, lambda step, values: print("progress", flush=True))
-    if "freeze" in sys.argv:
-        await asyncio.sleep(0.2)
-        evaluation.freeze()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, evaluation.freeze)
     if "cancel" in sys.argv:
         await asyncio.sleep(0.2)
         evaluation.cancel("the engine is stopping")
@@ -39,9 +37,6 @@ async def main(task, folder):
 
 asyncio.run(main(*sys.argv[1:3]))
 """
-
-GONE = 1.0
-"""Seconds until no process may be left."""
 
 HANG = """
 import os, subprocess, time
@@ -82,17 +77,19 @@ async def test_no_process_survives_engine_killed_during_evaluation(work: Workpla
     await until(lambda: len(work.alive()) == 2)
     engine.kill()
     await engine.wait()
-    await until(lambda: not work.alive() and not processes_with(str(folder)), seconds=GONE)
+    await until(lambda: not work.alive() and not processes_with(str(folder)))
     assert await recover(folder) is None
 
 
 async def test_no_process_survives_engine_killed_while_frozen(work: Workplace) -> None:
-    engine, folder = await start_engine(work, HANG, "freeze")
+    engine, folder = await start_engine(work, HANG)
     assert await read_line(engine) == "progress"
     await until(lambda: len(work.alive()) == 2)
+    engine.send_signal(signal.SIGUSR1)
+    await until(lambda: {find_tree(engine.pid).get(pid) for pid in work.alive()} == {"T"})
     engine.kill()
     await engine.wait()
-    await until(lambda: not work.alive() and not processes_with(str(folder)), seconds=GONE)
+    await until(lambda: not work.alive() and not processes_with(str(folder)))
 
 
 async def test_finished_result_survives_engine(work: Workplace) -> None:
@@ -104,7 +101,7 @@ async def test_finished_result_survives_engine(work: Workplace) -> None:
     assert outcome is not None
     assert (outcome.status, outcome.score, outcome.metrics, outcome.stdout) == ("ok", 4.5, {"a": 1}, b"x\n")
     assert folder.exists() and json.loads((folder / "outcome.json").read_text())["score"] == 4.5
-    await until(lambda: not processes_with(str(folder)), seconds=GONE)
+    await until(lambda: not processes_with(str(folder)))
 
 
 async def test_cancelled_outcome_does_not_survive_engine(work: Workplace) -> None:
@@ -115,7 +112,7 @@ async def test_cancelled_outcome_does_not_survive_engine(work: Workplace) -> Non
     engine.kill()
     await engine.wait()
     assert await recover(folder) is None
-    await until(lambda: not processes_with(str(folder)), seconds=GONE)
+    await until(lambda: not processes_with(str(folder)))
     assert folder.exists() and not (folder / "outcome.json").exists()
 
 
@@ -154,7 +151,7 @@ async def test_folder_of_killed_engine_can_be_used_again(work: Workplace) -> Non
     assert await read_line(again) == "progress"
     again.kill()
     await again.wait()
-    await until(lambda: not work.alive(), seconds=GONE)
+    await until(lambda: not work.alive())
 
 
 async def test_no_process_survives_killed_supervisor(work: Workplace) -> None:
@@ -165,7 +162,7 @@ async def test_no_process_survives_killed_supervisor(work: Workplace) -> None:
     os.kill(supervisors[0], signal.SIGKILL)
     outcome = await evaluation.outcome()
     assert (outcome.status, outcome.reason) == ("crashed", "its supervisor was killed by SIGKILL")
-    await until(lambda: not work.alive(), seconds=GONE)
+    await until(lambda: not work.alive())
     await evaluation.acknowledge()
 
 
@@ -174,7 +171,7 @@ async def test_no_process_survives_terminated_supervisor(work: Workplace) -> Non
     await until(lambda: len(work.alive()) == 2)
     supervisors = [pid for pid in processes_with("supervisor.main") if pid in find_tree(os.getpid())]
     os.kill(supervisors[0], signal.SIGTERM)
-    await until(lambda: not work.alive(), seconds=GONE)
+    await until(lambda: not work.alive())
     with pytest.raises(EvolveError, match="supervisor of an evaluation failed"):
         await evaluation.outcome()
     await evaluation.acknowledge()
