@@ -280,3 +280,33 @@ def test_command_lines_are_found() -> None:
     text += "\n```console\n$ evolve show demo\nevolve is not typed here\n```\n"
     assert list(typed_lines(text)) == ["fork a --at 3", "resume b", "show demo"]
     assert list(mentions(text)) == ["runs"]
+
+
+def test_layers_are_those_of_the_contract() -> None:
+    """The table of packages has the layers that import-linter keeps, and every package."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    kept = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    listed: dict[str, set[str]] = {}
+    for number, names in re.findall(
+        r"^\| (\d+) \| ([^|]+) \|", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE
+    ):
+        listed.setdefault(number, set()).update(_INLINE.findall(names))
+    assert list(listed.values()) == [set(layer.split(" | ")) for layer in kept]
+    packages = {folder.parent.name for folder in ROOT.glob("engine/*/__init__.py")}
+    assert packages - {"tasks"} - set().union(*listed.values()) == set()
+
+
+@pytest.mark.parametrize("page", pages(ROOT / "CONTRIBUTING.md", ROOT / "docs/architecture.md"))
+def test_names_in_the_code_are_real(page: Path) -> None:
+    """A page that names a class or a private function names one that the code defines."""
+    named = {
+        name
+        for code in _INLINE.findall(prose_of(page.read_text()))
+        if re.fullmatch(r"_[a-z]\w*|[A-Z][a-z]\w+(?:\.\w+)?|[A-Z]+_?[A-Z]+", code)
+        for name in code.split(".")
+    }
+    code = "\n".join(file.read_text() for folder in ("engine", "tui") for file in ROOT.glob(f"{folder}/**/*.py"))
+    assert named
+    assert {
+        n for n in named if not re.search(rf"(?:\bclass |\bdef |self\.|^ *){n}\b *[:=(\[]", code, re.MULTILINE)
+    } == {"NAME"} & named
