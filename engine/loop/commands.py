@@ -40,7 +40,7 @@ def answer_command(engine: Engine, command: Command) -> None:
             if "fitness" in data.settings:
                 crown_fittest(engine)
             if not data.settings.keys().isdisjoint(("models", "roles")):
-                engine.caller.troubles.retry()
+                engine.failover.retry()
             if "retrieval" in data.settings:
                 engine.file_watch.wake()  # proposals may be accepted without asking from now on
 
@@ -66,10 +66,10 @@ def _count(evaluations: int) -> str:
 def _resume(engine: Engine, data: dict[str, Any]) -> Outcome:
     if engine.gate.stopping:
         raise Refusal("it is stopping", code="stopping")
-    silence = engine.caller.troubles.reason
+    silence = engine.failover.reason
     if not engine.gate.paused:
         return Outcome([], "it is not paused", "unchanged")
-    engine.caller.troubles.retry()
+    engine.failover.retry()
     waits = f"no model has answered; they are asked again now: {silence}"
     if not (engine.gate.held_by("person") or engine.gate.held_by("designer")):
         return Outcome([], waits, "retrying")

@@ -26,11 +26,13 @@ from engine.evaluation.early_stop import MedianRule
 from engine.evaluation.gpus import Gpus
 from engine.journal import events as ev
 from engine.journal.reader import Command
+from engine.llm.client import Client
 from engine.loop.commands import answer_command
+from engine.loop.failover import Failover
 from engine.loop.file_watch import FileWatch
 from engine.loop.gate import PauseGate
 from engine.loop.hooks import read_hooks
-from engine.loop.models import Caller
+from engine.loop.models import ModelGateway
 from engine.loop.session import Follower, Ledger
 from engine.loop.stages.analyze import analyze
 from engine.loop.stages.design import design, take_injected
@@ -80,7 +82,10 @@ class Engine(Ledger):
     ) -> None:
         self._attended = attended
         self.gate = PauseGate()
-        self.caller = Caller(self)
+        self.failover = Failover(self.gate, self._record_pause, self._record_release)
+        self.models = ModelGateway(
+            self, self.gate, Client(self.gate.sleep), self.failover, partial(self.stop, now=False)
+        )
         self._patience_endpoint = patience_endpoint
         self.running: dict[int, Evaluation] = {}
         """Evaluations that run now, by node."""
@@ -206,8 +211,8 @@ class Engine(Ledger):
             self._loop.add_signal_handler(number, self._on_signal, number)
         try:
             announce(self)
-            self.caller.close_lost()
-            self.caller.prepare()
+            self.models.close_lost()
+            self.models.prepare()
             recall_curves(self)
             await recall_priors(self)
             await sweep(self)
@@ -234,7 +239,7 @@ class Engine(Ledger):
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._loop.remove_signal_handler(number)
             await self.designer.aclose()
-            await self.caller.aclose()
+            await self.models.aclose()
             await self._prior_search.aclose()
             self._priors.close()
             self._reader.close()
@@ -313,7 +318,7 @@ class Engine(Ledger):
 
     def _limit(self) -> ev.RunFinished | ev.RunStopped | None:
         """What keeps further rounds from starting, if anything does."""
-        return limit_reached(self.state, self.spec, *self.caller.committed())
+        return limit_reached(self.state, self.spec, *self.models.committed())
 
     def _warn_of_budgets(self) -> None:
         """Say once when half, and when four fifths of a budget are spent."""
@@ -321,10 +326,10 @@ class Engine(Ledger):
             self.emit(warning)
 
     def _lose_patience(self) -> None:
-        """Stop the run where no model has answered for too long."""
-        troubles, patience = self.caller.troubles, self._patience_endpoint
-        if troubles.reason and patience is not None and self._loop.time() - troubles.since >= patience:
-            self.stop(f"{troubles.reason}; waited {patience:g} s", now=False)
+        """Stop the run if no model has answered for too long."""
+        failover, patience = self.failover, self._patience_endpoint
+        if failover.reason and patience is not None and self._loop.time() - failover.since >= patience:
+            self.stop(f"{failover.reason}; waited {patience:g} s", now=False)
 
     def _give_up_designing(self) -> None:
         """Wait for a person, or stop, once round after round got no design and none in flight may change that."""
@@ -398,7 +403,7 @@ class Engine(Ledger):
             self._end = ev.RunStopped(reason)
         self.gate.stop(now)
         if now:
-            self.caller.cancel()
+            self.models.cancel()
         for evaluation in self.running.values():
             if now:
                 evaluation.cancel("the engine is stopping")
@@ -421,6 +426,17 @@ class Engine(Ledger):
         name = signal.Signals(number).name
         # A second Ctrl-C, or whoever ends the service, does not want to wait for an evaluation.
         self.stop(f"{name} received", now=self.gate.stopping or number == signal.SIGTERM)
+
+    def _record_pause(self) -> None:
+        self.emit(self.gate.paused_event(self.state.frozen))
+
+    def _record_release(self) -> None:
+        """Record that models answer again; the run stays paused if another holds the gate closed."""
+        if self.gate.paused:
+            self._record_pause()
+        else:
+            self.emit(ev.RunResumed())
+            self.resumed()
 
     def _give_up(self, error: JournalError) -> None:
         self._fail(str(error))

@@ -1,25 +1,21 @@
-"""Models that do not answer: who is asked in their place, who waits, and the run that pauses meanwhile."""
+"""Fail over between models; hold the run while none of them answers."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from engine.journal.events import RunResumed
 from engine.llm.faults import Fault, FaultKind
+from engine.loop.gate import PauseGate
 
-if TYPE_CHECKING:
-    from engine.loop.engine import Engine
-
-__all__ = ["Troubles"]
+__all__ = ["Failover"]
 
 _FIRST_WAIT, _LAST_WAIT = 1.0, 60.0
 """Seconds before a model that did not answer is asked again, doubled each time."""
 _REFUSALS = 3
-"""So many requests refused one after the other are no matter of one prompt any more."""
+"""After so many refused requests in a row the model is at fault, not a prompt."""
 
 _CURES: dict[FaultKind, str] = {
     "auth": "Export a good key and start the engine anew: 'evolve stop RUN --now', then 'evolve resume RUN'",
@@ -34,32 +30,37 @@ class _Trouble:
     kind: FaultKind
     message: str
     until: float
-    """Time of the loop at which it may be asked again; infinite while somebody does."""
+    """Time of the event loop at which it may be asked again; infinite while a call asks it."""
     wait: float
 
 
-class Troubles:
-    """Knows which models do not answer. A call that waits for one asks it again now and then, on behalf of all.
+class Failover:
+    """Know which models do not answer. A call that waits for one asks it again from time to time, on behalf of all.
 
     Args:
-        engine: its run is paused while calls wait and no model answers them.
+        gate: is held closed while calls wait and no model answers them.
+        on_hold: called when the gate was closed, or the reason for it changed.
+        on_release: called when the gate was released, which another holder may still keep closed.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, gate: PauseGate, on_hold: Callable[[], None], on_release: Callable[[], None]) -> None:
+        self._gate = gate
+        self._on_hold, self._on_release = on_hold, on_release
         self._known: dict[str, _Trouble] = {}
         self._waiting: dict[object, Sequence[str]] = {}
-        """Calls that no model answers, with the models that they may ask."""
+        """Calls that no model answers, each with the models that it may ask."""
         self._refusals: dict[str, int] = {}
         self._changed = asyncio.Event()
-        self._told: tuple[tuple[str, str], ...] = ()
+        self._announced: tuple[tuple[str, str], ...] = ()
         self.reason = ""
         """Why the run waits; empty while it does not."""
         self.since = 0.0
-        """Time of the loop since which it waits."""
+        """Time of the event loop since which it waits."""
 
     async def next(self, call: object, names: Sequence[str]) -> tuple[str, bool]:
-        """The model to be asked now, the first of the names that is not in trouble, and whether this is a probe.
+        """Return the first of the models that is not in trouble, and whether asking it is a probe.
+
+        Wait while all of them are in trouble.
 
         A probe must be followed by `clear`, `add` or `release`.
 
@@ -68,7 +69,7 @@ class Troubles:
         """
         loop = asyncio.get_running_loop()
         while True:
-            await self._engine.gate.sleep(0)
+            await self._gate.sleep(0)
             for name in names:
                 trouble = self._known.get(name)
                 if trouble is None:
@@ -78,10 +79,10 @@ class Troubles:
                     return name, True
             self._hold(call, names)
             until = min(self._known[name].until for name in names)
-            await self._engine.gate.sleep(min(until - loop.time(), 3600.0), self._changed)
+            await self._gate.sleep(min(until - loop.time(), 3600.0), self._changed)
 
     def add(self, name: str, fault: Fault) -> None:
-        """A model did not answer."""
+        """Note that a model did not answer."""
         before = self._known.get(name)
         wait = _FIRST_WAIT if before is None else min(_LAST_WAIT, before.wait * 2)
         cure = _CURES.get(fault.kind, "").format(name=name)
@@ -90,29 +91,29 @@ class Troubles:
         self._notify()
 
     def refused(self, name: str) -> bool:
-        """Whether a model refuses whatever is asked of it; called for each request that it refuses."""
+        """Count a request that a model refused; return whether it refuses whatever is asked of it."""
         self._refusals[name] = self._refusals.get(name, 0) + 1
         return self._refusals[name] >= _REFUSALS
 
     def release(self, name: str) -> None:
-        """A probe came to no end."""
+        """Give up a probe: another call may ask the model at once."""
         trouble = self._known.get(name)
         if trouble is not None:
             trouble.until = 0.0
             self._notify()
 
     def clear(self, name: str, answered: bool = True) -> None:
-        """A model can be reached; `answered`: and it gave an answer."""
+        """Note that a model can be reached; `answered`: and that it gave an answer."""
         if answered:
             self._refusals.pop(name, None)
         if self._known.pop(name, None) is not None or self._waiting:
             self._waiting = {call: names for call, names in self._waiting.items() if name not in names}
             if self.reason and not self._waiting:
-                self._let_go()
+                self._release_gate()
             self._notify()
 
     def retry(self) -> None:
-        """Ask every model again at once: a person changed something, or wants it."""
+        """Ask every model again at once: a person changed a setting, or resumed the run."""
         self._known.clear()
         self._refusals.clear()
         self._notify()
@@ -120,26 +121,20 @@ class Troubles:
     def _hold(self, call: object, names: Sequence[str]) -> None:
         self._waiting[call] = names
         troubles = {name: self._known[name] for name in names}
-        told = tuple((name, trouble.kind) for name, trouble in troubles.items())
-        if self.reason and (told == self._told or len(self._waiting) > 1):
+        announced = tuple((name, trouble.kind) for name, trouble in troubles.items())
+        if self.reason and (announced == self._announced or len(self._waiting) > 1):
             return
         if not self.reason:
             self.since = asyncio.get_running_loop().time()
-        self._told = told
+        self._announced = announced
         self.reason = "no model answers: " + "; ".join(f"{name}: {t.message}" for name, t in troubles.items())
-        self._engine.gate.pause("endpoint", self.reason)
-        self._engine.emit(self._engine.gate.paused_event(self._engine.state.frozen))
+        self._gate.pause("endpoint", self.reason)
+        self._on_hold()
 
-    def _let_go(self) -> None:
+    def _release_gate(self) -> None:
         self.reason = ""
-        engine = self._engine
-        engine.gate.resume("endpoint")
-        if engine.gate.paused:
-            # Another's pause holds.
-            engine.emit(engine.gate.paused_event(engine.state.frozen))
-        else:
-            engine.emit(RunResumed())
-            engine.resumed()
+        self._gate.resume("endpoint")
+        self._on_release()
 
     def _notify(self) -> None:
         self._changed.set()

@@ -1,13 +1,13 @@
-"""Calls of models on behalf of rounds: recorded, never made twice, within the budgets, by whichever model answers."""
+"""Call models on behalf of rounds: each call is recorded, never made twice, within the budgets, and fails over."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -19,21 +19,20 @@ from engine.llm.faults import Fault, redact
 from engine.llm.messages import Answer, Ask, CallFailed, Message, Role
 from engine.llm.record import Place, Recorded
 from engine.llm.stream import LiveText
-from engine.loop.failover import Troubles
+from engine.loop.failover import Failover
+from engine.loop.gate import PauseGate
+from engine.loop.session import Ledger
 from engine.settings.model import analyzes_by_model, designs_by_model
 from engine.settings.models import ModelSpec
 
-if TYPE_CHECKING:
-    from engine.loop.engine import Engine
+__all__ = ["ModelGateway"]
 
-__all__ = ["Caller"]
-
-_NOTHING_TOLD = "the engine ended before the answer came"
+_NO_ANSWER = "the engine ended before the answer came"
 
 
 @dataclass
 class _Flight:
-    """A call that runs, and what each try of it may cost at most."""
+    """A call that runs, and the most that each try of it may cost."""
 
     role: str
     usd: float
@@ -42,24 +41,30 @@ class _Flight:
     """What its tries have cost so far."""
 
 
-class Caller:
-    """Makes the calls of a run.
+class ModelGateway:
+    """Make the calls of a run.
 
     Args:
-        engine: the engine whose stages ask.
+        session: the run, in which every call is recorded.
+        gate: tells when the engine is ending.
+        client: sends the requests; closed with this.
+        failover: names the model to ask while others do not answer.
+        stop: called with a reason when the budgets have no room for a call, and never will.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._client = Client(engine.gate.sleep)
+    def __init__(
+        self, session: Ledger, gate: PauseGate, client: Client, failover: Failover, stop: Callable[[str], None]
+    ) -> None:
+        self._session, self._gate, self._client = session, gate, client
+        self.failover = failover
+        self._stop = stop
         self._flights: dict[int, _Flight] = {}
         self._landed = asyncio.Event()
         self._requests: set[asyncio.Task[Reply]] = set()
         self._recorded: Recorded | None = None
-        self.troubles = Troubles(engine)
 
     def for_round(self, round_: int, node: int | None = None) -> Ask:
-        """What asks models for a round, or for one node of it."""
+        """Return the function that asks models on behalf of a round, or of one node of it."""
 
         async def ask(
             role: Role,
@@ -74,27 +79,27 @@ class Caller:
         return ask
 
     def committed(self) -> tuple[float, float]:
-        """US dollars and tokens that the calls in flight are going to cost, as far as earlier ones tell."""
+        """Estimate the US dollars and tokens that the calls in flight are going to cost, from earlier calls."""
         expected = [self._expected(flight) for flight in self._flights.values()]
         return sum(usd for usd, _ in expected), sum(tokens for _, tokens in expected)
 
     def prepare(self) -> None:
-        """Get ready to ask while the run begins, where models are to be asked."""
-        settings = self._engine.state.settings
+        """Load the client while the run begins, if models are to be asked."""
+        settings = self._session.state.settings
         if settings.models and not settings.answers and (designs_by_model(settings) or analyzes_by_model(settings)):
             self._client.prepare()
 
     def close_lost(self) -> None:
         """Close the record of calls that an earlier engine left open; what their prompts cost is estimated."""
-        state = self._engine.state
+        state = self._session.state
         for event in list(state.calls.values()):
             started = event.data
             assert isinstance(started, CallStarted)
             # Those of the run that this one is a copy of are that run's.
             ours = state.forked is None or event.seq > state.forked.at_seq
             spec = state.settings.models.get(started.model, ModelSpec())
-            tokens = estimate_tokens(len(self._engine.text(started.prompt_blob))) if ours else 0
-            self._engine.emit(
+            tokens = estimate_tokens(len(self._session.text(started.prompt_blob))) if ours else 0
+            self._session.emit(
                 CallDone(
                     call=started.call,
                     role=started.role,
@@ -102,7 +107,7 @@ class Caller:
                     tokens_in=tokens,
                     usd=tokens * (spec.price_in or 0.0) / 1e6,
                     estimated=True,
-                    error=_NOTHING_TOLD,
+                    error=_NO_ANSWER,
                     fault="stopped",
                     key=started.key,
                     priced=spec.priced,
@@ -132,38 +137,38 @@ class Caller:
         models: Mapping[str, float] | None,
         schema: dict[str, Any] | None,
     ) -> Answer:
-        engine = self._engine
-        known = engine.state.answered.get(place)
+        session = self._session
+        known = session.state.answered.get(place)
         if known is not None:
             return self._known_answer(known)
         messages = [Message(message.role, _clean(message.content)) for message in messages]
         prompt = msgspec.json.encode({"messages": messages, "schema": schema})
-        if engine.state.settings.answers:
+        if session.state.settings.answers:
             return await self._replay(place, role, prompt)
         while True:
-            name, probe = await self.troubles.next(place, self._candidates(place, role, models))
+            name, probe = await self.failover.next(place, self._candidates(place, role, models))
             try:
-                spec = engine.state.settings.models[name]
+                spec = session.state.settings.models[name]
                 if probe:
                     # It is asked again and again anyway.
                     spec = msgspec.structs.replace(spec, retries=0)
                 answer = await self._call(place, role, name, spec, messages, prompt, schema)
             except Fault as fault:
-                if fault.kind not in REQUEST_KINDS or (fault.kind == "bad_request" and self.troubles.refused(name)):
-                    self.troubles.add(name, fault)
+                if fault.kind not in REQUEST_KINDS or (fault.kind == "bad_request" and self.failover.refused(name)):
+                    self.failover.add(name, fault)
                     continue
-                self.troubles.clear(name, answered=False)
+                self.failover.clear(name, answered=False)
                 raise CallFailed(fault.kind, fault.message) from None
             except BaseException:
                 if probe:
-                    self.troubles.release(name)
+                    self.failover.release(name)
                 raise
-            self.troubles.clear(name)
+            self.failover.clear(name)
             return answer
 
     def _candidates(self, place: Place, role: Role, models: Mapping[str, float] | None) -> list[str]:
-        """Names of the models to be asked, in this order, one after the other where they do not answer."""
-        settings = self._engine.state.settings
+        """Return the names of the models to ask, in the order in which they are tried."""
+        settings = self._session.state.settings
         known, roles = settings.models, settings.roles
         if not known:
             raise RunError("a model is asked, and none is configured", "Use --model NAME, or [models] in config.toml")
@@ -177,7 +182,7 @@ class Caller:
         }
         weights = weights or dict.fromkeys(known, 1.0)
         round_, node, key = place
-        rng = self._engine.rng(round_ or 0, f"model {node} {key}")
+        rng = self._session.rng(round_ or 0, f"model {node} {key}")
         chosen = rng.choices(list(weights), list(weights.values()))[0]
         return list(dict.fromkeys([chosen, *(roles.fallback or weights)]))
 
@@ -191,33 +196,33 @@ class Caller:
         prompt: bytes,
         schema: dict[str, Any] | None,
     ) -> Answer:
-        """One call of one model, recorded whatever comes of it.
+        """Call one model once, and record the call however it ends.
 
         Raises:
             Fault: no answer came.
             Stopping: the engine is ending.
         """
-        engine = self._engine
+        session = self._session
         round_, node, key = place
         spent = Spent()
         flight = _Flight(role, *_most(spec, len(prompt)), spent)
         await self._admit(flight)
-        call = engine.state.last_call + 1
+        call = session.state.last_call + 1
         self._flights[call] = flight
         parameters = {
             field.name: value
             for field in msgspec.structs.fields(spec)
             if (value := getattr(spec, field.name)) != field.default
         }
-        engine.emit(
+        session.emit(
             CallStarted(call, role, name, sha256_of(prompt), parameters, key), round=round_, node=node, blobs=[prompt]
         )
         head = {"call": call, "role": role, "round": round_, "model": name}
-        text = LiveText(lambda row: engine.live("stream", round_, row), head, spec)
+        text = LiveText(lambda row: session.live("stream", round_, row), head, spec)
         begun = time.monotonic()
         reply: Reply | None = None
         fault: Fault | None = None
-        shared = [other for other in engine.state.settings.models.values() if other.base_url == spec.base_url]
+        shared = [other for other in session.state.settings.models.values() if other.base_url == spec.base_url]
         request = asyncio.create_task(
             self._client.ask(spec, messages, spent, text, schema, min(other.concurrency for other in shared))
         )
@@ -227,12 +232,12 @@ class Caller:
         except Fault as exc:
             fault = exc
         except Stopping:
-            fault = Fault("stopped", _NOTHING_TOLD)
+            fault = Fault("stopped", _NO_ANSWER)
         except asyncio.CancelledError:
             request.cancel()
-            if not engine.gate.cancelling:
+            if not self._gate.cancelling:
                 raise
-            fault = Fault("stopped", _NOTHING_TOLD)
+            fault = Fault("stopped", _NO_ANSWER)
         finally:
             self._requests.discard(request)
             del self._flights[call]
@@ -261,17 +266,17 @@ class Caller:
             truncated=reply.truncated if reply else False,
             priced=spec.priced or spent.usd > 0,
         )
-        engine.emit(done, round=round_, node=node, blobs=blobs)
+        session.emit(done, round=round_, node=node, blobs=blobs)
         if fault is not None:
             if fault.kind == "stopped":
                 raise Stopping
             raise fault
         # Nothing may come of an answer that a crash could still lose.
-        await engine.durable()
+        await session.durable()
         return self._known_answer(done)
 
     def _known_answer(self, done: CallDone) -> Answer:
-        """The answer that is recorded.
+        """Return the recorded answer.
 
         Raises:
             CallFailed: the request was refused.
@@ -279,8 +284,8 @@ class Caller:
         if done.error:
             raise CallFailed(done.fault, done.error)
         return Answer(
-            text=self._engine.text(done.answer_blob),
-            reasoning=self._engine.text(done.reasoning_blob),
+            text=self._session.text(done.answer_blob),
+            reasoning=self._session.text(done.reasoning_blob),
             model=done.model,
             tokens_in=done.tokens_in,
             tokens_out=done.tokens_out,
@@ -290,13 +295,13 @@ class Caller:
         )
 
     async def _replay(self, place: Place, role: Role, prompt: bytes) -> Answer:
-        """The answer that another run recorded for this prompt.
+        """Return the answer that another run recorded for this prompt.
 
         Raises:
             RunError: there is none.
         """
-        engine = self._engine
-        folder = Path(engine.state.settings.answers)
+        session = self._session
+        folder = Path(session.state.settings.answers)
         if self._recorded is None:
             self._recorded = Recorded(folder / "run.db")
         found = self._recorded.find(role, sha256_of(prompt), place)
@@ -307,38 +312,41 @@ class Caller:
                 "Answers fit a run of the same task with the same settings, seed and one worker",
             )
         texts = [self._recorded.text(name) for name in (found.answer_blob, found.reasoning_blob)]
-        call = engine.state.last_call + 1
+        call = session.state.last_call + 1
         done = msgspec.structs.replace(
             found, call=call, tokens_in=0, tokens_out=0, tokens_cached=0, usd=0.0, seconds=0.0, retries=0, key=key,
             replayed=True,
         )  # fmt: skip
         started = CallStarted(call, role, found.model, sha256_of(prompt), {}, key)
         blobs = [prompt, *(text.encode() for text in texts if text)]
-        engine.emit(started, done, round=round_, node=node, blobs=blobs)
-        await engine.durable()
+        session.emit(started, done, round=round_, node=node, blobs=blobs)
+        await session.durable()
         return self._known_answer(done)
 
     # Budgets
 
     def _expected(self, flight: _Flight) -> tuple[float, float]:
-        """US dollars and tokens of a call: what its failed tries have cost, and the mean of its role, or the most that
-        a first one can cost, for the try under way."""
+        """Estimate the US dollars and tokens of a call.
+
+        Its failed tries count with what they cost; the try under way with the mean of its role, or with the most that
+        it can cost if it is the first of its role.
+        """
         usd, tokens = flight.spent.usd, flight.spent.tokens_in + flight.spent.tokens_out
-        role = self._engine.state.spent.get(flight.role)
+        role = self._session.state.spent.get(flight.role)
         if role is None or not role.calls:
             return usd + flight.usd, tokens + flight.tokens
         return usd + role.usd / role.calls, tokens + role.tokens / role.calls
 
     async def _admit(self, flight: _Flight) -> None:
-        """Wait until the budgets have room for a call; where they never will, the run stops.
+        """Wait until the budgets have room for a call; stop the run if they never will.
 
         Raises:
             Stopping: the engine is ending.
         """
-        engine = self._engine
+        session = self._session
         while True:
-            await engine.gate.sleep(0)
-            state, settings = engine.state, engine.state.settings
+            await self._gate.sleep(0)
+            state, settings = session.state, session.state.settings
             usd, tokens = (a + b for a, b in zip(self.committed(), self._expected(flight), strict=True))
             over = ""
             if settings.usd is not None and state.usd + usd > settings.usd:
@@ -350,19 +358,19 @@ class Caller:
             if not over:
                 return
             if not self._flights:
-                engine.stop(over, now=False)
+                self._stop(over)
                 raise Stopping
             # What is in flight may cost less than is feared.
-            await engine.gate.sleep(3600.0, self._landed)
+            await self._gate.sleep(3600.0, self._landed)
 
 
 def _most(spec: ModelSpec, characters: int) -> tuple[float, int]:
-    """US dollars and tokens that a call can cost at most."""
+    """Return the US dollars and tokens that a call can cost at most."""
     tokens_in, tokens_out = estimate_tokens(characters), spec.answer_tokens
     usd = (tokens_in * (spec.price_in or 0.0) + tokens_out * (spec.price_out or 0.0)) / 1e6
     return usd, tokens_in + tokens_out
 
 
 def _clean(text: str) -> str:
-    """Text that can be written down."""
+    """Replace what UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode()

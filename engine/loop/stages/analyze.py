@@ -64,7 +64,7 @@ async def _ask(engine: Engine, node: Node, parent: Node | None) -> Report:
         facts = dataclasses.replace(
             facts, stdout=engine.text(result.stdout_blob), curve=decode_curve(curve.encode()) if curve else ()
         )
-    ask = engine.caller.for_round(node.round, node.id)
+    ask = engine.models.for_round(node.round, node.id)
     return await analyze_by_model(ask, engine.prompts, engine.brief, facts, engine.prompt_room())
 
 

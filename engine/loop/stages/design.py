@@ -50,7 +50,7 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
             ],
             hints=engine.state.newest_hints,
             mode=learned.mode,
-            ask=engine.caller.for_round(round_.round),
+            ask=engine.models.for_round(round_.round),
         )
         made: Design | None = None
         try:

@@ -100,7 +100,7 @@ async def _judged(engine: Engine, node: Node, decided: EvalDone) -> EvalDone:
 
     await engine.gate.wait(node.round)
     verdict = await judge_program(
-        engine.caller.for_round(node.round, node.id),
+        engine.models.for_round(node.round, node.id),
         engine.prompts,
         engine.spec,
         engine.brief,

@@ -248,11 +248,11 @@ async def test_users_pause_is_not_undone(start: Start, server: LlmServer) -> Non
     with lock_run(run):
         engine = Engine(run)
         working = asyncio.create_task(engine.work())
-        await until(lambda: engine.caller.troubles.reason)
+        await until(lambda: engine.failover.reason)
         send_command(run.db, "pause", {})
         await until(lambda: engine.gate.held_by("person"))
         dead = False
-        await until(lambda: not engine.caller.troubles.reason)
+        await until(lambda: not engine.failover.reason)
         await engine.durable()
         assert (fold(run).status, fold(run).reason) == ("paused", "")
         assert not events(run, ev.RunResumed)
@@ -293,11 +293,11 @@ async def test_models_are_drawn_by_weight(start: Start, server: LlmServer) -> No
     roles = {"researcher": {"a": 3.0, "b": 1.0, "never": 0.0}, "analyzer": "b"}
     run = start(models=models, roles=roles, rounds=0)
     engine = Engine(run)
-    drawn = [engine.caller._candidates((n, None, "design/0"), "researcher", None) for n in range(400)]
+    drawn = [engine.models._candidates((n, None, "design/0"), "researcher", None) for n in range(400)]
     assert 260 < sum(names[0] == "a" for names in drawn) < 340
     assert {tuple(sorted(names)) for names in drawn} == {("a", "b")}
-    assert engine.caller._candidates((1, 1, "analyze"), "analyzer", None) == ["b"]
-    assert drawn == [engine.caller._candidates((n, None, "design/0"), "researcher", None) for n in range(400)]
+    assert engine.models._candidates((1, 1, "analyze"), "analyzer", None) == ["b"]
+    assert drawn == [engine.models._candidates((n, None, "design/0"), "researcher", None) for n in range(400)]
     await engine._writer.close()
     engine._reader.close()
 
@@ -384,7 +384,7 @@ async def test_same_key_gives_same_answer(start: Start, server: LlmServer) -> No
     with lock_run(run):
         engine = Engine(run)
         engine.emit(ev.RoundStarted(), round=7)
-        ask = engine.caller.for_round(7)
+        ask = engine.models.for_round(7)
         prompt = [Message("user", "half a character: \ud800")]
         first = await ask("researcher", prompt, key="design/0")
         second = await ask("researcher", prompt, key="design/0")
@@ -393,7 +393,7 @@ async def test_same_key_gives_same_answer(start: Start, server: LlmServer) -> No
         assert other.text != first.text
         engine.emit(ev.RoundEnded("no_design"), round=7)
         assert not engine.state.answered
-        await engine.caller.aclose()
+        await engine.models.aclose()
         await engine._writer.close()
         engine._reader.close()
 
