@@ -22,17 +22,17 @@ def answer_command(engine: Engine, command: Command) -> None:
     """Carry a command out and record the answer with its effects."""
     try:
         check_command(command.kind, command.data)
-        if COMMANDS[command.kind].when_no_engine == "refuse" and command.id <= engine.last_command:
+        if COMMANDS[command.kind].when_no_engine == "refuse" and command.id <= engine.session.last_command:
             raise Refusal("the engine it was meant for had ended", code="ended")
         act = _ACTS.get(command.kind)
-        outcome = EFFECTS[command.kind](engine, command.data) if act is None else act(engine, command.data)
+        outcome = EFFECTS[command.kind](engine.session, command.data) if act is None else act(engine, command.data)
         answer = Answer(True, outcome.code, outcome.text)
     except EvolveError as exc:
         outcome, answer = Outcome([], ""), refuse(exc)
     done = CommandDone(command.id, command.kind, answer.ok, answer.text, answer.code)
     # Programs read the event; the row says the same to people.
     result = answer.text if answer.ok else f"refused: {answer.text}"
-    engine.emit_all([*outcome.effects, (done, None)], answer=(command.id, result))
+    engine.session.emit_all([*outcome.effects, (done, None)], answer=(command.id, result))
     for data, node in outcome.effects:
         if isinstance(data, NodeRerun) and node is not None:
             engine.rerun(node)
@@ -47,7 +47,7 @@ def answer_command(engine: Engine, command: Command) -> None:
 
 def _pause(engine: Engine, data: dict[str, Any]) -> Outcome:
     now = data.get("now") is True
-    if (engine.gate.held_by("person") or engine.gate.held_by("designer")) and (engine.state.frozen or not now):
+    if (engine.gate.held_by("person") or engine.gate.held_by("designer")) and (engine.session.state.frozen or not now):
         return Outcome([], "it is paused already", "unchanged")
     engine.gate.pause()
     if now:
@@ -73,7 +73,7 @@ def _resume(engine: Engine, data: dict[str, Any]) -> Outcome:
     waits = f"no model has answered; they are asked again now: {silence}"
     if not (engine.gate.held_by("person") or engine.gate.held_by("designer")):
         return Outcome([], waits, "retrying")
-    if engine.state.frozen:
+    if engine.session.state.frozen:
         for evaluation in engine.running.values():
             evaluation.thaw()
     engine.gate.resume()
@@ -87,7 +87,7 @@ def _resume(engine: Engine, data: dict[str, Any]) -> Outcome:
 def _step(engine: Engine, data: dict[str, Any]) -> Outcome:
     if not engine.gate.paused:
         raise Refusal("only a paused run can be stepped", "Pause it first")
-    if engine.state.frozen:
+    if engine.session.state.frozen:
         raise Refusal("its evaluations are frozen", "Resume it first")
     return Outcome([], engine.step())
 

@@ -33,7 +33,7 @@ from engine.loop.file_watch import FileWatch
 from engine.loop.gate import PauseGate
 from engine.loop.hooks import read_hooks
 from engine.loop.models import ModelGateway
-from engine.loop.session import Follower, Ledger
+from engine.loop.session import Follower, RunSession
 from engine.loop.stages.analyze import analyze
 from engine.loop.stages.design import design, take_injected
 from engine.loop.stages.experiment import experiment, measure_again
@@ -59,8 +59,8 @@ __all__ = ["Engine"]
 _TICK_SECONDS = 1.0
 
 
-class Engine(Ledger):
-    """Runs one run. The caller holds the run's lock.
+class Engine:
+    """Put the parts of a loop together and run one run with them. The caller holds the run's lock.
 
     Args:
         run: the run's folder.
@@ -81,10 +81,11 @@ class Engine(Ledger):
         attended: bool = True,
     ) -> None:
         self._attended = attended
+        self.session = RunSession(run, follow, self._take_command, self._give_up)
         self.gate = PauseGate()
         self.failover = Failover(self.gate, self._record_pause, self._record_release)
         self.models = ModelGateway(
-            self, self.gate, Client(self.gate.sleep), self.failover, partial(self.stop, now=False)
+            self.session, self.gate, Client(self.gate.sleep), self.failover, partial(self.stop, now=False)
         )
         self._patience_endpoint = patience_endpoint
         self.running: dict[int, Evaluation] = {}
@@ -96,41 +97,44 @@ class Engine(Ledger):
         self._steps = 0
         self._end: ev.RunFinished | ev.RunStopped | ev.RunFailed | None = None
         self._closing = False
-        super().__init__(run, follow, self._take_command, self._give_up)
-        start = self.state.start
+        start = self.session.state.start
         assert start is not None
-        place = place_of_run(run.folder, self.state)
+        place = place_of_run(run.folder, self.session.state)
         self.prior_folder = place.folder
         """Where its priors are read from, live."""
-        self._priors = PriorWatch(place, run.name, self.state.prior_revisions)
+        self._priors = PriorWatch(place, run.name, self.session.state.prior_revisions)
         self._prior_search = PriorSearch(place.base)
         self._prior_problems: list[str] = []
-        self._task_watch = TaskWatch(Path(start.source), start.files, start.large_files, self.state.task_changes)
+        self._task_watch = TaskWatch(
+            Path(start.source), start.files, start.large_files, self.session.state.task_changes
+        )
         self.file_watch = FileWatch(self._watched_paths, self._look_at_files)
-        self.gpus = Gpus(self.state.settings.devices) if self.spec.gpu else None
+        self.gpus = Gpus(self.session.state.settings.devices) if self.session.spec.gpu else None
         self.slots = CapacityLimiter(self.slot_limit)
-        self.stage_slots = {stage.name: CapacityLimiter(stage.slots) for stage in self.spec.stages if stage.slots}
+        self.stage_slots = {
+            stage.name: CapacityLimiter(stage.slots) for stage in self.session.spec.stages if stage.slots
+        }
         """Further slots of stages that have fewer than the run."""
         self.early_stop: dict[str, MedianRule] = {
-            stage.name: MedianRule(stage.early_stop) for stage in self.spec.stages if stage.early_stop
+            stage.name: MedianRule(stage.early_stop) for stage in self.session.spec.stages if stage.early_stop
         }
         """The rule of each stage that gives hopeless evaluations up."""
         self._hooks = read_hooks()
-        self._open()
+        self.session.open()
 
     # What the stages use
 
     @property
     def slot_limit(self) -> int:
         """Evaluations at once."""
-        if self.state.settings.slots:
-            return self.state.settings.slots
+        if self.session.state.settings.slots:
+            return self.session.state.settings.slots
         return len(self.gpus) if self.gpus is not None else len(os.sched_getaffinity(0))
 
     @property
     def worker_limit(self) -> int:
         """Rounds in flight."""
-        return self.state.settings.workers or self.slot_limit + 2
+        return self.session.state.settings.workers or self.slot_limit + 2
 
     @property
     def threads(self) -> int:
@@ -139,7 +143,7 @@ class Engine(Ledger):
 
     def crowned(self, node: Node) -> None:
         """Tell the user's hook of a new best."""
-        facts = {"run": self.run.folder, "task": self.spec.name, "node": node.id, "score": node.score}
+        facts = {"run": self.session.run.folder, "task": self.session.spec.name, "node": node.id, "score": node.score}
         self._hooks.start(self._hooks.on_best, **facts, fitness=node.fitness)
 
     async def retrieve(self, texts: Sequence[str], settings: RetrievalSettings, rng: random.Random) -> list[Hit]:
@@ -170,8 +174,12 @@ class Engine(Ledger):
 
     def _look(self) -> Callable[[], Look]:
         """What looks at the priors, in a thread; the base hears of what the run proposed."""
-        mode = self.state.settings.retrieval.proposals
-        waiting = [] if mode == "off" else [Proposal(p, self.text(p.text_blob)) for p in self.state.proposed.values()]
+        mode = self.session.state.settings.retrieval.proposals
+        waiting = (
+            []
+            if mode == "off"
+            else [Proposal(p, self.session.text(p.text_blob)) for p in self.session.state.proposed.values()]
+        )
         return partial(self._priors.read, waiting, mode == "auto")
 
     def _take_in_beside(self, look: Look) -> None:
@@ -185,19 +193,19 @@ class Engine(Ledger):
         texts = {prior.id: prior.text for prior in look.priors} if look.changes else {}
         for change in look.changes:
             # Its text is kept, so that a fork can go back to it although no design was shown it.
-            self.emit(change, blobs=[texts[change.id].encode()] if change.id in texts else [])
+            self.session.emit(change, blobs=[texts[change.id].encode()] if change.id in texts else [])
         for decided in look.decided:
             # Two looks at once may both have found it.
-            if decided.id in self.state.proposed:
-                self.emit(decided)
+            if decided.id in self.session.state.proposed:
+                self.session.emit(decided)
         self._prior_problems = look.problems
         self._warn_of_priors()
 
     def _warn_of_priors(self) -> None:
         """Record what is wrong with priors and with how they are found, where that is new."""
         problems = [*self._prior_problems, *self._prior_search.problems]
-        if problems != self.state.prior_problems:
-            self.emit(ev.PriorWarned(problems))
+        if problems != self.session.state.prior_problems:
+            self.session.emit(ev.PriorWarned(problems))
 
     # Running
 
@@ -217,38 +225,38 @@ class Engine(Ledger):
             await recall_priors(self)
             await sweep(self)
             await self._look_at_task()
-            await self.durable()
+            await self.session.durable()
             watching = self._beside(self.file_watch.run())
-            telemetry = self._beside(watch_machine(self))
+            telemetry = self._beside(watch_machine(self.session))
             try:
                 await self._schedule()
             finally:
                 watching.cancel()
                 telemetry.cancel()
                 await self._drain()
-                if self.state.proposed:
+                if self.session.state.proposed:
                     # What the last rounds proposed waits in the base for whoever reads it after the run.
                     await self.look_at_priors()
                 await asyncio.wait([watching, telemetry])
             assert self._end is not None
             self._closing = True
-            self.emit(self._end)
-            self._writer.append([], meta={"summary": msgspec.json.encode(summary_of(self.state)).decode()})
-            await self.durable()
+            self.session.emit(self._end)
+            self.session.write_summary(msgspec.json.encode(summary_of(self.session.state)).decode())
+            await self.session.durable()
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._loop.remove_signal_handler(number)
-            await self.designer.aclose()
             await self.models.aclose()
             await self._prior_search.aclose()
             self._priors.close()
-            self._reader.close()
-            await self._writer.close()
+            await self.session.aclose()
         with suppress(OSError):
-            self.run.work.rmdir()
-        facts = {"run": self.run.folder, "task": self.spec.name}
-        self._hooks.start(self._hooks.on_stop, **facts, status=self.state.status, reason=self.state.reason)
-        return self.state.status
+            self.session.run.work.rmdir()
+        facts = {"run": self.session.run.folder, "task": self.session.spec.name}
+        self._hooks.start(
+            self._hooks.on_stop, **facts, status=self.session.state.status, reason=self.session.state.reason
+        )
+        return self.session.state.status
 
     def _beside(self, watch: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run what only watches beside the rounds; an error of its own ends it and not the run."""
@@ -274,24 +282,24 @@ class Engine(Ledger):
         """Record how the task's folder differs from the recorded copy, which goes on, where that is new."""
         differences = await asyncio.to_thread(self._task_watch.look)
         if differences is not None:
-            self.emit(ev.TaskChanged(differences))
+            self.session.emit(ev.TaskChanged(differences))
 
     async def _schedule(self) -> None:
         """Keep as many rounds in flight as there are workers until something ends the run."""
-        for round_ in sorted(self.state.open_rounds):
+        for round_ in sorted(self.session.state.open_rounds):
             self._launch(round_)
-        for node, evaluation in self.state.evaluations.items():
+        for node, evaluation in self.session.state.evaluations.items():
             if evaluation.rerun is not None:
                 self.rerun(node)
-        if 0 not in self._rounds and not self.state.seeds_done:
-            self.emit(ev.RoundStarted(), round=0)
+        if 0 not in self._rounds and not self.session.state.seeds_done:
+            self.session.emit(ev.RoundStarted(), round=0)
             self._launch(0)
         while self._end is None:
             self._changed.clear()
             self.slots.limit = self.slot_limit
             self._warn_of_budgets()
             self._lose_patience()
-            if self.state.seeds_done:
+            if self.session.state.seeds_done:
                 self._start_rounds()
                 if not self._rounds and self._end is None and not self.gate.stopping:
                     self._end = self._limit()
@@ -303,27 +311,33 @@ class Engine(Ledger):
                 tick.cancel()
 
     def _start_rounds(self) -> None:
-        while len(self.state.open_rounds) < self.worker_limit and self._limit() is None and not self.gate.stopping:
-            if self._steps == 0 if self.gate.paused else is_stuck(self.state) and not self.state.injected:
+        while (
+            len(self.session.state.open_rounds) < self.worker_limit and self._limit() is None and not self.gate.stopping
+        ):
+            if (
+                self._steps == 0
+                if self.gate.paused
+                else is_stuck(self.session.state) and not self.session.state.injected
+            ):
                 return
-            number = self.state.rounds_started + 1
+            number = self.session.state.rounds_started + 1
             if self.gate.paused:
                 self._steps -= 1
                 self.gate.step(number)
-            taken = {round_.worker for round_ in self.state.open_rounds.values()}
+            taken = {round_.worker for round_ in self.session.state.open_rounds.values()}
             worker = next(index for index in range(len(taken) + 1) if index not in taken)
-            injected = next(iter(self.state.injected), None)
-            self.emit(ev.RoundStarted(worker=worker, injected=injected), round=number)
+            injected = next(iter(self.session.state.injected), None)
+            self.session.emit(ev.RoundStarted(worker=worker, injected=injected), round=number)
             self._launch(number)
 
     def _limit(self) -> ev.RunFinished | ev.RunStopped | None:
         """What keeps further rounds from starting, if anything does."""
-        return limit_reached(self.state, self.spec, *self.models.committed())
+        return limit_reached(self.session.state, self.session.spec, *self.models.committed())
 
     def _warn_of_budgets(self) -> None:
         """Say once when half, and when four fifths of a budget are spent."""
-        for warning in new_warnings(self.state):
-            self.emit(warning)
+        for warning in new_warnings(self.session.state):
+            self.session.emit(warning)
 
     def _lose_patience(self) -> None:
         """Stop the run if no model has answered for too long."""
@@ -333,14 +347,14 @@ class Engine(Ledger):
 
     def _give_up_designing(self) -> None:
         """Wait for a person, or stop, once round after round got no design and none in flight may change that."""
-        if self.state.open_rounds or self.gate.paused or self.gate.stopping or not is_stuck(self.state):
+        if self.session.state.open_rounds or self.gate.paused or self.gate.stopping or not is_stuck(self.session.state):
             return
         if self._limit() is not None:
             return
-        reason = reason_of(self.state)
+        reason = reason_of(self.session.state)
         if self._attended:
             self.gate.pause("designer", reason)
-            self.emit(self.gate.paused_event(now=False))
+            self.session.emit(self.gate.paused_event(now=False))
         else:
             self.stop(reason, now=False)
 
@@ -376,10 +390,10 @@ class Engine(Ledger):
         self._fail(f"internal error in {where}: {type(error).__name__}: {error}")
 
     async def _run_round(self, number: int) -> None:
-        round_ = self.state.open_rounds[number]
-        while number in self.state.open_rounds:
+        round_ = self.session.state.open_rounds[number]
+        while number in self.session.state.open_rounds:
             await self.gate.wait(number)
-            match self.state.phase(round_):
+            match self.session.state.phase(round_):
                 case "inject":
                     await take_injected(self, round_)
                 case "learn":
@@ -393,7 +407,7 @@ class Engine(Ledger):
                     assert round_.node is not None
                     await analyze(self, round_.node)
                 case "end":
-                    self.emit(ev.RoundEnded("node"), round=number)
+                    self.session.emit(ev.RoundEnded("node"), round=number)
 
     # Ending
 
@@ -407,7 +421,7 @@ class Engine(Ledger):
         for evaluation in self.running.values():
             if now:
                 evaluation.cancel("the engine is stopping")
-            elif self.state.frozen:
+            elif self.session.state.frozen:
                 evaluation.thaw()
         self._changed.set()
 
@@ -428,14 +442,14 @@ class Engine(Ledger):
         self.stop(f"{name} received", now=self.gate.stopping or number == signal.SIGTERM)
 
     def _record_pause(self) -> None:
-        self.emit(self.gate.paused_event(self.state.frozen))
+        self.session.emit(self.gate.paused_event(self.session.state.frozen))
 
     def _record_release(self) -> None:
         """Record that models answer again; the run stays paused if another holds the gate closed."""
         if self.gate.paused:
             self._record_pause()
         else:
-            self.emit(ev.RunResumed())
+            self.session.emit(ev.RunResumed())
             self.resumed()
 
     def _give_up(self, error: JournalError) -> None:
@@ -457,7 +471,7 @@ class Engine(Ledger):
 
     def step(self) -> str:
         """Let one round run to its end although the run is paused; returns what happens."""
-        for number in sorted(self.state.open_rounds):
+        for number in sorted(self.session.state.open_rounds):
             if not self.gate.stepping(number):
                 self.gate.step(number)
                 return f"round {number} goes on to its end"
@@ -465,4 +479,4 @@ class Engine(Ledger):
         if limit is not None:
             return f"no further round: {limit.reason}"
         self._steps += 1
-        return f"round {self.state.rounds_started + self._steps} runs to its end"
+        return f"round {self.session.state.rounds_started + self._steps} runs to its end"

@@ -21,7 +21,7 @@ from engine.llm.record import Place, Recorded
 from engine.llm.stream import LiveText
 from engine.loop.failover import Failover
 from engine.loop.gate import PauseGate
-from engine.loop.session import Ledger
+from engine.loop.session import RunSession
 from engine.settings.model import analyzes_by_model, designs_by_model
 from engine.settings.models import ModelSpec
 
@@ -53,7 +53,7 @@ class ModelGateway:
     """
 
     def __init__(
-        self, session: Ledger, gate: PauseGate, client: Client, failover: Failover, stop: Callable[[str], None]
+        self, session: RunSession, gate: PauseGate, client: Client, failover: Failover, stop: Callable[[str], None]
     ) -> None:
         self._session, self._gate, self._client = session, gate, client
         self.failover = failover

@@ -1,4 +1,4 @@
-"""The run as its engine holds it: the state in memory and the journal behind it, moved forward together."""
+"""The run as its engine holds it: the state in memory and its journal, moved forward together."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from engine.designers.base import Designer
     from engine.llm.prompts import Prompts
 
-__all__ = ["Follower", "Ledger"]
+__all__ = ["Follower", "RunSession"]
 
 Follower = Callable[[ev.Event, RunState], None]
 """Called for every new event after it is folded."""
@@ -40,8 +40,8 @@ _KEPT_CHARACTERS = 4_000_000
 """Of texts that are asked for again and again; one text may take a sixteenth of it."""
 
 
-class Ledger:
-    """Folds a run's past, then takes new events in and has them written.
+class RunSession:
+    """Fold a run's past; append new events to state and journal.
 
     Args:
         run: the run's folder.
@@ -74,7 +74,7 @@ class Ledger:
         self._on_command, self._on_trouble = on_command, on_trouble
         self._fold()
 
-    def _open(self) -> None:
+    def open(self) -> None:
         """Lay out what the run needs and begin to write; until then nothing was touched."""
         self._unpack_task()
         self._writer = JournalWriter(self.run.db, asyncio.get_running_loop(), self._on_command, self._on_trouble)
@@ -191,6 +191,20 @@ class Ledger:
         if self._follow is not None:
             for event in batch:
                 self._follow(event, self.state)
+
+    def write_summary(self, summary: str) -> None:
+        """Store the summary of the run, which lists of runs read instead of the events."""
+        self._writer.append([], meta={"summary": summary})
+
+    async def aclose(self) -> None:
+        """Write what is queued; close the designer and the journal.
+
+        Raises:
+            JournalError: the journal cannot be written.
+        """
+        await self.designer.aclose()
+        self._reader.close()
+        await self._writer.close()
 
     def live(self, kind: str, round_: int | None, data: bytes) -> None:
         """Show something while it happens; it is no part of the run."""

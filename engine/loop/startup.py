@@ -26,15 +26,15 @@ __all__ = ["announce", "recall_curves", "recall_priors", "sweep"]
 def announce(engine: Engine) -> None:
     """Record that this engine took the run up, and with what."""
     sandbox = find_sandbox()
-    engine.emit(
+    engine.session.emit(
         ev.EngineStarted(
             pid=os.getpid(),
             host=socket.gethostname(),
             sandbox=sandbox.name,
-            guarantee="guarded" if engine.spec.guarded and sandbox.path else "open",
+            guarantee="guarded" if engine.session.spec.guarded and sandbox.path else "open",
             workers=engine.worker_limit,
             slots=engine.slot_limit,
-            designer=engine.designer.name,
+            designer=engine.session.designer.name,
             missing=_missing(engine),
             unconfined="" if sandbox.path else f"{sandbox.reason}. {sandbox.advice}",
         )
@@ -43,7 +43,7 @@ def announce(engine: Engine) -> None:
 
 def _missing(engine: Engine) -> list[str]:
     """What the run had and is not here, for a run that was moved."""
-    if engine.state.priors_shown and not engine.prior_folder.is_dir():
+    if engine.session.state.priors_shown and not engine.prior_folder.is_dir():
         return [
             f"the folder of its priors, {engine.prior_folder}, is gone, so that designs are shown none "
             "('evolve fork --priors-at-seq' makes a run with those that it was shown)"
@@ -56,34 +56,40 @@ async def recall_priors(engine: Engine) -> None:
 
     Recorded, so that a resumed run, a replay and a fork begin with the same.
     """
-    state = engine.state
+    state = engine.session.state
     if not state.settings.designer.earlier_runs or state.priors_recalled or state.rounds_started:
         return
 
     def look() -> dict[str, tuple[int, int]]:
-        collection = open_collection(place_of_run(engine.run.folder, state))
+        collection = open_collection(place_of_run(engine.session.run.folder, state))
         try:
-            others = [run.folder for run in all_runs(engine.run.folder.parent) if run.folder != engine.run.folder]
+            others = [
+                run.folder
+                for run in all_runs(engine.session.run.folder.parent)
+                if run.folder != engine.session.run.folder
+            ]
             uses = use_over_runs(collection, others)
         finally:
             collection.store.close()
         return {prior: (use.gains, use.given - use.gains) for prior, use in sorted(uses.items()) if use.given}
 
     try:
-        engine.emit(ev.PriorsRecalled(await asyncio.to_thread(look)))
+        engine.session.emit(ev.PriorsRecalled(await asyncio.to_thread(look)))
     except BaseError as exc:
-        engine.emit(ev.PriorWarned([f"the run begins without what came of priors in earlier ones: {exc.message}"]))
+        engine.session.emit(
+            ev.PriorWarned([f"the run begins without what came of priors in earlier ones: {exc.message}"])
+        )
 
 
 async def sweep(engine: Engine) -> None:
     """Remove folders of evaluations whose results were recorded just before an engine died."""
-    awaited = tuple(f"{node}-" for node in engine.state.evaluations)
+    awaited = tuple(f"{node}-" for node in engine.session.state.evaluations)
     recorded = {
         f"{node}-{result.stage}-{result.repeat}"
-        for node, evaluation in engine.state.evaluations.items()
+        for node, evaluation in engine.session.state.evaluations.items()
         for result in evaluation.done
     }
-    for folder in engine.run.work.iterdir():
+    for folder in engine.session.run.work.iterdir():
         if folder.name in recorded or not folder.name.startswith(awaited):
             # Its supervisor may still be at work in it.
             await recover(folder)
@@ -94,7 +100,7 @@ def recall_curves(engine: Engine) -> None:
     """Give the rules of early stop the newest curves of the past."""
     if not engine.early_stop:
         return
-    for event in engine.recent_results():
+    for event in engine.session.recent_results():
         rule = engine.early_stop.get(event.stage)
         if rule is not None and event.status == "ok" and event.curve_blob:
-            rule.add(decode_curve(engine.text(event.curve_blob).encode()))
+            rule.add(decode_curve(engine.session.text(event.curve_blob).encode()))

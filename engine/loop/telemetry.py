@@ -1,4 +1,4 @@
-"""What the machine is at while a run goes on: processors, memory, GPUs. Watched, recorded, never decided by."""
+"""Machine telemetry (processors, memory, GPUs): recorded for display, never used by the search."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from engine.journal.events import Telemetry
-
-if TYPE_CHECKING:
-    from engine.loop.session import Ledger
+from engine.loop.session import RunSession
 
 __all__ = ["LIVE_TELEMETRY", "Machine", "watch_machine"]
 
@@ -153,7 +151,7 @@ def _memory() -> dict[str, float]:
     return {"mem_mb": whole, "mem_used_mb": whole - free}
 
 
-async def watch_machine(ledger: Ledger) -> None:
+async def watch_machine(session: RunSession) -> None:
     """Look once a second while the engine lives: a live row each time, an event with the means every 30 seconds."""
     # Not at once: a start has better things to do than to load the driver's library.
     await asyncio.sleep(_LOOK_SECONDS)
@@ -165,12 +163,12 @@ async def watch_machine(ledger: Ledger) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
         values = await asyncio.to_thread(machine.look)
         shown = {name: round(value, 3) for name, value in values.items()}
-        ledger.live(LIVE_TELEMETRY, None, msgspec.json.encode(Telemetry(shown, machine.devices)))
+        session.live(LIVE_TELEMETRY, None, msgspec.json.encode(Telemetry(shown, machine.devices)))
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + value
             counts[name] = counts.get(name, 0) + 1
         if time.monotonic() >= due:
             due = time.monotonic() + _EVENT_SECONDS
             means = {name: round(total / counts[name], 3) for name, total in sums.items()}
-            ledger.emit(Telemetry(means, machine.devices))
+            session.emit(Telemetry(means, machine.devices))
             sums, counts = {}, {}

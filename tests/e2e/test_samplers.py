@@ -10,7 +10,7 @@ import pytest
 
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
-from engine.loop.session import Ledger
+from engine.loop.session import RunSession
 from engine.runs.folder import Run
 from engine.runs.presets import find_preset
 from engine.samplers.map_elites import MapElites
@@ -102,16 +102,16 @@ async def test_fold_ends_with_last_sampler(make_task: TaskMaker, evolve: Evolve,
     finish(run)
     assert evolve("set", run.name, "rounds=5", "sampler=map_elites", "--runs", tmp_path / "runs").code == 0
     finish(run)
-    ledger = Ledger(run, None, lambda command: None, lambda error: None)
+    session = RunSession(run, None, lambda command: None, lambda error: None)
     try:
-        assert isinstance(ledger.sampler, MapElites)
-        members = {node for island in range(5) for node in ledger.sampler.members(island)}
-        assert members == {node.id for node in ledger.state.nodes if node.score is not None}
+        assert isinstance(session.sampler, MapElites)
+        members = {node for island in range(5) for node in session.sampler.members(island)}
+        assert members == {node.id for node in session.state.nodes if node.score is not None}
     finally:
-        ledger._reader.close()
-        # A ledger need not have begun to write.
-        if hasattr(ledger, "_writer"):
-            await ledger._writer.close()
+        session._reader.close()
+        # A session need not have begun to write.
+        if hasattr(session, "_writer"):
+            await session._writer.close()
 
 
 @pytest.mark.parametrize(("options", "name", "workers"), [([], "ucb1_paper", 4), (["--workers", "2"], "greedy", 2)])

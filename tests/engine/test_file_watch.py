@@ -38,7 +38,7 @@ async def paused(run_folder: Path, task: Path) -> AsyncIterator[Engine]:
     with lock_run(run):
         engine = Engine(run)
         engine.gate.pause()
-        engine.emit(engine.gate.paused_event(now=False))
+        engine.session.emit(engine.gate.paused_event(now=False))
         working = asyncio.create_task(engine.work())
         yield engine
         await asyncio.to_thread(send_command, run.db, "stop", {})
@@ -83,13 +83,13 @@ async def test_idle_engine_looks_at_no_file(
         assert looks.asked == []
 
         (task / "priors" / "new.md").write_text("# New\n\nSomething is known.\n")
-        await until(lambda: "new" in engine.state.prior_revisions)
+        await until(lambda: "new" in engine.session.state.prior_revisions)
         (task / "evaluate.py").write_text((task / "evaluate.py").read_text() + "\n# edited\n")
-        await until(lambda: engine.state.task_changes == {"evaluate.py": "edited"})
+        await until(lambda: engine.session.state.task_changes == {"evaluate.py": "edited"})
         (task / "data").mkdir()
         await quiet()
         (task / "data" / "table.csv").write_text("1")
-        await until(lambda: engine.state.task_changes.get("data/table.csv") == "added")
+        await until(lambda: engine.session.state.task_changes.get("data/table.csv") == "added")
 
 
 async def test_failed_look_is_repeated_without_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

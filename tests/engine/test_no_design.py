@@ -235,12 +235,12 @@ async def test_a_designer_that_is_certain_is_asked_once(make_task: TaskMaker, tm
     watch_children_without_threads()
     with lock_run(run):
         engine = Engine(run, attended=attended)
-        engine.designer = Only(None)
+        engine.session.designer = Only(None)
         working = asyncio.create_task(engine.work())
-        while attended and not engine.state.waits_for_person:
+        while attended and not engine.session.state.waits_for_person:
             await asyncio.sleep(0.01)
         if attended:
-            assert engine.state.status == "paused"
+            assert engine.session.state.status == "paused"
             engine.stop("enough", now=True)
         await working
     told = [event.data for event in events(run, ev.RunPaused if attended else ev.RunStopped)]

@@ -24,9 +24,11 @@ __all__ = ["analyze"]
 
 async def analyze(engine: Engine, node_id: int) -> None:
     """Record the report on a node whose evaluation has ended."""
-    state = engine.state
+    state = engine.session.state
     if state.settings.roles.analyzer == NO_ANALYZER:
-        engine.emit(AnalyzeDone(lesson="", analyzer=NO_ANALYZER), round=state.nodes[node_id].round, node=node_id)
+        engine.session.emit(
+            AnalyzeDone(lesson="", analyzer=NO_ANALYZER), round=state.nodes[node_id].round, node=node_id
+        )
         return
     node = state.nodes[node_id]
     parent = state.nodes[node.parents[0]] if node.parents else None
@@ -37,12 +39,12 @@ async def analyze(engine: Engine, node_id: int) -> None:
     earlier = 0
     if report.proposals and node.analyzed:
         # It was measured again, and may have had proposals already.
-        earlier = sum(isinstance(event.data, PriorProposed) for event in engine.past_of(node_id))
+        earlier = sum(isinstance(event.data, PriorProposed) for event in engine.session.past_of(node_id))
     proposed = [
         PriorProposed(f"node-{node_id}-{number}", proposal.title, sha256_of(proposal.body), proposal.evidence)
         for number, proposal in enumerate(report.proposals, start=earlier + 1)
     ]
-    engine.emit(
+    engine.session.emit(
         AnalyzeDone(lesson=report.lesson, note=report.note, analyzer=report.analyzer),
         *proposed,
         round=node.round,
@@ -57,15 +59,17 @@ async def _ask(engine: Engine, node: Node, parent: Node | None) -> Report:
     """What a model says of the node."""
     from engine.analyzers.llm import analyze_by_model
 
-    result = engine.last_result(node.id)
+    result = engine.session.last_result(node.id)
     facts = _facts(engine, node, parent)
     if result is not None:
-        curve = engine.text(result.curve_blob)
+        curve = engine.session.text(result.curve_blob)
         facts = dataclasses.replace(
-            facts, stdout=engine.text(result.stdout_blob), curve=decode_curve(curve.encode()) if curve else ()
+            facts, stdout=engine.session.text(result.stdout_blob), curve=decode_curve(curve.encode()) if curve else ()
         )
     ask = engine.models.for_round(node.round, node.id)
-    return await analyze_by_model(ask, engine.prompts, engine.brief, facts, engine.prompt_room())
+    return await analyze_by_model(
+        ask, engine.session.prompts, engine.session.brief, facts, engine.session.prompt_room()
+    )
 
 
 def _report(facts: Facts, node: Node) -> Report:
@@ -79,14 +83,14 @@ def _report(facts: Facts, node: Node) -> Report:
 
 def _facts(engine: Engine, node: Node, parent: Node | None) -> Facts:
     return Facts(
-        spec=engine.spec,
+        spec=engine.session.spec,
         node=node,
-        code=engine.text(node.program),
+        code=engine.session.text(node.program),
         parent=parent,
-        parent_code=engine.text(parent.program) if parent is not None else "",
-        best=engine.state.best_node,
-        stderr=engine.text(node.stderr_blob),
-        proposed=frozenset(engine.state.proposed_titles),
-        ranking=engine.state.ranking,
-        noise=engine.state.noise,
+        parent_code=engine.session.text(parent.program) if parent is not None else "",
+        best=engine.session.state.best_node,
+        stderr=engine.session.text(node.stderr_blob),
+        proposed=frozenset(engine.session.state.proposed_titles),
+        ranking=engine.session.state.ranking,
+        noise=engine.session.state.noise,
     )

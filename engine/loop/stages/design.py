@@ -28,34 +28,34 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
     """Write and check candidates until one becomes a node; False when the round ended without one."""
     learned = round_.learned
     assert learned is not None
-    attempts = engine.state.settings.designer.attempts
+    attempts = engine.session.state.settings.designer.attempts
     priors = [_shown_prior(engine, shown.id, shown.revision) for shown in learned.priors]
     exhausted = False
     while len(round_.rejected) < attempts and not exhausted:
-        if round_.rejected and is_stuck(engine.state):
+        if round_.rejected and is_stuck(engine.session.state):
             # The rounds that ended meanwhile got none either: what is asked of a model costs money.
             break
         attempt = len(round_.rejected)
         request = DesignRequest(
             round=round_.round,
             attempt=attempt,
-            seed=engine.rng(round_.round, "design", attempt).getrandbits(63),
+            seed=engine.session.rng(round_.round, "design", attempt).getrandbits(63),
             parent=_context(engine, learned.parent),
             inspirations=[_context(engine, node) for node in learned.inspirations],
             priors=priors,
             all_priors=_all_shown(engine, learned),
             rejections=[
-                Rejection(rejected.check, rejected.reason, engine.text(rejected.program))
+                Rejection(rejected.check, rejected.reason, engine.session.text(rejected.program))
                 for rejected in round_.rejected
             ],
-            hints=engine.state.newest_hints,
+            hints=engine.session.state.newest_hints,
             mode=learned.mode,
             ask=engine.models.for_round(round_.round),
         )
         made: Design | None = None
         try:
-            made = await engine.designer.design(request)
-            shape = check_program(made.code, engine.spec)
+            made = await engine.session.designer.design(request)
+            shape = check_program(made.code, engine.session.spec)
             _check_duplicate(engine, shape)
         except DesignerError as exc:
             _reject(engine, round_, made, exc.check, str(exc))
@@ -65,9 +65,9 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
         else:
             _accept(engine, round_, made, shape)
             # The node's number names the folder of its evaluation, so the node must be in the journal first.
-            await engine.committed()
+            await engine.session.committed()
             return True
-    engine.emit(RoundEnded("no_design", _why(round_, exhausted), exhausted), round=round_.round)
+    engine.session.emit(RoundEnded("no_design", _why(round_, exhausted), exhausted), round=round_.round)
     return False
 
 
@@ -85,8 +85,8 @@ async def take_injected(engine: Engine, round_: OpenRound) -> None:
     """Make a node of the program that a person gave; it was checked when it came."""
     injected = round_.injected
     assert injected is not None
-    code = engine.text(injected.program)
-    engine.emit(
+    code = engine.session.text(injected.program)
+    engine.session.emit(
         DesignDone(
             program=injected.program,
             operator="injected",
@@ -98,38 +98,38 @@ async def take_injected(engine: Engine, round_: OpenRound) -> None:
             sketch=sketch(code),
         ),
         round=round_.round,
-        node=len(engine.state.nodes),
+        node=len(engine.session.state.nodes),
     )
-    await engine.committed()
+    await engine.session.committed()
 
 
 def _context(engine: Engine, node_id: int) -> ContextNode:
-    node = engine.state.nodes[node_id]
+    node = engine.session.state.nodes[node_id]
     return ContextNode(
         id=node.id,
-        code=engine.text(node.program),
+        code=engine.session.text(node.program),
         status=node.status or "",
         score=node.score,
         lesson=node.lesson,
         motivation=node.motivation,
         metrics=node.metrics,
         reason=node.reason,
-        error=engine.text(node.stderr_blob)[-_ERROR_SHOWN:] if node.status != "ok" else "",
+        error=engine.session.text(node.stderr_blob)[-_ERROR_SHOWN:] if node.status != "ok" else "",
     )
 
 
 def _shown_prior(engine: Engine, prior_id: str, revision: str) -> Prior:
-    return parse_prior(prior_id, engine.text(revision))
+    return parse_prior(prior_id, engine.session.text(revision))
 
 
 def _all_shown(engine: Engine, learned: LearnDone) -> bool:
     """Whether retrieval left no prior out: it draws at random from those that do not match until none is left."""
     drawn = sum(shown.why == "drawn" for shown in learned.priors)
-    return drawn < engine.state.settings.retrieval.drawn
+    return drawn < engine.session.state.settings.retrieval.drawn
 
 
 def _check_duplicate(engine: Engine, shape: Outline) -> None:
-    twin = engine.state.digests.get(shape.digest)
+    twin = engine.session.state.digests.get(shape.digest)
     if twin is not None:
         raise ProgramError("duplicate", f"the same program as node {twin}")
 
@@ -137,7 +137,7 @@ def _check_duplicate(engine: Engine, shape: Outline) -> None:
 def _reject(engine: Engine, round_: OpenRound, made: Design | None, check: str, reason: str) -> None:
     # A program that is refused for its size is not worth its space; its reason is kept.
     keep = made is not None and check != "size"
-    engine.emit(
+    engine.session.emit(
         DesignRejected(
             attempt=len(round_.rejected),
             check=check,
@@ -153,7 +153,7 @@ def _reject(engine: Engine, round_: OpenRound, made: Design | None, check: str, 
 
 def _accept(engine: Engine, round_: OpenRound, made: Design, shape: Outline) -> None:
     content = _encode(made.code)
-    engine.emit(
+    engine.session.emit(
         DesignDone(
             program=sha256_of(content),
             operator=made.operator,
@@ -167,7 +167,7 @@ def _accept(engine: Engine, round_: OpenRound, made: Design, shape: Outline) -> 
             sketch=sketch(made.code),
         ),
         round=round_.round,
-        node=len(engine.state.nodes),
+        node=len(engine.session.state.nodes),
         blobs=[content],
     )
 

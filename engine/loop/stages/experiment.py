@@ -41,18 +41,18 @@ async def experiment(engine: Engine, node_id: int) -> None:
     Raises:
         Stopping: the engine is ending; the evaluation goes on at the next start.
     """
-    node = engine.state.nodes[node_id]
+    node = engine.session.state.nodes[node_id]
     decided: EvalDone | None = None
-    for stage in engine.spec.stages:
+    for stage in engine.session.spec.stages:
         if not stage.is_promotion:
             decided = await _run_stage(engine, node, stage)
             if decided.status != "ok":
                 break
     assert decided is not None, "a task has at least one stage that ranks"
     decided = await _judged(engine, node, decided)
-    if engine.spec.noisy and _is_new_best(engine, node, decided):
+    if engine.session.spec.noisy and _is_new_best(engine, node, decided):
         # One lucky measurement must not crown a node.
-        score_stage = engine.spec.score_stage
+        score_stage = engine.session.spec.score_stage
         confirmed = await _run_stage(engine, node, score_stage, score_stage.repeats + _CONFIRMATIONS)
         decided = msgspec.structs.replace(confirmed, judge=decided.judge)
     if _is_new_best(engine, node, decided):
@@ -66,23 +66,23 @@ async def measure_again(engine: Engine, node_id: int) -> None:
     Raises:
         Stopping: the engine is ending; the measurement is taken at the next start.
     """
-    node = engine.state.nodes[node_id]
-    repeat = engine.state.evaluations[node_id].rerun
+    node = engine.session.state.nodes[node_id]
+    repeat = engine.session.state.evaluations[node_id].rerun
     assert repeat is not None
-    stage = engine.spec.score_stage
+    stage = engine.session.spec.score_stage
     if not _results(engine, node, stage):
         await _run_repeat(engine, node, stage, repeat)
     # All of this node's measurements are on the disk by now, the new one too.
-    past = [event.data for event in engine.past_of(node_id) if isinstance(event.data, EvalStageDone)]
+    past = [event.data for event in engine.session.past_of(node_id) if isinstance(event.data, EvalStageDone)]
     measured = [result for result in past if result.stage == stage.name]
     good = [result for result in measured if result.status == "ok"]
-    decided = _judge(engine, stage, good or measured[-1:], round(sum(result.seconds for result in past), 3))
+    decided = _decide(engine, stage, good or measured[-1:], round(sum(result.seconds for result in past), 3))
     if measured[-1].status != "ok" and good:
         told = f"measurement {repeat + 1}: {measured[-1].status}: {measured[-1].reason}"
         decided = msgspec.structs.replace(decided, reason=told)
     decided = await _judged(engine, node, decided)
     _record_end(engine, node, msgspec.structs.replace(decided, verified=node.verified))
-    if engine.state.best == node_id:
+    if engine.session.state.best == node_id:
         crown_fittest(engine)
     await analyze(engine, node_id)
 
@@ -93,7 +93,11 @@ async def _judged(engine: Engine, node: Node, decided: EvalDone) -> EvalDone:
     Raises:
         Stopping: the engine is ending.
     """
-    wanted = decided.status == "ok" and engine.state.settings.fitness.judge > 0 and engine.spec.judge is not None
+    wanted = (
+        decided.status == "ok"
+        and engine.session.state.settings.fitness.judge > 0
+        and engine.session.spec.judge is not None
+    )
     if not wanted or node.judge is not None:
         return msgspec.structs.replace(decided, judge=node.judge)
     from engine.analyzers.judge import judge_program
@@ -101,12 +105,12 @@ async def _judged(engine: Engine, node: Node, decided: EvalDone) -> EvalDone:
     await engine.gate.wait(node.round)
     verdict = await judge_program(
         engine.models.for_round(node.round, node.id),
-        engine.prompts,
-        engine.spec,
-        engine.brief,
-        engine.text(node.program),
+        engine.session.prompts,
+        engine.session.spec,
+        engine.session.brief,
+        engine.session.text(node.program),
         decided.metrics,
-        engine.prompt_room(),
+        engine.session.prompt_room(),
     )
     reason = f"not judged: {verdict.problem}" if verdict.mark is None else decided.reason
     return msgspec.structs.replace(decided, judge=verdict.mark, reason=reason)
@@ -114,22 +118,22 @@ async def _judged(engine: Engine, node: Node, decided: EvalDone) -> EvalDone:
 
 def crown_fittest(engine: Engine) -> None:
     """After the best node was measured again, or all were ranked anew, another one may be the best."""
-    state = engine.state
+    state = engine.session.state
     best = state.fittest()
     if best is None or best.score is None:
         return
     if best.id != state.best or best.score != state.best_steps[-1].score:
-        engine.emit(BestCrowned(score=best.score, previous=state.best), round=best.round, node=best.id)
+        engine.session.emit(BestCrowned(score=best.score, previous=state.best), round=best.round, node=best.id)
 
 
 def _is_new_best(engine: Engine, node: Node, decided: EvalDone) -> bool:
-    state = engine.state
+    state = engine.session.state
     return state.beats(state.fitness(node.id, decided.score, decided.metrics, decided.judge), state.best)
 
 
 async def _promote(engine: Engine, node: Node, decided: EvalDone) -> EvalDone:
     """Take a new best through the promotion stages: they add a verified score and never take one away."""
-    for stage in engine.spec.stages:
+    for stage in engine.session.spec.stages:
         if stage.is_promotion:
             verdict = await _run_stage(engine, node, stage)
             seconds = _seconds(engine, node)
@@ -152,19 +156,19 @@ async def _run_stage(engine: Engine, node: Node, stage: Stage, repeats: int = 0)
         await _run_repeat(engine, node, stage, repeat)
     # After a crash there may be more results than this question is about.
     results = [result for result in _results(engine, node, stage) if result.repeat < count]
-    return _judge(engine, stage, results, _seconds(engine, node))
+    return _decide(engine, stage, results, _seconds(engine, node))
 
 
 def _results(engine: Engine, node: Node, stage: Stage) -> list[EvalStageDone]:
-    return [result for result in engine.state.evaluations[node.id].done if result.stage == stage.name]
+    return [result for result in engine.session.state.evaluations[node.id].done if result.stage == stage.name]
 
 
 def _seconds(engine: Engine, node: Node) -> float:
-    return round(sum(result.seconds for result in engine.state.evaluations[node.id].done), 3)
+    return round(sum(result.seconds for result in engine.session.state.evaluations[node.id].done), 3)
 
 
-def _judge(engine: Engine, stage: Stage, results: list[EvalStageDone], seconds: float) -> EvalDone:
-    """The stage's verdict: the mean over its repeats, or the first one that failed."""
+def _decide(engine: Engine, stage: Stage, results: list[EvalStageDone], seconds: float) -> EvalDone:
+    """Return the stage's verdict: the mean over its repeats, or the first one that failed."""
     failed = next((result for result in results if result.status != "ok"), None)
     if failed is not None:
         return EvalDone(
@@ -173,8 +177,9 @@ def _judge(engine: Engine, stage: Stage, results: list[EvalStageDone], seconds: 
     scores = [result.score for result in results if result.score is not None]
     score = scores[0] if len(scores) == 1 else statistics.fmean(scores)
     metrics = results[0].metrics if len(results) == 1 else _mean_metrics(results)
-    if stage.threshold is not None and engine.spec.better(stage.threshold, score):
-        reason = f"{engine.spec.metric} {score:.6g} is worse than the threshold {stage.threshold:g} of '{stage.name}'"
+    spec = engine.session.spec
+    if stage.threshold is not None and spec.better(stage.threshold, score):
+        reason = f"{spec.metric} {score:.6g} is worse than the threshold {stage.threshold:g} of '{stage.name}'"
         return EvalDone(status="rejected", metrics=metrics, reason=reason, stage=stage.name, seconds=seconds)
     return EvalDone(
         status="ok",
@@ -206,15 +211,15 @@ def _mean_metrics(results: list[EvalStageDone]) -> dict[str, object]:
 
 async def _run_repeat(engine: Engine, node: Node, stage: Stage, repeat: int) -> None:
     """One evaluator process; its result is on the disk before its supervisor is let go."""
-    folder = engine.run.work / f"{node.id}-{stage.name}-{repeat}"
+    folder = engine.session.run.work / f"{node.id}-{stage.name}-{repeat}"
     if folder.exists():
         # Left by an engine that died: its supervisor may still be ending it, or may hold a finished result.
         outcome = await recover(folder)
         # A power cut may have taken the node that had this number, and its program may have been another one.
-        known = outcome is not None and _holds(folder, engine.text(node.program))
+        known = outcome is not None and _holds(folder, engine.session.text(node.program))
         if outcome is not None and known:
             _record(engine, node, stage, repeat, outcome, Curve())
-            await engine.durable()
+            await engine.session.durable()
         await asyncio.to_thread(remove_tree, str(folder))
         if known:
             return
@@ -245,24 +250,24 @@ def _holds(folder: Path, program: str) -> bool:
 
 async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, device: str) -> None:
     job = Job(
-        program=engine.text(node.program),
-        task_folder=engine.run.task,
-        folder=engine.run.work / f"{node.id}-{stage.name}-{repeat}",
-        metric=engine.spec.metric,
-        guarded=engine.spec.guarded,
-        gpu=engine.spec.gpu,
-        python=engine.python,
-        mounts=engine.mounts,
+        program=engine.session.text(node.program),
+        task_folder=engine.session.run.task,
+        folder=engine.session.run.work / f"{node.id}-{stage.name}-{repeat}",
+        metric=engine.session.spec.metric,
+        guarded=engine.session.spec.guarded,
+        gpu=engine.session.spec.gpu,
+        python=engine.session.python,
+        mounts=engine.session.mounts,
         stage=stage.name,
         repeat=repeat,
         # The same program meets the same evaluation seeds, whatever round it came in.
-        seed=engine.rng(0, f"evaluate {stage.name}", repeat).getrandbits(31),
-        settings={**engine.spec.settings, **stage.settings},
-        limits=engine.spec.limits_of(stage),
+        seed=engine.session.rng(0, f"evaluate {stage.name}", repeat).getrandbits(31),
+        settings={**engine.session.spec.settings, **stage.settings},
+        limits=engine.session.spec.limits_of(stage),
         threads=engine.threads,
         device=device,
     )
-    engine.emit(
+    engine.session.emit(
         EvalStarted(stage=stage.name, repeat=repeat, seed=job.seed, device=device), round=node.round, node=node.id
     )
     curve = Curve()
@@ -282,7 +287,7 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, devic
         now = steady_ms()
         if last is None or now - last >= _PROGRESS_MS:
             last = now
-            engine.emit(
+            engine.session.emit(
                 EvalProgress(stage=stage.name, repeat=repeat, step=step, values=values), round=node.round, node=node.id
             )
 
@@ -290,7 +295,7 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, devic
     engine.running[node.id] = evaluation
     if engine.gate.cancelling:
         evaluation.cancel("the engine is stopping")
-    elif engine.state.frozen:
+    elif engine.session.state.frozen:
         evaluation.freeze()
     try:
         outcome = await evaluation.outcome()
@@ -304,14 +309,14 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, devic
     elif outcome.status == "ok" and rule is not None:
         rule.add(curve.points())
     _record(engine, node, stage, repeat, outcome, curve)
-    await engine.durable()
+    await engine.session.durable()
     await evaluation.acknowledge()
 
 
 def _record(engine: Engine, node: Node, stage: Stage, repeat: int, outcome: Outcome, curve: Curve) -> None:
     kept = {"stdout": outcome.stdout, "stderr": outcome.stderr, "curve": curve.encode()}
     names = {key: sha256_of(content) if content else "" for key, content in kept.items()}
-    engine.emit(
+    engine.session.emit(
         EvalStageDone(
             stage=stage.name,
             status=outcome.status,
@@ -336,8 +341,8 @@ def _record(engine: Engine, node: Node, stage: Stage, repeat: int, outcome: Outc
 def _record_end(engine: Engine, node: Node, decided: EvalDone) -> None:
     """Record the verdict and, in the same transaction, a new best."""
     events: list[EvalDone | BestCrowned] = [decided]
-    if engine.state.best != node.id and _is_new_best(engine, node, decided) and decided.score is not None:
-        events.append(BestCrowned(score=decided.score, previous=engine.state.best))
-    engine.emit(*events, round=node.round, node=node.id)
+    if engine.session.state.best != node.id and _is_new_best(engine, node, decided) and decided.score is not None:
+        events.append(BestCrowned(score=decided.score, previous=engine.session.state.best))
+    engine.session.emit(*events, round=node.round, node=node.id)
     if len(events) > 1:
         engine.crowned(node)

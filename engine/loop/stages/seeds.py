@@ -22,35 +22,35 @@ __all__ = ["run_seeds"]
 async def run_seeds(engine: Engine) -> None:
     """Round 0: every seed becomes a node and is measured."""
     await engine.gate.wait(0)
-    for name, sha256 in engine.seeds[len(engine.state.nodes) :]:
+    for name, sha256 in engine.session.seeds[len(engine.session.state.nodes) :]:
         _add_seed(engine, name, sha256)
-    await engine.durable()
-    seeds = [node.id for node in engine.state.nodes if node.round == 0 and not node.analyzed]
+    await engine.session.durable()
+    seeds = [node.id for node in engine.session.state.nodes if node.round == 0 and not node.analyzed]
     # Every seed is waited for, also when one of them meets an error or the engine is ending.
     for error in await asyncio.gather(*(_measure_seed(engine, seed) for seed in seeds), return_exceptions=True):
         if error is not None:
             raise error
-    best = engine.state.fittest()
+    best = engine.session.state.fittest()
     if best is None:
-        first = engine.state.nodes[0]
+        first = engine.session.state.nodes[0]
         if first.score is not None:
             raise RunError(
                 f"no seed can be ranked: {first.name} lacks a part of its fitness",
-                f"Measured are {', '.join([engine.spec.metric, *first.metrics])}; see fitness in the settings",
+                f"Measured are {', '.join([engine.session.spec.metric, *first.metrics])}; see fitness in the settings",
             )
         raise RunError(
             f"no seed has a score; {first.name}: {first.status}: {first.reason}",
             "'evolve check' on the task shows what the evaluator printed",
         )
-    if engine.state.gained(best.id, engine.state.best):
+    if engine.session.state.gained(best.id, engine.session.state.best):
         # It was measured before the baseline that it is ranked against.
         crown_fittest(engine)
-    engine.emit(ev.RoundEnded("node"), round=0)
+    engine.session.emit(ev.RoundEnded("node"), round=0)
 
 
 def _add_seed(engine: Engine, name: str, sha256: str) -> None:
-    code = engine.text(sha256)
-    engine.emit(
+    code = engine.session.text(sha256)
+    engine.session.emit(
         ev.DesignDone(
             program=sha256,
             operator="seed",
@@ -61,13 +61,13 @@ def _add_seed(engine: Engine, name: str, sha256: str) -> None:
             sketch=sketch(code),
         ),
         round=0,
-        node=len(engine.state.nodes),
+        node=len(engine.session.state.nodes),
     )
 
 
 async def _measure_seed(engine: Engine, node: int) -> None:
     await engine.gate.wait(0)
-    if engine.state.nodes[node].status is None:
+    if engine.session.state.nodes[node].status is None:
         await experiment(engine, node)
     await engine.gate.wait(0)
     await analyze(engine, node)

@@ -230,7 +230,7 @@ async def test_corrected_setting_takes_effect_at_once(
     with lock_run(run):
         engine = Engine(run)
         working = asyncio.create_task(engine.work())
-        await until(lambda: engine.state.status == "paused")
+        await until(lambda: engine.session.state.status == "paused")
         from engine.journal.reader import send_command
 
         await asyncio.to_thread(send_command, run.db, "set", {"settings": {"models": {"m": {"model": "good"}}}})
@@ -253,7 +253,7 @@ async def test_users_pause_is_not_undone(start: Start, server: LlmServer) -> Non
         await until(lambda: engine.gate.held_by("person"))
         dead = False
         await until(lambda: not engine.failover.reason)
-        await engine.durable()
+        await engine.session.durable()
         assert (fold(run).status, fold(run).reason) == ("paused", "")
         assert not events(run, ev.RunResumed)
         send_command(run.db, "resume", {})
@@ -298,8 +298,7 @@ async def test_models_are_drawn_by_weight(start: Start, server: LlmServer) -> No
     assert {tuple(sorted(names)) for names in drawn} == {("a", "b")}
     assert engine.models._candidates((1, 1, "analyze"), "analyzer", None) == ["b"]
     assert drawn == [engine.models._candidates((n, None, "design/0"), "researcher", None) for n in range(400)]
-    await engine._writer.close()
-    engine._reader.close()
+    await engine.session.aclose()
 
 
 async def test_calls_in_flight_cannot_exceed_budget(start: Start, server: LlmServer) -> None:
@@ -383,7 +382,7 @@ async def test_same_key_gives_same_answer(start: Start, server: LlmServer) -> No
     run = start(rounds=0, roles={"analyzer": "rules"})
     with lock_run(run):
         engine = Engine(run)
-        engine.emit(ev.RoundStarted(), round=7)
+        engine.session.emit(ev.RoundStarted(), round=7)
         ask = engine.models.for_round(7)
         prompt = [Message("user", "half a character: \ud800")]
         first = await ask("researcher", prompt, key="design/0")
@@ -391,11 +390,10 @@ async def test_same_key_gives_same_answer(start: Start, server: LlmServer) -> No
         other = await ask("researcher", prompt, key="design/1")
         assert (first, len(server.requests)) == (second, 2)
         assert other.text != first.text
-        engine.emit(ev.RoundEnded("no_design"), round=7)
-        assert not engine.state.answered
+        engine.session.emit(ev.RoundEnded("no_design"), round=7)
+        assert not engine.session.state.answered
         await engine.models.aclose()
-        await engine._writer.close()
-        engine._reader.close()
+        await engine.session.aclose()
 
 
 @pytest.mark.parametrize(
