@@ -188,7 +188,8 @@ def test_budget_warnings_are_given_once(make_task: TaskMaker, tmp_path: Path) ->
     engine = start_engine(run)
     assert engine.wait(60) == 1
     warned = [(e.data.budget, e.data.share) for e in events(run, ev.BudgetWarned)]  # type: ignore[attr-defined]
-    assert warned == [("hours", 0.5), ("hours", 0.8)]
+    # A slow machine may be past both when it looks for the first time.
+    assert warned in ([("hours", 0.5), ("hours", 0.8)], [("hours", 0.8)])
     assert "hours are used up" in fold(run).reason
 
 
