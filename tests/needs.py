@@ -21,6 +21,12 @@ from engine.evaluation.sandbox import find_sandbox
 
 __all__ = ["Needs", "require"]
 
+_TRIALS = {
+    # Where namespaces are forbidden it is of no use; nor is a compiler without assembler, linker or headers.
+    "unshare": ["unshare", "--user", "--map-root-user", "--mount", "true"],
+    "gcc": ["gcc", "-shared", "-fPIC", "-include", "stdio.h", "-x", "c", "-o", "/dev/null", "-"],
+}
+"""What shows that a program can do what the tests ask of it."""
 _LIBRARIES = {"torch", "triton", "transformers", "rdkit", "sklearn"}
 
 
@@ -50,11 +56,8 @@ def _is_there(name: str) -> bool:
         return find_spec(name) is not None
     if shutil.which(name) is None:
         return False
-    if name == "unshare":
-        # As the tests that use it: where namespaces are forbidden it is of no use.
-        trial = ["unshare", "--user", "--map-root-user", "--mount", "true"]
-        return subprocess.run(trial, capture_output=True, check=False).returncode == 0
-    return True
+    trial = _TRIALS.get(name)
+    return not trial or subprocess.run(trial, capture_output=True, input=b"", check=False).returncode == 0
 
 
 class Needs:

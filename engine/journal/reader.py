@@ -12,6 +12,7 @@ import sqlite3
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -96,8 +97,11 @@ def create_journal(path: Path) -> sqlite3.Connection:
     if path.exists():
         raise JournalError(f"{path} exists already")
     try:
-        connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
-        connection.executescript(f"BEGIN; {_SCHEMA} {LIVE_SCHEMA} COMMIT;")
+        with ExitStack() as undo:
+            connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
+            undo.callback(connection.close)
+            connection.executescript(f"BEGIN; {_SCHEMA} {LIVE_SCHEMA} COMMIT;")
+            undo.pop_all()
     except sqlite3.Error as exc:
         raise JournalError(f"{path} cannot be created: {exc}") from None
     return connection
@@ -111,13 +115,16 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     """
     _check_file(path)
     try:
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
-        )
-        _check_identity(connection, path)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA journal_size_limit={64 << 20}")
+        with ExitStack() as undo:
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+            )
+            undo.callback(connection.close)
+            _check_identity(connection, path)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA journal_size_limit={64 << 20}")
+            undo.pop_all()
     except sqlite3.Error as exc:
         raise JournalError(f"{path} cannot be opened for writing: {exc}") from None
     return connection

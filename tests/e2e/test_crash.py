@@ -117,8 +117,11 @@ def finish_after_kills(run: Run, token: str, rounds: int) -> None:
     assert not processes_of(token)
 
 
+_CHILDREN = pytest.param("children", CHILDREN, marks=pytest.mark.needs("setsid"))
+
+
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("kind", "evaluate"), [("instant", OPEN_EVALUATE), ("slow", SLOW), ("children", CHILDREN)])
+@pytest.mark.parametrize(("kind", "evaluate"), [("instant", OPEN_EVALUATE), ("slow", SLOW), _CHILDREN])
 def test_kill_9_at_random_times_loses_nothing(make_task: TaskMaker, tmp_path: Path, kind: str, evaluate: str) -> None:
     rng = random.Random(kind)
     token = f"86400.{rng.randrange(10**9)}"
@@ -129,6 +132,7 @@ def test_kill_9_at_random_times_loses_nothing(make_task: TaskMaker, tmp_path: Pa
     assert len(events(run, ev.EngineStarted)) == 8
 
 
+@pytest.mark.needs("setsid")
 @pytest.mark.timeout(240)
 def test_kill_9_with_stages_repeats_leases_and_forks(
     make_task: TaskMaker, tmp_path: Path, fake_nvml: Path, monkeypatch: pytest.MonkeyPatch
