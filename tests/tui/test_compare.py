@@ -58,6 +58,20 @@ def test_any_runs_in_any_size(runs: list[ComparedRun], axis: Any, width: int, he
                 assert set(values) <= {None} or chr(ord("a") + index) in drawn
 
 
+def test_curves_that_end_at_the_left_edge_keep_their_letters() -> None:
+    def run(rounds: int, scores: list[float]) -> ComparedRun:
+        steps = [Step(node, score, 0, 0.0, 0, 0.0, None) for node, score in enumerate(scores)]
+        return ComparedRun(
+            run=Run(Path("/runs/any")), task="t", ranking=Ranking("m"), fitness=FitnessSettings(), baseline={},
+            status="finished", rounds=rounds, nodes=len(steps), failed=0, usd=0.0, tokens=0, seconds=0.0, generations=1,
+            steps=steps, settings={}, program="",
+        )  # fmt: skip
+
+    lines = compare_document([run(0, [0.0]), run(0, [0.0]), run(9, [])], "Curves", "rounds", 60, 20)
+    drawn = "".join(span.text for line in lines for span in line).partition("│")[2]
+    assert "a" in drawn and "b" in drawn
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_marked_runs_beside_each_other(runs: Path, make_app: Maker, size: tuple[int, int]) -> None:
     one = make_run(runs / "one", 20, end="finished")

@@ -100,10 +100,12 @@ def _curves(runs: Sequence[ComparedRun], axis: Axis, width: int, height: int) ->
             before = last = level
         if last is not None:
             # A letter where the curve ends tells the runs apart without colours.
-            cell = (last // DOT_ROWS, x(extent(run, axis)) // DOT_COLUMNS)
-            while cell in letters and cell[1] > 0:
-                cell = (cell[0], cell[1] - 1)
-            letters[cell] = index
+            row, end = last // DOT_ROWS, x(extent(run, axis)) // DOT_COLUMNS
+            # Beside the letter of another run that ends here: to the left, at the left edge to the right.
+            free = (
+                column for column in (*range(end, -1, -1), *range(end + 1, columns)) if (row, column) not in letters
+            )
+            letters[(row, next(free, end))] = index
     lines: list[Line] = [*legend, ()]
     for row in range(rows):
         label = short_score(best) if row == 0 else short_score(worst) if row == rows - 1 else ""

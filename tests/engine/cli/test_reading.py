@@ -29,7 +29,8 @@ def test_nodes_are_chosen_by_the_words_of_the_application(evolve: Evolve) -> Non
     assert 0 < len(crashed) < len(nodes)
     assert f"{len(crashed)} of {len(nodes)} nodes:" in evolve("show", RUN, "--filter", "status:ok score>2.4").out
     assert evolve("show", RUN, "--filter", "sum_radii>2.4").out == evolve("show", RUN, "--filter", "score>2.4").out
-    assert evolve("show", RUN, "--filter", "contacts>60 min_radius<0.05", "--json").json["nodelist"]
+    measured = evolve("show", RUN, "--filter", "contacts>20 min_radius<0.06", "--json").json["nodelist"]
+    assert [node["id"] for node in measured] == [13, 14, 16, 17]
     best = evolve("show", RUN, "--filter", "is:best", "--json").json["nodelist"]
     assert best[0]["id"] == 0
     assert all(node["parents"][0] == above["id"] for above, node in pairwise(best))
