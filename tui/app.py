@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.errors import UsageError
 from engine.runs.folder import Run, is_alive
 
-__all__ = ["run_tui"]
+__all__ = ["describe_return", "run_tui"]
 
 _LET_GO_SECONDS = 1.0
 _SWITCHES = {
@@ -67,9 +67,24 @@ def run_tui(
         app.session.stop()
         # So that a run which is over is left as one plain file.
         app.session.feed.wait(_LET_GO_SECONDS)
-    left = app.session.run if app.session is not None and not app.session.is_replay else None
-    if left is not None and left.db.exists():
-        verb = "attach" if is_alive(left) else "resume"
-        goes = "goes on" if verb == "attach" else "has no engine at work"
-        print(f"Run '{left.name}' {goes}. Come back with: evolve {verb} {left.typed}")  # noqa: T201
+    if app.session is not None and not app.session.is_replay and app.session.run.db.exists():
+        print(describe_return(app.session.run, app.session.status))  # noqa: T201
     return code
+
+
+def describe_return(run: Run, status: str) -> str:
+    """Return the line that says how a run was left and which command shows it again.
+
+    Args:
+        run: the run that was watched.
+        status: its status as the application knew it; `opening` if it was not read yet.
+    """
+    if is_alive(run):
+        stands, verb = "goes on", "attach"
+    elif status == "finished":
+        stands, verb = "is finished", "attach"
+    elif status == "opening":
+        stands, verb = "was not read yet", "attach"
+    else:
+        stands, verb = "has no engine at work", "resume"
+    return f"Run '{run.name}' {stands}. Come back with: evolve {verb} {run.typed}"

@@ -216,6 +216,24 @@ def test_leaving_says_how_to_come_back(runs: Path, open_tui: Open, engine: Any) 
     assert process.poll() is None and is_alive(Run(runs / "live"))
 
 
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("finished", "Run 'over' is finished. Come back with: evolve attach"),
+        ("", "Run 'over' has no engine at work. Come back with: evolve resume"),
+    ],
+)
+def test_leaving_a_run_without_an_engine_names_the_command_that_fits(
+    runs: Path, open_tui: Open, end: str, told: str
+) -> None:
+    make_run(runs / "over", 40, end=end)
+    terminal = open_tui("over")
+    terminal.read_until("Population  row 1 of 4")
+    terminal.send("q")
+    terminal.read_until(told)
+    assert terminal.process.wait(10) == 0
+
+
 def test_stopped_and_continued_from_outside(runs: Path, open_tui: Open) -> None:
     make_run(runs / "still", 40, end="finished")
     terminal = open_tui("still")

@@ -73,7 +73,7 @@ def test_watch_look_and_leave(tmux: Tmux, runs: Path, workspace: Path, size: tup
     tmux.until("Population")
     tmux.keys("q")
     left = tmux.until("left with 0").replace("\n", "")
-    assert "Come back with: evolve resume" in left and "alpha" in left
+    assert "Run 'alpha' is finished. Come back with: evolve attach" in left
 
 
 def test_a_client_without_utf8_is_drawn_for_in_ascii(tmux: Tmux, runs: Path, workspace: Path, tmp_path: Path) -> None:
