@@ -68,7 +68,8 @@ def test_fix_and_crossover_follow_mode_weights(make_task: TaskMaker, tmp_path: P
         make_task(evaluate=FRAGILE),
         tmp_path,
         rounds=30,
-        workers=2,
+        # With several, which failure is taken up depends on what ends first, and not every failure can be mended.
+        workers=1,
         designer={"modes": {"diff": 0.2, "crossover": 0.4, "fix": 0.4}},
     )
     state = finish(run)

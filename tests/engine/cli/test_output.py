@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from engine.cli.output import plain, prepare_streams
 from tests.conftest import COMMAND, Evolve, TaskMaker
+from tests.needs import leave_out, require
 
 SAMPLES = Path(__file__).parents[3] / "sample_runs"
 RUN = SAMPLES / "circle_packing_mixed"
@@ -151,13 +152,14 @@ def test_a_name_too_long_for_the_file_system_is_one_sentence(evolve: Evolve, tmp
 @pytest.fixture(scope="module")
 def latin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a locale whose encoding is ISO-8859-1, made here."""
+    require("localedef")
     folder = tmp_path_factory.mktemp("locale")
     # It warns of what the locale's source says, and returns 1.
     subprocess.run(["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(folder / "en_US.ISO-8859-1")], check=False)
     variables = {**os.environ, "LOCPATH": str(folder), "LC_ALL": "en_US.ISO-8859-1"}
     asked = [sys.executable, "-c", "import sys; print(sys.getfilesystemencoding())"]
     if subprocess.run(asked, capture_output=True, text=True, check=True, env=variables).stdout.strip() != "iso8859-1":
-        pytest.skip("needs localedef and the sources of locales to make one")
+        leave_out("needs the sources of locales")
     return variables
 
 

@@ -16,6 +16,7 @@ from engine.errors import UsageError
 from engine.evaluation import bubblewrap as bw
 from engine.evaluation import sandbox as sb
 from tests.conftest import COMMAND, Evolve, TaskMaker
+from tests.needs import leave_out
 
 from .conftest import GUARDED, Workplace
 
@@ -144,7 +145,7 @@ def test_failing_bubblewrap_is_named_with_its_message(tmp_path: Path, monkeypatc
 @pytest.mark.needs("bubblewrap")
 def test_other_bubblewrap_is_used_if_preferred_one_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if "bundled" not in sb.find_sandbox("bundled").label:
-        pytest.skip("there is none for this machine")
+        leave_out("needs a bundled bubblewrap for this machine")
     fake(tmp_path / "bin", "99.0")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     found = sb.find_sandbox("auto")
@@ -165,7 +166,7 @@ def test_forbidden_namespaces_give_one_sentence_of_advice(forbid: list[str], adv
     """Run in a namespace that may have no other below it: by the kernel's switch, and by the limit of the one above."""
     sandbox = sb.find_sandbox("auto")
     if forbid == ["env"] and not sandbox.disable_userns:
-        pytest.skip("this bubblewrap is too old to forbid them")
+        leave_out("needs a bubblewrap that can forbid namespaces")
     outer = [sandbox.path, "--unshare-user", "--dev-bind", "/", "/"]
     outer += ["--disable-userns"] if forbid == ["env"] else ["--uid", "0", "--gid", "0", "--cap-add", "ALL"]
     environment = {**os.environ, bw.VARIABLE: "auto"}
@@ -182,7 +183,7 @@ def test_forbidden_namespaces_give_one_sentence_of_advice(forbid: list[str], adv
 async def test_every_bubblewrap_confines(which: str, guarded: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sandbox of the evaluator, and the candidate's own beside it."""
     if not sb.find_sandbox(which).path:
-        pytest.skip(f"{sb.find_sandbox(which).reason}")
+        leave_out(f"needs a {which} bubblewrap: {sb.find_sandbox(which).reason}")
     monkeypatch.setenv(bw.VARIABLE, which)
     program = f"""
 import os
