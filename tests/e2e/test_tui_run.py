@@ -73,7 +73,7 @@ def test_run_is_watched_steered_left_and_attached_again(
     second.read_until("hint: nearer to three")
     second.read_until("■ finished", 60)
     second.send("q")
-    second.read_until("evolve resume mine")
+    second.read_until("is finished. Come back with: evolve attach mine")
     assert second.process.wait(20) == 0
     wait_for(lambda: not is_alive(run), "the engine to end")
     assert fold(run).rounds_done == 40
