@@ -13,11 +13,11 @@ from engine.text import visible
 __all__ = ["main"]
 
 _COMPLETE = "_EVOLVE_COMPLETE"
-"""What a shell sets to ask for completions."""
+"""Environment variable by which a shell asks for completions."""
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code: 0 done, 1 failed, 2 usage, 130 interrupted."""
+    """Run the command line and exit with its code: 0 done, 1 failed, 2 usage, 130 interrupted."""
     prepare_streams()
     try:
         insist_on_utf8()
@@ -31,11 +31,11 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:
-        # Whoever read our output (head, a pager) has enough; what is left in the buffer has nowhere to go.
+        # The reader of our output (head, a pager) has closed it; the rest of the buffer cannot be written.
         sys.stdout = None
         code = 0
     except OSError as exc:
-        # Of a file that the command named: permissions, a name too long, a loop of links.
+        # The command named a file that cannot be used: permissions, a name too long, a loop of links.
         if exc.filename is None:
             raise
         print(f"error: {visible(str(exc.filename))}: {exc.strerror}", file=sys.stderr)
@@ -45,7 +45,7 @@ def main() -> None:
 
 def _run() -> int:
     if sys.stdin.isatty() and sys.stdout.isatty() and _COMPLETE not in os.environ:
-        # What a person types many times a day does without the command line's library.
+        # Start the application without the command line's library, which takes as long to load as Textual.
         from engine.cli.way_in import way_in
 
         show = way_in(sys.argv[1:])
@@ -55,7 +55,7 @@ def _run() -> int:
 
     from engine.cli.app import app
 
-    # Loading a file adds its commands.
+    # Importing a module registers its commands.
     from engine.cli import acts, bench, compare, control, doctor, export, fork, look, priors, replay, tasks  # noqa: F401  # isort: skip
 
     result = get_command(app).main(args=sys.argv[1:], prog_name="evolve", standalone_mode=True)

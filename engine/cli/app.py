@@ -1,4 +1,4 @@
-"""The Typer application and what all commands share."""
+"""The Typer application, and the arguments, options and output functions that commands share."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ __all__ = [
 app = typer.Typer(
     name="evolve",
     cls=CommandGroup,
-    help="Evolve programs under your eyes: learn, design, experiment, analyze.",
-    epilog="'evolve' alone opens the list of runs. 'evolve COMMAND --help' tells more of a command.",
+    help="Evolve programs and steer the search: learn, design, experiment, analyze.",
+    epilog="'evolve' alone opens the list of runs. 'evolve COMMAND --help' explains a command.",
     no_args_is_help=True,
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -51,19 +51,19 @@ def _absolute(folder: Path | None) -> Path | None:
 
 RunsOption = Annotated[
     Path | None,
-    typer.Option("--runs", metavar="DIR", help="Folder of the runs; the workspace's by default.", callback=_absolute),
+    typer.Option("--runs", metavar="DIR", help="Folder of the runs; by default the workspace's.", callback=_absolute),
 ]
 RunArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="RUN", help="Path, name or the beginning of a name; the newest by default.", autocompletion=run_names
+        metavar="RUN", help="Path, name or beginning of a name; by default the newest run.", autocompletion=run_names
     ),
 ]
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="Path, name or the beginning of a name.", autocompletion=run_names)
+    str, typer.Argument(metavar="RUN", help="Path, name or beginning of a name.", autocompletion=run_names)
 ]
 TaskName = Annotated[
-    str, typer.Argument(metavar="TASK", help="A built-in task's name or a task folder.", autocompletion=task_names)
+    str, typer.Argument(metavar="TASK", help="A built-in task or a task folder.", autocompletion=task_names)
 ]
 
 
@@ -81,20 +81,20 @@ def evolve(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """Handle the options before a command."""
     if ctx.invoked_subcommand is not None:
         if runs is not None:
-            raise UsageError(f"--runs stands after the command: evolve {ctx.invoked_subcommand} … --runs {runs}")
+            raise UsageError(f"--runs belongs after the command: evolve {ctx.invoked_subcommand} … --runs {runs}")
         return
-    raise UsageError("this is no terminal: the list of runs cannot be shown", "'evolve runs' prints it")
+    raise UsageError("this is not a terminal: the list of runs cannot be shown", "'evolve runs' prints it")
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on one line of stdout; what its encoding cannot hold is escaped, never replaced."""
+    """Print a JSON value on one line; characters that the encoding of stdout lacks are escaped, never replaced."""
     print(json.dumps(value, ensure_ascii=not holds_everything(), separators=(", ", ": "), allow_nan=False))
 
 
 def fail(code: int) -> None:
-    """Leave with an exit code after what was printed."""
+    """Flush stdout and exit with a code."""
     sys.stdout.flush()
     raise typer.Exit(code)

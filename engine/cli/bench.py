@@ -1,4 +1,4 @@
-"""`evolve bench`: measure what the project promises."""
+"""`evolve bench`: measure speed, memory and bytes against the budgets."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _BENCHES = Path(__file__).parents[2] / "tests" / "bench"
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(metavar="BENCH", help="What to measure; all by default.")] = "all",
-    full: Annotated[bool, typer.Option("--full", help="Measure longer and larger.")] = False,
+    what: Annotated[str, typer.Argument(metavar="BENCH", help="Benchmark to run; by default all.")] = "all",
+    full: Annotated[bool, typer.Option("--full", help="Measure for longer and on more data.")] = False,
     against: Annotated[
         Path | None,
         typer.Option(
@@ -50,7 +50,7 @@ def bench(
                     raise
                 print(f"{name} is left out: {exc}", file=sys.stderr)
     if json:
-        # The rows of the kernels alone are a contract.
+        # The shape of the kernel rows is a contract.
         print_json(rows[what] if what == "kernels" else [{"bench": n, **row} for n in rows for row in rows[n]])
         return
     kernels = rows.pop("kernels", [])
@@ -76,7 +76,7 @@ def _cell(value: object) -> str:
 
 
 def load_bench(name: str) -> Any:
-    """The module of a benchmark; one benchmark may stand on another."""
+    """Load and return a benchmark's module; benchmarks may load each other."""
     path = _BENCHES / f"bench_{name}.py"
     spec = importlib.util.spec_from_file_location(f"evolve_{path.stem}", path)
     assert spec is not None and spec.loader is not None

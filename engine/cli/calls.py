@@ -1,4 +1,4 @@
-"""The calls of models behind a node, as text and as JSON."""
+"""The model calls behind a node, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["calls_of", "print_calls", "spending"]
 
 
 def calls_of(reader: JournalReader, node: Node) -> list[dict[str, Any]]:
-    """Every call of a model for a node or the round that made it, oldest first: prompt, answer and what it cost."""
+    """Return every model call for a node or its round, oldest first: prompt, answer and cost."""
     events = [event for event in reader.round_events(node.round) if event.node in (None, node.id)]
     done = {event.data.call: event.data for event in events if isinstance(event.data, ev.CallDone)}
     found = []
@@ -43,7 +43,7 @@ def calls_of(reader: JournalReader, node: Node) -> list[dict[str, Any]]:
 
 
 def print_calls(calls: list[dict[str, Any]]) -> None:
-    """The calls one below the other, text of models made harmless."""
+    """Print the calls one below the other, with control characters shown as escapes."""
     if not calls:
         print("\nno model was asked")
     for call in calls:
@@ -72,7 +72,7 @@ def _outcome(call: dict[str, Any]) -> str:
 
 
 def spending(state: RunState) -> str:
-    """What models took so far, on one line; empty where none was asked."""
+    """Return the cost of models so far on one line; empty if no model was asked."""
     if not state.spent:
         return ""
     calls = ", ".join(f"{spent.calls} {role}" for role, spent in sorted(state.spent.items()))

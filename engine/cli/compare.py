@@ -1,4 +1,4 @@
-"""The command that sets runs beside each other: compare."""
+"""`evolve compare`: compare runs side by side."""
 
 from __future__ import annotations
 
@@ -45,19 +45,17 @@ def compare(
             metavar="RUN", help="Paths, names or beginnings of names; two or more.", autocompletion=run_names
         ),
     ],
-    by: Annotated[
-        str, typer.Option(metavar="AXIS", help=f"What to align the curves by: {', '.join(AXES)}.")
-    ] = "rounds",
+    by: Annotated[str, typer.Option(metavar="AXIS", help=f"Axis of the curves: {', '.join(AXES)}.")] = "rounds",
     diff: Annotated[
-        bool, typer.Option("--diff", help="Print how the best programs differ from the first run's.")
+        bool, typer.Option("--diff", help="Print how the best programs differ from the first run's best.")
     ] = False,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Set runs beside each other: figures, the best at equal expense, settings that differ."""
+    """Compare runs: figures, the best at equal cost, settings that differ."""
     axis = next((known for known in AXES if known == by), None)
     if axis is None:
-        raise UsageError(f"--by {by}: there is no such axis", f"It is one of {', '.join(AXES)}")
+        raise UsageError(f"--by {by}: there is no such axis", f"Choose one of {', '.join(AXES)}")
     if len(names) < 2:
         raise UsageError("compare needs two runs or more", "'evolve show RUN' shows one")
     compared = [read_compared(pick(name, runs)) for name in names]

@@ -1,4 +1,4 @@
-"""What a shell may complete: names of runs and of tasks, and the values of a few options."""
+"""Shell completion: names of runs and tasks, and values of a few options."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["preset_names", "run_names", "task_names"]
 
 
 def run_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The runs whose names begin so, newest first; none leaves the word to the shell, which completes paths."""
+    """Return the runs whose names begin so, newest first. If there are none, the shell completes paths."""
     runs: Any = ctx.params.get("runs")
     return [run.name for run in all_runs(folder_of(Path(runs) if runs else None)) if run.name.startswith(incomplete)]
 
 
 def task_names(incomplete: str) -> list[str]:
-    """The built-in tasks whose names begin so."""
+    """Return the built-in tasks whose names begin so."""
     return [folder.name for folder in builtin_tasks() if folder.name.startswith(incomplete)]
 
 
 def preset_names(incomplete: str) -> list[str]:
-    """The presets whose names begin so."""
+    """Return the presets whose names begin so."""
     return [name for name in PRESETS if name.startswith(incomplete)]

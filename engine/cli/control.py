@@ -50,24 +50,30 @@ _PATIENCE_SECONDS = 600.0
 _PRESET_NAMES = ", ".join(PRESETS)
 
 Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds in all.", min=0)]
-Hours = Annotated[float | None, typer.Option(metavar="H", help="Stop after so many hours of engine time.", min=0)]
+Hours = Annotated[float | None, typer.Option(metavar="H", help="Stop after this many hours of engine time.", min=0)]
 Usd = Annotated[
-    float | None, typer.Option(metavar="X", help="Stop when so many US dollars are spent on models.", min=0)
+    float | None, typer.Option(metavar="X", help="Stop when the models have cost this many US dollars.", min=0)
 ]
-Tokens = Annotated[int | None, typer.Option(metavar="N", help="Stop when so many tokens are spent.", min=0)]
-Target = Annotated[float | None, typer.Option(metavar="X", help="Finish when the best score is this good.")]
+Tokens = Annotated[
+    int | None, typer.Option(metavar="N", help="Stop when the models have used this many tokens.", min=0)
+]
+Target = Annotated[float | None, typer.Option(metavar="X", help="Finish when the best score reaches this value.")]
 Patience = Annotated[
-    int | None, typer.Option(metavar="N", help="Finish after so many rounds without a new best.", min=1)
+    int | None, typer.Option(metavar="N", help="Finish after this many rounds without a new best.", min=1)
 ]
-Workers = Annotated[int | None, typer.Option(metavar="N", help="Rounds in flight; slots + 2 by default.", min=1)]
-Slots = Annotated[int | None, typer.Option(metavar="N", help="Evaluations at once; one a core by default.", min=1)]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Rounds in flight; by default slots + 2.", min=1)]
+Slots = Annotated[int | None, typer.Option(metavar="N", help="Evaluations at once; by default one per core.", min=1)]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, for example sampler.c=0.2.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, for example sampler.c=0.2.")
 ]
-Headless = Annotated[bool, typer.Option("--headless", help="Run the engine in the foreground; progress on stderr.")]
+Headless = Annotated[
+    bool, typer.Option("--headless", help="Run the engine in the foreground and print progress on stderr.")
+]
 PatienceEndpoint = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="With --headless: stop when no model answers for so long; 600.", min=0),
+    typer.Option(
+        metavar="SECONDS", help="With --headless: stop if no model answers for this long; by default 600.", min=0
+    ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the engine, print the run's path and return.")]
 
@@ -83,23 +89,21 @@ def run(
     patience: Patience = None,
     workers: Workers = None,
     slots: Slots = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Every random draw derives from it; 0 by default.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of every random draw; by default 0.")] = None,
     designer: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="auto, recombine or llm; auto is llm where a model is configured."),
+        typer.Option(metavar="NAME", help="auto, recombine or llm; auto is llm if a model is configured."),
     ] = None,
     model: Annotated[
         str,
-        typer.Option(metavar="NAME", help="The one model to ask, as config.toml or the endpoint names it."),
+        typer.Option(metavar="NAME", help="The only model to ask, by its name in config.toml or at the endpoint."),
     ] = "",
-    base_url: Annotated[str, typer.Option(metavar="URL", help="Where the model's endpoint is.")] = "",
+    base_url: Annotated[str, typer.Option(metavar="URL", help="Address of the model's endpoint.")] = "",
     answers: Annotated[
         str,
         typer.Option(
             metavar="RUN",
-            help="Give the answers that another run recorded, with that run's settings.",
+            help="Replay the answers that another run recorded, with that run's settings.",
             autocompletion=run_names,
         ),
     ] = "",
@@ -113,18 +117,18 @@ def run(
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run.")] = "",
     runs: RunsOption = None,
     allow_network_fs: Annotated[
-        bool, typer.Option("--allow-network-fs", help="Keep the run on a network file system all the same.")
+        bool, typer.Option("--allow-network-fs", help="Allow the run on a network file system.")
     ] = False,
     headless: Headless = False,
     patience_endpoint: PatienceEndpoint = None,
     detach: Detach = False,
     json: JsonOption = False,
 ) -> None:
-    """Start a run; its engine goes on when this terminal is gone (not with --headless)."""
+    """Start a run. Its engine outlives this terminal (not with --headless)."""
     if headless and detach:
         raise UsageError("--headless and --detach exclude each other")
     if base_url and not model:
-        raise UsageError("--base-url needs --model NAME: what the endpoint calls the model")
+        raise UsageError("--base-url needs --model NAME, the model's name at the endpoint")
     wait = _patience(patience_endpoint, headless)
     loaded = load_task(find_task(task))
     chosen = find_preset(preset) if preset else Preset()
@@ -147,7 +151,7 @@ def run(
         limit = typer.prompt("The models cost money. US dollars to spend at most", type=float)
         settings = choose_settings(loaded, chosen, [*own, ("limit", {"usd": limit})], only, base)
     require_limit(settings)
-    wanted_bubblewrap()  # what is wrong with it is told before anything is made
+    wanted_bubblewrap()  # fails before anything is created
     made = create_run(loaded, settings, folder_of(runs), name, allow_network_fs)
     if detach:
         spawn_engine(made)
@@ -163,7 +167,7 @@ def _patience(seconds: float | None, headless: bool) -> float:
 
 
 def _work(run: Run, headless: bool, json: bool, wait: float) -> None:
-    """See a run through in this terminal, and leave with its exit code."""
+    """Serve or follow a run in this terminal, and exit with its code."""
     if headless:
         state, status = _serve(run, wait)
         _close(run, state, status, json)
@@ -184,7 +188,7 @@ def _serve(run: Run, wait: float) -> tuple[RunState, str]:
 
 
 def _attend(run: Run, json: bool, mouse: bool = False) -> None:
-    """Watch a run: in the application where this is a terminal, else as lines until it ends."""
+    """Watch a run: in the application if this is a terminal, else as lines until it ends."""
     if not json and sys.stdin.isatty() and sys.stdout.isatty():
         from tui.app import run_tui
 
@@ -234,14 +238,14 @@ def resume(
     slots: Slots = None,
     set_: SetOption = None,
     task: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Replace the run's copy of its task by this folder's files.")
+        str | None, typer.Option(metavar="DIR", help="Replace the run's copy of its task with this folder's files.")
     ] = None,
     runs: RunsOption = None,
     headless: Headless = False,
     patience_endpoint: PatienceEndpoint = None,
     json: JsonOption = False,
 ) -> None:
-    """Go on with a run: unpause it, or restart its engine; a limit given here replaces the run's."""
+    """Resume a run: unpause it, or restart its engine. A limit given here replaces the run's."""
     picked = pick(run, runs)
     wait = _patience(patience_endpoint, headless)
     if task is not None:
@@ -259,13 +263,13 @@ def resume(
     alive = is_alive(picked)
     if change:
         check_set(state.settings, change)
-        _heard(picked, ask(picked, "set", {"settings": msgspec.to_builtins(change)}))
+        _require_ok(picked, ask(picked, "set", {"settings": msgspec.to_builtins(change)}))
     for earlier in reversed(kept):
-        # What was set while there was no engine counts as if it were given here.
+        # Settings changed while no engine ran count as if they were given here.
         change = deep_merge(earlier, change) if isinstance(earlier, dict) else change
     if not alive and state.status == "finished" and not _goes_on(state, change):
         if not json:
-            tell(f"'evolve resume {picked.typed} {_raised(state)}' goes on with it.")
+            tell(f"'evolve resume {picked.typed} {_limit_to_raise(state)}' goes on with it.")
         _close(picked, state, "finished", json)
     if alive:
         alive = _unpause(picked)
@@ -280,7 +284,7 @@ def resume(
 
 
 def _follow_headless(run: Run) -> tuple[RunState, str]:
-    """Follow a run with an engine of its own; one that comes to need a person is stopped for the same reason."""
+    """Follow a run that has its own engine; if it pauses for a person, stop it for the same reason."""
     state, status = follow_run(run)
     if status == "paused":
         hand_over(run, "stop", {"reason": state.reason})
@@ -289,27 +293,27 @@ def _follow_headless(run: Run) -> tuple[RunState, str]:
 
 
 def _unpause(run: Run) -> bool:
-    """Unpause a run with an engine; one that is stopping is waited for. Returns whether the engine stays."""
+    """Unpause a run that has an engine, or wait for an engine that is stopping; return whether the engine stays."""
     answer = ask(run, "resume")
     if answer.code == "retrying":
         tell(answer.text)
     if answer.ok or (answer.code != "stopping" and is_alive(run)):
-        return _heard(run, answer).ok
+        return _require_ok(run, answer).ok
     if is_alive(run):
-        tell(f"waiting for the engine of '{run.name}' to end what it is at")
+        tell(f"waiting for the engine of '{run.name}' to finish its running stages")
     while is_alive(run):
         time.sleep(0.05)
     return False
 
 
 def _goes_on(state: RunState, change: dict[str, Any]) -> bool:
-    """Whether a change lets a finished run go on."""
+    """Return whether a change lets a finished run go on."""
     settings: Settings = check_set(state.settings, change)
     return bool(change) and settings.rounds > state.rounds_done
 
 
-def _raised(state: RunState) -> str:
-    """The option that takes a finished run further."""
+def _limit_to_raise(state: RunState) -> str:
+    """Return the option that lets a finished run go on."""
     settings = state.settings
     if state.rounds_done >= settings.rounds:
         return f"--rounds {settings.rounds + 50}"
@@ -323,13 +327,13 @@ def pause(
     now: Annotated[bool, typer.Option("--now", help="Freeze running evaluations too.")] = False,
     runs: RunsOption = None,
 ) -> None:
-    """Let running stages finish and start none."""
+    """Pause a run: let running stages finish and start none."""
     command_run(pick(run, runs), "pause", {"now": now})
 
 
 @app.command()
 def step(run: RunArgument = None, runs: RunsOption = None) -> None:
-    """Let one round of a paused run go to its end."""
+    """Run one round of a paused run to its end."""
     command_run(pick(run, runs), "step", {})
 
 
@@ -339,7 +343,7 @@ def stop(
     now: Annotated[bool, typer.Option("--now", help="End running evaluations; they run again on resume.")] = False,
     runs: RunsOption = None,
 ) -> None:
-    """End a run's engine after the running stages; 'evolve resume' goes on from there."""
+    """End a run's engine after the running stages. 'evolve resume' goes on from there."""
     picked = pick(run, runs)
     command_run(picked, "stop", {"now": now})
     if now:
@@ -354,7 +358,7 @@ def set_setting(
     assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE", help="For example rounds=300.")],
     runs: RunsOption = None,
 ) -> None:
-    """Change settings of a run; without an engine they are kept for its next start."""
+    """Change settings of a run. Without an engine they are kept for its next start."""
     picked = pick(run, runs)
     change: dict[str, Any] = {}
     for text in assignments:
@@ -370,28 +374,28 @@ def attach(
     mouse: Annotated[bool, typer.Option("--mouse", help="Take mouse events.")] = False,
     runs: RunsOption = None,
 ) -> None:
-    """Watch a run and steer it; leaving does not touch it."""
+    """Watch and steer a run in the application. Leaving does not touch the run."""
     _attend(pick(run, runs), False, mouse)
 
 
 def command_run(run: Run, kind: str, data: dict[str, Any]) -> None:
-    """Ask something of a run and print the answer.
+    """Send a command to a run and print the answer.
 
     Raises:
-        RunError: it was refused, or there was no answer.
+        RunError: the command was refused, or there was no answer.
     """
-    print(_heard(run, ask(run, kind, data)).text)
+    print(_require_ok(run, ask(run, kind, data)).text)
 
 
-def _heard(run: Run, answer: Answer) -> Answer:
-    """The answer, unless it is a refusal."""
+def _require_ok(run: Run, answer: Answer) -> Answer:
+    """Return the answer; raise RunError if it is a refusal."""
     if not answer.ok:
         raise RunError(f"run '{run.name}': {answer.text}")
     return answer
 
 
 def write_best(run: Run, out: Path | None) -> tuple[RunState, Node, str]:
-    """The state of a run, its best node and that node's program, written to `out` where given.
+    """Return a run's state, best node and that node's program; write the program to `out` if given.
 
     Raises:
         RunError: no node has a score, or the file cannot be written.

@@ -1,4 +1,4 @@
-"""`evolve doctor`: what is there on this machine, and what to change."""
+"""`evolve doctor`: check this machine and advise what to change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ENDPOINT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Check:
-    """One thing the doctor looked at."""
+    """The result of one check."""
 
     name: str
     state: str
@@ -43,7 +43,7 @@ class Check:
 
 @app.command()
 def doctor(runs: RunsOption = None, json: JsonOption = False) -> None:
-    """Look at terminal, sandbox, disk, Python and models: what is there, what to change."""
+    """Check terminal, sandbox, disk, Python and models, and advise what to change."""
     folder = folder_of(runs)
     checks = [_python(), _sandbox(), _disk(folder), _file_system(folder), _gpus(), _torch(), *_models(), _embedder(),
               _settings(), _terminal(), _lingering()]  # fmt: skip
@@ -71,7 +71,7 @@ def _sandbox() -> Check:
         found = f"limits only, candidates can read your files and forge results: {sandbox.reason}"
         return Check("sandbox", "note", one_line(found, 600), one_line(sandbox.advice, 600))
     found = f"{sandbox.label} works: candidates see neither your files nor the network"
-    passed = f"; passed over: {sandbox.reason}" if sandbox.reason else ""
+    passed = f"; skipped: {sandbox.reason}" if sandbox.reason else ""
     return Check("sandbox", "note" if sandbox.advice else "ok", one_line(found + passed, 600), sandbox.advice)
 
 
@@ -102,7 +102,7 @@ def _torch() -> Check:
 
 
 def _models() -> list[Check]:
-    """Each configured model: whether its endpoint answers, takes the key and has it on its list."""
+    """Check each configured model: whether its endpoint answers, takes the key and lists the model."""
     try:
         settings = merge_settings(("config.toml", configured()))
     except EvolveError as exc:
@@ -123,7 +123,7 @@ def _model(name: str, spec: ModelSpec, known: list[str] | Fault) -> Check:
     if isinstance(known, Fault):
         if known.kind == "model":
             return Check(
-                f"model {name}", "note", f"{where}{key}: the endpoint lists no models, so that this one is a guess"
+                f"model {name}", "note", f"{where}{key}: the endpoint lists no models, so this one is not verified"
             )
         return Check(f"model {name}", "bad", f"{where}{key}: {known.message}", "A run would wait for it")
     if spec.model not in known:
@@ -138,13 +138,13 @@ def _gpus() -> Check:
     except EvolveError as exc:
         return Check("gpu", "bad", exc.message, exc.hint)
     if not gpus:
-        return Check("gpu", "note", "none found", "Tasks that need one will not start; the others do not mind")
+        return Check("gpu", "note", "none found", "Tasks that need a GPU will not start; other tasks need none")
     told = [f"{g.index} {g.name} {g.memory_mb / 1024:.0f} GiB{' (held by a run)' if g.busy else ''}" for g in gpus]
     return Check("gpu", "ok", ", ".join(told))
 
 
 def _embedder() -> Check:
-    """What a new run would find priors by; it is tried."""
+    """Try the embedder that a new run would use to find priors."""
     from cognition.embedders import EmbedderError, make_embedder
 
     try:
@@ -152,7 +152,7 @@ def _embedder() -> Check:
     except EvolveError as exc:
         return Check("embedder", "bad", exc.message, exc.hint)
     if wanted.embedder == "off":
-        return Check("embedder", "ok", "off: priors are found by their words only, as config.toml has it")
+        return Check("embedder", "ok", "off: priors are found by their words only, as config.toml says")
     embedder, problem = make_embedder(wanted.embedder, wanted.model, wanted.base_url, wanted.key_env)
     if embedder is None:
         return Check("embedder", "note", f"priors are found by their words only: {problem}", "pip install wordllama")
@@ -163,7 +163,7 @@ def _embedder() -> Check:
         return Check("embedder", "bad", f"priors are found by their words only: {exc}", advice)
     finally:
         embedder.close()
-    return Check("embedder", "ok", f"{embedder.name} works, {size} numbers a text")
+    return Check("embedder", "ok", f"{embedder.name} works, {size} dimensions")
 
 
 def _terminal() -> Check:
@@ -176,7 +176,7 @@ def _terminal() -> Check:
     if term in ("unset", "dumb"):
         advice.append("the application needs a terminal that can move its cursor: set TERM")
     if size.columns < 80 or size.lines < 24:
-        advice.append("the application is made for 80x24 and more")
+        advice.append("the application needs 80x24 or more")
     if os.environ.get("TMUX"):
         found.append(f"inside {_ask_tmux('-V') or 'tmux'}, set-clipboard {_clipboard() or 'unknown'}")
         advice += _tmux_advice()
@@ -184,7 +184,7 @@ def _terminal() -> Check:
 
 
 def _colours(term: str, colours: str) -> str:
-    """What the application draws with."""
+    """Return which colours the application draws with."""
     if os.environ.get("NO_COLOR"):
         return "no colours (NO_COLOR)"
     if colours in ("truecolor", "24bit"):
@@ -199,12 +199,12 @@ def _settings() -> Check:
     try:
         read_settings(path)
     except EvolveError as exc:
-        return Check("settings", "bad", exc.message, "Mend the file: the application does not start with it")
+        return Check("settings", "bad", exc.message, "Correct the file: the application does not start with it")
     return Check("settings", "ok", f"{path}{'' if path.exists() else ' (none: defaults)'}")
 
 
 def _tmux_advice() -> list[str]:
-    """What to change in tmux: without UTF-8 it draws `_` for signs, and by default it drops what is copied."""
+    """Return what to change in tmux: without UTF-8 it draws `_` for signs, and by default it drops copied text."""
     advice = []
     if _ask_tmux("display-message", "-p", "#{client_utf8}") == "0":
         advice.append("tmux draws plain signs only: start it as 'tmux -u', or set LANG to a UTF-8 locale")

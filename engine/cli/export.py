@@ -1,4 +1,4 @@
-"""The command that writes a run to a file for others: export."""
+"""`evolve export`: write a run to a file for other programs and people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def export(
             "-o",
             "--out",
             metavar="FILE",
-            help="FILE.json, FILE.csv, FILE.graphml or FILE.html; by default RUN.html here.",
+            help="FILE.json, FILE.csv, FILE.graphml or FILE.html; by default RUN.html in this folder.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there already.")] = False,

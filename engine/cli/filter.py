@@ -1,4 +1,4 @@
-"""`--filter EXPR`: the nodes that an expression holds for, in the words of the application's `&`."""
+"""`--filter EXPR`: select nodes with the expressions that the application's `&` takes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["filtered"]
 
 
 def filtered(state: RunState, expression: str) -> list[Node]:
-    """The nodes that an expression holds for, in their order.
+    """Return the nodes that an expression holds for, in their order.
 
     Raises:
-        UsageError: a part of it cannot be understood.
+        UsageError: a part of the expression cannot be understood.
     """
     from tui.model.query import QueryError, parse_query
     from tui.model.rates import numbers_of

@@ -1,4 +1,4 @@
-"""The command that makes a run out of a part of another one: fork."""
+"""`evolve fork`: start a new run from a prefix of another run."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ __all__: list[str] = []
 @app.command()
 def fork(
     run: RunName,
-    at: Annotated[
-        int | None, typer.Option(metavar="SEQ", help="The last event to keep; the newest by default.")
+    at: Annotated[int | None, typer.Option(metavar="SEQ", help="Last event to keep; by default the newest.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of the random draws after the fork; by default the run's.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Another seed for what is drawn from there on.")] = None,
     priors_at_seq: Annotated[
-        bool, typer.Option("--priors-at-seq", help="The priors as the run had them there, not as they are today.")
+        bool, typer.Option("--priors-at-seq", help="Use the priors as they were at that event, not as they are today.")
     ] = False,
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the new run.")] = "",
     set_: SetOption = None,
     runs: RunsOption = None,
     allow_network_fs: Annotated[
-        bool, typer.Option("--allow-network-fs", help="Keep the run on a network file system all the same.")
+        bool, typer.Option("--allow-network-fs", help="Allow the run on a network file system.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Begin a new run with what another one had come to, and print its path; 'evolve resume' goes on with it."""
+    """Fork a run: copy it up to an event into a new run and print its path. 'evolve resume' goes on with it."""
     source = pick(run, runs)
     change: dict[str, Any] = {}
     for text in set_ or []:

@@ -1,4 +1,4 @@
-"""How the commands are listed in the help, and what is said of a word that is none."""
+"""List commands under headings in the help, and explain a word that is not a command."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SECTIONS = {
     "Tasks and priors": ("tasks", "new", "check", "priors"),
     "This machine": ("doctor", "bench"),
 }
-"""The headings of `evolve --help`, each with its commands in their order."""
+"""Headings of `evolve --help`, each with its commands in their order."""
 
 _WHOLE = 10_000
 
 
 class CommandGroup(TyperGroup):
-    """Lists commands under headings, their help wrapped and never cut."""
+    """List commands under headings; their help is wrapped and never cut."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands."""
@@ -45,16 +45,16 @@ class CommandGroup(TyperGroup):
                     formatter.write_dl(rows)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command; what is a task or a run is told with the command that takes it.
+        """Find the command; for a task or a run, name the command that takes it.
 
         Raises:
-            UsageError: the first word is no command but a task or a run.
+            UsageError: the first word is a task or a run, not a command.
         """
         word = args[0]
         if self.get_command(ctx, word) is None and ctx.parent is None:
             typed = shlex.quote(word)
             if word in {folder.name for folder in builtin_tasks()} or (Path(word) / "task.toml").is_file():
-                raise UsageError(f"'{word}' is a task, no command", f"'evolve run {typed}' starts a run of it")
+                raise UsageError(f"'{word}' is a task, not a command", f"'evolve run {typed}' starts a run of it")
             if (Path(word) / "run.db").is_file():
-                raise UsageError(f"'{word}' is a run, no command", f"'evolve attach {typed}' watches it")
+                raise UsageError(f"'{word}' is a run, not a command", f"'evolve attach {typed}' watches it")
         return super().resolve_command(ctx, args)

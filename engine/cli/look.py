@@ -74,7 +74,7 @@ def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
 
 
 def _best(entry: dict[str, Any]) -> str:
-    """The best node of a listed run."""
+    """Return the best node of a listed run, for the table."""
     best = entry["best"]
     if not best:
         return "–"
@@ -86,24 +86,26 @@ def _best(entry: dict[str, Any]) -> str:
 def show(
     run: RunArgument = None,
     node: NodeArgument = None,
-    calls: Annotated[bool, typer.Option("--calls", help="With NODE: what models were asked and answered.")] = False,
+    calls: Annotated[bool, typer.Option("--calls", help="With NODE: print prompts and answers of models.")] = False,
     filter_: Annotated[
         str | None,
         typer.Option(
-            "--filter", metavar="EXPR", help="Only nodes like this: 'status:ok score>2.6 op:tune is:best words'."
+            "--filter",
+            metavar="EXPR",
+            help="Only nodes that match, for example 'status:ok score>2.6 op:tune is:best words'.",
         ),
     ] = None,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show a run with its nodes, or one node whole."""
+    """Show a run with its nodes, or one node in full."""
     picked = pick(run, runs)
     with JournalReader(picked.db) as reader:
         state = fold_run(reader)
         if node is None and calls:
             raise UsageError("--calls needs a node: evolve show RUN NODE --calls")
         if node is not None and filter_ is not None:
-            raise UsageError("--filter chooses among a run's nodes: name none beside it")
+            raise UsageError("--filter selects among a run's nodes: do not name a node as well")
         if node is None:
             _show_run(picked, state, state.nodes if filter_ is None else filtered(state, filter_), json)
         elif node >= len(state.nodes):
@@ -156,7 +158,7 @@ def _figure(value: float | None) -> str:
 
 
 def _path(nodes: list[int]) -> str:
-    """A path of nodes, its middle left out where it is long."""
+    """Format a path of nodes; leave out the middle of one longer than 16."""
     shown: list[object] = [*nodes] if len(nodes) <= 16 else [*nodes[:6], f"… {len(nodes) - 14} more …", *nodes[-8:]]
     return " → ".join(map(str, shown))
 
@@ -239,7 +241,7 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
 
 
 def _learned(reader: JournalReader, node: Node) -> ev.LearnDone | None:
-    """What the design of a node was shown."""
+    """Return the learn event of a node's round: what its design was shown."""
     if node.round == 0:
         return None
     rows = reader.rows()
@@ -253,7 +255,7 @@ def _learned(reader: JournalReader, node: Node) -> ev.LearnDone | None:
 @app.command()
 def best(
     run: RunArgument = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write it there.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="File to write it to.")] = None,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -265,13 +267,13 @@ def best(
         print_json({"run": str(picked.folder), **found, "ranked_by": state.ranking.key, "code": code})
         return
     if sys.stderr.isatty():
-        # Beside the program, not in it: what is printed goes into files.
+        # On stderr, because stdout may go into a file and holds the program alone.
         tell(f"node {node.id}: {state.ranking.told(node, 10)}")
     if out is None:
         if sys.stdout.isatty():
             print(visible(code), end="")
         else:
-            # A program is UTF-8, whatever the locale.
+            # Programs are UTF-8, whatever the locale is.
             sys.stdout.flush()
             sys.stdout.buffer.write(code.encode())
     else:
@@ -284,12 +286,12 @@ def diff(
     a: Annotated[int, typer.Argument(metavar="A", help="A node.", min=0)],
     b: Annotated[
         int | None,
-        typer.Argument(metavar="B", help="Another node; without it, A and the node it was made from.", min=0),
+        typer.Argument(metavar="B", help="Another node; by default A's parent is compared with A.", min=0),
     ] = None,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print the differences between two nodes' programs, or between a node's and its parent's."""
+    """Print the diff of two nodes' programs, or of a node's and its parent's."""
     picked = pick(run, runs)
     with JournalReader(picked.db) as reader:
         state = fold_run(reader)
@@ -315,12 +317,12 @@ def diff(
 @app.command()
 def events(
     run: RunArgument = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run's engine has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run's engine ends.")] = False,
     since: Annotated[int, typer.Option(metavar="SEQ", help="Only events after this one.", min=0)] = 0,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print the journal, one JSON object a line, with or without --json."""
+    """Print the journal, one JSON object per line, with or without --json."""
     picked = pick(run, runs)
     with JournalReader(picked.db) as reader:
         seq = since

@@ -1,4 +1,4 @@
-"""What the terminal or file behind stdout and stderr can show: a sign that its encoding lacks becomes a plain one."""
+"""Prepare stdout and stderr: replace signs that their encoding lacks with plain ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIGNS = {
     "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "±": "+-", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'",
     "‹": "<", "›": ">", "«": "<<", "»": ">>", "‖": "=", "│": "|", "─": "-", "■": "#", "✗": "x", "✓": "+",
     "µ": "u", "μ": "u", "°": "deg", "²": "^2", "³": "^3", "\xa0": " ", "\u202f": " ",
-    # Signs that `visible` writes for control characters.
+    # Signs that `visible` uses for control characters.
     **{chr(0x2400 + code): f"^{chr(0x40 + code)}" for code in range(0x20)}, "\u2421": "^?",
 }  # fmt: skip
 
@@ -30,21 +30,21 @@ codecs.register_error(_HANDLER, _replace)
 
 
 def prepare_streams() -> None:
-    """Have stdout and stderr replace what their encoding cannot hold; text is never a reason to fail."""
+    """Make stdout and stderr replace characters that their encoding lacks, so that no text makes a command fail."""
     for stream in (sys.stdout, sys.stderr):
-        # Whoever put something else in their place (a test, a notebook) knows what it can hold.
+        # If a test or a notebook has replaced the stream, leave it as it is.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
 
 
 def plain(text: str) -> str:
-    """The text as stdout will show it, for whoever measures or cuts it."""
+    """Return the text as stdout will show it, to measure or cut it."""
     encoding = _encoding()
     return text.encode(encoding, _HANDLER).decode(encoding)
 
 
 def holds_everything() -> bool:
-    """Whether every character can be written to stdout as it is."""
+    """Return whether stdout can hold every character."""
     return _encoding() == "utf-8"
 
 

@@ -1,4 +1,4 @@
-"""Which run the command line means. Loads nothing of the command line's library."""
+"""Find the run that the command line names, without loading the command line's library."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ __all__ = ["existing_folder", "folder_of", "pick"]
 
 
 def folder_of(runs: Path | None) -> Path:
-    """The folder that `--runs` names, absolute; the workspace's without it. It may be missing."""
+    """Return the absolute path of the `--runs` folder, by default the workspace's. It may not exist."""
     return runs_folder() if runs is None else runs.expanduser().absolute()
 
 
 def existing_folder(runs: Path | None) -> Path:
-    """The folder of the runs, to read from.
+    """Return the folder of the runs, to read from.
 
     Raises:
-        UsageError: `--runs` names one that is not there.
+        UsageError: the folder that `--runs` names does not exist.
     """
     folder = folder_of(runs)
     if runs is not None and not folder.is_dir():
-        raise UsageError(f"--runs {runs}: {'it is no folder' if folder.exists() else 'there is no such folder'}")
+        raise UsageError(f"--runs {runs}: {'it is not a folder' if folder.exists() else 'there is no such folder'}")
     return folder
 
 
 def pick(run: str | None, runs: Path | None, ask: bool = True) -> Run:
-    """The run that a path, a name or the beginning of a name means; the newest for None.
+    """Return the run that a path, a name or the beginning of a name means; for None the newest.
 
-    A name that fits several is an error that names the newest. In a terminal the newest is offered instead.
+    If several runs match, raise an error that names the newest; in a terminal offer the newest instead.
 
     Args:
-        run: what was written.
+        run: the argument as typed.
         runs: the folder that `--runs` names.
-        ask: whether to offer the newest; not before what cannot be undone.
+        ask: whether to offer the newest; False before an act that cannot be undone.
 
     Raises:
-        RunError: there is none, or the beginning fits several.
-        UsageError: `--runs` names a folder that is not there.
+        RunError: there is no such run, or several match.
+        UsageError: the folder that `--runs` names does not exist.
     """
     try:
         return find_run(run, folder_of(runs))
@@ -50,11 +50,11 @@ def pick(run: str | None, runs: Path | None, ask: bool = True) -> Run:
             raise
         print(f"{exc.message}.", file=sys.stderr)
         print(f"Take the newest, {exc.newest.name}? [Y/n] ", end="", file=sys.stderr, flush=True)
-        # An end of input is no answer.
+        # The end of input is not an answer.
         if sys.stdin.readline().casefold() not in ("\n", "y\n", "yes\n"):
-            raise RunError("no run was taken", exc.hint) from None
+            raise RunError("no run was chosen", exc.hint) from None
         return exc.newest
     except RunError:
-        # A run may be named by its path, and --runs by where a new one goes; only a name is looked for in there.
+        # Checked only now: a run named by its path needs no folder of runs.
         existing_folder(runs)
         raise

@@ -1,4 +1,4 @@
-"""What the verbs of `evolve priors` share: which collection is meant, and how a prior is told."""
+"""Helpers that the `evolve priors` commands share: find the collection, read and print priors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TaskOption = Annotated[
     typer.Option(
         "--task",
         metavar="TASK",
-        help="A built-in task, a task or run folder; the one used last by default.",
+        help="A built-in task, a task folder or a run folder; by default the one used last.",
         autocompletion=task_names,
     ),
 ]
@@ -48,10 +48,10 @@ PriorId = Annotated[str, typer.Argument(metavar="ID", help="The prior's id, or i
 
 @contextmanager
 def opened(task: str | None) -> Iterator[Collection]:
-    """The collection that the command line means, files and base brought together before and after.
+    """Open the collection of `--task`; sync its files with the base before and after.
 
     Raises:
-        EvolveError: there is none, or what the command does cannot be done.
+        EvolveError: there is no such collection, or the command cannot be carried out.
     """
     from engine.priors.place import open_collection
 
@@ -73,15 +73,15 @@ def opened(task: str | None) -> Iterator[Collection]:
 
 def _sync(collection: Collection) -> None:
     for problem in Sync(collection).run().problems:
-        print(f"warning: {_told(collection, problem)}", file=sys.stderr)
+        print(f"warning: {_describe(collection, problem)}", file=sys.stderr)
 
 
-def _told(collection: Collection, problem: Problem) -> str:
+def _describe(collection: Collection, problem: Problem) -> str:
     return visible(f"{collection.folder / problem.name}: {problem.text}" if problem.name else problem.text)
 
 
 def _place(task: str | None) -> Any:
-    """Where the priors are that `--task` means."""
+    """Return the place of the priors of `--task`."""
     from cognition.store import Store
     from engine.journal.reader import JournalReader
     from engine.priors.place import PriorPlace, base_path, place_of_run, place_of_task
@@ -99,7 +99,7 @@ def _place(task: str | None) -> Any:
         with Store(base_path()) as store:
             known = store.collections()
     if not known:
-        raise UsageError("no task's priors were used yet", "Say whose you mean with --task TASK")
+        raise UsageError("no task's priors have been used yet", "Name the task with --task TASK")
     if len(known) > 1:
         print(f"priors of {visible(known[0].id)} (others: {_names(known[1:])})", file=sys.stderr)
     return PriorPlace(base_path(), known[0].id, known[0].name, known[0].folder)
@@ -110,7 +110,7 @@ def _names(known: list[Any]) -> str:
 
 
 def find(collection: Collection, name: str) -> Entry:
-    """The prior of an id, or of the beginning of exactly one."""
+    """Return the prior with this id, or the only one whose id begins so."""
     exact = collection.find(name)
     if exact is not None:
         return exact
@@ -118,20 +118,20 @@ def find(collection: Collection, name: str) -> Entry:
     fitting = [entry for entry in everything if entry.id.startswith(name)]
     if len(fitting) > 1:
         raise UsageError(
-            f"'{name}' fits several priors: {', '.join(e.id for e in fitting[:8])}", "Write more of the id"
+            f"'{name}' matches several priors: {', '.join(e.id for e in fitting[:8])}", "Type more of the id"
         )
     return fitting[0] if fitting else collection.get(name)
 
 
 def state_of(entry: Entry) -> str:
-    """A word or two on whether the prior is in use."""
+    """Return a word or two that say whether the prior is in use."""
     if entry.status != "active":
         return entry.status
     return "file is gone" if entry.gone else "on" if entry.prior.enabled else "off"
 
 
 def whole(entry: Entry) -> dict[str, Any]:
-    """A prior as JSON tells it."""
+    """Return a prior as plain data for JSON."""
     prior = entry.prior
     return {
         "id": prior.id, "revision": prior.number, "sha256": prior.revision, "title": prior.title,
@@ -143,12 +143,12 @@ def whole(entry: Entry) -> dict[str, Any]:
 
 
 def iso(at: int) -> str:
-    """Milliseconds since 1970 as an ISO time, UTC; empty for 0."""
+    """Format milliseconds since 1970 as an ISO time in UTC; empty for 0."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at / 1000)) if at else ""
 
 
 def tell(entry: Entry, json: bool) -> None:
-    """What came of a change."""
+    """Print a prior after a change."""
     if json:
         print_json(whole(entry))
     else:
@@ -156,17 +156,17 @@ def tell(entry: Entry, json: bool) -> None:
 
 
 def warn_of_head(entry: Entry) -> None:
-    """Say on stderr that a prior's front matter is not read as such."""
+    """Warn on stderr if a prior's front matter cannot be read as front matter."""
     problem = head_problem(entry.prior.text)
     if problem:
         print(f"warning: {visible(entry.id)}: {visible(problem)}", file=sys.stderr)
 
 
 def read_text(file: Path) -> str:
-    """The text of a file that is to become a prior.
+    """Return the text of a file that is to become a prior.
 
     Raises:
-        UsageError: it cannot be read, or can be no prior.
+        UsageError: the file cannot be read, or its text cannot be a prior.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -175,6 +175,6 @@ def read_text(file: Path) -> str:
     except PriorError as exc:
         raise UsageError(f"{file}: {exc}") from None
     except UnicodeDecodeError as exc:
-        raise UsageError(f"{file} is no UTF-8 text: {exc.reason} at byte {exc.start}") from None
+        raise UsageError(f"{file} is not UTF-8 text: {exc.reason} at byte {exc.start}") from None
     except OSError as exc:
         raise UsageError(f"{file} cannot be read: {exc.strerror}") from None

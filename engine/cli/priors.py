@@ -1,4 +1,4 @@
-"""`evolve priors`: what people know of a task, and what came of it."""
+"""`evolve priors`: list, search, edit and judge the priors of a task."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__: list[str] = []
 priors = typer.Typer(
     cls=CommandGroup,
     name="priors",
-    help="What people know: list, search, edit and judge the priors of a task.",
+    help="List, search, edit and judge the priors of a task: what people know about it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -49,7 +49,7 @@ app.add_typer(priors)
 
 SortOption = Annotated[
     Literal["gain", "uses", "weight", "title"],
-    typer.Option(metavar="KEY", help="What to sort by: gain, uses, weight or title."),
+    typer.Option(metavar="KEY", help="Sort by gain, uses, weight or title."),
 ]
 
 
@@ -57,11 +57,11 @@ SortOption = Annotated[
 def list_(
     task: TaskOption = None,
     sort: SortOption = "title",
-    all_: Annotated[bool, typer.Option("--all", help="Removed and rejected ones too.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Include removed and rejected priors.")] = False,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the priors with what came of them over the runs."""
+    """List the priors with their uses and gains over all runs."""
     from engine.priors.usage import PriorUse, use_over_runs
     from engine.runs.folder import all_runs
 
@@ -109,10 +109,12 @@ def _figures(use: Any) -> dict[str, Any]:
 def show(
     prior: PriorId,
     task: TaskOption = None,
-    revision: Annotated[int | None, typer.Option(metavar="N", help="Another revision than the newest.", min=1)] = None,
+    revision: Annotated[
+        int | None, typer.Option(metavar="N", help="Revision to show; by default the newest.", min=1)
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show a prior with its text."""
+    """Show a prior and its text."""
     with opened(task) as collection:
         entry = find(collection, prior)
         text = entry.prior.text if revision is None else collection.revision(entry.id, revision).text
@@ -136,7 +138,7 @@ def add(
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Take a new prior in, and print its id."""
+    """Add a new prior and print its id."""
     with opened(task) as collection:
         entry = collection.add(file.stem, read_text(file))
     warn_of_head(entry)
@@ -151,14 +153,12 @@ def edit(
     prior: PriorId,
     task: TaskOption = None,
     enable: Annotated[bool, typer.Option("--enable", help="Show it to designs again.")] = False,
-    disable: Annotated[bool, typer.Option("--disable", help="Show it to no design.")] = False,
-    weight: Annotated[
-        float | None, typer.Option(metavar="X", help="What it weighs in retrieval; 1 by default.", min=0)
-    ] = None,
-    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Take its text from there.")] = None,
+    disable: Annotated[bool, typer.Option("--disable", help="Stop showing it to designs.")] = False,
+    weight: Annotated[float | None, typer.Option(metavar="X", help="Weight in retrieval; by default 1.", min=0)] = None,
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="File with the new text.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Change a prior: with no option, its text in $EDITOR. The next round of a run uses it."""
+    """Change a prior; without options, edit its text in $EDITOR. The next round of a run uses it."""
     if enable and disable:
         raise UsageError("--enable and --disable exclude each other")
     with opened(task) as collection:
@@ -176,7 +176,7 @@ def edit(
 
 
 def _edit_by_hand(collection: Collection, entry: Entry) -> Entry:
-    """Have a person edit a prior's text; what cannot be saved is kept and named."""
+    """Open a prior's text in the editor; if it cannot be saved, keep the draft and name its path."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
         raise UsageError("there is no editor: $EDITOR is not set", "Set it, or give the text with --file FILE")
@@ -203,7 +203,7 @@ def _edit_by_hand(collection: Collection, entry: Entry) -> Entry:
 
 @priors.command()
 def remove(prior: PriorId, task: TaskOption = None, json: JsonOption = False) -> None:
-    """Take a prior and its file out; its history stays for restore."""
+    """Remove a prior and its file; the history stays, and restore brings it back."""
     with opened(task) as collection:
         entry = collection.remove(find(collection, prior).id)
     tell(entry, json)
@@ -211,7 +211,7 @@ def remove(prior: PriorId, task: TaskOption = None, json: JsonOption = False) ->
 
 @priors.command()
 def restore(prior: PriorId, task: TaskOption = None, json: JsonOption = False) -> None:
-    """Take a removed prior, or one whose file is gone, back as it was."""
+    """Restore a removed prior, or one whose file is gone."""
     with opened(task) as collection:
         entry = collection.restore(find(collection, prior).id)
     tell(entry, json)
@@ -219,12 +219,12 @@ def restore(prior: PriorId, task: TaskOption = None, json: JsonOption = False) -
 
 @priors.command()
 def search(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for: words, a lesson, a question.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Text to look for: words, a lesson, a question.")],
     task: TaskOption = None,
-    limit: Annotated[int, typer.Option(metavar="N", help="How many to show.", min=1)] = 10,
+    limit: Annotated[int, typer.Option(metavar="N", help="Number of priors to show.", min=1)] = 10,
     json: JsonOption = False,
 ) -> None:
-    """Find the enabled priors that a round would be shown for a text, best first, and why."""
+    """Find the enabled priors that match a text, best first, and say why."""
     from engine.priors.search import make_retriever
     from engine.settings.model import RetrievalSettings
 
@@ -249,7 +249,7 @@ def search(
         )  # fmt: skip
         return
     if not hits:
-        print("no prior fits")
+        print("no prior matches")
         return
     print_table(
         ["id", "score", "title", "why"],
@@ -279,13 +279,15 @@ def history(prior: PriorId, task: TaskOption = None, json: JsonOption = False) -
 def diff(
     prior: PriorId,
     old: Annotated[
-        int | None, typer.Argument(metavar="OLD", help="A revision; by default the one before.", min=1)
+        int | None, typer.Argument(metavar="OLD", help="Old revision; by default the one before.", min=1)
     ] = None,
-    new: Annotated[int | None, typer.Argument(metavar="NEW", help="Another; by default the newest.", min=1)] = None,
+    new: Annotated[
+        int | None, typer.Argument(metavar="NEW", help="New revision; by default the newest.", min=1)
+    ] = None,
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print the differences between two revisions, by default the last two."""
+    """Print the diff of two revisions, by default the last two."""
     with opened(task) as collection:
         lines = collection.diff(find(collection, prior).id, old, new)
     if json:
@@ -304,7 +306,7 @@ def revert(
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Go back to the text of an earlier revision, as a new one."""
+    """Make the text of an earlier revision the newest revision."""
     with opened(task) as collection:
         entry = collection.revert(find(collection, prior).id, revision)
     tell(entry, json)
@@ -314,10 +316,10 @@ def revert(
 def accept(
     prior: PriorId,
     task: TaskOption = None,
-    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Take its text from there.")] = None,
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="File with a text to use instead.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Take a proposed prior in, as it is or with another text."""
+    """Accept a proposed prior, as it is or with another text."""
     with opened(task) as collection:
         entry = collection.accept(find(collection, prior).id, None if file is None else read_text(file))
     tell(entry, json)
@@ -326,11 +328,11 @@ def accept(
 @priors.command()
 def reject(
     prior: PriorId,
-    reason: Annotated[str, typer.Argument(metavar="REASON", help="Why, for whoever reads it later.")] = "",
+    reason: Annotated[str, typer.Argument(metavar="REASON", help="The reason, for later readers.")] = "",
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Turn a proposed prior down."""
+    """Reject a proposed prior."""
     with opened(task) as collection:
         entry = collection.reject(find(collection, prior).id, reason)
     tell(entry, json)
@@ -344,7 +346,7 @@ def import_(
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Take in what was exported, here or elsewhere; what is there with another text gets a new revision."""
+    """Import exported priors; a prior that exists with another text gets a new revision."""
     from cognition.exchange import import_path
 
     with opened(task) as collection:
@@ -366,7 +368,7 @@ def export_(
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write the priors somewhere: as files, with their history (.jsonl), or for ASI-Evolve (.json)."""
+    """Export the priors: as files, with their history (.jsonl), or for ASI-Evolve (.json)."""
     from cognition.exchange import export_folder, export_items, export_lines
 
     with opened(task) as collection:

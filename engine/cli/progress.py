@@ -1,4 +1,4 @@
-"""A run as lines of text: what happens, as it happens, and the object at the end."""
+"""Print a run's progress as lines of text, and build the JSON object that ends a headless run."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _LEAST_OF_A_NAME = 16
 
 
 class ProgressLines:
-    """Prints a line to stderr for what a person wants to know.
+    """Print a line on stderr for each event that a person wants to know.
 
     Args:
-        quiet_until: events up to this one are folded but not told, since they happened before.
+        quiet_until: print nothing for events up to this one, which happened before.
     """
 
     def __init__(self, quiet_until: int = 0) -> None:
         self._quiet_until = quiet_until
 
     def __call__(self, event: ev.Event, state: RunState) -> None:
-        """Tell of one event."""
+        """Print the line of one event, if it has one."""
         if event.seq <= self._quiet_until:
             return
         line = self._line(event, state)
@@ -71,7 +71,7 @@ class ProgressLines:
                 revision = f", revision {data.number}" if data.number else ""
                 return f"prior {data.change}: {one_line(data.id, 60)}{revision}"
             case ev.PriorWarned() as data:
-                return f"priors: {one_line('; '.join(data.problems), 400) or 'all is well again'}"
+                return f"priors: {one_line('; '.join(data.problems), 400) or 'no problem is left'}"
             case ev.PriorProposed() as data:
                 return (
                     f"prior proposed: {one_line(data.title, 100)} ('evolve priors list' shows it, accept or reject it)"
@@ -95,7 +95,7 @@ def _task_line(data: ev.TaskChanged) -> str:
 
 
 def tell(line: str) -> None:
-    """Print a line for whoever reads; that nobody does any more is no reason to end a run."""
+    """Print a line on stderr; a closed stderr never ends a run."""
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
 
@@ -116,7 +116,7 @@ def _node_line(state: RunState, node_id: int) -> str:
 
 
 def closing_object(run: Run, state: RunState, status: str) -> dict[str, Any]:
-    """The object that `run --headless --json` ends with."""
+    """Return the object that `run --headless --json` prints at the end."""
     return {
         "run": str(run.folder),
         "status": status,
@@ -129,26 +129,26 @@ def closing_object(run: Run, state: RunState, status: str) -> dict[str, Any]:
 
 
 def follow_run(run: Run, waits: bool = False) -> tuple[RunState, str]:
-    """Print a run's progress until it ends or its engine is gone; returns its state and status.
+    """Print a run's progress until it ends or its engine is gone; return its state and status.
 
     Args:
         run: the run's folder.
-        waits: stay also with a run that is paused until a person adds what new designs can come of.
+        waits: keep following a run that is paused until a person adds material for new designs.
 
     Raises:
-        JournalError: its journal cannot be read.
+        JournalError: the journal cannot be read.
     """
     state = RunState()
     with JournalReader(run.db) as reader:
         lines = ProgressLines(reader.last_seq())
         while True:
             alive = is_alive(run)
-            # Looked at after the lock: what a dying engine still wrote is read before its death is believed.
+            # Read after the lock was checked, so that the last events of a dying engine are not missed.
             if reader.changed() or not alive:
                 for event in reader.events(after=state.seq):
                     state.apply(event)
                     lines(event, state)
-            # A run that has ended is told when its engine is gone, so that whoever waits may start the next one.
+            # Return only when the engine is gone, so that a waiting script may start the next run.
             if not alive or (state.waits_for_person and not waits):
                 if state.start is None:
                     raise JournalError(f"{run.db} holds no run: its first event is missing")
@@ -157,5 +157,5 @@ def follow_run(run: Run, waits: bool = False) -> tuple[RunState, str]:
 
 
 def best_path(run: Run) -> Path:
-    """Where a headless run leaves its best program."""
+    """Return the path at which a headless run leaves its best program."""
     return run.folder / "best.py"

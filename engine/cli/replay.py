@@ -1,4 +1,4 @@
-"""The command that shows how a run went: replay."""
+"""`evolve replay`: show how a run went."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__: list[str] = []
 def replay(
     run: RunArgument = None,
     speed: Annotated[
-        float | None, typer.Option(metavar="X", help="Play so many times faster than recorded, 1 to 1000; else 10.")
+        float | None, typer.Option(metavar="X", help="Speed, 1 to 1000 times the recorded one; by default 10.")
     ] = None,
     at: Annotated[
-        int | None, typer.Option(metavar="SEQ", help="Stand at this event; without it, play from the start.", min=1)
+        int | None, typer.Option(metavar="SEQ", help="Event to stop at; without it, play from the start.", min=1)
     ] = None,
     mouse: Annotated[bool, typer.Option("--mouse", help="Take mouse events.")] = False,
     runs: RunsOption = None,
 ) -> None:
-    """See how a run went; the run is only read. 'evolve events RUN' prints the same as text."""
+    """Replay a run in the application; the run is only read. 'evolve events RUN' prints the same as text."""
     raise typer.Exit(show_replay(run, runs, speed, at, mouse))

@@ -1,4 +1,4 @@
-"""Plain tables, cut to the width of a terminal and whole everywhere else."""
+"""Print plain tables: cut to the width of a terminal, whole in files and pipes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["print_table"]
 _GAP = 2
 _INDENT = 4
 _LEAST_CELLS = 24
-"""What the last column keeps before another one gives way to it."""
+"""Cells that the last column keeps before another column is left out for it."""
 
 
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str] = (), wrap: bool = False
 ) -> None:
-    """Print a table; text in it is data.
+    """Print a table; control characters in cells are shown as escapes.
 
     Args:
-        columns: the heads.
+        columns: the headings.
         rows: as many cells each.
-        spare: columns that are left out, one after the other, while a terminal is too narrow.
-        wrap: whether the last column goes on in further lines where a terminal is too narrow, if need be below the
-            others; else it is cut.
+        spare: columns to leave out, in this order, while the terminal is too narrow.
+        wrap: whether to wrap the last column if the terminal is too narrow, below the others if need be; else it
+            is cut.
     """
     lines = [[plain(visible(cell)) for cell in row] for row in (columns, *rows)]
     widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
@@ -58,7 +58,7 @@ def print_table(
 
 
 def _room(widths: Sequence[int], shown: Sequence[int], width: int) -> int:
-    """Cells that are left for the last column."""
+    """Return the number of cells left for the last column."""
     return width - sum(widths[index] + _GAP for index in shown[:-1])
 
 

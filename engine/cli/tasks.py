@@ -46,20 +46,20 @@ def new(
 ) -> None:
     """Write a working example task into a new folder."""
     folder = write_task(Path(name).expanduser())
-    print(f"{folder} is a working task: fit {', '.join(sorted(p.name for p in folder.iterdir()))}.")
-    print(f"'evolve check {folder}' tells whether it still works, 'evolve run {folder}' starts a run.")
+    print(f"{folder} is a working task: adapt {', '.join(sorted(p.name for p in folder.iterdir()))}.")
+    print(f"'evolve check {folder}' checks it, 'evolve run {folder}' starts a run.")
 
 
 @app.command()
 def check(task: TaskName, json: JsonOption = False) -> None:
-    """Take a task's seeds through everything a round would do, and say what is wrong."""
+    """Check a task: take its seeds through a whole round, and report what is wrong."""
     loaded = load_task(find_task(task))
     findings = asyncio.run(_check(loaded, quiet=json))
     problems = [finding for finding in findings if not finding["ok"]]
     if json:
         print_json({"task": loaded.spec.name, "ok": not problems, "findings": findings})
     else:
-        print("all is well" if not problems else f"{len(problems)} problem{'s' if len(problems) > 1 else ''}")
+        print("no problems" if not problems else f"{len(problems)} problem{'s' if len(problems) > 1 else ''}")
     fail(2 if problems else 0)
 
 

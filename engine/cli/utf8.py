@@ -1,4 +1,4 @@
-"""Names are UTF-8, whatever the locale: evaluations run without it, and journals move to machines with another one."""
+"""Require UTF-8 names in any locale: evaluations run without a locale, and journals move between machines."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["check_names", "insist_on_utf8"]
 
 
 def insist_on_utf8() -> None:
-    """Begin anew in Python's UTF-8 mode where the locale has another encoding; the output keeps the locale's.
+    """Restart in Python's UTF-8 mode if the locale has another encoding; output keeps the locale's encoding.
 
-    An argument that is no UTF-8 was typed in the locale's encoding, unless it names a file.
+    An argument that is not UTF-8 is decoded with the locale's encoding, unless it names a file.
     """
     if sys.getfilesystemencoding() == "utf-8" or "PYTHONUTF8" in os.environ:
         return
     words = sys.orig_argv[1:]
     named = [word for word in words if not _is_utf8(os.fsencode(word)) and os.path.lexists(word)]
     if named:
-        raise UsageError(_told(os.fsencode(named[0]).decode("utf-8", "surrogateescape")))
+        raise UsageError(_not_utf8(os.fsencode(named[0]).decode("utf-8", "surrogateescape")))
     os.environ["PYTHONUTF8"] = "1"
     os.environ.setdefault("PYTHONIOENCODING", getattr(sys.stdout, "encoding", None) or "ascii")
     typed = [raw if _is_utf8(raw := os.fsencode(word)) else word.encode() for word in words]
@@ -30,22 +30,22 @@ def insist_on_utf8() -> None:
 
 
 def check_names() -> None:
-    """Refuse names that a journal, JSON and a terminal cannot hold, before anything is done with them.
+    """Refuse names that a journal, JSON and a terminal cannot hold, before anything uses them.
 
     Raises:
-        UsageError: an argument, the workspace or the current folder is no UTF-8, or that folder is gone.
+        UsageError: an argument, the workspace or the current folder is not UTF-8, or the current folder is gone.
     """
     try:
         here = str(Path.cwd())
     except OSError:
-        raise UsageError("the folder that you are in is gone: go to another one") from None
+        raise UsageError("the current folder is gone: change to another one") from None
     for name in (*sys.argv[1:], os.environ.get("EVOLVE_HOME", ""), here):
         if not is_text(name):
-            raise UsageError(_told(name))
+            raise UsageError(_not_utf8(name))
 
 
-def _told(name: str) -> str:
-    return f"'{legible(name)}' is not valid UTF-8: rename it, since a run keeps names as text"
+def _not_utf8(name: str) -> str:
+    return f"'{legible(name)}' is not valid UTF-8: rename it, because a run keeps names as text"
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""The ways into the application, read without the command line's library, which takes as long to load as Textual."""
+"""Start the application without the command line's library, which takes as long to load as Textual."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {
 
 
 def way_in(arguments: Sequence[str]) -> Callable[[], int] | None:
-    """What `evolve`, `evolve attach` or `evolve replay` does in a terminal; None for whatever else is written.
+    """Return what to run for `evolve`, `evolve attach` or `evolve replay` in a terminal; None for anything else.
 
-    That goes to the command line's library, which has the help and a word for every mistake.
+    Anything else goes to the command line's library, which has the help and the error messages.
     """
     command, *rest = arguments or [""]
     if command == "--runs":
@@ -72,14 +72,14 @@ def show_replay(
     at: int | None = None,
     mouse: bool = False,
 ) -> int:
-    """Show how a run went in this terminal; returns the exit code. Without an event it plays from the start.
+    """Replay a run in this terminal and return the exit code. Without an event it plays from the start.
 
     Raises:
         RunError: there is no such run.
-        UsageError: there is no such event, no such speed, or this is no terminal.
+        UsageError: there is no such event or speed, or this is not a terminal.
     """
     if speed is not None and not 1 <= speed <= 1000:
-        raise UsageError("--speed lies between 1 and 1000")
+        raise UsageError("--speed must lie between 1 and 1000")
     picked = pick(run, runs)
     if at is not None:
         with JournalReader(picked.db) as reader:
@@ -87,7 +87,7 @@ def show_replay(
         if at > last:
             raise UsageError(f"run '{picked.name}' has no event {at}; its events are 1 to {last}")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("this is no terminal", f"'evolve events {picked.typed}' prints what was recorded")
+        raise UsageError("this is not a terminal", f"'evolve events {picked.typed}' prints what was recorded")
     from tui.app import run_tui
 
     return run_tui(existing_folder(runs), picked, mouse, (at, speed or 10.0, at is None or speed is not None))

@@ -433,7 +433,7 @@ def test_a_run_watched_to_its_end_is_left_as_one_file(runs: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--speed", "0"], "between 1 and 1000"), (["--at", "99999"], "has no event 99999"), ([], "is no terminal")],
+    [(["--speed", "0"], "between 1 and 1000"), (["--at", "99999"], "has no event 99999"), ([], "is not a terminal")],
 )
 def test_what_cannot_be_replayed_is_told(steered: Run, arguments: list[str], said: str) -> None:
     command = [*EVOLVE, "replay", str(steered.folder), *arguments]

@@ -122,7 +122,7 @@ def test_version(evolve: Evolve) -> None:
         (["run", "docs"], "it has no task.toml; brief.md, evaluate.py, seed.py are missing too"),
         (["run", "engine/tasks"], "It holds task folders: circle_packing, "),
         (["run", "engine/tasks/circle_packing/seed.py"], "Name the folder: 'engine/tasks/circle_packing'"),
-        (["--runs", "sample_runs", "show"], "--runs stands after the command"),
+        (["--runs", "sample_runs", "show"], "--runs belongs after the command"),
         (["--runs", "sample_runs"], "'evolve runs' prints it"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

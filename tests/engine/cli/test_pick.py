@@ -100,7 +100,7 @@ def test_a_runs_folder_that_is_not_there_is_an_error_of_every_command_that_reads
         assert (done.code, done.out) == (2, ""), words
         assert done.err == f"error: --runs {tmp_path / 'nope'}: there is no such folder\n"
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="it is no folder"):
+    with pytest.raises(UsageError, match="it is not a folder"):
         pick(None, tmp_path / "file")
     # The workspace's own folder comes with its first run.
     assert evolve("runs").code == 0
