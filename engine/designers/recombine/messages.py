@@ -128,7 +128,7 @@ class Tunable(msgspec.Struct, frozen=True):
     arm: str
     """Its key for the bandit and the step sizes."""
     name: str
-    """Its readable name: `WEIGHTS[2]`, `score(depth)`, `a number in refine`."""
+    """Its readable name: `WEIGHTS[2]`, `score(depth)`, `a number in refine()`."""
     kind: Kind
     value: Value
     low: float = 0.0

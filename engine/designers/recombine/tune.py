@@ -144,6 +144,7 @@ def _around(value: int | float) -> tuple[float, float] | None:
 
 
 def _owner_label(item: Item) -> str:
+    """Return the owner's name, with brackets for a function: `in place()` does not read as `in place`."""
     owner = owner_of(item)
     return f"{owner}()" if item.kind == "function" else owner
 
@@ -161,6 +162,6 @@ def name_of(item: Item, literal: Literal) -> str:
     owner = owner_of(item)
     outside = item.kind == "other"
     if not literal.label:
-        return "a number outside of functions" if outside else f"a number in {owner}"
+        return "a number outside of functions" if outside else f"a number in {_owner_label(item)}"
     own = outside or literal.label in item.names or literal.label.startswith((f"{owner}[", f"{owner}.", f"{owner}("))
-    return literal.label if own else f"{literal.label} in {owner}"
+    return literal.label if own else f"{literal.label} in {_owner_label(item)}"

@@ -38,13 +38,13 @@ def test_comments_set_how_constants_are_tuned() -> None:
     constants = found(SEED)
     assert constants["STEPS"] == Tunable("STEPS", 0, "tune/STEPS", "STEPS", "effort", 30, 5, 200)
     assert constants["RATE"] == Tunable("RATE", 0, "tune/RATE", "RATE", "scale", 0.5, 0.1, 0.9)
-    assert constants["a number in second"] == Tunable(
-        "second", 0, "tune/second()", "a number in second", "scale", 0.75, 0.075, 7.5
+    assert constants["a number in second()"] == Tunable(
+        "second", 0, "tune/second()", "a number in second()", "scale", 0.75, 0.075, 7.5
     )
 
 
 def test_unread_values_and_values_that_are_no_floats_are_not_tuned() -> None:
-    assert set(found(SEED)) == {"STEPS", "RATE", "a number in second"}
+    assert set(found(SEED)) == {"STEPS", "RATE", "a number in second()"}
     assert "RATE" not in found(SEED.replace("x * RATE", "x"))
 
 
@@ -155,11 +155,11 @@ def test_numbers_are_found_at_all_places_of_parameters() -> None:
         "CONFIG.rate": 0.9,
         "total(depth)": 4,
         "total(wide)": True,
-        "w[0] in total": 0.125,
-        "w[1] in total": 6,
-        "sorted(reverse) in total": True,
-        "solve(tol) in total": 1e-9,
-        "a number in total": 12.5,
+        "w[0] in total()": 0.125,
+        "w[1] in total()": 6,
+        "sorted(reverse) in total()": True,
+        "solve(tol) in total()": 1e-9,
+        "a number in total()": 12.5,
     }
 
 
@@ -214,7 +214,7 @@ def total(
         "OTHER['deep'][0]": ("tolerance", 1.0, 0.01, 100.0),
         "total(k)": ("effort", 3, 2.0, 5.0),
         "total(mode)": ("choice", None, [None, "fast"]),
-        "steps in total": ("effort", 8, 1.0, 99.0),
+        "steps in total()": ("effort", 8, 1.0, 99.0),
     }
     assert parse_program(code).rules.problems == []
 
