@@ -17,6 +17,7 @@ from engine.cli.pick import existing_folder, folder_of, pick
 from engine.errors import UsageError
 
 __all__ = [
+    "ForceOption",
     "JsonOption",
     "RunArgument",
     "RunName",
@@ -28,6 +29,7 @@ __all__ = [
     "folder_of",
     "pick",
     "print_json",
+    "refuse_to_replace",
 ]
 
 app = typer.Typer(
@@ -42,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
@@ -92,6 +95,12 @@ def evolve(
 def print_json(value: Any) -> None:
     """Print a JSON value on one line; characters that the encoding of stdout lacks are escaped, never replaced."""
     print(json.dumps(value, ensure_ascii=not holds_everything(), separators=(", ", ": "), allow_nan=False))
+
+
+def refuse_to_replace(file: Path, force: bool) -> None:
+    """Raise UsageError if a file exists, unless `--force` is given."""
+    if file.is_file() and not force:
+        raise UsageError(f"{file} is there already", "--force replaces it; or name another file")
 
 
 def fail(code: int) -> None:

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.app import JsonOption, RunArgument, RunsOption, app, pick, print_json
-from engine.errors import UsageError
+from engine.cli.app import ForceOption, JsonOption, RunArgument, RunsOption, app, pick, print_json, refuse_to_replace
 
 __all__: list[str] = []
 
@@ -25,7 +24,7 @@ def export(
             help="FILE.json, FILE.csv, FILE.graphml or FILE.html; by default RUN.html in this folder.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there already.")] = False,
+    force: ForceOption = False,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -34,7 +33,6 @@ def export(
 
     picked = pick(run, runs)
     target = Path(f"{picked.name}.html") if out is None else out
-    if target.exists() and not target.is_dir() and not force:
-        raise UsageError(f"{target} is there already", "--force replaces it; -o FILE names another")
+    refuse_to_replace(target, force)
     nodes = export_run(picked, target)
     print_json({"file": str(target.absolute()), "run": str(picked.folder), "nodes": nodes}) if json else print(target)

@@ -12,7 +12,18 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from engine.cli.app import JsonOption, RunArgument, RunName, RunsOption, app, existing_folder, pick, print_json
+from engine.cli.app import (
+    ForceOption,
+    JsonOption,
+    RunArgument,
+    RunName,
+    RunsOption,
+    app,
+    existing_folder,
+    pick,
+    print_json,
+    refuse_to_replace,
+)
 from engine.cli.calls import calls_of, print_calls, spending
 from engine.cli.control import write_best
 from engine.cli.filter import filtered
@@ -256,10 +267,13 @@ def _learned(reader: JournalReader, node: Node) -> ev.LearnDone | None:
 def best(
     run: RunArgument = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="File to write it to.")] = None,
+    force: ForceOption = False,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the best program, or write it to a file."""
+    if out is not None:
+        refuse_to_replace(out, force)
     picked = pick(run, runs)
     state, node, code = write_best(picked, out)
     if json:

@@ -18,7 +18,7 @@ from cognition.collection import Collection
 from cognition.entry import Entry
 from cognition.prior import PriorError
 from cognition.store import Conflict
-from engine.cli.app import JsonOption, RunsOption, app, existing_folder, print_json
+from engine.cli.app import ForceOption, JsonOption, RunsOption, app, existing_folder, print_json, refuse_to_replace
 from engine.cli.group import CommandGroup
 from engine.cli.prior_base import (
     PriorId,
@@ -353,7 +353,7 @@ def import_(
         done = import_path(collection, path)
     for why in done.refused:
         print(f"warning: {visible(why)}", file=sys.stderr)
-    counts = {"added": len(done.added), "edited": len(done.edited), "same": len(done.same)}
+    counts = {"added": len(done.added), "edited": len(done.edited), "already there": len(done.same)}
     if json:
         print_json({**msgspec.to_builtins(done)})
     else:
@@ -365,12 +365,14 @@ def export_(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A new folder for .md files, a .jsonl, or a .json for ASI-Evolve.")
     ],
+    force: ForceOption = False,
     task: TaskOption = None,
     json: JsonOption = False,
 ) -> None:
     """Export the priors: as files, with their history (.jsonl), or for ASI-Evolve (.json)."""
     from cognition.exchange import export_folder, export_items, export_lines
 
+    refuse_to_replace(path, force)
     with opened(task) as collection:
         try:
             if path.suffix in (".jsonl", ".json"):

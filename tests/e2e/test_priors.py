@@ -243,9 +243,15 @@ def test_verbs_of_priors_command(
     assert (task / "priors" / "shift.md").exists()
     for target in ("all.jsonl", "all.json", "folder"):
         assert priors("export", tmp_path / target, *at).code == 0
+    (tmp_path / "all.json").write_text("mine")
+    refused = priors("export", tmp_path / "all.json", *at)
+    assert refused.code == 2 and "all.json is there already\n  --force replaces it" in refused.err
+    assert (tmp_path / "all.json").read_text() == "mine"
+    assert priors("export", tmp_path / "all.json", "--force", "--json", *at).json["priors"] == 2
+    assert priors("import", tmp_path / "all.json", *at).out == "0 added, 0 edited, 2 already there, 0 refused\n"
     other = make_task(name="other")
     assert priors("import", tmp_path / "all.jsonl", "--task", other).out.startswith("3 added, 0 edited")
-    assert priors("import", tmp_path / "folder", "--task", other).out.startswith("0 added, 0 edited, 3 same")
+    assert priors("import", tmp_path / "folder", "--task", other).out.startswith("0 added, 0 edited, 3 already there")
     assert json.loads((tmp_path / "all.json").read_text())["items"].keys() == {"shift", "solve"}
     assert len(priors("history", "shift", "--json", "--task", other).json) == 3
     assert "others: point-" in priors("list").err

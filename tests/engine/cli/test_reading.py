@@ -62,3 +62,17 @@ def test_an_export_is_named_by_the_run_and_replaces_nothing_unasked(
     assert made.read_text() == "mine"
     assert evolve("export", RUN, "--force", "--json").json["file"] == str(made)
     assert "<html" in made.read_text()
+
+
+def test_best_replaces_no_file_without_force(evolve: Evolve, tmp_path: Path) -> None:
+    out = tmp_path / "best.py"
+    assert evolve("best", RUN, "-o", out).out == f"{out}\n"
+    program = out.read_text()
+    out.write_text("mine")
+    refused = evolve("best", RUN, "-o", out)
+    assert (refused.code, refused.out) == (2, "")
+    assert f"{out} is there already\n  --force replaces it" in refused.err
+    assert out.read_text() == "mine"
+    assert evolve("best", RUN, "-o", out, "--force", "--json").json["code"] == program
+    assert out.read_text() == program
+    assert evolve("best", RUN, "-o", "/dev/null").code == 0, "a device holds nothing that could be lost"
