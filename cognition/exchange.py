@@ -107,16 +107,17 @@ def export_lines(collection: Collection) -> str:
 
 def export_items(collection: Collection) -> str:
     """Return the enabled priors as ASI-Evolve's cognition.json."""
-    items = {
-        prior.id: {
-            "id": prior.id,
-            "content": prior.body.strip(),
-            "source": prior.source,
-            "metadata": {"title": prior.title, "tags": list(prior.tags), "weight": prior.weight},
-        }
-        for prior in collection.priors()
-    }
+    items = {prior.id: _item(prior) for prior in collection.priors()}
     return json.dumps({"items": items}, ensure_ascii=False, indent=2) + "\n"
+
+
+def _item(prior: Prior) -> dict[str, Any]:
+    return {
+        "id": prior.id,
+        "content": prior.body.strip(),
+        "source": prior.source,
+        "metadata": {"title": prior.title, "tags": list(prior.tags), "weight": prior.weight},
+    }
 
 
 def _all(collection: Collection) -> list[Entry]:
@@ -238,7 +239,18 @@ def _import_items(collection: Collection, done: Imported, path: Path, text: str)
 def _take_item(
     collection: Collection, done: Imported, item_id: str, item: dict[str, Any], known: dict[Any, str]
 ) -> None:
-    """Add one item. It is recognised by the sha256 of its content, so that it is added once."""
+    """Add one item, unless the collection has it.
+
+    An item imported before is recognised by the sha256 of its content. An item that the export of one of the
+    collection's own priors gives is that prior.
+    """
+    own = collection.find(item_id)
+    if own is not None and item == _item(own.prior):
+        if own.status == "active":
+            done.same.append(own.id)
+        else:
+            done.refused.append(f"{item_id}: '{own.id}' is there and {own.status}")
+        return
     content, metadata = item["content"].strip(), item.get("metadata")
     details: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
     first = next((line.strip("#*- \t") for line in content.splitlines() if line.strip("#*- \t")), "")

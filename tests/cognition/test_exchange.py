@@ -103,6 +103,24 @@ def test_cognition_of_asi_evolve_is_imported_and_exported(tmp_path: Path) -> Non
     other.store.close()
 
 
+def test_unchanged_export_for_asi_evolve_adds_nothing(tmp_path: Path) -> None:
+    base = Base(tmp_path)
+    base.priors.add("gate", "---\ntags: a, b\nweight: 2\nsource: here\n---\n# Gate the update\n\nForget first.\n")
+    base.priors.add("plain", "No heading at all.\n")
+    base.priors.add("gone", "# Gone\n")
+    path = tmp_path / "all.json"
+    path.write_text(export_items(base.priors))
+    base.priors.remove("gone")
+    before = export_lines(base.priors)
+    done = import_path(base.priors, path)
+    assert (done.added, done.edited, sorted(done.same)) == ([], [], ["gate", "plain"])
+    assert done.refused == ["gone: 'gone' is there and removed"]
+    assert export_lines(base.priors) == before
+    base.priors.edit("plain", "Another text.\n")
+    assert import_path(base.priors, path).added == ["plain-2"], "the item is not the prior that has its id now"
+    base.store.close()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
