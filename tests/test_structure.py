@@ -31,7 +31,6 @@ CIRCLES_LEFT = [
 LONG_LEFT = {
     "engine/journal/reader.py",
     "engine/loop/engine.py",
-    "tui/screens/live.py",
     "tests/engine/test_samplers.py",
     "tests/tui/synthetic.py",
     "tests/tui/test_replay.py",

@@ -55,7 +55,7 @@ def run_tui(
 
     settings = read_settings(workspace() / "config.toml")
     log = open_log(workspace() / "state")
-    from tui.application import EvolveApp
+    from tui.textual_app import EvolveApp
 
     app = EvolveApp(runs, run, settings, LiveFeed, log, replay, hints=True)
     app.run(mouse=mouse or settings.mouse)

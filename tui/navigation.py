@@ -41,6 +41,9 @@ class Navigator(Protocol):
     def leave_node(self, node: int) -> None:
         """Go back to the population, with the cursor on this node."""
 
+    def show_writing(self) -> None:
+        """Open what models write for the run, as they write it."""
+
     def show_priors(self, run: Run, node: int | None = None) -> None:
         """Open the priors of a run, or those that retrieval finds for one of its nodes."""
 

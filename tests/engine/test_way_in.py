@@ -34,6 +34,6 @@ def test_left_to_those_who_can_say_what_is_wrong(words: str) -> None:
 
 
 def test_they_load_no_command_line_library() -> None:
-    code = "import sys, engine.cli.way_in, tui.application\nprint(*sys.modules)"
+    code = "import sys, engine.cli.way_in, tui.textual_app\nprint(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"typer", "click", "pydantic"}.intersection(modules)

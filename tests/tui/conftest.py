@@ -76,9 +76,9 @@ def live_run(runs: Path) -> Iterator[Desk]:
 @pytest.fixture
 def make_app(runs: Path) -> Callable[..., Any]:
     """Makes the application on the folder of runs."""
-    from tui.application import EvolveApp
     from tui.feed.live import LiveFeed
     from tui.settings import TuiSettings
+    from tui.textual_app import EvolveApp
 
     def make(run: Run | None = None, **settings: Any) -> EvolveApp:
         return EvolveApp(runs, run, TuiSettings(**settings), LiveFeed)

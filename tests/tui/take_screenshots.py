@@ -15,9 +15,9 @@ os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 os.environ.setdefault("TEXTUAL_THEME", "evolve-dark")
 
 from engine.runs.folder import Run
-from tui.application import EvolveApp
 from tui.feed.live import LiveFeed
 from tui.settings import TuiSettings
+from tui.textual_app import EvolveApp
 
 
 async def take(runs: Path, names: list[str], out: Path) -> None:

@@ -16,9 +16,9 @@ os.environ.setdefault("TEXTUAL_THEME", "evolve-dark")
 
 from engine.runs.folder import Run
 from tests.tui.test_screens import opened, text_of, until
-from tui.application import EvolveApp
 from tui.feed.live import LiveFeed
 from tui.settings import TuiSettings
+from tui.textual_app import EvolveApp
 
 
 async def take(runs: Path, out: Path, name: str, prior: str, text: str) -> None:

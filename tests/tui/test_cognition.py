@@ -18,7 +18,6 @@ from engine.runs.folder import Run
 from tests.e2e.runs import fold
 from tests.tui.synthetic import HOSTILE, make_run
 from tests.tui.test_screens import Maker, text_of, until
-from tui.application import EvolveApp
 from tui.drafts import Draft, drafts_of, drop_draft, keep_draft
 from tui.model.markdown import markdown_lines
 from tui.model.prior_list import parse_filter
@@ -26,6 +25,7 @@ from tui.screens.cognition import CognitionScreen
 from tui.screens.prior_conflict import PriorConflict
 from tui.screens.prior_editor import PriorEditor
 from tui.screens.prior_history import PriorHistory
+from tui.textual_app import EvolveApp
 
 SIZES = [(80, 24), (120, 40)]
 PRIORS = {
@@ -301,7 +301,7 @@ async def test_an_editor_of_ones_own(
     make_app: Maker, run: Run, base: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = iter(["# By hand\n", "---\nweight: much\n---\n# By hand\n"])
-    monkeypatch.setattr("tui.screens.prior_acts.edit_text", lambda *_: next(texts))
+    monkeypatch.setattr("tui.screens.prior_actions.edit_text", lambda *_: next(texts))
     app = make_app(run)
     async with app.run_test(size=(80, 24)) as pilot:
         await on_priors(pilot)

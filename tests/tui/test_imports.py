@@ -18,7 +18,7 @@ def loaded(statement: str) -> set[str]:
 
 
 def test_the_application_loads_nothing_heavy() -> None:
-    modules = loaded("import tui.app, tui.feed.live, tui.application, tui.screens.runs, tui.screens.node")
+    modules = loaded("import tui.app, tui.feed.live, tui.textual_app, tui.screens.runs, tui.screens.node")
     assert not modules.intersection(HEAVY)
 
 

@@ -16,11 +16,11 @@ from engine.runs.folder import Run
 from tests.tui.synthetic import Synthesizer
 from tests.tui.test_screens import settled, until
 from tests.tui.test_session import ScriptedFeed
-from tui.application import EvolveApp
 from tui.feed.batch import Batch
 from tui.model.run_model import RunModel
 from tui.screens.live import LiveScreen
 from tui.settings import TuiSettings
+from tui.textual_app import EvolveApp
 from tui.widgets.painted import Painted
 
 SIZES = ((120, 40), (80, 24), (100, 33))

@@ -100,7 +100,7 @@ async def test_no_empty_panel(runs: Path, make_app: Maker) -> None:
     app = make_app(make_run(runs / "plain", 20, end="finished"))
     async with app.run_test(size=(80, 24)) as pilot:
         live: Any = await opened(pilot)
-        assert not live._rates.display
+        assert not live.view._rates.display
         await pilot.press("v", "v", "v", "v")
         await until(pilot, lambda: "sum_radii by node" in text_of(app), "the first panel again")
 

@@ -364,8 +364,8 @@ async def test_a_live_run_is_rewound_and_brought_back(live_run: Desk, make_app: 
         await pilot.press("T")
         await opened(pilot)
         await pilot.press("escape")
-        await until(pilot, lambda: type(app.screen) is LiveScreen, "the run itself")
-        await until(pilot, lambda: app.screen.ready, "the run")
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen), "the run itself")
+        await until(pilot, lambda: app.screen.view.ready, "the run")
         await pilot.press("p")
         await until(pilot, live_run.commands, "the command")
         assert live_run.commands() == [("pause", {})]
@@ -377,7 +377,7 @@ async def test_a_fork_from_here(replaying: Any, runs: Path) -> None:
         await pilot.press("F")
         assert isinstance(replaying.screen, Prompt)
         await pilot.press(*"branch", "enter")
-        await until(pilot, lambda: type(replaying.screen) is LiveScreen, "the new run")
+        await until(pilot, lambda: isinstance(replaying.screen, LiveScreen), "the new run")
         await opened(pilot)
         assert replaying.session.run.folder == runs / "branch"
         assert state_of(replaying).forked is not None and state_of(replaying).forked.at_seq == 300

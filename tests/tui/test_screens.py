@@ -17,13 +17,14 @@ from engine.journal.reader import JournalReader
 from engine.runs.folder import Run
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
-from tui.application import EvolveApp
 from tui.feed.live import LiveFeed
 from tui.screens.dialogs import Confirm, Prompt
 from tui.screens.live import LiveScreen
 from tui.screens.node import NodeScreen
 from tui.screens.reading import HelpScreen
+from tui.screens.replay import ReplayScreen
 from tui.screens.runs import RunsScreen
+from tui.textual_app import EvolveApp
 from tui.widgets.bars import Footer
 from tui.widgets.painted import Painted, Throttle
 
@@ -51,18 +52,19 @@ async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str) -
 
 async def settled(pilot: Pilot[Any]) -> None:
     """Let the screen paint all that it has put off."""
-    put_off = [value for value in vars(pilot.app.screen).values() if isinstance(value, Throttle)]
+    parts = [pilot.app.screen, *pilot.app.screen.query("*")]
+    put_off = [value for part in parts for value in vars(part).values() if isinstance(value, Throttle)]
     await until(pilot, lambda: not any(throttle._timer for throttle in put_off), "the last painting")
     await pilot.pause()
 
 
-async def opened(pilot: Pilot[Any]) -> LiveScreen:
-    """The live screen once the run is read."""
+async def opened(pilot: Pilot[Any]) -> LiveScreen | ReplayScreen:
+    """The screen of a run once the run is read."""
     app: Any = pilot.app
     await until(pilot, lambda: app.session is not None and app.session.model is not None, "the run to be read")
     await pilot.pause()
-    assert isinstance(app.screen, LiveScreen)
-    await until(pilot, lambda: app.screen.ready, "the first paint")
+    assert isinstance(app.screen, LiveScreen | ReplayScreen)
+    await until(pilot, lambda: app.screen.view.ready, "the first paint")
     return app.screen
 
 
@@ -251,7 +253,7 @@ async def test_a_node_tab_by_tab(live_run: Desk, make_app: Maker) -> None:
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, LiveScreen), "the live screen")
         live: Any = app.screen
-        assert live.node.id == node.id if node else False, "the cursor is on the node that was looked at last"
+        assert live.view.chosen.id == node.id if node else False, "the cursor is on the node that was looked at last"
 
 
 async def test_a_walk_through_a_lineage_and_a_diff_to_any_node(live_run: Desk, make_app: Maker) -> None:
@@ -285,7 +287,7 @@ async def test_the_view_stays_where_it_is_read(live_run: Desk, make_app: Maker) 
     async with app.run_test(size=(80, 24)) as pilot:
         live = await opened(pilot)
         await pilot.press("end")
-        tree = live._tree
+        tree = live.view.tree_view
         before = [tree.row_strip(y).text for y in range(tree.size.height)]
         model = app.session.model  # type: ignore[union-attr]
         assert model is not None
@@ -306,7 +308,7 @@ async def test_search_filter_order_fold_follow(live_run: Desk, make_app: Maker) 
     app = make_app(live_run.run)
     async with app.run_test(size=(120, 40)) as pilot:
         live = await opened(pilot)
-        tree = live._tree
+        tree = live.view.tree_view
         model = live.session.model
         assert model is not None
         await pilot.press("slash", *"#7", "enter")
@@ -429,6 +431,16 @@ async def test_help_lists_the_bindings_that_work(live_run: Desk, make_app: Maker
         await until(pilot, lambda: live_run.commands() == [("pause", {})], "the remapped key")
 
 
+@pytest.mark.parametrize("key", ["n", "b", "v", "q", "y"])
+async def test_keymap_takes_a_key_from_any_other_binding(live_run: Desk, make_app: Maker, key: str) -> None:
+    app = make_app(live_run.run, keymap={"run.pause": f"p,{key}"})
+    async with app.run_test(size=(80, 24)) as pilot:
+        live = await opened(pilot)
+        assert live.active_bindings[key].binding.id == "run.pause"
+        await pilot.press(key)
+        await until(pilot, lambda: live_run.commands() == [("pause", {})], "the command")
+
+
 async def test_every_binding_has_an_id_and_says_what_it_does(live_run: Desk, make_app: Maker) -> None:
     app = make_app(live_run.run)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -515,7 +527,7 @@ async def test_a_filter_that_is_refused_keeps_its_prompt(live_run: Desk, make_ap
         await pilot.press("ctrl+u", *"sum_radi<1", "enter")
         assert "'sum_radi' is not known here" in hint_of(app) and "metrics: sum_radii" in hint_of(app)
         await pilot.press("ctrl+u", *"sum_radii<1", "enter")
-        assert app.screen is live and 0 < live._tree.count() < 60
+        assert app.screen is live and 0 < live.view.tree_view.count() < 60
         assert not live_run.commands()
         await pilot.press("slash", *"is:nice", "enter")
         assert "is: is one of best" in hint_of(app)
@@ -560,7 +572,7 @@ async def test_a_path_that_cannot_be_read_keeps_its_prompt(
 
 
 async def test_an_edited_program_can_be_injected(live_run: Desk, make_app: Maker, monkeypatch: Any) -> None:
-    monkeypatch.setattr("tui.screens.steering.edit_text", lambda app, guard, text, name: text + "# by hand\n")
+    monkeypatch.setattr("tui.screens.programs.edit_text", lambda app, guard, text, name: text + "# by hand\n")
     app = make_app(live_run.run)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)

@@ -17,11 +17,11 @@ from engine.runs.folder import Run
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
 from tests.tui.test_screens import Maker, opened, text_of, until
-from tui.application import EvolveApp
 from tui.feed.live import LiveFeed
 from tui.screens.runs import RunsScreen
 from tui.screens.settings import SettingsScreen
 from tui.settings import TuiSettings, read_settings, save_setting
+from tui.textual_app import EvolveApp
 from tui.theme import THEMES
 from tui.widgets.hints import HintBar
 

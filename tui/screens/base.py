@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import Binding, BindingsMap, BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
@@ -65,6 +67,21 @@ class BaseScreen(Screen[None]):
         """The application, as far as screens use it."""
         return cast(Navigator, self.app)
 
+    @property
+    def _binding_chain(self) -> list[tuple[DOMNode, BindingsMap]]:
+        """The bindings from the focus outwards. A key that config.toml gives to one is taken from all inner ones.
+
+        Textual settles such a clash only among the bindings of one widget; with others the inner one would win.
+        """
+        chain = super()._binding_chain
+        ids = self.app._keymap
+        given = {key for _, map_ in chain for key, items in map_.key_to_bindings.items() if _ids(items) & ids.keys()}
+        for _, map_ in chain if given else ():
+            for key in given & map_.key_to_bindings.keys():
+                if not _ids(map_.key_to_bindings[key]) & ids.keys():
+                    del map_.key_to_bindings[key]
+        return chain
+
     def on_resize(self, event: events.Resize) -> None:
         """Fit the layout to the size."""
         width, height = event.size
@@ -93,3 +110,7 @@ class BaseScreen(Screen[None]):
     def say_error(self, error: EvolveError) -> None:
         """Say what went wrong and what to do."""
         self.say(str(error), "bad", 10.0)
+
+
+def _ids(bindings: Iterable[Binding]) -> set[str]:
+    return {binding.id for binding in bindings if binding.id}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -14,15 +15,16 @@ from engine.errors import UsageError
 from engine.runs.folder import Run
 from engine.text import one_line
 from engine.workspace import workspace
-from tui.drafts import Draft, drafts_of
+from tui.drafts import drafts_of
 from tui.feed.priors import PriorDesk, Shelf, place_to_read
 from tui.model.document import prose_lines, text_lines
 from tui.model.markdown import markdown_lines
 from tui.model.prior_documents import about_lines
 from tui.model.prior_list import ORDERS, arranged, parse_filter
+from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Prompt, check_number
-from tui.screens.prior_acts import PriorActs
-from tui.screens.prior_editor import PriorEditor
+from tui.screens.prior_actions import PriorActions
+from tui.screens.prior_editor import Edited, PriorEditor
 from tui.session import Session
 from tui.widgets.bars import Title
 from tui.widgets.priors import Found, PriorsView, columns, why_of
@@ -38,13 +40,14 @@ _FILTER_HINT = "words, is:on is:off is:pending is:gone is:removed is:rejected ta
 _HITS = 20
 
 
-class CognitionScreen(PriorActs):
+class CognitionScreen(BaseScreen):
     """The priors that a run reads.
 
     Args:
         run: the run.
-        session: where it is looked at; None where it is not.
-        node: the node for which priors are looked for at first.
+        runs: the folder of the runs, whose journals tell what each prior was worth.
+        session: the session that shows the run; None if none does.
+        node: the node to search priors for at first.
     """
 
     DEFAULT_CSS = """
@@ -79,12 +82,11 @@ class CognitionScreen(PriorActs):
         "Searches here go by words alone (BM25); the engine also weighs meaning, and draws some."
     )
 
-    def __init__(self, run: Run, session: Session | None = None, node: int | None = None) -> None:
+    def __init__(self, run: Run, runs: Path, session: Session | None = None, node: int | None = None) -> None:
         super().__init__()
         self.run = run
         self.session = session
         self._for_node = node
-        self._shelf: Shelf | None = None
         self._trouble = ""
         self._order = ORDERS[0]
         self._filter = ""
@@ -98,7 +100,6 @@ class CognitionScreen(PriorActs):
         self._tab = 0
         self._held: str | None = None
         self.drafts_folder = workspace() / "drafts"
-        self._drafts: dict[str, Draft] = {}
         self._offered = False
         self._state: tuple[object, ...] = ()
         self._head = Title(" Priors", id="head")
@@ -106,33 +107,31 @@ class CognitionScreen(PriorActs):
         self._list = PriorsView()
         self._tabs = Title(id="tabs")
         self._text = TextView(id="text")
+        state = session.model.state if session is not None and session.model is not None else None
+        self._desk = PriorDesk(lambda: place_to_read(run, state), runs, self._post, self._changed, self._failed)
+        self._actions = PriorActions(self._desk, self._list, self.drafts_folder)
 
     def compose_body(self) -> ComposeResult:
         """Title, list, then the prior under the cursor."""
-        yield self._head
-        yield self._columns
-        yield self._list
-        yield self._tabs
-        yield self._text
+        with self._actions:
+            yield self._head
+            yield self._columns
+            yield self._list
+            yield self._tabs
+            yield self._text
 
     def on_mount(self) -> None:
         """Begin to read."""
         self._text.can_focus = False
         self._list.focus()
-        run = self.run
-        model = self.session.model if self.session is not None else None
-        state = model.state if model is not None else None
-        self.desk = PriorDesk(
-            lambda: place_to_read(run, state), self.navigator.runs, self._post, self._changed, self._failed
-        )
-        self.desk.start()
+        self._desk.start()
         if self._for_node is not None:
             self._look_for(self._for_node)
         self._paint()
 
     def on_unmount(self) -> None:
         """Stop to read."""
-        self.desk.stop()
+        self._desk.stop()
 
     def on_screen_resume(self) -> None:
         """Show what changed behind another screen."""
@@ -162,7 +161,7 @@ class CognitionScreen(PriorActs):
         event.call()
 
     def _changed(self, shelf: Shelf) -> None:
-        first, self._shelf, self._trouble = self._shelf is None, shelf, ""
+        first, self._actions.shelf, self._trouble = self._actions.shelf is None, shelf, ""
         if first:
             self._read_drafts()
         self._arrange()
@@ -170,45 +169,56 @@ class CognitionScreen(PriorActs):
             self._run_search()
         for screen in self.app.screen_stack:
             if isinstance(screen, PriorEditor):
-                screen.stands(self._entry(screen.prior_id))
+                screen.stands(self._actions.entry(screen.prior_id))
 
     def _failed(self, why: str) -> None:
         self._trouble = why
         self._paint()
 
     def _read_drafts(self) -> None:
-        if self._shelf is None:
+        if self._actions.shelf is None:
             return
-        place = self._shelf.place
-        self._drafts = drafts_of(self.drafts_folder, str(place.base), place.collection)
-        self._list.drafts = self._drafts
-        if self._drafts and not self._offered:
+        place = self._actions.shelf.place
+        self._actions.drafts = drafts_of(self.drafts_folder, str(place.base), place.collection)
+        self._list.drafts = self._actions.drafts
+        if self._actions.drafts and not self._offered:
             self._offered = True
-            names = ", ".join(sorted(self._drafts))
+            names = ", ".join(sorted(self._actions.drafts))
             self.say(f"a text was not saved: {one_line(names, 60)}; u goes on with it", "best", 10.0)
+
+    def on_prior_actions_acted(self, event: PriorActions.Acted) -> None:
+        """Put the cursor on the prior that was changed."""
+        self._held = event.prior_id
+        self._arrange()
+
+    def on_edited(self, event: Edited) -> None:
+        """Put the cursor on the prior that the editor has saved."""
+        self._held = event.entry.id
+        self._arrange()
+        self.say(event.said, "bad" if event.is_doubtful else "ok", 12.0 if event.is_doubtful else 8.0)
 
     # Painting
 
     def _arrange(self) -> None:
         """Put the rows in order, or the hits, and paint."""
-        rows = self._shelf.rows if self._shelf is not None else ()
+        rows = self._actions.shelf.rows if self._actions.shelf is not None else ()
         selected = self._list.selected
         held, self._held = self._held or (selected.entry.id if selected is not None else None), None
         if self._hits is not None:
             known = {row.entry.id: row for row in rows}
             hits = [Found(known[hit.prior.id], hit) for hit in self._hits if hit.prior.id in known]
             self._list.show(hits, " no prior that is on has a word of it", held)
-        elif self._shelf is not None:
+        elif self._actions.shelf is not None:
             passes = parse_filter(self._filter) if self._filter else (lambda row: True) if self._all else None
             found = [Found(row) for row in arranged(rows, self._order, passes)]
             empty = " no prior passes the filter" if rows and self._filter else " no prior yet: press a to write one"
-            if not self._shelf.place.folder.is_dir():
+            if not self._actions.shelf.place.folder.is_dir():
                 empty = " no prior: their folder is not on this machine"
             self._list.show(found, empty, held)
         self._paint()
 
     def _paint(self) -> None:
-        shelf, width = self._shelf, self.size.width
+        shelf, width = self._actions.shelf, self.size.width
         if self._trouble:
             self._head.show((" Priors ", "heading"), (one_line(self._trouble, 300), "bad"))
         elif shelf is not None:
@@ -244,7 +254,7 @@ class CognitionScreen(PriorActs):
         self._tabs.show(*pieces)
         hit = self._list.found[self._list.cursor].hit if row is not None else None
         if row is None:
-            lines = text_lines(str(self._shelf.place.folder), "dim") if self._shelf is not None else []
+            lines = text_lines(str(self._actions.shelf.place.folder), "dim") if self._actions.shelf is not None else []
         elif self._tab == 0:
             lines = markdown_lines(row.entry.prior.text, width)
         else:
@@ -256,7 +266,7 @@ class CognitionScreen(PriorActs):
             lines = [*prose_lines(f"{taken}: {why_of(hit)}", width, "accent"), (), *lines]
         state = (row.entry.id if row is not None else None, self._tab)
         self._text.show(lines, keep_place=state == self._state[:2])
-        offered = (*state, row.state if row is not None else "", bool(self._drafts), bool(self._hits))
+        offered = (*state, row.state if row is not None else "", bool(self._actions.drafts), bool(self._hits))
         if offered != self._state:
             self._state = offered
             self.refresh_bindings()
@@ -269,7 +279,7 @@ class CognitionScreen(PriorActs):
         """What a search found stands in its own order."""
         if action in ("sort", "filter"):
             return self._hits is None
-        return super().check_action(action, parameters)
+        return True
 
     # Looking
 
@@ -356,7 +366,7 @@ class CognitionScreen(PriorActs):
         self._run_search()
 
     def _run_search(self) -> None:
-        self.desk.search(self._asked_texts, _HITS, self._found, self._refused)
+        self._desk.search(self._asked_texts, _HITS, self._found, self._actions.refuse)
 
     def _found(self, hits: list[Hit]) -> None:
         if self._asked_texts:

@@ -16,8 +16,9 @@ from tui.model.labels import marks, outcome
 from tui.model.node_documents import TABS, make_subject, read_document
 from tui.model.run_model import parent_of
 from tui.model.status import status_cells
+from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Prompt, check_number
-from tui.screens.steering import SteeringScreen
+from tui.screens.steering import live_actions, replay_actions
 from tui.session import Change, Session
 from tui.widgets.bars import StatusBar, Title
 from tui.widgets.painted import Throttle
@@ -26,7 +27,7 @@ from tui.widgets.text_view import TextView
 __all__ = ["NodeScreen"]
 
 
-class NodeScreen(SteeringScreen):
+class NodeScreen(BaseScreen):
     """One node of a run.
 
     Args:
@@ -108,10 +109,12 @@ class NodeScreen(SteeringScreen):
 
     def compose_body(self) -> ComposeResult:
         """Status, the node, its tabs, the text."""
-        yield self._status
-        yield self._head
-        yield self._tabs
-        yield self._text
+        actions = replay_actions if self.session.is_replay else live_actions
+        with actions(self.session, lambda: self.node):
+            yield self._status
+            yield self._head
+            yield self._tabs
+            yield self._text
 
     def on_mount(self) -> None:
         """Begin to listen, and read."""
@@ -193,7 +196,7 @@ class NodeScreen(SteeringScreen):
             else:
                 self.app.call_from_thread(self._loaded, asked, lines, keep_place)
 
-        self.in_thread(work)
+        self.run_worker(work, thread=True, group="documents", exit_on_error=False)
 
     def _loaded(self, asked: int, lines: list[Line], keep_place: bool) -> None:
         # A person who turns the tabs fast is shown the last one only.
@@ -207,7 +210,7 @@ class NodeScreen(SteeringScreen):
             return self.node is not None and parent_of(self.node) is not None
         if action == "child":
             return bool(self._children())
-        return super().check_action(action, parameters)
+        return True
 
     def action_back(self) -> None:
         """Back to the population, with the cursor on this node."""

@@ -1,20 +1,23 @@
-"""Replay: the Live screen over what was recorded, with a transport bar."""
+"""Replay: a run as it was recorded, with a transport bar."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from engine.errors import EvolveError
 from tui.feed.replay import SPEEDS, ReplayFeed
 from tui.model.outline import StepKind
+from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Prompt
-from tui.screens.live import LiveScreen
-from tui.session import Change, Session
+from tui.screens.fork import FORK, ask_for_fork
+from tui.screens.run_view import Pace, RunView
+from tui.screens.steering import replay_actions
+from tui.session import Session
 from tui.widgets.bars import Footer
-from tui.widgets.painted import Throttle
 from tui.widgets.transport import TransportBar
 
 __all__ = ["ReplayScreen"]
@@ -22,16 +25,17 @@ __all__ = ["ReplayScreen"]
 _PLACE_HINT = "an event (1234), a share (40%), a round (r12), start, end"
 _NAMES: dict[StepKind, str] = {"event": "event", "round": "round", "best": "improvement", "act": "act of a person"}
 
+# At a thousand times the speed everything changes all the time, and no eye follows that.
+_PACE = Pace(tree=0.5, followed=1.0, status=0.5, plot=1.0, work=1.0)
 
-class ReplayScreen(LiveScreen):
+
+class ReplayScreen(BaseScreen):
     """The run as it went.
 
     Args:
         session: the run; its feed is the replay's.
         came_from_live: whether a person rewound a run that was being watched.
     """
-
-    DEFAULT_CSS = "ReplayScreen.-too-small #transport { display: none; }"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "play", "Play", id="replay.play", priority=True, tooltip="Play, or stand still"),
@@ -102,6 +106,8 @@ class ReplayScreen(LiveScreen):
         ),
         Binding("t", "seek", "Go to", id="replay.seek", tooltip="Go to an event, a share, a round"),
         Binding("T", "now", "Now", id="replay.now", tooltip="Back to the run as it is now"),
+        FORK,
+        Binding("escape", "back", "Runs", id="live.back", tooltip="Clear the filter, or back to where you came from"),
     ]
 
     title_ = "Replay"
@@ -112,50 +118,28 @@ class ReplayScreen(LiveScreen):
     )
 
     def __init__(self, session: Session, came_from_live: bool = False) -> None:
-        super().__init__(session)
+        super().__init__()
         assert isinstance(session.feed, ReplayFeed)
+        self.session = session
         self._feed = session.feed
         self._came_from_live = came_from_live
-        self._transport = TransportBar(session.feed, id="transport")
-        self._draw_transport = Throttle(self, 0.5, self._paint_transport)
-        # At a thousand times the speed everything changes all the time, and no eye follows that.
-        self._draw_tree = Throttle(self, 0.5, self._paint_tree)
-        self._draw_followed = Throttle(self, 1.0, self._paint_tree)
-        self._draw_status = Throttle(self, 0.5, self._paint_status)
-        self._draw_plot = Throttle(self, 1.0, self._plot.repaint)
-        self._draw_work = Throttle(self, 1.0, self._paint_work)
+        self.view = RunView(session, _PACE, TransportBar(session.feed, id="transport"))
 
     def compose_body(self) -> ComposeResult:
-        """The Live screen's parts, the transport bar below the status."""
-        parts = iter(super().compose_body())
-        yield next(parts)
-        yield self._transport
-        yield from parts
+        """The view of the run, which cannot be steered."""
+        with replay_actions(self.session, lambda: self.view.chosen):
+            yield self.view
 
-    def _changed(self, change: Change) -> None:
-        super()._changed(change)
-        if change.reset:
-            self._paint_transport()
-        else:
-            self._draw_transport()
+    def on_screen_resume(self) -> None:
+        """Show what changed behind another screen."""
+        self.view.paint_all()
 
-    def _tick(self) -> None:
-        super()._tick()
-        self._draw_transport()
-
-    def _paint_all(self) -> None:
-        super()._paint_all()
-        self._paint_transport()
-
-    def _paint_transport(self) -> None:
-        if self.is_current:
-            self._transport.show(self.session.model)
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the layout, then the view, to the size."""
+        super().on_resize(event)
+        self.view.fit()
 
     # Acting
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """One cannot replay a replay."""
-        return False if action == "replay" else super().check_action(action, parameters)
 
     def action_play(self) -> None:
         """Play, or stand still; from the end it begins anew."""
@@ -166,8 +150,7 @@ class ReplayScreen(LiveScreen):
         if not feed.playing and feed.position >= outline.last:
             feed.seek(outline.find("start"))
         feed.play(not feed.playing)
-        self._run_clock()
-        self._paint_all()
+        self.view.paint_all()
 
     def action_faster(self, by: int) -> None:
         """Take the next speed, or the one before."""
@@ -177,7 +160,7 @@ class ReplayScreen(LiveScreen):
         else:
             chosen = next((known for known in reversed(SPEEDS) if known < speed), speed)
         self._feed.set_speed(chosen)
-        self._paint_transport()
+        self.view.paint_all()
 
     def action_move(self, kind: StepKind, by: int) -> None:
         """Go to the next place of a kind, and stand still there."""
@@ -191,8 +174,7 @@ class ReplayScreen(LiveScreen):
         else:
             self.query_one(Footer).hush()
             feed.seek(place)
-        self._run_clock()
-        self._paint_all()
+        self.view.paint_all()
 
     def action_seek(self) -> None:
         """Ask where to go."""
@@ -214,9 +196,15 @@ class ReplayScreen(LiveScreen):
         """Show the run as it is now."""
         self.navigator.attach(self.session.run)
 
+    def action_fork(self) -> None:
+        """Begin a new run at the event that is shown."""
+        ask_for_fork(self, self.session)
+
     def action_back(self) -> None:
-        """Clear the filter; go back to where the replay was asked for."""
-        if self._tree.query_ is None and self._came_from_live:
+        """Clear the filter, or go back to where the replay was asked for."""
+        if self.view.clear_filter():
+            return
+        if self._came_from_live:
             self.action_now()
         else:
-            super().action_back()
+            self.navigator.show_runs()

@@ -1,42 +1,44 @@
-"""What can be asked of a run and of a node, the same on every screen that shows one."""
+"""What a user can ask of a run and of a chosen node. Live screens hold `Steering`; replays refuse the same keys."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
 
 from engine.errors import EvolveError
-from engine.runs.command_kinds import Answer
+from engine.runs.command_kinds import COMMANDS, Answer
 from engine.state.node import Node
 from engine.text import one_line
 from tui import acts
-from tui.clipboard import keep_copy
-from tui.editor import edit_text
 from tui.model.run_model import has_mark
-from tui.screens.base import BaseScreen
+from tui.screens.area import ActionArea
 from tui.screens.dialogs import Confirm, Prompt, check_number, check_words
+from tui.screens.programs import ProgramActions
 from tui.session import Session
 
-__all__ = ["SteeringScreen"]
+__all__ = ["NoSteering", "Steering", "live_actions", "replay_actions"]
 
+Chosen = Callable[[], Node | None]
+"""Return the node that is acted on."""
 
-_ASKING = {
-    "pause", "resume", "pause_now", "step", "stop", "hint", "program", "pin", "prune", "prune_all", "star", "comment",
-    "rerun",
+_KINDS = {
+    "pause": "pause", "pause_now": "pause", "resume": "resume", "step": "step", "stop": "stop", "hint": "inject",
+    "program": "inject",
 }  # fmt: skip
-"""Actions that ask something of the run."""
+"""Actions on the run as a whole, each with the command that it gives."""
 
 
-_POSSIBLE = {"running": ("pause_now", "stop"), "paused": ("pause_now", "step", "stop")}
-"""What only an engine can do, by how the run stands."""
+class Steering(ActionArea):
+    """Acts on a run and on the chosen node. Nothing is shown as done before the run's journal says so.
 
-
-class SteeringScreen(BaseScreen):
-    """A screen on a run, perhaps with a node chosen."""
+    Args:
+        session: the run.
+        chosen: return the node that is acted on.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause", id="run.pause", tooltip="Running stages finish, none starts"),
@@ -57,7 +59,6 @@ class SteeringScreen(BaseScreen):
             tooltip="Tell the designs after the next start something",
         ),
         Binding("I", "program", "Inject", id="run.inject", show=False, tooltip="Give the run a program from a file"),
-        Binding("e", "edit", "Edit", id="node.edit", tooltip="Open the program in $EDITOR, then inject it"),
         Binding(
             "exclamation_mark",
             "pin",
@@ -89,45 +90,38 @@ class SteeringScreen(BaseScreen):
         ),
         Binding("c", "comment", "Comment", id="node.comment", show=False, tooltip="Write something about the node"),
         Binding("r", "rerun", "Rerun", id="node.rerun", show=False, tooltip="Measure the node again"),
-        Binding("y", "copy", "Copy", id="node.copy", show=False, tooltip="Copy the program"),
-        Binding("w", "save", "Save", id="node.save", show=False, tooltip="Write the program to a file"),
     ]
 
-    session: Session
-
-    @property
-    def node(self) -> Node | None:
-        """The node that is acted on."""
-        raise NotImplementedError
+    def __init__(self, session: Session, chosen: Chosen) -> None:
+        super().__init__()
+        self._session = session
+        self._chosen = chosen
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only what can be done as the run stands."""
-        status = self.session.status
-        if self.session.is_replay and action in _ASKING:
-            # Of two actions on one key only one may be left, so that its refusal is told.
-            return None if action != "resume" else False
+        """Offer only what can be done as the run stands; None: the key is refused with a reason."""
+        kind, status = _KINDS.get(action), self._session.status
+        if kind is None:
+            return True
+        at_work = status in ("running", "paused")
         if action == "pause":
             return status == "running"
         if action == "resume":
             return status not in ("running", "opening")
-        if action in ("pause_now", "step", "stop"):
-            # None: it is refused with a word, which silence would not be.
-            return action in _POSSIBLE.get(status, ()) or None
-        if action == "hint" and parameters[0] != (status in ("running", "paused", "opening")):
+        if action == "hint" and parameters[0] != (at_work or status == "opening"):
             return False
-        if action in ("hint", "program"):
-            return status != "opening" or None
-        return True
+        if COMMANDS[kind].when_no_engine == "refuse" and not at_work:
+            return None
+        if action == "step":
+            return status == "paused" or None
+        return status != "opening" or None
 
     def on_key(self, event: events.Key) -> None:
-        """Say why what acts on the run does nothing now."""
-        active = self.active_bindings.get(event.key)
-        if active is None or active.enabled or not active.binding.id:
+        """Say why a key that acts on the run does nothing now."""
+        active = self.screen.active_bindings.get(event.key)
+        if active is None or active.enabled or active.node is not self:
             return
-        status = self.session.status
-        if self.session.is_replay:
-            self.say("A replay asks nothing of the run. In the population, T goes to the run itself", "best")
-        elif status == "opening":
+        status = self._session.status
+        if status == "opening":
             self.say("reading the run…", "best")
         elif status == "running":
             self.say(f"only a paused run can be stepped; {self._key('run.pause')} pauses it", "best")
@@ -136,15 +130,15 @@ class SteeringScreen(BaseScreen):
             self.say(f"no engine is at work, the run is {status}; {self._key('run.resume')} {more}", "best")
 
     def _key(self, id_: str) -> str:
-        """The key of a binding that works now."""
-        found = (active.binding for active in self.active_bindings.values() if active.binding.id == id_)
+        """Return the key of a binding that works now."""
+        found = (active.binding for active in self.screen.active_bindings.values() if active.binding.id == id_)
         return next(map(self.app.get_key_display, found), "")
 
-    # Asking
+    # Acts on the run
 
     def ask(self, kind: str, data: dict[str, Any] | None = None) -> None:
         """Ask something of the run from a thread; the answer of an engine is an event."""
-        session, given, key = self.session, data or {}, self._key("run.resume")
+        session, given, key = self._session, data or {}, self._key("run.resume")
 
         def work() -> None:
             try:
@@ -160,10 +154,6 @@ class SteeringScreen(BaseScreen):
 
         self.in_thread(work)
 
-    def in_thread(self, work: Callable[[], None]) -> None:
-        """Do what waits for the disk or for a process."""
-        self.run_worker(work, thread=True, group="acts", exit_on_error=False)
-
     def action_pause(self) -> None:
         """Pause."""
         self.ask("pause")
@@ -178,12 +168,12 @@ class SteeringScreen(BaseScreen):
 
     def action_stop(self) -> None:
         """Stop, after a question."""
-        question = f"Stop '{self.session.run.name}'? Running evaluations finish first. It can be resumed."
+        question = f"Stop '{self._session.run.name}'? Running evaluations finish first. It can be resumed."
         self.app.push_screen(Confirm(question), lambda yes: self.ask("stop") if yes else None)
 
     def action_resume(self) -> None:
         """Unpause, or start an engine."""
-        status, model = self.session.status, self.session.model
+        status, model = self._session.status, self._session.model
         state = model.state if model is not None else None
         if status == "paused":
             self.ask("resume")
@@ -203,14 +193,14 @@ class SteeringScreen(BaseScreen):
             self._start({"rounds": int(answer)})
 
     def _start(self, settings: dict[str, Any]) -> None:
-        run = self.session.run
-        self.session.set_starting(True)
+        run = self._session.run
+        self._session.set_starting(True)
 
         def work() -> None:
             try:
                 acts.set_and_start(run, settings)
             except EvolveError as exc:
-                self.app.call_from_thread(self.session.set_starting, False)
+                self.app.call_from_thread(self._session.set_starting, False)
                 self.app.call_from_thread(self.say_error, exc)
 
         self.in_thread(work)
@@ -247,7 +237,7 @@ class SteeringScreen(BaseScreen):
 
     def action_prune_all(self) -> None:
         """Prune the node with all that descends from it, or restore them, after a question."""
-        node, model = self.node, self.session.model
+        node, model = self._chosen(), self._session.model
         if node is None or model is None:
             return
         kind = "restore" if node.pruned else "prune"
@@ -258,19 +248,19 @@ class SteeringScreen(BaseScreen):
         )
 
     def _toggle(self, mark: str, on: str, off: str) -> None:
-        node = self.node
+        node = self._chosen()
         if node is not None:
             self.ask(off if has_mark(node, mark) else on, {"node": node.id})
 
     def action_star(self) -> None:
         """Star or take the star away."""
-        node = self.node
+        node = self._chosen()
         if node is not None:
             self.ask("star", {"node": node.id, "starred": not has_mark(node, "starred")})
 
     def action_comment(self) -> None:
         """Comment on the node, or on the run where there is none."""
-        node = self.node
+        node = self._chosen()
         about = f"#{node.id} {one_line(node.name, 40)}" if node is not None else "the run"
         data = {"node": node.id if node is not None else None}
         self.app.push_screen(
@@ -280,8 +270,8 @@ class SteeringScreen(BaseScreen):
 
     def action_rerun(self) -> None:
         """Measure again."""
-        node = self.node
-        if node is not None and self.session.status == "finished":
+        node = self._chosen()
+        if node is not None and self._session.status == "finished":
             # Nothing to confirm: the answer says why not.
             self.ask("rerun", {"node": node.id})
         elif node is not None:
@@ -290,84 +280,38 @@ class SteeringScreen(BaseScreen):
                 lambda yes: self.ask("rerun", {"node": node.id}) if yes else None,
             )
 
-    def with_program(self, use: Callable[[Node, str], None]) -> None:
-        """Read the node's program in a thread, then use it here."""
-        node, run = self.node, self.session.run
-        if node is None:
-            return
-
-        def work() -> None:
-            try:
-                code = acts.program_of(run, node.program)
-            except EvolveError as exc:
-                self.app.call_from_thread(self.say_error, exc)
-            else:
-                self.app.call_from_thread(use, node, code)
-
-        self.in_thread(work)
-
-    def action_copy(self) -> None:
-        """Copy the program."""
-        self.with_program(self._copy)
-
-    def _copy(self, node: Node, code: str) -> None:
-        self.app.copy_to_clipboard(code)
-        folder = self.navigator.cache
-
-        def work() -> None:
-            said = keep_copy(code, folder)
-            self.app.call_from_thread(self.say, f"#{node.id}: {said}", "accent", 8.0)
-
-        self.in_thread(work)
-
-    def action_save(self) -> None:
-        """Save the program to a file."""
-        node = self.node
-        if node is not None:
-            run, program = self.session.run, node.program
-
-            def act(name: str) -> None:
-                acts.save_text(acts.program_of(run, program), acts.path_of(name))
-
-            self.app.push_screen(
-                Prompt(
-                    f"Save #{node.id} as:", str(Path.cwd() / f"{run.name}-{node.id}.py"), check=check_words, act=act
-                ),
-                lambda name: self.say(f"#{node.id} is saved in {name.strip()}") if name is not None else None,
-            )
-
-    def action_edit(self) -> None:
-        """Open the program in the person's editor."""
-        self.with_program(self._edit)
-
-    def _edit(self, node: Node, code: str) -> None:
-        try:
-            changed = edit_text(self.app, self.navigator.guard, code, f"node-{node.id}.py")
-        except EvolveError as exc:
-            self.say_error(exc)
-            return
-        if changed is None:
-            return
-        if self.session.is_replay:
-            self._keep_edited(changed, node)
-            return
+    def inject(self, node: Node, code: str) -> None:
+        """Inject a program that a user made from a node."""
         name = f"{one_line(node.name, 40)} by hand"
-        self.app.push_screen(
-            Confirm(f"Inject the edited program as a new node? It was made from #{node.id}."),
-            lambda yes: (
-                self.ask("inject", {"what": "program", "code": changed, "name": name, "parent": node.id})
-                if yes
-                else self._keep_edited(changed, node)
-            ),
-        )
+        self.ask("inject", {"what": "program", "code": code, "name": name, "parent": node.id})
 
-    def _keep_edited(self, text: str, node: Node) -> None:
-        """Keep an edited program that is not injected: nobody's work is thrown away."""
-        path = self.navigator.cache / f"edited-{self.session.run.name}-{node.id}.py"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", errors="surrogateescape")
-        except OSError as exc:
-            self.say(f"{path} cannot be written: {exc.strerror}", "bad", 10.0)
-        else:
-            self.say(f"not injected; the edited program is kept in {path}", "accent", 10.0)
+
+class NoSteering(ActionArea):
+    """Refuses every key of `Steering` with a reason: a replay asks nothing of the run."""
+
+    BINDINGS: ClassVar[list[BindingType]] = Steering.BINDINGS
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Refuse all. Of two actions on one key only one may be left, so that its refusal is shown."""
+        return False if action == "resume" else None
+
+    def on_key(self, event: events.Key) -> None:
+        """Say why the key does nothing."""
+        active = self.screen.active_bindings.get(event.key)
+        if active is not None and active.node is self:
+            self.say("A replay asks nothing of the run. In the population, T goes to the run itself", "best")
+
+
+@contextmanager
+def live_actions(session: Session, chosen: Chosen) -> Iterator[None]:
+    """Compose what follows inside the keys that act on a live run."""
+    steering = Steering(session, chosen)
+    with steering, ProgramActions(session, chosen, steering.inject):
+        yield
+
+
+@contextmanager
+def replay_actions(session: Session, chosen: Chosen) -> Iterator[None]:
+    """Compose what follows inside the keys that act on a recorded run: those on programs only."""
+    with NoSteering(), ProgramActions(session, chosen):
+        yield

@@ -140,7 +140,8 @@ _ORDER = (
     "node.back", "reading.back", "replay.play", "replay.seek", "replay.best", "replay.faster", "replay.now",
     "live.fork", "run.resume", "run.pause", "run.step", "node.tab", "compare.tab", "compare.axis", "compare.back",
     "runs.compare", "runs.start", "runs.mark", "runs.replay", "runs.priors", "run.hint", "live.priors",
-    "tree.search", "live.panel", "app.quit", "live.back", "tree.filter", "tree.follow",
+    "tree.search", "live.panel", "app.quit", "live.back", "tree.filter", "tree.follow", "tree.order",
+    "node.edit", "live.writing",
 )  # fmt: skip
 """Ids of the bindings that come first where there is not room for all."""
 

@@ -34,6 +34,7 @@ from tui.navigation import Navigator
 from tui.palette import ActionProvider
 from tui.screens.base import BaseScreen
 from tui.screens.live import LiveScreen
+from tui.screens.run_view import RunView
 from tui.session import Session, Waiting
 from tui.settings import TuiSettings
 from tui.theme import DEFAULT_THEME, THEMES
@@ -71,8 +72,6 @@ class EvolveApp(App[int]):
 
     TITLE = "evolve"
     CSS = """
-    App.-plain LiveScreen #side { border-left: ascii $look-border; }
-    App.-plain LiveScreen.-narrow #side { border-left: none; border-top: ascii $look-border; }
     App.-plain Prompt > Vertical, App.-plain Confirm > Vertical { border-top: ascii $look-border; }
     """
     COMMANDS = {ActionProvider}  # noqa: RUF012 - as the base class declares it
@@ -182,7 +181,7 @@ class EvolveApp(App[int]):
         session = Session(ReplayFeed(run, at, speed, playing))
         self._begin(session, ReplayScreen(session, came_from_live))
 
-    def _begin(self, session: Session, screen: LiveScreen) -> None:
+    def _begin(self, session: Session, screen: BaseScreen) -> None:
         session.answered = self._answered
         session.unanswered = partial(self._left, session)
         self.session = session
@@ -221,13 +220,20 @@ class EvolveApp(App[int]):
         from tui.screens.cognition import CognitionScreen
 
         session = self.session if self.session is not None and self.session.run == run else None
-        self.push_screen(CognitionScreen(run, session, node))
+        self.push_screen(CognitionScreen(run, self.runs, session, node))
+
+    def show_writing(self) -> None:
+        """Show what models write for the run."""
+        from tui.screens.writing import WritingScreen
+
+        if self.session is not None:
+            self.push_screen(WritingScreen(self.session))
 
     def leave_node(self, node: int) -> None:
         """Back to the population, with the cursor on the node that was looked at last."""
         self.pop_screen()
-        if isinstance(self.screen, LiveScreen):
-            self.screen.go_to(node)
+        for view in self.screen.query(RunView):
+            view.go_to(node)
 
     # The feed
 

@@ -1,4 +1,4 @@
-"""What can be done with a prior on the screen that lists them."""
+"""Actions on the prior under the cursor of a list."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.message import Message
 
 from cognition.entry import Entry
 from cognition.prior import PriorError, check_id
@@ -15,20 +16,26 @@ from engine.text import one_line
 from tui.drafts import Draft
 from tui.editor import edit_text
 from tui.feed.priors import PriorDesk, Shelf
-from tui.screens.base import BaseScreen
+from tui.screens.area import ActionArea
 from tui.screens.dialogs import Confirm, Prompt
-from tui.screens.prior_editor import Edited, PriorEditor
+from tui.screens.prior_editor import PriorEditor
 from tui.screens.prior_history import PriorHistory
 from tui.widgets.priors import PriorsView
 
 if TYPE_CHECKING:
     from cognition.collection import Collection
 
-__all__ = ["PriorActs"]
+__all__ = ["PriorActions"]
 
 
-class PriorActs(BaseScreen):
-    """A screen with a list of priors, one of them under the cursor."""
+class PriorActions(ActionArea):
+    """Acts on the prior under the cursor.
+
+    Args:
+        desk: changes the collection, in its thread.
+        list_: the list, composed inside.
+        drafts_folder: where texts that were not saved are kept.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "accept", "Accept", id="priors.accept", tooltip="Take the proposal in"),
@@ -44,26 +51,33 @@ class PriorActs(BaseScreen):
         Binding("R", "restore", "Restore", id="priors.restore", tooltip="Take it back as it was"),
     ]
 
-    desk: PriorDesk
-    drafts_folder: Path
-    _list: PriorsView
-    _shelf: Shelf | None
-    _drafts: dict[str, Draft]
-    _held: str | None
+    class Acted(Message):
+        """A prior was changed."""
 
-    def _arrange(self) -> None:
-        """Put the rows in order and paint."""
-        raise NotImplementedError
+        def __init__(self, prior_id: str) -> None:
+            super().__init__()
+            self.prior_id = prior_id
 
-    def _entry(self, prior_id: str) -> Entry | None:
-        rows = self._shelf.rows if self._shelf is not None else ()
+    def __init__(self, desk: PriorDesk, list_: PriorsView, drafts_folder: Path) -> None:
+        super().__init__()
+        self._desk = desk
+        self._list = list_
+        self._drafts_folder = drafts_folder
+        self.shelf: Shelf | None = None
+        """The priors as the desk has read them."""
+        self.drafts: dict[str, Draft] = {}
+        """Texts that were not saved, by the id of their prior."""
+
+    def entry(self, prior_id: str) -> Entry | None:
+        """Return a prior as it stands; None if there is none of that id."""
+        rows = self.shelf.rows if self.shelf is not None else ()
         return next((row.entry for row in rows if row.entry.id == prior_id), None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer what can be done with the prior under the cursor."""
         state = row.state if (row := self._list.selected) is not None else ""
         if action == "draft":
-            return bool(self._drafts)
+            return bool(self.drafts)
         if action == "accept":
             return state in ("pending", "rejected")
         if action == "reject":
@@ -76,13 +90,13 @@ class PriorActs(BaseScreen):
 
     def _do(self, act: Callable[[Collection], Entry], said: str) -> None:
         def done(entry: Entry) -> None:
-            self._held = entry.id
-            self._arrange()
+            self.post_message(self.Acted(entry.id))
             self.say(f"{entry.id}: {said}, revision {entry.prior.number}", "ok")
 
-        self.desk.do(act, done, self._refused)
+        self._desk.do(act, done, self.refuse)
 
-    def _refused(self, error: Exception) -> None:
+    def refuse(self, error: Exception) -> None:
+        """Show why the desk did not do something, and what to do about it."""
         hint = getattr(error, "hint", "")
         self.say(f"{error}. {hint}" if hint and not isinstance(error, EvolveError) else str(error), "bad", 10.0)
 
@@ -97,7 +111,7 @@ class PriorActs(BaseScreen):
 
     def _edit(self, entry: Entry, text: str | None = None) -> None:
         """Open the editor on a prior: with its draft, with a text that could not be saved, or as it is."""
-        draft = self._drafts.get(entry.id)
+        draft = self.drafts.get(entry.id)
         if text is not None:
             self._open_editor(entry.id, text, entry.prior.number, entry, None)
         elif draft is not None:
@@ -106,20 +120,16 @@ class PriorActs(BaseScreen):
             self._open_editor(entry.id, entry.prior.text, entry.prior.number, entry, None)
 
     def _open_editor(self, prior_id: str, text: str, number: int, entry: Entry | None, draft: Draft | None) -> None:
-        if self._shelf is not None:
-            editor = PriorEditor(self.desk, self._shelf.place, self.drafts_folder, prior_id, text, number, entry, draft)
+        if self.shelf is not None:
+            editor = PriorEditor(
+                self._desk, self.shelf.place, self._drafts_folder, prior_id, text, number, entry, draft
+            )
             self.app.push_screen(editor)
-
-    def on_edited(self, event: Edited) -> None:
-        """The editor has saved: put the cursor there."""
-        self._held = event.entry.id
-        self._arrange()
-        self.say(event.said, "bad" if event.is_doubtful else "ok", 12.0 if event.is_doubtful else 8.0)
 
     def action_draft(self) -> None:
         """Go on with the newest draft."""
-        draft = max(self._drafts.values(), key=lambda item: item.at)
-        self._open_editor(draft.id, draft.text, draft.number, self._entry(draft.id), draft)
+        draft = max(self.drafts.values(), key=lambda item: item.at)
+        self._open_editor(draft.id, draft.text, draft.number, self.entry(draft.id), draft)
 
     def action_editor(self) -> None:
         """Edit in the person's own editor; what cannot be saved goes on in ours, so that nothing is lost."""
@@ -151,7 +161,7 @@ class PriorActs(BaseScreen):
             check_id(name.strip())
         except PriorError as exc:
             raise UsageError(str(exc)) from None
-        there = self._entry(name.strip())
+        there = self.entry(name.strip())
         if there is not None:
             raise UsageError(f"there is a prior '{there.id}' already, {there.status}")
 
@@ -159,7 +169,7 @@ class PriorActs(BaseScreen):
         if name is not None:
             prior_id = name.strip()
             title = prior_id.replace("-", " ").replace("_", " ").capitalize()
-            draft = self._drafts.get(prior_id)
+            draft = self.drafts.get(prior_id)
             text = draft.text if draft is not None else f"---\ntags: \n---\n# {title}\n\n"
             self._open_editor(prior_id, text, 0, None, draft)
 
@@ -228,4 +238,4 @@ class PriorActs(BaseScreen):
         """Show its revisions."""
         row = self._list.selected
         if row is not None:
-            self.app.push_screen(PriorHistory(self.desk, row.entry, self._do))
+            self.app.push_screen(PriorHistory(self._desk, row.entry, self._do))
