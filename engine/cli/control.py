@@ -89,7 +89,18 @@ def run(
     patience: Patience = None,
     workers: Workers = None,
     slots: Slots = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of every random draw; by default 0.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of every random draw of the search; by default 0.")
+    ] = None,
+    data_seed: Annotated[
+        int | None,
+        typer.Option(
+            "--data-seed",
+            metavar="N",
+            help="Seed of the data that programs are judged on, for scores that others can reproduce; by default it "
+            "follows from a secret of the run.",
+        ),
+    ] = None,
     designer: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="auto, recombine or llm; auto is llm if a model is configured."),
@@ -135,7 +146,7 @@ def run(
     loaded = chosen.limit(loaded)
     options: dict[str, Any] = {
         "rounds": rounds, "hours": hours, "usd": usd, "tokens": tokens, "target": target, "patience": patience,
-        "workers": workers, "slots": slots, "seed": seed,
+        "workers": workers, "slots": slots, "seed": seed, "data_seed": data_seed,
     }  # fmt: skip
     given = {key: value for key, value in options.items() if value is not None}
     if designer is not None:

@@ -149,7 +149,8 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
     if spending(state):
         print(spending(state))
     guarantee = state.engine.guarantee if state.engine else "–"
-    print(f"results {guarantee}; journal {run.db}\n")
+    known = ", seed known" if state.seed_known else ""
+    print(f"results {guarantee}{known}; journal {run.db}\n")
     rows = [
         [
             f"{'*' if node is best else ''}{node.id}", ",".join(map(str, node.parents)) or "–", str(node.round),

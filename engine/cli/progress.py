@@ -51,6 +51,8 @@ class ProgressLines:
                     f"engine started: {counted(data.workers, 'worker')}, {counted(data.slots, 'slot')}, "
                     f"designer {data.designer}, sandbox {data.sandbox}, {data.guarantee}"
                 )
+                if state.seed_known:
+                    started += ", seed known"
                 if data.unconfined:
                     started += f": {one_line(data.unconfined, 600)}"
                 return "; missing: ".join([started, *(one_line(lack, 400) for lack in data.missing)])

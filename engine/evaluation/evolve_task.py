@@ -68,7 +68,10 @@ class Report:
     Attributes:
         stage: `quick`, `explore` or `verify`.
         repeat: index of this repetition, from 0.
-        seed: seed for all random numbers of the evaluation.
+        seed: seed for random numbers of the evaluation, 31 bits.
+        data_seed: seed for data that the candidate is judged on, 63 bits. Never hand it, nor what follows from it
+            alone, to the candidate.
+        sandbox_seed: seed for what happens in the candidate's process, 31 bits; it tells nothing about the others.
         settings: the task's settings, overridden by the stage's.
         device: the assigned GPU; empty if there is none.
         scratch: the writable folder.
@@ -78,6 +81,8 @@ class Report:
         self.stage: str = job["stage"]
         self.repeat: int = job["repeat"]
         self.seed: int = job["seed"]
+        self.data_seed: int = job["data_seed"]
+        self.sandbox_seed: int = job["sandbox_seed"]
         self.settings: dict[str, Any] = job["settings"]
         self.device: str = job["device"]
         self.scratch: str = job["scratch"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import os
 import socket
 import sys
@@ -52,6 +53,10 @@ class Job:
     threads: int
     device: str = ""
     """The assigned GPU, in the format of CUDA_VISIBLE_DEVICES."""
+    data_seed: int | None = None
+    """The seed of data that the candidate is judged on; `seed` by default."""
+    sandbox_seed: int | None = None
+    """The seed that the candidate's process may see; by default one that `seed` is hashed to."""
 
 
 def guarantee_of(job: Job, sandbox: sb.Sandbox) -> Literal["guarded", "open"]:
@@ -184,6 +189,10 @@ def _run_folder(folder: Path) -> Path:
     return folder.parent
 
 
+def _hashed(seed: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"sandbox {seed}".encode()).digest()[:4], "big") >> 1
+
+
 def job_spec(job: Job, sandbox: sb.Sandbox, candidate: list[str]) -> dict[str, Any]:
     """Encode the job for the supervisor."""
     inside = sb.INSIDE if sandbox.path else str(job.folder)
@@ -200,6 +209,8 @@ def job_spec(job: Job, sandbox: sb.Sandbox, candidate: list[str]) -> dict[str, A
             "stage": job.stage,
             "repeat": job.repeat,
             "seed": job.seed,
+            "data_seed": job.seed if job.data_seed is None else job.data_seed,
+            "sandbox_seed": _hashed(job.seed) if job.sandbox_seed is None else job.sandbox_seed,
             "settings": job.settings,
             "device": job.device,
             "task_folder": str(job.task_folder),

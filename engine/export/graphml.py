@@ -38,6 +38,7 @@ def write_graphml(record: Record, path: Path) -> None:
         "ranked_by": state.ranking.key,
         "status": record.status,
         "guarantee": record.guarantee,
+        "seed_known": state.seed_known,
     }
     _describe(record, graph)
     nx.write_graphml_xml(graph, path)

@@ -60,6 +60,7 @@ def _head(record: Record) -> dict[str, Any]:
         "events": state.seq,
         "forked": msgspec.to_builtins(state.forked),
         "guarantee": record.guarantee,
+        "seed_known": state.seed_known,
         "measurements": record.guarantees,
         "designers": record.designers,
         "about": RECOMBINED if record.recombined else "",

@@ -79,6 +79,9 @@ class RunStarted(Data, frozen=True):
     versions: dict[str, str] = {}
     environment: dict[str, str] = {}
     """What was there when it started: sandbox, Python, platform."""
+    secret: str = ""
+    """Commitment of the secret that the seeds of data follow from; empty: they follow from a number that anybody may
+    know. The secret itself is never in the journal."""
 
 
 class EngineStarted(Data, frozen=True):
@@ -98,6 +101,8 @@ class EngineStarted(Data, frozen=True):
     """What the run had and this engine does not find, one sentence each; the run goes on without."""
     unconfined: str = ""
     """Why candidates are held by limits only, and what to do about it; empty where bubblewrap confines them."""
+    secret: str = ""
+    """Commitment of the secret that it draws with; another than before where that was lost."""
 
 
 class RunPaused(Data, frozen=True):
@@ -316,6 +321,7 @@ class EvalStarted(Data, frozen=True):
     stage: str
     repeat: int = 0
     seed: int = 0
+    """0 where it follows from the run's secret."""
     device: str = ""
 
 

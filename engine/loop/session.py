@@ -21,6 +21,7 @@ from engine.journal.reader import Command, JournalReader, sha256_of, to_row
 from engine.journal.writer import JournalWriter
 from engine.runs.folder import Run
 from engine.runs.prior_files import unpack_priors
+from engine.runs.secret import open_data_seeds
 from engine.samplers import make_sampler, take_up
 from engine.settings.model import Settings, designs_by_model
 from engine.state.run_state import RunState
@@ -77,6 +78,7 @@ class RunSession:
     def open(self) -> None:
         """Lay out what the run needs and begin to write; until then nothing was touched."""
         self._unpack_task()
+        self.data_seeds = open_data_seeds(self.run.folder, self.state)
         self._writer = JournalWriter(self.run.db, asyncio.get_running_loop(), self._on_command, self._on_trouble)
 
     @property

@@ -36,6 +36,7 @@ def announce(engine: Engine) -> None:
             slots=engine.slot_limit,
             designer=engine.session.designer.name,
             missing=_missing(engine),
+            secret=engine.session.data_seeds.commitment,
             unconfined="" if sandbox.path else f"{sandbox.reason}. {sandbox.advice}",
         )
     )
@@ -43,12 +44,13 @@ def announce(engine: Engine) -> None:
 
 def _missing(engine: Engine) -> list[str]:
     """What the run had and is not here, for a run that was moved."""
+    missing = [engine.session.data_seeds.lack] if engine.session.data_seeds.lack else []
     if engine.session.state.priors_shown and not engine.prior_folder.is_dir():
-        return [
+        missing.append(
             f"the folder of its priors, {engine.prior_folder}, is gone, so that designs are shown none "
             "('evolve fork --priors-at-seq' makes a run with those that it was shown)"
-        ]
-    return []
+        )
+    return missing
 
 
 async def recall_priors(engine: Engine) -> None:

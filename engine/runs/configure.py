@@ -90,8 +90,11 @@ def choose_settings(
 def replayed(run: Run) -> Layer:
     """The settings of a run whose recorded answers are to be given again."""
     with JournalReader(run.db) as reader:
-        settings = fold_run(reader).settings
-    return str(run.folder), {**msgspec.to_builtins(settings), "answers": str(run.folder.absolute())}
+        state = fold_run(reader)
+    settings = msgspec.to_builtins(state.settings)
+    if state.seed_known and settings["data_seed"] is None:
+        settings["data_seed"] = settings["seed"]
+    return str(run.folder), {**settings, "answers": str(run.folder.absolute())}
 
 
 def lacks_limit(settings: Settings) -> bool:

@@ -14,9 +14,10 @@ import msgspec
 from engine.errors import EvolveError, RunError
 from engine.journal.clock import now_ms
 from engine.journal.events import Event, RunStarted
-from engine.journal.reader import create_journal, insert_blob, insert_event
+from engine.journal.reader import JournalReader, create_journal, insert_blob, insert_event
 from engine.priors.place import priors_folder
-from engine.runs.folder import Run, check_name
+from engine.runs.folder import Run, check_name, fold_run
+from engine.runs.secret import copy_secret, make_secret
 from engine.settings.model import Settings
 from engine.task.snapshot import read_copy
 from engine.task.spec import Task
@@ -95,6 +96,7 @@ def _write_start(folder: Path, task: Task, settings: Settings) -> None:
         host=socket.gethostname(),
         versions=_versions(),
         environment={"python": platform.python_version(), "platform": platform.platform()},
+        secret=_secret(folder, settings),
     )
     # Renamed into place when it is whole, so that nobody ever finds half a run.
     partial = folder / "new.db"
@@ -110,6 +112,19 @@ def _write_start(folder: Path, task: Task, settings: Settings) -> None:
     finally:
         connection.close()
     partial.rename(folder / "run.db")
+
+
+def _secret(folder: Path, settings: Settings) -> str:
+    """Give the run a secret; returns its commitment, or nothing where the seed of the data is known."""
+    if settings.data_seed is not None:
+        return ""
+    if settings.answers:
+        # What models answered was about the other run's measurements.
+        with JournalReader(Run(Path(settings.answers)).db) as reader:
+            wanted = fold_run(reader).secret
+        if copy_secret(Path(settings.answers), folder, wanted):
+            return wanted
+    return make_secret(folder)
 
 
 def _versions() -> dict[str, str]:

@@ -39,7 +39,7 @@ from engine.task.spec import TaskSpec
 
 __all__ = ["EFFECTS", "Ground", "Outcome", "check_fitness", "check_set"]
 
-_FIXED = ("designer.name", "designer.bandit", "devices", "seed")
+_FIXED = ("designer.name", "designer.bandit", "devices", "seed", "data_seed")
 """Settings that are read once, when the engine starts."""
 
 Effects = list[tuple[Data, int | None]]

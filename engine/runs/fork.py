@@ -29,6 +29,7 @@ from engine.runs.create import check_file_system, make_folder
 from engine.runs.effects import check_fitness, check_set
 from engine.runs.folder import Run, fold_run
 from engine.runs.prior_files import unpack_priors
+from engine.runs.secret import copy_secret
 from engine.settings.decode import deep_merge
 from engine.state.run_state import RunState
 
@@ -108,6 +109,7 @@ def fork_run(
         try:
             _write(reader, folder / "new.db", at, own, list((priors or {}).values()))
             unpack_priors(Run(folder), state, {sha256_of(text): text for text in (priors or {}).values()}.__getitem__)
+            copy_secret(source.folder, folder, state.secret)
             (folder / "new.db").rename(folder / "run.db")
         except BaseException as exc:
             shutil.rmtree(folder, ignore_errors=True)

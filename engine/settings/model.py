@@ -186,7 +186,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     devices: list[int] | None = None
     """Indices of the GPUs that a task which needs one may use; all by default."""
     seed: int = 0
-    """Every random draw derives from it."""
+    """Every random draw of the search derives from it."""
+    data_seed: int | None = None
+    """A known seed for the data that programs are judged on, so that scores can be reproduced; by default they follow
+    from a secret of the run, so that no program can know them."""
     designer: DesignerSettings = DesignerSettings()
     sampler: SamplerSettings = SamplerSettings()
     retrieval: RetrievalSettings = RetrievalSettings()

@@ -118,6 +118,17 @@ class RunState:
         """How the task's folder differs from the recorded copy, as last reported."""
 
     @property
+    def secret(self) -> str:
+        """Commitment of the secret that seeds of data follow from; empty where they follow from a known number."""
+        taken_up = self.engine.secret if self.engine is not None else ""
+        return taken_up or (self.start.secret if self.start is not None else "")
+
+    @property
+    def seed_known(self) -> bool:
+        """Whether the data that programs are judged on follow from a number that anybody may know."""
+        return self.settings.data_seed is not None or not self.secret
+
+    @property
     def newest_hints(self) -> list[str]:
         """The hints that a design is shown, oldest first."""
         return self.hints[-_HINTS_SHOWN:]

@@ -137,6 +137,7 @@ class Synthesizer:
             source="/tasks/circle_packing",
             priors=self.priors,
             host="testhost",
+            secret="c" * 64,
         )
         engine = ev.EngineStarted(
             pid=4242, host="testhost", sandbox="bubblewrap", guarantee="guarded", workers=self.workers, slots=2,

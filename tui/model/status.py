@@ -70,6 +70,7 @@ def status_cells(
         Cell(_found(best, state.ranking, narrow), 41 if two else 24, "best"),
         Cell(f"round {state.rounds_done}/{state.settings.rounds}", 17),
         Cell(guarantee, 9, "ok" if guarantee == "guarded" else "best"),
+        *([Cell("seed known", 11, "best")] if state.seed_known else []),
         Cell(last, 10, "dim"),
         Cell(_spent(model), 17),
         Cell(one_line(start.task, 40), 18, "dim"),
@@ -79,7 +80,7 @@ def status_cells(
         wide[0] = Cell(wide[0].text, 28 if two else 21, "best")
         wide[1] = Cell(f"r {state.rounds_done}/{state.settings.rounds}", 12)
         wide[2] = Cell(guarantee, 8 if two else 9, wide[2].look)
-        wide[3] = Cell(last, 8 if two else 9, "dim")
+        wide[-4] = Cell(last, 8 if two else 9, "dim")
         cells[0] = _named(name, max(12, width - 12 - sum(cell.width for cell in wide[:4])))
     for cell in wide:
         if sum(item.width for item in cells) + cell.width <= width:

@@ -249,6 +249,8 @@ def _holds(folder: Path, program: str) -> bool:
 
 
 async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, device: str) -> None:
+    # The same program meets the same seeds, whatever round it came in.
+    drawn = engine.session.data_seeds.draw(stage.name, repeat)
     job = Job(
         program=engine.session.text(node.program),
         task_folder=engine.session.run.task,
@@ -260,15 +262,20 @@ async def _evaluate(engine: Engine, node: Node, stage: Stage, repeat: int, devic
         mounts=engine.session.mounts,
         stage=stage.name,
         repeat=repeat,
-        # The same program meets the same evaluation seeds, whatever round it came in.
-        seed=engine.session.rng(0, f"evaluate {stage.name}", repeat).getrandbits(31),
+        seed=drawn.seed,
+        data_seed=drawn.data,
+        sandbox_seed=drawn.sandbox,
         settings={**engine.session.spec.settings, **stage.settings},
         limits=engine.session.spec.limits_of(stage),
         threads=engine.threads,
         device=device,
     )
     engine.session.emit(
-        EvalStarted(stage=stage.name, repeat=repeat, seed=job.seed, device=device), round=node.round, node=node.id
+        EvalStarted(
+            stage=stage.name, repeat=repeat, seed=job.seed if engine.session.state.seed_known else 0, device=device
+        ),
+        round=node.round,
+        node=node.id,
     )
     curve = Curve()
     last: int | None = None

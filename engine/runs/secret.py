@@ -1,0 +1,156 @@
+"""The seeds of data and held-out draws: from the run's secret, which no program can know, or from a known number."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import random
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.errors import RunError
+from engine.state.run_state import RunState
+
+__all__ = ["DataSeeds", "EvaluationSeeds", "commitment_of", "copy_secret", "make_secret", "open_data_seeds"]
+
+_NAME = "secret"
+_SIZE = 32
+
+
+class EvaluationSeeds(NamedTuple):
+    """The seeds of one evaluation. None of them tells anything about another."""
+
+    seed: int
+    """31 bits: any draw of an evaluator that knows no other seed."""
+    data: int
+    """63 bits, too many to try one by one: data that a candidate is judged on."""
+    sandbox: int
+    """31 bits: what a candidate's process may see."""
+
+
+class DataSeeds:
+    """Derive the seeds of every evaluation of a run; the same stage and repeat always has the same ones.
+
+    Args:
+        secret: the run's secret; None where the seeds follow from `known`.
+        known: a number that anybody may know: `data_seed`, or the seed of a run from before there were secrets.
+        lack: what was lost, for whoever resumes the run; empty if nothing was.
+    """
+
+    def __init__(self, secret: bytes | None, known: int = 0, lack: str = "") -> None:
+        self._secret = secret
+        self._known = known
+        self.lack = lack
+
+    @property
+    def commitment(self) -> str:
+        """The hash of the secret, which tells nothing of it; empty without a secret."""
+        return "" if self._secret is None else commitment_of(self._secret)
+
+    def draw(self, stage: str, repeat: int) -> EvaluationSeeds:
+        """The seeds of one evaluation."""
+        if self._secret is None:
+            # As in runs from before there were secrets: their evaluators know `seed` alone.
+            key = f"{self._known}/0/evaluate {stage}/{repeat}"
+            seed = random.Random(hashlib.sha256(key.encode()).digest()).getrandbits(31)
+            return EvaluationSeeds(seed, seed, _bits(hashlib.sha256(f"sandbox {key}".encode()).digest(), 31))
+        digests = (
+            hmac.digest(self._secret, f"{label}/{stage}/{repeat}".encode(), "sha256")
+            for label in EvaluationSeeds._fields
+        )
+        return EvaluationSeeds(*map(_bits, digests, (31, 63, 31)))
+
+
+def _bits(digest: bytes, bits: int) -> int:
+    return int.from_bytes(digest[:8], "big") >> (64 - bits)
+
+
+def commitment_of(secret: bytes) -> str:
+    """The hash of a secret, by which it is recognised."""
+    return hashlib.sha256(b"the secret of a run: " + secret).hexdigest()
+
+
+def make_secret(folder: Path) -> str:
+    """Write a new secret into a run's folder, readable for its owner only; returns its commitment.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    secret = secrets.token_bytes(_SIZE)
+    _write(folder, secret)
+    return commitment_of(secret)
+
+
+def copy_secret(source: Path, folder: Path, commitment: str) -> bool:
+    """Copy the secret of one run's folder to another's; False where there is none with that commitment.
+
+    Raises:
+        OSError: the copy cannot be written.
+    """
+    secret = _read(source)
+    if secret is None or commitment_of(secret) != commitment:
+        return False
+    _write(folder, secret)
+    return True
+
+
+def open_data_seeds(folder: Path, state: RunState) -> DataSeeds:
+    """The seeds of a run that is taken up; where its secret is lost, a new one is made, and `lack` says so.
+
+    Raises:
+        RunError: the secret is not this run's, or a new one cannot be written.
+    """
+    settings = state.settings
+    expected = state.secret
+    if settings.data_seed is not None or not expected:
+        return DataSeeds(None, settings.seed if settings.data_seed is None else settings.data_seed)
+    path = folder / _NAME
+    secret = _read(folder)
+    if secret is not None:
+        if commitment_of(secret) != expected:
+            raise RunError(
+                f"{path} is not the secret of this run",
+                "Put the run's own file there; or remove it: later evaluations then draw other data than earlier ones",
+            )
+        return DataSeeds(secret)
+    try:
+        make_secret(folder)
+    except OSError as exc:
+        raise RunError(f"{path} cannot be written: {exc.strerror}") from None
+    return DataSeeds(
+        _read(folder),
+        lack=f"its secret, the file '{_NAME}' beside run.db, is gone, so that evaluations draw other data from now on: "
+        "compare earlier scores with later ones with care",
+    )
+
+
+def _read(folder: Path) -> bytes | None:
+    try:
+        secret = (folder / _NAME).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise RunError(f"{folder / _NAME} cannot be read: {exc.strerror}") from None
+    if len(secret) != _SIZE:
+        raise RunError(
+            f"{folder / _NAME} holds {len(secret)} bytes, and a secret has {_SIZE}",
+            "Put the run's own file there; or remove it: later evaluations then draw other data than earlier ones",
+        )
+    return secret
+
+
+def _write(folder: Path, secret: bytes) -> None:
+    path = folder / _NAME
+    partial = folder / f"{_NAME}.new"
+    with suppress(FileNotFoundError):
+        partial.unlink()
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, secret)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    partial.rename(path)
