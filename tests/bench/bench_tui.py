@@ -77,7 +77,7 @@ def _terminal(runs: Path, names: list[str]) -> Iterator[Terminal]:
 
 @contextmanager
 def _engine(run: Run, rate: float) -> Iterator[None]:
-    command = [sys.executable, "-m", "tests.tui.synthetic", str(run.folder), "--rate", str(rate)]
+    command = [sys.executable, "-m", "tests.tui.stand_in", str(run.folder), "--rate", str(rate)]
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
         while not is_alive(run):

@@ -14,7 +14,7 @@ import pytest
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader, connect_writer, pending_commands
 from engine.runs.folder import Run, lock_run
-from tests.tui.synthetic import make_run
+from tests.tui.synthetic import add_events, make_run
 
 for name, value in {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "TEXTUAL_THEME": "evolve-dark"}.items():
     os.environ.setdefault(name, value)
@@ -84,3 +84,14 @@ def make_app(runs: Path) -> Callable[..., Any]:
         return EvolveApp(runs, run, TuiSettings(**settings), LiveFeed)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def steered(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run of 40 nodes with a few acts of a person near its end, an hour's pause, and another engine."""
+    run = make_run(tmp_path_factory.mktemp("steered") / "steered", 40)
+    add_events(run, (ev.NodeStarred(), 3), (ev.RunPaused(), None))
+    engine = ev.EngineStarted(1, "testhost", "bubblewrap", "guarded", 4, 2, "recombine")
+    add_events(run, (engine, None), (ev.NodeCommented("the last word"), 3), after_ms=3_600_000)
+    add_events(run, (ev.RunFinished("40 rounds are done"), None))
+    return run

@@ -1,19 +1,11 @@
-"""Plausible runs out of a seeded generator, and a stand-in for the engine: what the terminal's tests look at.
-
-`make_run` writes a whole run at once. `python -m tests.tui.synthetic RUN --rate 10` goes on with one, holds its lock
-and answers commands, as an engine would.
-"""
+"""Plausible runs out of a seeded generator, which the application's tests look at."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-import signal
 import sqlite3
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,16 +15,15 @@ from typing import Any
 import msgspec
 
 from engine.journal import events as ev
-from engine.journal.clock import now_ms
 from engine.journal.reader import (
+    JournalReader,
     connect_writer,
     create_journal,
     insert_blob,
     insert_event,
-    pending_commands,
     sha256_of,
 )
-from engine.runs.folder import Run, lock_run
+from engine.runs.folder import Run
 from engine.settings.model import Settings
 from engine.task.spec import TaskSpec
 
@@ -69,7 +60,7 @@ _START_AT = 1_760_000_000_000
 
 
 @dataclass
-class _Open:
+class OpenRound:
     """A round in flight."""
 
     round: int
@@ -105,7 +96,7 @@ class Synthesizer:
     at: int = _START_AT
     scores: list[float | None] = field(default_factory=list)
     rounds: int = 0
-    open: list[_Open] = field(default_factory=list)
+    open: list[OpenRound] = field(default_factory=list)
     best: int | None = None
     blobs: dict[str, bytes] = field(default_factory=dict)
 
@@ -164,12 +155,12 @@ class Synthesizer:
             self.rounds += 1
             taken = {item.worker for item in self.open}
             worker = next(index for index in range(self.workers) if index not in taken)
-            self.open.append(_Open(self.rounds, worker))
+            self.open.append(OpenRound(self.rounds, worker))
             return [self.event(ev.RoundStarted(worker=worker), self.rounds)]
         item = self.open[0] if self.shape == "chain" else self.random.choice(self.open)
         return getattr(self, f"_{item.phase}")(item)  # type: ignore[no-any-return]
 
-    def _learn(self, item: _Open) -> list[ev.Event]:
+    def _learn(self, item: OpenRound) -> list[ev.Event]:
         count = len(self.scores)
         if self.shape == "chain":
             item.parent = count - 1
@@ -184,7 +175,7 @@ class Synthesizer:
         learned = ev.LearnDone(parent=item.parent, inspirations=[0], priors=shown, why="ucb1 rank 0.9 + 0.12")
         return [self.event(learned, item.round)]
 
-    def _design(self, item: _Open) -> list[ev.Event]:
+    def _design(self, item: OpenRound) -> list[ev.Event]:
         if self.random.random() < 0.05 and item.rejected < 3 and self.shape != "chain":
             item.rejected += 1
             return [self.event(ev.DesignRejected(item.rejected, "duplicate", "same as #1", "tune"), item.round)]
@@ -208,7 +199,7 @@ class Synthesizer:
             self.event(ev.EvalStarted(stage="explore", seed=1), item.round, node),
         ]
 
-    def _experiment(self, item: _Open) -> list[ev.Event]:
+    def _experiment(self, item: OpenRound) -> list[ev.Event]:
         assert item.node is not None
         if item.steps < self.progress:
             item.steps += 1
@@ -256,7 +247,7 @@ class Synthesizer:
             self.best = node
         return events
 
-    def _analyze(self, item: _Open) -> list[ev.Event]:
+    def _analyze(self, item: OpenRound) -> list[ev.Event]:
         assert item.node is not None
         score = self.scores[item.node]
         said = f"sum_radii {score:.5f}" if score is not None else "crashed in relax(): ZeroDivisionError"
@@ -375,113 +366,13 @@ def _write(path: Path, nodes: int, rounds: int | None, end: str, **options: Any)
         connection.close()
 
 
-def _pick_up(run: Run) -> Synthesizer:
-    """A generator that goes on where a journal ends, as far as its readers can tell."""
-    from engine.journal.reader import JournalReader
-    from engine.runs.folder import fold_run
-
+def add_events(run: Run, *items: tuple[ev.Data, int | None], after_ms: int = 1000) -> None:
+    """Append events to a run's journal, as an engine would."""
     with JournalReader(run.db) as reader:
-        state = fold_run(reader)
-    synthesizer = Synthesizer(seed=state.seq, workers=state.settings.workers or 4)
-    synthesizer.seq = state.seq
-    synthesizer.scores = [node.score for node in state.nodes]
-    synthesizer.best = state.best
-    synthesizer.rounds = state.rounds_started
-    for number, open_round in sorted(state.open_rounds.items()):
-        item = _Open(number, open_round.worker, phase=str(state.phase(open_round)), node=open_round.node)
-        item.parent = open_round.learned.parent if open_round.learned else 0
-        if item.phase != "end":
-            synthesizer.open.append(item)
-    return synthesizer
-
-
-class StandIn:
-    """Goes on with a run as an engine would: events at a rate, commands answered, the lock held."""
-
-    def __init__(self, run: Run, rate: float) -> None:
-        self.run = run
-        self.rate = rate
-        self.paused = False
-        self.ended = False
-
-    def work(self) -> None:
-        """Until stopped by a command or SIGTERM."""
-        synthesizer = _pick_up(self.run)
-        connection = connect_writer(self.run.db)
-        connection.execute("PRAGMA synchronous=OFF")
-        pen = Pen(connection, synthesizer)
-        due: list[ev.Event] = []
-        started = time.monotonic()
-        written = 0
-        with lock_run(self.run):
-            while not self.ended:
-                for command in pending_commands(connection):
-                    due += [*self._answer(synthesizer, command.id, command.kind, command.data)]
-                    connection.execute(
-                        "UPDATE commands SET done_at = ?, result = 'ok' WHERE id = ?", (now_ms(), command.id)
-                    )
-                owed = 0 if self.paused else int((time.monotonic() - started) * self.rate) - written
-                batch: list[ev.Event] = []
-                while len(batch) < owed:
-                    batch += synthesizer.advance()
-                written += len(batch)
-                if due or batch:
-                    now = now_ms()
-                    pen.write([event._replace(at=now) for event in due + batch])
-                    due = []
-                if self.paused:
-                    started = time.monotonic() - written / self.rate if self.rate else time.monotonic()
-                time.sleep(0.02)
-
-    def _answer(self, synthesizer: Synthesizer, id_: int, kind: str, data: dict[str, Any]) -> Iterator[ev.Event]:
-        node = data.get("node")
-        known = isinstance(node, int) and 0 <= node < len(synthesizer.scores)
-        simple = {"pin": ev.NodePinned, "unpin": ev.NodeUnpinned, "prune": ev.NodePruned, "restore": ev.NodeRestored}
-        # The order of the events matters more than their number: batch events already have theirs.
-        ok, result = True, "ok"
-        if kind == "pause":
-            self.paused = True
-            yield synthesizer.event(ev.RunPaused(now=bool(data.get("now"))))
-            result = "paused"
-        elif kind == "resume":
-            self.paused = False
-            yield synthesizer.event(ev.RunResumed())
-            result = "resumed"
-        elif kind == "stop":
-            self.ended = True
-            result = "stopping"
-        elif kind in simple and known:
-            yield synthesizer.event(simple[kind](), None, node)
-        elif kind == "star" and known:
-            yield synthesizer.event(ev.NodeStarred(bool(data.get("starred", True))), None, node)
-        elif kind == "inject":
-            what: Any = data.get("what")
-            program = synthesizer.blob(str(data["code"])) if what == "program" else ""
-            yield synthesizer.event(ev.Injected(what, str(data.get("text", "")), program, str(data.get("name", ""))))
-        else:
-            ok, result = False, f"this engine knows no command '{kind}'"
-        yield synthesizer.event(ev.CommandDone(id_, kind, ok, result))
-        if self.ended:
-            yield synthesizer.event(ev.RunStopped("stopped by hand"))
-
-
-def main() -> None:
-    """Go on with a run, or write one."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--nodes", type=int, default=0, help="write a new run of so many nodes first")
-    parser.add_argument("--shape", default="bushy")
-    parser.add_argument("--hostile", action="store_true")
-    parser.add_argument("--end", default="")
-    parser.add_argument("--rate", type=float, default=0.0, help="then go on at so many events a second")
-    options = parser.parse_args()
-    if options.nodes:
-        make_run(options.run, options.nodes, shape=options.shape, hostile=options.hostile, end=options.end)
-    if options.rate or not options.nodes:
-        stand_in = StandIn(Run(options.run), options.rate)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        stand_in.work()
-
-
-if __name__ == "__main__":
-    main()
+        seq, at = list(reader.times())[-1][-1]
+    connection = connect_writer(run.db)
+    for data, node in items:
+        seq, at = seq + 1, at + after_ms
+        insert_event(connection, ev.Event(seq, at, None, node, data))
+    connection.execute("PRAGMA journal_mode=DELETE")
+    connection.close()

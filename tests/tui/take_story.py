@@ -15,7 +15,7 @@ os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 os.environ.setdefault("TEXTUAL_THEME", "evolve-dark")
 
 from engine.runs.folder import Run
-from tests.tui.test_screens import opened, text_of, until
+from tests.tui.pilot import opened, text_of, until
 from tui.feed.live import LiveFeed
 from tui.settings import TuiSettings
 from tui.textual_app import EvolveApp

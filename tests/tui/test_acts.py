@@ -15,7 +15,7 @@ from tests.tui.synthetic import make_run
 from tui import acts
 
 
-def test_an_engine_that_ended_is_no_zombie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ended_engine_leaves_no_zombie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pids: list[int] = []
 
     def spawn(run: Run) -> int:

@@ -16,8 +16,8 @@ from cognition.sync import Sync
 from engine.priors.place import open_collection, place_of_run
 from engine.runs.folder import Run
 from tests.e2e.runs import fold
+from tests.tui.pilot import Maker, text_of, until
 from tests.tui.synthetic import HOSTILE, make_run
-from tests.tui.test_screens import Maker, text_of, until
 from tui.drafts import Draft, drafts_of, drop_draft, keep_draft
 from tui.model.markdown import markdown_lines
 from tui.model.prior_list import parse_filter
@@ -71,7 +71,7 @@ def line_of(app: EvolveApp, part: str) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_list_tells_what_came_of_each(make_app: Maker, run: Run, size: tuple[int, int]) -> None:
+async def test_list_shows_use_and_gain_of_each_prior(make_app: Maker, run: Run, size: tuple[int, int]) -> None:
     app = make_app(run)
     async with app.run_test(size=size) as pilot:
         await on_priors(pilot)
@@ -98,7 +98,7 @@ async def test_the_list_tells_what_came_of_each(make_app: Maker, run: Run, size:
         await until(pilot, lambda: "Population" in text_of(app), "the run")
 
 
-async def test_a_search_says_why(make_app: Maker, run: Run) -> None:
+async def test_search_says_why_it_found_a_prior(make_app: Maker, run: Run) -> None:
     app = make_app(run)
     async with app.run_test(size=(80, 24)) as pilot:
         await on_priors(pilot)
@@ -112,7 +112,7 @@ async def test_a_search_says_why(make_app: Maker, run: Run) -> None:
         await until(pilot, lambda: "Shake it" in text_of(app), "all")
 
 
-async def test_what_would_be_found_for_a_node(make_app: Maker, run: Run) -> None:
+async def test_search_for_a_node_finds_what_a_round_would(make_app: Maker, run: Run) -> None:
     app = make_app(run)
     async with app.run_test(size=(80, 24)) as pilot:
         await on_priors(pilot, "down", "enter", "C")
@@ -124,7 +124,7 @@ async def test_what_would_be_found_for_a_node(make_app: Maker, run: Run) -> None
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_an_edit_is_a_revision_and_a_file(
+async def test_edit_makes_a_revision_and_a_file(
     make_app: Maker, run: Run, base: Collection, size: tuple[int, int]
 ) -> None:
     app = make_app(run)
@@ -160,7 +160,7 @@ async def test_an_edit_is_a_revision_and_a_file(
         ("b", {"hexagonal": "theirs", "hexagonal-mine": "mine"}),
     ],
 )
-async def test_a_conflict_shows_both_and_asks(
+async def test_conflict_shows_both_texts_and_asks(
     make_app: Maker, run: Run, base: Collection, key: str, texts: dict[str, str]
 ) -> None:
     app = make_app(run)
@@ -184,7 +184,7 @@ async def test_a_conflict_shows_both_and_asks(
     assert "theirs" in base.revision("hexagonal", 2).text, "nothing is lost"
 
 
-async def test_what_was_typed_outlives_the_application(make_app: Maker, run: Run, base: Collection) -> None:
+async def test_draft_outlives_the_application(make_app: Maker, run: Run, base: Collection) -> None:
     app = make_app(run)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await on_priors(pilot)
@@ -208,7 +208,7 @@ async def test_what_was_typed_outlives_the_application(make_app: Maker, run: Run
     assert len(base.history("hexagonal")) == 1
 
 
-async def test_a_broken_head_is_told_as_it_is_typed_and_when_it_is_saved(
+async def test_broken_front_matter_is_reported_while_typing_and_on_save(
     make_app: Maker, run: Run, base: Collection
 ) -> None:
     app = make_app(run)
@@ -222,7 +222,7 @@ async def test_a_broken_head_is_told_as_it_is_typed_and_when_it_is_saved(
     assert base.get("hexagonal").prior.tags == ()
 
 
-async def test_a_new_prior(make_app: Maker, run: Run, base: Collection) -> None:
+async def test_new_prior_is_added(make_app: Maker, run: Run, base: Collection) -> None:
     app = make_app(run)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await on_priors(pilot)
@@ -258,7 +258,7 @@ def _hint(app: EvolveApp) -> str:
     return str(app.screen.query_one("#hint").render())
 
 
-async def test_proposals_are_judged(make_app: Maker, run: Run, base: Collection) -> None:
+async def test_proposals_are_accepted_or_rejected(make_app: Maker, run: Run, base: Collection) -> None:
     for name in ("one", "two", "three"):
         base.propose(name, f"# Proposal {name}\n", run=run.name, nodes=[3, 5])
     app = make_app(run)
@@ -282,7 +282,7 @@ async def test_proposals_are_judged(make_app: Maker, run: Run, base: Collection)
     assert (base.folder / "one.md").exists() and "More." in (base.folder / "two.md").read_text()
 
 
-async def test_files_and_others_are_followed(make_app: Maker, run: Run, base: Collection) -> None:
+async def test_list_follows_changes_of_files_and_base(make_app: Maker, run: Run, base: Collection) -> None:
     app = make_app(run)
     async with app.run_test(size=(80, 24)) as pilot:
         await on_priors(pilot)
@@ -297,7 +297,7 @@ async def test_files_and_others_are_followed(make_app: Maker, run: Run, base: Co
         await until(pilot, lambda: "✗" in line_of(app, "Changed in a file"), "that the file is gone")
 
 
-async def test_an_editor_of_ones_own(
+async def test_external_editor_changes_a_prior(
     make_app: Maker, run: Run, base: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = iter(["# By hand\n", "---\nweight: much\n---\n# By hand\n"])
@@ -314,7 +314,9 @@ async def test_an_editor_of_ones_own(
         assert "much" in app.screen.query_one(TextArea).text
 
 
-async def test_a_run_without_its_folder_and_the_way_from_the_runs(make_app: Maker, run: Run, runs: Path) -> None:
+async def test_priors_open_from_the_list_of_runs_and_without_their_folder(
+    make_app: Maker, run: Run, runs: Path
+) -> None:
     make_run(runs / "old", 5, end="finished")
     make_run(runs / "from elsewhere", 5, end="finished", priors=runs.parent / "gone" / "priors")
     wanted = {"does not say where", "Hexagonal", "their folder is not on this machine"}
@@ -335,7 +337,7 @@ def found(app: EvolveApp, parts: set[str]) -> set[str]:
     return {part for part in parts if part in text_of(app)}
 
 
-async def test_hostile_priors_are_only_text(make_app: Maker, run: Run, base: Collection) -> None:
+async def test_hostile_priors_are_shown_as_text(make_app: Maker, run: Run, base: Collection) -> None:
     shown = "".join(sign for sign in HOSTILE if sign.isprintable() or sign in "\u202e\u202c\u200b").replace("\n", " ")
     (base.folder / "hexagonal.md").write_text(f"# \u202eEvil [bold]\u200b\n\n{shown}\n", errors="replace")
     Sync(base).run()
@@ -351,7 +353,7 @@ async def test_hostile_priors_are_only_text(make_app: Maker, run: Run, base: Col
             assert "Evil [bold]" in drawn and not {"\u202e", "\u200b", "\x1b", "\x9b"} & set(drawn)
 
 
-async def test_an_idle_screen_paints_nothing(make_app: Maker, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_priors_screen_paints_nothing(make_app: Maker, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     app = make_app(run)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await on_priors(pilot)
@@ -364,7 +366,7 @@ async def test_an_idle_screen_paints_nothing(make_app: Maker, run: Run, monkeypa
 
 
 @pytest.mark.parametrize("size", [(59, 14), (1, 1), (200, 60)])
-async def test_any_size(make_app: Maker, run: Run, size: tuple[int, int]) -> None:
+async def test_priors_screen_fits_any_size(make_app: Maker, run: Run, size: tuple[int, int]) -> None:
     app = make_app(run)
     async with app.run_test(size=(80, 24)) as pilot:
         await on_priors(pilot)
@@ -379,7 +381,7 @@ async def test_any_size(make_app: Maker, run: Run, size: tuple[int, int]) -> Non
 
 
 @given(text=st.text(max_size=400), width=st.integers(1, 120))
-def test_any_markdown_is_shown_harmless(text: str, width: int) -> None:
+def test_any_markdown_is_drawn_without_control_characters(text: str, width: int) -> None:
     for line in markdown_lines(text, width):
         drawn = "".join(span.text for span in line)
         assert "\n" not in drawn and "\x1b" not in drawn
@@ -393,7 +395,7 @@ def test_markdown_keeps_code_and_joins_paragraphs() -> None:
     ]  # fmt: skip
 
 
-def test_filters() -> None:
+def test_filters_of_priors() -> None:
     with pytest.raises(ValueError, match="'odd' is none of on, off"):
         parse_filter("is:odd")
 
@@ -405,7 +407,7 @@ drafts = st.builds(
 
 
 @given(written=st.lists(drafts, max_size=6))
-def test_drafts_are_found_again(tmp_path_factory: pytest.TempPathFactory, written: list[Draft]) -> None:
+def test_kept_drafts_are_found(tmp_path_factory: pytest.TempPathFactory, written: list[Draft]) -> None:
     folder = tmp_path_factory.mktemp("drafts")
     for draft in written:
         keep_draft(folder, draft)

@@ -13,8 +13,8 @@ from engine.runs.compare import ComparedRun, Step, common_ranking, read_compared
 from engine.runs.folder import Run
 from engine.settings.fitness import FitnessSettings
 from engine.state.ranking import Ranking
+from tests.tui.pilot import Maker, text_of, until
 from tests.tui.synthetic import make_run
-from tests.tui.test_screens import Maker, text_of, until
 from tui.model.compare import TABS, compare_document
 from tui.screens.compare import CompareScreen
 from tui.screens.runs import RunsScreen
@@ -46,7 +46,7 @@ def compared(draw: st.DrawFn) -> ComparedRun:
     width=st.integers(1, 200),
     height=st.integers(1, 60),
 )
-def test_any_runs_in_any_size(runs: list[ComparedRun], axis: Any, width: int, height: int) -> None:
+def test_comparison_fits_any_size(runs: list[ComparedRun], axis: Any, width: int, height: int) -> None:
     for tab in TABS:
         lines = compare_document(runs, tab, axis, width, height)
         text = "\n".join("".join(span.text for span in line) for line in lines)
@@ -73,7 +73,7 @@ def test_curves_that_end_at_the_left_edge_keep_their_letters() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_marked_runs_beside_each_other(runs: Path, make_app: Maker, size: tuple[int, int]) -> None:
+async def test_marked_runs_are_compared(runs: Path, make_app: Maker, size: tuple[int, int]) -> None:
     one = make_run(runs / "one", 20, end="finished")
     make_run(runs / "two", 30, seed=3, end="finished", rounds=30)
     app = make_app()
@@ -103,7 +103,7 @@ async def test_marked_runs_beside_each_other(runs: Path, make_app: Maker, size: 
         await until(pilot, lambda: "event " in text_of(app), "the replay")
 
 
-async def test_a_run_that_is_gone_is_told(runs: Path, make_app: Maker) -> None:
+async def test_missing_run_is_reported(runs: Path, make_app: Maker) -> None:
     make_run(runs / "one", 5, end="finished")
     app = make_app()
     # Wide enough for the path of any temporary folder.

@@ -40,7 +40,7 @@ def test_hostile_text_is_shown_as_data(make: object) -> None:
     assert "[bold red]markup[/]" in text and "␛[2J" in text
 
 
-def test_a_line_of_a_megabyte_is_cut_and_says_so() -> None:
+def test_line_of_a_megabyte_is_cut_with_a_mark() -> None:
     for lines in (text_lines("x" * 1_000_000), code_lines("x" * 1_000_000), diff_lines("", "x" * 1_000_000, "a", "b")):
         text = plain(lines)
         assert len(text) < 5000
@@ -56,11 +56,11 @@ def test_code_keeps_every_line() -> None:
     assert {"keyword", "string", "comment", "number", "heading"} <= looks
 
 
-def test_code_that_is_no_python_is_shown_all_the_same() -> None:
+def test_code_that_is_not_python_is_shown() -> None:
     assert plain(code_lines("def (((\n  ]]]")) == "1 def (((\n2   ]]]"
 
 
-def test_a_diff_names_both_sides() -> None:
+def test_diff_names_both_sides() -> None:
     lines = diff_lines("a\nb\nc\n", "a\nB\nc\n", "#1 one", "#2 two")
     text = plain(lines)
     assert text.startswith("--- #1 one\n+++ #2 two\n@@")
@@ -68,7 +68,7 @@ def test_a_diff_names_both_sides() -> None:
     assert plain(diff_lines("a", "a", "x", "y")) == "no difference"
 
 
-def test_tables_and_curves() -> None:
+def test_metrics_show_tables_and_curves() -> None:
     lines = table_lines(("metric", "#2"), [("score", "1.5"), ("a\x1b[31mlong name", "2")])
     assert_harmless(plain(lines))
     assert len({len("".join(span.text for span in line)) for line in lines}) == 1
@@ -78,7 +78,7 @@ def test_tables_and_curves() -> None:
 
 
 @pytest.mark.parametrize("hostile", [False, True])
-def test_every_tab_of_every_node(tmp_path: Path, hostile: bool) -> None:
+def test_every_tab_of_every_node_has_a_document(tmp_path: Path, hostile: bool) -> None:
     run = make_run(tmp_path / "run", 25, hostile=hostile, end="finished")
     with JournalReader(run.db) as reader:
         model = RunModel()
@@ -99,7 +99,7 @@ def test_every_tab_of_every_node(tmp_path: Path, hostile: bool) -> None:
     assert "Traceback" in plain(read_document(make_subject(run, model, failed), "Logs", 80))
 
 
-def test_prose_is_wrapped_and_tables_are_not() -> None:
+def test_prose_wraps_and_tables_do_not() -> None:
     row = "| a | " + "x" * 60
     lines = prose_lines("  one two three four five six\n\nshort\n" + row, 12)
     assert plain(lines).split("\n") == ["  one two", "  three four", "  five six", "", "short", row]
@@ -108,7 +108,7 @@ def test_prose_is_wrapped_and_tables_are_not() -> None:
     assert "more characters" in plain(prose_lines("z " * 500_000, 70)).replace("\n", " ")
 
 
-def test_metrics_begin_with_the_score_and_end_with_what_people_said(tmp_path: Path) -> None:
+def test_metrics_begin_with_the_score_and_end_with_comments(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", 5, end="finished")
     with JournalReader(run.db) as reader:
         model = RunModel()
@@ -125,7 +125,7 @@ def test_metrics_begin_with_the_score_and_end_with_what_people_said(tmp_path: Pa
     assert max(len(line) for line in text.split("\n")) <= 100
 
 
-def test_calls_of_models_tell_prompt_answer_and_cost(tmp_path: Path) -> None:
+def test_model_calls_show_prompt_answer_and_cost(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", 5, end="finished")
     with JournalReader(run.db) as reader:
         model = RunModel()
@@ -161,7 +161,7 @@ def test_calls_of_models_tell_prompt_answer_and_cost(tmp_path: Path) -> None:
     assert "its text is not in the journal" in text and max(map(len, head)) <= 100
 
 
-def test_a_diff_to_any_node_and_the_revisions_of_priors(tmp_path: Path) -> None:
+def test_diff_to_any_node_and_revisions_of_priors_are_shown(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", 8, end="finished")
     with JournalReader(run.db) as reader:
         model = RunModel()
@@ -174,7 +174,7 @@ def test_a_diff_to_any_node_and_the_revisions_of_priors(tmp_path: Path) -> None:
     assert "hexagonal  text " in shown and "score 0.8" in shown
 
 
-def test_a_run_whose_blobs_are_gone(tmp_path: Path) -> None:
+def test_missing_blobs_are_reported(tmp_path: Path) -> None:
     from engine.errors import JournalError
 
     run = make_run(tmp_path / "run", 5)

@@ -88,13 +88,13 @@ pieces = st.one_of(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(pieces, max_size=12).map(b"".join))
-def test_any_bytes_are_survived_and_a_key_is_heard(counting: Terminal, data: bytes) -> None:
+def test_any_bytes_leave_the_next_key_working(counting: Terminal, data: bytes) -> None:
     before = counted(counting)
     os.write(counting.master, data[:3000])
     assert presses(counting, F12, lambda: counted(counting) > before), f"after {data!r}\n{counting.text}"
 
 
-def test_bytes_that_are_no_keys_do_nothing(runs: Path, open_tui: Open) -> None:
+def test_bytes_that_are_no_keys_are_ignored(runs: Path, open_tui: Open) -> None:
     make_run(runs / "still", 60, end="finished")
     terminal = open_tui("still")
     terminal.read_until("Population  row 1 of 6")
@@ -113,7 +113,7 @@ def test_bytes_that_are_no_keys_do_nothing(runs: Path, open_tui: Open) -> None:
 
 
 @pytest.mark.parametrize("part", ["input", "output"])
-def test_a_part_that_fails_is_logged_and_ends_with_an_error(runs: Path, workspace: Path, part: str) -> None:
+def test_failing_part_is_logged_and_exits_with_an_error(runs: Path, workspace: Path, part: str) -> None:
     runs.mkdir()
     terminal = Terminal([sys.executable, "-m", "tests.tui.start_driver", "--break", part, str(runs)], cwd=ROOT)
     try:
@@ -131,7 +131,7 @@ def _columns(terminal: Terminal, sign: str) -> set[int]:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "iso8859-1", "cp437", "koi8-r", "utf-8"])
-def test_every_encoding_keeps_the_columns(runs: Path, open_tui: Open, encoding: str) -> None:
+def test_every_encoding_keeps_columns_aligned(runs: Path, open_tui: Open, encoding: str) -> None:
     make_run(runs / "still", 60, hostile=True, end="finished")
     terminal = open_tui("still", env={"PYTHONIOENCODING": encoding})
     written = bytearray()

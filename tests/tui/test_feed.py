@@ -65,9 +65,7 @@ def reading(run: Run) -> Iterator[Reading]:
     reading.feed.stop()
 
 
-def test_ages_are_measured_by_the_clock_of_the_last_event(
-    run: Run, reading: Reading, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ages_use_the_clock_of_the_last_event(run: Run, reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
     reading.next()
     real = time.time_ns
     first = reading.feed.now_ms()
@@ -87,14 +85,14 @@ def write(run: Run, *data: ev.Data) -> None:
     connection.close()
 
 
-def test_the_first_batch_holds_the_whole_run(reading: Reading) -> None:
+def test_first_batch_holds_the_whole_run(reading: Reading) -> None:
     batch = reading.next()
     assert batch.model is not None and len(batch.model.state.nodes) == 40
     assert not batch.alive and not batch.events
     assert reading.nothing()
 
 
-def test_news_come_once_and_in_order(run: Run, reading: Reading) -> None:
+def test_events_arrive_once_and_in_order(run: Run, reading: Reading) -> None:
     reading.next()
     write(run, ev.RunPaused(), ev.RunResumed())
     write(run, ev.RunPaused(now=True))
@@ -105,7 +103,7 @@ def test_news_come_once_and_in_order(run: Run, reading: Reading) -> None:
     assert reading.nothing()
 
 
-def test_nothing_is_read_before_the_last_batch_is_acknowledged(run: Run, reading: Reading) -> None:
+def test_feed_waits_for_the_acknowledgement_before_it_reads(run: Run, reading: Reading) -> None:
     reading.next(acknowledge=False)
     write(run, ev.RunPaused())
     assert reading.nothing()
@@ -113,7 +111,7 @@ def test_nothing_is_read_before_the_last_batch_is_acknowledged(run: Run, reading
     assert [event.data.KIND for event in reading.next().events] == ["run.paused"]
 
 
-def test_a_backlog_comes_in_bounded_batches(run: Run, reading: Reading) -> None:
+def test_backlog_arrives_in_bounded_batches(run: Run, reading: Reading) -> None:
     reading.next()
     write(run, *[ev.Telemetry(values={"x": float(index)}) for index in range(1200)])
     sizes = []
@@ -122,20 +120,20 @@ def test_a_backlog_comes_in_bounded_batches(run: Run, reading: Reading) -> None:
     assert max(sizes) <= 500
 
 
-def test_the_engine_coming_and_going_is_told(run: Run, reading: Reading) -> None:
+def test_feed_reports_engine_start_and_end(run: Run, reading: Reading) -> None:
     assert not reading.next().alive
     with lock_run(run):
         assert reading.next().alive
     assert not reading.next().alive
 
 
-def test_a_command_is_no_news(run: Run, reading: Reading) -> None:
+def test_command_row_makes_no_batch(run: Run, reading: Reading) -> None:
     reading.next()
     send_command(run.db, "pause")
     assert reading.nothing()
 
 
-def test_a_renamed_run_is_followed(run: Run, reading: Reading) -> None:
+def test_renamed_run_is_followed(run: Run, reading: Reading) -> None:
     reading.next()
     moved = run.folder.rename(run.folder.with_name("other"))
     batch = reading.next()
@@ -144,7 +142,7 @@ def test_a_renamed_run_is_followed(run: Run, reading: Reading) -> None:
     assert [event.data.KIND for event in reading.next().events] == ["run.paused"]
 
 
-def test_a_run_that_is_gone_is_told_once_and_found_when_it_is_back(run: Run, reading: Reading, tmp_path: Path) -> None:
+def test_missing_run_is_reported_once_and_found_again(run: Run, reading: Reading, tmp_path: Path) -> None:
     reading.next()
     away = tmp_path / "elsewhere"
     shutil.move(run.folder, away)
@@ -154,7 +152,7 @@ def test_a_run_that_is_gone_is_told_once_and_found_when_it_is_back(run: Run, rea
     assert batch.model is not None and len(batch.model.state.nodes) == 40
 
 
-def test_another_journal_in_its_place_is_read_anew(run: Run, reading: Reading, tmp_path: Path) -> None:
+def test_replaced_journal_is_read_anew(run: Run, reading: Reading, tmp_path: Path) -> None:
     reading.next()
     other = make_run(tmp_path / "other", 12, seed=7)
     other.db.replace(run.db)
@@ -164,7 +162,7 @@ def test_another_journal_in_its_place_is_read_anew(run: Run, reading: Reading, t
     assert batch.model is not None and len(batch.model.state.nodes) == 12
 
 
-def test_a_damaged_journal_is_trouble_not_an_end(tmp_path: Path) -> None:
+def test_damaged_journal_is_reported_and_the_feed_goes_on(tmp_path: Path) -> None:
     run = Run(tmp_path / "runs" / "broken")
     run.folder.mkdir(parents=True)
     run.db.write_bytes(b"nothing of the kind")
@@ -175,7 +173,7 @@ def test_a_damaged_journal_is_trouble_not_an_end(tmp_path: Path) -> None:
         reading.feed.stop()
 
 
-def test_a_journal_that_does_not_fold_is_trouble(run: Run) -> None:
+def test_journal_that_does_not_fold_is_reported(run: Run) -> None:
     connection = connect_writer(run.db)
     Pen(connection, Synthesizer()).write([ev.Event(100_000, 0, 1, 999, ev.EvalDone("ok", score=1.0))])
     connection.close()
@@ -186,7 +184,7 @@ def test_a_journal_that_does_not_fold_is_trouble(run: Run) -> None:
         reading.feed.stop()
 
 
-def test_the_list_counts_rounds_as_they_are_set_now(tmp_path: Path) -> None:
+def test_list_shows_the_current_limit_of_rounds(tmp_path: Path) -> None:
     """By the kept summary, by the whole journal, and by what waits for the next engine."""
     runs = tmp_path / "runs"
     kept, folded, waiting = (make_run(runs / name, 10, end="stopped") for name in ("kept", "folded", "waiting"))
@@ -208,7 +206,7 @@ def test_the_list_counts_rounds_as_they_are_set_now(tmp_path: Path) -> None:
         watch.stop()
 
 
-def test_the_list_of_runs(tmp_path: Path) -> None:
+def test_list_of_runs_follows_the_folder(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     make_run(runs / "one", 10, end="finished")
     going = make_run(runs / "two", 15, seed=2)

@@ -17,17 +17,17 @@ def loaded(statement: str) -> set[str]:
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
-def test_the_application_loads_nothing_heavy() -> None:
+def test_application_loads_no_heavy_module() -> None:
     modules = loaded("import tui.app, tui.feed.live, tui.textual_app, tui.screens.runs, tui.screens.node")
     assert not modules.intersection(HEAVY)
 
 
 @pytest.mark.parametrize("module", ["tui.app", "tui.session", "tui.feed.live", "tui.feed.runs_watch"])
-def test_what_needs_no_textual_loads_none(module: str) -> None:
+def test_modules_below_the_screens_load_no_textual(module: str) -> None:
     assert "textual" not in loaded(f"import {module}")
 
 
-def test_the_model_knows_no_terminal() -> None:
+def test_model_imports_no_terminal_library() -> None:
     folder = Path(__file__).parents[2] / "tui" / "model"
     names = ", ".join(f"tui.model.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__")
     modules = loaded(f"import {names}")

@@ -49,7 +49,7 @@ def found(model: RunModel, text: str) -> list[Node]:
     return [node for node in model.state.nodes if query(node)]
 
 
-def test_loading_at_once_and_applying_one_by_one_agree() -> None:
+def test_load_equals_apply_event_by_event() -> None:
     events = list(chain.from_iterable(story(Synthesizer(seed=3), 80)))
     whole, stepwise = RunModel(), RunModel()
     whole.load(events)
@@ -64,7 +64,7 @@ def test_loading_at_once_and_applying_one_by_one_agree() -> None:
 
 
 @pytest.mark.parametrize("name", ["circle_packing_fork", "data_curation_recombine", "linear_attention_recombine"])
-def test_an_event_names_every_part_that_it_changes(name: str) -> None:
+def test_apply_names_every_part_that_changes(name: str) -> None:
     model = RunModel()
     before: dict[Part, object] = {}
     with JournalReader(ROOT / "sample_runs" / name / "run.db") as reader:
@@ -108,11 +108,11 @@ def _parts_of(model: RunModel) -> dict[Part, object]:
         ("prior:hexagonal status:timeout", lambda node: bool(node.priors) and node.status == "timeout"),
     ],
 )
-def test_queries(model: RunModel, text: str, test: Any) -> None:
+def test_queries_choose_nodes(model: RunModel, text: str, test: Any) -> None:
     assert found(model, text) == [node for node in model.state.nodes if test(node)]
 
 
-def test_marks_can_be_asked_for(model: RunModel) -> None:
+def test_queries_choose_nodes_by_mark(model: RunModel) -> None:
     assert [node.id for node in found(model, "is:best")] == sorted(model.best_lineage)
     assert found(model, "is:pinned") == []
 
@@ -134,18 +134,18 @@ def test_marks_can_be_asked_for(model: RunModel) -> None:
         ("round:a-b", "'a-b' is no number"),
     ],
 )
-def test_a_query_that_cannot_be_is_told(model: RunModel, text: str, told: str) -> None:
+def test_invalid_query_is_refused_with_a_reason(model: RunModel, text: str, told: str) -> None:
     with pytest.raises(QueryError) as refused:
         parse_query(text, model.is_marked, model.metrics)
     assert told in str(refused.value)
 
 
-def test_metrics_are_named_after_a_seek_too(model: RunModel) -> None:
+def test_metrics_are_named_after_a_seek(model: RunModel) -> None:
     assert list(model.copy().metrics) == list(model.metrics) == ["sum_radii", "circles", "overlap", "seconds"]
 
 
 @pytest.mark.parametrize("order", ["best", "newest", "tree"])
-def test_a_list_kept_up_to_date_is_the_sorted_list(order: Order) -> None:
+def test_updated_list_equals_the_sorted_list(order: Order) -> None:
     model = RunModel()
     query = parse_query("status:ok", model.is_marked)
     listing = Listing(query, order)
@@ -162,7 +162,7 @@ def test_a_list_kept_up_to_date_is_the_sorted_list(order: Order) -> None:
         assert listing.rows[0] == model.state.best
 
 
-def test_the_plot_shows_every_node_and_the_best_on_top(model: RunModel) -> None:
+def test_plot_shows_every_node_with_the_best_on_top(model: RunModel) -> None:
     plot = ScorePlot(60, 9, Ranking())
     plot.load(model.state.nodes, model.state.best_steps)
 
@@ -176,7 +176,7 @@ def test_the_plot_shows_every_node_and_the_best_on_top(model: RunModel) -> None:
 
 
 @pytest.mark.parametrize("ranking", [Ranking(), Ranking(direction="minimize"), Ranking(by_fitness=True)])
-def test_a_plot_drawn_node_by_node_is_the_plot_drawn_at_once(ranking: Ranking) -> None:
+def test_plot_drawn_node_by_node_equals_the_plot_drawn_at_once(ranking: Ranking) -> None:
     model = RunModel()
     stepwise = ScorePlot(40, 8, ranking)
     for event in chain.from_iterable(story(Synthesizer(seed=9), 150)):
@@ -193,7 +193,7 @@ def test_a_plot_drawn_node_by_node_is_the_plot_drawn_at_once(ranking: Ranking) -
     assert [stepwise.text(row) for row in range(8)] == [at_once.text(row) for row in range(8)]
 
 
-def test_one_bad_score_does_not_flatten_the_plot() -> None:
+def test_outlier_does_not_flatten_the_plot() -> None:
     model = model_of(200)
     model.state.nodes[50].score = -1e9
     plot = ScorePlot(40, 8, Ranking())
@@ -211,11 +211,11 @@ def test_one_bad_score_does_not_flatten_the_plot() -> None:
         ("a", 0, ""),
     ],
 )
-def test_what_does_not_fit_says_so(text: str, cells: int, shown: str) -> None:
+def test_cut_text_ends_with_a_mark(text: str, cells: int, shown: str) -> None:
     assert fit(text, cells) == shown
 
 
-def test_braille_dots() -> None:
+def test_dots_outside_the_canvas_are_ignored() -> None:
     canvas = Canvas(2, 1)
     canvas.dot(0, 0)
     canvas.dot(3, 3)
@@ -223,7 +223,7 @@ def test_braille_dots() -> None:
     assert canvas.text(0) == "⠁⢀"
 
 
-def test_the_status_line_fits_and_says_what_matters(model: RunModel) -> None:
+def test_status_line_fits_and_shows_what_matters(model: RunModel) -> None:
     for width in range(60, 200, 7):
         cells = status_cells("run", model, "running", "", "", model.state.at + 5000, width)
         assert sum(cell.width for cell in cells) <= width
@@ -236,7 +236,7 @@ def test_the_status_line_fits_and_says_what_matters(model: RunModel) -> None:
     assert not any("last" in cell.text for cell in waiting), "no age where time stands still"
 
 
-def test_a_run_that_waits_says_for_what_in_the_status_line_and_the_notes() -> None:
+def test_waiting_run_says_why_in_status_line_and_notes() -> None:
     model = model_of(50)
     known = len(model.notes)
     reason = "3 of 3 rounds gave no design; most often: the answer holds no program. Add priors, or name a model"
@@ -258,7 +258,7 @@ def test_a_run_that_waits_says_for_what_in_the_status_line_and_the_notes() -> No
     assert model.notes[-1].text == "paused: no model answers; m: down"
 
 
-def test_every_worker_has_a_line() -> None:
+def test_each_worker_has_a_line() -> None:
     model = model_of(50)
     lines = work_lines(model.state)
     assert [line.worker for line in lines] == sorted(item.worker for item in model.state.open_rounds.values())
@@ -266,7 +266,7 @@ def test_every_worker_has_a_line() -> None:
     assert work_lines(model_of(50, end="finished").state) == []
 
 
-def test_workers_are_counted_by_the_settings_of_now_and_a_pause_leaves_only_evaluations_busy() -> None:
+def test_workers_follow_the_settings_and_pause_leaves_evaluations_busy() -> None:
     model = model_of(50)
     state, seq = model.state, model.state.seq
     assert worker_limit(state) == 4 and all(line.busy for line in work_lines(state))
@@ -285,12 +285,12 @@ def test_workers_are_counted_by_the_settings_of_now_and_a_pause_leaves_only_eval
     assert worker_limit(state) == 5
 
 
-def test_short_texts() -> None:
+def test_ages_and_scores_are_short() -> None:
     assert [age(value) for value in (0, 99_000, 100_000, 7_200_000, 1_000_000_000)] == ["0s", "99s", "1m", "2h", "11d"]
     assert max(len(short_score(value)) for value in (0, -12345.678, 1e-9, -1e300, 2.635983, 0.001)) <= 9
 
 
-def test_marks_of_the_best_and_its_lineage(model: RunModel) -> None:
+def test_best_and_its_lineage_are_marked(model: RunModel) -> None:
     assert model.state.best is not None
     assert marks(model, model.state.nodes[model.state.best])[0] == "▲"
     assert marks(model, model.state.nodes[0])[0] == "┃"
@@ -302,7 +302,7 @@ def test_marks_of_the_best_and_its_lineage(model: RunModel) -> None:
         assert marks(model, other) == f" {shown:>2}"
 
 
-def test_random_order_of_seeds_gives_different_stories() -> None:
+def test_same_seed_gives_the_same_story() -> None:
     # The generator itself: same seed, same story.
     a, b = (list(chain.from_iterable(story(Synthesizer(seed=4), 30))) for _ in range(2))
     assert a == b

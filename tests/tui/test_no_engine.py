@@ -12,8 +12,8 @@ from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, fold_run, lock_run
 from engine.state.run_state import RunState
 from tests.tui.conftest import Desk
+from tests.tui.pilot import Maker, opened, text_of, until
 from tests.tui.synthetic import make_run
-from tests.tui.test_screens import Maker, opened, text_of, until
 from tui.screens.dialogs import Confirm, Prompt
 
 ENDS = ["", "finished"]
@@ -54,7 +54,7 @@ async def test_marks_and_comments_are_recorded(runs: Path, make_app: Maker, end:
     assert pending(run) == []
 
 
-async def test_a_rerun_of_a_finished_run_is_refused_with_what_to_do(runs: Path, make_app: Maker) -> None:
+async def test_rerun_in_a_finished_run_is_refused_with_advice(runs: Path, make_app: Maker) -> None:
     run = make_run(runs / "alpha", 40, end="finished")
     app = make_app(run, keymap={"run.resume": "f5"})
     async with app.run_test(size=(120, 40)) as pilot:
@@ -66,7 +66,7 @@ async def test_a_rerun_of_a_finished_run_is_refused_with_what_to_do(runs: Path, 
     assert pending(run) == []
 
 
-async def test_a_rerun_and_a_hint_wait_for_the_next_engine(runs: Path, make_app: Maker) -> None:
+async def test_rerun_and_hint_wait_for_the_next_engine(runs: Path, make_app: Maker) -> None:
     run = make_run(runs / "alpha", 40)
     app = make_app(run)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -83,7 +83,7 @@ async def test_a_rerun_and_a_hint_wait_for_the_next_engine(runs: Path, make_app:
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("key", ["S", "s", "P"])
-async def test_what_only_an_engine_can_do_says_so(runs: Path, make_app: Maker, key: str, end: str) -> None:
+async def test_actions_that_need_an_engine_say_so(runs: Path, make_app: Maker, key: str, end: str) -> None:
     app = make_app(make_run(runs / "alpha", 10, end=end))
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
@@ -92,7 +92,7 @@ async def test_what_only_an_engine_can_do_says_so(runs: Path, make_app: Maker, k
         await until(pilot, lambda: told in text_of(app), "the reason")
 
 
-async def test_a_step_of_a_running_run_says_what_it_takes(live_run: Desk, make_app: Maker) -> None:
+async def test_step_in_a_running_run_says_to_pause_first(live_run: Desk, make_app: Maker) -> None:
     app = make_app(live_run.run)
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
@@ -101,7 +101,7 @@ async def test_a_step_of_a_running_run_says_what_it_takes(live_run: Desk, make_a
     assert live_run.commands() == []
 
 
-async def test_a_star_that_an_engine_left_is_set_without_it(runs: Path, make_app: Maker) -> None:
+async def test_star_left_by_an_ended_engine_is_set_without_it(runs: Path, make_app: Maker) -> None:
     run = make_run(runs / "alpha", 40, end="finished")
     app = make_app(run)
     async with app.run_test(size=(120, 40)) as pilot:

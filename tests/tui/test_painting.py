@@ -337,7 +337,7 @@ def _make(kind: type[Painted], folder: Path) -> Painted:
 
 
 @pytest.mark.parametrize("kind", CASES, ids=lambda kind: kind.__name__)
-async def test_frames_add_up_to_one_painting(kind: type[Painted], tmp_path: Path) -> None:
+async def test_partial_frames_equal_one_full_painting(kind: type[Painted], tmp_path: Path) -> None:
     async with staged(_make(kind, tmp_path)) as stage:
         _check(stage, CASES[kind])
 
@@ -378,7 +378,7 @@ class Line(Painted):
         return [(self.text, "plain")] if y == 0 else []
 
 
-async def test_what_comes_before_a_frame_is_painted_by_a_later_one() -> None:
+async def test_change_before_a_frame_is_painted_by_a_later_one() -> None:
     async with staged(Line()) as stage:
         line: Line = stage.widget
         line.text = "#1 tune STEPS"
@@ -399,7 +399,7 @@ def _kinds(kind: type[Painted]) -> Iterator[type[Painted]]:
             yield below
 
 
-def test_every_painted_widget_is_among_them() -> None:
+def test_every_painted_widget_is_tested() -> None:
     import tui.screens.compare  # noqa: F401
 
     kinds = set(_kinds(Painted))

@@ -13,8 +13,8 @@ from textual.pilot import Pilot
 
 from engine.journal import events as ev
 from engine.runs.folder import Run
+from tests.tui.pilot import settled, until
 from tests.tui.synthetic import Synthesizer
-from tests.tui.test_screens import settled, until
 from tests.tui.test_session import ScriptedFeed
 from tui.feed.batch import Batch
 from tui.model.run_model import RunModel
@@ -46,7 +46,7 @@ class EmulatedApp(EvolveApp):
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_the_live_screen_at_rest_shows_what_one_painting_shows(tmp_path: Path, seed: int) -> None:
+async def test_live_screen_at_rest_equals_one_full_painting(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     pen = Synthesizer(seed=seed, rates=True, hostile=seed == 1)
     model = RunModel()

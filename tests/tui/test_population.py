@@ -30,7 +30,7 @@ def expected_rows(parents: Parents) -> list[int]:
 
 
 @given(forests, st.randoms(use_true_random=False))
-def test_any_order_of_inserts_gives_the_same_rows(parents: Parents, rng: random.Random) -> None:
+def test_order_of_inserts_does_not_change_the_rows(parents: Parents, rng: random.Random) -> None:
     order = list(range(len(parents)))
     rng.shuffle(order)
     one_by_one, at_once = Population(), Population()
@@ -44,7 +44,7 @@ def test_any_order_of_inserts_gives_the_same_rows(parents: Parents, rng: random.
 
 
 @given(forests, st.sets(st.integers(0, 59)), st.randoms(use_true_random=False))
-def test_inserts_below_folded_nodes_stay_hidden(parents: Parents, folded: set[int], rng: random.Random) -> None:
+def test_insert_below_a_folded_node_stays_hidden(parents: Parents, folded: set[int], rng: random.Random) -> None:
     half = len(parents) // 2
     population = Population()
     population.load((node, parents[node]) for node in range(half))
@@ -59,7 +59,7 @@ def test_inserts_below_folded_nodes_stay_hidden(parents: Parents, folded: set[in
     assert population.everything() == expected_rows(parents)
 
 
-def test_a_lineage_of_thousands_of_generations() -> None:
+def test_lineage_of_thousands_of_generations_does_not_recurse() -> None:
     population = Population()
     population.load((node, node - 1 if node else None) for node in range(5000))
     population.insert(5000, 4999)
@@ -73,7 +73,7 @@ def test_a_lineage_of_thousands_of_generations() -> None:
     assert len(population.rows) == 5001
 
 
-def test_a_parent_that_cannot_be_makes_a_root() -> None:
+def test_node_with_an_impossible_parent_becomes_a_root() -> None:
     population = Population()
     population.insert(0, None)
     population.insert(1, 1)
@@ -83,7 +83,7 @@ def test_a_parent_that_cannot_be_makes_a_root() -> None:
     assert population.lineage(2) == [2]
 
 
-def test_fold_all_but_a_lineage() -> None:
+def test_fold_all_keeps_a_lineage_open() -> None:
     population = Population()
     population.load([(0, None), (1, 0), (2, 0), (3, 1), (4, 2)])
     population.fold_all(but=[0, 2])

@@ -65,7 +65,7 @@ def syncs(monkeypatch: pytest.MonkeyPatch) -> queue.SimpleQueue[None]:
     return done
 
 
-def test_saved_files_and_edits_elsewhere_are_posted_and_an_idle_desk_reads_nothing(
+def test_desk_posts_outside_changes_and_reads_nothing_while_idle(
     place: PriorPlace, syncs: queue.SimpleQueue[None]
 ) -> None:
     with desk_at(place) as (_, posted):
@@ -86,7 +86,7 @@ def test_saved_files_and_edits_elsewhere_are_posted_and_an_idle_desk_reads_nothi
             syncs.get(timeout=3)
 
 
-def test_base_that_cannot_be_read_is_tried_again(place: PriorPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_base_is_tried_again(place: PriorPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(priors, "_POLL_SECONDS", 0.1)
     place.base.mkdir()
     with desk_at(place) as (_, posted):

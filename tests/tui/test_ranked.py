@@ -12,8 +12,8 @@ from engine.runs.compare import read_compared
 from engine.runs.folder import Run
 from tests.e2e.runs import events
 from tests.engine.ranked_runs import CRASHED, FITNESS, FITTEST, LOWEST, UNRANKED, make_ranked
+from tests.tui.pilot import Maker, opened, text_of, until
 from tests.tui.test_documents import plain
-from tests.tui.test_screens import Maker, opened, text_of, until
 from tui.feed.batch import Batch
 from tui.model.compare import compare_document
 from tui.model.labels import beside, outcome
@@ -48,7 +48,7 @@ def scored(tmp_path: Path) -> Run:
 # As data
 
 
-def test_a_row_shows_what_ranks_and_the_score_beside_it(ranked: Run) -> None:
+def test_row_shows_fitness_with_the_score_beside_it(ranked: Run) -> None:
     model = model_of(ranked)
     nodes = model.state.nodes
     shown = {node.id: outcome(model, node) for node in nodes}
@@ -57,26 +57,26 @@ def test_a_row_shows_what_ranks_and_the_score_beside_it(ranked: Run) -> None:
     assert [float(text) for node in nodes if (text := beside(model, node))] == [2.0, 1.0, 1.9, 1.5]
 
 
-def test_a_row_shows_a_minimised_score_once_with_its_own_sign(scored: Run) -> None:
+def test_row_shows_a_minimised_score_once_with_its_own_sign(scored: Run) -> None:
     model = model_of(scored)
     assert [float(outcome(model, node)) for node in model.state.nodes[:4]] == [2.0, 1.0, 1.9, 1.5]
     assert {beside(model, node) for node in model.state.nodes} == {""}
 
 
-def test_the_list_with_the_best_first_begins_with_the_best(ranked: Run) -> None:
+def test_best_first_list_begins_with_the_best(ranked: Run) -> None:
     state = model_of(ranked).state
     listing = Listing(lambda node: True, "best")
     listing.load(state.nodes)
     assert listing.rows[0] == state.best == FITTEST and listing.rows[-2:] == [UNRANKED, CRASHED]
 
 
-def test_the_list_with_the_best_first_knows_a_minimised_score(scored: Run) -> None:
+def test_best_first_list_orders_a_minimised_score(scored: Run) -> None:
     listing = Listing(lambda node: True, "best")
     listing.load(model_of(scored).state.nodes)
     assert listing.rows == [LOWEST, UNRANKED, FITTEST, 0, CRASHED]
 
 
-def test_the_plot_draws_what_ranks(ranked: Run) -> None:
+def test_plot_draws_fitness(ranked: Run) -> None:
     state = model_of(ranked).state
     plot = ScorePlot(40, 8, state.ranking)
     plot.load(state.nodes, state.best_steps)
@@ -89,7 +89,7 @@ def test_the_plot_draws_what_ranks(ranked: Run) -> None:
     assert plot._place(state.nodes[UNRANKED])[1] == plot._place(state.nodes[CRASHED])[1] == 8 * 4 - 2
 
 
-def test_the_plot_of_a_minimised_score_keeps_its_sign(scored: Run) -> None:
+def test_plot_of_a_minimised_score_keeps_its_sign(scored: Run) -> None:
     state = model_of(scored).state
     plot = ScorePlot(40, 8, state.ranking)
     plot.load(state.nodes, state.best_steps)
@@ -98,7 +98,7 @@ def test_the_plot_of_a_minimised_score_keeps_its_sign(scored: Run) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 96, 118, 119, 120, 160])
-def test_the_status_line_names_what_ranks(ranked: Run, width: int) -> None:
+def test_status_line_names_fitness(ranked: Run, width: int) -> None:
     model = model_of(ranked)
     best = model.state.best_node
     assert best is not None and best.fitness is not None
@@ -109,13 +109,13 @@ def test_the_status_line_names_what_ranks(ranked: Run, width: int) -> None:
     assert "guarded" in text and "last 5s" in text and "4/" in text
 
 
-def test_the_status_line_shows_a_minimised_score_as_it_is(scored: Run) -> None:
+def test_status_line_keeps_the_sign_of_a_minimised_score(scored: Run) -> None:
     for width in (80, 120):
         text = " ".join(cell.text for cell in status_cells("r", model_of(scored), "finished", "", "", None, width))
         assert f"best 1 #{LOWEST}" in text and "fitness" not in text
 
 
-def test_the_documents_of_a_node_name_what_ranks(ranked: Run) -> None:
+def test_documents_of_a_node_name_fitness(ranked: Run) -> None:
     model = model_of(ranked)
     nodes = model.state.nodes
     best = nodes[FITTEST]
@@ -128,7 +128,7 @@ def test_the_documents_of_a_node_name_what_ranks(ranked: Run) -> None:
     assert f"n2  fitness {best.fitness:.6g}, score 1.9" in told
 
 
-def test_runs_are_compared_by_what_ranks(tmp_path: Path) -> None:
+def test_comparison_uses_fitness(tmp_path: Path) -> None:
     run = read_compared(make_ranked(tmp_path / "one", "composite"))
     best = run.best
     assert best is not None and best.fitness is not None
@@ -145,7 +145,7 @@ def test_runs_are_compared_by_what_ranks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_live_screen_names_both_numbers(ranked: Run, make_app: Maker, size: tuple[int, int]) -> None:
+async def test_live_screen_names_fitness_and_score(ranked: Run, make_app: Maker, size: tuple[int, int]) -> None:
     app = make_app(ranked)
     async with app.run_test(size=size) as pilot:
         await opened(pilot)
@@ -163,7 +163,7 @@ async def test_the_live_screen_names_both_numbers(ranked: Run, make_app: Maker, 
         assert max(map(len, text_of(app).splitlines())) <= size[0]
 
 
-async def test_other_weights_are_seen_at_once(scored: Run, make_app: Maker, tmp_path: Path) -> None:
+async def test_changed_weights_reorder_the_list_at_once(scored: Run, make_app: Maker, tmp_path: Path) -> None:
     app = make_app(scored)
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
@@ -181,7 +181,7 @@ async def test_other_weights_are_seen_at_once(scored: Run, make_app: Maker, tmp_
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_list_of_runs_shows_what_ranks(tmp_path: Path, make_app: Maker, size: tuple[int, int]) -> None:
+async def test_list_of_runs_shows_fitness(tmp_path: Path, make_app: Maker, size: tuple[int, int]) -> None:
     make_ranked(tmp_path / "runs" / "one", "composite")
     make_ranked(tmp_path / "runs" / "two", "score")
     app = make_app()
@@ -194,7 +194,7 @@ async def test_the_list_of_runs_shows_what_ranks(tmp_path: Path, make_app: Maker
         assert max(map(len, text.splitlines())) <= size[0]
 
 
-async def test_the_child_that_is_gone_to_ranks_highest(tmp_path: Path, make_app: Maker) -> None:
+async def test_child_key_opens_the_fittest_child(tmp_path: Path, make_app: Maker) -> None:
     # The best is the seed: then no child lies on the way to it.
     run = make_ranked(tmp_path / "runs" / "one", "composite")
     app = make_app(run)

@@ -15,10 +15,9 @@ from engine.journal import events as ev
 from engine.journal.live import LIVE_SCHEMA, insert_live
 from engine.journal.reader import connect_writer
 from engine.runs.folder import Run, lock_run
-from tests.tui.synthetic import Synthesizer, make_run, story
+from tests.tui.pilot import Maker, opened, text_of, until
+from tests.tui.synthetic import Synthesizer, add_events, make_run, story
 from tests.tui.terminal import Terminal
-from tests.tui.test_replay import add
-from tests.tui.test_screens import Maker, opened, text_of, until
 from tests.tui.test_terminal import ROOT, TUI
 from tui.model.rates import device_rows, rate_rows, short_rate
 from tui.model.run_model import RunModel
@@ -41,7 +40,7 @@ def model_of(nodes: int, **options: Any) -> RunModel:
     return model
 
 
-def test_rates_of_the_best_and_the_last_against_the_seed() -> None:
+def test_rates_compare_best_and_last_with_the_seed() -> None:
     model = model_of(60, rates=True)
     state = model.state
     best = state.best_node
@@ -56,7 +55,7 @@ def test_rates_of_the_best_and_the_last_against_the_seed() -> None:
     assert f"     2M now #{running} " in texts(rate_rows(state, model.rates))[1]
 
 
-def test_devices_with_peaks_and_the_share_of_the_best() -> None:
+def test_devices_show_peaks_and_the_share_of_the_best() -> None:
     model = model_of(20, rates=True)
     assert texts(device_rows(model.state, WITH_GPU)) == [
         " GPU 0 87% busy  34.0/80.0 GiB  412/700 W  67 °C",
@@ -68,21 +67,21 @@ def test_devices_with_peaks_and_the_share_of_the_best() -> None:
     ]  # fmt: skip
 
 
-def test_nothing_is_shown_where_nothing_is_known() -> None:
+def test_no_rates_without_figures() -> None:
     model = model_of(20)
     assert rate_rows(model.state, model.rates) == [] == device_rows(model.state, model.telemetry)
     assert device_rows(model.state, ev.Telemetry({})) == []
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_rate_is_short(value: float) -> None:
+def test_rates_are_short(value: float) -> None:
     assert len(short_rate(value)) <= 10
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_the_panel_on_the_live_screen(runs: Path, make_app: Maker, size: tuple[int, int]) -> None:
+async def test_live_screen_shows_the_rates_panel(runs: Path, make_app: Maker, size: tuple[int, int]) -> None:
     run = make_run(runs / "quick", 40, rates=True)
-    add(run, (WITH_GPU, None))
+    add_events(run, (WITH_GPU, None))
     app = make_app(run)
     async with app.run_test(size=size) as pilot:
         await opened(pilot)
@@ -96,7 +95,7 @@ async def test_the_panel_on_the_live_screen(runs: Path, make_app: Maker, size: t
             await until(pilot, lambda: "sum_radii by node" in text_of(app), "the first panel again")
 
 
-async def test_no_empty_panel(runs: Path, make_app: Maker) -> None:
+async def test_rates_panel_without_figures_is_hidden(runs: Path, make_app: Maker) -> None:
     app = make_app(make_run(runs / "plain", 20, end="finished"))
     async with app.run_test(size=(80, 24)) as pilot:
         live: Any = await opened(pilot)
@@ -113,7 +112,7 @@ def tell(run: Run, values: dict[str, float]) -> None:
     connection.close()
 
 
-async def test_figures_of_a_live_run_come_each_second(live_run: Any, make_app: Maker) -> None:
+async def test_live_figures_are_updated_each_second(live_run: Any, make_app: Maker) -> None:
     tell(live_run.run, {"cpu": 0.99, "cores": 3.0})
     app = make_app(live_run.run)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -124,7 +123,7 @@ async def test_figures_of_a_live_run_come_each_second(live_run: Any, make_app: M
             await until(pilot, lambda share=share: f"{share:.0%} of 3 cores" in text_of(app), "the figure")
 
 
-def test_a_paused_run_writes_no_byte_whatever_the_machine_is_at(runs: Path) -> None:
+def test_paused_run_writes_no_byte_while_telemetry_changes(runs: Path) -> None:
     run = make_run(runs / "still", 30, end="paused", rates=True)
     tell(run, CPU)
     with lock_run(run):

@@ -1,71 +1,25 @@
-"""The screens without a terminal: what is shown, what is asked of the engine, and that it is shown only when done."""
+"""What the screens show, without a terminal."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader
 from engine.runs.folder import Run
 from tests.tui.conftest import Desk
+from tests.tui.pilot import SIZES, Maker, hint_of, opened, row_of, text_of, until
 from tests.tui.synthetic import make_run
-from tui.feed.live import LiveFeed
-from tui.screens.dialogs import Confirm, Prompt
+from tui.screens.dialogs import Prompt
 from tui.screens.live import LiveScreen
 from tui.screens.node import NodeScreen
 from tui.screens.reading import HelpScreen
-from tui.screens.replay import ReplayScreen
 from tui.screens.runs import RunsScreen
-from tui.textual_app import EvolveApp
-from tui.widgets.bars import Footer
-from tui.widgets.painted import Painted, Throttle
-
-Maker = Callable[..., EvolveApp]
-SIZES = [(80, 24), (120, 40)]
-
-
-def text_of(app: EvolveApp) -> str:
-    """Everything that the screen's painted widgets show."""
-    lines = []
-    for widget in app.screen.query(Painted):
-        if widget.display and widget.size.height:
-            lines += [widget.row_strip(y).text.rstrip() for y in range(widget.size.height)]
-    return "\n".join(lines)
-
-
-async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str) -> None:
-    """Let the application work until something holds."""
-    for _ in range(400):
-        await pilot.pause(0.02)
-        if condition():
-            return
-    raise AssertionError(f"waited for {what}\n{text_of(pilot.app)}")  # type: ignore[arg-type]
-
-
-async def settled(pilot: Pilot[Any]) -> None:
-    """Let the screen paint all that it has put off."""
-    parts = [pilot.app.screen, *pilot.app.screen.query("*")]
-    put_off = [value for part in parts for value in vars(part).values() if isinstance(value, Throttle)]
-    await until(pilot, lambda: not any(throttle._timer for throttle in put_off), "the last painting")
-    await pilot.pause()
-
-
-async def opened(pilot: Pilot[Any]) -> LiveScreen | ReplayScreen:
-    """The screen of a run once the run is read."""
-    app: Any = pilot.app
-    await until(pilot, lambda: app.session is not None and app.session.model is not None, "the run to be read")
-    await pilot.pause()
-    assert isinstance(app.screen, LiveScreen | ReplayScreen)
-    await until(pilot, lambda: app.screen.view.ready, "the first paint")
-    return app.screen
+from tui.widgets.painted import Painted
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -89,147 +43,17 @@ async def test_live_shows_the_run(live_run: Desk, make_app: Maker, size: tuple[i
         assert ("Workers" in text) == (size[0] >= 100)
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_pause_is_shown_when_the_event_comes(live_run: Desk, make_app: Maker, size: tuple[int, int]) -> None:
-    app = make_app(live_run.run)
-    async with app.run_test(size=size) as pilot:
-        await opened(pilot)
-        await pilot.press("p")
-        await until(pilot, live_run.commands, "the command")
-        assert live_run.commands() == [("pause", {})]
-        await until(pilot, lambda: "pausing…" in text_of(app), "'pausing…'")
-        assert "paused" not in text_of(app)
-        live_run.answer(ev.RunPaused(), result="paused; 2 evaluations finish first")
-        await until(pilot, lambda: "‖ paused" in text_of(app), "the pause")
-        assert "pausing…" not in text_of(app)
-        assert "2 evaluations finish first" in text_of(app)
-        await pilot.press("p")
-        await until(pilot, lambda: live_run.commands() == [("resume", {})], "the resume")
-
-
-async def test_what_is_cut_says_so(runs: Path, make_app: Maker) -> None:
+async def test_cut_names_and_rows_show_an_ellipsis(runs: Path, make_app: Maker) -> None:
     name = "circle_packing-with-a-name-20261122-0500"
     app = make_app(make_run(runs / name, 40, hostile=True, end="finished"))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         lines = text_of(app).splitlines()
         assert "…122-0500 ■ finished" in lines[0] or "2-0500 ■ finished" in lines[0]
-        assert _row(app, 1).endswith("…") and len(_row(app, 1)) <= 80
+        assert row_of(app, 1).endswith("…") and len(row_of(app, 1)) <= 80
 
 
-async def test_a_refusal_is_told(live_run: Desk, make_app: Maker) -> None:
-    app = make_app(live_run.run)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot)
-        await pilot.press("r")
-        assert isinstance(app.screen, Confirm) and live_run.commands() == []
-        await pilot.press("y")
-        await until(pilot, live_run.commands, "the command")
-        assert live_run.commands() == [("rerun", {"node": 0})]
-        live_run.answer(ok=False, result="it is being measured already")
-        await until(pilot, lambda: "rerun refused: it is being measured already" in text_of(app), "the refusal")
-
-
-async def test_marks_come_from_the_journal(live_run: Desk, make_app: Maker) -> None:
-    app = make_app(live_run.run)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await opened(pilot)
-        await pilot.press("down", "exclamation_mark")
-        await until(pilot, live_run.commands, "the command")
-        ((kind, data),) = live_run.commands()
-        assert kind == "pin"
-        live_run.answer(ev.NodePinned(), node=data["node"])
-        await until(pilot, lambda: f"! {_score(app, data['node'])}" in _row(app, data["node"]), "the mark")
-        await pilot.press("exclamation_mark")
-        await until(pilot, lambda: live_run.commands() == [("unpin", {"node": data["node"]})], "the command")
-
-
-def _score(app: EvolveApp, node: int) -> str:
-    from tui.model.labels import outcome
-
-    assert app.session is not None and app.session.model is not None
-    return f"{outcome(app.session.model, app.session.model.state.nodes[node]):>9}"
-
-
-def _row(app: EvolveApp, node: int) -> str:
-    return next((line for line in text_of(app).splitlines() if f"#{node} " in line), "")
-
-
-async def test_escape_and_a_letter_as_one_key_do_nothing(live_run: Desk, make_app: Maker) -> None:
-    app = make_app(live_run.run)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot)
-        await pilot.press("alt+i", "alt+r", "alt+x", "alt+p", "alt+q")
-        assert isinstance(app.screen, LiveScreen)
-        await pilot.press("i", "a", "alt+b", "c")
-        assert app.screen.query_one(Input).value == "ac"
-        await pilot.press("escape")
-        await pilot.pause(0.2)
-        assert live_run.commands() == []
-
-
-async def test_no_node_is_acted_on_before_it_is_seen(live_run: Desk, make_app: Maker, monkeypatch: Any) -> None:
-    gate = threading.Event()
-    original = LiveFeed._open
-    monkeypatch.setattr(LiveFeed, "_open", lambda self: (gate.wait(20), original(self))[1])
-    app = make_app(live_run.run)
-    async with app.run_test(size=(80, 24)) as pilot:
-        for key in ("b", "asterisk", "c", "X", "r", "e", "enter", "end"):
-            await pilot.press(key)
-            assert isinstance(app.screen, LiveScreen), key
-            assert "reading the run…" in text_of(app).splitlines()[-1], key
-            app.screen.query_one(Footer).hush()
-        gate.set()
-        await opened(pilot)
-        assert "reading the run…" not in text_of(app)
-        assert live_run.commands() == []
-        await pilot.press("b", "c")
-        assert isinstance(app.screen, Prompt) and app.screen._question.startswith(f"Comment on #{_best(app)} ")
-
-
-def _best(app: EvolveApp) -> int | None:
-    assert app.session is not None and app.session.model is not None
-    return app.session.model.state.best
-
-
-async def test_hint_stop_and_comment_are_asked_for(live_run: Desk, make_app: Maker) -> None:
-    app = make_app(live_run.run)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot)
-        await pilot.press("i", *"[b]hex", "enter")
-        await until(pilot, live_run.commands, "the hint")
-        assert live_run.commands() == [("inject", {"what": "hint", "text": "[b]hex"})]
-        live_run.answer(ev.Injected("hint", text="[b]hex"))
-        await pilot.press("S")
-        assert isinstance(app.screen, Confirm)
-        await pilot.press("n")
-        await pilot.press("c", *"ok", "enter")
-        await until(pilot, lambda: ("comment", {"node": 0, "text": "ok"}) in live_run.commands(), "the comment")
-        assert "stop" not in [kind for kind, _ in live_run.commands()]
-
-
-async def test_an_empty_prompt_asks_nothing(live_run: Desk, make_app: Maker) -> None:
-    app = make_app(live_run.run)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot)
-        await pilot.press("i", "enter")
-        await pilot.press("i", "x", "escape")
-        await pilot.pause(0.2)
-        assert live_run.commands() == []
-
-
-async def test_no_command_for_a_run_without_an_engine(runs: Path, make_app: Maker) -> None:
-    run = make_run(runs / "dead", 20)
-    app = make_app(run)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot)
-        assert "✗ dead" in text_of(app) and "Resume" in text_of(app) and "Pause" not in text_of(app)
-        await pilot.press("s", "i", "x", "S")
-        await pilot.pause(0.1)
-        assert Desk(run).commands() == []
-
-
-async def test_a_node_tab_by_tab(live_run: Desk, make_app: Maker) -> None:
+async def test_node_shows_each_tab(live_run: Desk, make_app: Maker) -> None:
     app = make_app(live_run.run)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
@@ -256,7 +80,7 @@ async def test_a_node_tab_by_tab(live_run: Desk, make_app: Maker) -> None:
         assert live.view.chosen.id == node.id if node else False, "the cursor is on the node that was looked at last"
 
 
-async def test_a_walk_through_a_lineage_and_a_diff_to_any_node(live_run: Desk, make_app: Maker) -> None:
+async def test_keys_walk_a_lineage_and_diff_to_any_node(live_run: Desk, make_app: Maker) -> None:
     app = make_app(live_run.run)
     async with app.run_test(size=(80, 24)) as pilot:
         live = await opened(pilot)
@@ -282,7 +106,7 @@ async def test_a_walk_through_a_lineage_and_a_diff_to_any_node(live_run: Desk, m
         await until(pilot, lambda: f"--- #{path[1]} " in text_of(app), "the diff to the parent")
 
 
-async def test_the_view_stays_where_it_is_read(live_run: Desk, make_app: Maker) -> None:
+async def test_new_nodes_do_not_move_the_view(live_run: Desk, make_app: Maker) -> None:
     app = make_app(live_run.run)
     async with app.run_test(size=(80, 24)) as pilot:
         live = await opened(pilot)
@@ -304,7 +128,7 @@ async def test_the_view_stays_where_it_is_read(live_run: Desk, make_app: Maker) 
         assert tree.count() == node + 2
 
 
-async def test_search_filter_order_fold_follow(live_run: Desk, make_app: Maker) -> None:
+async def test_keys_search_filter_order_fold_and_follow(live_run: Desk, make_app: Maker) -> None:
     app = make_app(live_run.run)
     async with app.run_test(size=(120, 40)) as pilot:
         live = await opened(pilot)
@@ -332,7 +156,7 @@ async def test_search_filter_order_fold_follow(live_run: Desk, make_app: Maker) 
         assert tree.following == ""
 
 
-async def test_a_lineage_of_1500_generations(runs: Path, make_app: Maker) -> None:
+async def test_lineage_of_1500_generations_is_shown(runs: Path, make_app: Maker) -> None:
     app = make_app(make_run(runs / "chain", 1500, shape="chain", end="paused"))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
@@ -342,7 +166,7 @@ async def test_a_lineage_of_1500_generations(runs: Path, make_app: Maker) -> Non
         assert "#0 seed" in text_of(app)
 
 
-async def test_hostile_text_on_every_screen(runs: Path, make_app: Maker) -> None:
+async def test_every_screen_shows_hostile_text_as_text(runs: Path, make_app: Maker) -> None:
     app = make_app(make_run(runs / "hostile", 30, hostile=True, end="finished"))
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
@@ -357,7 +181,7 @@ async def test_hostile_text_on_every_screen(runs: Path, make_app: Maker) -> None
         assert "[bold red]markup" in texts[0]
 
 
-async def test_the_list_of_runs(runs: Path, make_app: Maker) -> None:
+async def test_list_of_runs_follows_the_folder(runs: Path, make_app: Maker) -> None:
     make_run(runs / "one", 10, end="finished")
     make_run(runs / "two", 10, seed=2)
     app = make_app()
@@ -381,7 +205,7 @@ async def test_the_list_of_runs(runs: Path, make_app: Maker) -> None:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen), "the list again")
 
 
-async def test_a_name_that_is_refused_can_be_mended(runs: Path, make_app: Maker) -> None:
+async def test_refused_name_can_be_corrected(runs: Path, make_app: Maker) -> None:
     make_run(runs / "one", 5, end="finished")
     make_run(runs / "two", 5, end="finished")
     app = make_app()
@@ -401,20 +225,7 @@ async def test_a_name_that_is_refused_can_be_mended(runs: Path, make_app: Maker)
         await until(pilot, lambda: app.screen is screen, "the list")
 
 
-async def test_typing_replaces_what_a_prompt_holds(runs: Path, make_app: Maker) -> None:
-    app = make_app(make_run(runs / "done", 10, rounds=10, end="finished"))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot)
-        for keys, value in (("14", "14"), (("end", "1"), "601"), (("left", "1"), "160")):
-            await pilot.press("p", *keys)
-            assert app.screen.query_one(Input).value == value
-            await pilot.press("escape")
-        await pilot.press("p", *"x", "enter")
-        await until(pilot, lambda: "is no number" in str(app.screen.query_one("#hint", Static).render()), "the refusal")
-        assert isinstance(app.screen, Prompt)
-
-
-async def test_help_lists_the_bindings_that_work(live_run: Desk, make_app: Maker) -> None:
+async def test_help_lists_the_bindings_that_work_now(live_run: Desk, make_app: Maker) -> None:
     app = make_app(live_run.run, keymap={"run.pause": "f5"})
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
@@ -454,7 +265,7 @@ async def test_every_binding_has_an_id_and_says_what_it_does(live_run: Desk, mak
                     assert active.binding.id and active.binding.tooltip, active.binding
 
 
-async def test_too_small_says_so(live_run: Desk, make_app: Maker) -> None:
+async def test_small_terminal_says_so(live_run: Desk, make_app: Maker) -> None:
     app = make_app(live_run.run)
     async with app.run_test(size=(59, 20)) as pilot:
         await opened(pilot)
@@ -465,11 +276,11 @@ async def test_too_small_says_so(live_run: Desk, make_app: Maker) -> None:
         assert "#0 seed" in text_of(app)
 
 
-async def test_no_layout_and_few_paints_in_steady_state(live_run: Desk, make_app: Maker, monkeypatch: Any) -> None:
+async def test_steady_state_needs_no_layout_pass(live_run: Desk, make_app: Maker, monkeypatch: Any) -> None:
     """Three seconds of ten events each: a layout pass would cost more bytes than all of it."""
     from textual.screen import Screen
 
-    from tests.tui.synthetic import _pick_up
+    from tests.tui.stand_in import pick_up
     from tui.feed.batch import Batch
 
     app = make_app(live_run.run)
@@ -481,7 +292,7 @@ async def test_no_layout_and_few_paints_in_steady_state(live_run: Desk, make_app
         monkeypatch.setattr(
             Screen, "_refresh_layout", lambda self, *a, **k: (passes.append(1), original(self, *a, **k))[1]
         )
-        pen = _pick_up(live_run.run)
+        pen = pick_up(live_run.run)
         assert app.session is not None and app.session.model is not None
         for _ in range(30):
             app.session.take(Batch(live_run.run, True, tuple(pen.advance())))
@@ -490,7 +301,7 @@ async def test_no_layout_and_few_paints_in_steady_state(live_run: Desk, make_app
         assert passes == []
 
 
-async def test_paused_nothing_is_painted(runs: Path, make_app: Maker, monkeypatch: Any) -> None:
+async def test_paused_run_paints_nothing(runs: Path, make_app: Maker, monkeypatch: Any) -> None:
     from engine.runs.folder import lock_run
 
     run = make_run(runs / "still", 30, end="paused")
@@ -508,12 +319,7 @@ async def test_paused_nothing_is_painted(runs: Path, make_app: Maker, monkeypatc
             assert painted == []
 
 
-def hint_of(app: EvolveApp) -> str:
-    """What stands below the line of a prompt."""
-    return str(app.screen.query_one("#hint", Static).render())
-
-
-async def test_a_filter_that_is_refused_keeps_its_prompt(live_run: Desk, make_app: Maker) -> None:
+async def test_refused_filter_keeps_its_prompt(live_run: Desk, make_app: Maker) -> None:
     app = make_app(live_run.run)
     async with app.run_test(size=(120, 40)) as pilot:
         live = await opened(pilot)
@@ -535,91 +341,8 @@ async def test_a_filter_that_is_refused_keeps_its_prompt(live_run: Desk, make_ap
         assert app.screen is live
 
 
-async def test_a_path_that_cannot_be_read_keeps_its_prompt(
-    live_run: Desk, make_app: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mine.py").write_text("def construct_packing(): ...\n")
-    (tmp_path / "latin.py").write_bytes(b"# \xe4\n")
-    monkeypatch.chdir(tmp_path)
-    app = make_app(live_run.run)
-    async with app.run_test(size=(120, 40)) as pilot:
-        live = await opened(pilot)
-        await pilot.press("I")
-        for typed, told in (
-            ("mime.py", "mime.py cannot be read: No such file"),
-            ("latin.py", "latin.py is not UTF-8"),
-            ("~nobody-of-that-name/x", "is no path"),
-            (" ", "there is not a word in it"),
-            ("x" * 3000, "cannot be read"),
-        ):
-            app.screen.query_one(Input).value = typed
-            await pilot.press("enter")
-            await until(pilot, lambda told=told: told in hint_of(app), told)  # type: ignore[misc]
-            assert isinstance(app.screen, Prompt)
-        app.screen.query_one(Input).value = "mine.py"
-        await pilot.press("enter")
-        await until(pilot, lambda: app.screen is live and live_run.commands(), "the command")
-        ((kind, data),) = live_run.commands()
-        assert kind == "inject" and data["name"] == "mine"
-        await pilot.press("w")
-        app.screen.query_one(Input).value = "mine.py"
-        await pilot.press("enter")
-        await until(pilot, lambda: "mine.py exists already" in hint_of(app), "the refusal")
-        app.screen.query_one(Input).value = "other.py"
-        await pilot.press("enter")
-        await until(pilot, (tmp_path / "other.py").exists, "the file")
-        await until(pilot, lambda: app.screen is live, "the screen")
-
-
-async def test_an_edited_program_can_be_injected(live_run: Desk, make_app: Maker, monkeypatch: Any) -> None:
-    monkeypatch.setattr("tui.screens.programs.edit_text", lambda app, guard, text, name: text + "# by hand\n")
-    app = make_app(live_run.run)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot)
-        await pilot.press("e")
-        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
-        await pilot.press("y")
-        await until(pilot, live_run.commands, "the command")
-        ((kind, data),) = live_run.commands()
-        assert kind == "inject" and data["what"] == "program" and data["code"].endswith("# by hand\n")
-        assert data["parent"] == 0
-
-
-async def test_copy_says_what_is_certain_and_save_never_overwrites(
-    live_run: Desk, make_app: Maker, workspace: Path, tmp_path: Path, monkeypatch: Any
-) -> None:
-    monkeypatch.delenv("TMUX", raising=False)
-    monkeypatch.chdir(tmp_path)
-    app = make_app(live_run.run)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await opened(pilot)
-        await pilot.press("y")
-        await until(pilot, lambda: "sent to the terminal's clipboard" in text_of(app), "the word")
-        kept = (workspace / "cache" / "clipboard.txt").read_text()
-        with JournalReader(live_run.run.db) as reader:
-            model = app.session.model  # type: ignore[union-attr]
-            assert model is not None and kept == reader.text(model.state.nodes[0].program)
-        await pilot.press("w", "enter")
-        await until(pilot, (tmp_path / "alpha-0.py").exists, "the file")
-        assert (tmp_path / "alpha-0.py").read_text() == kept
-        await pilot.press("w", "enter")
-        await until(pilot, lambda: "exists already" in hint_of(app), "the refusal")
-
-
-async def test_the_palette_offers_what_can_be_done(live_run: Desk, make_app: Maker) -> None:
-    app = make_app(live_run.run)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot)
-        await pilot.press("ctrl+p")
-        await pilot.pause(0.3)
-        await pilot.press(*"run: pause")
-        await pilot.pause(0.5)
-        await pilot.press("enter")
-        await until(pilot, lambda: live_run.commands() == [("pause", {})], "the command")
-
-
 @pytest.mark.parametrize("theme", ["evolve-light", "ansi-16", "no such theme"])
-async def test_themes(live_run: Desk, make_app: Maker, theme: str) -> None:
+async def test_themes_apply_and_an_unknown_one_falls_back(live_run: Desk, make_app: Maker, theme: str) -> None:
     app = make_app(live_run.run, theme=theme)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
@@ -627,7 +350,7 @@ async def test_themes(live_run: Desk, make_app: Maker, theme: str) -> None:
         assert app.theme == (theme if " " not in theme else "evolve-dark")
 
 
-async def test_a_terminal_without_unicode(live_run: Desk, make_app: Maker) -> None:
+async def test_ascii_glyphs_draw_only_ascii(live_run: Desk, make_app: Maker) -> None:
     app = make_app(live_run.run, glyphs="ascii")
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
@@ -639,7 +362,7 @@ async def test_a_terminal_without_unicode(live_run: Desk, make_app: Maker) -> No
 
 
 @pytest.mark.parametrize("glyphs", ["ascii", "unicode"])
-async def test_the_footer_ends_in_help_whatever_the_signs(live_run: Desk, make_app: Maker, glyphs: str) -> None:
+async def test_footer_ends_in_help_at_any_width(live_run: Desk, make_app: Maker, glyphs: str) -> None:
     app = make_app(live_run.run, glyphs=glyphs)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
@@ -649,7 +372,7 @@ async def test_the_footer_ends_in_help_whatever_the_signs(live_run: Desk, make_a
             assert text_of(app).splitlines()[-1].endswith(" ? Help"), width
 
 
-async def test_a_run_that_vanishes_is_told(runs: Path, make_app: Maker, tmp_path: Path) -> None:
+async def test_vanished_run_is_reported(runs: Path, make_app: Maker, tmp_path: Path) -> None:
     run: Run = make_run(runs / "gone", 10, end="finished")
     app = make_app(run)
     async with app.run_test(size=(80, 24)) as pilot:

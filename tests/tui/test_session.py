@@ -85,7 +85,7 @@ def case() -> Case:
     return Case()
 
 
-def test_a_pause_is_waited_for(case: Case) -> None:
+def test_pause_waits_for_its_event(case: Case) -> None:
     case.session.sent(7, "pause", {})
     assert (case.session.status, case.session.doing) == ("running", "pausing…")
     case.batch(ev.RunPaused(), ev.CommandDone(7, "pause", True, "paused"))
@@ -93,7 +93,7 @@ def test_a_pause_is_waited_for(case: Case) -> None:
     assert case.answers == [("pause", True, "paused")]
 
 
-def test_a_refusal_is_told(case: Case) -> None:
+def test_refusal_is_shown(case: Case) -> None:
     case.session.sent(7, "step", {})
     case.batch(ev.CommandDone(7, "step", False, "only a paused run can be stepped"))
     assert case.session.status == "running"
@@ -101,20 +101,20 @@ def test_a_refusal_is_told(case: Case) -> None:
     assert case.session.model is not None and case.session.model.notes[-1].kind == "refused"
 
 
-def test_an_answer_that_was_faster_than_the_sender(case: Case) -> None:
+def test_answer_before_sent_is_delivered(case: Case) -> None:
     case.batch(ev.CommandDone(9, "pause", True, "paused"))
     case.session.sent(9, "pause", {})
     assert case.session.doing == "" and case.answers == [("pause", True, "paused")]
 
 
-def test_an_engine_that_ends_leaves_no_one_waiting(case: Case) -> None:
+def test_ended_engine_leaves_no_command_waiting(case: Case) -> None:
     case.session.sent(7, "star", {"node": 3})
     case.batch(alive=False)
     assert case.session.status == "dead" and not case.session.waiting
     assert case.left == [(7, "star", {"node": 3})]
 
 
-def test_every_batch_is_acknowledged_after_the_listeners(case: Case) -> None:
+def test_batch_is_acknowledged_after_the_listeners(case: Case) -> None:
     before = case.feed.acknowledged
     case.session.subscribe(
         lambda change: case.changes.append(Change(frozenset(), reset=case.feed.acknowledged > before))
@@ -124,7 +124,7 @@ def test_every_batch_is_acknowledged_after_the_listeners(case: Case) -> None:
     assert not case.changes[-1].reset
 
 
-def test_looking_is_seldom_when_nothing_moves_or_nobody_looks(case: Case) -> None:
+def test_poll_period_grows_while_idle_or_unfocused(case: Case) -> None:
     assert case.feed.period == 0.1
     case.session.focus(False)
     assert case.feed.period == 1.0
@@ -133,7 +133,7 @@ def test_looking_is_seldom_when_nothing_moves_or_nobody_looks(case: Case) -> Non
     assert case.feed.period == 1.0 and not case.session.is_moving
 
 
-def test_starting_an_engine_shows_until_it_is_up() -> None:
+def test_starting_is_shown_until_the_engine_is_up() -> None:
     case = Case(alive=False)
     assert case.session.status == "dead"
     case.session.set_starting(True)
@@ -142,7 +142,7 @@ def test_starting_an_engine_shows_until_it_is_up() -> None:
     assert (case.session.status, case.session.doing) == ("running", "")
 
 
-def test_an_event_that_does_not_fold_is_trouble_not_a_crash(case: Case) -> None:
+def test_event_that_does_not_fold_is_reported(case: Case) -> None:
     case.session.take(Batch(case.feed.run, True, (ev.Event(10**6, 0, 1, 12345, ev.EvalDone("ok", score=1.0)),)))
     assert "damaged" in case.session.trouble
     assert "status" in case.changes[-1].parts

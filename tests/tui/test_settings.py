@@ -15,8 +15,8 @@ from engine.errors import UsageError
 from engine.journal import events as ev
 from engine.runs.folder import Run
 from tests.tui.conftest import Desk
+from tests.tui.pilot import Maker, opened, text_of, until
 from tests.tui.synthetic import make_run
-from tests.tui.test_screens import Maker, opened, text_of, until
 from tui.feed.live import LiveFeed
 from tui.screens.runs import RunsScreen
 from tui.screens.settings import SettingsScreen
@@ -46,7 +46,7 @@ base_url = "http://127.0.0.1:1/v1"
 
 
 @pytest.mark.parametrize("name", ["textual-dark", "evolve-dark"])
-def test_widgets_of_textual_wear_our_colours_from_the_start(
+def test_textual_widgets_use_our_theme_from_the_start(
     runs: Path, make_app: Maker, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     # What Textual takes from $TEXTUAL_THEME when it is imported; `run_tui` sets that to ours.
@@ -54,7 +54,7 @@ def test_widgets_of_textual_wear_our_colours_from_the_start(
     assert make_app().stylesheet._variables["foreground"].casefold() == THEMES["evolve-dark"].foreground
 
 
-def test_a_key_is_set_and_all_else_stays(tmp_path: Path) -> None:
+def test_setting_a_key_keeps_the_rest_of_the_file(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(FILE)
     assert save_setting(config, "theme", "ansi-16").theme == "ansi-16"
@@ -68,7 +68,7 @@ def test_a_key_is_set_and_all_else_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("before", ["", "# nothing yet", "[run]\nworkers = 2", "[tui]", "[tui]\n[run]\nworkers = 1\n"])
-def test_files_with_little_in_them(tmp_path: Path, before: str) -> None:
+def test_setting_a_key_in_nearly_empty_files(tmp_path: Path, before: str) -> None:
     config = tmp_path / "new" / "config.toml"
     if before:
         config.parent.mkdir()
@@ -91,7 +91,7 @@ def test_files_with_little_in_them(tmp_path: Path, before: str) -> None:
         "x = '''\n[tui]\n'''\n[tui]\n",
     ],
 )
-def test_what_cannot_be_changed_safely_is_left_alone(tmp_path: Path, before: str) -> None:
+def test_file_that_cannot_be_changed_safely_is_left_alone(tmp_path: Path, before: str) -> None:
     config = tmp_path / "config.toml"
     config.write_text(before)
     with pytest.raises(UsageError):
@@ -107,7 +107,7 @@ CHANGES: list[tuple[str, Any]] = [("theme", "evolve-light"), ("mouse", False), (
 
 
 @given(lines=st.lists(st.sampled_from(LINES), max_size=8), change=st.sampled_from(CHANGES))
-def test_any_file_keeps_all_else_or_is_refused(lines: list[str], change: tuple[str, Any]) -> None:
+def test_any_file_keeps_its_rest_or_is_refused(lines: list[str], change: tuple[str, Any]) -> None:
     with TemporaryDirectory() as folder:
         check_any(Path(folder) / "config.toml", lines, change)
 
@@ -131,7 +131,9 @@ def check_any(config: Path, lines: list[str], change: tuple[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_screen(make_app: Maker, runs: Path, workspace: Path, size: tuple[int, int]) -> None:
+async def test_settings_screen_changes_and_saves(
+    make_app: Maker, runs: Path, workspace: Path, size: tuple[int, int]
+) -> None:
     config = workspace / "config.toml"
     workspace.mkdir()
     config.write_text(FILE)
@@ -158,7 +160,7 @@ async def test_the_screen(make_app: Maker, runs: Path, workspace: Path, size: tu
         assert isinstance(app.screen, RunsScreen)
 
 
-async def test_an_edited_file_is_taken_or_refused(
+async def test_edited_config_is_applied_or_refused(
     make_app: Maker, runs: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pose = '[tui]\n[tui.keymap]\n"run.pose" = "p"\n'
@@ -200,7 +202,7 @@ async def start(runs: Path, hinted: bool) -> None:
         assert not app.screen.query(HintBar) and "New here?" not in text_of(app)
 
 
-async def test_hints_are_shown_until_the_first_key_and_once(runs: Path, workspace: Path) -> None:
+async def test_hints_are_shown_once_until_the_first_key(runs: Path, workspace: Path) -> None:
     make_run(runs / "one", 5, end="finished")
     await start(runs, hinted=True)
     await start(runs, hinted=False)
@@ -208,7 +210,7 @@ async def test_hints_are_shown_until_the_first_key_and_once(runs: Path, workspac
 
 
 @pytest.mark.parametrize("bell", [True, False])
-async def test_the_bell_rings_for_a_new_best_where_it_is_wanted(
+async def test_bell_rings_for_a_new_best_if_enabled(
     live_run: Desk, make_app: Maker, monkeypatch: pytest.MonkeyPatch, bell: bool
 ) -> None:
     rung: list[int] = []
@@ -224,7 +226,7 @@ async def test_the_bell_rings_for_a_new_best_where_it_is_wanted(
     assert bool(rung) == bell
 
 
-async def test_empty_states(runs: Path, make_app: Maker) -> None:
+async def test_new_run_says_what_is_missing(runs: Path, make_app: Maker) -> None:
     from engine.journal.reader import create_journal, insert_event
     from tests.tui.synthetic import Synthesizer
 
@@ -242,7 +244,7 @@ async def test_empty_states(runs: Path, make_app: Maker) -> None:
             assert piece in text, piece
 
 
-async def test_no_run_yet(make_app: Maker) -> None:
+async def test_empty_list_says_how_to_start_a_run(make_app: Maker) -> None:
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "no run yet: press t to start one" in text_of(app), "the advice")

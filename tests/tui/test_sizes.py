@@ -9,8 +9,8 @@ from typing import Any
 from textual.command import CommandPalette
 
 from tests.tui.conftest import Desk
+from tests.tui.pilot import Maker, opened, text_of, until
 from tests.tui.synthetic import make_run
-from tests.tui.test_screens import Maker, opened, text_of, until
 from tui.model.labels import cut_middle
 from tui.screens.compare import CompareScreen
 from tui.screens.dialogs import Confirm, Prompt
@@ -30,7 +30,7 @@ async def resize(pilot: Any) -> None:
         await pilot.pause()
 
 
-async def test_a_run_in_any_size(live_run: Desk, make_app: Maker) -> None:
+async def test_run_fits_any_size(live_run: Desk, make_app: Maker) -> None:
     kinds: dict[str, type] = {
         "": LiveScreen, "enter": NodeScreen, "question_mark": HelpScreen, "f12": LogScreen, "f2": SettingsScreen,
         "S": Confirm, "ctrl+p": CommandPalette,
@@ -47,7 +47,7 @@ async def test_a_run_in_any_size(live_run: Desk, make_app: Maker) -> None:
                 await until(pilot, lambda: isinstance(app.screen, LiveScreen) and "#0 seed" in text_of(app), "the tree")
 
 
-async def test_a_replay_in_any_size(live_run: Desk, make_app: Maker) -> None:
+async def test_replay_fits_any_size(live_run: Desk, make_app: Maker) -> None:
     app = make_app(live_run.run)
     app._replay = (200, 10.0, False)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -59,7 +59,7 @@ async def test_a_replay_in_any_size(live_run: Desk, make_app: Maker) -> None:
         await resize(pilot)
 
 
-async def test_a_comparison_in_any_size(runs: Path, make_app: Maker) -> None:
+async def test_comparison_screen_fits_any_size(runs: Path, make_app: Maker) -> None:
     pair = [make_run(runs / name, 12, seed=seed, end="finished") for seed, name in enumerate(("one", "two"))]
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -69,7 +69,7 @@ async def test_a_comparison_in_any_size(runs: Path, make_app: Maker) -> None:
         await until(pilot, lambda: "│" in text_of(app), "the curves again")
 
 
-async def test_the_runs_in_any_size(runs: Path, make_app: Callable[..., Any]) -> None:
+async def test_list_of_runs_fits_any_size(runs: Path, make_app: Callable[..., Any]) -> None:
     make_run(runs / "circle_packing-20261122-0500", 10, end="finished")
     (runs / "broken").mkdir()
     (runs / "broken" / "run.db").write_bytes(b"no journal")
@@ -87,7 +87,7 @@ async def test_the_runs_in_any_size(runs: Path, make_app: Callable[..., Any]) ->
             assert "cir" in text_of(app) and "…" in text_of(app)
 
 
-def test_a_name_keeps_its_end() -> None:
+def test_cut_name_keeps_its_end() -> None:
     name = "circle_packing-20261122-0500"
     assert cut_middle(name, 28) == name
     assert cut_middle(name, 20) == "circle_…0261122-0500"

@@ -18,10 +18,9 @@ from engine.priors.place import open_collection, place_of_run
 from engine.runs.folder import lock_run
 from tests.e2e.runs import fold
 from tests.tui.conftest import Desk
-from tests.tui.synthetic import make_run
+from tests.tui.pilot import Maker, opened, settled, text_of, until
+from tests.tui.synthetic import add_events, make_run
 from tests.tui.test_cognition import PRIORS
-from tests.tui.test_replay import add
-from tests.tui.test_screens import Maker, opened, settled, text_of, until
 from tests.tui.test_writing import Writer
 
 pytestmark = pytest.mark.skipif(
@@ -75,7 +74,9 @@ BOTH = [(80, 24), (120, 40)]
 @pytest.mark.parametrize("size", BOTH)
 def test_replay(runs: Path, make_app: Maker, snap_compare: Compare, size: tuple[int, int]) -> None:
     run = make_run(runs / "packing", 80)
-    add(run, (ev.NodeStarred(), 3), (ev.RunPaused(), None), (ev.RunResumed(), None), (ev.RunFinished("done"), None))
+    add_events(
+        run, (ev.NodeStarred(), 3), (ev.RunPaused(), None), (ev.RunResumed(), None), (ev.RunFinished("done"), None)
+    )
     app = make_app(run)
     app._replay = (400, 50.0, False)
 
@@ -109,7 +110,9 @@ def test_rates_and_devices(runs: Path, make_app: Maker, snap_compare: Compare, s
         "gpu0.mem_mb": 81920.0, "gpu0.mem_used_mb": 34816.0, "gpu0.power_w": 412.5, "gpu0.power_limit_w": 700.0,
         "gpu0.celsius": 67.0, "gpu0.peak_tflops": 1000.0, "gpu0.peak_gbs": 3352.0,
     }  # fmt: skip
-    add(run, (ev.Telemetry(values, ["NVIDIA H100 80GB HBM3"]), None), (ev.RunFinished("60 rounds are done"), None))
+    add_events(
+        run, (ev.Telemetry(values, ["NVIDIA H100 80GB HBM3"]), None), (ev.RunFinished("60 rounds are done"), None)
+    )
     app = make_app(run)
 
     async def look(pilot: Pilot[Any]) -> None:

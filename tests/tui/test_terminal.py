@@ -49,7 +49,7 @@ def engine(runs: Path) -> Iterator[Callable[[str, float], subprocess.Popen[bytes
     def start(name: str, rate: float) -> subprocess.Popen[bytes]:
         run = Run(runs / name)
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.tui.synthetic", str(run.folder), "--rate", str(rate)],
+            [sys.executable, "-m", "tests.tui.stand_in", str(run.folder), "--rate", str(rate)],
             cwd=ROOT,
             start_new_session=True,
         )
@@ -71,7 +71,7 @@ def last_seq(runs: Path, name: str) -> int:
         return reader.last_seq()
 
 
-def test_idle_means_not_a_byte(runs: Path, open_tui: Open) -> None:
+def test_idle_screen_writes_no_byte(runs: Path, open_tui: Open) -> None:
     """A run that was paused, one whose engine died, the list of them."""
     make_run(runs / "paused", 200, end="paused")
     make_run(runs / "dead", 200)
@@ -109,7 +109,7 @@ def steady(terminal: Terminal) -> list[str]:
     return [lines[0], *(line[:72] for line in lines[:30]), *lines[12:18]]
 
 
-def test_a_cursor_key_and_a_screen_cost_few_bytes(runs: Path, open_tui: Open) -> None:
+def test_cursor_keys_and_screen_switches_stay_in_budget(runs: Path, open_tui: Open) -> None:
     make_run(runs / "still", 300, end="finished")
     terminal = open_tui("still")
     terminal.read_until("Population  row 1 of 30")
@@ -133,9 +133,7 @@ def test_a_cursor_key_and_a_screen_cost_few_bytes(runs: Path, open_tui: Open) ->
     "options", [{}, {"controlling": False}, {"ignore_hangup": True}, {"ignore_hangup": True, "controlling": False}],
     ids=["ordinary", "no controlling terminal", "nohup", "nohup without one"],
 )  # fmt: skip
-def test_a_hang_up_ends_the_application_and_nothing_else(
-    runs: Path, open_tui: Open, engine: Any, options: dict[str, bool]
-) -> None:
+def test_hang_up_ends_only_the_application(runs: Path, open_tui: Open, engine: Any, options: dict[str, bool]) -> None:
     make_run(runs / "live", 60)
     process = engine("live", 20)
     terminal = open_tui("live", **options)
@@ -150,7 +148,7 @@ def test_a_hang_up_ends_the_application_and_nothing_else(
         time.sleep(0.05)
 
 
-def test_a_hang_up_ends_an_open_editor_too(runs: Path, open_tui: Open, tmp_path: Path) -> None:
+def test_hang_up_ends_an_open_editor(runs: Path, open_tui: Open, tmp_path: Path) -> None:
     editor = tmp_path / "editor"
     editor.write_text(f"#!/bin/sh\ntrap '' HUP\necho $$ > {tmp_path}/pid\nexec sleep 300\n")
     editor.chmod(0o755)
@@ -171,7 +169,7 @@ def test_a_hang_up_ends_an_open_editor_too(runs: Path, open_tui: Open, tmp_path:
         time.sleep(0.05)
 
 
-def test_a_stalled_terminal_is_caught_up_with_little(runs: Path, open_tui: Open, engine: Any) -> None:
+def test_stalled_terminal_catches_up_with_few_bytes(runs: Path, open_tui: Open, engine: Any) -> None:
     make_run(runs / "live", 60)
     engine("live", 50)
     terminal = open_tui("live")
@@ -192,7 +190,7 @@ def test_a_stalled_terminal_is_caught_up_with_little(runs: Path, open_tui: Open,
     assert terminal.total - before <= 150_000
 
 
-def test_resizing_and_a_terminal_that_is_too_small(runs: Path, open_tui: Open) -> None:
+def test_resize_redraws_after_a_too_small_terminal(runs: Path, open_tui: Open) -> None:
     make_run(runs / "still", 60, end="finished")
     terminal = open_tui("still")
     terminal.read_until("Workers")
@@ -205,7 +203,7 @@ def test_resizing_and_a_terminal_that_is_too_small(runs: Path, open_tui: Open) -
     assert terminal.process.poll() is None
 
 
-def test_leaving_says_how_to_come_back(runs: Path, open_tui: Open, engine: Any) -> None:
+def test_leaving_names_the_command_to_come_back(runs: Path, open_tui: Open, engine: Any) -> None:
     make_run(runs / "live", 40)
     process = engine("live", 5)
     terminal = open_tui("live")
@@ -223,7 +221,7 @@ def test_leaving_says_how_to_come_back(runs: Path, open_tui: Open, engine: Any) 
         ("", "Run 'over' has no engine at work. Come back with: evolve resume"),
     ],
 )
-def test_leaving_a_run_without_an_engine_names_the_command_that_fits(
+def test_leaving_a_run_without_an_engine_names_the_right_command(
     runs: Path, open_tui: Open, end: str, told: str
 ) -> None:
     make_run(runs / "over", 40, end=end)
@@ -234,7 +232,7 @@ def test_leaving_a_run_without_an_engine_names_the_command_that_fits(
     assert terminal.process.wait(10) == 0
 
 
-def test_stopped_and_continued_from_outside(runs: Path, open_tui: Open) -> None:
+def test_stop_and_continue_signals_leave_keys_working(runs: Path, open_tui: Open) -> None:
     make_run(runs / "still", 40, end="finished")
     terminal = open_tui("still")
     terminal.read_until("Population  row 1 of 4")
@@ -246,7 +244,7 @@ def test_stopped_and_continued_from_outside(runs: Path, open_tui: Open) -> None:
     terminal.read_until("Population  row 2 of 4")
 
 
-def test_hostile_text_reaches_no_terminal(runs: Path, open_tui: Open) -> None:
+def test_hostile_text_never_reaches_the_terminal(runs: Path, open_tui: Open) -> None:
     make_run(runs / "hostile", 40, hostile=True, end="finished")
     terminal = open_tui("hostile")
     seen = bytearray()

@@ -56,7 +56,7 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-def test_watch_look_and_leave(tmux: Tmux, runs: Path, workspace: Path, size: tuple[int, int]) -> None:
+def test_run_is_watched_and_left_in_tmux(tmux: Tmux, runs: Path, workspace: Path, size: tuple[int, int]) -> None:
     make_run(runs / "alpha", 80, end="finished")
     tmux.start(runs, "alpha", size)
     text = tmux.until("Population  row 1 of 8")
@@ -76,7 +76,7 @@ def test_watch_look_and_leave(tmux: Tmux, runs: Path, workspace: Path, size: tup
     assert "Run 'alpha' is finished. Come back with: evolve attach" in left
 
 
-def test_a_client_without_utf8_is_drawn_for_in_ascii(tmux: Tmux, runs: Path, workspace: Path, tmp_path: Path) -> None:
+def test_client_without_utf8_gets_ascii(tmux: Tmux, runs: Path, workspace: Path, tmp_path: Path) -> None:
     make_run(runs / "alpha", 30, end="finished")
     command = f"cd {ROOT} && {sys.executable} -m tests.tui.start_tui {runs} alpha; sleep 60"
     server = ["tmux", "-S", str(tmp_path / "tmux"), "-f", "/dev/null"]
@@ -89,7 +89,7 @@ def test_a_client_without_utf8_is_drawn_for_in_ascii(tmux: Tmux, runs: Path, wor
         terminal.close()
 
 
-def test_the_doctor_tells_what_tmux_drops(tmux: Tmux, tmp_path: Path) -> None:
+def test_doctor_names_what_tmux_drops(tmux: Tmux, tmp_path: Path) -> None:
     command = f"{sys.executable} -c 'from engine.cli import main; main()' doctor; sleep 60"
     tmux.call("new-session", "-d", "-x", "300", "-y", "40", f"cd {ROOT} && EVOLVE_HOME={tmp_path}/home {command}")
     text = tmux.until("lingering")

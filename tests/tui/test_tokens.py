@@ -61,7 +61,7 @@ def told(tokens: list[Token]) -> list[Token]:
         (b"\x00", [("keys", "\x00")]),
     ],
 )  # fmt: skip
-def test_tokens(data: bytes, tokens: list[tuple[str, str]]) -> None:
+def test_bytes_become_tokens(data: bytes, tokens: list[tuple[str, str]]) -> None:
     assert tokenizer().feed(data) == [Token(*token) for token in tokens]  # type: ignore[arg-type]
 
 
@@ -73,7 +73,7 @@ def test_tokens(data: bytes, tokens: list[tuple[str, str]]) -> None:
         (b"\x1b[200~never ended", [("paste", "never ended")]),
     ],
 )  # fmt: skip
-def test_what_is_cut_off_is_given_up(data: bytes, tokens: list[tuple[str, str]]) -> None:
+def test_unfinished_sequence_is_dropped_after_a_while(data: bytes, tokens: list[tuple[str, str]]) -> None:
     read = tokenizer()
     assert read.feed(data) == [] and read.patience is not None
     assert read.give_up() == [Token(*token) for token in tokens]  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ def test_what_is_cut_off_is_given_up(data: bytes, tokens: list[tuple[str, str]])
 
 
 @given(streams, st.data())
-def test_where_a_read_ends_changes_nothing(data: bytes, draws: st.DataObject) -> None:
+def test_split_reads_give_the_same_tokens(data: bytes, draws: st.DataObject) -> None:
     ends = sorted(draws.draw(st.lists(st.integers(0, len(data)), max_size=8)))
     whole, pieces = tokenizer(), tokenizer()
     expected = whole.feed(data) + whole.give_up()
@@ -93,7 +93,7 @@ def test_where_a_read_ends_changes_nothing(data: bytes, draws: st.DataObject) ->
 
 
 @given(st.one_of(streams, st.binary(max_size=300)), st.sampled_from(["utf-8", "iso8859-1", "koi8-r", "big5"]))
-def test_no_bytes_break_it_and_the_next_key_is_heard(data: bytes, encoding: str) -> None:
+def test_any_bytes_leave_the_tokenizer_working(data: bytes, encoding: str) -> None:
     read = tokenizer(encoding)
     for kind, text in read.feed(data) + read.give_up():
         assert text or kind == "paste"
@@ -103,7 +103,7 @@ def test_no_bytes_break_it_and_the_next_key_is_heard(data: bytes, encoding: str)
     assert read.feed(b"j") == [Token("keys", "j")]
 
 
-def test_a_paste_of_any_size_takes_no_more_than_it_needs() -> None:
+def test_long_paste_arrives_in_pieces() -> None:
     read = tokenizer()
     found = read.feed(b"\x1b[200~")
     for _ in range(600):

@@ -19,9 +19,9 @@ from engine.journal.live import LiveRow, insert_live
 from engine.journal.reader import connect_writer, insert_event
 from engine.runs.folder import lock_run
 from tests.tui.conftest import Desk
+from tests.tui.pilot import Maker, opened, text_of, until
 from tests.tui.synthetic import HOSTILE, make_run
 from tests.tui.terminal import Terminal
-from tests.tui.test_screens import Maker, opened, text_of, until
 from tests.tui.test_terminal import open_tui
 from tui.model.streams import Stream, take_rows
 
@@ -62,7 +62,7 @@ class Writer:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_a_design_is_seen_as_it_is_written(live_run: Desk, make_app: Maker, size: tuple[int, int]) -> None:
+async def test_design_is_shown_as_it_is_written(live_run: Desk, make_app: Maker, size: tuple[int, int]) -> None:
     writer = Writer(live_run)
     writer.event(ev.CallStarted(1, "researcher", "fast", "0" * 64))
     writer.piece(1, "def construct_")
@@ -90,7 +90,7 @@ async def test_a_design_is_seen_as_it_is_written(live_run: Desk, make_app: Maker
         await until(pilot, lambda: "no model at this moment" in text_of(app), "the panel, still there")
 
 
-async def test_two_at_once(live_run: Desk, make_app: Maker) -> None:
+async def test_two_texts_are_shown_at_once(live_run: Desk, make_app: Maker) -> None:
     writer = Writer(live_run)
     for call in (1, 2):
         writer.event(ev.CallStarted(call, "researcher", "fast", "0" * 64))
@@ -106,7 +106,7 @@ async def test_two_at_once(live_run: Desk, make_app: Maker) -> None:
         await until(pilot, lambda: "answer 1" in text_of(app), "what is left")
 
 
-def test_bytes_while_models_write_and_none_when_they_do_not(runs: Path, open_tui: Open) -> None:
+def test_writing_stays_in_the_byte_budget_and_idle_writes_none(runs: Path, open_tui: Open) -> None:
     run = make_run(runs / "alpha", 60)
     with lock_run(run):
         writer = Writer(Desk(run))
@@ -145,7 +145,7 @@ rows = st.lists(
 
 
 @given(pieces=rows, height=st.integers(1, 8))
-def test_the_end_is_shown_whatever_comes(pieces: list[tuple[int, str, bool, bool]], height: int) -> None:
+def test_end_of_any_text_is_shown(pieces: list[tuple[int, str, bool, bool]], height: int) -> None:
     streams: dict[int, Stream] = {}
     for index, (call, text, thought, again) in enumerate(pieces):
         data = {"call": call, "text": "" if again else text, "thought": thought, "again": again}
@@ -157,7 +157,7 @@ def test_the_end_is_shown_whatever_comes(pieces: list[tuple[int, str, bool, bool
         assert len(shown) >= min(height // 2, stream.text.count("\n") + 1)
 
 
-def test_a_long_answer_is_kept_in_part() -> None:
+def test_long_answer_is_kept_in_part() -> None:
     streams: dict[int, Stream] = {}
     for index in range(200):
         data = {"call": 1, "text": f"line {index}\n" + "x" * 1000 + "\n"}
@@ -167,7 +167,7 @@ def test_a_long_answer_is_kept_in_part() -> None:
     assert stream.lines + stream.text.count("\n") == 400 and stream.shown(4)[-1] in ("", "x" * 1000)
 
 
-def test_a_damaged_row_is_left_out() -> None:
+def test_damaged_row_is_skipped() -> None:
     streams: dict[int, Stream] = {}
     data: list[dict[str, Any]] = [{}, {"call": "1", "text": "a"}, {"call": 1}, {"call": 1, "text": 3}]
     assert not take_rows(streams, [LiveRow(1, 1, "stream", None, item) for item in data], (1,))

@@ -1,0 +1,207 @@
+"""The feed of a replay: any place at any speed, and nothing of it earlier than it was."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.errors import UsageError
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader, connect_writer, create_journal, insert_event
+from engine.runs.folder import Run, fold_run, lock_run
+from tests.tui.conftest import Desk
+from tests.tui.synthetic import make_run
+from tui.feed.batch import Batch
+from tui.feed.replay import ReplayFeed
+from tui.model.outline import LONGEST_GAP_MS, Outline, StepKind
+from tui.model.run_model import RunModel
+from tui.session import Session
+
+
+def outline_of(times: list[tuple[int, ev.Data]], path: Path) -> Outline:
+    connection = create_journal(path)
+    connection.execute("PRAGMA synchronous=OFF")
+    connection.execute("BEGIN")
+    for seq, (at, data) in enumerate(times, 1):
+        insert_event(connection, ev.Event(seq, at, 1, None, data))
+    connection.execute("COMMIT")
+    connection.close()
+    outline = Outline()
+    with JournalReader(path) as reader:
+        outline.extend(reader)
+    return outline
+
+
+KINDS: list[ev.Data] = [
+    ev.RoundStarted(),
+    ev.RoundEnded("node"),
+    ev.BestCrowned(1.0),
+    ev.RunPaused(),
+    ev.CommandDone(1, "x", True),
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    gaps=st.lists(st.integers(-2000, 100_000), min_size=1, max_size=30),
+    kinds=st.lists(st.sampled_from(KINDS), min_size=30, max_size=30),
+)
+def test_replay_clock_shortens_gaps_and_never_runs_backwards(
+    gaps: list[int], kinds: list[ev.Data], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    at, times = 1_760_000_000_000, []
+    for gap, kind in zip(gaps, kinds, strict=False):
+        at += gap
+        times.append((at, kind))
+    outline = outline_of(times, tmp_path_factory.mktemp("outline") / "run.db")
+    clocks = [outline.clock_of(seq) for seq in range(1, len(times) + 1)]
+    assert clocks == sorted(clocks) and clocks[0] == 0 and outline.length == clocks[-1]
+    assert all(b - a <= LONGEST_GAP_MS for a, b in pairwise(clocks))
+    for seq in range(1, len(times) + 1):
+        assert outline.clock_of(outline.seq_at(outline.clock_of(seq))) == outline.clock_of(seq)
+        assert (
+            outline.recorded(outline.clock_of(outline.seq_at(outline.clock_of(seq))))
+            == times[outline.seq_at(outline.clock_of(seq)) - 1][0]
+        )
+    kind: StepKind
+    for kind, marks in (("round", ev.RoundEnded), ("best", ev.BestCrowned), ("act", ev.RunPaused), ("event", ev.Data)):
+        places = [seq for seq, (_, data) in enumerate(times, 1) if isinstance(data, marks)]
+        for seq in range(len(times) + 2):
+            assert outline.step(seq, kind, 1) == next((place for place in places if place > seq), None)
+            assert outline.step(seq, kind, -1) == next((place for place in reversed(places) if place < seq), None)
+
+
+def test_places_are_parsed_and_refused(steered: Run) -> None:
+    outline = Outline()
+    with JournalReader(steered.db) as reader:
+        outline.extend(reader)
+        assert not outline.extend(reader)
+        last = reader.last_seq()
+        assert fold_run(reader, outline.find("r12")).rounds_started == 12
+    assert (outline.find(" start "), outline.find("end"), outline.find("100%"), outline.find("0%")) == (
+        1,
+        last,
+        last,
+        1,
+    )
+    assert outline.find("17") == 17 and 1 < outline.find("50%") < last
+    assert outline.length < 3_600_000
+    for wrong in ("0", str(last + 1), "r4711", "101%", "soon", "1e400", "nan", ""):
+        with pytest.raises(UsageError):
+            outline.find(wrong)
+    assert [mark.kind for mark in outline.marks[-5:]] == ["act", "pause", "engine", "act", "engine"]
+
+
+class Watching:
+    """A replay whose batches are folded as the application does it."""
+
+    def __init__(self, run: Run, **options: Any) -> None:
+        self.feed = ReplayFeed(run, **options)
+        self.session = Session(self.feed)
+        self.batches: queue.Queue[Batch] = queue.Queue()
+        self.session.start(self.batches.put)
+
+    @property
+    def model(self) -> RunModel:
+        assert self.session.model is not None
+        return self.session.model
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Fold batches until something holds."""
+        while not condition():
+            self.session.take(self.batches.get(timeout=20))
+
+    def at(self, seq: int) -> None:
+        """Fold until the model stands at an event."""
+        self.until(lambda: self.session.model is not None and self.model.state.seq == seq)
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., Watching]]:
+    """Starts replays."""
+    started: list[Watching] = []
+
+    def start(run: Run, **options: Any) -> Watching:
+        started.append(Watching(run, **options))
+        return started[-1]
+
+    yield start
+    for item in started:
+        item.session.stop()
+        item.feed.wait(10)
+
+
+def folded(run: Run, seq: int) -> RunModel:
+    model = RunModel()
+    with JournalReader(run.db) as reader:
+        model.load(reader.events(upto=seq))
+    return model
+
+
+def test_seek_shows_the_run_as_it_was(steered: Run, watch: Callable[..., Watching]) -> None:
+    replay = watch(steered, at=200, playing=False)
+    replay.at(200)
+    for seq in (201, 150, 151, 340, 3, 300):
+        replay.feed.seek(seq)
+        replay.at(seq)
+        expected = folded(steered, seq)
+        assert replay.model.population.rows == expected.population.rows
+        assert [node.score for node in replay.model.state.nodes] == [node.score for node in expected.state.nodes]
+        assert replay.model.notes == expected.notes and replay.model.best_lineage == expected.best_lineage
+    assert replay.session.status == "running" and not replay.session.is_moving
+
+
+def test_replay_plays_to_the_end_and_stops(steered: Run, watch: Callable[..., Watching]) -> None:
+    replay = watch(steered, speed=1000)
+    replay.until(lambda: not replay.feed.playing)
+    assert replay.model.state.status == "finished" == replay.session.status
+    assert len(replay.model.state.nodes) == 40 and not replay.session.is_moving
+    assert replay.model.state.nodes[3].comments == ("the last word",)
+
+
+def test_status_is_that_of_the_event_shown(steered: Run, watch: Callable[..., Watching]) -> None:
+    replay = watch(steered, at=1, playing=False)
+    replay.at(1)
+    assert replay.feed.outline is not None
+    pause = replay.feed.outline.marks[-4].seq
+    replay.feed.seek(pause)
+    replay.at(pause)
+    assert replay.session.status == "paused"
+    assert replay.feed.now_ms() == replay.model.state.at
+
+
+def test_seek_keeps_folded_nodes(steered: Run, watch: Callable[..., Watching]) -> None:
+    replay = watch(steered, at=300, playing=False)
+    replay.at(300)
+    replay.model.population.fold(0)
+    replay.feed.seek(100)
+    replay.at(100)
+    assert replay.model.population.rows == [0] and len(replay.model.population) > 5
+
+
+def test_replay_follows_a_live_run_at_its_end(
+    tmp_path: Path, watch: Callable[..., Watching], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.feed.replay._CHECK_SECONDS", 0.05)
+    run = make_run(tmp_path / "live", 10)
+    with lock_run(run):
+        replay = watch(run, speed=1000)
+        replay.until(lambda: len(replay.model.state.nodes) == 10 if replay.session.model else False)
+        desk = Desk(run)
+        connection = connect_writer(run.db)
+        insert_event(connection, ev.Event(desk.seq + 1, 2_000_000_000_000, None, 2, ev.NodeStarred()))
+        connection.close()
+        replay.until(lambda: replay.model.state.nodes[2].starred)
+        assert replay.feed.playing
+
+
+def test_missing_journal_is_reported(tmp_path: Path, watch: Callable[..., Watching]) -> None:
+    replay = watch(Run(tmp_path / "nothing"))
+    replay.until(lambda: "does not exist" in replay.session.trouble)
