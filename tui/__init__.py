@@ -1,1 +1,1 @@
-"""The terminal application: it reads a run's journal and writes commands, never the loop's memory."""
+"""The terminal application: read a run's journal and write commands to it; never touch the engine's memory."""

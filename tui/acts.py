@@ -1,4 +1,4 @@
-"""What a person can ask of a run, as plain functions to be called from a thread: they wait for the disk."""
+"""What users can ask of a run, as plain functions. Call them from a thread: they wait for the disk."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ __all__ = [
 
 
 def ask(run: Run, kind: str, data: dict[str, Any], key: str) -> int | Answer:
-    """Ask something of a run: the id of the command that its engine answers, or the answer if it has none.
+    """Give a run a command; return its id for its engine to answer, or the answer if no engine is at work.
 
-    `key` is what lets the run go on; an answer may name it.
+    `key` is the key that resumes the run; an answer may name it.
 
     Raises:
         RunError: the run cannot be written.
         JournalError: the run cannot be read or written.
     """
-    # What carries commands out knows programs and settings, which a start of the application need not wait for.
+    # Lazy: carrying out commands loads programs and settings, which would delay the application's start.
     from engine.runs.asking import hand_over
 
     return hand_over(run, kind, data, key)
 
 
 def ask_again(run: Run, command: int, kind: str, data: dict[str, Any]) -> Answer | None:
-    """See to a command that an engine left unanswered; None if another engine is there to answer it.
+    """Carry out a command that an engine left unanswered; return None if another engine will answer it.
 
     Raises:
         RunError: the run cannot be written.
@@ -56,7 +56,7 @@ def ask_again(run: Run, command: int, kind: str, data: dict[str, Any]) -> Answer
 
 
 def set_and_start(run: Run, settings: dict[str, Any] | None = None) -> None:
-    """Start the run's engine, with settings that it takes up at its start.
+    """Start the run's engine, which applies the settings first.
 
     Raises:
         RunError: it ended at once; the message holds its last words.
@@ -69,37 +69,36 @@ def set_and_start(run: Run, settings: dict[str, Any] | None = None) -> None:
 
 
 def _spawn(run: Run) -> None:
-    """Start an engine, and take its exit status when it ends: it would stay a zombie until this program leaves.
+    """Start an engine, and read its exit status when it ends: else it stays a zombie until this program exits.
 
-    `spawn_engine` has its `Popen` believe that the child is gone, so nothing else waits for it. A thread that does
-    costs nothing meanwhile.
+    `spawn_engine` marks its `Popen` as ended, so nothing else waits for the process. A waiting thread costs nothing.
     """
     pid = spawn_engine(run)
     threading.Thread(target=_reap, args=(pid,), name="reaper", daemon=True).start()
 
 
 def _reap(pid: int) -> None:
-    # One that was over at once was waited for already.
+    # An engine that ended at once was waited for already.
     with suppress(ChildProcessError):
         os.waitpid(pid, 0)
 
 
 def new_run(task: str, runs: Path, rounds: int | None, name: str, started: Callable[[Run], None]) -> None:
-    """Make a run of a built-in task or a folder and start its engine.
+    """Create a run of a built-in task or a folder and start its engine.
 
     Args:
         task: a built-in task's name, or a folder.
         runs: the folder of the runs.
-        rounds: rounds in all; the task's or the workspace's default for None.
-        name: the run's name; made from the task and the time where it is empty.
-        started: called with the run once it exists, before its engine is up.
+        rounds: limit of rounds; None for the default of the task or the workspace.
+        name: the run's name; empty for one made of the task and the time.
+        started: called with the run once it exists, before its engine starts.
 
     Raises:
-        TaskError: the task is not as it should be.
-        UsageError: settings hold what cannot be.
-        RunError: the run cannot be made, or its engine ended at once.
+        TaskError: the task is invalid.
+        UsageError: a setting is invalid.
+        RunError: the run cannot be created, or its engine ended at once.
     """
-    # It looks up the versions of packages, which a start of the application need not wait for.
+    # Lazy: this looks up versions of packages, which would delay the application's start.
     from engine.runs.configure import choose_settings, require_limit
     from engine.runs.create import create_run
     from engine.runs.presets import Preset
@@ -114,12 +113,12 @@ def new_run(task: str, runs: Path, rounds: int | None, name: str, started: Calla
 
 
 def fork_run_at(source: Run, runs: Path, seq: int, name: str) -> Run:
-    """Make a run of what another one had come to at an event; its engine is not started.
+    """Fork a run at an event; do not start the new run's engine.
 
     Raises:
         UsageError: there is no such event.
         RunError: the name is taken, or the folder cannot be written.
-        JournalError: the other run cannot be read.
+        JournalError: the source cannot be read.
     """
     from engine.runs.fork import fork_run
 
@@ -127,7 +126,7 @@ def fork_run_at(source: Run, runs: Path, seq: int, name: str) -> Run:
 
 
 def program_of(run: Run, sha256: str) -> str:
-    """A program's text.
+    """Return a program's text.
 
     Raises:
         JournalError: it cannot be read.
@@ -137,7 +136,7 @@ def program_of(run: Run, sha256: str) -> str:
 
 
 def path_of(text: str) -> Path:
-    """The path that a person typed.
+    """Return the path that a user typed.
 
     Raises:
         UsageError: it begins with the home of a user who has none.
@@ -149,7 +148,7 @@ def path_of(text: str) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """The text of a person's file.
+    """Return the text of a user's file.
 
     Raises:
         UsageError: it cannot be read, or is not UTF-8.

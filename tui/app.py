@@ -1,4 +1,4 @@
-"""The way in: `run_tui`. Nothing of Textual is imported before its switches are set."""
+"""The entry: `run_tui`. It sets Textual's switches in the environment, then imports Textual."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ _SWITCHES = {
     "TEXTUAL_SMOOTH_SCROLL": "0",
     "TEXTUAL_THEME": "evolve-dark",
 }
-"""Read by Textual when it is imported. Over a slow line every animation is a flood."""
+"""Textual reads these when it is imported. Over a slow line animations cost too many bytes."""
 
 
 def run_tui(
     runs: Path, run: Run | None = None, mouse: bool = False, replay: tuple[int | None, float, bool] | None = None
 ) -> int:
-    """Show the application in this terminal until the person leaves it or the terminal goes; returns the exit code.
+    """Show the application in this terminal until the user leaves it or the terminal goes; return the exit code.
 
-    The run is never touched by leaving. After a hang-up the process ends at once with code 129.
+    Leaving never touches the run. After a hang-up the process exits at once with code 129.
 
     Args:
         runs: the folder of the runs.
-        run: the run to look at; the list of runs for None.
-        mouse: take mouse events, whatever config.toml says.
-        replay: show how the run went: the event to begin at (None: the first), how many times faster than recorded,
-            whether it plays at once.
+        run: the run to show; None for the list of runs.
+        mouse: use mouse events, whatever config.toml says.
+        replay: replay the run: the event to start at (None: the first), the speed as a multiple of the recorded one,
+            whether to play at once.
 
     Raises:
-        UsageError: this is no terminal, or config.toml holds what cannot be.
+        UsageError: this is no terminal, or config.toml is invalid.
     """
     if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
         raise UsageError("this is no terminal", "Use --headless, or 'evolve runs' and 'evolve show'")
-    # Whatever a start makes, it keeps: looking through that for garbage took a fifth of the time.
+    # Objects made at the start stay alive: collecting garbage among them took a fifth of the start.
     gc.disable()
     for name, value in _SWITCHES.items():
         os.environ.setdefault(name, value)
     for name in ("COLUMNS", "LINES"):
-        # Where a shell exports them they are believed before the terminal is asked, and no resize is seen.
+        # If a shell exports them, Textual believes them instead of asking the terminal, and misses every resize.
         os.environ.pop(name, None)
     from engine.workspace import workspace
     from tui.feed.live import LiveFeed
@@ -61,11 +61,11 @@ def run_tui(
     app.run(mouse=mouse or settings.mouse)
     code = app.return_code or 0
     if code == HANGUP_EXIT:
-        # Textual's threads may be stuck in writes that nobody will ever take.
+        # Textual's threads may be stuck in writes to a terminal that is gone.
         os._exit(HANGUP_EXIT)
     if app.session is not None:
         app.session.stop()
-        # So that a run which is over is left as one plain file.
+        # So that an ended run is left as one plain file.
         app.session.feed.wait(_LET_GO_SECONDS)
     if app.session is not None and not app.session.is_replay and app.session.run.db.exists():
         print(describe_return(app.session.run, app.session.status))  # noqa: T201

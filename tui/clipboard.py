@@ -1,4 +1,4 @@
-"""Copying over a line that may drop it: the terminal is asked, and a file and tmux keep a copy that is certain."""
+"""Copy a text even if the terminal drops it: a file and tmux's buffer keep copies that are certain."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _TMUX_SECONDS = 2.0
 
 
 def keep_copy(text: str, folder: Path) -> str:
-    """Write a text where it can be found again, and say where that is.
+    """Write a text to a file and to tmux's buffer; return a message that says where it is.
 
-    Whether a terminal takes OSC 52 cannot be known (tmux drops it by default), so nobody is told that it did.
+    A program cannot know whether a terminal accepts OSC 52 (tmux drops it by default), so the message never claims it.
 
     Args:
-        text: what is copied.
+        text: the copied text.
         folder: the workspace's cache folder.
     """
     said = ["sent to the terminal's clipboard"]

@@ -1,4 +1,4 @@
-"""Texts of priors that were typed and not saved, kept in the workspace so that a crash or a lost line costs nothing."""
+"""Unsaved texts of priors, kept in the workspace so that a crash or a lost connection costs nothing."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Draft(msgspec.Struct, frozen=True):
     """An unsaved text."""
 
     base: str
-    """The cognition base that it is for."""
+    """The cognition base that the prior belongs to."""
     collection: str
     id: str
-    """The prior's id; there may be none of this id yet."""
+    """The prior's id; the prior may not exist yet."""
     number: int
-    """The revision that it was made from; 0 for a new prior."""
+    """The revision that was edited; 0 for a new prior."""
     text: str
     at: int
-    """When it was last typed at, in milliseconds since 1970."""
+    """When the text last changed, in milliseconds since 1970."""
 
 
 def keep_draft(folder: Path, draft: Draft) -> None:
-    """Write a draft in place of the prior's former one; a disk that refuses is told in the log alone."""
+    """Write a draft over the prior's previous one; report errors of the disk only in the log."""
     path = _path(folder, draft.base, draft.collection, draft.id)
     partial = path.with_suffix(".new")
     try:
@@ -41,7 +41,7 @@ def keep_draft(folder: Path, draft: Draft) -> None:
 
 
 def drop_draft(folder: Path, base: str, collection: str, prior_id: str) -> None:
-    """Forget a draft."""
+    """Delete a draft."""
     try:
         _path(folder, base, collection, prior_id).unlink(missing_ok=True)
     except OSError as exc:
@@ -49,7 +49,7 @@ def drop_draft(folder: Path, base: str, collection: str, prior_id: str) -> None:
 
 
 def drafts_of(folder: Path, base: str, collection: str) -> dict[str, Draft]:
-    """The drafts of a collection by the prior's id; what cannot be read is left out."""
+    """Return the drafts of a collection by prior id; skip files that cannot be read."""
     found = {}
     for path in folder.glob("*.json"):
         try:

@@ -1,4 +1,4 @@
-"""The terminal's keyboard and screen: no bytes that come in end the application, and whatever fails is not silent."""
+"""The terminal's driver: no input bytes end the application, and no failure is silent."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _log = logging.getLogger(__name__)
 
 _READ_BYTES = 4096
 _TYPED_BYTES = 16
-"""What a read brings at most of keys that a person presses."""
+"""The most bytes of pressed keys that one read returns."""
 _LOOK_SECONDS = 0.1
 _HANGUP_SECONDS = 2.0
-"""How long the end of a terminal may take to be known as such; the guard has a code of its own for it."""
+"""Seconds to wait for the guard to recognise the end of a terminal, which has an exit code of its own."""
 
 _MOUSE = re.compile(r"\x1b\[<\d{1,4};\d{1,5};\d{1,5}[Mm]")
 _REPORTS = (re.compile(r"\x1b\[\?\d{1,5};\d\$y"), re.compile(r"\x1b\[48(;\d{1,5}(:[\d:]*)?){4}t"))
-"""Whether the terminal has a mode; that it has another size."""
+"""Reports of a mode, and of a new size."""
 _KITTY = re.compile(r"\x1b\[(?:[\d:]*;){1,2}[\d:]*[u~ABCDEFHPQS]|\x1b\[[\d:]+u")
 _PLACE = re.compile(r"\x1b\[\d+;\d+R")
-"""Where the cursor stands. Nobody asks for it, and Textual would count the mouse from there."""
+"""A report of the cursor's position. Nobody asks for it, and Textual would offset the mouse by it."""
 _NUMBER = re.compile(r"\d+")
 
 
 class TerminalDriver(LinuxDriver):
-    """Textual's driver, with an input that takes any bytes, and an output that fails aloud."""
+    """Textual's driver with an input that accepts any bytes and an output that reports failures."""
 
     def __init__(self, app: App[Any], **options: Any) -> None:
         super().__init__(app, **options)
@@ -60,7 +60,7 @@ class TerminalDriver(LinuxDriver):
             self._fail(exc)
 
     def run_input_thread(self) -> None:
-        """Read until the driver is told to end; runs in a thread of its own."""
+        """Read until the driver is told to stop; runs in its own thread."""
         tokenizer = Tokenizer(input_encoding(), _is_key, self._is_known)
         self._parser = XTermParser()
         heard = time.monotonic()
@@ -71,7 +71,7 @@ class TerminalDriver(LinuxDriver):
                 if not data:
                     raise OSError(errno.EIO, "the terminal has come to its end")
                 if not tokenizer.is_pasting or len(data) > _TYPED_BYTES:
-                    # A person who types into a paste that has lost its end does not make it go on.
+                    # Typing into a paste that has lost its end does not prolong the paste.
                     heard = time.monotonic()
                 self._take(tokenizer.feed(data))
             if tokenizer.patience is not None and time.monotonic() - heard >= tokenizer.patience:
@@ -82,7 +82,7 @@ class TerminalDriver(LinuxDriver):
             try:
                 messages = list(self._messages(token))
             except Exception:
-                # Textual's parser is a generator: once it has failed, it is of no more use.
+                # Textual's parser is a generator: once it has failed, it cannot be used again.
                 _log.warning("the terminal sent what cannot be read: %r", token.text[:80], exc_info=True)
                 self._parser = XTermParser()
                 continue
@@ -100,11 +100,11 @@ class TerminalDriver(LinuxDriver):
         else:
             yield from self._parser.feed(text)
             if self._parser._awaiting.timeout is not None:
-                # Not the whole of anything that it knows: it would take the keys that follow for the rest.
+                # The parser knows only longer sequences of this start: it would take the following keys for the rest.
                 self._parser = XTermParser()
 
     def process_message(self, message: Message) -> None:
-        """Pass a message on, but for what the terminal's real size tells better or makes impossible."""
+        """Pass a message on, unless the terminal's real size is more reliable or makes it impossible."""
         if isinstance(message, events.Resize | events.MouseEvent):
             size = Size(*self._get_terminal_size())
             if isinstance(message, events.Resize):
@@ -138,7 +138,7 @@ class TerminalDriver(LinuxDriver):
 
 
 def _raise(error: Exception) -> None:
-    """Fail in the application's own thread, as any of its handlers would."""
+    """Raise the error in the application's thread, as any of its handlers would."""
     raise error
 
 
@@ -153,11 +153,11 @@ def _is_character(number: int) -> bool:
 
 
 class _Output:
-    """The stream that Textual's writing thread writes to; a thread that died would leave the application hanging.
+    """The stream of Textual's writer thread. It never raises: if the thread died, the application would hang.
 
     Args:
-        stream: where it goes.
-        failed: told why it cannot be written, once; from then on nothing is.
+        stream: the terminal.
+        failed: called once with the error if a write fails; later writes are dropped.
     """
 
     def __init__(self, stream: IO[str], failed: Callable[[Exception], None]) -> None:
@@ -170,11 +170,11 @@ class _Output:
         return self._stream.fileno()
 
     def write(self, text: str) -> None:
-        """Write."""
+        """Write a text."""
         self._try(lambda: self._stream.write(text))
 
     def flush(self) -> None:
-        """Let the terminal have what was written."""
+        """Flush the terminal's stream."""
         self._try(self._stream.flush)
 
     def _try(self, act: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""A text in the person's own editor."""
+"""Edit a text in the user's editor."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["edit_text"]
 
 
 def edit_text(app: App[int], guard: Guard, text: str, name: str) -> str | None:
-    """Open a text in `$VISUAL` or `$EDITOR`; returns it where it was changed.
+    """Open a text in `$VISUAL` or `$EDITOR`; return the new text, or None if it is unchanged.
 
     Args:
-        app: gives the terminal away meanwhile.
+        app: releases the terminal meanwhile.
         guard: ends the editor when the terminal goes.
-        text: what to edit.
-        name: the file's name, whose ending tells the editor what it is.
+        text: the text to edit.
+        name: the file's name; its ending tells the editor the language.
 
     Raises:
         UsageError: there is no editor, or it cannot be started.

@@ -1,4 +1,4 @@
-"""What signs the terminal shows, and a stream to it that never fails over a character."""
+"""Which signs the terminal can show, and a stream to it that never fails at a character."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ASK_SECONDS = 1.0
 
 
 def needs_plain(wanted: str) -> bool:
-    """Whether to draw with ASCII signs only.
+    """Return whether to draw with ASCII signs only.
 
-    A locale without an encoding tells little: over ssh it is often `C` although the terminal shows everything, and
-    Python writes UTF-8 then. One that names an encoding means it. tmux that was started without UTF-8 writes `_` for
-    each sign, and says so if asked.
+    A locale without an encoding says little: over ssh it is often `C` although the terminal shows everything, and
+    Python writes UTF-8 then. A locale that names an encoding is believed. A tmux without UTF-8 writes `_` for each
+    sign, and says so if asked.
 
     Args:
-        wanted: `unicode` or `ascii`, or `auto` to find out.
+        wanted: `unicode`, `ascii`, or `auto` to detect it.
     """
     if wanted != "auto":
         return wanted == "ascii"
@@ -58,18 +58,18 @@ def _is_plain_tmux() -> bool:
 
 
 def output_encoding() -> str:
-    """What is written to the terminal, as Python takes it from the locale or from $PYTHONIOENCODING."""
+    """Return the encoding of the output, which Python takes from the locale or from $PYTHONIOENCODING."""
     return _name_of(getattr(sys.__stderr__, "encoding", None))
 
 
 def input_encoding() -> str:
-    """What is read from the terminal; UTF-8 where that is said to be ASCII, since it holds nothing else."""
+    """Return the encoding of the input; UTF-8 instead of ASCII, which it contains."""
     name = _name_of(getattr(sys.__stdin__, "encoding", None))
     return "utf-8" if name == "ascii" else name
 
 
 def open_output(descriptor: int) -> TextIO:
-    """A stream to the terminal; what its encoding lacks becomes a sign that takes the same room."""
+    """Return a stream to the terminal that replaces characters outside its encoding by a sign of the same width."""
     return open(descriptor, "w", encoding=output_encoding(), errors=_HANDLER, newline="", closefd=False)
 
 

@@ -1,4 +1,4 @@
-"""Plain signs for terminals that show no others."""
+"""ASCII signs for terminals that show no others."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def _dots(cell: int) -> str:
 
 
 PLAIN: dict[int, str] = {ord(sign): plain for sign, plain in _SIGNS.items()}
-"""For `str.translate`: our own signs, and braille by how full it is. Other people's letters stay."""
+"""For `str.translate`: ASCII for the application's signs and for braille, by how full it is. Other letters stay."""
 PLAIN.update({0x2800 + cell: _dots(cell) for cell in range(1, 256)})

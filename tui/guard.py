@@ -1,6 +1,6 @@
-"""What happens when the terminal goes away: the application ends, whatever state it is in, and leaves nothing behind.
+"""End the application when the terminal goes away, whatever state it is in.
 
-Without this a hang-up kills the process with no cleanup; where SIGHUP is ignored (nohup) or there is no controlling
+Without this a hang-up kills the process without cleanup; if SIGHUP is ignored (nohup) or there is no controlling
 terminal, Textual's event loop hangs in a write and its input thread spins for ever (Textualize/textual#6690).
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 __all__ = ["HANGUP_EXIT", "Guard"]
 
 HANGUP_EXIT = 129
-"""The exit code of a process that a hang-up ended: 128 + SIGHUP."""
+"""The exit code after a hang-up: 128 + SIGHUP."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,12 +29,12 @@ _POLL_MS = 1000
 
 
 class Guard:
-    """Watches the terminal from a thread of its own, since the event loop may be stuck in a write.
+    """Watches the terminal from its own thread, since the event loop may be stuck in a write.
 
     Args:
-        on_lost: ends the application in an orderly way; called in the event loop.
-        on_continued: repaints; called in the event loop after the process was stopped and goes on.
-        fd: the terminal.
+        on_lost: exit the application with cleanup; called in the event loop.
+        on_continued: repaint; called in the event loop when the stopped process continues.
+        fd: the terminal's file descriptor.
     """
 
     def __init__(self, on_lost: Callable[[], None], on_continued: Callable[[], None], fd: int = 0) -> None:
@@ -46,12 +46,12 @@ class Guard:
         self._attributes: list[Any] | None = None
 
     def install(self) -> None:
-        """Begin to watch; call from the running event loop, once the terminal is in raw mode."""
+        """Start watching; call from the running event loop, once the terminal is in raw mode."""
         loop = asyncio.get_running_loop()
-        # Also where SIGHUP was ignored: there is no use for a screen that nobody can see.
+        # Also if SIGHUP was ignored: a screen without a terminal is of no use.
         loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         # The kernel sends SIGCONT after SIGHUP, and Textual's handler would start a second input thread on a dead
-        # terminal. What is left of it is to set the terminal up again after a stop from outside.
+        # terminal. This handler only sets the terminal up again after a stop from outside.
         loop.add_signal_handler(signal.SIGCONT, self._continued)
         try:
             self._attributes = termios.tcgetattr(self._fd)
@@ -60,10 +60,10 @@ class Guard:
         threading.Thread(target=self._watch, args=(loop,), name="terminal-watch", daemon=True).start()
 
     def run_child(self, command: list[str]) -> int:
-        """Run a program in the terminal (an editor) and wait for it; it goes when the terminal goes.
+        """Run a program in the terminal (an editor) and wait for it; end it when the terminal goes.
 
         Raises:
-            OSError: it cannot be started.
+            OSError: the program cannot be started.
         """
         self._child = subprocess.Popen(command)
         try:
@@ -107,7 +107,7 @@ class Guard:
         return bool(poll.poll(milliseconds))
 
     def _arm(self) -> None:
-        """End the hard way if the orderly one does not come to its end: the loop may be stuck in a write."""
+        """Exit hard if the cleanup does not finish: the loop may be stuck in a write."""
         timer = threading.Timer(_GRACE_SECONDS, self._give_up)
         timer.daemon = True
         timer.start()

@@ -13,7 +13,7 @@ __all__ = ["unknown_ids"]
 
 
 def unknown_ids(ids: Iterable[str]) -> list[str]:
-    """Which of some ids no binding of this application has; loads every screen, so ask only where there is a keymap."""
+    """Return the ids that no binding has. Call it only if there is a keymap: it imports every screen."""
     import tui.screens
     import tui.widgets
 

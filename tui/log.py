@@ -14,7 +14,7 @@ _KEPT = 3
 
 
 def open_log(folder: Path) -> Path | None:
-    """Send the log of this process to `tui.log` in a folder; None where it cannot be written."""
+    """Send this process's log to `tui.log` in a folder; return its path, or None if it cannot be written."""
     path = folder / "tui.log"
     root = logging.getLogger()
     try:
@@ -26,13 +26,13 @@ def open_log(folder: Path) -> Path | None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    # A log that cannot be written must not print its trouble into the screen.
+    # A log that cannot be written must not print errors onto the screen.
     logging.raiseExceptions = False
     return path
 
 
 def tail_log(path: Path | None, lines: int = 200) -> str:
-    """The last lines of the log."""
+    """Return the last lines of the log."""
     if path is None or not path.exists():
         return "nothing is logged yet"
     with path.open(encoding="utf-8", errors="backslashreplace") as file:

@@ -1,4 +1,4 @@
-"""The ways between the screens, as a screen sees them. The application meets `Navigator`; no screen imports it."""
+"""How a screen opens other screens. The application meets `Navigator`; no screen imports the application."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Navigator(Protocol):
         """Go back to the population, with the cursor on this node."""
 
     def show_writing(self) -> None:
-        """Open what models write for the run, as they write it."""
+        """Open the answers that models are writing for the run."""
 
     def show_priors(self, run: Run, node: int | None = None) -> None:
         """Open the priors of a run, or those that retrieval finds for one of its nodes."""

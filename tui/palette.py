@@ -1,4 +1,4 @@
-"""The command palette: every binding that works here, by name, and what has no key."""
+"""The command palette: every binding that works now, by name, and commands without a key."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["ActionProvider"]
 
 
 class ActionProvider(Provider):
-    """Commands computed from the screen as it is, so that none is offered that cannot be done."""
+    """Commands of the screen as it is now; it offers none that cannot be run."""
 
     async def discover(self) -> Hits:
-        """All of them."""
+        """Yield all commands."""
         for name, about, act in self._commands():
             yield DiscoveryHit(name, act, help=about)
 
     async def search(self, query: str) -> Hits:
-        """Those that fit what was typed."""
+        """Yield the commands that match the query."""
         matcher = self.matcher(query)
         for name, about, act in self._commands():
             score = matcher.match(name)

@@ -1,4 +1,4 @@
-"""`[tui]` in the workspace's config.toml: read, and changed without touching anything else in the file."""
+"""Read `[tui]` in the workspace's config.toml, and change it without touching anything else in the file."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ __all__ = ["TuiSettings", "read_settings", "save_file", "save_setting"]
 
 
 class TuiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the terminal application looks and is operated."""
+    """Look and keys of the terminal application."""
 
     theme: str = "evolve-dark"
-    """`evolve-dark`, `evolve-light` or `ansi-16`, which takes the terminal's own colours."""
+    """`evolve-dark`, `evolve-light` or `ansi-16`, which uses the terminal's own colours."""
     mouse: bool = False
-    """Take mouse events; the terminal's own selection then needs shift or option held down."""
+    """Use mouse events; selecting text in the terminal then needs shift or option held down."""
     glyphs: Literal["auto", "unicode", "ascii"] = "auto"
-    """Signs to draw with; `auto` takes ASCII where the encoding has no others, or tmux says so of its client."""
+    """Signs to draw with; `auto` uses ASCII if the encoding or tmux's client has no others."""
     bell: bool = False
-    """Ring the terminal's bell for a new best, and when the run ends."""
+    """Ring the terminal's bell at a new best and at the end of the run."""
     keymap: dict[str, str] = {}
-    """Binding id to keys, divided by commas: `"run.pause" = "p,f5"`. The help screen shows the ids."""
+    """Keys by binding id, separated by commas: `"run.pause" = "p,f5"`. The help screen shows the ids."""
 
 
 def read_settings(config: Path) -> TuiSettings:
-    """The settings in a config.toml; the defaults where there is none.
+    """Return the settings in a config.toml, the defaults if there is none.
 
     Raises:
-        UsageError: the file is no TOML, or `[tui]` holds what cannot be.
+        UsageError: the file is not TOML, or `[tui]` is invalid.
     """
     if not config.exists():
         return TuiSettings()
@@ -43,10 +43,10 @@ def read_settings(config: Path) -> TuiSettings:
 
 
 def save_file(config: Path, text: str) -> TuiSettings:
-    """Put another text in a config.toml's place, and return the settings in it.
+    """Replace the text of a config.toml, and return the settings in it.
 
     Raises:
-        UsageError: it is no TOML, `[tui]` holds what cannot be, or it cannot be written; the file is as it was.
+        UsageError: the text is not TOML, `[tui]` is invalid, or the file cannot be written; the file is unchanged.
     """
     try:
         table = tomllib.loads(text)
@@ -64,10 +64,10 @@ def save_file(config: Path, text: str) -> TuiSettings:
 
 
 def save_setting(config: Path, key: str, value: str | bool) -> TuiSettings:
-    """Set one key of `[tui]` and return all settings as they are then; comments and all other lines stay.
+    """Set one key of `[tui]` and return all settings; keep comments and all other lines.
 
     Raises:
-        UsageError: the file is no TOML, is written in a way that this cannot change, or cannot be written.
+        UsageError: the file is not TOML, is laid out in a way that this cannot change, or cannot be written.
     """
     try:
         text = config.read_text(encoding="utf-8") if config.exists() else ""
@@ -93,7 +93,7 @@ def _settings(table: dict[str, Any], where: str) -> TuiSettings:
 
 
 def _with_key(text: str, key: str, value: str) -> str:
-    """The text with a key of the table `[tui]` set, as TOML is mostly written; the caller looks whether it worked."""
+    """Return the text with a key of `[tui]` set, for common layouts of TOML; the caller checks the result."""
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"

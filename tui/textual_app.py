@@ -1,4 +1,4 @@
-"""The Textual application: it holds the session and the way between the screens."""
+"""The Textual application: it holds the session, opens the screens, and folds in what the feed reads."""
 
 from __future__ import annotations
 
@@ -62,12 +62,13 @@ class EvolveApp(App[int]):
 
     Args:
         runs: the folder of the runs.
-        run: the run to look at first; None shows the list.
-        replay: show how that run went instead of how it is: the event to begin at (None: the first), how many times
-            faster than recorded, whether it plays at once.
+        run: the run to show first; None for the list of runs.
+        replay: replay the run instead: the event to start at (None: the first), the speed as a multiple of the
+            recorded one, whether to play at once.
         settings: look and keys.
-        make_feed: gives the feed for a run; the seam for tests.
+        make_feed: return the feed for a run; the seam for tests.
         log: the log file.
+        hints: show a few words to a new user.
     """
 
     TITLE = "evolve"
@@ -92,7 +93,7 @@ class EvolveApp(App[int]):
         replay: tuple[int | None, float, bool] | None = None,
         hints: bool = False,
     ) -> None:
-        # A driver that the environment names is the one of a browser.
+        # If the environment names a driver, it is that of a browser.
         super().__init__(driver_class=None if constants.DRIVER else TerminalDriver)
         self._started = time.monotonic()
         self.runs = runs
@@ -102,7 +103,7 @@ class EvolveApp(App[int]):
         self.guard = Guard(self._lost, self._continued)
         self._hints_file = workspace() / "state" / "hints-seen"
         self.hints = hints and not self._hints_file.exists()
-        """Show a few words for whoever is here for the first time."""
+        """Whether to show a few words to a new user."""
         self._first = run
         self._replay = replay
         self._make_feed = make_feed
@@ -113,20 +114,20 @@ class EvolveApp(App[int]):
         for name in set(self.available_themes) - set(THEMES):
             self.unregister_theme(name)
         self.theme = settings.theme if settings.theme in THEMES else DEFAULT_THEME
-        # What Textual was told to begin with was no theme yet when it made the variables, and it makes them anew only
-        # for another theme: widgets of its own would keep the colours of its own.
+        # Textual made its variables before our theme was registered, and makes them anew only for another theme:
+        # without this its own widgets would keep its own colours.
         self.stylesheet.set_variables(self.get_css_variables())
         self.set_keymap(settings.keymap)
         self.plain = needs_plain(settings.glyphs)
-        """Draw with ASCII signs only."""
+        """Whether to draw with ASCII signs only."""
         self.set_class(self.plain, "-plain")
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """The looks' colours, for the moment before a theme is chosen."""
+        """Return the colours of the looks until a theme is set."""
         return dict(THEMES[DEFAULT_THEME].variables)
 
     def on_mount(self) -> None:
-        """Show the first screen and begin to watch the terminal."""
+        """Show the first screen and start watching the terminal."""
         if not self.is_headless:
             self.guard.install()
         if self._first is not None and self._replay is not None:
@@ -138,7 +139,7 @@ class EvolveApp(App[int]):
         self.call_after_refresh(self._name_what_is_unknown)
 
     def _name_what_is_unknown(self) -> None:
-        """Say what config.toml asks for and nobody knows."""
+        """Report an unknown theme and unknown binding ids in config.toml."""
         told = []
         if self.settings.theme not in THEMES:
             told.append(f"theme is one of {', '.join(THEMES)}, not '{self.settings.theme}'")
@@ -149,15 +150,15 @@ class EvolveApp(App[int]):
             self.say(f"config.toml: [tui] {'; '.join(told)}", "bad", 10.0)
 
     def on_ready(self) -> None:
-        """Note how long the start took."""
+        """Log how long the start took."""
         _log.info("ready in %d ms", (time.monotonic() - self._started) * 1000)
         if self.session is None:
             _collect_again()
 
-    # Between the screens
+    # Opening screens
 
     def attach(self, run: Run) -> None:
-        """Look at a run."""
+        """Watch a run live."""
         self._let_go()
         session = Session(self._make_feed(run))
         self._begin(session, LiveScreen(session))
@@ -165,14 +166,14 @@ class EvolveApp(App[int]):
     def replay(
         self, run: Run, at: int | None = None, speed: float = 10, playing: bool = True, came_from_live: bool = False
     ) -> None:
-        """Look at how a run went.
+        """Replay a run.
 
         Args:
             run: the run.
-            at: the event to begin at; the first one for None.
-            speed: how many times faster than recorded.
-            playing: whether it plays at once.
-            came_from_live: whether leaving goes to the run as it is now.
+            at: the event to start at; None for the first.
+            speed: as a multiple of the recorded one.
+            playing: whether to play at once.
+            came_from_live: whether leaving returns to the live run.
         """
         from tui.feed.replay import ReplayFeed
         from tui.screens.replay import ReplayScreen
@@ -186,11 +187,11 @@ class EvolveApp(App[int]):
         session.unanswered = partial(self._left, session)
         self.session = session
         self._show(screen)
-        # After the first paint, since the reader would take its time from it.
+        # After the first paint, since the reader would delay it.
         self.call_after_refresh(session.start, lambda batch: self._post(session, batch))
 
     def show_runs(self) -> None:
-        """Show all runs."""
+        """Show the list of runs."""
         from tui.screens.runs import RunsScreen
 
         self._let_go()
@@ -216,21 +217,21 @@ class EvolveApp(App[int]):
             self.push_screen(NodeScreen(self.session, node))
 
     def show_priors(self, run: Run, node: int | None = None) -> None:
-        """Show the priors that a run reads, or what would be found among them for one of its nodes."""
+        """Show the priors of a run, or those that retrieval finds for one of its nodes."""
         from tui.screens.cognition import CognitionScreen
 
         session = self.session if self.session is not None and self.session.run == run else None
         self.push_screen(CognitionScreen(run, self.runs, session, node))
 
     def show_writing(self) -> None:
-        """Show what models write for the run."""
+        """Show the answers that models are writing for the run."""
         from tui.screens.writing import WritingScreen
 
         if self.session is not None:
             self.push_screen(WritingScreen(self.session))
 
     def leave_node(self, node: int) -> None:
-        """Back to the population, with the cursor on the node that was looked at last."""
+        """Go back to the population, with the cursor on the node."""
         self.pop_screen()
         for view in self.screen.query(RunView):
             view.go_to(node)
@@ -238,7 +239,7 @@ class EvolveApp(App[int]):
     # The feed
 
     def _post(self, session: Session, batch: Batch) -> None:
-        # From the feed's thread; posting is safe from there and does not wait.
+        # Runs in the feed's thread; posting is safe from there and does not wait.
         self.post_message(BatchRead(session, batch))
 
     def on_batch_read(self, event: BatchRead) -> None:
@@ -257,7 +258,7 @@ class EvolveApp(App[int]):
             self.say(f"{kind}: {answer.text}", "ok")
 
     def _left(self, session: Session, command: int, waiting: Waiting) -> None:
-        """Do what an engine was asked for when it ended, as far as that can be done without one."""
+        """Carry out a command that an engine left unanswered when it ended, if that needs no engine."""
 
         def work() -> None:
             try:
@@ -272,7 +273,7 @@ class EvolveApp(App[int]):
         self.run_worker(work, thread=True, group="acts", exit_on_error=False)
 
     def say(self, text: str, look: str, seconds: float = 5.0) -> None:
-        """Say something on the screen that is seen."""
+        """Show a message on the visible screen."""
         _log.info("said: %s", text)
         for screen in reversed(self.screen_stack):
             if isinstance(screen, BaseScreen):
@@ -280,12 +281,12 @@ class EvolveApp(App[int]):
                 return
 
     def on_app_focus(self) -> None:
-        """Look often again."""
+        """Poll often again."""
         if self.session is not None:
             self.session.focus(True)
 
     def on_app_blur(self) -> None:
-        """Look seldom: nobody sees it."""
+        """Poll rarely: nobody looks."""
         if self.session is not None:
             self.session.focus(False)
 
@@ -300,18 +301,18 @@ class EvolveApp(App[int]):
     # Acting
 
     def action_leave(self) -> None:
-        """Leave; the run goes on."""
+        """Exit; the run goes on."""
         self.exit(0)
 
     def action_command_palette(self) -> None:
-        """Show the palette, its cursor still: a blinking one writes for ever."""
+        """Show the palette without a blinking cursor, which would write for ever."""
         if not isinstance(self.screen, CommandPalette):
             palette = CommandPalette()
             self.push_screen(palette)
             self.call_after_refresh(_still, palette)
 
     def action_help(self) -> None:
-        """Show what can be done here."""
+        """Show the help of the current screen."""
         from tui.screens.reading import HelpScreen
 
         if isinstance(self.screen, BaseScreen) and not isinstance(self.screen, HelpScreen):
@@ -325,14 +326,14 @@ class EvolveApp(App[int]):
             self.push_screen(LogScreen(tail_log(self._log_path), str(self._log_path or "")))
 
     def action_settings(self) -> None:
-        """Show what can be set."""
+        """Show the settings."""
         from tui.screens.settings import SettingsScreen
 
         if isinstance(self.screen, BaseScreen) and not isinstance(self.screen, SettingsScreen):
             self.push_screen(SettingsScreen(self.settings))
 
     def use_settings(self, settings: TuiSettings) -> None:
-        """Look and sound as set from now on; keys and mouse take effect where they can."""
+        """Apply settings now; the mouse setting takes effect at the next start."""
         before, self.settings = self.settings, settings
         if settings.theme in THEMES:
             self.theme = settings.theme
@@ -350,7 +351,7 @@ class EvolveApp(App[int]):
                     widget.repaint_all()
 
     def forget_hints(self) -> None:
-        """Take the hints away for good."""
+        """Remove the hints for good."""
         self.hints = False
         for screen in self.screen_stack:
             screen.query(HintBar).remove()
@@ -365,7 +366,7 @@ class EvolveApp(App[int]):
         super()._handle_exception(error)
 
     def _print_error_renderables(self) -> None:
-        """A plain line instead of a screen of locals; the log has the traceback."""
+        """Print one plain line instead of a screen of locals; the log has the traceback."""
         if self._exit_renderables:
             self._exit_renderables.clear()
             print(
@@ -374,7 +375,7 @@ class EvolveApp(App[int]):
 
 
 def _collect_again() -> None:
-    """Once the start is over, collect garbage, but never look for it among what the start made."""
+    """Enable garbage collection after the start, except for the objects that the start made."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()

@@ -1,6 +1,6 @@
-"""Colours: three themes whose colours stay apart in 256 colours, or are the terminal's own sixteen.
+"""Three themes: two whose colours stay distinct in 256 colours, one of the terminal's own sixteen.
 
-No meaning hangs on a hue alone: a failure is also a word, the best also a sign.
+No meaning depends on a hue alone: a failure is also a word, the best also a sign.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOOKS = (
     "plain", "dim", "heading", "accent", "ok", "bad", "best", "added", "removed", "hunk", "keyword", "string",
     "comment", "number", "cursor", "bar", "key",
 )  # fmt: skip
-"""How text may look; a theme gives each a colour."""
+"""The looks of text; a theme gives each a colour."""
 
 
 def _theme(name: str, dark: bool, ansi: bool, base: dict[str, str], looks: dict[str, str]) -> Theme:
@@ -27,7 +27,7 @@ def _theme(name: str, dark: bool, ansi: bool, base: dict[str, str], looks: dict[
         name=name,
         dark=dark,
         ansi=ansi,
-        # Textual's own sheets want further variables of a theme that leaves the colours to the terminal.
+        # Textual's stylesheets need further variables of a theme that leaves colours to the terminal.
         variables=(dict(BUILTIN_THEMES["ansi-dark"].variables) if ansi else {})
         | {f"look-{look}": looks.get(look, base["foreground"]) for look in LOOKS}
         | {
@@ -39,7 +39,7 @@ def _theme(name: str, dark: bool, ansi: bool, base: dict[str, str], looks: dict[
     )
 
 
-# Every colour below is one of xterm's 256, so that a terminal with 256 colours shows it as it is.
+# Each colour below is one of xterm's 256, so that a terminal with 256 colours shows it unchanged.
 _DARK = _theme(
     "evolve-dark",
     True,
@@ -93,16 +93,16 @@ _ANSI = _theme(
 )  # fmt: skip
 
 THEMES = {theme.name: theme for theme in (_DARK, _LIGHT, _ANSI)}
-"""The themes by the name that `[tui] theme` takes."""
+"""The themes by their name in `[tui] theme`."""
 
 _BOLD = frozenset(("heading", "best", "cursor", "key"))
 _GROUNDS = {"cursor": "look-cursor-background", "bar": "look-bar-background", "key": "look-bar-background"}
 
 
 def look_style(variables: Mapping[str, str], look: str) -> Style:
-    """How a look is written in the theme that has these variables.
+    """Return the style of a look in the theme that has these variables.
 
-    Each look as a class of each widget would do the same, and have Textual style seventeen nodes for one.
+    A component class for each look of each widget would also work, but Textual would style seventeen nodes for one.
     """
     colour, ground = (
         Color.parse(variables[name]).rich_color for name in (f"look-{look}", _GROUNDS.get(look, "background"))

@@ -1,7 +1,7 @@
-"""What a terminal sends, cut into keys, whole escape sequences and pastes; whatever is none of them is left out.
+"""Cut a terminal's input into keys, complete escape sequences and pastes; drop everything else.
 
-Textual's parser wants what it knows. What it does not know (an answer that nobody asked for, a mouse report of the old
-kind, a sequence that was cut off) it types as if a person had pressed those keys, and over some of it it fails.
+Textual's parser handles only input that it knows. Anything else (an unasked answer, an old mouse report, an incomplete
+sequence) it takes for pressed keys, and at some of it it fails.
 """
 
 from __future__ import annotations
@@ -15,46 +15,45 @@ __all__ = ["Token", "Tokenizer"]
 
 _ESC = 0x1B
 _ABORTS = b"\x18\x1a"
-"""CAN and SUB end a sequence that has no meaning then."""
+"""CAN and SUB abort a sequence."""
 _STRINGS = b"P]X^_"
-"""What begins a string that ends with ST: DCS, OSC, SOS, PM, APC."""
+"""Starts of a string that ends with ST: DCS, OSC, SOS, PM, APC."""
 _STRING_ENDS = re.compile(rb"[\x07\x18\x1a\x1b]")
 _X10 = b"\x1b[M"
 _X10_LENGTH = 6
 _OPEN = ("\x1b[[", "\x1b[M")
-"""What goes on after a byte that ends others: keys of the Linux console, mouse reports of the old kind."""
+"""Sequences that continue after a final byte: keys of the Linux console, old mouse reports."""
 _PASTE_START = "\x1b[200~"
 _PASTE_END = b"\x1b[201~"
 _LONGEST = 32
-"""Bytes of a sequence; Textual gives up on longer ones."""
+"""The most bytes of a sequence; Textual drops longer ones."""
 _LONGEST_PASTE = 1 << 20
 
 _ESCAPE_SECONDS = 0.1
 _STRING_SECONDS = 0.5
 _PASTE_SECONDS = 3.0
-"""How long the rest of something that has begun may be away: of an escape sequence, of a string, of a paste."""
+"""Seconds to wait for the rest of an escape sequence, a string, a paste."""
 
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _UNREADABLE = re.compile("\ufffd+")
 
 
 class Token(NamedTuple):
-    """Something that a terminal sent, whole."""
+    """A complete unit of input."""
 
     kind: Literal["keys", "alt", "sequence", "paste"]
-    """`keys` are characters, none of them escape; `alt` is one that was pressed with alt; `sequence` is a whole escape
-    sequence, or escape alone; `paste` is a text without control characters but tabs and line ends."""
+    """`keys`: characters, none of them escape; `alt`: one that was pressed with alt; `sequence`: a complete escape
+    sequence, or escape alone; `paste`: a text whose only control characters are tabs and line ends."""
     text: str
 
 
 class Tokenizer:
-    """Takes bytes as they come and gives tokens as soon as they are whole.
+    """Turns bytes into tokens as soon as these are complete.
 
     Args:
-        encoding: what characters are sent in. What cannot be read in it becomes U+FFFD, one for as many as come
-            together.
-        is_key: whether a sequence stands for a key, and is whole although the grammar would let it go on.
-        is_known: whether a control sequence, whole by the grammar, means something to the reader.
+        encoding: of the input. A run of undecodable bytes becomes one U+FFFD.
+        is_key: return whether a sequence is a key, and complete although the grammar would let it continue.
+        is_known: return whether the reader understands a complete control sequence.
     """
 
     def __init__(self, encoding: str, is_key: Callable[[str], bool], is_known: Callable[[str], bool]) -> None:
@@ -63,18 +62,18 @@ class Tokenizer:
         self._is_key = is_key
         self._is_known = is_known
         self._held = bytearray()
-        """The beginning of a sequence; of a string no more than tells where it ends."""
+        """The start of a sequence; of a string only the bytes that tell where it ends."""
         self._pasted: bytearray | None = None
         self._tokens: list[Token] = []
 
     @property
     def is_pasting(self) -> bool:
-        """Whether a paste has begun and not ended."""
+        """Whether a paste has started and not ended."""
         return self._pasted is not None
 
     @property
     def patience(self) -> float | None:
-        """Seconds without a byte after which `give_up` is to be called; None where nothing has begun."""
+        """Seconds without a byte after which to call `give_up`; None if nothing is incomplete."""
         if self._pasted is not None:
             return _PASTE_SECONDS
         if len(self._held) > 2 and self._held[1] in _STRINGS:
@@ -82,7 +81,7 @@ class Tokenizer:
         return _ESCAPE_SECONDS if self._held or self._decoder.getstate()[0] else None
 
     def feed(self, data: bytes) -> list[Token]:
-        """What is whole with these bytes."""
+        """Return the tokens that these bytes complete."""
         while data:
             if self._pasted is not None:
                 data = self._go_on_pasting(self._pasted, data)
@@ -97,7 +96,7 @@ class Tokenizer:
         return self._given()
 
     def give_up(self) -> list[Token]:
-        """What it comes to if nothing more follows."""
+        """Return the tokens of the incomplete input, since nothing more follows."""
         self._end_character()
         held, pasted = bytes(self._held), self._pasted
         self._held.clear()
@@ -117,11 +116,11 @@ class Tokenizer:
         tokens, self._tokens = self._tokens, []
         return tokens
 
-    # Each of these takes what it can of the bytes and returns the rest.
+    # Each of these consumes what it can of the bytes and returns the rest.
 
     def _begin(self, data: bytes) -> bytes:
         keys, escape, rest = data.partition(b"\x1b")
-        # A flood of what nobody can read is one key, and one that nobody has bound.
+        # A flood of undecodable bytes is one key, which nothing is bound to.
         if text := _UNREADABLE.sub("\ufffd", self._decoder.decode(keys)):
             self._give("keys", text)
         if escape:
@@ -130,7 +129,7 @@ class Tokenizer:
         return rest
 
     def _end_character(self) -> None:
-        """A character that was cut off is one that cannot be read."""
+        """End an incomplete character as an undecodable one."""
         if self._decoder.getstate()[0]:
             self._give("keys", self._decoder.decode(b"", final=True))
         self._decoder.reset()
