@@ -38,6 +38,7 @@ __all__ = [
     "fold_run",
     "is_alive",
     "kept_summary",
+    "lock_is_deleted",
     "lock_run",
     "run_status",
     "spawn_engine",
@@ -205,8 +206,8 @@ def _started(run: Run) -> int:
 
 
 @contextmanager
-def lock_run(run: Run, engine: bool = True) -> Iterator[None]:
-    """Hold the run's lock: one engine a run, and one writer.
+def lock_run(run: Run, engine: bool = True) -> Iterator[int]:
+    """Hold the run's lock, and yield the descriptor of its file: one engine a run, and one writer.
 
     Args:
         run: the run.
@@ -236,10 +237,15 @@ def lock_run(run: Run, engine: bool = True) -> Iterator[None]:
         if engine:
             since = f"host {socket.gethostname()}\npid {os.getpid()}\nsince {time.ctime()}\n"
             os.pwrite(descriptor, since.encode(), 0)
-        yield
+        yield descriptor
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def lock_is_deleted(descriptor: int) -> bool:
+    """Return whether the lock's file was deleted, with the run's folder or alone; moving the folder does not count."""
+    return os.fstat(descriptor).st_nlink == 0
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -10,9 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from engine.journal import events as ev
+from engine.journal.reader import send_command
 from engine.runs.folder import Run
 from tests.conftest import COMMAND, OPEN_EVALUATE, Evolve, Result, TaskMaker
-from tests.e2e.runs import check_complete, check_integrity, finish, fold, make_run
+from tests.e2e.runs import (
+    check_complete,
+    check_integrity,
+    finish,
+    fold,
+    make_run,
+    processes_of,
+    slow_evaluate,
+    start_engine,
+    wait_for_event,
+)
 
 
 def one_message(result: Result, told: str) -> None:
@@ -121,6 +133,24 @@ def test_unwritable_runs_folder_is_reported(make_task: TaskMaker, tmp_path: Path
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     one_message(Result(done.returncode, done.stdout, done.stderr), "Read-only file system")
+
+
+@pytest.mark.parametrize("pause", [None, {}, {"now": True}])
+def test_engine_of_deleted_run_ends_with_message(
+    make_task: TaskMaker, tmp_path: Path, pause: dict[str, bool] | None
+) -> None:
+    run = make_run(make_task(evaluate=slow_evaluate(1)), tmp_path / "runs", rounds=50, workers=1)
+    engine = start_engine(run)
+    with run.log.open() as log:
+        wait_for_event(run, lambda e: isinstance(e.data, ev.EvalStarted) and e.round, "an evaluation")
+        if pause is not None:
+            send_command(run.db, "pause", pause)
+            wait_for_event(run, lambda e: isinstance(e.data, ev.RunPaused), "the pause")
+        shutil.rmtree(run.folder)
+        assert engine.wait(20) == 1
+        assert log.read() == f"error: the folder of run '{run.name}' was deleted: {run.folder}\n"
+    assert not run.db.exists()
+    assert not processes_of(str(run.folder))
 
 
 @pytest.mark.needs("unshare", "mount", "sed")
