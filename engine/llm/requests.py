@@ -34,6 +34,8 @@ class ContextNode:
     """Why it has no score."""
     error: str = ""
     """The end of its evaluation's stderr, if it failed."""
+    fitness: float | None = None
+    """Higher is better; None if it is not ranked."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class DesignRequest:
     mode: Mode = "diff"
     ask: Ask | None = None
     """Ask a model on behalf of the round; None if no model is configured."""
+    ranking: Ranking | None = None
+    """What nodes are ranked by; None: by the task's score."""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ def researcher_prompt(prompts: Prompts, spec: TaskSpec, brief: str, request: Des
     """
     context: dict[str, Any] = {
         **_task_variables(spec, brief),
+        "ranked_by": request.ranking.key if request.ranking is not None else "score",
         "mode": request.mode,
         "parent": request.parent,
         "functions": _functions(request.parent.code),
@@ -99,6 +100,7 @@ def analyzer_prompt(prompts: Prompts, brief: str, facts: Facts, room: int, probl
     node = facts.node
     context: dict[str, Any] = {
         **_task_variables(facts.spec, brief),
+        "ranked_by": facts.ranked_by.key,
         "node": node,
         "parent": facts.parent,
         "best": facts.best if facts.best is not None and facts.best.id != node.id else None,

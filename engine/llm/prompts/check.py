@@ -11,6 +11,7 @@ from engine.llm.prompts.build import analyzer_prompt, judge_prompt, researcher_p
 from engine.llm.prompts.templates import TEMPLATES, Prompts
 from engine.llm.requests import ContextNode, DesignRequest, Facts, Mode, Rejection
 from engine.state.node import Node
+from engine.state.ranking import Ranking
 from engine.task.spec import Criterion, Task
 
 __all__ = ["check_prompts"]
@@ -74,6 +75,7 @@ def _node(code: str, number: int, status: str = "ok") -> ContextNode:
         metrics={"score": 1.0},
         reason="" if status == "ok" else "ValueError: no",
         error="" if status == "ok" else "Traceback (most recent call last):\nValueError: no",
+        fitness=0.5 if status == "ok" else None,
     )
 
 
@@ -88,6 +90,7 @@ def _full_request(code: str, mode: Mode) -> DesignRequest:
         rejections=[Rejection("duplicate", "the same program as node 1", code), Rejection("syntax", "line 1", "x =")],
         hints=["a hint"],
         mode=mode,
+        ranking=Ranking(by_fitness=True),
     )
 
 
@@ -114,5 +117,6 @@ def _facts(task: Task, code: str) -> Iterator[Facts]:
         stdout="printed",
         stderr="warned",
         curve=[(1.0, {"loss": 0.5}), (None, {"loss": 0.25})],
+        ranking=Ranking(by_fitness=True),
     )
     yield Facts(spec=task.spec, node=node(0, "crashed", None), code=code)

@@ -51,6 +51,7 @@ async def design(engine: Engine, round_: OpenRound) -> bool:
             hints=engine.session.state.newest_hints,
             mode=learned.mode,
             ask=engine.models.for_round(round_.round),
+            ranking=engine.session.state.ranking,
         )
         made: Design | None = None
         try:
@@ -115,6 +116,7 @@ def _context(engine: Engine, node_id: int) -> ContextNode:
         metrics=node.metrics,
         reason=node.reason,
         error=engine.session.text(node.stderr_blob)[-_ERROR_SHOWN:] if node.status != "ok" else "",
+        fitness=node.fitness,
     )
 
 

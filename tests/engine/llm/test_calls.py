@@ -106,6 +106,15 @@ async def test_every_call_is_recorded_with_prompt_answer_and_cost(start: Start, 
     assert not state.calls and not state.answered
 
 
+async def test_prompts_show_fitness_if_fitness_ranks(start: Start, server: LlmServer) -> None:
+    parts = {"score": {"direction": "maximize"}}
+    state = await work(start(rounds=1, fitness={"kind": "composite", "parts": parts}))
+    assert state.status == "finished"
+    asked = [request.text for request in server.requests]
+    assert len(asked) == 3
+    assert all("fitness 0.5, score " in prompt for prompt in asked), "the seed is the baseline of the composite"
+
+
 async def test_restarted_engine_repeats_only_unanswered_calls(start: Start, server: LlmServer) -> None:
     """A kill leaves the journal up to some event. Calls with an answer in it are not repeated."""
     run = start(rounds=3, workers=2)

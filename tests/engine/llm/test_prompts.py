@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from engine.llm.prompts.templates import fenced
 from engine.llm.requests import ContextNode, DesignRequest, Facts, Mode, Rejection
 from engine.settings.models import ModelSpec
 from engine.state.node import Node
+from engine.state.ranking import Ranking
 from engine.task.load import find_task, load_task
 from engine.task.spec import Criterion, Task
 from tests.conftest import Evolve, TaskMaker
@@ -108,6 +110,35 @@ def test_prompt_describes_task_of_tests(make_task: TaskMaker) -> None:
     )
     assert "short: It is short." in system.content
     assert '{"short": {"reason": "…", "score": 0.5}}' in user.content
+
+
+@pytest.mark.parametrize("mode", ["full", "diff", "crossover"])
+def test_design_prompt_shows_fitness_if_fitness_ranks(mode: Mode) -> None:
+    plain = prompt(request(mode))
+    assert "fitness" not in plain[0].content + plain[1].content
+    parent = replace(request().parent, fitness=0.125)
+    asked = replace(request(mode), parent=parent, ranking=Ranking(TASK.spec.metric, by_fitness=True))
+    system, user = prompt(asked)
+    metric = TASK.spec.metric
+    assert "ranked by their fitness" in system.content
+    assert f"#3: fitness 0.125, {metric} 2.5\n" in user.content
+    assert f"Program #1: fitness none, {metric} 1\n" in user.content, "a part of its fitness is missing"
+
+
+def test_analyzer_prompt_shows_fitness_if_fitness_ranks() -> None:
+    nodes = [node(7, 2.5, (3,)), node(3, 2.0), node(1, 2.75)]
+    facts = Facts(TASK.spec, nodes[0], SEED, nodes[1], SEED, nodes[2])
+    plain = analyzer_prompt(PROMPTS, TASK.brief, facts, ROOMY)
+    assert "fitness" not in plain[0].content + plain[1].content
+    for item, fitness in zip(nodes, (0.5, 0.25, 0.75), strict=True):
+        item.fitness = fitness
+    ranked = replace(facts, ranking=Ranking(TASK.spec.metric, by_fitness=True))
+    system, user = analyzer_prompt(PROMPTS, TASK.brief, ranked, ROOMY)
+    metric = TASK.spec.metric
+    assert "ranked by their fitness" in system.content
+    assert f"Status ok, fitness 0.5, {metric} 2.5." in user.content
+    assert f"#3 (fitness 0.25, {metric} 2)" in user.content
+    assert f"#1 with fitness 0.75, {metric} 2.75" in user.content
 
 
 def node(number: int, score: float | None, parents: tuple[int, ...] = ()) -> Node:
