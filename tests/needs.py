@@ -17,6 +17,8 @@ from typing import Any, NoReturn
 import pytest
 
 from engine.evaluation.bubblewrap import OFF, VARIABLE
+from engine.evaluation.kernel import probe_kernel
+from engine.evaluation.landlock import GUARDS_FROM
 from engine.evaluation.sandbox import find_sandbox
 
 __all__ = ["Needs", "leave_out", "require"]
@@ -27,6 +29,7 @@ _TRIALS = {
     "gcc": ["gcc", "-shared", "-fPIC", "-include", "stdio.h", "-x", "c", "-o", "/dev/null", "-"],
 }
 """What shows that a program can do what the tests ask of it."""
+_OF_KERNEL = {"landlock", "seccomp"}
 _LIBRARIES = {"torch", "triton", "transformers", "rdkit", "sklearn"}
 
 
@@ -34,7 +37,8 @@ def require(*names: str) -> None:
     """Leave out the test, or the file that is being read, unless all of this is there; in CI it fails.
 
     Args:
-        names: programs, `bubblewrap` (one that works), `unshare` (that may make namespaces), or Python libraries.
+        names: programs, `bubblewrap` (one that works), `landlock` (that guards), `seccomp`, `unshare` (that may make
+            namespaces), or Python libraries. What the kernel lacks cannot be installed: it fails nowhere.
     """
     lacking = [name for name in names if not _is_there(name)]
     if not lacking:
@@ -42,7 +46,7 @@ def require(*names: str) -> None:
     reason = f"needs {' and '.join(lacking)}"
     # What was switched off for this run is not missing.
     hidden = lacking == ["bubblewrap"] and os.environ.get(VARIABLE) == OFF
-    if hidden:
+    if hidden or set(lacking) <= _OF_KERNEL:
         pytest.skip(reason, allow_module_level=True)
     leave_out(reason)
 
@@ -59,6 +63,10 @@ def _is_there(name: str) -> bool:
     if name == "bubblewrap":
         # As in a test, whose workspace is its own: the person's config.toml says nothing of it.
         return bool(find_sandbox(os.environ.get(VARIABLE) or "auto").path)
+    if name == "landlock":
+        return probe_kernel().landlock >= GUARDS_FROM
+    if name == "seccomp":
+        return probe_kernel().seccomp
     if name in _LIBRARIES:
         return find_spec(name) is not None
     if shutil.which(name) is None:

@@ -68,11 +68,21 @@ def _sandbox() -> Check:
     except EvolveError as exc:
         return Check("sandbox", "bad", exc.message, exc.hint)
     if not sandbox.path:
-        found = f"limits only, candidates can read your files and forge results: {sandbox.reason}"
+        held = f"landlock, version {sandbox.landlock}" if sandbox.landlock else "limits only"
+        worth = (
+            "candidates can neither read your files nor forge results, but see names and sizes of files"
+            if sandbox.guards
+            else "candidates can forge results"
+            if sandbox.landlock
+            else "candidates can read and change your files and forge results"
+        )
+        found = f"{held}, {worth}: {'; '.join([sandbox.reason, *sandbox.lacks])}"
         return Check("sandbox", "note", one_line(found, 600), one_line(sandbox.advice, 600))
     found = f"{sandbox.label} works: candidates see neither your files nor the network"
-    passed = f"; skipped: {sandbox.reason}" if sandbox.reason else ""
-    return Check("sandbox", "note" if sandbox.advice else "ok", one_line(found + passed, 600), sandbox.advice)
+    missed = "; ".join(["", *sandbox.lacks])
+    passed = f"; passed over: {sandbox.reason}" if sandbox.reason else ""
+    state = "note" if sandbox.advice or sandbox.lacks else "ok"
+    return Check("sandbox", state, one_line(found + missed + passed, 600), sandbox.advice)
 
 
 def _disk(folder: Path) -> Check:

@@ -148,7 +148,9 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
         print(f"best path {_path(best_path(state))}")
     if spending(state):
         print(spending(state))
-    guarantee = state.engine.guarantee if state.engine else "–"
+    guarantee = str(state.engine.guarantee) if state.engine else "–"
+    if state.engine and state.engine.sandbox != "bubblewrap":
+        guarantee += f", sandbox {state.engine.sandbox}"
     known = ", seed known" if state.seed_known else ""
     print(f"results {guarantee}{known}; journal {run.db}\n")
     rows = [

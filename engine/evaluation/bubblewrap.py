@@ -1,6 +1,7 @@
 """Choose the bubblewrap that confines evaluations: the one bundled with the application, or the system's.
 
-`[sandbox]` in the workspace's config.toml sets it, and `EVOLVE_BUBBLEWRAP` sets it for one command.
+`[sandbox]` in the workspace's config.toml sets it, and `EVOLVE_BUBBLEWRAP` sets it for one command; the same for what
+takes its place without it, by `EVOLVE_LANDLOCK`.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from engine.errors import UsageError
 from engine.settings.decode import convert_table, read_toml
 from engine.workspace import workspace
 
-__all__ = ["BUNDLED_FILES", "BUNDLED_VERSION", "OFF", "VARIABLE", "Found", "Program", "SandboxSettings"]
-__all__ += ["find_programs", "namespace_advice", "wanted_bubblewrap"]
+__all__ = ["BUNDLED_FILES", "BUNDLED_VERSION", "LANDLOCK_VARIABLE", "OFF", "VARIABLE", "Found", "Program"]
+__all__ += ["SandboxSettings", "find_programs", "namespace_advice", "wanted_bubblewrap", "wants_landlock"]
 
 VARIABLE = "EVOLVE_BUBBLEWRAP"
+LANDLOCK_VARIABLE = "EVOLVE_LANDLOCK"
 OFF = "off"
 
 BUNDLED_VERSION = "0.11.0"
@@ -61,8 +63,10 @@ class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     bubblewrap: str = "auto"
     """`auto` prefers the system's if it is setuid or at least as new as the bundled one, and takes the other if the
-    first does not work; `system`, `bundled` or a path take that one only. `off`: limits only, so that results are
-    open."""
+    first does not work; `system`, `bundled` or a path take that one only. `off`: none, so that Landlock confines
+    candidates if the kernel has it."""
+    landlock: Literal["auto", "off"] = "auto"
+    """`off`: without bubblewrap there are limits only, so that results are open."""
 
     def __post_init__(self) -> None:
         if self.bubblewrap not in ("auto", "system", "bundled", OFF) and not self.bubblewrap.startswith("/"):
@@ -96,13 +100,25 @@ def wanted_bubblewrap() -> str:
     said = os.environ.get(VARIABLE)
     if said:
         return convert_table({"bubblewrap": said}, SandboxSettings, VARIABLE, UsageError).bubblewrap
-    return _configured(workspace() / "config.toml")
+    return _configured(workspace() / "config.toml").bubblewrap
+
+
+def wants_landlock() -> bool:
+    """Tell whether Landlock may confine candidates if there is no bubblewrap.
+
+    Raises:
+        UsageError: the variable or config.toml holds something else than `auto` or `off`.
+    """
+    said = os.environ.get(LANDLOCK_VARIABLE)
+    if said:
+        return convert_table({"landlock": said}, SandboxSettings, LANDLOCK_VARIABLE, UsageError).landlock != OFF
+    return _configured(workspace() / "config.toml").landlock != OFF
 
 
 @functools.cache
-def _configured(config: Path) -> str:
+def _configured(config: Path) -> SandboxSettings:
     whole: dict[str, Any] = read_toml(config, UsageError) if config.exists() else {}
-    return convert_table({"sandbox": whole.get("sandbox", {})}, _File, str(config), UsageError).sandbox.bubblewrap
+    return convert_table({"sandbox": whole.get("sandbox", {})}, _File, str(config), UsageError).sandbox
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import msgspec
 
 from engine.errors import EvolveError
-from engine.evaluation.launch import Job, build_commands, guarantee_of, job_spec, make_folder, prepare, spawn
-from engine.evaluation.sandbox import Sandbox
+from engine.evaluation.launch import Job, Plan, guarantee_of, job_spec, make_folder, make_plan, prepare, spawn
+from engine.evaluation.sandbox import Level, Sandbox
 from engine.journal.events import Status
 
 __all__ = ["Evaluation", "Job", "Outcome", "Progress", "recover"]
@@ -49,7 +49,7 @@ class Outcome:
     reason: str
     """Why the status is not `ok`, one line; empty if it is."""
     guarantee: Literal["guarded", "open"]
-    sandbox: Literal["bubblewrap", "limits"]
+    sandbox: Level
     seconds: float
     """Wall-clock time, without the time it was frozen."""
     cpu_seconds: float
@@ -67,12 +67,10 @@ class Evaluation:
     processes), the start is repeated up to twice.
     """
 
-    def __init__(
-        self, job: Job, sandbox: Sandbox, commands: tuple[list[str], list[str]], on_progress: Progress
-    ) -> None:
+    def __init__(self, job: Job, sandbox: Sandbox, plan: Plan, on_progress: Progress) -> None:
         self._job = job
         self._sandbox = sandbox
-        self._commands = commands
+        self._plan = plan
         self._on_progress = on_progress
         self._control: socket.socket | None = None
         self._pid = 0
@@ -104,7 +102,7 @@ class Evaluation:
         """
         job = replace(job, folder=job.folder.absolute(), task_folder=job.task_folder.absolute())
         sandbox, interpreter = await prepare(job)
-        evaluation = cls(job, sandbox, build_commands(job, sandbox, interpreter), on_progress)
+        evaluation = cls(job, sandbox, make_plan(job, sandbox, interpreter), on_progress)
         await evaluation._start()
         return evaluation
 
@@ -118,7 +116,7 @@ class Evaluation:
         while True:
             try:
                 make_folder(job)
-                self._control, self._pid = spawn(job, self._sandbox, self._commands[0])
+                self._control, self._pid = spawn(job, self._sandbox, self._plan.evaluator)
                 break
             except OSError as exc:
                 if exc.errno in _SHORTAGES and self._pauses:
@@ -136,7 +134,7 @@ class Evaluation:
         self._inbox.clear()
         self._outbox.clear()
         self._loop.add_reader(self._control.fileno(), self._read)
-        self._send(job_spec(job, self._sandbox, self._commands[1]))
+        self._send(job_spec(job, self._sandbox, self._plan, self._pid))
         if self._frozen:
             self._send({"do": "freeze"})
         if self._cancelled is not None:
@@ -310,7 +308,7 @@ class Evaluation:
                 metrics={},
                 reason=" ".join(reason.split()),
                 guarantee=guarantee_of(self._job, self._sandbox),
-                sandbox="bubblewrap" if self._sandbox.path else "limits",
+                sandbox=self._sandbox.name,
                 seconds=0.0,
                 cpu_seconds=0.0,
                 peak_mb=0.0,

@@ -20,7 +20,7 @@ another mount and another import.
 """
 
 # Importing pathlib would delay the start.
-# ruff: noqa: PTH118, PTH119
+# ruff: noqa: PTH112, PTH118, PTH119
 
 from __future__ import annotations
 
@@ -386,6 +386,8 @@ def _confine(job: dict[str, Any]) -> None:
     # Threads count too, so this is only a backstop between two checks by the supervisor.
     processes = limits["processes"] * 16 + 256
     libc = ctypes.CDLL(None, use_errno=True)
+    # A refusal to set one of these must end this process: nothing may run less confined than the engine says.
+    _check(libc.prctl(38, 1, 0, 0, 0), "forbid new privileges")  # PR_SET_NO_NEW_PRIVS
     if job["sandbox"] != "bubblewrap":
         # Without a user namespace it counts all that the user runs, which is at most what the machine runs.
         with open("/proc/loadavg") as file:
@@ -394,10 +396,69 @@ def _confine(job: dict[str, Any]) -> None:
         if os.getsid(0) != os.getpid():
             os.setsid()  # a signal to this process group must not reach the supervisor
         libc.prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG
-        libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
         libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
     limit(resource.RLIMIT_NPROC, processes, processes)
     libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: no other process may read this one or its descriptors
+    confinement = job["confinement"]
+    if confinement["join"]:
+        libc.syscall(confinement["join"], 1, None)  # KEYCTL_JOIN_SESSION_KEYRING: a new and empty one
+    if confinement["landlock"]:
+        _apply_landlock(libc, confinement["landlock"], job["program_path"])
+    if confinement["filter"]:
+        _apply_filter(libc, base64.b64decode(confinement["filter"]))
+
+
+def _check(result: int, what: str) -> int:
+    """Return the result of a system call.
+
+    Raises:
+        OSError: it failed.
+    """
+    if result < 0:
+        import ctypes
+
+        raise OSError(ctypes.get_errno(), f"the kernel does not let this process {what}")
+    return result
+
+
+def _apply_filter(libc: Any, program: bytes) -> None:
+    """Have the kernel judge every further system call of this process and its children by a BPF program."""
+    import ctypes
+
+    class Program(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
+
+    wanted = Program(len(program) // 8, program)
+    # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    _check(libc.prctl(22, ctypes.c_ulong(2), ctypes.byref(wanted), 0, 0), "filter its system calls")
+
+
+def _apply_landlock(libc: Any, plan: dict[str, Any], program_path: str) -> None:
+    """Confine this process and its children to some files."""
+    import ctypes
+    import struct
+
+    # Older kernels take fewer fields, and newer ones take fewer too.
+    fields = [plan["handled"], plan["net"], plan["scoped"]]
+    while not fields[-1]:
+        fields.pop()
+    attributes = struct.pack(f"={len(fields)}Q", *fields)
+    size = ctypes.c_size_t(len(attributes))
+    ruleset = _check(libc.syscall(ctypes.c_long(444), attributes, size, 0), "make rules of Landlock")
+    everything = plan["handled"]
+    own = [(os.environ["HOME"], everything), ("/proc/self", everything & 0b1100), (program_path, everything & 0b0100)]
+    for path, access in [*plan["rules"], *own]:
+        try:
+            fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue  # it is gone, or there is no program file: then nothing of it can be opened either
+        # Rights that files have: execute, write, read, truncate, ioctl.
+        most = everything if os.path.isdir(path) else 0b1100000000000111
+        rule = struct.pack("=Qi", access & most, fd)
+        _check(libc.syscall(ctypes.c_long(445), ruleset, 1, rule, 0), f"add a rule for {path}")
+        os.close(fd)
+    _check(libc.syscall(ctypes.c_long(446), ruleset, 0), "be confined by Landlock")
+    os.close(ruleset)
 
 
 def _last_line(error: BaseException) -> str:

@@ -16,10 +16,12 @@ import msgspec
 
 from engine.errors import EvolveError
 from engine.evaluation import sandbox as sb
-from engine.evaluation.bubblewrap import VARIABLE
+from engine.evaluation.bubblewrap import LANDLOCK_VARIABLE, VARIABLE
+from engine.evaluation.kernel import encode_confinement
+from engine.evaluation.landlock import GUARDS_FROM
 from engine.task.spec import Limits
 
-__all__ = ["Job", "build_commands", "guarantee_of", "job_spec", "make_folder", "prepare", "spawn"]
+__all__ = ["Job", "Plan", "guarantee_of", "job_spec", "make_folder", "make_plan", "prepare", "spawn"]
 
 _NO_FILE = "/use-evolve_task.call-or-source/program.py"
 _HERE = str(Path(__file__).parent)
@@ -60,7 +62,7 @@ class Job:
 
 
 def guarantee_of(job: Job, sandbox: sb.Sandbox) -> Literal["guarded", "open"]:
-    return "guarded" if job.guarded and sandbox.path else "open"
+    return "guarded" if job.guarded and sandbox.guards else "open"
 
 
 async def prepare(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:
@@ -69,13 +71,14 @@ async def prepare(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:
     Raises:
         EvolveError: the interpreter does not run or is too old, or the sandbox's settings are invalid.
     """
-    key = (os.environ.get("PATH"), os.environ.get(VARIABLE), job.python, job.task_folder)
+    said = [os.environ.get(name) for name in ("PATH", VARIABLE, LANDLOCK_VARIABLE)]
+    key = (*said, job.python, job.task_folder)
     if key not in _known:
         _known[key] = await asyncio.to_thread(_find_out, job)
     return _known[key]
 
 
-_known: dict[tuple[str | None, str | None, str | None, Path], tuple[sb.Sandbox, sb.Interpreter]] = {}
+_known: dict[Any, tuple[sb.Sandbox, sb.Interpreter]] = {}
 
 
 def _find_out(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:
@@ -125,8 +128,19 @@ def spawn(job: Job, sandbox: sb.Sandbox, command: list[str]) -> tuple[socket.soc
     return control, pid
 
 
-def build_commands(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> tuple[list[str], list[str]]:
-    """Return the command lines of the evaluator and of a candidate; jobs differ only in the evaluation's folder.
+@dataclass(frozen=True)
+class Plan:
+    """How the processes of an evaluation are started and confined: command lines, and the rules of Landlock."""
+
+    evaluator: list[str]
+    candidate: list[str]
+    evaluator_rules: dict[str, Any] | None
+    """None if Landlock does not confine them."""
+    candidate_rules: dict[str, Any] | None
+
+
+def make_plan(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> Plan:
+    """Return how to start a job's processes; jobs differ only in the evaluation's folder.
 
     Raises:
         EvolveError: one of the task's `mounts` does not exist.
@@ -143,17 +157,17 @@ def build_commands(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -
         job.folder.parent,
     )
     if key not in _built:
-        _built[key] = _build_commands(job, sandbox, interpreter)
+        _built[key] = _make_plan(job, sandbox, interpreter)
     folder = str(job.folder)
-    evaluator, candidate = (list(words) for words in _built[key])
-    for command in (evaluator, candidate):
-        for index, word in enumerate(command):
-            if word.startswith(_FOLDER):
-                command[index] = folder + word[len(_FOLDER) :]
-    return evaluator, candidate
+    plan = _built[key]
+    evaluator, candidate = (
+        [folder + word[len(_FOLDER) :] if word.startswith(_FOLDER) else word for word in words]
+        for words in (plan.evaluator, plan.candidate)
+    )
+    return replace(plan, evaluator=evaluator, candidate=candidate)
 
 
-def _build_commands(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> tuple[list[str], list[str]]:
+def _make_plan(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> Plan:
     mounts = [os.path.normpath(job.task_folder / mount) for mount in job.mounts]
     for mount in mounts:
         if not Path(mount).exists():
@@ -173,12 +187,17 @@ def _build_commands(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) 
     evaluator = replace(
         candidate, readable=(str(job.task_folder), *mounts), program="" if job.guarded else candidate.program
     )
-    return sb.build_command(sandbox, evaluator, "evaluator"), sb.build_command(sandbox, candidate, "candidate")
+    return Plan(
+        sb.build_command(sandbox, evaluator, "evaluator"),
+        sb.build_command(sandbox, candidate, "candidate"),
+        sb.plan_landlock(sandbox, evaluator),
+        sb.plan_landlock(sandbox, candidate),
+    )
 
 
 _FOLDER = "\0"
 """Placeholder for the evaluation's folder at the start of a word of the command line."""
-_built: dict[Any, tuple[list[str], list[str]]] = {}
+_built: dict[Any, Plan] = {}
 
 
 def _run_folder(folder: Path) -> Path:
@@ -193,10 +212,17 @@ def _hashed(seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"sandbox {seed}".encode()).digest()[:4], "big") >> 1
 
 
-def job_spec(job: Job, sandbox: sb.Sandbox, candidate: list[str]) -> dict[str, Any]:
-    """Encode the job for the supervisor."""
+def job_spec(job: Job, sandbox: sb.Sandbox, plan: Plan, supervisor: int) -> dict[str, Any]:
+    """Encode the job for the supervisor, whose process id is given."""
     inside = sb.INSIDE if sandbox.path else str(job.folder)
     shared = {"sandbox": sandbox.name}
+    # Elsewhere a namespace, or Landlock, keeps signals in.
+    exposed = not sandbox.path and sandbox.landlock < GUARDS_FROM
+    protected = [os.getpid(), os.getpgrp(), supervisor] if exposed else []
+
+    def confinement(rules: dict[str, Any] | None) -> dict[str, Any]:
+        return encode_confinement(sandbox.name, sandbox.seccomp, sandbox.landlock, rules, protected)
+
     return {
         "limits": msgspec.to_builtins(job.limits),
         "sandbox": sandbox.name,
@@ -204,6 +230,7 @@ def job_spec(job: Job, sandbox: sb.Sandbox, candidate: list[str]) -> dict[str, A
         "scratch": f"{job.folder}/scratch",
         "evaluator": {
             **shared,
+            "confinement": confinement(plan.evaluator_rules),
             "metric": job.metric,
             "guarded": job.guarded,
             "stage": job.stage,
@@ -218,7 +245,11 @@ def job_spec(job: Job, sandbox: sb.Sandbox, candidate: list[str]) -> dict[str, A
             "program_path": _NO_FILE if job.guarded else f"{inside}/program.py",
         },
         "candidate": {
-            "command": candidate,
-            "job": {**shared, "program_path": f"{inside}/program.py"},
+            "command": plan.candidate,
+            "job": {
+                **shared,
+                "confinement": confinement(plan.candidate_rules),
+                "program_path": f"{inside}/program.py",
+            },
         },
     }

@@ -1,8 +1,8 @@
 """The sandbox of an evaluation: build the bubblewrap command line that limits what it can see of this machine.
 
 An evaluation sees only the system's folders, the task's interpreter, the task folder and its `mounts`, all read-only,
-and one writable scratch folder. If bubblewrap does not work there are limits only; `sandbox_name` and every outcome say
-so.
+and one writable scratch folder. If bubblewrap does not work, Landlock confines it to the same files; if the kernel has
+no Landlock either, there are limits only. `sandbox_name` and every outcome name the level.
 """
 
 # Paths here are words of a command line.
@@ -21,12 +21,15 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 from engine.errors import EvolveError
-from engine.evaluation.bubblewrap import Program, find_programs, namespace_advice, wanted_bubblewrap
+from engine.evaluation.bubblewrap import Program, find_programs, namespace_advice, wanted_bubblewrap, wants_landlock
+from engine.evaluation.kernel import probe_kernel
+from engine.evaluation.landlock import GUARDS_FROM, plan_rules
 
-__all__ = ["HARNESS", "Interpreter", "Sandbox", "View", "build_command", "environment", "find_interpreter"]
-__all__ += ["find_sandbox", "sandbox_name"]
+__all__ = ["HARNESS", "Interpreter", "Level", "Sandbox", "View", "build_command", "environment", "find_interpreter"]
+__all__ += ["find_sandbox", "plan_landlock", "sandbox_name"]
 
 HARNESS = Path(__file__).with_name("evolve_task.py")
 
@@ -71,7 +74,7 @@ class Sandbox:
     """The confinement available on this machine."""
 
     path: str
-    """The bubblewrap program; empty if there are limits only."""
+    """The bubblewrap program; empty if there is none that works."""
     reason: str
     """Why there is no bubblewrap, or why another one was skipped; empty if neither is so."""
     disable_userns: bool = False
@@ -83,14 +86,40 @@ class Sandbox:
     advice: str = ""
     """What to do about the reason, one sentence; empty if nothing needs to be done."""
 
+    seccomp: bool = False
+    """Whether the kernel filters system calls."""
+    landlock: int = 0
+    """The version of Landlock that takes bubblewrap's place; 0 if it does not."""
+    lacks: tuple[str, ...] = ()
+    """What does not hold here at this level, or why the level is no better, a sentence each without its full stop."""
+
     @property
-    def name(self) -> str:
-        """Return `bubblewrap` or `limits`."""
-        return "bubblewrap" if self.path else "limits"
+    def name(self) -> Level:
+        """Return the level of confinement."""
+        return "bubblewrap" if self.path else "landlock" if self.landlock else "limits"
+
+    @property
+    def guards(self) -> bool:
+        """Tell whether a candidate can neither read nor change, stop or replace its evaluator and its data.
+
+        Landlock alone keeps files and memory apart. Signals need its sixth version, and limits, priorities and services
+        of the user's session need the filter.
+        """
+        return bool(self.path) or (self.landlock >= GUARDS_FROM and self.seccomp)
+
+    @property
+    def shortfall(self) -> str:
+        """Return why the level is no better and what does not hold at it, one line; empty if nothing needs saying."""
+        said = [] if self.path else [self.reason, self.advice]
+        return " ".join(f"{sentence.rstrip('.')}." for sentence in [*said, *self.lacks] if sentence)
 
 
-def sandbox_name() -> str:
-    """Return the confinement of evaluations here: `bubblewrap`, or `limits` if it is missing or does not work."""
+Level = Literal["bubblewrap", "landlock", "limits"]
+"""From the best to the least."""
+
+
+def sandbox_name() -> Level:
+    """Return the level of confinement of evaluations here."""
     return find_sandbox().name
 
 
@@ -104,11 +133,27 @@ def find_sandbox(wanted: str = "") -> Sandbox:
         UsageError: config.toml or the environment holds an invalid choice.
     """
     on_path = shutil.which("bwrap")
-    return _find_sandbox(wanted or wanted_bubblewrap(), os.path.abspath(on_path) if on_path else "")
+    sandbox = _find_bubblewrap(wanted or wanted_bubblewrap(), os.path.abspath(on_path) if on_path else "")
+    kernel = probe_kernel()
+    lacks = [f"no seccomp filter: {kernel.no_seccomp}"] if kernel.no_seccomp else []
+    version = kernel.landlock
+    if sandbox.path:
+        version = 0
+    elif not wants_landlock():
+        version = 0
+        lacks.append("Landlock is switched off")
+    elif not version:
+        lacks.append(f"no Landlock: {kernel.no_landlock}")
+    elif version < GUARDS_FROM:
+        lacks.append(
+            f"Landlock {version} does not keep candidates from signalling their evaluator, as version {GUARDS_FROM} "
+            "(Linux 6.12) does"
+        )
+    return replace(sandbox, seccomp=kernel.seccomp, landlock=version, lacks=tuple(lacks))
 
 
 @functools.cache
-def _find_sandbox(wanted: str, on_path: str) -> Sandbox:
+def _find_bubblewrap(wanted: str, on_path: str) -> Sandbox:
     found = find_programs(wanted, on_path)
     reason, advice = found.lack, found.advice
     for program in found.programs:
@@ -297,6 +342,14 @@ def build_command(sandbox: Sandbox, view: View, role: str) -> list[str]:
         command += ["--ro-bind", view.program, f"{INSIDE}/program.py"]
     command += ["--bind", view.scratch, f"{INSIDE}/scratch", "--chdir", f"{INSIDE}/scratch"]
     return [*command, *_finish(), "--", *inner]
+
+
+def plan_landlock(sandbox: Sandbox, view: View) -> dict[str, Any] | None:
+    """Return the rules of Landlock that show the same files as `build_command`; None if it does not confine."""
+    if not sandbox.landlock:
+        return None
+    shown = set(view.interpreter.prefixes) - set(view.hidden) | set(view.readable)
+    return plan_rules(sandbox.landlock, shown, view.hidden, view.gpu)
 
 
 def _start(sandbox: Sandbox, memory_mb: int, gpu: bool = False) -> list[str]:

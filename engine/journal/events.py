@@ -92,6 +92,7 @@ class EngineStarted(Data, frozen=True):
     pid: int
     host: str
     sandbox: str
+    """The level of confinement: `bubblewrap`, `landlock` or `limits`."""
     guarantee: Literal["guarded", "open"]
     workers: int
     slots: int
@@ -100,7 +101,7 @@ class EngineStarted(Data, frozen=True):
     missing: list[str] = []
     """What the run had and this engine does not find, one sentence each; the run goes on without."""
     unconfined: str = ""
-    """Why candidates are held by limits only, and what to do about it; empty where bubblewrap confines them."""
+    """Why the level is no better than `sandbox` says, what does not hold at it, and what to do about it."""
     secret: str = ""
     """Commitment of the secret that it draws with; another than before where that was lost."""
 

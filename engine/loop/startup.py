@@ -31,13 +31,13 @@ def announce(engine: Engine) -> None:
             pid=os.getpid(),
             host=socket.gethostname(),
             sandbox=sandbox.name,
-            guarantee="guarded" if engine.session.spec.guarded and sandbox.path else "open",
+            guarantee="guarded" if engine.session.spec.guarded and sandbox.guards else "open",
             workers=engine.worker_limit,
             slots=engine.slot_limit,
             designer=engine.session.designer.name,
             missing=_missing(engine),
             secret=engine.session.data_seeds.commitment,
-            unconfined="" if sandbox.path else f"{sandbox.reason}. {sandbox.advice}",
+            unconfined=sandbox.shortfall,
         )
     )
 

@@ -56,9 +56,8 @@ async def check_task(task: Task) -> AsyncIterator[Finding]:
     for where, problem in check_prompts(task):
         yield Finding(False, where, problem)
     sandbox = find_sandbox()
-    if task.spec.guarded and not sandbox.path:
-        lack = f"{sandbox.reason}. {sandbox.advice}"
-        yield Finding(True, "sandbox", f"results are 'open', not 'guarded': {one_line(lack, 600)}")
+    if task.spec.guarded and not sandbox.guards:
+        yield Finding(True, "sandbox", f"results are 'open', not 'guarded': {one_line(sandbox.shortfall, 600)}")
     for seed in task.seeds:
         where = _file_of(task, seed)
         try:

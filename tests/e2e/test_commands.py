@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.evaluation.sandbox import sandbox_name
+from engine.evaluation.sandbox import find_sandbox
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader, send_command
 from engine.runs.folder import Run, is_alive
@@ -101,7 +101,7 @@ def test_headless_run_prints_one_object_at_end(make_task: TaskMaker, evolve: Evo
     best = state.best_node
     assert best is not None
     assert found["best"] == {"node": best.id, "score": best.score, "fitness": best.fitness}
-    assert ("guarded" if sandbox_name() == "bubblewrap" else "limits, open: ") in done.err
+    assert ("guarded" if find_sandbox().guards else "limits, open: ") in done.err
     assert "4/4 rounds" in done.err
     printed = evolve("best", "--runs", tmp_path / "runs")
     assert printed.out == (Path(found["run"]) / "best.py").read_text()

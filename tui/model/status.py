@@ -65,11 +65,14 @@ def status_cells(
     two = state.ranking.by_fitness
     narrow = width < (119 if two else 97)
     guarantee = state.engine.guarantee if state.engine is not None else ""
+    # Where bubblewrap confines nothing needs to be said; a lesser level is told by its name.
+    level = state.engine.sandbox if state.engine is not None else "bubblewrap"
+    badge = guarantee if level == "bubblewrap" else f"{guarantee}, {level}"
     last = f"last {age(now - state.at)}" if now is not None else ""
     wide = [
         Cell(_found(best, state.ranking, narrow), 41 if two else 24, "best"),
         Cell(f"round {state.rounds_done}/{state.settings.rounds}", 17),
-        Cell(guarantee, 9, "ok" if guarantee == "guarded" else "best"),
+        Cell(badge, max(9, len(badge) + 2), "ok" if guarantee == "guarded" else "best"),
         *([Cell("seed known", 11, "best")] if state.seed_known else []),
         Cell(last, 10, "dim"),
         Cell(_spent(model), 17),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from engine.evaluation.bubblewrap import OFF, VARIABLE
+from engine.evaluation.bubblewrap import LANDLOCK_VARIABLE, OFF, VARIABLE
 from engine.evaluation.evaluator import Evaluation, Job, Outcome
 from engine.task.spec import Limits
 from tests.needs import require
@@ -113,11 +113,25 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
     return value
 
 
-@pytest.fixture(params=[pytest.param("bubblewrap", marks=pytest.mark.needs("bubblewrap")), "limits"])
-def work(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
-    """Return a workplace, once with bubblewrap and once as on a machine without it."""
-    if request.param == "limits":
+LEVELS = [
+    pytest.param("bubblewrap", marks=pytest.mark.needs("bubblewrap")),
+    pytest.param("landlock", marks=pytest.mark.needs("landlock")),
+    "limits",
+]
+
+
+def choose_level(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Confine as on a machine that offers this level and no better one."""
+    if level != "bubblewrap":
         monkeypatch.setenv(VARIABLE, OFF)
+    if level == "limits":
+        monkeypatch.setenv(LANDLOCK_VARIABLE, OFF)
+
+
+@pytest.fixture(params=LEVELS)
+def work(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    """Return a workplace, once at each level of confinement."""
+    choose_level(request.param, monkeypatch)
     return Workplace(tmp_path, request.param)
 
 

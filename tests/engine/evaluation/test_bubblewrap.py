@@ -15,6 +15,7 @@ import pytest
 from engine.errors import UsageError
 from engine.evaluation import bubblewrap as bw
 from engine.evaluation import sandbox as sb
+from engine.evaluation.kernel import probe_kernel
 from tests.conftest import COMMAND, Evolve, TaskMaker
 from tests.needs import leave_out
 
@@ -120,12 +121,12 @@ def test_config_can_disable_bubblewrap(workspace: Path, make_task: TaskMaker, ev
     (workspace / "config.toml").write_text('[sandbox]\nbubblewrap = "off"\n')
     task = make_task(evaluate=GUARDED.replace('"run"', '"left"'), guarded=True)
     where = ("--headless", "--rounds", 0, "--runs", tmp_path / "runs")
-    done = evolve("run", task, *where, **{bw.VARIABLE: ""})
+    done = evolve("run", task, *where, **{bw.VARIABLE: "", bw.LANDLOCK_VARIABLE: "off"})
     assert "sandbox limits, open: bubblewrap is switched off. Set `bubblewrap`" in done.err
     assert ", open, in " in done.out
     assert (
         "results are 'open', not 'guarded': bubblewrap is switched off"
-        in evolve("check", task, **{bw.VARIABLE: ""}).out
+        in evolve("check", task, **{bw.VARIABLE: "", bw.LANDLOCK_VARIABLE: "off"}).out
     )
 
 
@@ -133,7 +134,7 @@ def test_failing_bubblewrap_is_named_with_its_message(tmp_path: Path, monkeypatc
     path = fake(tmp_path / "bin", "0.8.0")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     found = sb.find_sandbox("system")
-    assert (found.path, found.name) == ("", "limits")
+    assert (found.path, found.name) == ("", "landlock" if probe_kernel().landlock else "limits")
     assert found.reason == f"bubblewrap 0.8.0 (the system's, {path}) does not work here: no namespaces for you"
     assert "namespaces" in found.advice
     Path(path).unlink()
@@ -175,7 +176,7 @@ def test_forbidden_namespaces_give_one_sentence_of_advice(forbid: list[str], adv
     )
     found = next(check for check in json.loads(done.stdout) if check["name"] == "sandbox")
     assert found["state"] == "note", found
-    assert re.search(r"limits only, .*: bubblewrap \S+ \(.*\) does not work here: bwrap: ", found["found"])
+    assert re.search(r"(limits only|landlock), .*: bubblewrap \S+ \(.*\) does not work here: bwrap: ", found["found"])
     assert advice in found["advice"] and "\n" not in found["advice"]
 
 

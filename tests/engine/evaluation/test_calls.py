@@ -16,7 +16,7 @@ async def test_evaluator_cannot_see_program_file(work: Workplace) -> None:
         "x = 1", "def evaluate(path):\n    return {'score': len(open(path).read())}", guarded=True
     )
     assert outcome.status == "crashed" and "use evolve_task.call or evolve_task.source" in outcome.reason
-    assert outcome.guarantee == ("guarded" if work.sandbox == "bubblewrap" else "open")
+    assert outcome.guarantee == ("open" if work.sandbox == "limits" else "guarded")
     source = "import evolve_task\ndef evaluate(p):\n    return {'score': len(evolve_task.source())}"
     assert (await work.evaluate("x = 1", source, guarded=True)).score == 5
 

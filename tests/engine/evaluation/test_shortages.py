@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Wrapped:
         self.folder = work.folder / "faults"
         self.folder.mkdir()
         self.monkeypatch = monkeypatch
-        self.real = launch.build_commands
+        self.real = launch.make_plan
 
     def fail(self, times: int, of: str, skip: int = 0) -> None:
         """Let starts of `evaluator` or `candidate` fail, after the first `skip` ones."""
@@ -35,17 +36,16 @@ class Wrapped:
         for index in range(skip, skip + times):
             (self.folder / f"{index}").touch()
 
-        def build(*args: Any) -> tuple[list[str], list[str]]:
+        def build(*args: Any) -> launch.Plan:
             # Append a character per start: a number that is rewritten would be empty for a moment.
             script = (
                 f"n=$(cat {self.folder}/starts 2>/dev/null); printf . >> {self.folder}/starts; "
                 f'test -e {self.folder}/${{#n}} && kill -9 $$; exec "$@"'
             )
-            found = {"evaluator": self.real(*args)[0], "candidate": self.real(*args)[1]}
-            found[of] = ["/bin/sh", "-c", script, "sh", *found[of]]
-            return found["evaluator"], found["candidate"]
+            plan = self.real(*args)
+            return replace(plan, **{of: ["/bin/sh", "-c", script, "sh", *getattr(plan, of)]})
 
-        self.monkeypatch.setattr(evaluator, "build_commands", build)
+        self.monkeypatch.setattr(evaluator, "make_plan", build)
 
     def starts(self) -> int:
         path = self.folder / "starts"
@@ -111,8 +111,8 @@ async def test_start_is_retried_without_room_for_supervisor(work: Workplace, mon
 async def test_start_is_retried_without_room_for_sandbox(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     # The supervisor reports with its exit code that it cannot start a process.
     evaluator._worked.clear()
-    real = launch.build_commands
-    monkeypatch.setattr(evaluator, "build_commands", lambda *args: (["/no/such/program"], real(*args)[1]))
+    real = launch.make_plan
+    monkeypatch.setattr(evaluator, "make_plan", lambda *args: replace(real(*args), evaluator=["/no/such/program"]))
     with pytest.raises(EvolveError, match=r"its supervisor says: .*No such file"):
         await work.evaluate(SCORE)
 

@@ -17,7 +17,7 @@ import pytest
 
 from cognition.prior import Prior
 from engine.evaluation import evolve_task
-from engine.evaluation.sandbox import sandbox_name
+from engine.evaluation.sandbox import find_sandbox
 from tests.engine.tasks.builtin import BuiltIn
 from tests.needs import require
 
@@ -338,7 +338,7 @@ async def test_users_csv_is_read_in_sandbox(parts: Parts, tmp_path: Path) -> Non
     settings = {**TINY, "data": str(path)}
     outcome, seen = await DRUG.evaluate(tmp_path, SEED, mounts=[tmp_path / "data"], **settings)
     assert outcome.status == "ok", outcome.reason
-    assert outcome.guarantee == ("guarded" if sandbox_name() == "bubblewrap" else "open")
+    assert outcome.guarantee == ("guarded" if find_sandbox().guards else "open")
     assert outcome.metrics["data"] == "pairs.csv" and [step for step, _ in seen] == [1, 2, 3]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.evaluation.sandbox import sandbox_name
+from engine.evaluation.sandbox import find_sandbox
 
 from .conftest import DATA, RAW, SEED, TINY, rows, write
 
@@ -23,7 +23,7 @@ async def test_users_folder_is_read_in_sandbox(tmp_path: Path) -> None:
         tmp_path, SEED, mounts=[tmp_path / "data"], **{**TINY, "data": str(tmp_path / "data"), "held_out": 2}
     )
     assert outcome.status == "ok", outcome.reason
-    assert outcome.guarantee == ("guarded" if sandbox_name() == "bubblewrap" else "open")
+    assert outcome.guarantee == ("guarded" if find_sandbox().guards else "open")
     assert outcome.metrics["data"] == "data" and "removed_logs" in outcome.metrics
     assert [step for step, _ in seen] == [10_000, 20_000, 40_000]
 

@@ -21,7 +21,7 @@ require("torch")
 import torch
 
 from engine.evaluation import evolve_task
-from engine.evaluation.sandbox import sandbox_name
+from engine.evaluation.sandbox import find_sandbox
 from kernels.language_model import LanguageModel, Size
 from tests.engine.tasks.builtin import Report
 
@@ -221,5 +221,5 @@ def gate(width):
 async def test_candidate_gets_no_held_out_token_in_sandbox(tmp_path: Path) -> None:
     outcome, seen = await LINEAR.evaluate(tmp_path, SEED + THIEF, mounts=[tmp_path], **SMALL)
     assert outcome.status == "ok", outcome.reason
-    assert outcome.guarantee == ("guarded" if sandbox_name() == "bubblewrap" else "open")
+    assert outcome.guarantee == ("guarded" if find_sandbox().guards else "open")
     assert [step for step, _ in seen] == [5]

@@ -17,7 +17,7 @@ require("torch")
 import torch
 
 from engine.evaluation import evolve_task
-from engine.evaluation.sandbox import sandbox_name
+from engine.evaluation.sandbox import find_sandbox, sandbox_name
 from tests.engine.tasks.builtin import Report
 
 from .conftest import RL, SEED, SMALL, THIEF, untimed
@@ -182,11 +182,11 @@ async def test_local_model_is_trained_and_cheating_program_gains_nothing(
     rewards, mask = np.ones((1, 2), np.float32), np.ones((1, 2, 3), np.float32)
     with pytest.raises(RuntimeError, match=r"loot: .*problems\.py"):  # there is no sandbox between them
         hand(thief).advantages(rewards, mask, mask, 0.0)
-    # Without bubblewrap a candidate sees the task's files.
-    confined = sandbox_name() == "bubblewrap"
+    # With limits only a candidate sees the task's files.
+    confined = sandbox_name() != "limits"
     outcome, seen = await RL.evaluate(tmp_path, thief if confined else SEED, mounts=[tmp_path], **{**SMALL, **settings})
     assert outcome.status == "ok", outcome.reason
-    assert outcome.guarantee == ("guarded" if sandbox_name() == "bubblewrap" else "open")
+    assert outcome.guarantee == ("guarded" if find_sandbox().guards else "open")
     assert outcome.metrics["held_out_prompts"] == 8 and 0 <= outcome.metrics["exact"] <= 1
     assert outcome.metrics["kl"] > 0
     report, algorithm = Report(RL, **{**SMALL, **settings}), hand(SEED, "language model")
