@@ -41,8 +41,6 @@ def answer_command(engine: Engine, command: Command) -> None:
                 crown_fittest(engine)
             if not data.settings.keys().isdisjoint(("models", "roles")):
                 engine.failover.retry()
-            if "retrieval" in data.settings:
-                engine.file_watch.wake()  # proposals may be accepted without asking from now on
 
 
 def _pause(engine: Engine, data: dict[str, Any]) -> Outcome:

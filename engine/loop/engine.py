@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cognition.retrieve import Hit
 from engine.errors import EvolveError, JournalError, Stopping
 from engine.evaluation.capacity import CapacityLimiter
 from engine.evaluation.early_stop import MedianRule
@@ -33,22 +31,23 @@ from engine.loop.file_watch import FileWatch
 from engine.loop.gate import PauseGate
 from engine.loop.hooks import read_hooks
 from engine.loop.models import ModelGateway
+from engine.loop.priors import RunPriors
 from engine.loop.session import Follower, RunSession
-from engine.loop.stages.analyze import analyze
-from engine.loop.stages.design import design, take_injected
+from engine.loop.stages.analyze import Analyze
+from engine.loop.stages.design import Design, add_injected
 from engine.loop.stages.experiment import experiment, measure_again
-from engine.loop.stages.learn import learn
+from engine.loop.stages.learn import Learn
 from engine.loop.stages.seeds import run_seeds
 from engine.loop.startup import announce, recall_curves, recall_priors, sweep
 from engine.loop.telemetry import watch_machine
 from engine.priors.place import place_of_run
 from engine.priors.search import PriorSearch
-from engine.priors.watch import Look, PriorWatch, Proposal
+from engine.priors.watch import PriorWatch
 from engine.runs.folder import Run, summary_of
-from engine.settings.model import RetrievalSettings
 from engine.state.limits import limit_reached, new_warnings
 from engine.state.no_design import is_stuck, reason_of
 from engine.state.node import Node, RunStatus
+from engine.state.run_state import RunState
 from engine.task.snapshot import TaskWatch
 
 if TYPE_CHECKING:
@@ -102,13 +101,15 @@ class Engine:
         place = place_of_run(run.folder, self.session.state)
         self.prior_folder = place.folder
         """Where its priors are read from, live."""
-        self._priors = PriorWatch(place, run.name, self.session.state.prior_revisions)
-        self._prior_search = PriorSearch(place.base)
-        self._prior_problems: list[str] = []
+        watch = PriorWatch(place, run.name, self.session.state.prior_revisions)
+        self._priors = RunPriors(
+            self.session, watch, PriorSearch(place.base), partial(self._failed, "a look at the priors")
+        )
         self._task_watch = TaskWatch(
             Path(start.source), start.files, start.large_files, self.session.state.task_changes
         )
-        self.file_watch = FileWatch(self._watched_paths, self._look_at_files)
+        self._file_watch = FileWatch(self._watched_paths, self._look_at_files)
+        self.session.subscribe(self._wake_file_watch)
         self.gpus = Gpus(self.session.state.settings.devices) if self.session.spec.gpu else None
         self.slots = CapacityLimiter(self.slot_limit)
         self.stage_slots = {
@@ -120,6 +121,9 @@ class Engine:
         }
         """The rule of each stage that gives hopeless evaluations up."""
         self._hooks = read_hooks()
+        self._learn = Learn(self.session, self.session.sampler, self._priors, self.session.designer)
+        self._design = Design(self.session, self.session.designer, self.models)
+        self.analyze = Analyze(self.session, self.models, self.session.prompts)
         self.session.open()
 
     # What the stages use
@@ -146,67 +150,6 @@ class Engine:
         facts = {"run": self.session.run.folder, "task": self.session.spec.name, "node": node.id, "score": node.score}
         self._hooks.start(self._hooks.on_best, **facts, fitness=node.fitness)
 
-    async def retrieve(self, texts: Sequence[str], settings: RetrievalSettings, rng: random.Random) -> list[Hit]:
-        """Priors for what is asked, from the cognition base as it is now."""
-        retriever = await self._prior_search.retriever(settings)
-        read = self._look()
-
-        def look_and_search() -> list[Hit]:
-            look = read()
-            if look.changes or look.decided or look.problems != self._prior_problems:
-                # At once, since the search may wait for an embedder while others look.
-                self._loop.call_soon_threadsafe(self._take_in_beside, look)
-            return retriever.search(look.priors, texts, settings.top_k, settings.drawn, settings.threshold, rng)
-
-        hits = await asyncio.to_thread(look_and_search)
-        self._warn_of_priors()
-        return hits
-
-    async def look_at_priors(self) -> bool:
-        """Record what changed in the priors since the last look, and what is wrong with any.
-
-        Returns:
-            Whether they could not all be read, so that another look may find more.
-        """
-        look = await asyncio.to_thread(self._look())
-        self._take_in(look)
-        return look.incomplete
-
-    def _look(self) -> Callable[[], Look]:
-        """What looks at the priors, in a thread; the base hears of what the run proposed."""
-        mode = self.session.state.settings.retrieval.proposals
-        waiting = (
-            []
-            if mode == "off"
-            else [Proposal(p, self.session.text(p.text_blob)) for p in self.session.state.proposed.values()]
-        )
-        return partial(self._priors.read, waiting, mode == "auto")
-
-    def _take_in_beside(self, look: Look) -> None:
-        """Called by the loop itself, which would go on after an error."""
-        try:
-            self._take_in(look)
-        except Exception as exc:
-            self._failed("a look at the priors", exc)
-
-    def _take_in(self, look: Look) -> None:
-        texts = {prior.id: prior.text for prior in look.priors} if look.changes else {}
-        for change in look.changes:
-            # Its text is kept, so that a fork can go back to it although no design was shown it.
-            self.session.emit(change, blobs=[texts[change.id].encode()] if change.id in texts else [])
-        for decided in look.decided:
-            # Two looks at once may both have found it.
-            if decided.id in self.session.state.proposed:
-                self.session.emit(decided)
-        self._prior_problems = look.problems
-        self._warn_of_priors()
-
-    def _warn_of_priors(self) -> None:
-        """Record what is wrong with priors and with how they are found, where that is new."""
-        problems = [*self._prior_problems, *self._prior_search.problems]
-        if problems != self.session.state.prior_problems:
-            self.session.emit(ev.PriorWarned(problems))
-
     # Running
 
     async def work(self) -> RunStatus:
@@ -226,7 +169,7 @@ class Engine:
             await sweep(self)
             await self._look_at_task()
             await self.session.durable()
-            watching = self._beside(self.file_watch.run())
+            watching = self._beside(self._file_watch.run())
             telemetry = self._beside(watch_machine(self.session))
             try:
                 await self._schedule()
@@ -236,7 +179,7 @@ class Engine:
                 await self._drain()
                 if self.session.state.proposed:
                     # What the last rounds proposed waits in the base for whoever reads it after the run.
-                    await self.look_at_priors()
+                    await self._priors.look()
                 await asyncio.wait([watching, telemetry])
             assert self._end is not None
             self._closing = True
@@ -247,8 +190,7 @@ class Engine:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._loop.remove_signal_handler(number)
             await self.models.aclose()
-            await self._prior_search.aclose()
-            self._priors.close()
+            await self._priors.aclose()
             await self.session.aclose()
         with suppress(OSError):
             self.session.run.work.rmdir()
@@ -274,9 +216,16 @@ class Engine:
         """The task's files, the priors', and the base, in which people decide on proposals."""
         return {*self._task_watch.paths, *self._priors.paths}
 
+    def _wake_file_watch(self, event: ev.Event, state: RunState) -> None:
+        """Look at the priors after a proposal, and after a setting that may accept those that wait."""
+        if isinstance(event.data, ev.PriorProposed) or (
+            isinstance(event.data, ev.SettingsChanged) and "retrieval" in event.data.settings
+        ):
+            self._file_watch.wake()
+
     async def _look_at_files(self) -> bool:
         await self._look_at_task()
-        return await self.look_at_priors()
+        return await self._priors.look()
 
     async def _look_at_task(self) -> None:
         """Record how the task's folder differs from the recorded copy, which goes on, where that is new."""
@@ -395,17 +344,19 @@ class Engine:
             await self.gate.wait(number)
             match self.session.state.phase(round_):
                 case "inject":
-                    await take_injected(self, round_)
+                    add_injected(self.session, round_)
+                    # The node's number names the folder of its evaluation.
+                    await self.session.committed()
                 case "learn":
-                    await learn(self, number)
+                    await self._learn.run(number)
                 case "design":
-                    await design(self, round_)
+                    await self._design.run(round_)
                 case "experiment":
                     assert round_.node is not None
                     await experiment(self, round_.node)
                 case "analyze":
                     assert round_.node is not None
-                    await analyze(self, round_.node)
+                    await self.analyze.run(round_.node)
                 case "end":
                     self.session.emit(ev.RoundEnded("node"), round=number)
 

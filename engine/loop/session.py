@@ -8,9 +8,7 @@ import os
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,18 +17,14 @@ from engine.journal import events as ev
 from engine.journal.clock import StepWatch
 from engine.journal.reader import Command, JournalReader, sha256_of, to_row
 from engine.journal.writer import JournalWriter
+from engine.loop.memory import RunDesigner, RunSampler
+from engine.loop.task_prompts import TaskPrompts
 from engine.runs.folder import Run
 from engine.runs.prior_files import unpack_priors
 from engine.runs.secret import open_data_seeds
-from engine.samplers import make_sampler, take_up
-from engine.settings.model import Settings, designs_by_model
 from engine.state.run_state import RunState
 from engine.task.snapshot import large_paths, unpack_copy
 from engine.task.spec import Seed, TaskSpec, seed_files
-
-if TYPE_CHECKING:
-    from engine.designers.base import Designer
-    from engine.llm.prompts import Prompts
 
 __all__ = ["Follower", "RunSession"]
 
@@ -64,6 +58,7 @@ class RunSession:
     ) -> None:
         self.run = run
         self._follow = follow
+        self._subscribers: list[Follower] = []
         self._reader = JournalReader(run.db)
         self.last_command = self._reader.last_command()
         """The newest command at the start: it and those before it were meant for an engine that is gone."""
@@ -126,24 +121,9 @@ class RunSession:
                 raise RunError(f"python = {name!r} lies inside the task's folder", "Name an interpreter of your own")
         return str(path)
 
-    @property
-    def brief(self) -> str:
-        """The problem statement that a model reads."""
-        assert self.state.start is not None
-        return self.text(self.state.start.files.get("brief.md", ""))
-
-    @cached_property
-    def prompts(self) -> Prompts:
-        """Templates of prompts, the task's own in place of ours."""
-        from engine.llm.prompts import Prompts
-
-        return Prompts(self.run.task / "prompts")
-
-    def prompt_room(self) -> int:
-        """Tokens that a prompt may have."""
-        from engine.llm.prompts import prompt_room
-
-        return prompt_room(self.state.settings.models.values())
+    def subscribe(self, subscriber: Follower) -> None:
+        """Call this for every new event, once the state has folded it and before it is written."""
+        self._subscribers.append(subscriber)
 
     def rng(self, round_: int, stage: str, attempt: int = 0) -> random.Random:
         """The generator for one draw: never a shared stream, so that resume and replay need no generator state."""
@@ -185,9 +165,11 @@ class RunSession:
         # Written down first: what cannot be kept must not become state.
         rows = [to_row(event) for event in batch]
         for event in batch:
-            self._apply(event)
-            if isinstance(event.data, ev.SettingsChanged) and self.state.start is not None:
-                self._choose_designer(self.spec, self.state.start, self.state.settings)
+            self.state.apply(event)
+            self.sampler.apply(event, self.state)
+            self.designer.follow(event, self.state)
+            for subscriber in self._subscribers:
+                subscriber(event, self.state)
         blobs, self._blobs = self._blobs, []
         self._writer.append(rows, blobs, answer)
         if self._follow is not None:
@@ -269,48 +251,21 @@ class RunSession:
             for event in self._reader.events_of(kind):
                 now.apply(event)
         assert now.spec is not None and now.start is not None
-        self.sampler = make_sampler(self.state.settings.sampler)
-        self._make_recombine(now.spec, now.start)
-        self._choose_designer(now.spec, now.start, now.settings)
+        self.prompts = TaskPrompts(
+            self.run.task / "prompts", self.text(now.start.files.get("brief.md", "")), self.state
+        )
+        seeds = [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in seed_files(now.start.files)]
+        self.sampler = RunSampler(self.state)
+        self.designer = RunDesigner(self.state, now.spec, seeds, self.prompts, now.settings)
         try:
             for event in events:
-                self._apply(event)
+                self.state.apply(event)
+                self.sampler.apply(event, self.state)
+                self.designer.apply(event, self.state)
         except (AssertionError, LookupError, TypeError, msgspec.ValidationError) as exc:
             raise JournalError(f"{self._reader.path} is damaged after event {self.state.seq}: {exc}") from None
         # Kinds that a newer version wrote are skipped when folding, but their places are taken.
         self.state.seq = self._reader.last_seq()
-
-    def _apply(self, event: ev.Event) -> None:
-        state = self.state
-        before = state.settings.sampler, state.rankings
-        state.apply(event)
-        if (state.settings.sampler, state.rankings) == before:
-            self.sampler.apply(event, state)
-        else:
-            self.sampler = make_sampler(state.settings.sampler)
-            take_up(self.sampler, state)
-        self.designer.apply(event)
-
-    def _make_recombine(self, spec: TaskSpec, start: ev.RunStarted) -> None:
-        """The designer that every run has; its memory is a fold of all events, whoever else designs."""
-        from engine.designers.recombine import BANDITS, OPINIONS, RecombineDesigner
-
-        seeds = [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in seed_files(start.files)]
-        bandit = BANDITS[self.state.settings.designer.bandit](priors=OPINIONS)
-        self._recombine = RecombineDesigner(spec, seeds, gained=self.state.gained, bandit=bandit)
-        self.designer: Designer = self._recombine
-
-    def _choose_designer(self, spec: TaskSpec, start: ev.RunStarted, settings: Settings) -> None:
-        """Have a model design from the moment that one is named, which may be in mid-run."""
-        if self.designer is not self._recombine or not designs_by_model(settings):
-            return
-        if not settings.models:
-            raise RunError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
-        from engine.designers.llm import LlmDesigner
-        from engine.designers.mixed import MixedDesigner
-
-        model = LlmDesigner(spec, self.text(start.files.get("brief.md", "")), self.prompts, self.prompt_room)
-        self.designer = MixedDesigner(model, self._recombine, lambda: self.state.settings.designer.recombine_share)
 
     def _unpack_task(self) -> None:
         """Lay out the recorded copy of the task, whatever became of the folder it came from."""

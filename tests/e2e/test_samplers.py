@@ -104,8 +104,8 @@ async def test_fold_ends_with_last_sampler(make_task: TaskMaker, evolve: Evolve,
     finish(run)
     session = RunSession(run, None, lambda command: None, lambda error: None)
     try:
-        assert isinstance(session.sampler, MapElites)
-        members = {node for island in range(5) for node in session.sampler.members(island)}
+        assert isinstance(session.sampler.current, MapElites)
+        members = {node for island in range(5) for node in session.sampler.current.members(island)}
         assert members == {node.id for node in session.state.nodes if node.score is not None}
     finally:
         session._reader.close()

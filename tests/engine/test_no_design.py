@@ -235,7 +235,7 @@ async def test_a_designer_that_is_certain_is_asked_once(make_task: TaskMaker, tm
     watch_children_without_threads()
     with lock_run(run):
         engine = Engine(run, attended=attended)
-        engine.session.designer = Only(None)
+        engine.session.designer.current = Only(None)
         working = asyncio.create_task(engine.work())
         while attended and not engine.session.state.waits_for_person:
             await asyncio.sleep(0.01)

@@ -19,7 +19,6 @@ from engine.evaluation.supervisor.folders import remove_tree
 from engine.journal.clock import steady_ms
 from engine.journal.events import BestCrowned, EvalDone, EvalProgress, EvalStageDone, EvalStarted
 from engine.journal.reader import sha256_of
-from engine.loop.stages.analyze import analyze
 
 if TYPE_CHECKING:
     from engine.loop.engine import Engine
@@ -84,7 +83,7 @@ async def measure_again(engine: Engine, node_id: int) -> None:
     _record_end(engine, node, msgspec.structs.replace(decided, verified=node.verified))
     if engine.session.state.best == node_id:
         crown_fittest(engine)
-    await analyze(engine, node_id)
+    await engine.analyze.run(node_id)
 
 
 async def _judged(engine: Engine, node: Node, decided: EvalDone) -> EvalDone:
@@ -105,12 +104,12 @@ async def _judged(engine: Engine, node: Node, decided: EvalDone) -> EvalDone:
     await engine.gate.wait(node.round)
     verdict = await judge_program(
         engine.models.for_round(node.round, node.id),
-        engine.session.prompts,
+        engine.session.prompts.templates,
         engine.session.spec,
-        engine.session.brief,
+        engine.session.prompts.brief,
         engine.session.text(node.program),
         decided.metrics,
-        engine.session.prompt_room(),
+        engine.session.prompts.room(),
     )
     reason = f"not judged: {verdict.problem}" if verdict.mark is None else decided.reason
     return msgspec.structs.replace(decided, judge=verdict.mark, reason=reason)

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 from engine.errors import RunError
 from engine.journal import events as ev
-from engine.loop.stages.analyze import analyze
+from engine.loop.stages.design import add_seed
 from engine.loop.stages.experiment import crown_fittest, experiment
-from engine.programs.minhash import sketch
-from engine.programs.outline import outline
 
 if TYPE_CHECKING:
     from engine.loop.engine import Engine
@@ -23,7 +21,7 @@ async def run_seeds(engine: Engine) -> None:
     """Round 0: every seed becomes a node and is measured."""
     await engine.gate.wait(0)
     for name, sha256 in engine.session.seeds[len(engine.session.state.nodes) :]:
-        _add_seed(engine, name, sha256)
+        add_seed(engine.session, Path(name).stem, sha256)
     await engine.session.durable()
     seeds = [node.id for node in engine.session.state.nodes if node.round == 0 and not node.analyzed]
     # Every seed is waited for, also when one of them meets an error or the engine is ending.
@@ -48,26 +46,9 @@ async def run_seeds(engine: Engine) -> None:
     engine.session.emit(ev.RoundEnded("node"), round=0)
 
 
-def _add_seed(engine: Engine, name: str, sha256: str) -> None:
-    code = engine.session.text(sha256)
-    engine.session.emit(
-        ev.DesignDone(
-            program=sha256,
-            operator="seed",
-            name=Path(name).stem,
-            motivation="the program to start from",
-            digest=outline(code).digest,
-            size=len(code.encode()),
-            sketch=sketch(code),
-        ),
-        round=0,
-        node=len(engine.session.state.nodes),
-    )
-
-
 async def _measure_seed(engine: Engine, node: int) -> None:
     await engine.gate.wait(0)
     if engine.session.state.nodes[node].status is None:
         await experiment(engine, node)
     await engine.gate.wait(0)
-    await analyze(engine, node)
+    await engine.analyze.run(node)

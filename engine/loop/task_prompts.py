@@ -1,0 +1,42 @@
+"""What the prompts of a run are built from: the task's templates, its brief and the room that its models leave."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.state.run_state import RunState
+
+if TYPE_CHECKING:
+    from engine.llm.prompts import Prompts
+
+__all__ = ["TaskPrompts"]
+
+
+class TaskPrompts:
+    """Hold what all prompts of a run have in common.
+
+    Args:
+        folder: the task's own templates, which take the place of ours; it may be missing.
+        brief: the problem statement that a model reads.
+        state: the run, whose models limit the length of prompts.
+    """
+
+    def __init__(self, folder: Path, brief: str, state: RunState) -> None:
+        self._folder = folder
+        self.brief = brief
+        self._state = state
+
+    @cached_property
+    def templates(self) -> Prompts:
+        """The templates; read at first use, since runs without a model need none."""
+        from engine.llm.prompts import Prompts
+
+        return Prompts(self._folder)
+
+    def room(self) -> int:
+        """Return how many tokens a prompt may have."""
+        from engine.llm.prompts import prompt_room
+
+        return prompt_room(self._state.settings.models.values())
