@@ -144,7 +144,7 @@ def path_of(text: str) -> Path:
     try:
         return Path(text.strip()).expanduser()
     except RuntimeError as exc:
-        raise UsageError(f"'{text.strip()}' is no path: {exc}") from None
+        raise UsageError(f"'{text.strip()}' is not a path: {exc}") from None
 
 
 def read_text(path: Path) -> str:

@@ -39,7 +39,7 @@ def run_tui(
         UsageError: this is no terminal, or config.toml is invalid.
     """
     if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
-        raise UsageError("this is no terminal", "Use --headless, or 'evolve runs' and 'evolve show'")
+        raise UsageError("this is not a terminal", "Use --headless, or 'evolve runs' and 'evolve show'")
     # Objects made at the start stay alive: collecting garbage among them took a fifth of the start.
     gc.disable()
     for name, value in _SWITCHES.items():

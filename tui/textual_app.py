@@ -145,7 +145,7 @@ class EvolveApp(App[int]):
             told.append(f"theme is one of {', '.join(THEMES)}, not '{self.settings.theme}'")
         unknown = unknown_ids(self.settings.keymap) if self.settings.keymap else []
         if unknown:
-            told.append(f"keymap names no key of ours: {', '.join(unknown)}; the help shows the ids")
+            told.append(f"keymap: unknown id {', '.join(unknown)}; the help shows the ids")
         if told:
             self.say(f"config.toml: [tui] {'; '.join(told)}", "bad", 10.0)
 

@@ -107,7 +107,7 @@ async def test_search_says_why_it_found_a_prior(make_app: Maker, run: Run) -> No
         assert "words #1 (lattice)" in line_of(app, "Hexagonal")
         assert "Shake it" not in text_of(app), "it is off"
         await pilot.press("slash", *"nothing of it", "enter")
-        await until(pilot, lambda: "no prior that is on has a word of it" in text_of(app), "that nothing was found")
+        await until(pilot, lambda: "no enabled prior has any of these words" in text_of(app), "that nothing was found")
         await pilot.press("escape")
         await until(pilot, lambda: "Shake it" in text_of(app), "all")
 
@@ -195,10 +195,10 @@ async def test_draft_outlives_the_application(make_app: Maker, run: Run, base: C
     again = make_app(run)
     async with again.run_test(size=(80, 24)) as pilot:
         screen = await on_priors(pilot)
-        await until(pilot, lambda: "a text was not saved: hexagonal; u goes on with it" in text_of(again), "the offer")
+        await until(pilot, lambda: "unsaved text of hexagonal; u continues it" in text_of(again), "the offer")
         assert "●*" in line_of(again, "Hexagonal")
         await pilot.press("u")
-        await until(pilot, lambda: "this was not saved" in text_of(again), "the word")
+        await until(pilot, lambda: "unsaved draft of" in text_of(again), "the word")
         assert again.screen.query_one(TextArea).text == "lost? no " + PRIORS["hexagonal.md"]
         await pilot.press("escape")
         await until(pilot, lambda: again.screen is screen, "the list")
@@ -233,7 +233,7 @@ async def test_new_prior_is_added(make_app: Maker, run: Run, base: Collection) -
         await pilot.press(*"Three.", "escape")
         await until(pilot, lambda: app.screen is screen, "the list")
         assert base.find("three-rings") is None
-        await until(pilot, lambda: "not saved: three-rings; u goes on with it" in text_of(app), "the offer")
+        await until(pilot, lambda: "unsaved text of three-rings; u continues it" in text_of(app), "the offer")
         await pilot.press("u", "escape", "u")
         await until(pilot, lambda: isinstance(app.screen, PriorEditor), "the editor")
         await pilot.press("ctrl+s")

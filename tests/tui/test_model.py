@@ -128,10 +128,10 @@ def test_queries_choose_nodes_by_mark(model: RunModel) -> None:
         ("sum_radi<0.1", "'sum_radi' is not known here"),
         ("sum_radi<0.1", "metrics: sum_radii circles overlap seconds"),
         ("valid=1", "'valid' is not known here"),
-        ("sum_radii<low", "'low' is no number (as in sum_radii>2.5"),
-        ("score>high", "'high' is no number"),
+        ("sum_radii<low", "'low' is not a number (as in sum_radii>2.5"),
+        ("score>high", "'high' is not a number"),
         ("is:nice", "is: is one of best"),
-        ("round:a-b", "'a-b' is no number"),
+        ("round:a-b", "'a-b' is not a number"),
     ],
 )
 def test_invalid_query_is_refused_with_a_reason(model: RunModel, text: str, told: str) -> None:

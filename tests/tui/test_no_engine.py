@@ -74,7 +74,7 @@ async def test_rerun_and_hint_wait_for_the_next_engine(runs: Path, make_app: Mak
         await pilot.press("r", "y")
         await until(pilot, lambda: "rerun: kept for the run's next start: node 0" in text_of(app), "the answer")
         await pilot.press("i", "space", "enter")
-        await until(pilot, lambda: "not a word" in str(app.screen.query_one("#hint", Static).render()), "the refusal")
+        await until(pilot, lambda: "is blank" in str(app.screen.query_one("#hint", Static).render()), "the refusal")
         assert isinstance(app.screen, Prompt)
         await pilot.press(*"left", "enter")
         await until(pilot, lambda: "inject: kept for the run's next start" in text_of(app), "the answer")

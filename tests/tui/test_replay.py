@@ -75,7 +75,9 @@ async def test_keys_move_through_a_run(replaying: Any, steered: Run, size: tuple
         await pilot.press("t", *"r7", "enter")
         await until(pilot, lambda: state_of(replaying).seq == outline.find("r7"), "round 7")
         await pilot.press("t", *"never", "enter")
-        await until(pilot, lambda: "is no place" in str(replaying.screen.query("#hint").first().render()), "a refusal")
+        await until(
+            pilot, lambda: "is not a place" in str(replaying.screen.query("#hint").first().render()), "a refusal"
+        )
         await pilot.press("escape")
 
 
@@ -101,12 +103,12 @@ async def test_replay_refuses_every_act_on_the_run(replaying: Any, steered: Run)
         for key in ("p", "P", "s", "S", "i", "exclamation_mark", "x", "c", "r"):
             await pilot.press(key)
             assert isinstance(replaying.screen, ReplayScreen), key
-            assert "A replay asks nothing of the run" in text_of(replaying).splitlines()[-1], key
+            assert "A replay cannot steer the run" in text_of(replaying).splitlines()[-1], key
             replaying.screen.query_one("#footer").hush()
         await pilot.press("enter")
         await until(pilot, lambda: "construct_packing" in text_of(replaying), "the code")
         await pilot.press("x")
-        assert "A replay asks nothing of the run" in text_of(replaying).splitlines()[-1]
+        assert "A replay cannot steer the run" in text_of(replaying).splitlines()[-1]
         offered = {span.text.strip() for line in help_lines(replaying.screen) for span in line}
         assert "node.copy" in offered and "node.prune" not in offered
         with JournalReader(steered.db) as reader:
@@ -157,7 +159,7 @@ async def test_fork_starts_at_the_event_shown(replaying: Any, runs: Path) -> Non
         await opened(pilot)
         assert replaying.session.run.folder == runs / "branch"
         assert state_of(replaying).forked is not None and state_of(replaying).forked.at_seq == 300
-        await until(pilot, lambda: "'branch' is a run of its own" in text_of(replaying), "a word")
+        await until(pilot, lambda: "'branch' is a new run" in text_of(replaying), "a word")
 
 
 def listing(folder: Path) -> dict[str, bytes]:

@@ -181,10 +181,10 @@ async def test_edited_config_is_applied_or_refused(
         await until(pilot, lambda: "unknown key 'tui.colour'" in text_of(app), "the reason")
         assert (workspace / "config.toml").read_text() == '[tui]\ntheme = "evolve-light"\n'
         await pilot.press("e")
-        await until(pilot, lambda: "names no key of ours: run.pose" in text_of(app), "the word about the key")
+        await until(pilot, lambda: "unknown id run.pose" in text_of(app), "the word about the key")
         assert given[-1] == bad, "what was refused is not lost"
         await pilot.press("e", "e")
-        await until(pilot, lambda: "let go" in text_of(app), "the word about what was refused")
+        await until(pilot, lambda: "is discarded" in text_of(app), "the word about what was refused")
         assert (workspace / "config.toml").read_text() == pose
         await pilot.press("e")
         await until(pilot, lambda: (workspace / "config.toml").read_text() == "", "the emptied file")

@@ -156,7 +156,9 @@ async def test_typing_replaces_the_value_of_a_prompt(runs: Path, make_app: Maker
             assert app.screen.query_one(Input).value == value
             await pilot.press("escape")
         await pilot.press("p", *"x", "enter")
-        await until(pilot, lambda: "is no number" in str(app.screen.query_one("#hint", Static).render()), "the refusal")
+        await until(
+            pilot, lambda: "is not a number" in str(app.screen.query_one("#hint", Static).render()), "the refusal"
+        )
         assert isinstance(app.screen, Prompt)
 
 
@@ -173,8 +175,8 @@ async def test_unreadable_path_keeps_its_prompt(
         for typed, told in (
             ("mime.py", "mime.py cannot be read: No such file"),
             ("latin.py", "latin.py is not UTF-8"),
-            ("~nobody-of-that-name/x", "is no path"),
-            (" ", "there is not a word in it"),
+            ("~nobody-of-that-name/x", "is not a path"),
+            (" ", "the line is blank"),
             ("x" * 3000, "cannot be read"),
         ):
             app.screen.query_one(Input).value = typed

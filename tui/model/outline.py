@@ -169,7 +169,7 @@ class Outline:
             value = float(number)
         except ValueError:
             raise UsageError(
-                f"'{text.strip()[:40]}' is no place", "As in 1234 (an event), 40%, r12, start, end"
+                f"'{text.strip()[:40]}' is not a place", "As in 1234 (an event), 40%, r12, start, end"
             ) from None
         if words.endswith("%"):
             if not 0 <= value <= 100:

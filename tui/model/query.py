@@ -122,7 +122,7 @@ def _parse_comparison(key: str, read: Callable[[Node], float | None], sign: str,
             return lambda node: (found := read(node)) is not None and least <= found <= most
         limit = float(value)
     except ValueError:
-        raise QueryError(f"'{one_line(value, 40)}' is no number (as in {key}>2.5, or {key}:2..3)") from None
+        raise QueryError(f"'{one_line(value, 40)}' is not a number (as in {key}>2.5, or {key}:2..3)") from None
     compare = _SIGNS[sign]
     return lambda node: (found := read(node)) is not None and compare(found, limit)
 

@@ -1,1 +1,1 @@
-"""The screens. Each says in its bindings what can be done on it; help and footer read them from there."""
+"""The screens. Each declares its keys as bindings, which help and footer read."""

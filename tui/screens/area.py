@@ -1,4 +1,4 @@
-"""A container whose keys act on what it holds."""
+"""A container whose keys act on its contents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ActionArea"]
 
 
 class ActionArea(Vertical):
-    """Holds a part of a screen; its bindings work while something in it has the focus."""
+    """A part of a screen; its bindings work while something in it has the focus."""
 
     @property
     def navigator(self) -> Navigator:
@@ -26,7 +26,7 @@ class ActionArea(Vertical):
         self.navigator.say(text, look, seconds)
 
     def say_error(self, error: EvolveError) -> None:
-        """Show what went wrong and what to do."""
+        """Show an error with its hint."""
         self.say(str(error), "bad", 10.0)
 
     def in_thread(self, work: Callable[[], None]) -> None:

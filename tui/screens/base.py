@@ -1,4 +1,4 @@
-"""What every full screen has: the footer, messages in it, and a word where it is too small to be drawn."""
+"""The base of full screens: footer, messages in it, and a notice if the terminal is too small."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SMALLEST = (60, 15)
 
 
 class BaseScreen(Screen[None]):
-    """A full screen with the footer."""
+    """A full screen with a footer."""
 
     DEFAULT_CSS = """
     BaseScreen { layers: base; }
@@ -36,7 +36,14 @@ class BaseScreen(Screen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "app.help", "Help", id="app.help", key_display="?", tooltip="What can be done here"),
+        Binding(
+            "question_mark",
+            "app.help",
+            "Help",
+            id="app.help",
+            key_display="?",
+            tooltip="The keys that work here, and what words mean",
+        ),
         Binding("q", "app.leave", "Quit", id="app.quit", tooltip="Leave; the run goes on"),
         Binding("f2", "app.settings", "Settings", id="app.settings", show=False, tooltip="Colours, signs, bell, keys"),
         Binding("f12", "app.log", "Log", id="app.log", show=False, tooltip="The last lines of this program's log"),
@@ -45,10 +52,10 @@ class BaseScreen(Screen[None]):
     _focused_last: Widget | None = None
     title_ = ""
     about = ""
-    """What the screen is for, shown above its bindings in the help."""
+    """The purpose of the screen, shown above its bindings in the help."""
 
     def compose(self) -> ComposeResult:
-        """The screen's own parts, hints for whoever is new here, then the footer."""
+        """Compose the screen's own parts, hints for new users, then the footer."""
         yield from self.compose_body()
         if self.navigator.hints:
             yield HintBar()
@@ -59,7 +66,7 @@ class BaseScreen(Screen[None]):
         )
 
     def compose_body(self) -> ComposeResult:
-        """The parts above the footer."""
+        """Compose the parts above the footer."""
         raise NotImplementedError
 
     @property
@@ -69,9 +76,9 @@ class BaseScreen(Screen[None]):
 
     @property
     def _binding_chain(self) -> list[tuple[DOMNode, BindingsMap]]:
-        """The bindings from the focus outwards. A key that config.toml gives to one is taken from all inner ones.
+        """The bindings from the focus outwards. A key that config.toml gives to one is removed from all inner ones.
 
-        Textual settles such a clash only among the bindings of one widget; with others the inner one would win.
+        Textual resolves such a clash only among the bindings of one widget; otherwise the inner one would win.
         """
         chain = super()._binding_chain
         ids = self.app._keymap
@@ -94,21 +101,21 @@ class BaseScreen(Screen[None]):
         self.set_class(height < 32, "-short")
 
     def _focus_again(self) -> None:
-        """What is hidden loses the focus: give it back, so that keys do what they did before."""
+        """Focus the last widget again, since hiding it took the focus, so that keys work as before."""
         if self.focused is None and self._focused_last is not None and self._focused_last.is_attached:
             self.set_focus(self._focused_last)
 
     def on_key(self, event: events.Key) -> None:
-        """The hints go with the first key, whatever it does."""
+        """Remove the hints at the first key, whatever it does."""
         if self.navigator.hints:
             self.navigator.forget_hints()
 
     def say(self, text: str, look: str = "accent", seconds: float = 5.0) -> None:
-        """Say something in the footer's place."""
+        """Show a message in place of the footer."""
         self.query_one(Footer).say(one_line(text, 400), look, seconds)
 
     def say_error(self, error: EvolveError) -> None:
-        """Say what went wrong and what to do."""
+        """Show an error with its hint."""
         self.say(str(error), "bad", 10.0)
 
 

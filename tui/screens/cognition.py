@@ -1,4 +1,4 @@
-"""Cognition: the priors of a run's task. What is known, what came of it, and all that can be done with it."""
+"""Cognition: the priors of a run's task, their use and gain, and everything to do with them."""
 
 from __future__ import annotations
 
@@ -56,16 +56,32 @@ class CognitionScreen(BaseScreen):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "search", "Search", id="priors.search", key_display="/", tooltip="Find by words, and say why"),
         Binding(
-            "n", "for_node", "For node", id="priors.for_node", tooltip="What would be found for a node now, and why"
+            "slash",
+            "search",
+            "Search",
+            id="priors.search",
+            key_display="/",
+            tooltip="Find priors by words, and show why",
         ),
         Binding(
-            "ampersand", "filter", "Filter", id="priors.filter", key_display="&", tooltip="Show only those that fit"
+            "n",
+            "for_node",
+            "For node",
+            id="priors.for_node",
+            tooltip="The priors that retrieval finds for a node now, and why",
+        ),
+        Binding(
+            "ampersand",
+            "filter",
+            "Filter",
+            id="priors.filter",
+            key_display="&",
+            tooltip="Show only the priors that match",
         ),
         Binding("s", "sort", "Sort", id="priors.sort", tooltip="By title, gain, uses, weight, when last shown"),
-        Binding("A", "put_away", "All", id="priors.all", show=False, tooltip="Show what was removed or rejected too"),
-        Binding("tab", "turn", "About", id="priors.tab", tooltip="Its text, or all that is known about it"),
+        Binding("A", "put_away", "All", id="priors.all", show=False, tooltip="Show removed and rejected priors too"),
+        Binding("tab", "turn", "About", id="priors.tab", tooltip="Its text, or its origin, use and gain"),
         Binding("right", "shift(16)", "Right", id="priors.right", show=False, tooltip="See more of long lines"),
         Binding("left", "shift(-16)", "Left", id="priors.left", show=False, tooltip="Back to the start of the lines"),
         Binding("J", "scroll(1)", "Scroll", id="priors.down", show=False, tooltip="The text a page down"),
@@ -75,9 +91,9 @@ class CognitionScreen(BaseScreen):
 
     title_ = "Cognition"
     about = (
-        "What people and analyzers know of the task. What is saved here is in its file at once, and the next learn "
+        "Knowledge of people and analyzers about the task. Saving writes the prior's file at once, and the next learn "
         "stage of any run of the task reads it, running or paused; the run's notes tell from which round it is used.\n"
-        "● on, ○ off, ✗ its file is gone, ? proposed and waiting, * a text that was not saved.\n"
+        "● on, ○ off, ✗ its file is gone, ? proposed and waiting, * an unsaved text.\n"
         "shown: designs that saw it; used: nodes it went into; gain: their mean gain over the parent.\n"
         "Searches here go by words alone (BM25); the engine also weighs meaning, and draws some."
     )
@@ -92,11 +108,11 @@ class CognitionScreen(BaseScreen):
         self._filter = ""
         self._all = False
         self._asked = ""
-        """What was searched, in words for the title."""
+        """The query, in words for the title."""
         self._asked_texts: list[str] = []
         self._hits: list[Hit] | None = None
         self._chosen = 0
-        """How many of the hits a round would take; 0 where nobody asked for a round."""
+        """How many of the hits a round would use; 0 if the search was not for a node."""
         self._tab = 0
         self._held: str | None = None
         self.drafts_folder = workspace() / "drafts"
@@ -112,7 +128,7 @@ class CognitionScreen(BaseScreen):
         self._actions = PriorActions(self._desk, self._list, self.drafts_folder)
 
     def compose_body(self) -> ComposeResult:
-        """Title, list, then the prior under the cursor."""
+        """Compose title, list, then the prior under the cursor."""
         with self._actions:
             yield self._head
             yield self._columns
@@ -121,7 +137,7 @@ class CognitionScreen(BaseScreen):
             yield self._text
 
     def on_mount(self) -> None:
-        """Begin to read."""
+        """Start the desk."""
         self._text.can_focus = False
         self._list.focus()
         self._desk.start()
@@ -130,34 +146,34 @@ class CognitionScreen(BaseScreen):
         self._paint()
 
     def on_unmount(self) -> None:
-        """Stop to read."""
+        """Stop the desk."""
         self._desk.stop()
 
     def on_screen_resume(self) -> None:
-        """Show what changed behind another screen."""
+        """Show changes that came behind another screen."""
         self._read_drafts()
         self._arrange()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fit the bars to the size."""
+        """Fit the bars to the new size."""
         super().on_resize(event)
         self.call_after_refresh(self._arrange)
 
-    # What the desk says
+    # Reports of the desk
 
     class Told(Message):
-        """The desk has something for the screen to do."""
+        """The desk asks the screen to call a function."""
 
         def __init__(self, call: Callable[[], None]) -> None:
             super().__init__()
             self.call = call
 
     def _post(self, call: Callable[[], None]) -> None:
-        # From the desk's thread; posting is safe from there and does not wait.
+        # Runs in the desk's thread; posting is safe from there and does not wait.
         self.post_message(self.Told(call))
 
     def on_cognition_screen_told(self, event: Told) -> None:
-        """Do it."""
+        """Call it."""
         event.call()
 
     def _changed(self, shelf: Shelf) -> None:
@@ -184,7 +200,7 @@ class CognitionScreen(BaseScreen):
         if self._actions.drafts and not self._offered:
             self._offered = True
             names = ", ".join(sorted(self._actions.drafts))
-            self.say(f"a text was not saved: {one_line(names, 60)}; u goes on with it", "best", 10.0)
+            self.say(f"unsaved text of {one_line(names, 60)}; u continues it", "best", 10.0)
 
     def on_prior_actions_acted(self, event: PriorActions.Acted) -> None:
         """Put the cursor on the prior that was changed."""
@@ -200,14 +216,14 @@ class CognitionScreen(BaseScreen):
     # Painting
 
     def _arrange(self) -> None:
-        """Put the rows in order, or the hits, and paint."""
+        """Show the rows in their order, or the hits, and paint."""
         rows = self._actions.shelf.rows if self._actions.shelf is not None else ()
         selected = self._list.selected
         held, self._held = self._held or (selected.entry.id if selected is not None else None), None
         if self._hits is not None:
             known = {row.entry.id: row for row in rows}
             hits = [Found(known[hit.prior.id], hit) for hit in self._hits if hit.prior.id in known]
-            self._list.show(hits, " no prior that is on has a word of it", held)
+            self._list.show(hits, " no enabled prior has any of these words", held)
         elif self._actions.shelf is not None:
             passes = parse_filter(self._filter) if self._filter else (lambda row: True) if self._all else None
             found = [Found(row) for row in arranged(rows, self._order, passes)]
@@ -276,12 +292,12 @@ class CognitionScreen(BaseScreen):
         self._show_text()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What a search found stands in its own order."""
+        """Offer sort and filter only without a search, whose hits have their own order."""
         if action in ("sort", "filter"):
             return self._hits is None
         return True
 
-    # Looking
+    # Looking around
 
     def action_back(self) -> None:
         """Clear the search, then the filter, then go back."""
@@ -295,30 +311,30 @@ class CognitionScreen(BaseScreen):
             self.app.pop_screen()
 
     def action_turn(self) -> None:
-        """Show the other document."""
+        """Show the other tab."""
         self._tab = (self._tab + 1) % len(_TABS)
         self._show_text()
 
     def action_scroll(self, pages: int) -> None:
-        """Move in the text."""
+        """Scroll the text by pages."""
         self._text.action_page(pages)
 
     def action_shift(self, cells: int) -> None:
-        """Move in the text to the right, or back."""
+        """Shift the text to the right, or back."""
         self._text.action_shift(cells)
 
     def action_sort(self) -> None:
-        """Take the next order."""
+        """Use the next order."""
         self._order = ORDERS[(ORDERS.index(self._order) + 1) % len(ORDERS)]
         self._arrange()
 
     def action_put_away(self) -> None:
-        """Show removed and rejected ones too, or no longer."""
+        """Show or hide removed and rejected priors."""
         self._all = not self._all
         self._arrange()
 
     def action_filter(self) -> None:
-        """Ask what to show."""
+        """Ask for a filter."""
         self.app.push_screen(Prompt("Show only:", self._filter, _FILTER_HINT, check=_check_filter), self._set_filter)
 
     def _set_filter(self, text: str | None) -> None:
@@ -327,7 +343,7 @@ class CognitionScreen(BaseScreen):
             self._arrange()
 
     def action_search(self) -> None:
-        """Ask what to look for."""
+        """Ask for words to search."""
         hint = "words, a lesson, a question: found by words among the priors that are on, best first"
         self.app.push_screen(Prompt("Search the priors:", self._asked, hint), self._search)
 
@@ -337,7 +353,7 @@ class CognitionScreen(BaseScreen):
             self._run_search()
 
     def action_for_node(self) -> None:
-        """Ask for a node."""
+        """Ask for a node to search priors for."""
         if self.session is None or self.session.model is None:
             self.say("open the run first: C shows its priors from there", "best")
             return
@@ -354,7 +370,7 @@ class CognitionScreen(BaseScreen):
             raise UsageError(f"there is no node {text.strip()}")
 
     def _look_for(self, number: int) -> None:
-        """Search as a learn stage would for one context node: with its lesson and what people told the run."""
+        """Search as a learn stage would for one context node: by its lesson and the newest hints."""
         model = self.session.model if self.session is not None else None
         node = model.node(number) if model is not None else None
         if node is None or model is None:

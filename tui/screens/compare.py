@@ -1,4 +1,4 @@
-"""Compare: two or more runs beside each other."""
+"""Compare: two or more runs side by side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["CompareScreen"]
 
 
 class CompareScreen(BaseScreen):
-    """Runs as they were when the screen was opened.
+    """Runs as they were when they were read.
 
     Args:
         runs: the runs, in the order of their letters.
@@ -34,7 +34,7 @@ class CompareScreen(BaseScreen):
         Binding("tab", "turn(1)", "Next tab", id="compare.tab", tooltip="The next of the tabs"),
         Binding("shift+tab", "turn(-1)", "Tab before", id="compare.tab_before", show=False, tooltip="The tab before"),
         Binding("a", "axis", "Axis", id="compare.axis", tooltip="Align by rounds, dollars, tokens or engine time"),
-        Binding("r", "read", "Read again", id="compare.read", tooltip="Read the runs as they are now"),
+        Binding("r", "read", "Read again", id="compare.read", tooltip="Read the runs again"),
         *(
             Binding(
                 str(number),
@@ -50,8 +50,8 @@ class CompareScreen(BaseScreen):
 
     title_ = "Compare"
     about = (
-        "Runs beside each other: how the best rose, figures, settings that differ, best programs.\n"
-        "Each run has a letter and a colour; its letter stands where its curve ends."
+        "Runs side by side: curves of the best, figures, settings that differ, best programs.\n"
+        "Each run has a letter and a colour; the letter marks the end of its curve."
     )
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -65,7 +65,7 @@ class CompareScreen(BaseScreen):
         self._text = TextView(id="text")
 
     def compose_body(self) -> ComposeResult:
-        """Title, tabs, the document."""
+        """Compose title, tabs, the document."""
         yield self._head
         yield self._tabs
         yield self._text
@@ -77,7 +77,7 @@ class CompareScreen(BaseScreen):
         self.action_read()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fit the plot to the size."""
+        """Fit the plot to the new size."""
         super().on_resize(event)
         self.call_after_refresh(self._show)
 
@@ -94,7 +94,7 @@ class CompareScreen(BaseScreen):
             self._text.show(compare_document(self._read, TABS[self._tab], axis, size.width, size.height), keep_place)
 
     def action_read(self) -> None:
-        """Read the runs as they are now."""
+        """Read the runs again."""
         self.run_worker(self._work, thread=True, group="read", exit_on_error=False)
 
     def _work(self) -> None:
@@ -119,7 +119,7 @@ class CompareScreen(BaseScreen):
         self.action_tab((self._tab + step) % len(TABS))
 
     def action_axis(self) -> None:
-        """Align by the next axis of which any run has spent something."""
+        """Align by the next axis on which any run has spent something."""
         for _ in AXES:
             self._axis = (self._axis + 1) % len(AXES)
             if any(extent(run, AXES[self._axis]) for run in self._read):
@@ -127,5 +127,5 @@ class CompareScreen(BaseScreen):
         self._show()
 
     def action_back(self) -> None:
-        """Back to the runs."""
+        """Go back to the list of runs."""
         self.app.pop_screen()

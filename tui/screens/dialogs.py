@@ -1,4 +1,4 @@
-"""Questions, docked at the bottom so that what they are about stays in view."""
+"""Questions, docked at the bottom so that their subject stays in view."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _CSS = """
 
 
 class Confirm(ModalScreen[bool]):
-    """A question to be answered by y or n.
+    """A question to answer with y or n.
 
     Args:
-        question: what is asked; it says what will be lost.
+        question: the text; it names what will be lost.
     """
 
     DEFAULT_CSS = _CSS.format(name="Confirm")
@@ -51,28 +51,28 @@ class Confirm(ModalScreen[bool]):
         self._question = question
 
     def compose(self) -> ComposeResult:
-        """The question and the keys that answer it."""
+        """Compose the question and the keys that answer it."""
         with Vertical():
             yield Static(visible(self._question), markup=False)
             yield Static("y yes   n no", classes="hint", markup=False)
 
     def action_answer(self, answer: bool) -> None:
-        """Close with the answer."""
+        """Close with an answer."""
         self.dismiss(answer)
 
 
 class Line(Input):
-    """A line whose editing keys take effect in the order they were pressed.
+    """An input line that applies editing keys in the order they were pressed.
 
-    Textual lets them bubble up to its bindings and meanwhile types what came after them, so that of a burst of keys,
+    Textual lets editing keys bubble up to its bindings and meanwhile types the keys after them, so in a burst of keys,
     as a slow line delivers it, the backspaces came last.
     """
 
     async def on_key(self, event: events.Key) -> None:
-        """Edit at once."""
+        """Apply an editing key at once."""
         action = _EDITING.get(event.key)
         if event.key.startswith("alt+"):
-            # Over a slow line escape and the next key come as one: neither is text.
+            # Over a slow line escape and the next key arrive as one: neither is text.
             event.stop()
             event.prevent_default()
         elif action is not None:
@@ -95,16 +95,16 @@ _EDITING = {
 
 
 class Prompt(ModalScreen[str | None]):
-    """A line to be typed; None where the person thought better of it.
+    """Ask for a line; the result is None if the user cancels.
 
     Args:
-        question: what is asked.
-        value: what stands there at first.
-        hint: what can be typed.
-        check: looks at the line at once, so that what is typed next is meant for what comes next.
-        act: what is done with the line, in a thread, since it waits for the disk.
+        question: the text.
+        value: the line at first.
+        hint: which input is valid.
+        check: called with the line in the event loop, before further keys are handled.
+        act: called with the line in a thread, since it waits for the disk.
 
-    Where either refuses (an EvolveError), the line stays with the reason below it.
+    If `check` or `act` raises an EvolveError, the line stays, with the reason below it.
     """
 
     DEFAULT_CSS = _CSS.format(name="Prompt")
@@ -129,25 +129,25 @@ class Prompt(ModalScreen[str | None]):
         self._hint = hint
 
     def compose(self) -> ComposeResult:
-        """The question, the line, what can be typed."""
+        """Compose the question, the line and the hint."""
         with Vertical():
             yield Static(visible(self._question), markup=False)
             line = Line(self._value, select_on_focus=False)
-            # A blinking cursor writes for ever.
+            # A blinking cursor would write for ever.
             line.cursor_blink = False
             yield line
             hint = visible(self._hint or "enter to go on, escape to leave")
             yield Static(hint, id="hint", classes="hint", markup=False)
 
     def on_mount(self) -> None:
-        """Take keys from the first moment, since over a slow line people type ahead."""
+        """Accept keys from the first moment, since over a slow line people type ahead."""
         line = self.query_one(Input)
         self.set_focus(line)
-        # Whoever types wants something else than what stands there; an arrow key keeps it.
+        # Typing replaces the value; an arrow key keeps it.
         line.select_all()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Close with what was typed."""
+        """Check the line, act on it, and close."""
         event.stop()
         if self._acting:
             return
@@ -186,17 +186,17 @@ class Prompt(ModalScreen[str | None]):
             self.dismiss(value)
 
     def action_cancel(self) -> None:
-        """Close with nothing."""
+        """Close without a line."""
         self.dismiss(None)
 
 
 def check_words(text: str) -> None:
-    """Raise UsageError where there is not a word."""
+    """Raise UsageError if the text is blank."""
     if not text.strip():
-        raise UsageError("there is not a word in it", "Write one, or leave with escape")
+        raise UsageError("the line is blank", "Write something, or leave with escape")
 
 
 def check_number(text: str) -> None:
-    """Raise UsageError for what is neither empty nor a number of rounds."""
+    """Raise UsageError if the text is neither blank nor a whole number of at most nine digits."""
     if text.strip() and not (text.strip().isascii() and text.strip().isdigit() and len(text.strip()) < 10):
-        raise UsageError(f"'{one_line(text, 40)}' is no number", "Digits only")
+        raise UsageError(f"'{one_line(text, 40)}' is not a number", "Digits only")

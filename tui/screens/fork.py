@@ -1,4 +1,4 @@
-"""Fork the run on a screen at the event that it shows."""
+"""Fork the run of a screen at the event shown."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tui.session import Session
 
 __all__ = ["FORK", "ask_for_fork"]
 
-FORK = Binding("F", "fork", "Fork", id="live.fork", show=False, tooltip="Begin a new run at the event that is shown")
+FORK = Binding("F", "fork", "Fork", id="live.fork", show=False, tooltip="Start a new run from the event shown")
 
 
 def ask_for_fork(screen: BaseScreen, session: Session) -> None:
-    """Ask for a name, make a new run of the events until the one shown, and show it."""
+    """Ask for a name, make a new run of the events up to the one shown, and show it."""
     model, run, navigator = session.model, session.run, screen.navigator
     if model is None:
         return
@@ -29,7 +29,7 @@ def ask_for_fork(screen: BaseScreen, session: Session) -> None:
     def show(name: str | None) -> None:
         if made:
             navigator.attach(made[0])
-            navigator.call_after_refresh(navigator.say, f"'{made[0].name}' is a run of its own; p starts it", "ok")
+            navigator.call_after_refresh(navigator.say, f"'{made[0].name}' is a new run; p starts it", "ok")
 
     question = f"Fork '{run.name}' at event {seq:,} as:"
     screen.app.push_screen(Prompt(question, f"{run.name}-at-{seq}", act=fork), show)

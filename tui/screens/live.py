@@ -1,4 +1,4 @@
-"""Live: a run as it goes, and all that can be asked of it."""
+"""Live: a run as it goes, with the keys that steer it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,20 @@ class LiveScreen(BaseScreen):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("C", "priors", "Priors", id="live.priors", tooltip="What is known of the task: read it, correct it"),
-        Binding("T", "replay", "Replay", id="live.replay", show=False, tooltip="Rewind: see how the run went"),
+        Binding("C", "priors", "Priors", id="live.priors", tooltip="The knowledge about the task: read it, correct it"),
+        Binding(
+            "T", "replay", "Replay", id="live.replay", show=False, tooltip="Rewind: replay the run from its events"
+        ),
         FORK,
         Binding("escape", "back", "Runs", id="live.back", tooltip="Clear the filter, or back to the runs"),
     ]
 
     title_ = "Live"
     about = (
-        "The population of a run. Each row shows marks, score (or what came instead), and the node below its parent.\n"
-        "Where nodes are ranked by their fitness, that stands first, with the score beside it.\n"
+        "The population of a run. Each row shows marks, score (or why there is none) and the node below its parent.\n"
+        "If nodes are ranked by fitness, each row shows the fitness first, with the score beside it.\n"
         "Marks: ▲ best, ┃ on the best line of descent, ! pinned, * starred, x pruned.\n"
-        "Nothing that comes in moves the row you read; f follows the newest or the best node."
+        "New nodes never move the row you read; f follows the newest or the best node."
     )
 
     def __init__(self, session: Session) -> None:
@@ -45,16 +47,16 @@ class LiveScreen(BaseScreen):
         self.view = RunView(session, Pace())
 
     def compose_body(self) -> ComposeResult:
-        """The view of the run, steered."""
+        """Compose the view of the run inside the keys that steer it."""
         with live_actions(self.session, lambda: self.view.chosen):
             yield self.view
 
     def on_screen_resume(self) -> None:
-        """Show what changed behind another screen."""
+        """Show changes that came behind another screen."""
         self.view.paint_all()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fit the layout, then the view, to the size."""
+        """Fit the layout, then the view, to the new size."""
         super().on_resize(event)
         self.view.fit()
 
@@ -63,12 +65,12 @@ class LiveScreen(BaseScreen):
         self.navigator.show_priors(self.session.run)
 
     def action_replay(self) -> None:
-        """See how the run went, beginning where it is now."""
+        """Replay the run, standing at its newest event."""
         if self.session.model is not None:
             self.navigator.replay(self.session.run, self.session.model.state.seq, playing=False, came_from_live=True)
 
     def action_fork(self) -> None:
-        """Begin a new run at the newest event."""
+        """Fork the run at its newest event."""
         ask_for_fork(self, self.session)
 
     def action_back(self) -> None:

@@ -1,4 +1,4 @@
-"""Node: one candidate whole. Its code, what changed, what came of it, why it was made."""
+"""Node: one candidate with its code, diff, metrics, logs, note, inputs and model calls."""
 
 from __future__ import annotations
 
@@ -72,23 +72,23 @@ class NodeScreen(BaseScreen):
             show=False,
             tooltip="The node below in the tree",
         ),
-        Binding("u", "parent", "Parent", id="node.parent", tooltip="The node it was made from"),
-        Binding("o", "child", "Child", id="node.child", tooltip="The best of the nodes that were made from it"),
+        Binding("u", "parent", "Parent", id="node.parent", tooltip="The node that it was made from"),
+        Binding("o", "child", "Child", id="node.child", tooltip="The best of its children"),
         Binding("b", "best", "Best", id="node.best", show=False, tooltip="The best node of the run"),
         Binding("d", "base", "Diff to", id="node.base", tooltip="Compare it with any other node"),
         Binding(
-            "C", "priors", "Priors", id="node.now_found", tooltip="Which priors would be found for it now, and why"
+            "C", "priors", "Priors", id="node.now_found", tooltip="The priors that retrieval finds for it now, and why"
         ),
         Binding("slash", "search", "Search", id="text.search", key_display="/", tooltip="Find in the text"),
-        Binding("n", "next(False)", "Next", id="text.next", show=False, tooltip="The next place"),
-        Binding("N", "next(True)", "Before", id="text.before", show=False, tooltip="The place before"),
+        Binding("n", "next(False)", "Next", id="text.next", show=False, tooltip="The next match"),
+        Binding("N", "next(True)", "Before", id="text.before", show=False, tooltip="The match before"),
     ]
 
     title_ = "Node"
     about = (
         "One candidate: 1 code, 2 diff to its parent (d: to any node), 3 metrics and curves, 4 logs, 5 note, "
-        "6 priors and nodes it was shown, 7 what models were asked and answered.\n"
-        "u goes up to its parent, o down to its best child, b to the best node; , and . to the nodes beside it."
+        "6 priors and nodes that its design was shown, 7 prompts and answers of models.\n"
+        "u goes up to its parent, o down to its best child, b to the best node; , and . to its neighbours."
     )
 
     def __init__(self, session: Session, node: int) -> None:
@@ -108,7 +108,7 @@ class NodeScreen(BaseScreen):
         self._draw = Throttle(self, 0.5, self._paint)
 
     def compose_body(self) -> ComposeResult:
-        """Status, the node, its tabs, the text."""
+        """Compose status, the node, its tabs, the text."""
         actions = replay_actions if self.session.is_replay else live_actions
         with actions(self.session, lambda: self.node):
             yield self._status
@@ -117,21 +117,21 @@ class NodeScreen(BaseScreen):
             yield self._text
 
     def on_mount(self) -> None:
-        """Begin to listen, and read."""
+        """Subscribe to the session, and read the first tab."""
         self.session.subscribe(self._changed)
         self._text.focus()
         self._load()
 
     def on_unmount(self) -> None:
-        """Stop to listen."""
+        """Unsubscribe from the session."""
         self.session.unsubscribe(self._changed)
 
     def on_screen_resume(self) -> None:
-        """Show what changed behind another screen."""
+        """Show changes that came behind another screen."""
         self._paint()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fit the bars to the size."""
+        """Fit the bars, and the text if the width changed."""
         super().on_resize(event)
         self._paint()
         if self._width not in (0, event.size.width):
@@ -140,7 +140,7 @@ class NodeScreen(BaseScreen):
 
     @property
     def node(self) -> Node | None:
-        """The node that is shown."""
+        """The node shown."""
         return self.session.model.node(self._shown) if self.session.model is not None else None
 
     def _changed(self, change: Change) -> None:
@@ -151,7 +151,7 @@ class NodeScreen(BaseScreen):
 
     def _paint(self) -> None:
         session, node, model = self.session, self.node, self.session.model
-        # No age of the last event here: a text is read, and nothing but the run's state need be known.
+        # No age of the last event here: a reader of a text needs only the run's status.
         self._status.show(
             status_cells(session.run.name, model, session.status, session.doing, session.trouble, None, self.size.width)
         )
@@ -199,13 +199,13 @@ class NodeScreen(BaseScreen):
         self.run_worker(work, thread=True, group="documents", exit_on_error=False)
 
     def _loaded(self, asked: int, lines: list[Line], keep_place: bool) -> None:
-        # A person who turns the tabs fast is shown the last one only.
+        # If the user turns the tabs fast, show only the last one.
         if asked == self._asked:
             self._text.show(lines, keep_place)
             self._paint()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A seed has no parent, and not every node a child."""
+        """Offer only a parent and a child that exist."""
         if action == "parent":
             return self.node is not None and parent_of(self.node) is not None
         if action == "child":
@@ -213,7 +213,7 @@ class NodeScreen(BaseScreen):
         return True
 
     def action_back(self) -> None:
-        """Back to the population, with the cursor on this node."""
+        """Go back to the population, with the cursor on this node."""
         self.navigator.leave_node(self._shown)
 
     def action_tab(self, tab: int) -> None:
@@ -235,7 +235,7 @@ class NodeScreen(BaseScreen):
             self._go(order[(order.index(self._shown) + step) % len(order)])
 
     def action_parent(self) -> None:
-        """Show the node it was made from."""
+        """Show the parent."""
         above = parent_of(self.node) if self.node is not None else None
         if above is not None:
             self._go(above)
@@ -246,7 +246,7 @@ class NodeScreen(BaseScreen):
         return [node for child in below if model is not None and (node := model.node(child)) is not None]
 
     def action_child(self) -> None:
-        """Show the child on the way to the best node, else the one that ranks highest."""
+        """Show the child on the way to the best node, else the fittest."""
         children, model = self._children(), self.session.model
         if not children or model is None:
             return
@@ -266,11 +266,11 @@ class NodeScreen(BaseScreen):
             self._go(best)
 
     def action_priors(self) -> None:
-        """Show what would be found for it."""
+        """Show the priors that retrieval finds for the node now."""
         self.navigator.show_priors(self.session.run, self._shown)
 
     def action_base(self) -> None:
-        """Ask what to compare the node with."""
+        """Ask for a node to compare with."""
         self.app.push_screen(
             Prompt(f"Compare #{self._shown} with node:", hint="a number; empty: its parent", check=self._find_base),
             self._set_base,
@@ -296,7 +296,7 @@ class NodeScreen(BaseScreen):
         self._load()
 
     def action_search(self) -> None:
-        """Ask what to find."""
+        """Ask for a text to find."""
         self.app.push_screen(Prompt("Find in the text:", self._wanted), self._find)
 
     def _find(self, text: str | None) -> None:
@@ -305,7 +305,7 @@ class NodeScreen(BaseScreen):
             self.action_next(False)
 
     def action_next(self, backwards: bool) -> None:
-        """Go to the next place."""
+        """Go to the next match."""
         if not self._wanted:
             self.action_search()
         elif not self._text.find(self._wanted, backwards):

@@ -34,21 +34,21 @@ class PriorActions(ActionArea):
     Args:
         desk: changes the collection, in its thread.
         list_: the list, composed inside.
-        drafts_folder: where texts that were not saved are kept.
+        drafts_folder: the folder of unsaved texts.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "accept", "Accept", id="priors.accept", tooltip="Take the proposal in"),
-        Binding("x", "reject", "Reject", id="priors.reject", tooltip="Turn the proposal down, with a reason"),
-        Binding("u", "draft", "Draft", id="priors.draft", tooltip="Go on with the newest text that was not saved"),
+        Binding("y", "accept", "Accept", id="priors.accept", tooltip="Accept the proposal"),
+        Binding("x", "reject", "Reject", id="priors.reject", tooltip="Reject the proposal, with a reason"),
+        Binding("u", "draft", "Draft", id="priors.draft", tooltip="Continue the newest unsaved text"),
         Binding("E", "editor", "$EDITOR", id="priors.editor", show=False, tooltip="Edit its text in $EDITOR"),
         Binding("a", "add", "Add", id="priors.add", tooltip="Write a new prior"),
-        Binding("h", "history", "History", id="priors.history", tooltip="Its revisions, what each changed, and revert"),
         Binding(
-            "w", "weight", "Weight", id="priors.weight", tooltip="What it weighs when priors are chosen; 1 at first"
+            "h", "history", "History", id="priors.history", tooltip="Its revisions and their changes; revert to one"
         ),
-        Binding("D", "remove", "Remove", id="priors.remove", show=False, tooltip="Take it and its file out"),
-        Binding("R", "restore", "Restore", id="priors.restore", tooltip="Take it back as it was"),
+        Binding("w", "weight", "Weight", id="priors.weight", tooltip="Its weight when priors are chosen; 1 at first"),
+        Binding("D", "remove", "Remove", id="priors.remove", show=False, tooltip="Remove it and its file"),
+        Binding("R", "restore", "Restore", id="priors.restore", tooltip="Restore it as it was"),
     ]
 
     class Acted(Message):
@@ -64,17 +64,17 @@ class PriorActions(ActionArea):
         self._list = list_
         self._drafts_folder = drafts_folder
         self.shelf: Shelf | None = None
-        """The priors as the desk has read them."""
+        """The priors as the desk last read them."""
         self.drafts: dict[str, Draft] = {}
-        """Texts that were not saved, by the id of their prior."""
+        """Unsaved texts, by the id of their prior."""
 
     def entry(self, prior_id: str) -> Entry | None:
-        """Return a prior as it stands; None if there is none of that id."""
+        """Return the prior of an id; None if there is none."""
         rows = self.shelf.rows if self.shelf is not None else ()
         return next((row.entry for row in rows if row.entry.id == prior_id), None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer what can be done with the prior under the cursor."""
+        """Offer only the actions that the state of the prior under the cursor allows."""
         state = row.state if (row := self._list.selected) is not None else ""
         if action == "draft":
             return bool(self.drafts)
@@ -96,7 +96,7 @@ class PriorActions(ActionArea):
         self._desk.do(act, done, self.refuse)
 
     def refuse(self, error: Exception) -> None:
-        """Show why the desk did not do something, and what to do about it."""
+        """Show an error of the desk with its hint."""
         hint = getattr(error, "hint", "")
         self.say(f"{error}. {hint}" if hint and not isinstance(error, EvolveError) else str(error), "bad", 10.0)
 
@@ -110,7 +110,7 @@ class PriorActions(ActionArea):
             self._do(lambda collection: collection.set_enabled(entry.id, on), "on" if on else "off")
 
     def _edit(self, entry: Entry, text: str | None = None) -> None:
-        """Open the editor on a prior: with its draft, with a text that could not be saved, or as it is."""
+        """Open the editor on a prior: with a text that could not be saved, with its draft, or with its current text."""
         draft = self.drafts.get(entry.id)
         if text is not None:
             self._open_editor(entry.id, text, entry.prior.number, entry, None)
@@ -127,12 +127,12 @@ class PriorActions(ActionArea):
             self.app.push_screen(editor)
 
     def action_draft(self) -> None:
-        """Go on with the newest draft."""
+        """Continue the newest draft."""
         draft = max(self.drafts.values(), key=lambda item: item.at)
         self._open_editor(draft.id, draft.text, draft.number, self.entry(draft.id), draft)
 
     def action_editor(self) -> None:
-        """Edit in the person's own editor; what cannot be saved goes on in ours, so that nothing is lost."""
+        """Edit in the user's own editor, then open and save the result here, so that a refused text is not lost."""
         row = self._list.selected
         if row is None or row.state == "removed":
             return
@@ -151,7 +151,7 @@ class PriorActions(ActionArea):
             self.app.screen.action_save()
 
     def action_add(self) -> None:
-        """Ask for a name, then write."""
+        """Ask for a name, then open the editor."""
         self.app.push_screen(
             Prompt("Name of the new prior:", hint="its file's name without .md", check=self._check_name), self._add
         )
@@ -184,7 +184,7 @@ class PriorActions(ActionArea):
             try:
                 float(text)
             except ValueError:
-                raise UsageError(f"'{one_line(text, 40)}' is no number") from None
+                raise UsageError(f"'{one_line(text, 40)}' is not a number") from None
 
         def use(text: str | None) -> None:
             if text is not None:
@@ -196,7 +196,7 @@ class PriorActions(ActionArea):
         self.app.push_screen(Prompt(question, f"{entry.prior.weight:g}", hint, check=check), use)
 
     def action_remove(self) -> None:
-        """Ask, then take it out."""
+        """Ask, then remove the prior."""
         row = self._list.selected
         if row is not None:
             prior_id = row.entry.id
@@ -207,21 +207,21 @@ class PriorActions(ActionArea):
             )
 
     def action_restore(self) -> None:
-        """Take it back."""
+        """Restore the prior."""
         row = self._list.selected
         if row is not None:
             prior_id = row.entry.id
             self._do(lambda collection: collection.restore(prior_id), "restored")
 
     def action_accept(self) -> None:
-        """Take a proposal in."""
+        """Accept the proposal."""
         row = self._list.selected
         if row is not None:
             prior_id = row.entry.id
             self._do(lambda collection: collection.accept(prior_id), "accepted")
 
     def action_reject(self) -> None:
-        """Ask for a reason, then turn the proposal down."""
+        """Ask for a reason, then reject the proposal."""
         row = self._list.selected
         if row is None:
             return
@@ -235,7 +235,7 @@ class PriorActions(ActionArea):
         self.app.push_screen(Prompt(question, hint="for whoever reads it later; may be empty"), reject)
 
     def action_history(self) -> None:
-        """Show its revisions."""
+        """Show the revisions of the prior."""
         row = self._list.selected
         if row is not None:
             self.app.push_screen(PriorHistory(self._desk, row.entry, self._do))

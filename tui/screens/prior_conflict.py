@@ -1,4 +1,4 @@
-"""Conflict: two texts of one prior, and which is to stand."""
+"""Conflict: choose between two texts of one prior."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ __all__ = ["PriorConflict"]
 
 
 class PriorConflict(BaseScreen):
-    """Two texts of one prior, and which is to stand.
+    """Two texts of one prior to choose from.
 
     Args:
         prior_id: the prior.
-        number: the revision that one's own text was made from.
+        number: the revision that the user's text was made from.
         conflict: both texts.
-        resolve: told `mine`, `theirs` or `both`.
+        resolve: called with `mine`, `theirs` or `both`.
     """
 
     DEFAULT_CSS = "PriorConflict #text { height: 1fr; padding: 0 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "choose('mine')", "Keep mine", id="conflict.mine", tooltip="Mine becomes the newest revision"),
-        Binding("t", "choose('theirs')", "Take theirs", id="conflict.theirs", tooltip="Mine is thrown away"),
-        Binding("b", "choose('both')", "Keep both", id="conflict.both", tooltip="Mine becomes a prior of its own"),
+        Binding("t", "choose('theirs')", "Take theirs", id="conflict.theirs", tooltip="Mine is discarded"),
+        Binding("b", "choose('both')", "Keep both", id="conflict.both", tooltip="Mine becomes a new prior"),
         Binding("escape", "back", "Go on editing", id="conflict.back", tooltip="Back to my text; nothing is saved yet"),
     ]
 
     title_ = "Conflict"
     about = (
-        "Somebody else saved the prior while you wrote: their text stands in the base, yours is not saved yet.\n"
+        "Somebody else saved the prior while you wrote: their text is in the base, yours is not saved yet.\n"
         "Whichever you choose, their revision stays in the history."
     )
 
@@ -53,22 +53,22 @@ class PriorConflict(BaseScreen):
         self._text = TextView(id="text")
 
     def compose_body(self) -> ComposeResult:
-        """What it is about, then the differences."""
+        """Compose the title, then the differences."""
         yield Title(f" Conflict in {one_line(self._prior_id, 60)}", id="head")
         yield self._text
 
     def on_mount(self) -> None:
-        """Show both."""
+        """Show the differences."""
         self._text.focus()
         theirs = f"theirs, revision {self._conflict.number}"
         mine = f"mine, made from revision {self._number}"
         self._text.show(diff_lines(self._conflict.theirs, self._conflict.ours, theirs, mine))
 
     def action_choose(self, choice: str) -> None:
-        """Close, and do it."""
+        """Close, and resolve the conflict."""
         self.app.pop_screen()
         self.app.call_later(self._resolve, choice, self._conflict)
 
     def action_back(self) -> None:
-        """Back to the editor."""
+        """Go back to the editor."""
         self.app.pop_screen()

@@ -1,4 +1,4 @@
-"""The editor of a prior: Markdown beside its preview, a draft that survives anything, and conflicts."""
+"""The editor of a prior: Markdown beside its preview, drafts that survive a crash, and conflicts."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Edited(Message):
         self.entry = entry
         self.said = said
         self.is_doubtful = is_doubtful
-        """It is hardly what was meant."""
+        """The text was saved, but has a probable mistake."""
 
 
 class PriorText(TextArea):
-    """Where the text is written; characters that would steer a terminal or hide are drawn as a sign."""
+    """The text area; it draws control characters and invisible ones as a sign."""
 
     DEFAULT_CSS = """
     PriorText { border: none; padding: 0; background: $background; }
@@ -66,10 +66,10 @@ class PriorText(TextArea):
     ]
 
     async def on_key(self, event: events.Key) -> None:
-        """What is no letter takes effect in the order it was pressed, as the letters do.
+        """Run the bindings of keys in the order they were pressed, as for letters.
 
-        Textual lets such keys bubble up and meanwhile types what came after them: of a burst, as a slow line delivers
-        it, a text would be saved without its last words.
+        Textual lets such keys bubble up and meanwhile types the keys after them: in a burst, as a slow line delivers
+        it, ctrl+s would save a text without its last words.
         """
         if event.is_printable or event.key in ("enter", "tab"):
             return
@@ -84,23 +84,23 @@ class PriorText(TextArea):
         self.move_cursor(self.document.end if end else (0, 0))
 
     def get_line(self, line_index: int) -> Text:
-        """The line as it is drawn: sign for sign, so that the cursor stands where it should."""
+        """Return the line as drawn, one sign for each character, so that the cursor stands at the right place."""
         drawn = "".join("▯" if visible(sign) != sign else sign for sign in self.document.get_line(line_index))
         return Text(drawn, end="", no_wrap=True)
 
 
 class PriorEditor(BaseScreen):
-    """Writes a prior's text.
+    """Edits a prior's text.
 
     Args:
-        desk: what saves it.
+        desk: saves the text.
         place: the collection.
-        folder: where drafts are kept.
+        folder: the folder of drafts.
         prior_id: the prior's id.
-        text: the text to begin with.
-        number: the revision that it was made from; 0 for a new prior.
-        entry: the prior as it stands; None for a new one.
-        draft: the unsaved text that is gone on with, if any is.
+        text: the text at first.
+        number: the revision that the text was made from; 0 for a new prior.
+        entry: the prior as it is now; None for a new one.
+        draft: the unsaved text to continue; None if there is none.
     """
 
     DEFAULT_CSS = """
@@ -114,12 +114,12 @@ class PriorEditor(BaseScreen):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save", id="editor.save", tooltip="Keep it as a new revision"),
-        Binding("escape", "leave", "Leave", id="editor.leave", tooltip="Leave; what was not saved is kept as a draft"),
-        Binding("f3", "preview", "Preview", id="editor.preview", tooltip="The text as it reads, or as it is written"),
-        Binding("f4", "editor", "$EDITOR", id="editor.editor", tooltip="Go on in your own editor"),
-        Binding("f5", "discard", "Discard", id="editor.discard", tooltip="Throw away what was not saved"),
-        Binding("f1", "app.help", "Help", id="editor.help", tooltip="What can be done here"),
+        Binding("ctrl+s", "save", "Save", id="editor.save", tooltip="Save it as a new revision"),
+        Binding("escape", "leave", "Leave", id="editor.leave", tooltip="Leave; an unsaved text is kept as a draft"),
+        Binding("f3", "preview", "Preview", id="editor.preview", tooltip="Switch between the text and its preview"),
+        Binding("f4", "editor", "$EDITOR", id="editor.editor", tooltip="Continue in your own editor"),
+        Binding("f5", "discard", "Discard", id="editor.discard", tooltip="Discard unsaved changes"),
+        Binding("f1", "app.help", "Help", id="editor.help", tooltip="The keys that work here, and what words mean"),
     ]
 
     title_ = "Editor"
@@ -128,7 +128,7 @@ class PriorEditor(BaseScreen):
         "A block that begins with ```python recipe is a function that the designer 'recombine' may splice in.\n"
         "Saving makes a new revision and writes the file; the next learn stage reads it. Nothing typed is lost: it is "
         "kept as a draft within a second, and offered when the priors are shown again.\n"
-        "ctrl+z takes back what was typed, ctrl+y types it again."
+        "ctrl+z undoes, ctrl+y redoes."
     )
 
     def __init__(
@@ -163,25 +163,23 @@ class PriorEditor(BaseScreen):
         self._draw = Throttle(self, 0.5, self._paint)
 
     def compose_body(self) -> ComposeResult:
-        """Title, text, preview."""
+        """Compose title, text, preview."""
         yield self._head
         with Horizontal(id="body"):
             yield self._area
             yield self._preview
 
     def on_mount(self) -> None:
-        """Begin to write."""
+        """Focus the text, and report a continued draft."""
         self._preview.can_focus = False
         self._area.focus()
         if self._entry is None:
             self._area.move_cursor(self._area.document.end)
         if self._draft is not None:
-            self.call_after_refresh(
-                self.say, f"this was not saved, typed {moment(self._draft.at)}; F5 throws it away", "best", 8.0
-            )
+            self.call_after_refresh(self.say, f"unsaved draft of {moment(self._draft.at)}; F5 discards it", "best", 8.0)
 
     def on_unmount(self) -> None:
-        """Keep what is not saved, whatever ends the screen."""
+        """Keep an unsaved text as a draft, whatever ends the screen."""
         with self._lock:
             if not self._ended:
                 self._ended = True
@@ -189,30 +187,30 @@ class PriorEditor(BaseScreen):
                 self._write_draft()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fit the preview."""
+        """Fit the preview to the new size."""
         super().on_resize(event)
         self.call_after_refresh(self._paint)
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        """Remember what was typed."""
+        """Take over the typed text."""
         if self._take_text():
             self._keep()
         self._draw()
 
     def _take_text(self) -> bool:
-        """Take over what was typed; its message may still be on its way when a key acts on it."""
+        """Take over the typed text; return whether it changed. A key may act on it before its message arrives."""
         before, self._newest = self._newest, self._area.text
         return before != self._newest
 
     def stands(self, entry: Entry | None) -> None:
-        """Take in how the prior stands in the base now."""
+        """Take over how the prior is in the base now."""
         if not self._saving:
             self._entry = entry
             self._paint()
 
     @property
     def unsaved(self) -> bool:
-        """Whether something was typed, here or earlier, that would be lost."""
+        """Whether leaving would lose a typed text, if no draft were kept."""
         return self._newest != self._saved or (self._draft is not None and self._entry is None)
 
     # Drafts
@@ -233,7 +231,7 @@ class PriorEditor(BaseScreen):
             drop_draft(self._folder, base, collection, self.prior_id)
 
     def _end(self) -> None:
-        """The text is kept, or thrown away on purpose: no draft is left."""
+        """Delete the draft: the text is saved, or was discarded on purpose."""
         with self._lock:
             self._ended = True
             drop_draft(self._folder, str(self._place.base), self._place.collection, self.prior_id)
@@ -263,7 +261,7 @@ class PriorEditor(BaseScreen):
             self._follow()
 
     def _follow(self) -> None:
-        """Keep the preview near the line that is written."""
+        """Scroll the preview to the line being edited."""
         lines = max(1, self._area.document.line_count - 1)
         share = self._area.cursor_location[0] / lines
         room = len(self._preview.lines) - self._preview.size.height
@@ -273,16 +271,16 @@ class PriorEditor(BaseScreen):
     # Acting
 
     def action_preview(self) -> None:
-        """Show the other one where there is room for one only."""
+        """Switch between text and preview if there is room for one."""
         self.toggle_class("-preview")
         self.call_after_refresh(self._paint)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The preview is always there where there is room."""
+        """Offer the preview key only if there is no room for both."""
         return self.size.width < 100 if action == "preview" else True
 
     def action_editor(self) -> None:
-        """Go on in the person's own editor."""
+        """Continue in the user's own editor."""
         self._take_text()
         try:
             changed = edit_text(self.app, self.navigator.guard, self._newest, f"{self.prior_id}.md")
@@ -293,18 +291,18 @@ class PriorEditor(BaseScreen):
             self._area.load_text(changed)
 
     def action_save(self) -> None:
-        """Keep the text; a proposal is accepted with it."""
+        """Save the text; a proposal is accepted with it."""
         self._take_text()
         trouble = _trouble_of(self.prior_id, self._newest)
         if trouble:
             self.say(f"not saved: {trouble}", "bad", 8.0)
         elif not self.unsaved and self._entry is not None and self._entry.status == "active":
-            self.say("nothing was changed", "accent")
+            self.say("nothing has changed", "accent")
         else:
             self._save(self._number)
 
     def _save(self, number: int | None, as_id: str = "") -> None:
-        """Save over a revision, whatever stands there for None, or as a new prior of another id."""
+        """Save over revision `number` (None: over any), or as a new prior `as_id`."""
         if self._saving:
             return
         self._saving = True
@@ -350,7 +348,7 @@ class PriorEditor(BaseScreen):
         self.say(f"not saved: {error}", "bad", 10.0)
 
     def _resolve(self, choice: str, conflict: Conflict) -> None:
-        """Do what was chosen: `mine`, `theirs` or `both`."""
+        """Resolve a conflict by `mine`, `theirs` or `both`."""
         if choice == "mine":
             self._save(conflict.number)
         elif choice == "both":
@@ -360,12 +358,12 @@ class PriorEditor(BaseScreen):
             self._close()
 
     def action_discard(self) -> None:
-        """Throw the changes away, after a question where there are any."""
+        """Discard the changes, after a question if there are any."""
         self._take_text()
         if not self.unsaved:
             self._throw_away(True)
         else:
-            self.app.push_screen(Confirm("Throw away what was typed and not saved?"), self._throw_away)
+            self.app.push_screen(Confirm("Discard the unsaved changes?"), self._throw_away)
 
     def _throw_away(self, yes: bool | None) -> None:
         if yes:
@@ -373,7 +371,7 @@ class PriorEditor(BaseScreen):
             self._close()
 
     def action_leave(self) -> None:
-        """Leave; what is not saved stays as a draft."""
+        """Leave; an unsaved text stays as a draft."""
         self._take_text()
         if not self.unsaved:
             self._end()
@@ -381,7 +379,7 @@ class PriorEditor(BaseScreen):
 
 
 def _trouble_of(prior_id: str, text: str) -> str:
-    """Why a text can be no prior; empty where it can."""
+    """Return why a text cannot be a prior; empty if it can."""
     try:
         check_text(text)
         parse_prior(prior_id, text)

@@ -1,4 +1,4 @@
-"""History: the revisions of a prior, what each changed, and the way back to one."""
+"""History: the revisions of a prior, their changes, and the way back to one."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class RevisionsView(RowsView):
         return self.revisions[self.cursor] if self.cursor < len(self.revisions) else None
 
     def count(self) -> int:
-        """How many there are."""
+        """Return the number of revisions."""
         return len(self.revisions)
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
-        """Number, time, who, what was said, size."""
+        """Return number, time, author, size and message."""
         item = self.revisions[index]
         return [
             (f" {item.number:>5}  ", "accent" if index == 0 else "plain"),
@@ -58,9 +58,9 @@ class PriorHistory(BaseScreen):
     """The revisions of a prior.
 
     Args:
-        desk: what reads them.
+        desk: reads the revisions.
         entry: the prior.
-        do: does something with the collection and says what came of it.
+        do: run a function on the collection and show its result.
     """
 
     DEFAULT_CSS = """
@@ -91,21 +91,21 @@ class PriorHistory(BaseScreen):
         self._text = TextView(id="text")
 
     def compose_body(self) -> ComposeResult:
-        """Title, revisions, what the one under the cursor changed."""
+        """Compose title, revisions, the changes of the one under the cursor."""
         yield Title(f" History of {one_line(self._entry.id, 80)}", id="head")
         yield self._list
         yield self._tabs
         yield self._text
 
     def on_mount(self) -> None:
-        """Read them."""
+        """Read the revisions."""
         self._text.can_focus = False
         self._list.focus()
         prior_id = self._entry.id
         self._desk.do(lambda collection: collection.history(prior_id), self._read, self._refused)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fit to the size."""
+        """Fit to the new size."""
         super().on_resize(event)
         self.call_after_refresh(self._show)
 
@@ -131,24 +131,24 @@ class PriorHistory(BaseScreen):
         self._text.show(revision_lines(self._list.revisions, chosen.number, base))
 
     def on_rows_view_moved(self, event: RevisionsView.Moved) -> None:
-        """Show what it changed."""
+        """Show the changes of the revision."""
         self._show()
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The newest revision stands already; of a removed prior none does."""
+        """Offer revert only for an older revision of a prior that is not removed."""
         return action != "revert" or (self._list.cursor > 0 and self._entry.status != "removed")
 
     def action_scroll(self, pages: int) -> None:
-        """Move in the differences."""
+        """Scroll the differences by pages."""
         self._text.action_page(pages)
 
     def action_shift(self, cells: int) -> None:
-        """Move in the differences to the right, or back."""
+        """Shift the differences to the right, or back."""
         self._text.action_shift(cells)
 
     def action_base(self) -> None:
-        """Compare with the other one."""
+        """Compare with the other base: the revision before, or the newest."""
         self._to_newest = not self._to_newest
         self._show()
 
@@ -169,5 +169,5 @@ class PriorHistory(BaseScreen):
         self.app.push_screen(Confirm(f"Make revision {number} of '{prior_id}' the newest?"), revert)
 
     def action_back(self) -> None:
-        """Back."""
+        """Go back."""
         self.app.pop_screen()

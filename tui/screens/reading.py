@@ -1,4 +1,4 @@
-"""Screens that are only read: help, made from the bindings that work where it was asked for, and the log."""
+"""Screens to read: the help, made from the bindings that work on the screen below, and the log."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from tui.widgets.text_view import TextView
 __all__ = ["HelpScreen", "LogScreen", "help_lines"]
 
 _WIDTH = 78
-"""Cells across that every terminal has that the screens are drawn for."""
+"""Cells across that every supported terminal has."""
 
 _GLOSSARY = {
-    "node": "one candidate program with what came of it",
+    "node": "one candidate program with its result",
     "round": "one pass: learn, design, experiment, analyze",
-    "prior": "one item of the cognition base that designs are shown",
-    "lesson": "the analyzer's one line on a node, which later rounds read",
+    "prior": "one item of the cognition base, which designs are shown",
+    "lesson": "the analyzer's one line about a node, which later rounds read",
     "guarded": "results cannot be forged by a candidate; open: in principle they can",
     "pause": "running stages finish, none starts; freeze also stops evaluations at once",
 }
 
 _TERMINAL = """\
-Select and copy with your terminal as ever; with --mouse hold shift (or option).
+Select and copy with your terminal as usual; with --mouse hold shift (or option).
 In tmux, copying by OSC 52 needs 'set -s set-clipboard on'; y also writes a file and tmux's own buffer.
-Keys are changed in config.toml: [tui.keymap] "run.pause" = "p,f5" (the ids stand on the right above).
+Change keys in config.toml: [tui.keymap] "run.pause" = "p,f5" (the ids are on the right above).
 """
 
 
 def help_lines(screen: Screen[Any]) -> list[Line]:
-    """What a screen is for and every binding that works on it now, by its id."""
+    """Return the purpose of a screen and its working bindings with their ids."""
     lines: list[Line] = [(Span(getattr(screen, "title_", "") or "Help", "heading"),)]
     lines += _paragraphs(getattr(screen, "about", ""))
     lines += [(), (Span("Keys", "heading"),)]
@@ -61,7 +61,7 @@ def _paragraphs(text: str) -> list[Line]:
 
 
 def _key_lines(rows: list[tuple[str, str, str]]) -> list[Line]:
-    """Keys, what they do, and their id, in columns as wide as the screen's own bindings want them."""
+    """Return keys, meanings and ids in columns as wide as the screen's bindings need."""
     keys, ids = max(len(row[0]) for row in rows), max(len(row[2]) for row in rows)
     room = _WIDTH - keys - ids - 5
     lines: list[Line] = []
@@ -72,7 +72,7 @@ def _key_lines(rows: list[tuple[str, str, str]]) -> list[Line]:
 
 
 def _beside(name: str, text: str, room: int, look: Look) -> list[Line]:
-    """A name, and beside it a text in a column of its own."""
+    """Return a name, and beside it a text in its own column."""
     parts = textwrap.wrap(text, room) or [""]
     return [
         (Span(name if not index else " " * len(name), look), Span(f"{part:<{room}}"))
@@ -81,11 +81,11 @@ def _beside(name: str, text: str, room: int, look: Look) -> list[Line]:
 
 
 class ReadingScreen(BaseScreen):
-    """A text on a screen of its own."""
+    """A screen with one text."""
 
     DEFAULT_CSS = "ReadingScreen #text { height: 1fr; padding: 0 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back", id="reading.back", tooltip="Back to where you were"),
+        Binding("escape", "back", "Back", id="reading.back", tooltip="Back to the screen before"),
     ]
 
     def __init__(self, title: str, lines: list[Line], at_end: bool = False) -> None:
@@ -96,7 +96,7 @@ class ReadingScreen(BaseScreen):
         self._text = TextView(id="text")
 
     def compose_body(self) -> ComposeResult:
-        """Title and text."""
+        """Compose title and text."""
         yield Title(f" {self._title}", id="head")
         yield self._text
 
@@ -108,12 +108,12 @@ class ReadingScreen(BaseScreen):
             self.call_after_refresh(self._text.action_to, -1)
 
     def action_back(self) -> None:
-        """Back."""
+        """Go back."""
         self.app.pop_screen()
 
 
 class HelpScreen(ReadingScreen):
-    """What can be done on the screen below."""
+    """The help on the screen below."""
 
     title_ = "Help"
 

@@ -25,24 +25,24 @@ __all__ = ["ReplayScreen"]
 _PLACE_HINT = "an event (1234), a share (40%), a round (r12), start, end"
 _NAMES: dict[StepKind, str] = {"event": "event", "round": "round", "best": "improvement", "act": "act of a person"}
 
-# At a thousand times the speed everything changes all the time, and no eye follows that.
+# At 1000x everything changes all the time, and no eye follows that.
 _PACE = Pace(tree=0.5, followed=1.0, status=0.5, plot=1.0, work=1.0)
 
 
 class ReplayScreen(BaseScreen):
-    """The run as it went.
+    """A run as it went.
 
     Args:
-        session: the run; its feed is the replay's.
-        came_from_live: whether a person rewound a run that was being watched.
+        session: the run; its feed is a replay.
+        came_from_live: whether the user rewound a live run.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "play", "Play", id="replay.play", priority=True, tooltip="Play, or stand still"),
+        Binding("space", "play", "Play", id="replay.play", priority=True, tooltip="Play or stop"),
         Binding("plus,equals_sign", "faster(1)", "Faster", id="replay.faster", key_display="+", tooltip="Play faster"),
         Binding("minus", "faster(-1)", "Slower", id="replay.slower", key_display="-", tooltip="Play slower"),
         Binding(
-            "full_stop", "move('event',1)", "Event", id="replay.event", key_display=".", tooltip="One event further"
+            "full_stop", "move('event',1)", "Event", id="replay.event", key_display=".", tooltip="One event forward"
         ),
         Binding(
             "comma",
@@ -93,7 +93,7 @@ class ReplayScreen(BaseScreen):
             "Act",
             id="replay.act",
             key_display="}",
-            tooltip="To what a person did next",
+            tooltip="To the next act of a person",
         ),
         Binding(
             "left_curly_bracket",
@@ -102,19 +102,19 @@ class ReplayScreen(BaseScreen):
             id="replay.act_back",
             key_display="{",
             show=False,
-            tooltip="To what a person did before",
+            tooltip="To the act of a person before",
         ),
         Binding("t", "seek", "Go to", id="replay.seek", tooltip="Go to an event, a share, a round"),
-        Binding("T", "now", "Now", id="replay.now", tooltip="Back to the run as it is now"),
+        Binding("T", "now", "Now", id="replay.now", tooltip="Back to the live run"),
         FORK,
-        Binding("escape", "back", "Runs", id="live.back", tooltip="Clear the filter, or back to where you came from"),
+        Binding("escape", "back", "Runs", id="live.back", tooltip="Clear the filter, or back to the screen before"),
     ]
 
     title_ = "Replay"
     about = (
-        "A run as it went, from its journal. The bar below the first line shows the way from its start to its end:\n"
-        "▲ improvements, ● what people did, ‖ pauses, ■ engines that came or went. Long gaps are shortened.\n"
-        "Nothing can be asked of the run here; F begins a new run at this event, T goes to the run as it is now."
+        "A run as it went, from its journal. The bar below the first line is its timeline from start to end:\n"
+        "▲ improvements, ● acts of people, ‖ pauses, ■ starts and ends of engines. Long gaps are shortened.\n"
+        "A replay cannot steer the run; F starts a new run from the event shown, T goes to the live run."
     )
 
     def __init__(self, session: Session, came_from_live: bool = False) -> None:
@@ -126,23 +126,23 @@ class ReplayScreen(BaseScreen):
         self.view = RunView(session, _PACE, TransportBar(session.feed, id="transport"))
 
     def compose_body(self) -> ComposeResult:
-        """The view of the run, which cannot be steered."""
+        """Compose the view of the run without keys that steer it."""
         with replay_actions(self.session, lambda: self.view.chosen):
             yield self.view
 
     def on_screen_resume(self) -> None:
-        """Show what changed behind another screen."""
+        """Show changes that came behind another screen."""
         self.view.paint_all()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fit the layout, then the view, to the size."""
+        """Fit the layout, then the view, to the new size."""
         super().on_resize(event)
         self.view.fit()
 
     # Acting
 
     def action_play(self) -> None:
-        """Play, or stand still; from the end it begins anew."""
+        """Play or stop; at the end start again."""
         feed = self._feed
         outline = feed.outline
         if outline is None:
@@ -153,7 +153,7 @@ class ReplayScreen(BaseScreen):
         self.view.paint_all()
 
     def action_faster(self, by: int) -> None:
-        """Take the next speed, or the one before."""
+        """Use the next higher or lower speed."""
         speed = self._feed.speed
         if by > 0:
             chosen = next((known for known in SPEEDS if known > speed), speed)
@@ -163,7 +163,7 @@ class ReplayScreen(BaseScreen):
         self.view.paint_all()
 
     def action_move(self, kind: StepKind, by: int) -> None:
-        """Go to the next place of a kind, and stand still there."""
+        """Go to the next place of a kind, and stop there."""
         feed, outline = self._feed, self._feed.outline
         if outline is None:
             return
@@ -177,7 +177,7 @@ class ReplayScreen(BaseScreen):
         self.view.paint_all()
 
     def action_seek(self) -> None:
-        """Ask where to go."""
+        """Ask for a place to go to."""
         self.app.push_screen(Prompt("Go to:", hint=_PLACE_HINT, check=self._find_place), self._seek)
 
     def _find_place(self, text: str) -> None:
@@ -193,15 +193,15 @@ class ReplayScreen(BaseScreen):
                 self.say_error(exc)
 
     def action_now(self) -> None:
-        """Show the run as it is now."""
+        """Show the live run."""
         self.navigator.attach(self.session.run)
 
     def action_fork(self) -> None:
-        """Begin a new run at the event that is shown."""
+        """Fork the run at the event shown."""
         ask_for_fork(self, self.session)
 
     def action_back(self) -> None:
-        """Clear the filter, or go back to where the replay was asked for."""
+        """Clear the filter, or go back to the screen that opened the replay."""
         if self.view.clear_filter():
             return
         if self._came_from_live:

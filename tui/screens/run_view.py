@@ -1,4 +1,4 @@
-"""The view of a run that Live and Replay share: status, population, panels, and the keys to look around in them."""
+"""The view of a run that Live and Replay share: status, population, panels, and the keys to look around."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _QUERY_HINT = "words, status:ok op:tune score>2.6 round:10..40 is:pinned #12"
 
 
 class Pace(NamedTuple):
-    """The least seconds between two paintings of a part: what changes faster is not worth more to a reader."""
+    """The least seconds between two paintings of a part: a reader gains nothing from more."""
 
     tree: float = 0.2
     followed: float = 0.5
@@ -50,7 +50,7 @@ class Pace(NamedTuple):
 
 
 class RunView(ActionArea):
-    """A run as its session stands: a status line, the tree on the left, panels on the right or below.
+    """A run as its session knows it: a status line, the tree on the left, panels on the right or below.
 
     Args:
         session: the run.
@@ -96,15 +96,15 @@ class RunView(ActionArea):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "slash", "search", "Search", id="tree.search", key_display="/", tooltip="Go to the next node that fits"
+            "slash", "search", "Search", id="tree.search", key_display="/", tooltip="Go to the next node that matches"
         ),
-        Binding("n", "next(1)", "Next", id="tree.next", show=False, tooltip="The next node that fits"),
-        Binding("N", "next(-1)", "Before", id="tree.before", show=False, tooltip="The node before that fits"),
+        Binding("n", "next(1)", "Next", id="tree.next", show=False, tooltip="The next node that matches"),
+        Binding("N", "next(-1)", "Before", id="tree.before", show=False, tooltip="The node before that matches"),
         Binding(
-            "ampersand", "filter", "Filter", id="tree.filter", key_display="&", tooltip="Show only the nodes that fit"
+            "ampersand", "filter", "Filter", id="tree.filter", key_display="&", tooltip="Show only the nodes that match"
         ),
-        Binding("v", "panel", "Panel", id="live.panel", tooltip="The next panel, where only one fits"),
-        Binding("W", "writing", "Writing", id="live.writing", tooltip="What models write, as they write it"),
+        Binding("v", "panel", "Panel", id="live.panel", tooltip="The next panel, if only one fits"),
+        Binding("W", "writing", "Writing", id="live.writing", tooltip="The answers that models are writing"),
     ]
 
     def __init__(self, session: Session, pace: Pace, transport: TransportBar | None = None) -> None:
@@ -126,7 +126,7 @@ class RunView(ActionArea):
         self._clock: Timer | None = None
         self._offered: tuple[str, bool] = ("", False)
         self.ready = False
-        """The run was painted: whoever presses a key has seen the node that it acts on."""
+        """Whether the run was painted, so that the user has seen the node that a key acts on."""
         self._refused = False
         self._draw_tree = Throttle(self, pace.tree, self._paint_tree)
         self._draw_followed = Throttle(self, pace.followed, self._paint_tree)
@@ -140,7 +140,7 @@ class RunView(ActionArea):
         self._draw_rates = Throttle(self, 1.0, self._paint_rates)
 
     def compose(self) -> ComposeResult:
-        """Status, transport, tree on the left, panels on the right or below."""
+        """Compose status, transport, tree, panels."""
         yield self._status
         if self._transport is not None:
             yield self._transport
@@ -157,7 +157,7 @@ class RunView(ActionArea):
                 yield self._peek
 
     def on_mount(self) -> None:
-        """Begin to listen."""
+        """Subscribe to the session."""
         self.add_class(f"-show-{_PANELS[self._panel]}")
         self.tree_view.focus()
         self._session.subscribe(self._changed)
@@ -165,11 +165,11 @@ class RunView(ActionArea):
         self._changed(Change(frozenset(), reset=True))
 
     def on_unmount(self) -> None:
-        """Stop listening."""
+        """Unsubscribe from the session."""
         self._session.unsubscribe(self._changed)
 
     def on_key(self, event: events.Key) -> None:
-        """Refuse with a reason to act on nodes that nobody has seen yet."""
+        """Refuse keys that act on nodes until the nodes have been painted, and say so."""
         if self.ready:
             return
         active = self.screen.active_bindings.get(event.key)
@@ -193,7 +193,7 @@ class RunView(ActionArea):
             self.tree_view.take(change, model)
             self._plot.take(change, model)
         if not self.screen.is_current:
-            # Behind a question the view stands still; on return everything is painted.
+            # Behind a question the view stands still; when it closes, everything is painted.
             return
         if change.reset:
             self.paint_all()
@@ -210,14 +210,14 @@ class RunView(ActionArea):
         if "notes" in change.parts:
             self._draw_notes()
         if "rates" in change.parts and (self._session.is_moving or change.parts - {"rates"}):
-            # Telemetry alone is not painted while nothing goes on: idle means that not a byte is written.
+            # While nothing goes on, telemetry alone is not painted: an idle screen writes no byte.
             self._draw_rates()
         if change.parts - {"rates", "writing"}:
             self._draw_status()
         self._draw_transport()
 
     def _run_clock(self) -> None:
-        """Let the clock run only while time passes for the run: idle means that not a byte is written."""
+        """Let the clock run only while the run moves: an idle screen writes no byte."""
         if self._clock is not None:
             if self._session.is_moving:
                 self._clock.resume()
@@ -237,7 +237,7 @@ class RunView(ActionArea):
         return self._session.feed.now_ms() if self._session.is_moving else None
 
     def paint_all(self) -> None:
-        """Paint every part as the session stands."""
+        """Paint every part."""
         self._run_clock()
         if self._session.model is not None and not self.ready:
             self.call_after_refresh(self._seen)
@@ -252,7 +252,7 @@ class RunView(ActionArea):
         self._paint_transport()
 
     def fit(self) -> None:
-        """Fit the parts to a new size of the screen: the status line at once, all of them once they have their size."""
+        """Fit the parts to a new size of the screen: the status line now, all others once they have their size."""
         self._paint_status()
         self.call_after_refresh(self.paint_all)
 
@@ -267,7 +267,7 @@ class RunView(ActionArea):
         if tree.query_ is not None:
             shown += f"only {tree.query_.text} "
         model = self._session.model
-        # Which number is which, if a row has two of them.
+        # If a row has two numbers, name them.
         columns = "fitness, score  " if model is not None and model.state.ranking.by_fitness else ""
         followed = f"  follows the {tree.following}" if tree.following else ""
         counts = model.state.counts if model is not None else {}
@@ -312,7 +312,7 @@ class RunView(ActionArea):
             self._peek.show(self._session.model, self.tree_view.selected)
 
     def _paint_writing(self) -> None:
-        """Show the panel from the first word that a model writes, and keep it: a layout pass a call would cost more."""
+        """Show the panel from a model's first word on, and keep it: a layout pass for each call would cost more."""
         model = self._session.model
         if model is not None and self.screen.is_current:
             if model.streams and not self.has_class("-has-writing"):
@@ -325,7 +325,7 @@ class RunView(ActionArea):
         if self._session.model is not None and self.screen.is_current:
             rows = self._rates.show(self._session.model)
             if rows != self._rates_rows:
-                # As high as what there is to say; without anything it is not there.
+                # As high as its rows; without rows it is hidden.
                 self._rates_rows = rows
                 self._rates.styles.height = rows
                 self.set_class(rows > 0, "-has-rates")
@@ -338,12 +338,12 @@ class RunView(ActionArea):
         return self.tree_view.selected
 
     def on_rows_view_moved(self, event: RowsView.Moved) -> None:
-        """Show the node under the cursor."""
+        """Show the node under the cursor in its panel."""
         self._paint_head()
         self._draw_peek()
 
     def on_tree_view_looked(self, event: TreeView.Looked) -> None:
-        """Show the order, filter and follow of the tree."""
+        """Show the tree's order, filter and follow in its title."""
         self._paint_head()
         self._draw_peek()
 
@@ -353,7 +353,7 @@ class RunView(ActionArea):
             self.tree_view.go_to(node)
 
     def on_tree_view_opened(self, event: TreeView.Opened) -> None:
-        """Show the whole node."""
+        """Open the node."""
         self.navigator.show_node(event.node)
 
     def clear_filter(self) -> bool:
@@ -384,7 +384,7 @@ class RunView(ActionArea):
         self.call_after_refresh(self.paint_all)
 
     def action_writing(self) -> None:
-        """Show what models write."""
+        """Open the answers that models are writing."""
         self.navigator.show_writing()
 
     def _ask_for_nodes(self, question: str, text: str, hint: str, use: Callable[[Query | None], None]) -> None:
@@ -406,7 +406,7 @@ class RunView(ActionArea):
         )
 
     def action_filter(self) -> None:
-        """Ask which nodes to show."""
+        """Ask for a filter of nodes."""
         text = self.tree_view.query_.text if self.tree_view.query_ is not None else ""
         metrics = "".join(f" {one_line(name, 30)}" for name in islice(self._metrics, 5))
         hint = f"{_QUERY_HINT}{', metrics:' if metrics else ''}{metrics}; empty shows all"
@@ -417,7 +417,7 @@ class RunView(ActionArea):
         return self._session.model.metrics if self._session.model is not None else ()
 
     def action_search(self) -> None:
-        """Ask what to look for."""
+        """Ask for a query to search."""
         text = self._search.text if self._search is not None else ""
         self._ask_for_nodes("Search:", text, _QUERY_HINT, self._find)
 
@@ -427,7 +427,7 @@ class RunView(ActionArea):
             self.action_next(1)
 
     def action_next(self, step: int) -> None:
-        """Go to the next node that fits, folded ones included."""
+        """Go to the next node that matches, folded ones included."""
         model, tree = self._session.model, self.tree_view
         if model is None or self._search is None:
             self.action_search()
@@ -440,4 +440,4 @@ class RunView(ActionArea):
             if self._search(node):
                 tree.go_to(node.id)
                 return
-        self.say(f"no node fits '{self._search.text}'", "best")
+        self.say(f"no node matches '{self._search.text}'", "best")

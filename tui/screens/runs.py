@@ -1,4 +1,4 @@
-"""Runs: the home screen. All runs of the workspace, and what can be done with each."""
+"""Runs: the home screen with all runs of the workspace."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ __all__ = ["RunsScreen"]
 
 
 _WIDE = 101
-"""Columns from which task, start and host are shown too, those of the best not counted."""
+"""Columns from which task, start and host are shown too, without the column of the best."""
 _ONE, _TWO = 11, 24
-"""Cells for the best: a score; a fitness with the score beside it, where any run is ranked so."""
+"""Cells for the best: a score; or a fitness with the score beside it, if any run is ranked by fitness."""
 
 
 def _name_width(width: int, best: int) -> int:
-    # Below the smallest size only the word about it is seen, but the rows are made all the same.
+    # Below the smallest size only the notice is seen, but the rows are made too.
     return max(3, width - 30 - best - (50 if width >= _WIDE + best else 0))
 
 
 def _columns(width: int, best: int) -> str:
-    """The names of the columns, above them."""
+    """Return the names of the columns."""
     head = "best" if best == _ONE else "best (its score)"
     shown = f" {'name':<{_name_width(width, best) - 1}}{'status':<9}{'rounds':>11} {head:>{best}} {'nodes':>7}"
     return shown + (f"  {'task':<18} {'started':<17}host" if width >= _WIDE + best else "")
 
 
 def _best(row: RunRow) -> str:
-    """What the best is ranked by, and its score beside that."""
+    """Return what the best is ranked by, and its score beside that."""
     return "no score" if row.best is None else row.ranking.brief(row.best)
 
 
@@ -57,14 +57,14 @@ class RunsView(RowsView):
     """The list of runs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Attach", id="runs.attach", tooltip="Look at the run"),
-        Binding("m", "mark", "Mark", id="runs.mark", tooltip="Mark the run, to be compared with others"),
+        Binding("enter", "open", "Attach", id="runs.attach", tooltip="Open the run"),
+        Binding("m", "mark", "Mark", id="runs.mark", tooltip="Mark the run to compare it with others"),
     ]
 
     empty = " reading the runs…"
 
     class Chosen(Message):
-        """A person wants to look at a run."""
+        """The user wants to open a run."""
 
         def __init__(self, row: RunRow) -> None:
             super().__init__()
@@ -74,7 +74,7 @@ class RunsView(RowsView):
         super().__init__(id="runs")
         self.rows_: list[RunRow] = []
         self.marked: dict[Path, None] = {}
-        """Folders of the runs to be compared, in the order they were marked."""
+        """Folders of the runs to compare, in the order they were marked."""
 
     @property
     def selected(self) -> RunRow | None:
@@ -82,7 +82,7 @@ class RunsView(RowsView):
         return self.rows_[self.cursor] if self.cursor < len(self.rows_) else None
 
     def show(self, rows: list[RunRow]) -> None:
-        """Show other rows; the cursor stays on its run."""
+        """Show new rows; keep the cursor on its run."""
         held = self.selected.folder if self.selected is not None else None
         self.rows_ = rows
         self.empty = " no run yet: press t to start one"
@@ -92,7 +92,7 @@ class RunsView(RowsView):
         self.repaint()
 
     def count(self) -> int:
-        """How many runs there are."""
+        """Return the number of runs."""
         return len(self.rows_)
 
     @property
@@ -101,7 +101,7 @@ class RunsView(RowsView):
         return _TWO if any(row.ranking.by_fitness for row in self.rows_) else _ONE
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
-        """Name, status, rounds, best; then what fits."""
+        """Return name, status, rounds, best; then more if it fits."""
         row = self.rows_[index]
         name = _name_width(self.size.width, self.best_width)
         shown = cut_middle(one_line(row.name, 250), name - 2)
@@ -117,12 +117,12 @@ class RunsView(RowsView):
         return pieces
 
     def action_open(self) -> None:
-        """Look at the run."""
+        """Open the run."""
         if self.selected is not None:
             self.post_message(self.Chosen(self.selected))
 
     def action_mark(self) -> None:
-        """Mark the run, or take the mark away, and go on to the next."""
+        """Mark or unmark the run, and go to the next."""
         row = self.selected
         if row is None:
             return
@@ -139,22 +139,22 @@ class RunsScreen(BaseScreen):
     """All runs.
 
     Args:
-        runs: their folder.
+        runs: the folder of the runs.
     """
 
     DEFAULT_CSS = "RunsScreen #runs { height: 1fr; }"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "start", "New run", id="runs.start", tooltip="Start a run of a built-in task or of a folder"),
-        Binding("c", "compare", "Compare", id="runs.compare", tooltip="Set the marked runs beside each other"),
-        Binding("C", "priors", "Priors", id="runs.priors", tooltip="What is known of the run's task"),
-        Binding("r", "replay", "Replay", id="runs.replay", tooltip="See how the run went"),
-        Binding("R", "rename", "Rename", id="runs.rename", tooltip="Give the run another name"),
-        Binding("D", "delete", "Delete", id="runs.delete", tooltip="Remove the run with all it found"),
+        Binding("c", "compare", "Compare", id="runs.compare", tooltip="Compare the marked runs"),
+        Binding("C", "priors", "Priors", id="runs.priors", tooltip="The knowledge about the run's task"),
+        Binding("r", "replay", "Replay", id="runs.replay", tooltip="Replay the run from its events"),
+        Binding("R", "rename", "Rename", id="runs.rename", tooltip="Rename the run"),
+        Binding("D", "delete", "Delete", id="runs.delete", tooltip="Delete the run with all its results"),
     ]
 
     title_ = "Runs"
-    about = "The runs of the workspace, newest first. A run goes on whether or not anybody looks."
+    about = "The runs of the workspace, newest first. A run goes on whether or not you watch it."
 
     def __init__(self, runs: Path) -> None:
         super().__init__()
@@ -167,31 +167,31 @@ class RunsScreen(BaseScreen):
         self._asked_for = ""
 
     def compose_body(self) -> ComposeResult:
-        """Where the runs are, then the runs."""
+        """Compose the folder's name, then the runs."""
         yield self._status
         yield self._head
         yield self._columns
         yield self._list
 
     def on_mount(self) -> None:
-        """Begin to look."""
+        """Start watching."""
         self._list.focus()
         self._watch.start()
 
     def on_unmount(self) -> None:
-        """Stop to look."""
+        """Stop watching."""
         self._watch.stop()
 
     def on_screen_resume(self) -> None:
-        """Look again."""
+        """Watch again."""
         self._watch.look(True)
 
     def on_screen_suspend(self) -> None:
-        """Nobody sees the list."""
+        """Stop watching while the list is hidden."""
         self._watch.look(False)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fit the bar to the size."""
+        """Fit the bar to the new size."""
         super().on_resize(event)
         self._columns.show((_columns(event.size.width, self._list.best_width), "dim"))
         room = max(1, event.size.width - 10)
@@ -209,7 +209,7 @@ class RunsScreen(BaseScreen):
             return isinstance(message, RunsScreen.RunsFound)
 
     def _found(self, rows: list[RunRow]) -> None:
-        # From the watching thread; posting is safe from there and does not wait.
+        # Runs in the watching thread; posting is safe from there and does not wait.
         self.post_message(self.RunsFound(rows))
 
     def on_runs_screen_runs_found(self, event: RunsFound) -> None:
@@ -228,7 +228,7 @@ class RunsScreen(BaseScreen):
             self.navigator.attach(Run(event.row.folder))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A run that has an engine keeps its name and its folder; what was not marked is not compared."""
+        """Offer rename and delete only without an engine, and compare only with enough marked runs."""
         if action in ("rename", "delete"):
             row = self._list.selected
             return row is not None and row.status not in ("running", "paused")
@@ -237,13 +237,13 @@ class RunsScreen(BaseScreen):
         return action not in ("replay", "priors") or self._list.selected is not None
 
     def on_rows_view_moved(self, event: RowsView.Moved) -> None:
-        """What can be done depends on the run."""
+        """Offer the actions of the run under the cursor."""
         self.refresh_bindings()
 
     # Acting
 
     def action_start(self) -> None:
-        """Ask for a task, then for the rounds."""
+        """Ask for a task, then for the limit of rounds."""
         known = ", ".join(path.name for path in builtin_tasks())
         self.app.push_screen(
             Prompt("Start a run of:", hint=f"{known}, or the path of a task folder", check=_check_task), self._start_of
@@ -273,35 +273,35 @@ class RunsScreen(BaseScreen):
         self._in_thread(work)
 
     def _marked(self) -> list[Run]:
-        """The marked runs that are still there."""
+        """Return the marked runs that still exist."""
         there = {row.folder for row in self._list.rows_ if not row.trouble}
         return [Run(folder) for folder in self._list.marked if folder in there]
 
     def action_compare(self) -> None:
-        """Set the marked runs beside each other."""
+        """Compare the marked runs."""
         from tui.model.compare import MOST_RUNS
         from tui.screens.compare import CompareScreen
 
         marked = self._marked()
         if len(marked) > MOST_RUNS:
-            self.say(f"{len(marked)} runs are marked; {MOST_RUNS} fit beside each other", "bad")
+            self.say(f"{len(marked)} runs are marked; at most {MOST_RUNS} can be compared", "bad")
         else:
             self.app.push_screen(CompareScreen(marked))
 
     def action_replay(self) -> None:
-        """See how the run went."""
+        """Replay the run."""
         row = self._list.selected
         if row is not None and not row.trouble:
             self.navigator.replay(Run(row.folder))
 
     def action_priors(self) -> None:
-        """Show the priors that the run reads."""
+        """Show the run's priors."""
         row = self._list.selected
         if row is not None and not row.trouble:
             self.navigator.show_priors(Run(row.folder))
 
     def action_rename(self) -> None:
-        """Ask for another name."""
+        """Ask for a new name, then rename the run."""
         row = self._list.selected
         if row is None:
             return
@@ -314,7 +314,7 @@ class RunsScreen(BaseScreen):
         self.app.push_screen(Prompt(question, row.name, act=rename), lambda _: self._watch.wake())
 
     def action_delete(self) -> None:
-        """Ask, then remove."""
+        """Ask, then delete the run."""
         row = self._list.selected
         if row is None:
             return
@@ -341,4 +341,4 @@ def _check_task(text: str) -> None:
         acts.path_of(text)
         find_task(text.strip())
     except OSError as exc:
-        raise UsageError(f"'{one_line(text, 40)}' is no task: {exc.strerror}") from None
+        raise UsageError(f"'{one_line(text, 40)}' is not a task: {exc.strerror}") from None

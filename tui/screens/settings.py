@@ -1,4 +1,4 @@
-"""Settings: how the application looks and is operated, kept in the workspace's config.toml."""
+"""Settings: look and keys of the application, kept in the workspace's config.toml."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["SettingsScreen"]
 
 
 class Choice(NamedTuple):
-    """A setting, what it may be, and what it does."""
+    """A setting, its values and its meaning."""
 
     key: str
     values: tuple[str | bool, ...]
@@ -35,10 +35,10 @@ class Choice(NamedTuple):
 
 
 CHOICES = (
-    Choice("theme", tuple(THEMES), "Colours; ansi-16 takes the terminal's own"),
-    Choice("glyphs", ("auto", "unicode", "ascii"), "Signs to draw with; auto finds out"),
-    Choice("bell", (False, True), "Ring for a new best, and when the run ends"),
-    Choice("mouse", (False, True), "Take mouse events, from the next start on"),
+    Choice("theme", tuple(THEMES), "Colours; ansi-16 uses the terminal's own"),
+    Choice("glyphs", ("auto", "unicode", "ascii"), "Signs to draw with; auto detects them"),
+    Choice("bell", (False, True), "Ring at a new best and at the end of the run"),
+    Choice("mouse", (False, True), "Use mouse events, from the next start on"),
 )
 
 
@@ -50,13 +50,13 @@ class SettingsView(RowsView):
     """The settings, one a row."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Change", id="settings.change", tooltip="Take the next value"),
-        Binding("space,right", "open", "Change", id="settings.next", show=False, tooltip="Take the next value"),
-        Binding("left", "before", "Before", id="settings.before", show=False, tooltip="Take the value before"),
+        Binding("enter", "open", "Change", id="settings.change", tooltip="Use the next value"),
+        Binding("space,right", "open", "Change", id="settings.next", show=False, tooltip="Use the next value"),
+        Binding("left", "before", "Before", id="settings.before", show=False, tooltip="Use the value before"),
     ]
 
     class Turned(Message):
-        """A person wants another value."""
+        """The user wants another value."""
 
         def __init__(self, choice: Choice, by: int) -> None:
             super().__init__()
@@ -68,26 +68,26 @@ class SettingsView(RowsView):
         self.settings = settings
 
     def count(self) -> int:
-        """How many settings there are."""
+        """Return the number of settings."""
         return len(CHOICES)
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
-        """Name, value, what it does."""
+        """Return name, value and meaning."""
         choice = CHOICES[index]
         value = _word(getattr(self.settings, choice.key))
         return [(f" {choice.key:<9}", "heading"), (f"{value:<14}", "accent"), (choice.about, "dim")]
 
     def action_open(self) -> None:
-        """Take the next value."""
+        """Use the next value."""
         self.post_message(self.Turned(CHOICES[self.cursor], 1))
 
     def action_before(self) -> None:
-        """Take the value before."""
+        """Use the value before."""
         self.post_message(self.Turned(CHOICES[self.cursor], -1))
 
 
 class SettingsScreen(BaseScreen):
-    """What can be set, and where it is kept."""
+    """The settings and their file."""
 
     DEFAULT_CSS = f"""
     SettingsScreen #settings {{ height: {len(CHOICES)}; }}
@@ -96,11 +96,11 @@ class SettingsScreen(BaseScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "edit", "Edit file", id="settings.edit", tooltip="Open config.toml in $EDITOR"),
-        Binding("escape", "back", "Back", id="settings.back", tooltip="Back to where you were"),
+        Binding("escape", "back", "Back", id="settings.back", tooltip="Back to the screen before"),
     ]
 
     title_ = "Settings"
-    about = "How the application looks and is operated. A change is kept in config.toml at once; its comments stay."
+    about = "Look and keys of the application. A change is saved in config.toml at once; its comments stay."
 
     def __init__(self, settings: TuiSettings) -> None:
         super().__init__()
@@ -108,16 +108,16 @@ class SettingsScreen(BaseScreen):
         self._view = SettingsView(settings)
         self._text = TextView(id="text")
         self._refused: str | None = None
-        """What was written in the file's place and could not be kept; the editor goes on with it."""
+        """An edited text that was refused; the editor continues with it."""
 
     def compose_body(self) -> ComposeResult:
-        """Title, settings, what else the file holds."""
+        """Compose title, settings, the rest of the file."""
         yield Title(" Settings", id="head")
         yield self._view
         yield self._text
 
     def on_mount(self) -> None:
-        """Show them."""
+        """Show the settings."""
         self._view.focus()
         self._tell()
 
@@ -125,7 +125,7 @@ class SettingsScreen(BaseScreen):
         self._text.show(_rest(self._config, self._view.settings))
 
     def on_settings_view_turned(self, event: SettingsView.Turned) -> None:
-        """Keep another value, then use it."""
+        """Save another value, then apply it."""
         values, key = event.choice.values, event.choice.key
         now = getattr(self._view.settings, key)
         place = values.index(now) + event.by if now in values else 0
@@ -141,7 +141,7 @@ class SettingsScreen(BaseScreen):
         self._tell()
 
     def action_edit(self) -> None:
-        """Open the file in the person's editor; what cannot be read is refused, and the file left as it was."""
+        """Open the file in the user's editor; refuse an invalid text and leave the file unchanged."""
         kept = self._config.read_text(encoding="utf-8") if self._config.exists() else _TEMPLATE
         refused = self._refused
         try:
@@ -150,13 +150,13 @@ class SettingsScreen(BaseScreen):
                 self._refused = written
                 self._use(save_file(self._config, written))
             elif refused is not None:
-                self.say("what you wrote is let go, and the file stays as it was")
+                self.say("your text is discarded, and the file is unchanged")
             self._refused = None
         except EvolveError as exc:
-            self.say(str(exc) if self._refused is None else f"{exc}; e goes on with what you wrote", "bad", 10.0)
+            self.say(str(exc) if self._refused is None else f"{exc}; e continues with your text", "bad", 10.0)
 
     def action_back(self) -> None:
-        """Back."""
+        """Go back."""
         self.app.pop_screen()
 
 
@@ -170,13 +170,13 @@ _TEMPLATE = """\
 
 
 def _rest(config: Path, settings: TuiSettings) -> list[Line]:
-    """What stands in the file beside what can be chosen above."""
+    """Return the settings of the file that cannot be chosen above."""
     lines: list[Line] = [(), (Span(" kept in", "dim"),), (Span(f"   {clean_line(str(config))}"),)]
     if settings.keymap:
         lines += [(), (Span(" keys of your own", "heading"),)]
         lines += text_lines("\n".join(f"   {keys:<14} {id_}" for id_, keys in settings.keymap.items()))
     else:
-        lines.append((Span(" keys are changed there, under [tui.keymap]; the help shows their ids", "dim"),))
+        lines.append((Span(" change keys there, under [tui.keymap]; the help shows their ids", "dim"),))
     try:
         table = read_toml(config, UsageError) if config.exists() else {}
     except UsageError as exc:

@@ -1,4 +1,4 @@
-"""What a user can ask of a run and of a chosen node. Live screens hold `Steering`; replays refuse the same keys."""
+"""Keys that act on a run and on the chosen node. Live screens hold `Steering`; replays refuse the same keys."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _KINDS = {
     "pause": "pause", "pause_now": "pause", "resume": "resume", "step": "step", "stop": "stop", "hint": "inject",
     "program": "inject",
 }  # fmt: skip
-"""Actions on the run as a whole, each with the command that it gives."""
+"""Actions on the run as a whole, with the kind of their command."""
 
 
 class Steering(ActionArea):
@@ -42,23 +42,23 @@ class Steering(ActionArea):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause", id="run.pause", tooltip="Running stages finish, none starts"),
-        Binding("p", "resume", "Resume", id="run.resume", tooltip="Go on; starts an engine if there is none"),
+        Binding("p", "resume", "Resume", id="run.resume", tooltip="Resume; starts an engine if there is none"),
         Binding(
             "P", "pause_now", "Freeze", id="run.pause_now", show=False, tooltip="Pause, and freeze evaluations at once"
         ),
         Binding("s", "step", "Step", id="run.step", tooltip="Let one round run to its end"),
         Binding("S", "stop", "Stop", id="run.stop", show=False, tooltip="End the run; it can be resumed"),
-        Binding("i", "hint(True)", "Hint", id="run.hint", tooltip="Tell the next designs something"),
-        # Without an engine it waits for the next one, and the footer has more urgent things to offer.
+        Binding("i", "hint(True)", "Hint", id="run.hint", tooltip="Tell the next designs an idea"),
+        # Without an engine a hint waits for the next one, and the footer has more urgent keys to show.
         Binding(
             "i",
             "hint(False)",
             "Hint",
             id="run.hint",
             show=False,
-            tooltip="Tell the designs after the next start something",
+            tooltip="Tell the designs after the next start an idea",
         ),
-        Binding("I", "program", "Inject", id="run.inject", show=False, tooltip="Give the run a program from a file"),
+        Binding("I", "program", "Inject", id="run.inject", show=False, tooltip="Add a program from a file to the run"),
         Binding(
             "exclamation_mark",
             "pin",
@@ -66,7 +66,7 @@ class Steering(ActionArea):
             id="node.pin",
             key_display="!",
             show=False,
-            tooltip="Take it as parent until unpinned; or unpin",
+            tooltip="Use it as parent until unpinned; or unpin",
         ),
         Binding(
             "x",
@@ -74,10 +74,15 @@ class Steering(ActionArea):
             "Prune",
             id="node.prune",
             show=False,
-            tooltip="Do not sample it any more; or restore it",
+            tooltip="Never sample it again; or restore it",
         ),
         Binding(
-            "X", "prune_all", "Prune all", id="node.prune_all", show=False, tooltip="Prune it and what descends from it"
+            "X",
+            "prune_all",
+            "Prune all",
+            id="node.prune_all",
+            show=False,
+            tooltip="Prune it and its descendants; or restore them",
         ),
         Binding(
             "asterisk",
@@ -86,9 +91,9 @@ class Steering(ActionArea):
             id="node.star",
             key_display="*",
             show=False,
-            tooltip="Mark it, or take the mark away",
+            tooltip="Star it, or unstar it",
         ),
-        Binding("c", "comment", "Comment", id="node.comment", show=False, tooltip="Write something about the node"),
+        Binding("c", "comment", "Comment", id="node.comment", show=False, tooltip="Write a comment on the node"),
         Binding("r", "rerun", "Rerun", id="node.rerun", show=False, tooltip="Measure the node again"),
     ]
 
@@ -98,7 +103,7 @@ class Steering(ActionArea):
         self._chosen = chosen
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only what can be done as the run stands; None: the key is refused with a reason."""
+        """Offer the actions that the run's status allows; None refuses a key with a reason."""
         kind, status = _KINDS.get(action), self._session.status
         if kind is None:
             return True
@@ -116,7 +121,7 @@ class Steering(ActionArea):
         return status != "opening" or None
 
     def on_key(self, event: events.Key) -> None:
-        """Say why a key that acts on the run does nothing now."""
+        """Say why a disabled key does nothing now."""
         active = self.screen.active_bindings.get(event.key)
         if active is None or active.enabled or active.node is not self:
             return
@@ -130,14 +135,14 @@ class Steering(ActionArea):
             self.say(f"no engine is at work, the run is {status}; {self._key('run.resume')} {more}", "best")
 
     def _key(self, id_: str) -> str:
-        """Return the key of a binding that works now."""
+        """Return the key of a binding, empty if it does not work now."""
         found = (active.binding for active in self.screen.active_bindings.values() if active.binding.id == id_)
         return next(map(self.app.get_key_display, found), "")
 
     # Acts on the run
 
     def ask(self, kind: str, data: dict[str, Any] | None = None) -> None:
-        """Ask something of the run from a thread; the answer of an engine is an event."""
+        """Give the run a command, from a thread; an engine answers it by an event."""
         session, given, key = self._session, data or {}, self._key("run.resume")
 
         def work() -> None:
@@ -155,24 +160,24 @@ class Steering(ActionArea):
         self.in_thread(work)
 
     def action_pause(self) -> None:
-        """Pause."""
+        """Pause the run."""
         self.ask("pause")
 
     def action_pause_now(self) -> None:
-        """Pause and freeze."""
+        """Pause the run and freeze its evaluations."""
         self.ask("pause", {"now": True})
 
     def action_step(self) -> None:
-        """Step."""
+        """Run one round."""
         self.ask("step")
 
     def action_stop(self) -> None:
-        """Stop, after a question."""
+        """Ask, then stop the run."""
         question = f"Stop '{self._session.run.name}'? Running evaluations finish first. It can be resumed."
         self.app.push_screen(Confirm(question), lambda yes: self.ask("stop") if yes else None)
 
     def action_resume(self) -> None:
-        """Unpause, or start an engine."""
+        """Resume a paused run, or start an engine."""
         status, model = self._session.status, self._session.model
         state = model.state if model is not None else None
         if status == "paused":
@@ -206,14 +211,14 @@ class Steering(ActionArea):
         self.in_thread(work)
 
     def action_hint(self, at_work: bool) -> None:
-        """Inject a hint; `at_work`: an engine hears it now."""
+        """Ask for a hint, and inject it; `at_work`: an engine reads it now."""
         self.app.push_screen(
             Prompt("A hint for the next designs:", check=check_words),
             lambda text: self.ask("inject", {"what": "hint", "text": text.strip()}) if text else None,
         )
 
     def action_program(self) -> None:
-        """Inject a program from a file."""
+        """Ask for a file, and inject the program in it."""
         read: list[dict[str, Any]] = []
 
         def act(name: str) -> None:
@@ -225,25 +230,25 @@ class Steering(ActionArea):
             lambda name: self.ask("inject", read[-1]) if name is not None else None,
         )
 
-    # Nodes
+    # Acts on the chosen node
 
     def action_pin(self) -> None:
-        """Pin or unpin."""
+        """Pin or unpin the node."""
         self._toggle("pinned", "pin", "unpin")
 
     def action_prune(self) -> None:
-        """Prune or restore."""
+        """Prune or restore the node."""
         self._toggle("pruned", "prune", "restore")
 
     def action_prune_all(self) -> None:
-        """Prune the node with all that descends from it, or restore them, after a question."""
+        """Ask, then prune the node with its descendants, or restore them."""
         node, model = self._chosen(), self._session.model
         if node is None or model is None:
             return
         kind = "restore" if node.pruned else "prune"
         below = model.population.descendants.get(node.id, 0)
         self.app.push_screen(
-            Confirm(f"{kind.capitalize()} #{node.id} and the {below:,} nodes that descend from it?"),
+            Confirm(f"{kind.capitalize()} #{node.id} and its {below:,} descendants?"),
             lambda yes: self.ask(kind, {"node": node.id, "subtree": True}) if yes else None,
         )
 
@@ -253,13 +258,13 @@ class Steering(ActionArea):
             self.ask(off if has_mark(node, mark) else on, {"node": node.id})
 
     def action_star(self) -> None:
-        """Star or take the star away."""
+        """Star or unstar the node."""
         node = self._chosen()
         if node is not None:
             self.ask("star", {"node": node.id, "starred": not has_mark(node, "starred")})
 
     def action_comment(self) -> None:
-        """Comment on the node, or on the run where there is none."""
+        """Ask for a comment on the node, or on the run if there is no node."""
         node = self._chosen()
         about = f"#{node.id} {one_line(node.name, 40)}" if node is not None else "the run"
         data = {"node": node.id if node is not None else None}
@@ -269,10 +274,10 @@ class Steering(ActionArea):
         )
 
     def action_rerun(self) -> None:
-        """Measure again."""
+        """Ask, then measure the node again."""
         node = self._chosen()
         if node is not None and self._session.status == "finished":
-            # Nothing to confirm: the answer says why not.
+            # Nothing to confirm: the answer gives the reason for refusing.
             self.ask("rerun", {"node": node.id})
         elif node is not None:
             self.app.push_screen(
@@ -287,19 +292,19 @@ class Steering(ActionArea):
 
 
 class NoSteering(ActionArea):
-    """Refuses every key of `Steering` with a reason: a replay asks nothing of the run."""
+    """Refuses every key of `Steering` with a reason: a replay cannot steer the run."""
 
     BINDINGS: ClassVar[list[BindingType]] = Steering.BINDINGS
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Refuse all. Of two actions on one key only one may be left, so that its refusal is shown."""
+        """Refuse all actions. Of the two on one key leave only one, so that its refusal is shown."""
         return False if action == "resume" else None
 
     def on_key(self, event: events.Key) -> None:
         """Say why the key does nothing."""
         active = self.screen.active_bindings.get(event.key)
         if active is not None and active.node is self:
-            self.say("A replay asks nothing of the run. In the population, T goes to the run itself", "best")
+            self.say("A replay cannot steer the run. In the population, T shows the live run", "best")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Writing: a design, or another answer, as a model writes it."""
+"""Writing: a design, or another answer, while a model writes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["WritingScreen"]
 
 
 class WritingScreen(BaseScreen):
-    """The end of one answer, as long as it is written; then the next one.
+    """The end of one answer while it is being written; then the next one.
 
     Args:
         session: the run.
@@ -50,18 +50,18 @@ class WritingScreen(BaseScreen):
         self._draw = Throttle(self, 1.0, self._paint)
 
     def compose_body(self) -> ComposeResult:
-        """Who writes, then what."""
+        """Compose the writer, then the text."""
         yield self._head
         yield self._text
 
     def on_mount(self) -> None:
-        """Begin to listen."""
+        """Subscribe to the session."""
         self._text.focus()
         self.session.subscribe(self._changed)
         self.call_after_refresh(self._paint)
 
     def on_unmount(self) -> None:
-        """Stop to listen."""
+        """Unsubscribe from the session."""
         self.session.unsubscribe(self._changed)
 
     def _changed(self, change: Change) -> None:
@@ -87,11 +87,11 @@ class WritingScreen(BaseScreen):
             self._head.show((" Writing ", "heading"), ("no model at this moment", "dim"))
         shown = stream or self._last
         if shown is None:
-            self._text.show(text_lines("What a model writes stands here as it comes.", "dim"))
+            self._text.show(text_lines("The answer of a model appears here while it is written.", "dim"))
             return
         lines = prose_lines(shown.text, max(20, self.size.width - 2), "dim" if shown.thinking else "plain")
         if self._following:
-            # It turns by half a page, so that a new line costs its own row only.
+            # Turn by half a page, so that a new line costs only its own row.
             height = max(2, self._text.size.height)
             half = height // 2
             self._text.top = max(0, -(-(len(lines) - height) // half) * half)
@@ -99,11 +99,11 @@ class WritingScreen(BaseScreen):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There may be one only."""
+        """Offer the turn only if several answers are being written."""
         return len(self._streams) > 1 if action == "turn" else True
 
     def action_turn(self) -> None:
-        """Show what another one writes."""
+        """Show the next answer."""
         calls = sorted(self._streams)
         if calls:
             place = calls.index(self._call) + 1 if self._call in calls else 0
@@ -111,11 +111,11 @@ class WritingScreen(BaseScreen):
             self._paint()
 
     def action_follow(self) -> None:
-        """Stay at the end, or no longer."""
+        """Follow the end of the answer, or stop following."""
         self._following = not self._following
         self.say("follows the end" if self._following else "stays where you read", "accent")
         self._paint()
 
     def action_back(self) -> None:
-        """Back."""
+        """Go back."""
         self.app.pop_screen()

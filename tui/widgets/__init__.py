@@ -1,1 +1,1 @@
-"""Widgets that write little: each repaints only the rows that changed, and none asks for a layout in steady state."""
+"""Widgets that write few bytes: each repaints only changed rows, and none asks for a layout in steady state."""

@@ -1,4 +1,4 @@
-"""The line at the top, in fixed cells, and the line at the bottom, which says what can be done."""
+"""The status line at the top, titles of parts, and the footer with the keys that work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Footer", "StatusBar", "Title"]
 
 
 class StatusBar(Painted):
-    """One row of cells of fixed width, so that what changes moves nothing else."""
+    """One row of cells of fixed width, so that a change in one moves no other."""
 
     DEFAULT_CSS = "StatusBar { height: 1; }"
 
@@ -27,21 +27,21 @@ class StatusBar(Painted):
         self.cells: list[Cell] = []
 
     def show(self, cells: list[Cell]) -> None:
-        """Show other cells."""
+        """Show new cells."""
         self.cells = cells
         self.repaint()
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """The cells, each cut or filled to its width."""
+        """Return the cells, each cut or padded to its width."""
         return [(fit(cell.text, cell.width), cell.look) for cell in self.cells]
 
     def row_ground(self, y: int) -> str:
-        """A bar."""
+        """Return the look of a bar."""
         return "bar"
 
 
 class Title(Painted):
-    """One row above a part of the screen: its name, and what it shows."""
+    """One row above a part of the screen: its name and what it shows."""
 
     DEFAULT_CSS = "Title { height: 1; }"
 
@@ -50,17 +50,17 @@ class Title(Painted):
         self._pieces: tuple[Piece, ...] = ((text, "heading"),)
 
     def show(self, *pieces: Piece) -> None:
-        """Show another title."""
+        """Show a new title."""
         self._pieces = pieces
         self.repaint()
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """The text."""
+        """Return the title."""
         return self._pieces
 
 
 class Footer(Painted):
-    """The bindings that work here and now, as many as fit; or for a while what happened."""
+    """The bindings that work now, as many as fit; or a message for a while."""
 
     DEFAULT_CSS = "Footer { height: 1; dock: bottom; }"
 
@@ -77,7 +77,7 @@ class Footer(Painted):
         self.repaint()
 
     def say(self, text: str, look: str, seconds: float) -> None:
-        """Say something in place of the bindings; the text is harmless already."""
+        """Show a message in place of the bindings; the caller has made the text harmless."""
         self._notice = (text, look)
         if self._timer is not None:
             self._timer.stop()
@@ -91,11 +91,11 @@ class Footer(Painted):
             self.repaint()
 
     def row_ground(self, y: int) -> str:
-        """A bar."""
+        """Return the look of a bar."""
         return "bar"
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """What is said, or the bindings as far as they fit; the last one always does."""
+        """Return the message, or the bindings that fit; the last one always does."""
         if self._notice is not None:
             return [(f" {self._notice[0]}", self._notice[1])]
         bindings = self._offers()
@@ -118,13 +118,13 @@ class Footer(Painted):
         return text.translate(PLAIN) if getattr(self.app, "plain", False) else text
 
     def _offers(self) -> list[tuple[str, str]]:
-        """Keys and what they do, what is wanted most first, help last."""
+        """Return keys and their meanings, the most wanted first, help last."""
         found: dict[tuple[str, str], int] = {}
         for place, active in enumerate(self.screen.active_bindings.values()):
             binding = active.binding
             if binding.show and active.enabled:
                 rank = _ORDER.index(binding.id) if binding.id in _ORDER else len(_ORDER) + place
-                # Signs are replaced before anything is measured: `enter` is longer than its sign.
+                # Replace signs before measuring: `enter` is longer than its sign.
                 entry = (self._shown(self.app.get_key_display(binding)), self._shown(binding.description))
                 found[entry] = min(rank, found.get(entry, rank))
         offers = sorted(found, key=lambda entry: found[entry])
@@ -143,7 +143,7 @@ _ORDER = (
     "tree.search", "live.panel", "app.quit", "live.back", "tree.filter", "tree.follow", "tree.order",
     "node.edit", "live.writing",
 )  # fmt: skip
-"""Ids of the bindings that come first where there is not room for all."""
+"""Ids of the bindings that come first if there is not room for all."""
 
 
 def _width(binding: tuple[str, str]) -> int:

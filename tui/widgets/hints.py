@@ -1,4 +1,4 @@
-"""A few words for whoever is here for the first time; gone with the first key."""
+"""A few words for a new user, until the first key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["HintBar"]
 
 _ROWS: tuple[tuple[Piece, ...], ...] = (
     ((" New here? ", "heading"), ("? lists the keys, ctrl+p finds them by name, F2 sets colours.", "bar")),
-    ((" The engine is a process of its own: q leaves, and a run goes on.", "bar"),),
+    ((" The engine is a separate process: q leaves, and the run goes on.", "bar"),),
 )
 
 
@@ -23,9 +23,9 @@ class HintBar(Painted):
         super().__init__(id="hints")
 
     def row_ground(self, y: int) -> str:
-        """A bar."""
+        """Return the look of a bar."""
         return "bar"
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """The words."""
+        """Return the words."""
         return _ROWS[y] if y < len(_ROWS) else ()

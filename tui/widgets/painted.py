@@ -1,4 +1,4 @@
-"""What every widget here has in common: rows drawn by look, and repainted only where they changed."""
+"""The base of all widgets here: rows drawn by looks, repainted only where they changed."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ from tui.theme import look_style
 __all__ = ["Painted", "Piece", "Throttle"]
 
 Piece = tuple[str, str]
-"""A text and its look. The text is harmless already: nothing here interprets it."""
+"""A text and its look. The text must be harmless: nothing here interprets or escapes it."""
 
 _Look = tuple[str, int, tuple[Piece, ...]]
-"""Ground, shift and pieces of a row: all that it is drawn from but the styles."""
+"""Ground, shift and pieces of a row: everything that it is drawn from except styles."""
 
 
 class Painted(Widget):
-    """A widget of rows; `repaint` takes them as they are now and refreshes what differs from the rows taken last.
+    """A widget of rows; `repaint` takes the current rows and refreshes what differs from the rows taken last.
 
-    Only rows that were taken are painted, never what they are made from: a frame comes later, when a run may have gone
-    on, and a cell that changed meanwhile would be drawn by nobody, or be held for drawn though it was outside of what
-    the frame wrote.
+    It paints only rows that were taken, never their sources: a frame comes later, when the run may have gone on, and a
+    cell that changed meanwhile would never be drawn, or count as drawn although it was outside of the region that the
+    frame wrote.
 
-    The compositor writes what is refreshed whether or not it changed, and always from a widget's left edge, so this is
-    what keeps a slow line usable: what changes often stands far to the left.
+    The compositor writes refreshed regions whether or not they changed, and always from the widget's left edge. So this
+    class keeps a slow line usable if what changes often stands far to the left.
     """
 
     shows_cut = True
-    """A row that is cut ends in a sign that says so; not where every character counts and one can shift."""
+    """Whether a cut row ends in a sign; off for texts that the user can shift."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.shift = 0
-        """Cells of each row that are left out at its start."""
+        """Cells to skip at the start of each row."""
         self._taken: list[Strip] = []
-        """What the terminal shows of each row, as soon as all that was refreshed is painted."""
+        """The strip of each row that the terminal shows once all refreshed regions are painted."""
         self._taken_from: list[_Look | None] = []
-        """What each of these was made from; None where it must be made anew."""
+        """The source of each strip; None if the strip must be made anew."""
         self._taken_for = Size(0, 0)
         self._styles: dict[tuple[str, str], Style] = {}
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """The screen row `y` as pieces, at most three looks where it changes often."""
+        """Return screen row `y` as pieces; use at most three looks if it changes often."""
         raise NotImplementedError
 
     def row_ground(self, y: int) -> str:
-        """The look that gives a row its background."""
+        """Return the look that gives a row its background."""
         return "plain"
 
     def repaint(self) -> None:
-        """Take the rows as they are now; refresh those that changed, as far as they did."""
+        """Take the current rows; refresh the parts that changed."""
         if self._taken_for != self.size:
             self.repaint_all()
             return
@@ -68,7 +68,7 @@ class Painted(Widget):
             self.refresh(*changed)
 
     def repaint_all(self) -> None:
-        """Take every row as it is now and refresh them all."""
+        """Take the current rows and refresh them all."""
         self._take_all()
         self.refresh()
 
@@ -79,7 +79,7 @@ class Painted(Widget):
         self._taken = [self._strip(look, size.width) for look in looks]
 
     def _take_row(self, y: int) -> int:
-        """Take one row as it is now; returns how far from the left it changed, 0 for not at all."""
+        """Take one current row; return up to which cell it changed, 0 if it did not."""
         look = self._look(y)
         if look == self._taken_from[y]:
             return 0
@@ -88,7 +88,7 @@ class Painted(Widget):
         return _changed_to(before, after)
 
     def on_resize(self) -> None:
-        """Draw anew for the new size."""
+        """Repaint for the new size."""
         self.repaint_all()
 
     def notify_style_update(self) -> None:
@@ -99,32 +99,32 @@ class Painted(Widget):
         self.repaint()
 
     def style_of(self, look: str, ground: str = "plain") -> Style:
-        """A look's style on the background of another one."""
+        """Return the style of a look on the background of another."""
         style = self._styles.get((look, ground))
         if style is None:
             style = look_style(self.app.theme_variables, look)
             if ground not in ("plain", look):
                 base = look_style(self.app.theme_variables, ground)
-                # On the cursor's row every text takes the cursor's colour: two hues on a third are hard to read.
+                # On the cursor's row all text has the cursor's colour: two hues on a third are hard to read.
                 style = base if ground == "cursor" else style + Style(bgcolor=base.bgcolor)
             self._styles[(look, ground)] = style
         return style
 
     def strip_of(self, pieces: Sequence[Piece], ground: str = "plain") -> Strip:
-        """Pieces with their styles, in signs that the terminal can show."""
+        """Return pieces as a strip with styles, in signs that the terminal can show."""
         if getattr(self.app, "plain", False):
             pieces = [(text.translate(PLAIN), look) for text, look in pieces]
         return Strip([Segment(text, self.style_of(look, ground)) for text, look in pieces if text])
 
     def render_line(self, y: int) -> Strip:
-        """One row, as it goes to the terminal."""
+        """Return one row for the terminal."""
         if self._taken_for != self.size:
-            # A frame at a new size paints all of it, and may come before the widget hears of the size.
+            # A frame at a new size paints everything, and may come before the widget learns of the size.
             self._take_all()
         return self._taken[y]
 
     def row_strip(self, y: int) -> Strip:
-        """One row as it is now, cut or filled to the width."""
+        """Return one current row, cut or padded to the width."""
         return self._strip(self._look(y), self.size.width)
 
     def _look(self, y: int) -> _Look:
@@ -142,7 +142,7 @@ class Painted(Widget):
 
 
 def _changed_to(before: Strip, after: Strip) -> int:
-    """How far from the left a row must be drawn again; 0: it is as it was."""
+    """Return up to which cell a row must be drawn again; 0 if it is unchanged."""
     if before == after:
         return 0
     width = after.cell_length
@@ -153,7 +153,7 @@ def _changed_to(before: Strip, after: Strip) -> int:
 
 
 def _cells(strip: Strip) -> list[tuple[str, Style | None]]:
-    """A row's cells, a sign with its style each; none where a sign takes another room than one cell."""
+    """Return a row's cells, each a sign with its style; nothing if a sign is not one cell wide."""
     cells: list[tuple[str, Style | None]] = []
     for text, style, _ in strip:
         if not text.isascii() and any(cell_len(sign) != 1 for sign in text):
@@ -163,7 +163,7 @@ def _cells(strip: Strip) -> list[tuple[str, Style | None]]:
 
 
 class Throttle:
-    """Calls a function at once, but at most once in a while; a call that came too soon is made up for.
+    """Calls a function at once, but at most once per period; a call that comes too soon is delayed.
 
     Args:
         owner: the widget whose timer is used.

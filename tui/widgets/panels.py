@@ -1,4 +1,4 @@
-"""The panels beside the tree: plot, workers, notes, and a look at the node under the cursor."""
+"""The panels beside the tree: plot, workers, notes, and the node under the cursor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _AXIS = 10
 
 
 class PlotPanel(Painted):
-    """What every node is ranked by, and the best so far."""
+    """A plot of fitness or score over nodes, with the best so far as a line."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -31,7 +31,7 @@ class PlotPanel(Painted):
         self._rankings = 0
 
     def take(self, change: Change, model: RunModel) -> None:
-        """Draw what changed into the dots, without painting."""
+        """Draw changes into the plot's dots, without painting."""
         if change.reset or model is not self._model or self._rankings != model.state.rankings:
             self._model = model
             self._load()
@@ -46,7 +46,7 @@ class PlotPanel(Painted):
                 )
 
     def on_resize(self) -> None:
-        """Draw anew for the new size."""
+        """Draw the plot for the new size."""
         self._load()
         self.repaint_all()
 
@@ -60,7 +60,7 @@ class PlotPanel(Painted):
         self._plot.load(state.nodes, state.best_steps)
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """The title, then dots behind their axis."""
+        """Return the title, then dots behind their axis."""
         plot, model = self._plot, self._model
         if y == 0:
             name = model.state.ranking.name if model is not None else "score"
@@ -79,7 +79,7 @@ class PlotPanel(Painted):
 
 
 def _awaited(state: RunState) -> str:
-    """What a plot without a score waits for."""
+    """Return what a plot without a score waits for."""
     if not state.nodes:
         return "no score yet: the first program is not there"
     if state.status not in ("running", "paused"):
@@ -90,7 +90,7 @@ def _awaited(state: RunState) -> str:
 
 
 def _runs(text: str, best: bytes, look: str) -> list[Piece]:
-    """The text cut where the best line begins and ends."""
+    """Return the text split where the best line starts and ends."""
     pieces: list[Piece] = []
     start = 0
     for index in range(1, len(text) + 1):
@@ -101,7 +101,7 @@ def _runs(text: str, best: bytes, look: str) -> list[Piece]:
 
 
 class WorkPanel(Painted):
-    """A line for each worker: its round, its stage, how long it has been at it."""
+    """A line for each worker: its round, its stage, and for how long."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -112,12 +112,12 @@ class WorkPanel(Painted):
         self._reason = ""
 
     def show(self, model: RunModel, alive: bool, now: int | None) -> None:
-        """Show what the workers do, and below that why the run waits; without a time, how long is left out.
+        """Show what the workers do, and below that why the run waits.
 
         Args:
             model: the run.
             alive: whether an engine is at work.
-            now: the time to measure against, or None where time does not pass.
+            now: the time to measure durations against; None leaves durations out.
         """
         self._lines = work_lines(model.state, model.streams)
         self._workers = worker_limit(model.state)
@@ -127,7 +127,7 @@ class WorkPanel(Painted):
         self.repaint()
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """The title, then a worker a row."""
+        """Return the title, then one worker per row."""
         if y == 0:
             if self._alive is None:
                 return [(" Workers", "heading")]
@@ -149,7 +149,7 @@ class WorkPanel(Painted):
         ]
 
     def _why(self, index: int, room: int) -> Sequence[Piece]:
-        """A row of the reason for the pause, which is long: it says what to do."""
+        """Return a row of the reason for the pause, which is wrapped since it says what to do."""
         if not self._reason:
             return []
         width = max(4, self.size.width - 2)
@@ -158,7 +158,7 @@ class WorkPanel(Painted):
 
 
 class NotesPanel(Painted):
-    """What was learned, newest last. A full panel turns half a page, so that a note costs its own row only."""
+    """What was learned, newest last. A full panel turns half a page, so that a note costs only its own row."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -183,22 +183,18 @@ class NotesPanel(Painted):
         room = max(1, self.size.height - 1)
         count = len(self._notes)
         if count - self._from > room:
-            # At the start and after a jump the panel is filled; after that it turns by halves.
+            # Fill the panel at the start and after a jump; then turn by halves.
             one_by_one = count - self._from <= room + 8
             self._from = count - (room // 2 + 1 if one_by_one and room > 3 else room)
         self._from = max(0, self._from)
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """The title, then a note a row."""
+        """Return the title, then one note per row."""
         if y == 0:
             return [(" Notes", "heading"), (" newest last", "dim")]
         index = self._from + y - 1
         if index >= len(self._notes):
-            return (
-                [(" nothing yet: what is learned of each node stands here", "dim")]
-                if y == 1 and not self._notes
-                else []
-            )
+            return [(" nothing yet: lessons of the nodes appear here", "dim")] if y == 1 and not self._notes else []
         note = self._notes[index]
         whose = f"#{note.node}" if note.node is not None else ""
         sign, look = _NOTE_LOOKS[note.kind]
@@ -222,7 +218,7 @@ _NOTE_LOOKS = {
 
 
 class NodePeek(Painted):
-    """A few lines on the node under the cursor."""
+    """A few lines about the node under the cursor."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -237,13 +233,13 @@ class NodePeek(Painted):
         self.repaint()
 
     def on_resize(self) -> None:
-        """Wrap for the new width."""
+        """Wrap the lines for the new width."""
         if self._model is not None:
             self.show(self._model, self._node)
         self.repaint_all()
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """The row's text."""
+        """Return one row."""
         return self._rows[y] if y < len(self._rows) else []
 
     def _describe(self, model: RunModel, node: Node) -> list[list[Piece]]:
@@ -270,7 +266,7 @@ class NodePeek(Painted):
 
 
 def _change(value: float | None, parent: Node | None, before: float | None) -> str:
-    """By how much a number is above that of the parent, or only which parent that is."""
+    """Return the gain over the parent, or only the parent if a number is missing."""
     if parent is None:
         return ""
     if value is None or before is None:

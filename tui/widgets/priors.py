@@ -1,4 +1,4 @@
-"""The list of priors, or of what a search found, with why."""
+"""The list of priors, or of the hits of a search with their reasons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Found", "PriorsView", "columns", "why_of"]
 _SIGNS = {"on": "●", "off": "○", "gone": "✗", "pending": "?", "rejected": "x", "removed": "x"}
 _LOOKS = {"on": "ok", "off": "dim", "gone": "bad", "pending": "best", "rejected": "dim", "removed": "dim"}
 _WIDE = 100
-"""Columns from which tags and the day are shown too."""
+"""Columns from which tags and the day of last use are shown too."""
 
 
 class Found(NamedTuple):
@@ -31,11 +31,11 @@ class Found(NamedTuple):
 
     row: PriorRow
     hit: Hit | None = None
-    """What the search says of it; None where nothing was searched."""
+    """The hit of the search; None without a search."""
 
 
 def why_of(hit: Hit) -> str:
-    """Why it was found; that only words counted is said once, above the list."""
+    """Return why a prior was found; the title above the list says that only words counted."""
     return hit.why.removesuffix(", by words only")
 
 
@@ -44,7 +44,7 @@ def _title_width(width: int) -> int:
 
 
 def columns(width: int, searched: bool) -> str:
-    """The names of the columns."""
+    """Return the names of the columns."""
     title = _title_width(width)
     if searched:
         return f"    {'title':<{title}} score  why"
@@ -53,15 +53,15 @@ def columns(width: int, searched: bool) -> str:
 
 
 class PriorsView(RowsView):
-    """Priors, one a row."""
+    """Priors, one per row."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Edit", id="priors.edit", tooltip="Edit its text here"),
-        Binding("space", "switch", "On/off", id="priors.toggle", tooltip="Show it to designs, or no longer"),
+        Binding("space", "switch", "On/off", id="priors.toggle", tooltip="Show it to designs, or stop showing it"),
     ]
 
     class Chosen(Message):
-        """A person wants to edit a prior, or to turn it on or off."""
+        """The user wants to edit a prior, or to turn it on or off."""
 
         def __init__(self, row: PriorRow, toggled: bool) -> None:
             super().__init__()
@@ -72,7 +72,7 @@ class PriorsView(RowsView):
         super().__init__(id="priors")
         self.found: list[Found] = []
         self.drafts: Container[str] = ()
-        """Ids of the priors with a text that was not saved."""
+        """Ids of the priors with an unsaved text."""
         self.empty = " reading the priors…"
 
     @property
@@ -81,12 +81,12 @@ class PriorsView(RowsView):
         return self.found[self.cursor].row if self.cursor < len(self.found) else None
 
     def show(self, found: list[Found], empty: str, held: str | None) -> None:
-        """Show other rows.
+        """Show new rows.
 
         Args:
             found: the rows.
-            empty: what stands there where there are none.
-            held: the id of the prior that the cursor is to stand on; else it stays at its place.
+            empty: the text to show if there are no rows.
+            held: the id of the prior to put the cursor on; without it the cursor keeps its row.
         """
         self.found, self.empty = found, empty
         ids = [item.row.entry.id for item in found]
@@ -95,11 +95,11 @@ class PriorsView(RowsView):
         self.repaint()
 
     def count(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(self.found)
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
-        """How it stands, its title, then figures, or why it was found."""
+        """Return state, title, then figures, or the reason why it was found."""
         (entry, use), hit = self.found[index].row, self.found[index].hit
         prior, state = entry.prior, self.found[index].row.state
         width = _title_width(self.size.width)
@@ -117,18 +117,18 @@ class PriorsView(RowsView):
         return pieces
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What was removed is restored first; what is proposed or has no file cannot be turned on here."""
+        """Offer the switch only for a prior that is on or off, and editing only if it is not removed."""
         state = self.selected.state if self.selected is not None else ""
         if action == "switch":
             return state in ("on", "off")
         return state not in ("", "removed") if action == "open" else True
 
     def action_open(self) -> None:
-        """Edit its text."""
+        """Ask to edit the prior."""
         if self.selected is not None:
             self.post_message(self.Chosen(self.selected, False))
 
     def action_switch(self) -> None:
-        """Turn it on or off."""
+        """Ask to turn the prior on or off."""
         if self.selected is not None:
             self.post_message(self.Chosen(self.selected, True))

@@ -1,4 +1,4 @@
-"""The panel of rates and devices: as high as what there is to say, and not there when there is nothing."""
+"""The panel of rates and devices: as high as its rows, hidden without any."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ["RatesPanel"]
 
 
 class RatesPanel(Painted):
-    """What evaluations report as rates, and what the machine is at."""
+    """Rates that evaluations report, and the load of the machine."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rows: list[list[Piece]] = []
 
     def show(self, model: RunModel) -> int:
-        """Show a run's figures; returns how many rows it takes, 0 where there is nothing to show."""
+        """Show a run's figures; return the number of rows, 0 if there is nothing to show."""
         rates = rate_rows(model.state, model.rates)
         self._rows = rates + device_rows(model.state, model.telemetry)
         self.repaint()
         return len(self._rows)
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """The row's text."""
+        """Return one row."""
         return self._rows[y] if y < len(self._rows) else []

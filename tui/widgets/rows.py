@@ -1,4 +1,4 @@
-"""A list of any length in a fixed viewport: its own offset, no scrollbar, no virtual size."""
+"""A list of any length in a fixed viewport, with its own offset, no scrollbar, no virtual size."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class RowsView(Painted, can_focus=True):
             self.view = view
 
         def can_replace(self, message: Message) -> bool:
-            """Only the newest place matters."""
+            """Return whether an older message is outdated: only the newest row matters."""
             return isinstance(message, RowsView.Moved) and message.view is self.view
 
         @property
         def control(self) -> RowsView:
-            """The list."""
+            """The list itself."""
             return self.view
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -47,30 +47,30 @@ class RowsView(Painted, can_focus=True):
         self.top = 0
         self.cursor = 0
 
-    # What a list defines
+    # To be defined by a list
 
     def count(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         raise NotImplementedError
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
-        """A row."""
+        """Return one row."""
         raise NotImplementedError
 
     empty = ""
-    """What stands there when there are no rows."""
+    """The text to show if there are no rows."""
 
     # Painting
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """The row, or nothing below the last one."""
+        """Return the row, or nothing below the last one."""
         index = self.top + y
         if index < self.count():
             return self.item_pieces(index)
         return [(self.empty, "dim")] if y == 0 and not self.count() else []
 
     def row_ground(self, y: int) -> str:
-        """The cursor's row stands out where the list has the focus."""
+        """Return the look of the cursor's row, which depends on the focus, or of any other row."""
         if self.top + y == self.cursor and self.cursor < self.count():
             return "cursor" if self.has_focus else "bar"
         return "plain"
@@ -86,7 +86,7 @@ class RowsView(Painted, can_focus=True):
     # Moving
 
     def on_click(self, event: events.Click) -> None:
-        """With the mouse: go to the row; a second click opens it."""
+        """Go to the clicked row; a second click opens it."""
         index = self.top + event.y
         if index < self.count():
             self.go(index)
@@ -94,15 +94,15 @@ class RowsView(Painted, can_focus=True):
                 self.action_open()
 
     def on_mouse_scroll_down(self) -> None:
-        """With the mouse: a few rows down."""
+        """Move a few rows down."""
         self.action_move(3)
 
     def on_mouse_scroll_up(self) -> None:
-        """With the mouse: a few rows up."""
+        """Move a few rows up."""
         self.action_move(-3)
 
     def action_open(self) -> None:
-        """Open the row under the cursor, where there is something to open."""
+        """Open the row under the cursor, if the list defines it."""
 
     def go(self, index: int) -> None:
         """Put the cursor on a row and bring it into view."""
@@ -115,7 +115,7 @@ class RowsView(Painted, can_focus=True):
             self.post_message(self.Moved(self))
 
     def show_cursor(self) -> None:
-        """Turn so far that the cursor is in view."""
+        """Scroll until the cursor is in view."""
         height = max(1, self.size.height)
         if self.cursor < self.top or self.cursor >= self.top + height:
             self.top = self.cursor - height // 2

@@ -1,4 +1,4 @@
-"""A document to read: code, a diff, a log. Text is data: it was made harmless when the document was made."""
+"""A document to read: code, a diff, a log. The document's text was made harmless when it was made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["TextView"]
 
 
 class TextView(Painted, can_focus=True):
-    """Lines in a viewport that moves down and to the right."""
+    """Lines in a viewport that scrolls down and shifts to the right."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "scroll(1)", "Down", id="text.down", show=False, tooltip="A line down"),
@@ -35,7 +35,7 @@ class TextView(Painted, can_focus=True):
         self.top = 0
 
     def show(self, lines: list[Line], keep_place: bool = False) -> None:
-        """Show another document, from its start."""
+        """Show another document, from its start unless `keep_place`."""
         self.lines = lines
         if not keep_place:
             self.top = self.shift = 0
@@ -44,18 +44,18 @@ class TextView(Painted, can_focus=True):
 
     @property
     def position(self) -> str:
-        """Which lines are seen."""
+        """The range of visible lines."""
         if not self.lines:
             return ""
         return f"{self.top + 1}–{min(len(self.lines), self.top + self.size.height)}/{len(self.lines)}"
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """The line's spans."""
+        """Return the spans of a line."""
         index = self.top + y
         return self.lines[index] if index < len(self.lines) else []
 
     def find(self, text: str, backwards: bool = False) -> bool:
-        """Go to the next line that holds the text, round the end; false where there is none."""
+        """Go to the next line with the text, wrapping at the end; return False if there is none."""
         wanted = text.casefold()
         count = len(self.lines)
         step = -1 if backwards else 1
@@ -68,20 +68,20 @@ class TextView(Painted, can_focus=True):
         return False
 
     def on_mouse_scroll_down(self) -> None:
-        """With the mouse: a few lines down."""
+        """Scroll a few lines down."""
         self.action_scroll(3)
 
     def on_mouse_scroll_up(self) -> None:
-        """With the mouse: a few lines up."""
+        """Scroll a few lines up."""
         self.action_scroll(-3)
 
     def action_scroll(self, lines: int) -> None:
-        """Move by lines."""
+        """Scroll by lines."""
         self.top = max(0, min(self.top + lines, len(self.lines) - self.size.height))
         self.repaint()
 
     def action_page(self, pages: int) -> None:
-        """Move by a page less one line."""
+        """Scroll by a page less one line."""
         self.action_scroll(pages * max(1, self.size.height - 1))
 
     def action_to(self, line: int) -> None:
@@ -89,6 +89,6 @@ class TextView(Painted, can_focus=True):
         self.action_scroll(-len(self.lines) if line == 0 else len(self.lines))
 
     def action_shift(self, cells: int) -> None:
-        """Move to the right or back."""
+        """Shift to the right or back."""
         self.shift = max(0, self.shift + cells)
         self.repaint()

@@ -1,4 +1,4 @@
-"""The transport bar of a replay: how it plays, where it stands, and what lies where on the way."""
+"""The transport bar of a replay: speed, position, and a timeline with marks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MARKS: dict[MarkKind, tuple[str, str]] = {
     "engine": ("■", "bad"),
     "act": ("●", "ok"),
 }
-"""Sign and look of each kind of mark; where several fall into one cell, the last one here is shown."""
+"""Sign and look of each kind of mark; of several in one cell the last one here is shown."""
 _RANK = {kind: rank for rank, kind in enumerate(MARKS)}
 _LEGEND = "  ▲ best  ● your act  ‖ pause  ■ engine"
 
 
 class TransportBar(Painted):
-    """Two rows: words, and the run from its start to its end with a cell for each stretch of the clock."""
+    """Two rows: words, and a timeline of the run with a cell for each stretch of the clock."""
 
     DEFAULT_CSS = "TransportBar { height: 2; }"
 
@@ -37,7 +37,7 @@ class TransportBar(Painted):
         self._known: tuple[int, int] = (0, 0)
 
     def show(self, model: RunModel | None) -> None:
-        """Show where the replay stands."""
+        """Show the position of the replay."""
         outline = self._feed.outline
         if outline is None or model is None:
             return
@@ -71,16 +71,16 @@ class TransportBar(Painted):
         return tuple(words)
 
     def on_resize(self) -> None:
-        """Draw anew for the new size."""
+        """Draw the timeline for the new size."""
         self._known = (0, 0)
         self.repaint_all()
 
     def row_ground(self, y: int) -> str:
-        """A bar."""
+        """Return the look of a bar for the first row."""
         return "bar" if y == 0 else "plain"
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """Words, then the way."""
+        """Return the words, then the timeline."""
         if y == 0:
             return self._words
         pieces: list[Piece] = [(" ", "plain")]
@@ -101,7 +101,7 @@ def _cell(outline: Outline, seq: int, width: int) -> int:
 
 
 def _mark_cells(outline: Outline, width: int) -> tuple[tuple[str, str] | None, ...]:
-    """What stands in each cell of the way; None where nothing does."""
+    """Return the mark in each cell of the timeline, None if there is none."""
     kinds: list[MarkKind | None] = [None] * width
     for mark in outline.marks:
         place = _cell(outline, mark.seq, width)

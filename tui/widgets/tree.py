@@ -1,4 +1,4 @@
-"""The population: a tree by descent, or a list by rank or age, in a view that stays where it is read."""
+"""The population: a tree by descent, or a list by rank or age, in a view that new nodes do not move."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FOLLOWS: tuple[Follow, ...] = ("", "newest", "best")
 
 
 class TreeView(RowsView):
-    """The nodes of a run. Cursor and upper edge are remembered by node, so that what comes in moves neither."""
+    """The nodes of a run. Cursor and upper edge are remembered by node, so that new nodes move neither."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", id="tree.open", tooltip="Code, diff, metrics, logs of the node"),
@@ -41,14 +41,14 @@ class TreeView(RowsView):
     ]
 
     class Opened(Message):
-        """A person wants to see a node."""
+        """The user wants to open a node."""
 
         def __init__(self, node: int) -> None:
             super().__init__()
             self.node = node
 
     class Looked(Message):
-        """How the tree is looked at changed: order, filter, follow."""
+        """Order, filter or follow changed."""
 
     def __init__(self) -> None:
         super().__init__(id="tree")
@@ -82,22 +82,22 @@ class TreeView(RowsView):
         return self.model.node(rows[self.cursor])
 
     def count(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(self.rows)
 
     @property
     def position(self) -> str:
-        """Where the cursor stands."""
+        """The cursor's row and the number of rows, as text."""
         return f"row {self.cursor + 1:,} of {self.count():,}" if self.count() else ""
 
     def take(self, change: Change, model: RunModel) -> None:
-        """Take in what changed, without painting: `sync` does that, less often."""
+        """Take in a change without painting: `sync` paints, less often."""
         if change.reset or self.model is not model:
             self.model = model
             self.empty = " no node yet"
             self._list_anew()
         elif self._rankings != model.state.rankings:
-            # Other weights, or another baseline: no row stands where it stood.
+            # Other weights, or another baseline: every row may move.
             self._list_anew()
         if self._listing is not None:
             for node in {event.node for event in change.events if event.node is not None}:
@@ -110,7 +110,7 @@ class TreeView(RowsView):
             self._selected = model.state.best
 
     def sync(self) -> None:
-        """Find the remembered nodes again, and paint what changed."""
+        """Find the rows of the remembered nodes, and paint changes."""
         rows = self.rows
         top_before = self.top
         if self._anchor is not None:
@@ -120,7 +120,7 @@ class TreeView(RowsView):
         if self.following:
             self.show_cursor()
         elif top_before == 0 and self.cursor < self.size.height:
-            # At the very top there is nothing above to keep still.
+            # At the very top there is no row above to keep still.
             self.top = 0
         self.top = max(0, min(self.top, len(rows) - self.size.height))
         self._remember()
@@ -133,7 +133,7 @@ class TreeView(RowsView):
         except ValueError:
             pass
         if self._listing is None and node in self.model.population:
-            # Folded away: its nearest ancestor that is seen stands for it.
+            # It is folded away: use the row of its nearest visible ancestor.
             for above in self.model.population.lineage(node)[1:]:
                 if not self.model.population.is_hidden(above):
                     return rows.index(above)
@@ -162,7 +162,7 @@ class TreeView(RowsView):
         return max(4, min(24, self.size.width // 6))
 
     def go(self, index: int) -> None:
-        """Put the cursor on a row; whoever moves it stops following."""
+        """Put the cursor on a row, and stop following."""
         if self.following:
             self.following = ""
             self.post_message(self.Looked())
@@ -176,7 +176,7 @@ class TreeView(RowsView):
             self.post_message(self.Moved(self))
 
     def go_to(self, node: int) -> bool:
-        """Put the cursor on a node, unfolding what hides it; false where the filter leaves it out."""
+        """Put the cursor on a node, unfolding its ancestors; return False if the filter hides it."""
         if self.model is None:
             return False
         if self._listing is None and node in self.model.population:
@@ -189,7 +189,7 @@ class TreeView(RowsView):
         return True
 
     def search_order(self) -> list[int]:
-        """Every node that the filter lets through, those that are folded away too, in the order of the rows."""
+        """Return every node that passes the filter, folded ones included, in the order of the rows."""
         if self.model is None or self._listing is not None:
             return self.rows
         return self.model.population.everything()
@@ -197,7 +197,7 @@ class TreeView(RowsView):
     # Drawing
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
-        """Marks, what it is ranked by, the score where that is another number, then the node below its parent."""
+        """Return marks, fitness or score, the score if nodes are ranked by fitness, then the node below its parent."""
         assert self.model is not None
         node = self.model.state.nodes[self.rows[index]]
         pruned = node.pruned
@@ -234,7 +234,7 @@ class TreeView(RowsView):
     # Acting
 
     def action_open(self) -> None:
-        """Show the node."""
+        """Open the node."""
         node = self.selected
         if node is not None:
             self.post_message(self.Opened(node.id))
@@ -252,7 +252,7 @@ class TreeView(RowsView):
         self.sync()
 
     def action_out(self) -> None:
-        """Fold the node; where there is nothing to fold, go to its parent."""
+        """Fold the node; if there is nothing to fold, go to its parent."""
         node = self.selected
         if node is None or self.model is None or self._listing is not None:
             return
@@ -264,7 +264,7 @@ class TreeView(RowsView):
             self.go_to(above)
 
     def action_into(self) -> None:
-        """Unfold the node; where it is unfolded, go to its first child."""
+        """Unfold the node; if it is unfolded, go to its first child."""
         node = self.selected
         if node is None or self.model is None or self._listing is not None:
             return
@@ -274,7 +274,7 @@ class TreeView(RowsView):
             self.go(self.cursor + 1)
 
     def action_fold_all(self) -> None:
-        """Fold all but the best lineage; where something is folded, unfold all."""
+        """Fold all but the best lineage; if anything is folded, unfold all."""
         if self.model is None or self._listing is not None:
             return
         population = self.model.population
@@ -306,7 +306,7 @@ class TreeView(RowsView):
         self._look_anew()
 
     def set_filter(self, query: Query | None) -> None:
-        """Show only the nodes that pass; all for None."""
+        """Show only the nodes that pass; None shows all."""
         self.query_ = query
         self._look_anew()
 

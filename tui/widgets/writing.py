@@ -1,4 +1,4 @@
-"""The panel of what a model writes at this moment: the end of one answer, the others by number."""
+"""The panel of answers that models are writing: the end of one, and the number of others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["WritingPanel"]
 
 
 class WritingPanel(Painted):
-    """The answer that has been written for longest, until it is whole."""
+    """The answer that has been in progress for longest, until it is complete."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -22,13 +22,13 @@ class WritingPanel(Painted):
         self._lines: list[str] = []
 
     def on_resize(self) -> None:
-        """Fit the answer into the new size."""
+        """Fit the answer to the new size."""
         if self._stream is not None:
             self._lines = self._stream.shown(max(1, self.size.height - 1))
         self.repaint_all()
 
     def show(self, model: RunModel, alive: bool) -> None:
-        """Show the answers that are being written; a dead engine writes none."""
+        """Show the answers in progress; without an engine there are none."""
         streams = model.streams if alive else {}
         self._stream = streams[min(streams)] if streams else None
         self._others = max(0, len(streams) - 1)
@@ -40,7 +40,7 @@ class WritingPanel(Painted):
         self.repaint()
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
-        """Who writes, then what."""
+        """Return the writer, then the text."""
         if y == 0:
             return self._title
         look = "dim" if self._stream is not None and self._stream.thinking else "plain"
@@ -48,7 +48,7 @@ class WritingPanel(Painted):
 
 
 def title_of(stream: Stream, others: int) -> list[Piece]:
-    """Who writes, how much, how fast."""
+    """Return the writer, the amount and the speed."""
     where = f"r{stream.round} " if stream.round is not None else ""
     doing = "thinks " if stream.thinking else ""
     return [

@@ -38,7 +38,11 @@ def test_nodes_are_chosen_by_the_words_of_the_application(evolve: Evolve) -> Non
 
 @pytest.mark.parametrize(
     ("expression", "told"),
-    [("status:okk", "status is one of ok, "), ("colour:red", "'colour' is not known"), ("score>high", "is no number")],
+    [
+        ("status:okk", "status is one of ok, "),
+        ("colour:red", "'colour' is not known"),
+        ("score>high", "is not a number"),
+    ],
 )
 def test_a_filter_that_cannot_be_understood_says_why(evolve: Evolve, expression: str, told: str) -> None:
     done = evolve("show", RUN, "--filter", expression)
