@@ -1,1 +1,1 @@
-"""The loop and all that it needs: journal, task, evaluation, designers, command line; no terminal application."""
+"""The loop and its parts: journal, task, evaluation, designers, command line. The terminal application is in `tui`."""

@@ -1,6 +1,6 @@
-"""`python -m engine RUN_FOLDER`: the detached engine of a run. What it says goes to the run's engine.log.
+"""`python -m engine RUN_FOLDER`: the detached engine of a run. Its output goes to the run's engine.log.
 
-With `--unattended` behind the folder it stops where it would wait for a person.
+With `--unattended` after the folder it stops if it would have to wait for a person.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from engine.runs.folder import Run
 
 
 def main() -> int:
-    """Serve the run named on the command line; 0 when it finished, 1 when it stopped or failed, 2 for wrong usage."""
+    """Serve the run named on the command line; return 0 if it finished, 1 if not, 2 for wrong usage."""
     folders = [word for word in sys.argv[1:] if word != "--unattended"]
     if len(folders) != 1:
         sys.stderr.write("usage: python -m engine RUN_FOLDER [--unattended]\n")

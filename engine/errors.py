@@ -1,12 +1,12 @@
-"""Errors that reach the user, and how they are told.
+"""Errors that reach the user.
 
-EvolveError              anything a person can do something about
-├── UsageError           the command line asks for what cannot be (exit code 2)
-├── TaskError            a task folder is not as it should be
+EvolveError              a fault that a person can act on
+├── UsageError           the command line asks for something impossible (exit code 2)
+├── TaskError            a task folder has a mistake
 ├── RunError             a run cannot be found, opened, locked or written
 └── JournalError         run.db is damaged, foreign or cannot be written
 
-Stopping                 the engine is ending; never shown to anybody
+Stopping                 the engine is ending; never shown to a user
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ __all__ = ["EvolveError", "JournalError", "RunError", "Stopping", "TaskError", "
 
 
 class EvolveError(Exception):
-    """A mistake or a fault the user can act on: what happened, where, and what to do.
+    """A mistake or fault that the user can act on: what happened, where, and what to do.
 
     Args:
         message: what happened and where, one sentence without a full stop at the end.
-        hint: what to do about it; empty where the message says it all.
+        hint: what to do about it; empty if the message says it all.
     """
 
     exit_code = 1
@@ -34,13 +34,13 @@ class EvolveError(Exception):
 
 
 class UsageError(EvolveError):
-    """The command line asks for what cannot be."""
+    """The command line asks for something impossible."""
 
     exit_code = 2
 
 
 class TaskError(EvolveError):
-    """A task folder is not as it should be."""
+    """A task folder has a mistake."""
 
     exit_code = 2
 

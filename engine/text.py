@@ -1,4 +1,4 @@
-"""Text from programs, models and people, made harmless for a terminal: it is data, never an instruction to it."""
+"""Make text from programs, models and people harmless for a terminal: it is data, never an instruction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOSTILE = re.compile(
 
 
 def visible(text: str) -> str:
-    """The text with every character that could steer a terminal or hide shown as an escape; newlines and tabs stay."""
+    """Return the text with every invisible or terminal-steering character as an escape; newlines and tabs stay."""
     return _HOSTILE.sub(_escape, text)
 
 
@@ -25,17 +25,17 @@ def counted(number: int, noun: str) -> str:
 
 
 def is_text(name: str) -> bool:
-    """Whether a name from the file system, an argument or a variable is valid UTF-8."""
+    """Return whether a name from the file system, an argument or a variable is valid UTF-8."""
     return not any("\udc80" <= sign <= "\udcff" for sign in name)
 
 
 def legible(name: str) -> str:
-    """A name from the file system, harmless for a terminal; bytes that are no text show as `\\xff`."""
+    """Return a name from the file system, harmless for a terminal; bytes that are not text show as `\\xff`."""
     return visible(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
 def one_line(text: str, length: int) -> str:
-    """The text on one line of at most so many characters, harmless for a terminal."""
+    """Return the text on one line of at most `length` characters, harmless for a terminal."""
     # Cut first: a hostile line may be a megabyte long.
     flat = " ".join(visible(text[: length * 4 + 80]).split())
     return flat if len(flat) <= length else flat[: max(0, length - 1)] + "…"

@@ -1,4 +1,4 @@
-"""Where things are kept: all paths of the workspace in one place."""
+"""Paths of the workspace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["network_file_system", "runs_folder", "workspace"]
 
 
 def workspace() -> Path:
-    """`$EVOLVE_HOME`, else the platform's folder for user data."""
+    """Return `$EVOLVE_HOME`, else the platform's folder for user data."""
     home = os.environ.get("EVOLVE_HOME")
     if home:
         return Path(home).expanduser().absolute()
@@ -21,12 +21,12 @@ def workspace() -> Path:
 
 
 def runs_folder() -> Path:
-    """The folder of the runs."""
+    """Return the folder of the runs."""
     return workspace() / "runs"
 
 
 def network_file_system(path: Path) -> str:
-    """The type of the network file system that holds `path`, or an empty string for a local one.
+    """Return the type of the network file system that holds `path`; empty for a local one.
 
     SQLite's write-ahead log needs shared memory, which network file systems do not give.
     """

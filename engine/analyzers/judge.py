@@ -1,4 +1,4 @@
-"""The judge: a model marks a program by the task's criteria. A judgement that fails is no mark, never a neutral one."""
+"""Have a model judge a program by the task's criteria. A failed judgement gives no mark, never a neutral one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Verdict", "judge_program"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says of a program."""
+    """A judge's mark and reasons."""
 
     mark: float | None
-    """From 0 to 1, the criteria blended by their weights; None where there is no judgement."""
+    """From 0 to 1: the mean of the criteria by their weights; None if the judgement failed."""
     judged: dict[str, Judgement] = field(default_factory=dict)
     """Score and reason of each criterion."""
     problem: str = ""
-    """Why there is no mark."""
+    """The reason if there is no mark."""
 
 
 async def judge_program(
@@ -36,7 +36,7 @@ async def judge_program(
     room: int,
     key: str = "judge",
 ) -> Verdict:
-    """Have a program judged; an answer that cannot be used is asked for once more, with the reason.
+    """Have a program judged; after an unusable answer ask once more, with the reason.
 
     Args:
         ask: asks a model on behalf of the node.
@@ -44,9 +44,9 @@ async def judge_program(
         spec: the task; it has criteria.
         brief: the problem statement.
         code: the program.
-        metrics: what was measured of it.
+        metrics: its measured metrics.
         room: tokens that the prompt may have.
-        key: tells this judgement from others of the same node.
+        key: names this judgement among those of the same node.
 
     Raises:
         Stopping: the engine is ending.

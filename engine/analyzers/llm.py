@@ -1,4 +1,4 @@
-"""The Analyzer: a model draws the lesson from what was measured; where it cannot, the rules do and the note says so."""
+"""Have a model analyze a node; if it fails, the rules do and the note says so."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _OUTCOME_LENGTH = 120
 
 
 async def analyze_by_model(ask: Ask, prompts: Prompts, brief: str, facts: Facts, room: int) -> Report:
-    """Have a model report on a node; an answer that cannot be used is asked for once more, with the reason.
+    """Have a model report on a node; after an unusable answer ask once more, with the reason.
 
     Args:
         ask: asks a model on behalf of the node.
         prompts: the templates.
         brief: the problem statement.
-        facts: what is known of the node.
+        facts: the facts about the node.
         room: tokens that the prompt may have.
 
     Raises:
@@ -33,7 +33,7 @@ async def analyze_by_model(ask: Ask, prompts: Prompts, brief: str, facts: Facts,
         TaskError: a template of the task is wrong.
     """
     problem = ""
-    # A node that is measured again is reported on again.
+    # A node that is measured again gets another report.
     key = f"analyze/{facts.node.measurements}"
     for attempt in (key, f"{key}/repair"):
         try:
@@ -61,7 +61,7 @@ def _report(facts: Facts, found: Findings, model: str) -> Report:
     if found.next_step:
         parts.append(f"Next: {found.next_step}")
     evidence = [facts.node.id] + ([facts.parent.id] if facts.parent is not None else [])
-    # The figures are ours: a model may get them wrong, and later rounds build on them.
+    # Add our figures: a model may get its own wrong, and later rounds build on them.
     lesson = f"{one_line(found.lesson, _LESSON_LENGTH)} [{one_line(outcome_of(facts), _OUTCOME_LENGTH)}]"
     return Report(
         lesson=lesson,

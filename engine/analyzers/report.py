@@ -1,4 +1,4 @@
-"""What an analyzer says of a node."""
+"""The report that an analyzer makes on a node."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ __all__ = ["Proposal", "Report"]
 
 @dataclass(frozen=True)
 class Proposal:
-    """A prior that an analyzer proposes; a person takes it into the cognition base, or does not."""
+    """A prior that an analyzer proposes; a person accepts or rejects it."""
 
     title: str
     body: str
     """Markdown."""
     evidence: list[int] = field(default_factory=list)
-    """The nodes it was learnt from."""
+    """The nodes that it was learnt from."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the analyzer says of a node."""
+    """An analyzer's report on a node."""
 
     lesson: str
     """One line that later rounds read."""

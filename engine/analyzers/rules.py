@@ -1,7 +1,7 @@
-"""The rule-based analyzer: a note and a one-line lesson from metrics, the changed parts and the traceback.
+"""Analyze by rules: write a note and a one-line lesson from metrics, the changed parts and the traceback.
 
-It invents no priors. Where an evaluator tells in words what is worst about a node, in metrics called `issue` or
-`issue_…` of the form `TITLE: WHAT WAS MEASURED`, and the node is the best so far, it proposes that as one.
+The rules invent no priors. If the evaluator of a new best names its worst faults in metrics called `issue` or
+`issue_…`, of the form `TITLE: WHAT WAS MEASURED`, they propose those as priors.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def analyze_by_rules(facts: Facts) -> Report:
 
 
 def outcome_of(facts: Facts) -> str:
-    """What came of a node beside its parent, in figures."""
+    """Describe a node's result against its parent's, in figures."""
     spec, node, parent = facts.spec, facts.node, facts.parent
     if node.status != "ok":
         blamed = _blamed(facts.stderr, facts.code)
@@ -64,7 +64,7 @@ def outcome_of(facts: Facts) -> str:
 
 
 def _proposals(facts: Facts) -> list[Proposal]:
-    """The issues that the evaluator names for a new best, but for those that its parent had or that were proposed."""
+    """Return proposals for the issues of a new best, except those that its parent had or that were proposed before."""
     node, parent = facts.node, facts.parent
     if node.status != "ok" or facts.best is None or facts.best.id != node.id:
         return []
@@ -82,12 +82,12 @@ def _issues(node: Node) -> list[re.Match[str]]:
 
 
 def _blamed(stderr: str, code: str) -> str:
-    """The program's own function nearest to where the error was raised, or an empty string."""
+    """Return the program's own function nearest to where the error was raised; empty if there is none."""
     try:
         functions = outline(code).functions
     except ProgramError:
         return ""
-    # The innermost frames stand last; what a program prints before them may be of any length.
+    # The innermost frames come last; the output before them may be of any length.
     tail = "\n".join(stderr[-_TRACEBACK_LENGTH:].splitlines()[-200:])
     for match in reversed(list(_FRAME.finditer(tail))):
         if match["function"] in functions:

@@ -1,7 +1,7 @@
-"""Answers of models, read tolerantly; what cannot be used is an error for the model to read.
+"""Read answers of models tolerantly; raise an error that the model can read if an answer cannot be used.
 
-A program is looked for in `<program>` tags, else in code fences, else in JSON, else the whole answer is one. Where
-there are several, those count that are valid Python and define what the task requires.
+A program is taken from `<program>` tags, else from code fences, else from JSON; else the whole answer is the program.
+If there are several, prefer those that are valid Python and define what the task requires.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ _LESSON_LENGTH = 300
 _REASON_LENGTH = 400
 _NOTE_LENGTH = 8000
 _MOST_TRIED = 1_000_000
-"""Characters of an answer's possible programs that are parsed at most, so that an odd answer cannot stop the loop."""
+"""Most characters of possible programs to parse per answer, so that an odd answer cannot stop the loop."""
 _HUNK = re.compile(
     r"^[ \t]*<{5,9}[ \t]*SEARCH.*?^[ \t]*>{5,9}[ \t]*REPLACE[^\n]*$", re.DOTALL | re.MULTILINE | re.IGNORECASE
 )
 _PYTHON = ("", "py", "python", "python3")
 _SHORT = 0.5
-"""A later program counts as the correction of an earlier one only from this share of its length."""
+"""Least length of a later program, as a share of an earlier one's, to count as its correction."""
 _CUT = (
     "the answer was cut off before the program was complete; write a shorter answer: no explanation, "
     "and a program no longer than it has to be"
@@ -68,7 +68,7 @@ class Program:
 
     code: str
     name: str
-    """A few words; empty where the answer has none."""
+    """A few words; empty if the answer has none."""
     motivation: str
 
 
@@ -83,7 +83,7 @@ class Idea:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a model says of a measured program."""
+    """A model's report on a measured program."""
 
     lesson: str
     note: str
@@ -95,7 +95,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Judgement:
-    """One criterion judged."""
+    """A model's judgement by one criterion."""
 
     score: float
     """From 0 to 1."""
@@ -107,16 +107,16 @@ def parse_program(text: str, interface: Interface | None = None, *, truncated: b
 
     Args:
         text: the answer.
-        interface: what a program must define; it tells the program among several blocks. A program that lacks it is
-            returned where there is no better one, for the checks that follow to say what is missing.
-        truncated: whether the answer ended at the limit of tokens; a program that nothing closes is then an error.
+        interface: what a program must define; it tells the program among several blocks. If no program has all of
+            it, the best one is returned, and later checks say what is missing.
+        truncated: whether the answer ended at the limit of tokens; an unclosed program is then an error.
 
     Raises:
-        AnswerError: there is no program in it, or it was cut off.
+        AnswerError: the answer has no program, or was cut off.
     """
     text = without_reasoning(text)
     required = [*interface.functions, *interface.classes] if interface else []
-    # What stands in tags within a line is prose about code.
+    # Text in tags within a line is prose about code.
     tags = [block for block in tag_blocks(text, "program", "code") if "\n" in block.text]
     fences = fence_blocks(text)
     if not tags and re.match(r"\s*(?:[`~]{3,}[ \t]*json[ \t]*\n\s*)?\{", text, re.IGNORECASE):
@@ -141,10 +141,10 @@ def parse_program(text: str, interface: Interface | None = None, *, truncated: b
 
 
 def _as_it_stands(text: str, tags: list[Block], fences: list[Block]) -> Program:
-    """A block that is no valid Python, for the check of its syntax to tell where."""
+    """Return a block that is not valid Python, so that the syntax check can say where."""
     if any(not block.closed for block in tags) or (not tags and read_fences(text)[1]):
         raise AnswerError("nothing closes the program; end it with </program>, and write nothing behind that")
-    # The first closing behind the first opening: what a reader of the form would take.
+    # From the first opening to the first closing after it, as a reader of the form would take it.
     block = min(tags or fences, key=lambda item: (item.start, item.end), default=None)
     if block is not None and tags:
         block = min(_fences_in(block), key=lambda item: (item.start, item.end), default=block)
@@ -159,7 +159,7 @@ def parse_diff(text: str, parent: str, *, truncated: bool = False) -> Program:
     """Read an answer made of SEARCH/REPLACE blocks and apply them, all or none, to the parent's program.
 
     Raises:
-        AnswerError: there are none, one of them cannot be applied, or blocks may be missing since it was cut off.
+        AnswerError: there are no blocks, one cannot be applied, or blocks may be missing at its cut-off end.
     """
     text = without_reasoning(text)
     if truncated:
@@ -170,10 +170,10 @@ def parse_diff(text: str, parent: str, *, truncated: bool = False) -> Program:
 
 
 def parse_parts(text: str, interface: Interface | None = None, *, truncated: bool = False) -> Program:
-    """Read an answer that holds parts of a program; where they stand in several code fences, all of them count.
+    """Read an answer that holds parts of a program, in one code fence or in several.
 
     Raises:
-        AnswerError: there are none, one is not valid Python, or some may be missing since the answer was cut off.
+        AnswerError: there are no parts, one is not valid Python, or some may be missing because the answer was cut off.
     """
     whole = parse_program(text, interface, truncated=truncated)
     blocks, _ = read_fences(without_reasoning(text))
@@ -202,7 +202,7 @@ class _Reading:
 
 
 class _Budget:
-    """Characters that may still be parsed."""
+    """Count down the characters that may still be parsed."""
 
     def __init__(self, left: int) -> None:
         self.left = left
@@ -221,7 +221,7 @@ def _fences_in(block: Block) -> list[Block]:
 
 
 def _read_blocks(blocks: Sequence[Block], budget: _Budget, prose: bool = False) -> list[_Reading]:
-    """The blocks that are valid Python and hold more than a word of prose could, longest first."""
+    """Return the blocks that are valid Python and more than a word of prose, longest first."""
     found: list[_Reading] = []
     for block in sorted(blocks, key=lambda item: (-len(item.text), item.start)):
         if any(item.start <= block.start and block.end <= item.end for item in found):
@@ -249,7 +249,7 @@ def _defines(code: str, required: Sequence[str]) -> bool:
 
 
 def _choose(found: Sequence[_Reading]) -> _Reading | None:
-    """The last one that is not much shorter than the longest: corrections come last, and examples of use are short."""
+    """Choose the last block not much shorter than the longest: corrections come last, examples are short."""
     longest = max((len(item.code) for item in found), default=0)
     return max(
         (item for item in found if len(item.code) >= _SHORT * longest), key=lambda item: item.start, default=None
@@ -278,7 +278,7 @@ def _named_parts_removed(text: str) -> str:
 
 
 def _name_and_motivation(around: str, before: str) -> tuple[str, str]:
-    """Name and motivation from the text around a program, or what was written before it in place of a motivation."""
+    """Return name and motivation from the text around a program; without a motivation, take the text before it."""
     name = tag_text(around, "name") or _labelled(around, "name")
     motivation = tag_text(around, "motivation") or _labelled(around, "motivation")
     if not motivation:
@@ -288,7 +288,7 @@ def _name_and_motivation(around: str, before: str) -> tuple[str, str]:
 
 
 def _labelled(text: str, label: str) -> str:
-    """What stands behind a label such as `**Name:**`, on its line or on the next."""
+    """Return the text after a label such as `**Name:**`, on its line or on the next."""
     match = re.search(rf"^[ \t#*]*{label}[ \t*]*:[ \t*]*\n?[ \t]*([^\s`~][^\n]*)$", text, re.IGNORECASE | re.MULTILINE)
     return match[1].strip(" *") if match else ""
 
@@ -316,11 +316,11 @@ REPORT_SCHEMA: dict[str, Any] = {
     "required": ["lesson", "causes", "next_step", "note", "priors"],
     "additionalProperties": False,
 }
-"""What the Analyzer is asked for where the endpoint supports structured output."""
+"""Schema of the Analyzer's answer, for endpoints that support structured output."""
 
 
 def judgement_schema(criteria: Collection[str]) -> dict[str, Any]:
-    """What a judge is asked for: a score from 0 to 1 and a reason for each criterion."""
+    """Return the schema of a judge's answer: a score from 0 to 1 and a reason for each criterion."""
     one = {
         "type": "object",
         "properties": {"reason": _TEXT, "score": {"type": "number"}},
@@ -339,7 +339,7 @@ def parse_report(text: str) -> Findings:
     """Read an Analyzer's answer: JSON, or the same parts in tags.
 
     Raises:
-        AnswerError: it holds no lesson.
+        AnswerError: the answer has no lesson.
     """
     text = without_reasoning(text)
     found: dict[str, Any] = json_object(text, "lesson") or {
@@ -380,7 +380,7 @@ def parse_judgement(text: str, criteria: Collection[str]) -> dict[str, Judgement
     """Read a judge's answer: a score from 0 to 1 for every criterion, each with a reason.
 
     Raises:
-        AnswerError: a criterion is missing, or a score is no number from 0 to 1.
+        AnswerError: a criterion is missing, or a score is not a number from 0 to 1.
     """
     found = json_object(without_reasoning(text), *criteria)
     if found is None:

@@ -1,4 +1,4 @@
-"""Where the parts of an answer lie: reasoning, tags, code fences, JSON. Nothing here judges what they hold."""
+"""Locate the parts of an answer: reasoning, tags, code fences, JSON. Their content is not judged here."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _ANSWER_BEGINS = re.compile(r"<(?:program|code)\b|<{5,9}|`{3,}|~{3,}", re.IGNORE
 _FENCE = re.compile(r"^[ \t]{0,8}(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*?)[ \t]*$", re.MULTILINE)
 _CDATA = re.compile(r"\A\s*<!\[CDATA\[(?P<text>.*)\]\]>\s*\Z", re.DOTALL)
 _MOST_MARKS = 40
-"""Openings and closings of one kind that are looked at, the first and the last of them."""
+"""Most openings and closings of one kind to consider: half from the start, half from the end."""
 _MOST_OBJECTS = 20
 
 
 class AnswerError(Exception):
-    """An answer cannot be used; the message says why, and what the model should do differently."""
+    """An answer cannot be used; the message tells the model why, and what to do differently."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,17 @@ class Block:
     start: int
     """Offset of its first character."""
     end: int
-    """Offset behind its last one."""
+    """Offset after its last character."""
     text: str
     closed: bool = True
-    """False: nothing closes it, so that it goes on to the end of the answer."""
+    """False: nothing closes it, so it extends to the end of the answer."""
 
 
 def without_reasoning(text: str) -> str:
-    """The answer behind the reasoning that some models put before it, with line ends as `\\n`.
+    """Return the answer without the reasoning that some models put before it, with line ends as `\\n`.
 
     Raises:
-        AnswerError: there is nothing behind the reasoning.
+        AnswerError: nothing follows the reasoning.
     """
     text = text.replace("\r\n", "\n").removeprefix("\ufeff")
     while opening := _REASONING.match(text):
@@ -61,7 +61,7 @@ def without_reasoning(text: str) -> str:
         if closing is None:
             raise AnswerError("the answer ends within its reasoning; reason less and write the answer itself")
         text = text[closing.end() :]
-    # Some servers swallow the opening tag. A program may hold such a line too, so nothing of the answer may have begun.
+    # Some servers drop the opening tag. A program may contain such a line, so this must come before any answer.
     lone = _LONE_CLOSING.search(text)
     if lone is not None and not _ANSWER_BEGINS.search(text, 0, lone.start()):
         text = text[lone.end() :]
@@ -71,9 +71,9 @@ def without_reasoning(text: str) -> str:
 
 
 def tag_blocks(text: str, *names: str) -> list[Block]:
-    """Every stretch from an opening tag to any closing tag behind it, or to the end where there is none.
+    """Return every stretch from an opening tag to any closing tag after it, or to the end if there is none.
 
-    A program may hold either tag in a string, so which closing tag is meant is for the caller to try.
+    A program may contain either tag in a string, so the caller must try which closing tag is meant.
     """
     either = "|".join(names)
     opens = [match.end() for match in re.finditer(rf"<(?:{either})(?:[ \t][^<>\n]*)?>", text, re.IGNORECASE)]
@@ -82,13 +82,13 @@ def tag_blocks(text: str, *names: str) -> list[Block]:
 
 
 def tag_text(text: str, name: str) -> str:
-    """What stands in the first pair of tags of this name, stripped; empty where there is none."""
+    """Return the stripped text in the first pair of tags of this name; empty if there is none."""
     match = re.search(rf"<{name}>(.*?)</{name}>", text, re.DOTALL | re.IGNORECASE)
     return match[1].strip() if match else ""
 
 
 def fence_blocks(text: str) -> list[Block]:
-    """Every stretch from a fence to any fence that may close it, or to the end where none does."""
+    """Return every stretch from a fence to any fence that may close it, or to the end if none does."""
     marks = list(_FENCE.finditer(text))
     blocks: list[Block] = []
     for mark in _bounded(marks):
@@ -106,7 +106,7 @@ def fence_blocks(text: str) -> list[Block]:
 
 
 def read_fences(text: str) -> tuple[list[tuple[str, str]], bool]:
-    """The fenced blocks as Markdown reads them, each with what stands behind its opening fence; whether one is open."""
+    """Return the fenced blocks of Markdown as pairs of info string and text, and whether a fence is left open."""
     blocks: list[tuple[str, str]] = []
     opened: re.Match[str] | None = None
     for mark in _FENCE.finditer(text):
@@ -133,9 +133,9 @@ def _bounded(items: list[Any]) -> list[Any]:
 
 
 def variants(text: str) -> Iterator[str]:
-    """Ways to read a block as a program, the likeliest first: as it stands, unindented, with entities decoded."""
+    """Yield ways to read a block as a program, likeliest first: unchanged, unindented, with entities decoded."""
     cdata = _CDATA.match(text)
-    # Blank lines around it are no part of a program; blanks before its first word may be its indentation.
+    # Drop blank lines around the program, but keep blanks before its first word: they may be its indentation.
     plain = re.sub(r"\A(?:[ \t]*\n)+", "", cdata["text"] if cdata else text).rstrip() + "\n"
     yield plain
     level = textwrap.dedent(plain)
@@ -146,7 +146,7 @@ def variants(text: str) -> Iterator[str]:
 
 
 def json_object(text: str, *keys: str) -> dict[str, Any] | None:
-    """The first JSON object in an answer that has one of these keys, whatever surrounds it; None without one."""
+    """Return the first JSON object in an answer that has one of these keys, whatever surrounds it; else None."""
     decoder = json.JSONDecoder(strict=False)
     position = -1
     for _ in range(_MOST_OBJECTS):

@@ -1,4 +1,4 @@
-"""Requests to OpenAI-compatible endpoints: streamed, timed, tried again where that may help, and counted."""
+"""Send requests to OpenAI-compatible endpoints: stream, time, retry and count them."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 __all__ = ["Client", "Reply", "Spent", "estimate_tokens", "list_models"]
 
 _FIRST_WAIT, _LAST_WAIT = 0.5, 30.0
-"""Seconds before the first and at most before any further try; doubled from one to the next."""
+"""Seconds before the first retry, and at most before any other; doubled from one to the next."""
 _LONGEST_ANSWER = 1_000_000
-"""Characters, thoughts included; an endpoint that sends more is cut off."""
+"""Most characters of an answer, thoughts included; an endpoint that sends more is cut off."""
 
 OnText = Callable[[str, bool], None]
-"""Gets each piece of an answer as it comes, and whether it is thought."""
+"""Called with each piece of an answer as it arrives, and whether it is thought."""
 
 
 @dataclass
 class Spent:
-    """What a request has cost so far, failed tries included."""
+    """The cost of a request so far, failed tries included."""
 
     tokens_in: int = 0
     tokens_out: int = 0
     tokens_cached: int = 0
     usd: float = 0.0
     estimated: bool = False
-    """True where any part is ours, not the server's."""
+    """Whether any figure is our estimate, not the server's."""
     retries: int = 0
     """Tries after the first."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole answer as it came."""
+    """A whole answer as received."""
 
     text: str
     reasoning: str
@@ -56,20 +56,20 @@ class Reply:
 
 @dataclass
 class _Endpoint:
-    """What all models behind one address share."""
+    """State shared by all models behind one address."""
 
     slots: CapacityLimiter
     not_before: float = 0.0
-    """Time of the loop until which it wants to be left alone."""
+    """Loop time before which the endpoint wants no request."""
     counts_usage: bool = True
-    """False where it refuses to be asked for the number of tokens."""
+    """False after it has refused to report token counts."""
 
 
 class Client:
-    """Asks models; keeps connections open between requests.
+    """Ask models; keep connections open between requests.
 
     Args:
-        sleep: waits so many seconds; it may raise to end the wait.
+        sleep: waits this many seconds; it may raise to end the wait.
     """
 
     def __init__(self, sleep: Callable[[float], Awaitable[object]]) -> None:
@@ -78,13 +78,13 @@ class Client:
         self._endpoints: dict[str, _Endpoint] = {}
         self._library: asyncio.Future[ModuleType] | None = None
         self._no_schema: set[tuple[str, str]] = set()
-        """Address and model of those that refuse a schema."""
+        """Address and model of those that have refused a schema."""
 
     def prepare(self) -> asyncio.Future[ModuleType]:
-        """Load the library for requests: a second in which the loop goes on. Done when it is there."""
+        """Load the library for requests in a thread, which takes a second; the future is done when it is loaded."""
         if self._library is None:
             self._library = asyncio.ensure_future(asyncio.to_thread(import_module, "openai"))
-        # Whoever is cancelled while waiting must not cancel it for the others.
+        # A caller that is cancelled while waiting must not cancel the load for others.
         return asyncio.shield(self._library)
 
     async def ask(
@@ -96,18 +96,18 @@ class Client:
         schema: dict[str, Any] | None = None,
         concurrency: int = 0,
     ) -> Reply:
-        """One answer, after as many tries as the model is given.
+        """Ask a model and return its answer, after as many tries as the model is given.
 
         Args:
             spec: the model.
             messages: the prompt.
-            spent: gets what each try cost, also where no answer comes of it.
-            on_text: gets each piece of the answer as it comes; an empty one before they begin anew.
-            schema: the JSON schema of the answer, asked for where the endpoint supports it.
-            concurrency: requests to the endpoint at once; by default as the model says.
+            spent: receives the cost of each try, also of failed ones.
+            on_text: receives each piece of the answer as it arrives; an empty piece before a new start.
+            schema: the JSON schema of the answer, sent if the endpoint supports schemas.
+            concurrency: requests to the endpoint at once; by default the model's setting.
 
         Raises:
-            Fault: no answer came.
+            Fault: there was no answer.
         """
         await self.prepare()
         endpoint = self._endpoints.setdefault(spec.base_url, _Endpoint(CapacityLimiter(1)))
@@ -120,7 +120,7 @@ class Client:
                 await self._sleep(endpoint.not_before - loop.time())
             try:
                 async with endpoint.slots:
-                    # Whoever waited for its turn may find that there is no use any more.
+                    # Raises if the wait was ended while this request waited for its turn.
                     await self._sleep(0)
                     reply = await self._adapted(spec, endpoint, messages, schema, spent, on_text)
                 if reply.text or reply.refused or reply.truncated or failures >= spec.retries:
@@ -128,7 +128,7 @@ class Client:
                 wait = None
             except Fault as fault:
                 if fault.unanswered and anew:
-                    # A connection kept from an earlier answer, which the endpoint has closed since: no try is lost.
+                    # The endpoint has closed a connection kept from an earlier answer: this costs no try.
                     anew = False
                     continue
                 if not fault.passing or failures >= spec.retries:
@@ -151,7 +151,7 @@ class Client:
         spent: Spent,
         on_text: OnText,
     ) -> Reply:
-        """One try, repeated without what the endpoint refuses to be asked for."""
+        """Make one try; repeat it without the parameters that the endpoint refuses."""
         name = (spec.base_url, spec.model)
         if spec.structured == "off" or (spec.structured == "auto" and name in self._no_schema):
             schema = None
@@ -179,7 +179,7 @@ class Client:
         spent: Spent,
         on_text: OnText,
     ) -> Reply:
-        """One request, streamed to its end."""
+        """Send one request and stream its answer to the end."""
         from openai import AsyncStream
 
         check_key(spec)
@@ -192,7 +192,7 @@ class Client:
                 try:
                     stream = await self._connection(spec).post(
                         "/chat/completions",
-                        # Plain data: one object for each piece of an answer would cost more than all the rest.
+                        # Read plain data: an object per piece of an answer would cost more than all the rest.
                         cast_to=object,
                         body=_body(spec, messages, schema, endpoint.counts_usage),
                         stream=True,
@@ -213,7 +213,7 @@ class Client:
                     finally:
                         await stream.close()
                 except Exception as error:
-                    # One that is no endpoint's doing comes back as it is.
+                    # An error that is not the endpoint's is raised unchanged.
                     fault = fault_of(error, spec)
                     fault.unanswered &= not sent
                     raise fault from None
@@ -226,7 +226,7 @@ class Client:
                 raise Fault(
                     "down", f"{place_of(spec)} fell silent for {spec.idle_seconds:g} s within an answer", passing=True
                 ) from None
-            # What it wrote until then is an answer that is too long.
+            # The part received so far counts as an answer that is too long.
             got.finish = "length"
         except asyncio.CancelledError:
             sent = True
@@ -250,7 +250,7 @@ class Client:
             from openai import AsyncOpenAI, Timeout
 
             self._connections[name] = AsyncOpenAI(
-                # An endpoint that wants no key does not mind a wrong one.
+                # An endpoint that needs no key accepts any.
                 api_key=key or "none",
                 base_url=spec.base_url or None,
                 max_retries=0,
@@ -268,7 +268,7 @@ class Client:
 
 
 def list_models(spec: ModelSpec, seconds: float) -> list[str] | Fault:
-    """Names of the models that an endpoint lists, or why it does not."""
+    """Return the names of the models that an endpoint lists, or the fault if it lists none."""
     from openai import OpenAI
 
     try:
@@ -284,7 +284,7 @@ def list_models(spec: ModelSpec, seconds: float) -> list[str] | Fault:
 
 
 class _Received:
-    """The pieces of one answer."""
+    """Collect the pieces of one answer."""
 
     def __init__(self, on_text: OnText) -> None:
         self._on_text = on_text
@@ -300,7 +300,7 @@ class _Received:
         return self.size > 0
 
     def take(self, chunk: object) -> None:
-        """Take in one piece, whatever an endpoint makes of the format."""
+        """Add one piece; tolerate the variants of the format that endpoints send."""
         if not isinstance(chunk, dict):
             return
         if isinstance(chunk.get("usage"), dict):
@@ -349,12 +349,12 @@ def _body(
 
 
 def estimate_tokens(characters: int) -> int:
-    """About how many tokens a text of so many characters has."""
+    """Estimate the number of tokens in a text of this many characters."""
     return -(-characters // 4)
 
 
 def _count(spent: Spent, spec: ModelSpec, messages: Sequence[Message], got: _Received) -> None:
-    """Add what one try cost: the server's figures, else ours."""
+    """Add the cost of one try: the server's figures, else our estimate."""
     tokens_in, tokens_out = _number(got.usage.get("prompt_tokens")), _number(got.usage.get("completion_tokens"))
     details = got.usage.get("prompt_tokens_details")
     cached = int(_number(details.get("cached_tokens")) or 0) if isinstance(details, dict) else 0
@@ -374,12 +374,12 @@ def _count(spent: Spent, spec: ModelSpec, messages: Sequence[Message], got: _Rec
 
 
 def _number(value: object) -> float | None:
-    """A figure of the server's, if it is one that can be meant."""
+    """Return a figure of the server if it is plausible, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < 1e12 else None
 
 
 def _clean(text: str) -> str:
-    """Text that can be written down: JSON may hold halves of characters."""
+    """Return text that can be encoded as UTF-8: JSON may contain lone surrogates."""
     return text.encode("utf-8", "replace").decode()

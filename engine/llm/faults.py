@@ -1,4 +1,4 @@
-"""What can go wrong with a request to a model: which faults pass, which need a person, which are the request's own."""
+"""Classify failed requests to models: temporary, in need of a person, or the request's own fault."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from engine.text import one_line
 __all__ = ["Fault", "FaultKind", "check_key", "fault_of", "held_back", "key_of", "place_of", "redact"]
 
 FaultKind = Literal["down", "auth", "model", "quota", "context", "moderation", "bad_request", "stopped"]
-"""`down` may pass by itself; `auth`, `model` and `quota` need a person; the next three are the request's own."""
+"""`down` may pass by itself; `auth`, `model` and `quota` need a person; the next three are the request's fault."""
 
 _LONGEST_WAIT = 60.0
-"""Seconds; an endpoint that asks for more patience is asked again all the same."""
+"""Most seconds to wait for an endpoint that asks for more; then it is asked again."""
 _SHORTEST_SECRET = 8
-"""Shorter keys are placeholders, and could stand anywhere in a text."""
+"""Least length of a key to redact: shorter ones are placeholders and could occur anywhere in a text."""
 
 _CONTEXT = re.compile(
     r"context.{0,20}(length|size|window|limit)|maximum context|too (long|many tokens)|n_ctx|prompt is too"
@@ -38,21 +38,21 @@ _MODEL = re.compile(
 _QUOTA = re.compile(r"insufficient.?(quota|credit|balance|fund)|billing|exceeded your current quota", re.IGNORECASE)
 _PASSING = frozenset({408, 409, 425, 429})
 _TRANSPORT = re.compile(r"httpx\d*\b")
-"""Module of the errors of the HTTP client below `openai`, which has had two names."""
+"""Modules of the errors of the HTTP client below `openai`, which has had two names."""
 _BROKEN = frozenset({"ReadError", "RemoteProtocolError", "WriteError"})
-"""Its errors of a connection that there was."""
+"""Its errors that mean an established connection broke."""
 
 
 class Fault(Exception):
-    """A request to a model that brought no answer.
+    """A request to a model failed.
 
     Args:
-        kind: what sort of fault it is.
-        message: what happened, for people; it never holds a key.
-        passing: the same request may be tried again at once.
-        wait: seconds after which the endpoint wants to be asked again, where it says so.
-        status: what HTTP status the endpoint answered with, where it did.
-        unanswered: the connection broke before a word of an answer, as one does that was kept too long.
+        kind: the kind of fault.
+        message: what happened, for people; it never contains a key.
+        passing: whether the same request may be tried again at once.
+        wait: seconds after which the endpoint wants to be asked again, if it said so.
+        status: the HTTP status of the endpoint's answer, if there was one.
+        unanswered: whether the connection broke before any answer, as one does that was kept too long.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class Fault(Exception):
 
 
 def key_of(spec: ModelSpec) -> str:
-    """The model's key from the environment; empty where there is none."""
+    """Return the model's key from the environment; empty if there is none."""
     return os.environ.get(spec.key_env, "").strip() if spec.key_env else ""
 
 
 def check_key(spec: ModelSpec) -> None:
-    """Raise a fault for a key that no header can carry: what is said of such a header would hold the key."""
+    """Raise a fault for a key that a header cannot carry: the library's error would contain the key."""
     key = key_of(spec)
     if not (key.isascii() and key.isprintable()):
         state = "holds a line break or another character that no key has"
@@ -88,13 +88,13 @@ def check_key(spec: ModelSpec) -> None:
 
 
 def redact(text: str, spec: ModelSpec) -> str:
-    """The text without the model's key, which a server may have echoed."""
+    """Return the text without the model's key, which a server may have echoed."""
     key = key_of(spec)
     return text.replace(key, "***") if len(key) >= _SHORTEST_SECRET else text
 
 
 def held_back(text: str, spec: ModelSpec) -> int:
-    """How many characters at the end of a text might be the beginning of the model's key."""
+    """Return how many characters at the end of a text may be the beginning of the model's key."""
     key = key_of(spec)
     if len(key) < _SHORTEST_SECRET:
         return 0
@@ -102,12 +102,12 @@ def held_back(text: str, spec: ModelSpec) -> int:
 
 
 def place_of(spec: ModelSpec) -> str:
-    """The endpoint, for people."""
+    """Return the endpoint's address, for people."""
     return spec.base_url or "OpenAI's endpoint"
 
 
 def fault_of(error: Exception, spec: ModelSpec) -> Fault:
-    """What an exception of the HTTP client means; one that it does not know is raised again."""
+    """Translate an exception of the HTTP client into a fault; raise an unknown one again."""
     import openai
 
     place = place_of(spec)
@@ -117,30 +117,30 @@ def fault_of(error: Exception, spec: ModelSpec) -> Fault:
         return Fault("down", f"{place} took no connection within {spec.connect_seconds:g} s", passing=True)
     if isinstance(error, openai.APIConnectionError):
         root = _root(error)
-        # asyncio words it its own way.
+        # asyncio has its own wording.
         why = os.strerror(root.errno) if isinstance(root, ConnectionError) and root.errno else str(root)
         unanswered = type(error.__cause__).__name__ in _BROKEN
         return Fault("down", f"no connection to {place}: {_short(why, spec)}", passing=True, unanswered=unanswered)
     if isinstance(error, openai.APIError):
-        # An error in the middle of a stream: the status has said 200 already.
+        # An error in the middle of a stream, after status 200.
         body = error.body if isinstance(error.body, Mapping) else {}
         code = body.get("code")
         if isinstance(code, int) and code >= 400:
             return _status_fault(code, body, {}, spec)
         return Fault("down", f"{place} broke off with an error: {_short(error.message, spec)}", passing=True)
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return Fault("down", f"{place} sent what is no JSON: {_short(str(error), spec)}", passing=True)
+        return Fault("down", f"{place} sent an answer that is not JSON: {_short(str(error), spec)}", passing=True)
     if isinstance(error, RecursionError):
         return Fault("down", f"{place} sent JSON that is nested too deeply", passing=True)
     if _TRANSPORT.match(type(error).__module__):
-        # Met while a whole body was read, which the library leaves as it is.
+        # Raised while a whole body is read; the library does not wrap it.
         why = _short(str(error) or type(error).__name__, spec)
         return Fault("down", f"{place} sent an answer that cannot be read: {why}", passing=True)
     raise error
 
 
 def _root(error: BaseException) -> BaseException:
-    """What the system said, below what each library made of it."""
+    """Return the system's error below the wrappers of each library."""
     while True:
         below = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error.__context__
         if below is None or not str(below):
@@ -150,11 +150,11 @@ def _root(error: BaseException) -> BaseException:
 
 def _status_fault(status: int, body: object, headers: Mapping[str, str], spec: ModelSpec) -> Fault:
     place = place_of(spec)
-    told = _told(body, spec)
+    told = _message_of(body, spec)
     said = f": {told}" if told else ""
     codes = " ".join(_codes(body))
     if status == 401:
-        # What the server says of a wrong key may hold parts of it.
+        # The server's message about a wrong key may contain parts of it.
         state = "is wrong" if key_of(spec) else "is not set"
         return Fault("auth", f"{place} refuses the key (401): {_key_name(spec, state)}", status=status)
     if status == 402 or (status == 429 and _QUOTA.search(f"{codes} {told}")):
@@ -177,8 +177,8 @@ def _key_name(spec: ModelSpec, state: str) -> str:
     return f"the key in {spec.key_env} {state}" if spec.key_env else "no `key_env` is configured for it"
 
 
-def _told(body: object, spec: ModelSpec) -> str:
-    """What the body of an error says, on one line."""
+def _message_of(body: object, spec: ModelSpec) -> str:
+    """Return the message in an error's body, on one line."""
     found: object = body
     if isinstance(body, Mapping):
         inner = body.get("error", body)
@@ -196,7 +196,7 @@ def _short(text: str, spec: ModelSpec) -> str:
 
 
 def _wait_of(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the header Retry-After asks for, as a number or as a date."""
+    """Return the seconds that the header Retry-After asks for, as a number or as a date; None without it."""
     value = headers.get("retry-after")
     if not value:
         return None
@@ -206,14 +206,14 @@ def _wait_of(headers: Mapping[str, str]) -> float | None:
         until = _moment(value)
         if until is None:
             return None
-        # By the server's own clock if it tells: ours may be another.
+        # Use the server's clock if it is given: ours may differ.
         now = _moment(headers.get("date", ""))
         seconds = until - (time.time() if now is None else now)
     return min(max(seconds, 0.0), _LONGEST_WAIT) if math.isfinite(seconds) else None
 
 
 def _moment(date: str) -> float | None:
-    """Seconds since 1970 of a header's date; None for what is no date."""
+    """Return the seconds since 1970 of a header's date; None if it is not a date."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except ValueError:

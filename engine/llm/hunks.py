@@ -1,4 +1,4 @@
-"""SEARCH/REPLACE hunks: read them from an answer and apply them to a program, all of them or none."""
+"""Read SEARCH/REPLACE hunks from an answer and apply them to a program, all or none."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SHOWN_LINES = 6
 _SHOWN_WIDTH = 100
 _MOST_HUNKS = 200
 _MOST_COMPARED = 1000
-"""Lines of a program among which the place that a SEARCH may have meant is looked for."""
+"""Most lines of a program to search for the place that a SEARCH may have meant."""
 
 
 @dataclass(frozen=True)
 class Hunk:
-    """One edit: whole lines that are searched for, and those that replace them."""
+    """One edit: whole lines to search for, and the lines that replace them."""
 
     search: tuple[str, ...]
     replace: tuple[str, ...]
@@ -35,26 +35,26 @@ class Hunk:
 @dataclass(frozen=True)
 class _Edit:
     start: int
-    """First line of the program that is replaced, from 0."""
+    """First line of the program to replace, from 0."""
     end: int
-    """The line behind the last one."""
+    """The line after the last one to replace."""
     lines: tuple[str, ...]
     number: int
-    """Which hunk of the answer it is, from 1."""
+    """Number of the hunk in the answer, from 1."""
 
 
 def has_hunks(text: str) -> bool:
-    """Whether any line of an answer opens a hunk."""
+    """Return whether any line of an answer opens a hunk."""
     return any(_OPENING.fullmatch(line.strip()) for line in text.split("\n"))
 
 
 def read_hunks(text: str) -> list[list[Hunk]]:
-    """The hunks of an answer in order; for each the ways to read it.
+    """Return the hunks of an answer in order, each as a list of ways to read it.
 
-    There is more than one way where a line that looks like the divider stands in the SEARCH or REPLACE part.
+    There is more than one way if the SEARCH or REPLACE part contains a line that looks like the divider.
 
     Raises:
-        AnswerError: there is no hunk, or one is not whole.
+        AnswerError: there is no hunk, or one is incomplete.
     """
     lines = text.split("\n")
     hunks: list[list[Hunk]] = []
@@ -62,7 +62,7 @@ def read_hunks(text: str) -> list[list[Hunk]]:
     while at < len(lines):
         if not _OPENING.fullmatch(lines[at].strip()):
             if _CLOSING.fullmatch(lines[at].strip()):
-                # What stands before it would be lost.
+                # Text before it would be lost.
                 raise AnswerError("a line '>>>>>>> REPLACE' ends no block; let no program line look like a marker")
             at += 1
             continue
@@ -95,20 +95,20 @@ def _read_hunk(lines: list[str], number: int) -> list[Hunk]:
 
 
 def _unfenced(lines: list[str]) -> tuple[str, ...]:
-    """Lines without a code fence around them."""
+    """Return lines without a code fence around them."""
     if len(lines) >= 2 and _FENCE.fullmatch(lines[0]) and _FENCE.fullmatch(lines[-1]):
         return tuple(lines[1:-1])
     return tuple(lines)
 
 
 def apply_hunks(hunks: list[list[Hunk]], program: str) -> str:
-    """Make all edits, each searched for in the program as it was shown.
+    """Apply all edits, each searched for in the program as it was shown.
 
-    A SEARCH must be found at exactly one place: line by line as it stands, else with blanks that differ (trailing ones,
-    another indentation of the whole, which REPLACE then follows, blank lines at its ends).
+    A SEARCH must match exactly one place: line by line, else with different blanks (trailing blanks, another
+    indentation of the whole, which REPLACE then follows, blank lines at its ends).
 
     Raises:
-        AnswerError: a hunk is found nowhere or at several places, two overlap, or nothing changes.
+        AnswerError: a hunk matches nowhere or at several places, two overlap, or nothing changes.
     """
     lines = program.split("\n")
     edits = sorted((_place(ways, lines, number) for number, ways in enumerate(hunks, 1)), key=lambda edit: edit.start)
@@ -130,7 +130,7 @@ def apply_hunks(hunks: list[list[Hunk]], program: str) -> str:
 
 
 def _place(ways: list[Hunk], lines: list[str], number: int) -> _Edit:
-    """The one edit that a hunk means."""
+    """Return the only edit that a hunk can mean."""
     found: list[_Edit] = []
     problem: AnswerError | None = None
     for hunk in ways:
@@ -167,14 +167,14 @@ def _locate(hunk: Hunk, lines: list[str], number: int) -> _Edit:
     if not loose:
         raise _nowhere(search, lines, number)
     start, end = loose[0], loose[0] + len(search)
-    # Blank lines that SEARCH has too many at its ends, REPLACE has too.
+    # If SEARCH has too many blank lines at its ends, so has REPLACE.
     ends = _blank_ends(hunk.replace)
     replace = hunk.replace[min(before, ends[0]) : len(hunk.replace) - min(behind, ends[1])]
     return _Edit(start, end, _follow(search, lines[start:end], replace, number), number)
 
 
 def _blank_ends(lines: tuple[str, ...]) -> tuple[int, int]:
-    """How many blank lines stand at the beginning and at the end."""
+    """Count the blank lines at the beginning and at the end."""
     filled = [index for index, line in enumerate(lines) if line.strip()]
     return (filled[0], len(lines) - 1 - filled[-1]) if filled else (len(lines), 0)
 
@@ -185,12 +185,12 @@ def _matches(search: tuple[str, ...] | list[str], lines: list[str]) -> Iterator[
 
 
 def _loose(line: str) -> str:
-    """A line without regard to blanks, and as a prompt shows it."""
+    """Return a line as a prompt shows it, with blanks ignored."""
     return " ".join(visible(line.replace("\r", "")).split())
 
 
 def _follow(search: tuple[str, ...], there: list[str], replace: tuple[str, ...], number: int) -> tuple[str, ...]:
-    """REPLACE moved by the indentation by which SEARCH misses the program's lines."""
+    """Return REPLACE indented by the difference between SEARCH and the program's lines."""
     moves = {
         (_indent(have), _indent(want))
         for want, have in zip(search, there, strict=True)
@@ -234,7 +234,7 @@ def _nowhere(search: tuple[str, ...], lines: list[str], number: int) -> AnswerEr
 
 
 def _nearest(search: tuple[str, ...], lines: list[str]) -> int | None:
-    """Where the program is most like the lines searched for; None where nothing is like them."""
+    """Return the line at which the program resembles SEARCH most; None if nothing resembles it."""
     if len(lines) > _MOST_COMPARED or not search:
         return None
     wanted = max((_loose(line) for line in search), key=len)[:_SHOWN_WIDTH]

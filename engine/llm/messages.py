@@ -1,4 +1,4 @@
-"""What is said to a model and what comes back, as the stages see it."""
+"""Messages to a model and its answer, as the stages see them."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class Answer:
 
     text: str
     reasoning: str
-    """What the model thought before it answered, where the endpoint tells it apart."""
+    """The model's reasoning, if the endpoint sends it apart from the answer."""
     model: str
     """The configured name of the model that answered."""
     tokens_in: int
     tokens_out: int
     usd: float
     refused: bool
-    """The model declined, or a filter of the endpoint kept its answer back."""
+    """Whether the model declined, or a filter of the endpoint withheld the answer."""
     truncated: bool
-    """The answer reached its limit of tokens."""
+    """Whether the answer ended at its limit of tokens."""
 
 
 class CallFailed(Exception):
-    """The request was refused as it is, and waiting would not help.
+    """The request itself was refused, and waiting would not help.
 
     Args:
-        kind: one of `REQUEST_KINDS`; `context`: the prompt is too long.
-        message: what the endpoint said.
+        kind: one of `REQUEST_KINDS`; `context` means that the prompt is too long.
+        message: the endpoint's message.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -52,7 +52,7 @@ class CallFailed(Exception):
 
 
 class Ask(Protocol):
-    """Asks a model on behalf of one round or node."""
+    """Ask a model on behalf of one round or node."""
 
     async def __call__(
         self,
@@ -63,18 +63,18 @@ class Ask(Protocol):
         models: Mapping[str, float] | None = None,
         schema: dict[str, Any] | None = None,
     ) -> Answer:
-        """The answer of a model of this role.
+        """Ask a model of this role and return its answer.
 
         Args:
-            role: what the model is to do; it says which models may be asked.
+            role: the model's task; it decides which models may be asked.
             messages: the prompt.
-            key: tells the calls of one round or node apart, such as `design/0`; after a resume the same key gives the
+            key: names the call within its round or node, such as `design/0`; after a resume the same key returns the
                 recorded answer, and no model is asked.
-            models: weights by the models' names, in place of those configured for the role.
-            schema: the JSON schema of the answer, for endpoints that can hold a model to one; others are asked
-                without, and then the answer may have any form.
+            models: weights by the models' names, instead of those configured for the role.
+            schema: the JSON schema of the answer, for endpoints that can enforce one; other endpoints are asked
+                without it, and the answer may have any form.
 
         Raises:
-            CallFailed: the request was refused, and waiting would not help.
-            Stopping: the engine is ending; the call is made at the next start.
+            CallFailed: the request itself was refused, and waiting would not help.
+            Stopping: the engine is ending; the call is repeated at the next start.
         """

@@ -1,4 +1,4 @@
-"""Parts of a program written out: functions, classes and constants that take the place of those of the same name."""
+"""Apply parts of a program: functions, classes and constants that replace those of the same name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def is_part(code: str, program: str) -> bool:
-    """Whether code uses top-level names of a program that it does not define itself, so that it cannot be all of it."""
+    """Return whether code uses top-level names of a program that it does not define, so that it is only a part."""
     try:
         shape, whole = outline(code), outline(program)
     except ProgramError:
@@ -23,12 +23,12 @@ def is_part(code: str, program: str) -> bool:
 
 
 def put_parts(code: str, program: str) -> str:
-    """The program with its functions, classes and constants replaced by those of the same name in the code.
+    """Replace functions, classes and constants of the program by those of the same name in the code.
 
-    What the program does not have goes before the first thing that is replaced, and imports behind the program's own.
+    New definitions go before the first replaced one, new imports after the program's own.
 
     Raises:
-        AnswerError: nothing of the program is replaced, or the code does more than define.
+        AnswerError: nothing of the program is replaced, or the code does more than define names.
     """
     try:
         outline(code), outline(program)
@@ -67,7 +67,7 @@ def put_parts(code: str, program: str) -> str:
 
 
 def _names(item: ast.stmt) -> list[str]:
-    """The top-level names that a statement defines."""
+    """Return the top-level names that a statement defines."""
     if isinstance(item, _Definition):
         return [item.name]
     if isinstance(item, ast.AnnAssign):
@@ -78,13 +78,13 @@ def _names(item: ast.stmt) -> list[str]:
 
 
 def _first_line(item: ast.stmt) -> int:
-    """Line on which a statement begins, its decorators included, from 0."""
+    """Return the first line of a statement, its decorators included, from 0."""
     decorators = item.decorator_list if isinstance(item, _Definition) else []
     return min([item.lineno, *(decorator.lineno for decorator in decorators)]) - 1
 
 
 def _behind_imports(program: str) -> int:
-    """Line behind the program's last import at its head, else behind its docstring, from 0."""
+    """Return the line after the imports at the program's head, else after its docstring, from 0."""
     behind = 0
     for item in ast.parse(program).body:
         docstring = isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and behind == 0

@@ -1,4 +1,4 @@
-"""Recorded calls: what another run's models answered, to run the same search again without asking anybody."""
+"""Recorded calls: the answers of another run's models, to repeat a search without asking a model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Place = tuple[int | None, int | None, str]
 
 
 class Recorded:
-    """The answers in a run's journal, found by role and prompt.
+    """Find the answers in a run's journal by role and prompt.
 
     Args:
         db: the other run's run.db.
 
     Raises:
-        JournalError: it cannot be read.
+        JournalError: the journal cannot be read.
     """
 
     def __init__(self, db: Path) -> None:
@@ -37,16 +37,16 @@ class Recorded:
                 found[event.round, event.node, data.key] = data
 
     def find(self, role: str, prompt: str, place: Place) -> ev.CallDone | None:
-        """The answer to a prompt, given by its sha256: the one from the same place, else any."""
+        """Return the recorded answer to a prompt, given by its sha256: the one from the same place, else any."""
         found = self._answers.get((role, prompt))
         if found is None:
             return None
         return found.get(place) or next(iter(found.values()))
 
     def text(self, sha256: str) -> str:
-        """A text of that run; empty for an empty name."""
+        """Return a text of that run; empty for an empty name."""
         return self._reader.text(sha256)
 
     def close(self) -> None:
-        """Let the journal go."""
+        """Close the journal."""
         self._reader.close()

@@ -1,4 +1,4 @@
-"""What a designer and an analyzer are given to look at; prompts are built from it."""
+"""Inputs of designers and analyzers; prompts are built from them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ContextNode:
     motivation: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
-    """Why it has no score."""
+    """The reason if it has no score."""
     error: str = ""
     """The end of its evaluation's stderr, if it failed."""
     fitness: float | None = None
@@ -49,7 +49,7 @@ class Rejection:
 
 @dataclass(frozen=True)
 class DesignRequest:
-    """Everything that one design attempt may use."""
+    """All inputs of one design attempt."""
 
     round: int
     attempt: int
@@ -73,28 +73,28 @@ class DesignRequest:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known of a node whose evaluation has ended."""
+    """All known facts about a node whose evaluation has ended."""
 
     spec: TaskSpec
     node: Node
     code: str
     parent: Node | None = None
-    """The node it was made from; None for a seed."""
+    """Its parent; None for a seed."""
     parent_code: str = ""
     best: Node | None = None
-    """The best node before or with this one."""
+    """The best node, this one included."""
     stdout: str = ""
     stderr: str = ""
     curve: Sequence[Point] = ()
-    """What the evaluator reported while it ran."""
+    """Values that the evaluator reported while it ran."""
     proposed: frozenset[str] = frozenset()
-    """Titles of priors that were proposed before, whatever was decided on them."""
+    """Titles of priors proposed before, whether accepted or not."""
     ranking: Ranking | None = None
     """What nodes are ranked by; None: by the task's score."""
     noise: float | None = None
-    """Up to which gain two nodes count as equal; None: as the task says of its score."""
+    """Gain up to which two nodes count as equal; None: the task's `min_gain`."""
 
     @property
     def ranked_by(self) -> Ranking:
-        """What nodes are ranked by."""
+        """Return what nodes are ranked by."""
         return self.ranking or Ranking(self.spec.metric, self.spec.direction)

@@ -1,4 +1,4 @@
-"""What a model writes, as it writes it, for those who watch."""
+"""Stream a model's answer to the live table while the model writes it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _GATHER_SECONDS = 0.1
 
 
 class LiveText:
-    """Gathers the pieces of one answer and passes them on ten times a second at most.
+    """Collect the pieces of one answer and pass them on, at most ten times a second.
 
     Args:
-        send: gets the JSON of a live row.
-        head: what each row says beside its text.
-        spec: the model, whose key is kept out of what it writes.
+        send: receives the JSON of a live row.
+        head: the fields of each row beside its text.
+        spec: the model; its key is removed from the text.
     """
 
     def __init__(self, send: Callable[[bytes], None], head: dict[str, Any], spec: ModelSpec) -> None:
@@ -34,7 +34,7 @@ class LiveText:
         self._timer: asyncio.TimerHandle | None = None
 
     def __call__(self, piece: str, thought: bool) -> None:
-        """Take a piece in; an empty one says that the answer begins anew."""
+        """Add a piece; an empty one means that the answer starts again."""
         if thought != self._thought:
             self._pass_on(whole=True)
             self._thought = thought
@@ -47,7 +47,7 @@ class LiveText:
             self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._pass_on)
 
     def close(self) -> None:
-        """Pass on what is left."""
+        """Pass on the rest."""
         self._pass_on(whole=True)
 
     def _pass_on(self, whole: bool = False) -> None:
@@ -55,7 +55,7 @@ class LiveText:
             self._timer.cancel()
             self._timer = None
         text = redact("".join(self._pieces), self._spec)
-        # The rest of a key may be on its way.
+        # The end may be the beginning of a key, whose rest is still to come.
         kept = 0 if whole else held_back(text, self._spec)
         self._pieces = [text[len(text) - kept :]] if kept else []
         text = text[: len(text) - kept].encode("utf-8", "replace").decode()

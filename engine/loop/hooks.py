@@ -1,7 +1,7 @@
-"""Hooks: shell commands of the user's that run when a run finds a new best or ends.
+"""Hooks: the user's shell commands, run when a run finds a new best or ends.
 
-They stand in the workspace's config.toml and nowhere else: a task folder or a run that came from somebody else must not
-bring commands along.
+They are read from the workspace's config.toml only: a task folder or a run from somebody else must not bring commands
+along.
 
     [hooks]
     on_best = "notify-send \\"$EVOLVE_RUN: $EVOLVE_SCORE\\""
@@ -32,7 +32,7 @@ class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Run with EVOLVE_RUN, EVOLVE_TASK, EVOLVE_STATUS and EVOLVE_REASON."""
 
     def start(self, command: str, **facts: object) -> None:
-        """Start a hook and go on; it outlives the engine, and what it prints goes where the engine's words go."""
+        """Start a hook without waiting for it; it outlives the engine and shares its output."""
         if not command:
             return
         environment = {
@@ -52,10 +52,10 @@ class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_hooks() -> Hooks:
-    """The hooks of the workspace.
+    """Read the hooks of the workspace.
 
     Raises:
-        UsageError: config.toml is no TOML, or `[hooks]` holds what cannot be.
+        UsageError: config.toml is not TOML, or `[hooks]` has an unknown key or a wrong type.
     """
     path = workspace() / "config.toml"
     table = read_toml(path, UsageError).get("hooks", {}) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""Decoding of what people write (TOML tables, key=value) into typed structs, with errors that name the key."""
+"""Decode what people write (TOML tables, key=value) into typed structs, with errors that name the key."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _PATH = re.compile(r" - at `\$?(?P<path>[^`]*)`$")
 
 
 def read_toml(path: Path, error: type[EvolveError]) -> dict[str, Any]:
-    """The table in a TOML file.
+    """Read the table in a TOML file.
 
     Raises:
-        error: the file is missing, unreadable or no TOML; the message names file and line.
+        error: the file is missing, unreadable or not TOML; the message names file and line.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -41,14 +41,14 @@ def read_toml(path: Path, error: type[EvolveError]) -> dict[str, Any]:
 def convert_table(
     table: Mapping[str, Any], kind: type[T], where: str, error: type[EvolveError], *, strict: bool = True
 ) -> T:
-    """Decode a table into a struct; an unknown key or a wrong type is named with its path.
+    """Decode a table into a struct; errors name an unknown key or a wrong type by its path.
 
     Args:
         table: plain data, as TOML or JSON gives it.
         kind: the struct to make.
-        where: the file or option the table came from, for the message.
+        where: the file or option that the table comes from, for the message.
         error: the error class to raise.
-        strict: False takes strings for numbers and flags, as the command line gives them.
+        strict: False accepts strings for numbers and flags, as the command line gives them.
 
     Raises:
         error: the table does not fit.
@@ -63,7 +63,7 @@ def convert_table(
 
 
 def _not_finite(value: Any, path: str) -> str:
-    """The path of the first number that is not finite, or an empty string; a journal cannot hold such numbers."""
+    """Return the path of the first number that is not finite, or an empty string: journals cannot hold such numbers."""
     if isinstance(value, float) and not math.isfinite(value):
         return path
     items: Iterable[tuple[Any, Any]] = ()
@@ -92,7 +92,7 @@ def _explain(message: str, kind: type[msgspec.Struct]) -> str:
 
 
 def _choices(kind: Any, path: str) -> list[str]:
-    """The legal values of the field at a path such as `stages[0].name`."""
+    """Return the legal values of the field at a path such as `stages[0].name`."""
     for part in re.findall(r"\w+", re.sub(r"\[[^]]*\]", "", path)):
         structs = [t for t in (kind, *_arguments(kind)) if isinstance(t, type) and issubclass(t, msgspec.Struct)]
         fields = {field.encode_name: field.type for struct in structs for field in msgspec.structs.fields(struct)}
@@ -101,7 +101,7 @@ def _choices(kind: Any, path: str) -> list[str]:
 
 
 def _arguments(kind: Any) -> list[Any]:
-    """What stands in the brackets of a type, at any depth."""
+    """Return the arguments of a type, at any depth."""
     found = []
     for argument in getattr(kind, "__args__", ()):
         found += [argument, *_arguments(argument)]
@@ -109,7 +109,7 @@ def _arguments(kind: Any) -> list[Any]:
 
 
 def _field_names(kind: type[msgspec.Struct]) -> set[str]:
-    """Every key that may stand anywhere below this struct, for 'did you mean'."""
+    """Return every key that is legal anywhere below this struct, for 'did you mean'."""
     names: set[str] = set()
     pending: list[Any] = [kind]
     seen: set[Any] = set()
@@ -128,7 +128,7 @@ def _field_names(kind: type[msgspec.Struct]) -> set[str]:
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` on top, tables merged key by key; neither is changed."""
+    """Return `base` with the values of `over` on top, tables merged key by key; neither is changed."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -140,7 +140,7 @@ def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
 
 
 def parse_assignment(text: str, error: type[EvolveError]) -> dict[str, Any]:
-    """`sampler.c=0.2` as the nested table `{"sampler": {"c": 0.2}}`; a value that is no TOML value is a string.
+    """Parse `sampler.c=0.2` into `{"sampler": {"c": 0.2}}`; a value that is not TOML is a string.
 
     Raises:
         error: there is no `=`, or the key is empty.

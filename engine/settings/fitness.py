@@ -1,9 +1,9 @@
-"""Fitness: what nodes are ranked by, from what was recorded of them, so that other weights rank anew without new runs.
+"""Compute fitness, which ranks nodes, from recorded metrics, so that other weights rank anew without new measurements.
 
 `score` ranks by the score of the evaluation, `composite` by the paper's composite (arXiv 2603.29640 takes it over from
 ASI-Arch, arXiv 2507.18074): the mean of sigmoids of relative gains over the baseline, which is node 0. A judge's mark,
-where it weighs anything, is blended with either: (1 − ρ)·x + ρ·judge. Fitness is turned so that higher is better. A
-part that is missing or no number fails the whole: the node is not ranked, since any number in its place is made up.
+if it has a weight, is blended with either: (1 − ρ)·x + ρ·judge. The sign of fitness is such that higher is better. If
+a part is missing or not a number, the node is not ranked, because any number in its place would be made up.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ __all__ = ["FitnessPart", "FitnessSettings", "fitness_of", "least_gain"]
 
 
 class FitnessPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A metric that counts in the composite."""
+    """A metric of the composite."""
 
     direction: Literal["maximize", "minimize"]
-    """Whether more or less of it is better."""
+    """Whether a higher or a lower value is better."""
     weight: float = 1.0
     """Its share among the parts; 0 leaves it out."""
 
@@ -35,7 +35,7 @@ class FitnessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: Literal["score", "composite"] = "score"
     judge: float = 0.0
-    """ρ, the share of the judge's mark (0 to 1); with 0 nobody needs to judge."""
+    """ρ, the share of the judge's mark (0 to 1); with 0 no judge is needed."""
     parts: dict[str, FitnessPart] = {}
     """composite: the metrics that count, by name; by default the score alone."""
     sharpness: float = 10.0
@@ -43,7 +43,7 @@ class FitnessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_score(self) -> bool:
-        """Whether the score alone counts."""
+        """Return whether the score alone ranks."""
         return self.kind == "score" and not self.judge
 
     def __post_init__(self) -> None:
@@ -63,18 +63,18 @@ def fitness_of(
     baseline: Mapping[str, Any],
     judge: float | None,
 ) -> float | None:
-    """The fitness of a node with a score; higher is better.
+    """Return the fitness of a node with a score; higher is better.
 
     Args:
-        settings: how to weigh.
+        settings: kind and weights.
         metric: the name of the score.
         direction: `maximize` or `minimize`: whether a higher or a lower score is better.
-        measured: its metrics, the score among them.
-        baseline: those of the baseline.
+        measured: its metrics, the score included.
+        baseline: the metrics of the baseline.
         judge: the judge's mark, 0 to 1.
 
     Returns:
-        None where a part that weighs anything is missing.
+        None if a part with a weight is missing.
     """
     if settings.kind == "score":
         score = _number(measured.get(metric))
@@ -88,7 +88,7 @@ def fitness_of(
 
 
 def least_gain(settings: FitnessSettings, min_gain: float) -> float:
-    """The difference in fitness up to which two nodes count as equal: `min_gain` is in units of the score."""
+    """Return the difference in fitness up to which two nodes count as equal; `min_gain` is in units of the score."""
     return min_gain * (1.0 - settings.judge) if settings.kind == "score" else 0.0
 
 
@@ -103,7 +103,7 @@ def _composite(
         if value is None or before is None:
             return None
         gain = _turned(value - before, part.direction)
-        # A baseline of 0 has no relative gain: then the gain itself counts.
+        # A baseline of 0 has no relative gain: use the gain itself.
         exponent = sharpness * (gain / abs(before) if before else gain)
         total += part.weight * _sigmoid(exponent)
         weights += part.weight
@@ -111,7 +111,7 @@ def _composite(
 
 
 def _sigmoid(x: float) -> float:
-    # exp() of more than 700 is no number.
+    # exp() overflows above 700.
     return 1.0 / (1.0 + math.exp(-max(-700.0, min(700.0, x))))
 
 

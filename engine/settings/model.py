@@ -30,17 +30,17 @@ __all__ = [
 
 _MOST_ISLANDS = 1_000
 _MOST_CELLS = 10_000
-"""A grid is gone through at every draw."""
+"""Most cells of a grid, because every draw goes through all of them."""
 
 
 class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which nodes a design is shown. Parameters of a sampler that is not the one named are kept and do nothing."""
+    """Which nodes a design is shown. Parameters of other samplers are kept and have no effect."""
 
     name: Literal["ucb1", "ucb1_paper", "greedy", "random", "power_law", "weighted", "map_elites"] = "ucb1"
     inspirations: int = 2
     """Nodes shown beside the parent."""
     keep: int | None = None
-    """Nodes that are sampled, the best ones; the others stay in the run and move up when a better one is pruned.
+    """Number of nodes to sample from, the best ones; others stay in the run and move up when a better one is pruned.
     By default all."""
     c: float = 0.1
     """ucb1: weight of the exploration term. The published form, ucb1_paper, always has 1.414."""
@@ -49,12 +49,12 @@ class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steepness: float = 10.0
     """weighted: λ, how sharply the median parts good from bad."""
     islands: int = 5
-    """map_elites: populations that meet only when nodes migrate."""
+    """map_elites: number of populations; they exchange nodes only by migration."""
     features: list[str] = msgspec.field(default_factory=lambda: ["complexity", "diversity"])
     """map_elites: dimensions of the grid: complexity (bytes of the program), diversity (share of its lines that the
     run's first 20 programs do not have, on average), or metrics that the evaluator returns."""
     bins: int = 10
-    """map_elites: parts of each dimension."""
+    """map_elites: bins of each dimension."""
     migration_interval: int = 10
     """map_elites: nodes born on an island between two migrations from it."""
     migration_rate: float = 0.1
@@ -91,16 +91,16 @@ class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModeWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How often a design is written in which way, among the ways that the designer and the round offer."""
+    """Weights of the ways to write a design, among those that the designer and the round offer."""
 
     full: float = 0.3
-    """The whole program is written anew."""
+    """Write the whole program anew."""
     diff: float = 0.6
-    """Parts of the parent are edited."""
+    """Edit parts of the parent."""
     crossover: float = 0.05
-    """Parts of other nodes go into the parent; needs a node beside it."""
+    """Put parts of other nodes into the parent; needs a node beside it."""
     fix: float = 0.05
-    """A program that failed is mended; needs a recent failure that nobody took up."""
+    """Fix a failed program; needs a recent failure that no design has taken up."""
 
     def __post_init__(self) -> None:
         weights = [getattr(self, name) for name in self.__struct_fields__]
@@ -115,20 +115,20 @@ class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What writes candidates."""
 
     name: Literal["auto", "recombine", "llm"] = "auto"
-    """`auto` is `llm` where a model is configured, else `recombine`."""
+    """`auto` is `llm` if a model is configured, else `recombine`."""
     attempts: int = 4
     """Designs tried in a round before it ends without a node."""
     give_up: int = 3
-    """Rounds in a row without a design after which the run waits for a person, or stops where nobody is there."""
+    """Rounds in a row without a design after which the run waits for a person, or stops if it is unattended."""
     modes: ModeWeights = ModeWeights()
     bandit: Literal["learning", "frozen", "even"] = "learning"
-    """recombine: what draws edits. `frozen` keeps to the opinions it starts with, `even` has none: the controls by
-    which the bandit is measured."""
+    """recombine: what draws edits. `frozen` never learns beyond its initial opinions, `even` draws evenly; both are
+    controls to measure the bandit against."""
     earlier_runs: bool = False
-    """recombine: begin with what came of the priors in earlier runs of the task, which the cognition base keeps. Such a
-    run depends on those, beside its seed, so that runs that are to be compared leave it off."""
+    """recombine: start with the gains of priors in earlier runs of the task, which the cognition base keeps. Such a run
+    depends on them as well as on its seed: leave it off for runs that you compare."""
     recombine_share: float = 0.0
-    """llm: chance that an attempt is written by recombination, which costs nothing, in place of a model."""
+    """llm: chance that recombination, which costs nothing, writes an attempt instead of a model."""
 
     def __post_init__(self) -> None:
         if self.give_up < 1:
@@ -141,22 +141,22 @@ class RetrievalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Which priors a design is shown."""
 
     top_k: int = 4
-    """Best matches for the context nodes' lessons."""
+    """Number of best matches for the context nodes' lessons."""
     drawn: int = 2
-    """Further priors drawn by weight, so that what nothing asks for is still tried."""
+    """Number of further priors drawn by weight, so that those that match nothing are tried too."""
     threshold: float = 0.0
-    """Least score of a match that is shown; the best by words and by meaning scores 1, times its weight."""
+    """Least score of a match to show; the best by words and by meaning scores 1, times its weight."""
     embedder: Literal["auto", "off", "wordllama", "endpoint", "sentence-transformers"] = "auto"
-    """What tells how near two texts are in meaning; `auto` is wordllama where it is installed, with `off` only words
-    count."""
+    """The model that measures how near two texts are in meaning; `auto` is wordllama if it is installed, `off` compares
+    words only."""
     model: str = ""
-    """endpoint: the name by which it knows the model; sentence-transformers: the model's folder."""
+    """endpoint: the model's name there; sentence-transformers: the model's folder."""
     base_url: str = ""
-    """endpoint: where it is, usually ending in `/v1`; OpenAI's own where empty."""
+    """endpoint: its address, usually ending in `/v1`; if empty, OpenAI's."""
     key_env: str = "OPENAI_API_KEY"
-    """endpoint: name of the environment variable that holds the key; empty for an endpoint that wants none."""
+    """endpoint: name of the environment variable that holds the key; empty if the endpoint needs none."""
     proposals: Literal["ask", "auto", "off"] = "ask"
-    """What becomes of priors that the analyzer proposes: a person decides, all are taken, or none is kept."""
+    """What happens to priors that the analyzer proposes: `ask` a person, accept all (`auto`), or keep none (`off`)."""
 
     def __post_init__(self) -> None:
         if self.top_k < 0 or self.drawn < 0 or not 0 <= self.threshold < math.inf:
@@ -165,28 +165,28 @@ class RetrievalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that can be set for a run; `evolve set RUN key=value` changes it while the run goes on."""
+    """All settings of a run; `evolve set RUN key=value` changes one while the run goes on."""
 
     rounds: int = 100
-    """Rounds in all, the seeds' round 0 not counted."""
+    """Rounds in all, not counting round 0 of the seeds."""
     hours: float | None = None
-    """Hours of engine time; then the run stops."""
+    """Hours of engine time after which the run stops."""
     usd: float | None = None
-    """Spending on models in US dollars; then the run stops."""
+    """Spending on models in US dollars at which the run stops."""
     tokens: int | None = None
-    """Tokens in and out; then the run stops."""
+    """Tokens in and out at which the run stops."""
     target: float | None = None
-    """A best score this good finishes the run."""
+    """Best score at which the run finishes."""
     patience: int | None = None
-    """Rounds without a new best that finish the run."""
+    """Rounds without a new best after which the run finishes."""
     workers: int | None = None
     """Rounds in flight; by default slots + 2."""
     slots: int | None = None
-    """Evaluations at once; by default the GPUs for a task that needs one, else the cores."""
+    """Evaluations at once; by default one per GPU for a task that needs one, else one per core."""
     devices: list[int] | None = None
-    """Indices of the GPUs that a task which needs one may use; all by default."""
+    """Indices of the GPUs that a task which needs one may use; by default all."""
     seed: int = 0
-    """Every random draw of the search derives from it."""
+    """Seed of every random draw of the search."""
     data_seed: int | None = None
     """A known seed for the data that programs are judged on, so that scores can be reproduced; by default they follow
     from a secret of the run, so that no program can know them."""
@@ -195,10 +195,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retrieval: RetrievalSettings = RetrievalSettings()
     fitness: FitnessSettings = FitnessSettings()
     models: dict[str, ModelSpec] = {}
-    """Models that may be asked, by names of your own."""
+    """Models that may be asked, by names of your choice."""
     roles: RoleSettings = RoleSettings()
     answers: str = ""
-    """Folder of a run whose recorded answers are given in place of asking models; empty: models are asked."""
+    """Folder of a run whose recorded answers are used instead of asking models; empty: ask models."""
 
     def __post_init__(self) -> None:
         least_of = {"rounds": 0, "hours": 0, "usd": 0, "tokens": 0, "patience": 1, "workers": 1, "slots": 1}
@@ -214,10 +214,10 @@ def check_settings(table: Mapping[str, Any], where: str, error: type[EvolveError
 
 
 def merge_settings(*tables: tuple[str, Mapping[str, Any]]) -> Settings:
-    """Settings from several tables, later ones on top.
+    """Merge tables into settings, later ones on top.
 
     Args:
-        tables: pairs of where the table came from (for the message) and the table.
+        tables: pairs of a table's origin (for the message) and the table.
 
     Raises:
         UsageError: a key is unknown or a value has the wrong type.
@@ -232,12 +232,12 @@ def merge_settings(*tables: tuple[str, Mapping[str, Any]]) -> Settings:
 
 
 def designs_by_model(settings: Settings) -> bool:
-    """Whether a model writes the candidates, or some of them."""
+    """Return whether a model writes all or some candidates."""
     return settings.designer.name == "llm" or (settings.designer.name == "auto" and bool(settings.models))
 
 
 def analyzes_by_model(settings: Settings) -> bool:
-    """Whether a model reports on nodes: where one is named for it, or where one designs anyway."""
+    """Return whether a model reports on nodes: if one is named for it, or if a model designs anyway."""
     analyzer = settings.roles.analyzer
     if not settings.models or analyzer in (RULES, NO_ANALYZER):
         return False
@@ -245,26 +245,26 @@ def analyzes_by_model(settings: Settings) -> bool:
 
 
 def check_whole(settings: Settings) -> None:
-    """Raise UsageError for what only the whole of the settings can tell."""
+    """Raise UsageError for settings that contradict each other."""
     try:
         check_models(settings.models, settings.roles)
     except ValueError as exc:
         raise UsageError(str(exc)) from None
     retrieval = settings.retrieval
     if retrieval.embedder in ("endpoint", "sentence-transformers") and not retrieval.model:
-        what = "model that it is to be asked for" if retrieval.embedder == "endpoint" else "folder of its model"
+        what = "model to ask it for" if retrieval.embedder == "endpoint" else "folder of its model"
         raise UsageError(f"retrieval.embedder is '{retrieval.embedder}', and retrieval.model does not name the {what}")
 
 
 def parse_setting(text: str) -> dict[str, Any]:
-    """A setting as the command line gives it, `sampler.c=0.2`, as a nested table; `sampler=greedy` names a sampler.
+    """Parse a setting of the command line, `sampler.c=0.2`, into a nested table; `sampler=greedy` names a sampler.
 
     Raises:
-        UsageError: it is no `key=value`.
+        UsageError: the text is not `key=value`.
     """
     table = parse_assignment(text, UsageError)
     return {key: {"name": value} if key in _NAMED and isinstance(value, str) else value for key, value in table.items()}
 
 
 _NAMED = ("designer", "sampler")
-"""Tables with a `name` that may stand for the whole."""
+"""Tables whose `name` may be given in place of the table."""

@@ -1,4 +1,4 @@
-"""Models as people configure them: `[models.NAME]` and `[roles]` of config.toml, `[run.models.NAME]` of a task."""
+"""Settings of models: `[models.NAME]` and `[roles]` of config.toml, `[run.models.NAME]` of a task."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import msgspec
 __all__ = ["NO_ANALYZER", "RULES", "ModelSpec", "RoleSettings", "check_models"]
 
 RULES = "rules"
-"""What `roles.analyzer` says for the analyzer that needs no model."""
+"""Value of `roles.analyzer` for the analyzer that needs no model."""
 NO_ANALYZER = "off"
-"""What it says for no analysis at all: what the analyzer is worth is measured so."""
+"""Value of `roles.analyzer` for no analysis, to measure what the analyzer is worth."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -24,41 +24,41 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model behind an OpenAI-compatible endpoint."""
 
     model: str = ""
-    """The name by which the endpoint knows it; must be given."""
+    """Its name at the endpoint; required."""
     base_url: str = ""
-    """Where the endpoint is, usually ending in `/v1`; OpenAI's own where empty."""
+    """Address of the endpoint, usually ending in `/v1`; if empty, OpenAI's."""
     key_env: str = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key; empty for an endpoint that wants none."""
+    """Name of the environment variable that holds the key; empty if the endpoint needs none."""
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
-    """Most tokens of an answer; sent only where it is set."""
+    """Most tokens of an answer; sent only if it is set."""
     max_completion_tokens: int | None = None
-    """The same under the name that reasoning models want, thoughts included."""
+    """The same limit under the name that reasoning models use, thoughts included."""
     reasoning_effort: str | None = None
     extra_body: dict[str, Any] = {}
     """Further fields of the request, as the endpoint documents them."""
     structured: Literal["auto", "json_schema", "off"] = "auto"
-    """Whether answers may be asked for by a JSON schema; `auto` tries, and stops where the endpoint refuses it."""
+    """Whether to send a JSON schema of the answer; `auto` does until the endpoint refuses it."""
     context_tokens: int = 32768
     """Tokens that prompt and answer may have together."""
     price_in: float | None = None
-    """US dollars per million tokens of a prompt; with no price the model counts as free."""
+    """US dollars per million tokens of a prompt; without a price the model counts as free."""
     price_out: float | None = None
     """US dollars per million tokens of an answer, thoughts included."""
     price_cached: float | None = None
-    """US dollars per million tokens of a prompt that the endpoint had in its cache; `price_in` where not given."""
+    """US dollars per million prompt tokens from the endpoint's cache; by default `price_in`."""
     concurrency: int = 8
-    """Requests to the endpoint at once; the smallest number of the models that share it counts."""
+    """Requests to the endpoint at once; models that share an endpoint share the smallest number."""
     retries: int = 3
-    """Further tries after a failure that may pass, before the endpoint counts as down."""
+    """Retries after a temporary failure, before the endpoint counts as down."""
     connect_seconds: float = 10.0
     first_token_seconds: float = 120.0
-    """From the request to the first piece of the answer."""
+    """Seconds from the request to the first piece of the answer."""
     idle_seconds: float = 60.0
-    """Between two pieces of an answer."""
+    """Seconds between two pieces of an answer."""
     total_seconds: float = 900.0
-    """From the request to the end of the answer."""
+    """Seconds from the request to the end of the answer."""
 
     def __post_init__(self) -> None:
         check_address(self.base_url, self.key_env)
@@ -74,17 +74,17 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def priced(self) -> bool:
-        """Whether any price above 0 is known."""
+        """Return whether any price above 0 is known."""
         return any((self.price_in, self.price_out, self.price_cached))
 
     @property
     def answer_tokens(self) -> int:
-        """Most tokens of an answer; 4,096, but at most half of the context, where no limit is set."""
+        """Return the most tokens of an answer; without a limit 4,096, but at most half of the context."""
         return self.max_completion_tokens or self.max_tokens or min(4096, self.context_tokens // 2)
 
 
 class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which model does what, by the names under `models`."""
+    """Which model has which role, by the names under `models`."""
 
     researcher: dict[str, float] = {}
     """Weights by which a model is drawn for each design; empty: all models evenly."""
@@ -93,14 +93,14 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     judge: str = ""
     """Empty: the first model. Only a task with criteria is judged."""
     fixer: str = ""
-    """For designs that mend a failed program; empty: a model of the researcher."""
+    """Model for designs that fix a failed program; empty: a model of the researcher."""
     fallback: list[str] = []
-    """Models that are asked, in this order, while the endpoint of another is down. Where none is stated, the other
-    models of the researcher stand in for each other."""
+    """Models to ask, in this order, while the endpoint of another is down. If empty, the models of the researcher
+    replace each other."""
 
 
 def check_address(base_url: str, key_env: str) -> None:
-    """Raise ValueError for what is no endpoint's address or no variable's name; what is written here is recorded."""
+    """Raise ValueError for a bad address of an endpoint or a bad name of a variable, because both are recorded."""
     if base_url:
         url = urlsplit(base_url)
         if url.scheme not in ("http", "https") or not url.hostname:
@@ -115,13 +115,13 @@ def check_address(base_url: str, key_env: str) -> None:
 
 
 def check_models(models: Mapping[str, ModelSpec], roles: RoleSettings) -> None:
-    """Raise ValueError for what only the whole of the settings can tell: a model without a name, a role without one."""
+    """Raise ValueError for a model without a name, or a role whose model is not configured."""
     known = set(models)
     for name, spec in models.items():
         if not _NAME.fullmatch(name) or name in (RULES, NO_ANALYZER):
             raise ValueError(f"models: {name!r} cannot name a model: letters, digits, '-' and '_' can")
         if not spec.model:
-            raise ValueError(f"models.{name}.model: missing: the name by which the endpoint knows the model")
+            raise ValueError(f"models.{name}.model: missing: the model's name at the endpoint")
     named = {
         "researcher": list(roles.researcher),
         "analyzer": [roles.analyzer] if roles.analyzer not in ("", RULES, NO_ANALYZER) else [],

@@ -12,7 +12,7 @@ def check_program(code: str, spec: TaskSpec) -> Outline:
     """Check a program before any experiment.
 
     Raises:
-        ProgramError: it is too long, is not valid Python, lacks a required part or uses a forbidden one.
+        ProgramError: the program is too long, is not valid Python, lacks a required part or uses a forbidden one.
     """
     size = len(code.encode("utf-8", "surrogatepass"))
     if size > spec.max_program_bytes:
@@ -20,7 +20,7 @@ def check_program(code: str, spec: TaskSpec) -> Outline:
     try:
         code.encode()
     except UnicodeEncodeError as exc:
-        raise ProgramError("syntax", f"it is no valid text: {exc.reason}") from None
+        raise ProgramError("syntax", f"it is not valid UTF-8 text: {exc.reason}") from None
     shape = outline(code)
     for what, required, present in (
         ("function", spec.interface.functions, shape.functions),

@@ -20,12 +20,12 @@ BUILTIN_TASKS = Path(__file__).parents[1] / "tasks"
 
 
 def builtin_tasks() -> list[Path]:
-    """The folders of the tasks that come with the package, by name."""
+    """Return the folders of the built-in tasks, sorted by name."""
     return sorted(path.parent for path in BUILTIN_TASKS.glob("*/task.toml"))
 
 
 def find_task(name: str) -> Path:
-    """The folder that a name or a path on the command line means.
+    """Return the task folder of a path or of a built-in task's name.
 
     Raises:
         TaskError: there is neither such a folder nor such a built-in task.
@@ -38,7 +38,7 @@ def find_task(name: str) -> Path:
         return folder.resolve()
     if folder.exists():
         meant = f": '{shlex.quote(str(folder.parent))}'" if (folder.parent / "task.toml").is_file() else ""
-        raise TaskError(f"{name} is a file, no task folder", f"Name the folder{meant}")
+        raise TaskError(f"{name} is a file, not a task folder", f"Name the folder{meant}")
     typed = name.rstrip("/").rpartition("/")[2]
     begun = [known for known in builtin if typed and known.startswith(typed)]
     close = begun or difflib.get_close_matches(typed, builtin, 1)
@@ -69,12 +69,12 @@ def load_task(folder: Path) -> Task:
 
 
 def _no_task(folder: Path) -> TaskError:
-    """What a folder without task.toml is, what it lacks, and what to do."""
+    """Return the error for a folder without task.toml: what it is instead, and what to do."""
     typed = shlex.quote(str(folder))
     if (folder / "run.db").is_file():
         return TaskError(
-            f"{folder} is a run, no task folder",
-            f"'evolve resume {typed}' goes on with it, 'evolve fork {typed}' begins another",
+            f"{folder} is a run, not a task folder",
+            f"'evolve resume {typed}' goes on with it, 'evolve fork {typed}' starts another from it",
         )
     lacking = [name for name in ("brief.md", "evaluate.py", "seed.py") if not (folder / name).is_file()]
     if "seed.py" in lacking and any(folder.glob("seeds/*.py")):
@@ -82,7 +82,7 @@ def _no_task(folder: Path) -> TaskError:
     more = f"; {', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing too" if lacking else ""
     inside = sorted(path.parent.name for path in folder.glob("*/task.toml"))[:5]
     return TaskError(
-        f"{folder} is no task folder: it has no task.toml{more}",
+        f"{folder} is not a task folder: it has no task.toml{more}",
         f"It holds task folders: {', '.join(inside)}"
         if inside
         else "'evolve new NAME' writes a working example to start from",
@@ -129,7 +129,7 @@ def _check_evaluator(path: Path) -> None:
                 f"{path}:{item.lineno}: evaluate() takes {positional} parameters",
                 "Write evaluate(program_path) or evaluate(program_path, report)",
             )
-    # An evaluator may import its `evaluate`: only a run of it can tell then.
+    # An evaluator may import its `evaluate`: then only running it can tell.
     if not any(isinstance(item, ast.ImportFrom | ast.Assign) for item in tree.body):
         raise TaskError(f"{path} defines no function evaluate(program_path)")
 

@@ -1,4 +1,4 @@
-"""`evolve new`: a small task that works, to be turned into one's own."""
+"""`evolve new`: write a small working task, to be adapted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The copy of a task that a run carries: take it, lay it out, tell how the folder on the disk differs from it."""
+"""Take a run's copy of its task, unpack it, and compare it with the folder on the disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.text import is_text, legible
 __all__ = ["TaskCopy", "TaskWatch", "large_paths", "read_copy", "task_files", "unpack_copy"]
 
 _KEPT_BYTES = 20 << 20
-"""Files of a task are kept as blobs up to this size in all."""
+"""Most bytes of a task's files, in all, to keep as blobs."""
 
 
 class TaskCopy(NamedTuple):
@@ -26,13 +26,13 @@ class TaskCopy(NamedTuple):
     large_files: dict[str, str]
     """Files too large to keep: path inside the folder to `sha256 size path`."""
     blobs: list[bytes]
-    """What `files` names."""
+    """The contents of `files`."""
 
 
 def task_files(folder: Path) -> Iterator[Path]:
     """Yield the files that belong to a task, sorted: no caches, no hidden files, no priors.
 
-    Priors are left out since they are read live, and each revision that a design is shown is kept by itself.
+    Priors are left out because they are read live; each revision that a design is shown is kept by itself.
     """
     return (path for path in _contents(folder) if path.is_file())
 
@@ -46,10 +46,10 @@ def _contents(folder: Path) -> Iterator[Path]:
 
 
 def read_copy(folder: Path) -> TaskCopy:
-    """Read a task folder; what goes beyond 20 MiB in all is kept by hash and path only.
+    """Read a task folder; files beyond 20 MiB in all are kept by hash and path only.
 
     Raises:
-        TaskError: a file's name is no text.
+        TaskError: a file's name is not text.
         OSError: a file cannot be read.
     """
     copy = TaskCopy({}, {}, [])
@@ -71,27 +71,27 @@ def read_copy(folder: Path) -> TaskCopy:
 
 
 def large_paths(large_files: Mapping[str, str]) -> dict[str, Path]:
-    """Where the files that were too large to keep are: path inside the task to path on the disk."""
+    """Return where the files too large to keep are: path inside the task to path on the disk."""
     return {name: Path(note.split(" ", 2)[2]) for name, note in large_files.items()}
 
 
 def unpack_copy(
     target: Path, files: Mapping[str, str], large_files: Mapping[str, str], blob: Callable[[str], bytes]
 ) -> None:
-    """Lay the recorded copy out in a folder, which is emptied first; large files become links.
+    """Unpack the recorded copy into a folder, which is emptied first; large files become links.
 
     Args:
         target: the folder.
         files: path to blob.
         large_files: path to `sha256 size path`.
-        blob: gives a blob's content.
+        blob: returns a blob's content.
 
     Raises:
-        RunError: a large file is not there any more or has another size, or a name leads outside the folder.
+        RunError: a large file is gone or has another size, or a name leads outside the folder.
         OSError: the folder cannot be written.
     """
     for name in [*files, *large_files]:
-        # A journal may come from anywhere; what it unpacks stays inside.
+        # A journal may come from anywhere: its files must stay inside the folder.
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise RunError(f"the recorded task holds a file named {name!r}, outside its folder")
     _check_large(large_files)
@@ -122,12 +122,12 @@ def _check_large(large_files: Mapping[str, str]) -> None:
 
 
 class TaskWatch:
-    """Compares the task's folder on the disk with the recorded copy, and reports each new difference once.
+    """Compare the task's folder on the disk with the recorded copy, and report each new difference once.
 
     Contents are read only if a time, a size or a folder's list of names changed; large files are compared by size.
 
     Args:
-        folder: where the task was read from; one that is gone is no change, since the run has its copy.
+        folder: where the task was read from; a missing folder is no change, because the run has its copy.
         files: path to blob, as recorded.
         large_files: path to `sha256 size path`, as recorded.
         reported: the differences that were reported last.
@@ -147,7 +147,7 @@ class TaskWatch:
 
     @property
     def paths(self) -> set[Path]:
-        """What changes if the task does: its folders, and files that are links to elsewhere."""
+        """Return what changes if the task does: its folders, and files that are links to elsewhere."""
         return self._folders | self._links
 
     def look(self) -> dict[str, str] | None:
@@ -166,7 +166,7 @@ class TaskWatch:
             found, seen = self._compare()
         except OSError:
             return None  # changed while it was read, so that it is read again
-        # As it was before the files were read: what is saved meanwhile differs from it at the next look.
+        # The state before the files were read, so that the next look sees a file saved meanwhile as different.
         self._stamp = stamp
         news = found != self._reported if self._seen is None else seen != self._seen
         self._reported, self._seen = found, seen
@@ -184,7 +184,7 @@ class TaskWatch:
         return stamp
 
     def _list(self) -> dict[str, Path]:
-        """Note which folders and links there are; return the files by their names in the journal."""
+        """Record folders and links; return the files by their names in the journal."""
         contents = list(_contents(self._folder))
         self._folders = {self._folder, *(path for path in contents if path.is_dir() and not path.is_symlink())}
         files = [path for path in contents if path.is_file()]
@@ -192,7 +192,7 @@ class TaskWatch:
         return {_escaped(path.relative_to(self._folder)): path for path in files}
 
     def _compare(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Return the differences, and what the files that differ hold now."""
+        """Return the differences, and the current hashes of the files that differ."""
         found: dict[str, str] = {}
         seen: dict[str, str] = {}
         present = self._list()

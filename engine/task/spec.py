@@ -1,4 +1,4 @@
-"""A task as it is written down: task.toml, typed, and the folder that it stands in."""
+"""A task: its task.toml, typed, and its folder."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ __all__ = [
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one evaluation (one stage, one repeat) may use before it is ended."""
+    """Limits of one evaluation (one stage, one repeat); it is ended if it exceeds one."""
 
     seconds: float = 300.0
-    """Wall clock in seconds; the clock stands still while the evaluation is frozen. Ends as `timeout`."""
+    """Wall-clock seconds, not counted while the evaluation is frozen. Ends as `timeout`."""
     cpu_seconds: float | None = None
-    """CPU time of all its processes together, in seconds. Ends as `timeout`."""
+    """CPU seconds of all its processes together. Ends as `timeout`."""
     memory_mb: int = 4096
-    """Memory of all its processes together, in MiB (shared pages counted once)."""
+    """MiB of memory of all its processes together (shared pages counted once)."""
     processes: int = 64
     """Processes alive at once."""
     file_mb: int = 1024
-    """Largest file it may write, in MiB. All that lies in its scratch folder may take four times as much (at least
-    64 MiB) and 100,000 files; more ends it as `crashed`."""
+    """Largest file that it may write, in MiB. Its scratch folder may hold four times as much (at least 64 MiB) and
+    100,000 files; more ends it as `crashed`."""
     output_mb: int = 64
-    """What it may print, in MiB; only the head and the tail are kept."""
+    """MiB of output; only the head and the tail are kept."""
     result_mb: int = 64
     """Largest message on the result channel, in MiB."""
 
@@ -53,16 +53,16 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EarlyStop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When an evaluation that runs is given up: the median of earlier nodes at the same step is better."""
+    """Stop a running evaluation if the median of earlier nodes at the same step is better."""
 
     value: str
-    """Name of the value that the evaluator reports: `report(step, loss=…)`."""
+    """Name of the reported value: `report(step, loss=…)`."""
     direction: Literal["maximize", "minimize"]
     """Whether a higher or a lower value is better."""
     from_step: float = 0.0
-    """No evaluation is given up before this step."""
+    """First step at which an evaluation may be stopped."""
     earlier: int = 5
-    """Nodes that must have come as far before any is given up."""
+    """Nodes that must have reached the same step before any is stopped."""
 
     def __post_init__(self) -> None:
         if self.earlier < 1:
@@ -74,19 +74,19 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Literal["quick", "explore", "verify"] = "explore"
     limits: dict[str, Any] = {}
-    """Keys of `Limits` that differ in this stage."""
+    """Limits that differ in this stage."""
     threshold: float | None = None
     """A score worse than this ends the evaluation as `rejected`."""
     promotion: bool | None = None
-    """Runs only for a new best or on request and never ranks; by default true for `verify` alone."""
+    """Run only for a new best or on request, and never rank by it; by default true for `verify` alone."""
     slots: int | None = None
-    """Evaluations at once in this stage, within the run's slots; by default as many as the run has."""
+    """Evaluations at once in this stage, within the run's slots; by default all of them."""
     repeats: int = 1
-    """How often the evaluator runs, with different seeds; the score is the mean."""
+    """Number of evaluations, each with another seed; the score is their mean."""
     early_stop: EarlyStop | None = None
-    """Give hopeless evaluations up; every evaluation runs to its end by default."""
+    """Stop hopeless evaluations; by default every evaluation runs to its end."""
     settings: dict[str, Any] = {}
-    """Handed to the evaluator as `report.settings`, on top of the task's own."""
+    """Passed to the evaluator as `report.settings`, on top of the task's own."""
 
     def __post_init__(self) -> None:
         for name in ("repeats", "slots"):
@@ -96,28 +96,28 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_promotion(self) -> bool:
-        """Whether this stage is kept for a new best."""
+        """Return whether this stage runs only for a new best."""
         return self.name == "verify" if self.promotion is None else self.promotion
 
 
 class Interface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a program must define at its top level, and may not use, before it is worth an evaluation."""
+    """What a program must define at its top level and may not use; checked before any evaluation."""
 
     functions: list[str] = []
     classes: list[str] = []
     imports: list[str] | None = None
-    """Modules that it may import, each with what is below it; any by default."""
+    """Modules that it may import, submodules included; by default any."""
     forbidden: list[str] = []
-    """Names that may not stand in it, such as `eval`. A help against mistakes; what confines is the sandbox."""
+    """Names that it may not use, such as `eval`. This helps against mistakes; the sandbox is what confines."""
 
 
 class Criterion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One thing that a model judges programs by."""
+    """A criterion by which a model judges programs."""
 
     name: str
-    """Letters, digits, `_` and `-`; the judge's scores are told by it."""
+    """Letters, digits, `_` and `-`; the key of the judge's score."""
     text: str
-    """What is asked of a program, so that two readers would agree on it."""
+    """The criterion in words, so clear that two readers would agree."""
     weight: float = 1.0
     """Its share in the judge's mark."""
 
@@ -131,7 +131,7 @@ class Criterion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class JudgeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[judge]`: what a model judges programs by; its mark counts as `fitness.judge` says."""
+    """`[judge]`: the criteria by which a model judges programs; `fitness.judge` sets the weight of its mark."""
 
     criteria: list[Criterion]
 
@@ -153,30 +153,30 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     direction: Literal["maximize", "minimize"]
     """Whether a higher or a lower score is better."""
     metric: str = "score"
-    """The key of the score in what `evaluate` returns."""
+    """The key of the score in the result of `evaluate`."""
     summary: str = ""
-    """One line for lists."""
+    """One line, shown in lists."""
     guarded: bool = False
     """True: the evaluator never sees the program file and runs it only through `evolve_task.call`."""
     noisy: bool = False
-    """True: the same program may score differently, so that a new best is measured again."""
+    """True: the same program may score differently, so a new best is measured again."""
     gpu: bool = False
-    """True: an evaluation needs a GPU; it gets one leased and the device nodes."""
+    """True: an evaluation needs a GPU; it gets a lease of one and the device nodes."""
     python: str | None = None
-    """Interpreter for the evaluator and the candidates; by default the one the engine runs in."""
+    """Interpreter for the evaluator and the candidates; by default the engine's."""
     mounts: list[str] = []
     """Further folders that evaluations may read, absolute or relative to the task folder."""
     max_program_bytes: int = 100_000
-    """A longer program is refused, never cut."""
+    """Most bytes of a program; a longer one is refused, never cut."""
     min_gain: float = 0.0
-    """Gains in score up to this count as equal: residual noise of the evaluator is not progress."""
+    """Gain in score up to which two programs count as equal: noise of the evaluator is not progress."""
     interface: Interface = Interface()
     limits: Limits = Limits()
     stages: list[Stage] = msgspec.field(default_factory=lambda: [Stage()])
     settings: dict[str, Any] = {}
-    """Handed to the evaluator as `report.settings`."""
+    """Passed to the evaluator as `report.settings`."""
     judge: JudgeSpec | None = None
-    """What a model judges programs by, beside the measurement; by default nothing is judged."""
+    """Criteria by which a model judges programs beside the measurement; by default none."""
     run: dict[str, Any] = {}
     """Defaults for runs of this task: the keys of `engine.settings.model.Settings`."""
 
@@ -192,16 +192,16 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`stages` holds promotion stages only, so that nothing would be ranked")
 
     def limits_of(self, stage: Stage) -> Limits:
-        """The limits that hold in one stage."""
+        """Return the limits of one stage."""
         return msgspec.convert(deep_merge(msgspec.to_builtins(self.limits), stage.limits), Limits)
 
     @property
     def score_stage(self) -> Stage:
-        """The stage that ranks the population: the last one that is no promotion stage."""
+        """Return the stage that ranks the population: the last one that is not a promotion stage."""
         return [stage for stage in self.stages if not stage.is_promotion][-1]
 
     def better(self, a: float, b: float) -> bool:
-        """Whether score `a` beats score `b` by more than `min_gain`."""
+        """Return whether score `a` beats score `b` by more than `min_gain`."""
         return (a - b if self.direction == "maximize" else b - a) > self.min_gain
 
 
@@ -224,16 +224,16 @@ class Task:
 
     @property
     def evaluator(self) -> Path:
-        """The evaluator's file."""
+        """Return the evaluator's file."""
         return self.folder / "evaluate.py"
 
     @property
     def priors(self) -> Path:
-        """The folder with the task's own priors; it may be missing."""
+        """Return the folder of the task's own priors; it may not exist."""
         return self.folder / "priors"
 
 
 def seed_files(files: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Name and content of the seeds among a task's files, in the order of their nodes."""
+    """Return name and content of the seeds among a task's files, in the order of their nodes."""
     several = sorted(name for name in files if name.startswith("seeds/") and name.endswith(".py"))
     return [(name, files[name]) for name in several or ["seed.py"]]

@@ -1,4 +1,4 @@
-"""What is said to models: templates, the fences around foreign text, and what is left out where the room is short."""
+"""Prompts: templates, fences around foreign text, and the order in which sections are left out to fit."""
 
 from engine.llm.prompts.build import (
     PromptTooLong,

@@ -1,4 +1,4 @@
-"""Prompts made of what a stage knows; to fit, whole sections are left out in a stated order, and nothing is cut."""
+"""Build prompts from a stage's inputs. To fit, leave out whole sections in a stated order; cut nothing."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ _DIFF_LINES = 3
 
 
 class PromptTooLong(Exception):
-    """What cannot be left out of a prompt is longer than the model's context allows; the message says both."""
+    """The sections that a prompt must have do not fit the model's context; the message gives both sizes."""
 
 
 def estimate_tokens(messages: Iterable[Message]) -> int:
-    """About how many tokens a prompt has: one for 3.2 bytes; programs were measured at 3.5."""
+    """Estimate a prompt's tokens: one per 3.2 bytes; programs were measured at 3.5."""
     sizes = [len(item.content.encode("utf-8", "replace")) for item in messages]
     return sum(math.ceil(size / _BYTES_A_TOKEN) + _MESSAGE_TOKENS for size in sizes)
 
 
 def prompt_room(models: Iterable[ModelSpec]) -> int:
-    """Tokens that a prompt may have so that any of these models has room for its answer too."""
+    """Return how many tokens a prompt may have so that each of these models has room for its answer."""
     return min(model.context_tokens - model.answer_tokens for model in models)
 
 
 _Shed = tuple[str, int, int]
-"""A variable, the end of it that is left out first (0 or -1), and how many of its items are kept."""
+"""A variable, the end from which its items are left out (0 or -1), and how many items to keep."""
 
 
 def researcher_prompt(prompts: Prompts, spec: TaskSpec, brief: str, request: DesignRequest, room: int) -> list[Message]:
-    """The prompt for a design in the request's mode.
+    """Return the prompt for a design in the request's mode.
 
-    Where it is longer than `room` tokens, whole sections are left out in this order: refused attempts but the last
+    If it is longer than `room` tokens, whole sections are left out in this order: refused attempts but the last
     (oldest first), nodes shown beside the parent (last first; a crossover keeps the first), priors (last first), hints
-    (oldest first), what a failed program printed, the last refused attempt.
+    (oldest first), the output of a failed program, the last refused attempt.
 
     Raises:
-        PromptTooLong: the task and the programs that the mode is about are too long by themselves.
+        PromptTooLong: the task and the programs that the mode needs do not fit.
         TaskError: a template of the task is wrong.
     """
     context: dict[str, Any] = {
@@ -81,20 +81,20 @@ def researcher_prompt(prompts: Prompts, spec: TaskSpec, brief: str, request: Des
 
 
 def analyzer_prompt(prompts: Prompts, brief: str, facts: Facts, room: int, problem: str = "") -> list[Message]:
-    """The prompt for the report on a node.
+    """Return the prompt for the report on a node.
 
-    Left out, in this order, where it is too long: what the evaluation printed to stdout, the curve, what it printed to
-    stderr, the best node, the change itself.
+    If it is too long, sections are left out in this order: the evaluation's stdout, the curve, its stderr, the best
+    node, the change itself.
 
     Args:
         prompts: the templates.
         brief: the problem statement.
-        facts: what is known of the node.
+        facts: the facts about the node.
         room: tokens that the prompt may have.
         problem: why the answer to an earlier prompt could not be used.
 
     Raises:
-        PromptTooLong: the task is too long by itself.
+        PromptTooLong: the task alone does not fit.
         TaskError: a template of the task is wrong.
     """
     node = facts.node
@@ -126,10 +126,10 @@ def judge_prompt(
     room: int,
     problem: str = "",
 ) -> list[Message]:
-    """The prompt for a judgement of a program by a task's criteria; nothing of it can be left out.
+    """Return the prompt for a judgement of a program by a task's criteria; no section can be left out.
 
     Raises:
-        PromptTooLong: task and program are too long.
+        PromptTooLong: task and program do not fit.
         TaskError: a template of the task is wrong.
     """
     context = {
@@ -162,7 +162,7 @@ def _fit(
 
 
 def _leave_out(context: dict[str, Any], name: str, end: int, keep: int) -> bool:
-    """Take one item out of a variable, or the whole of it where it is no list; False where nothing is left to take."""
+    """Remove one item of a variable, or all of it if it is not a list; return False if nothing is left to remove."""
     value = context[name]
     if not isinstance(value, list):
         context[name] = "" if isinstance(value, str) else None
@@ -178,7 +178,7 @@ def _task_variables(spec: TaskSpec, brief: str) -> dict[str, Any]:
 
 
 def _functions(code: str) -> list[str]:
-    """Names of a program's functions and classes, in their order; none where it is not valid Python."""
+    """Return the names of a program's functions and classes in order; none if it is not valid Python."""
     try:
         shape = outline(code)
     except ProgramError:
@@ -187,13 +187,13 @@ def _functions(code: str) -> list[str]:
 
 
 def _body(prior: Prior) -> str:
-    """A prior's text without a heading that only repeats its title."""
+    """Return a prior's text without a heading that only repeats its title."""
     first, _, rest = prior.body.lstrip().partition("\n")
     return (rest if first.lstrip("# ").strip() == prior.title else prior.body).strip()
 
 
 def _rejections(request: DesignRequest) -> list[dict[str, str]]:
-    """Earlier attempts with their reasons, the last with its program unless it was one that the search has had."""
+    """Return earlier attempts with their reasons; the last with its program, unless that was a duplicate."""
     shown = []
     for number, rejection in enumerate(request.rejections, start=1):
         code = rejection.code if number == len(request.rejections) and rejection.check != "duplicate" else ""
@@ -202,7 +202,7 @@ def _rejections(request: DesignRequest) -> list[dict[str, str]]:
 
 
 def _change(before: str, after: str) -> str:
-    """What changed, as a unified diff; the layout of code that did not change is of no interest to anyone."""
+    """Return a unified diff; empty if only layout or comments differ."""
     if _same(before, after):
         return ""
     lines = difflib.unified_diff(
@@ -227,7 +227,7 @@ def _metrics(metrics: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict
 
 
 def _thinned(curve: Sequence[Point]) -> list[Point]:
-    """At most so many points, evenly spread, the last among them."""
+    """Thin a curve to at most 12 evenly spread points that include the last."""
     if len(curve) <= _POINTS_SHOWN:
         return list(curve)
     stride = (len(curve) - 1) / (_POINTS_SHOWN - 1)

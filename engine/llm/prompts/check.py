@@ -1,4 +1,4 @@
-"""`evolve check` of a task's own prompts: each is rendered once with all that a prompt can hold."""
+"""Check a task's own prompts for `evolve check`: render each with all that a prompt can hold, and with the least."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MODES: tuple[Mode, ...] = ("full", "diff", "crossover", "fix")
 
 
 def check_prompts(task: Task) -> list[tuple[str, str]]:
-    """What is wrong with a task's own prompts: pairs of the file and the problem; empty where all can be rendered."""
+    """Return problems of a task's own prompts as pairs of file and problem; empty if all can be rendered."""
     folder = task.folder / "prompts"
     if not folder.is_dir():
         return []
     problems: list[tuple[str, str]] = []
     known = {f"{name}.j2" for name in TEMPLATES}
     for path in sorted(folder.iterdir()):
-        # Parts that templates include or extend may have any name with an underscore before it.
+        # Parts that templates include or extend may have any name that begins with an underscore.
         if path.name not in known and not path.name.startswith(("_", ".")):
             problems.append((f"prompts/{path.name}", f"no prompt has this name; there are {', '.join(sorted(known))}"))
     if any((folder / name).is_file() for name in known):

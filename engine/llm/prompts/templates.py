@@ -1,4 +1,4 @@
-"""Templates of prompts: the ones that come with the engine, and a task's own in their place."""
+"""Render prompts from templates: the engine's own, or a task's in their place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEMPLATES = (
     "analyzer",
     "judge",
 )
-"""`researcher` is what the four after it have in common. A task's `prompts/NAME.j2` takes the place of each."""
+"""`researcher` is the base of the four after it. A task's `prompts/NAME.j2` replaces the template of that name."""
 
 _FOLDER = Path(__file__).parent
 _TICKS = re.compile(r"`{3,}")
@@ -34,9 +34,9 @@ _LINE_LENGTH = 500
 
 
 def fenced(text: str, language: str = "") -> str:
-    """The text between two fences longer than any run of backticks in it; what could hide in it is shown as an escape.
+    """Return the text between fences longer than any run of backticks in it, with invisible characters as escapes.
 
-    So the text cannot close its fence, whatever it holds.
+    So no text can close its own fence.
     """
     shown = visible(text.replace("\r\n", "\n")).strip("\n")
     longest = max((len(match[0]) for match in _TICKS.finditer(shown)), default=2)
@@ -45,7 +45,7 @@ def fenced(text: str, language: str = "") -> str:
 
 
 def _line(text: str) -> str:
-    """The text on one line, for use outside of fences."""
+    """Return the text on one line, for use outside of fences."""
     return one_line(text, _LINE_LENGTH)
 
 
@@ -56,13 +56,13 @@ def _number(value: Any) -> str:
 
 
 class Prompts:
-    """Renders prompts from templates.
+    """Render prompts from templates.
 
-    Templates are rendered in jinja2's sandbox, and a variable that there is none of is an error. Those of a task may
-    take over blocks of the engine's own: `{% extends "default/researcher_full.j2" %}`.
+    Templates run in jinja2's sandbox, and an unknown variable is an error. A task's template may replace blocks of the
+    engine's: `{% extends "default/researcher_full.j2" %}`.
 
     Args:
-        folder: a task's own templates; it may be missing.
+        folder: a task's own templates; it may not exist.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -82,7 +82,7 @@ class Prompts:
         self._templates: dict[str, Template] = {}
 
     def messages(self, name: str, context: Mapping[str, Any]) -> list[Message]:
-        """A system and a user message.
+        """Return a system and a user message.
 
         Args:
             name: one of `TEMPLATES`.
@@ -97,7 +97,7 @@ class Prompts:
             template = self._templates[name]
             system, user = (template.render(context, part=part) for part in ("system", "user"))
         except Exception as exc:
-            raise _told(exc, name) from None
+            raise _template_error(exc, name) from None
         return [Message("system", _tidy(system)), Message("user", _tidy(user))]
 
 
@@ -105,8 +105,8 @@ def _tidy(text: str) -> str:
     return text.strip() + "\n"
 
 
-def _told(exc: Exception, name: str) -> TaskError:
-    """A template's error by file and line, whatever it is: what templates call may raise anything."""
+def _template_error(exc: Exception, name: str) -> TaskError:
+    """Translate any error of a template, with file and line: code that templates call may raise anything."""
     from jinja2 import TemplateNotFound, TemplateSyntaxError
 
     if isinstance(exc, TemplateSyntaxError):

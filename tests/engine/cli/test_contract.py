@@ -118,7 +118,7 @@ def test_version(evolve: Evolve) -> None:
         (["sample_runs/circle_packing_llm"], "'evolve attach sample_runs/circle_packing_llm' watches it"),
         (["run", "circle_packin"], "Did you mean 'circle_packing'?"),
         (["run", "circl"], "Did you mean 'circle_packing'?"),
-        (["run", "sample_runs/circle_packing_llm"], "is a run, no task folder"),
+        (["run", "sample_runs/circle_packing_llm"], "is a run, not a task folder"),
         (["run", "docs"], "it has no task.toml; brief.md, evaluate.py, seed.py are missing too"),
         (["run", "engine/tasks"], "It holds task folders: circle_packing, "),
         (["run", "engine/tasks/circle_packing/seed.py"], "Name the folder: 'engine/tasks/circle_packing'"),
