@@ -20,6 +20,7 @@ import msgspec
 from engine.errors import EvolveError
 from engine.evaluation.launch import Job, Plan, guarantee_of, job_spec, make_folder, make_plan, prepare, spawn
 from engine.evaluation.sandbox import Level, Sandbox
+from engine.evaluation.watch import SupervisorWatch, sweep_marked
 from engine.journal.events import Status
 
 __all__ = ["Evaluation", "Job", "Outcome", "Progress", "recover"]
@@ -74,12 +75,13 @@ class Evaluation:
         self._on_progress = on_progress
         self._control: socket.socket | None = None
         self._pid = 0
+        self._watch: SupervisorWatch | None = None
         self._pauses = list(_RETRIES)
         self._fault = False
         """Whether another supervisor must follow the one that runs now."""
         self._frozen = False
         self._cancelled: str | None = None
-        self._restarting: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[Outcome] = self._loop.create_future()
         # Retrieve the exception, so that asyncio does not report an outcome that nobody awaits any more.
@@ -134,6 +136,7 @@ class Evaluation:
         self._inbox.clear()
         self._outbox.clear()
         self._loop.add_reader(self._control.fileno(), self._read)
+        self._watch = SupervisorWatch(self._pid, lambda: self._send({"do": "ping"}), self._end_of_supervisor)
         self._send(job_spec(job, self._sandbox, self._plan, self._pid))
         if self._frozen:
             self._send({"do": "freeze"})
@@ -215,12 +218,10 @@ class Evaluation:
         except OSError:
             data = b""
         if not data:
-            self._loop.remove_reader(self._control.fileno())
-            self._loop.remove_writer(self._control.fileno())
-            self._control.close()
-            self._control = None
-            self._reap(0.001)
+            self._hang_up()
             return
+        if self._watch is not None:
+            self._watch.heard()
         self._inbox += data
         if b"\n" not in data:
             return
@@ -229,7 +230,16 @@ class Evaluation:
         for line in lines:
             self._receive(json.loads(line))
 
+    def _hang_up(self) -> None:
+        if self._control is not None:
+            self._loop.remove_reader(self._control.fileno())
+            self._loop.remove_writer(self._control.fileno())
+            self._control.close()
+            self._control = None
+
     def _receive(self, message: dict[str, Any]) -> None:
+        if message["type"] == "pong":
+            return
         if message["type"] == "progress":
             for step, values in message["items"]:
                 self._on_progress(step, values)
@@ -264,27 +274,36 @@ class Evaluation:
             self._outcome.set_exception(exc)
             self._gone.set_result(None)
 
-    def _reap(self, pause: float) -> None:
-        """Reap the supervisor; it exits moments after its end of file."""
+    def _end_of_supervisor(self) -> None:
+        """Read what the supervisor still said, reap it, and settle what it left unsettled."""
+        for _ in range(1000):
+            if self._control is None:
+                break
+            self._read()
+        # Its end of the socket may be held open by a process that inherited it.
+        self._hang_up()
         try:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            status = os.waitpid(self._pid, 0)[1]
         except ChildProcessError:
-            pid, status = self._pid, 0  # other code in this process has reaped it
-        if not pid:
-            self._loop.call_later(pause, self._reap, min(2 * pause, 0.1))
-            return
+            status = 0  # other code in this process has reaped it
+        self._ending = self._loop.create_task(self._conclude(os.waitstatus_to_exitcode(status)))
+
+    async def _conclude(self, code: int) -> None:
         if not self._outcome.done() and not self._fault:
-            self._lose(os.waitstatus_to_exitcode(status))
+            if not self._sandbox.path:
+                await asyncio.to_thread(sweep_marked, self._job.folder)
+            self._lose(code)
         if self._fault:
             self._fault = False
-            self._restarting = self._loop.create_task(self._restart())
+            self._ending = self._loop.create_task(self._restart())
         else:
             self._gone.set_result(None)
 
     def _lose(self, code: int) -> None:
         """Handle a supervisor that ended without an outcome."""
-        if not self._sandbox.path:
-            _kill_left(self._job.folder)
+        if self._watch is not None and self._watch.fault:
+            self._settle_crash(self._watch.fault)
+            return
         if code < 0:
             self._settle_crash(f"its supervisor was killed by {signal.Signals(-code).name}")
             return
@@ -298,7 +317,7 @@ class Evaluation:
         if code == FAULT:
             self._fail(f"its supervisor says: {said}")
         else:
-            self._outcome.set_exception(EvolveError(f"the supervisor of an evaluation failed: {said}"))
+            self._settle_crash(f"its supervisor failed: {said}")
 
     def _settle_crash(self, reason: str) -> None:
         self._outcome.set_result(
@@ -353,34 +372,3 @@ async def recover(folder: Path) -> Outcome | None:
 def _to_outcome(found: dict[str, Any]) -> Outcome:
     streams = {name: base64.b64decode(found[name]) for name in ("stdout", "stderr")}
     return Outcome(**{**found, **streams})
-
-
-def _kill_left(folder: Path) -> None:
-    """Kill processes that a killed supervisor left outside a namespace: those that carry the evaluation's folder."""
-    mark = f"{folder}/scratch".encode()
-    for _ in range(20):
-        found = False
-        for process in Path("/proc").iterdir():
-            if process.name.isdigit() and int(process.name) != os.getpid() and _carries(process, mark):
-                found = _kill(int(process.name)) or found
-        if not found:
-            return
-
-
-def _carries(process: Path, mark: bytes) -> bool:
-    """Tell whether a process has the mark in its environment or command line."""
-    for name in ("environ", "cmdline"):
-        try:
-            if mark in (process / name).read_bytes():
-                return True
-        except OSError:
-            continue  # it has ended, or may not be read
-    return False
-
-
-def _kill(pid: int) -> bool:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except OSError:
-        return False  # it has ended, or belongs to another user who names our folder
-    return True

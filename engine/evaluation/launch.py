@@ -19,6 +19,7 @@ from engine.evaluation import sandbox as sb
 from engine.evaluation.bubblewrap import LANDLOCK_VARIABLE, VARIABLE
 from engine.evaluation.kernel import encode_confinement
 from engine.evaluation.landlock import GUARDS_FROM
+from engine.evaluation.watch import mark_of
 from engine.task.spec import Limits
 
 __all__ = ["Job", "Plan", "guarantee_of", "job_spec", "make_folder", "make_plan", "prepare", "spawn"]
@@ -215,7 +216,7 @@ def _hashed(seed: int) -> int:
 def job_spec(job: Job, sandbox: sb.Sandbox, plan: Plan, supervisor: int) -> dict[str, Any]:
     """Encode the job for the supervisor, whose process id is given."""
     inside = sb.INSIDE if sandbox.path else str(job.folder)
-    shared = {"sandbox": sandbox.name}
+    shared = {"sandbox": sandbox.name, "mark": mark_of(job.folder)}
     # Elsewhere a namespace, or Landlock, keeps signals in.
     exposed = not sandbox.path and sandbox.landlock < GUARDS_FROM
     protected = [os.getpid(), os.getpgrp(), supervisor] if exposed else []

@@ -135,6 +135,7 @@ _JUDGED: dict[str, tuple[int | None, int | None]] = {
     "pidfd_open": (434, 434),
     "pidfd_send_signal": (424, 424),
     "prlimit64": (302, 261),
+    "setrlimit": (160, 164),
     "sched_setaffinity": (203, 122),
     "sched_setscheduler": (144, 119),
     "sched_setparam": (142, 118),
@@ -218,6 +219,9 @@ _SHARED_PIDS = [
     ),
     _Rule("setpriority", 1, "is not", (0,)),
     _Rule("ioprio_set", 1, "is not", (0,)),
+    # RLIMIT_LOCKS marks the processes of an evaluation.
+    _Rule("setrlimit", 0, "is", (10,)),
+    _Rule("prlimit64", 1, "is", (10,)),
     # A descriptor's owner is sent a signal of one's choice.
     _Rule("fcntl", 1, "is", (8, 10, 15)),  # F_SETOWN, F_SETSIG, F_SETOWN_EX
     _Rule("ioctl", 1, "is", (0x8901, 0x8902)),  # FIOSETOWN, SIOCSPGRP

@@ -8,7 +8,10 @@ TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from .poller import Poller
 
-__all__ = ["Box", "set_urgent"]
+__all__ = ["IGNORED", "Box", "set_urgent"]
+
+IGNORED = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 32, 33))
+"""Signals that a supervisor ignores: all but SIGKILL, SIGCHLD, SIGSTOP and the two of the C library."""
 
 
 def _set_oom_score(score: int) -> None:
@@ -54,8 +57,8 @@ class Box:
         os.set_blocking(channel, False)
         # If memory runs out, the kernel kills the evaluation before the engine; the child inherits this score.
         _set_oom_score(500)
-        # Python ignores SIGPIPE (13) and SIGXFSZ (25); the child needs their default actions.
-        self.pid = os.posix_spawn(command[0], command, environment, file_actions=actions, setsigdef=(13, 25))
+        # The child needs the default actions of all that this process ignores, SIGPIPE and SIGXFSZ among them.
+        self.pid = os.posix_spawn(command[0], command, environment, file_actions=actions, setsigdef=IGNORED)
         _set_oom_score(0)
         for fd in (*writers, channel_of_child):
             os.close(fd)

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from .box import Box, set_urgent
+from .box import IGNORED, Box, set_urgent
 from .calls import Calls, Fault
 from .capture import Capture
 from .clock import Clock
@@ -69,10 +69,10 @@ class Supervisor:
         set_urgent(True)
         for fd in self.wake:
             os.set_blocking(fd, False)
-        for number in (signal.SIGCHLD, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # It ends when the engine says so or has ended; no signal of a candidate may end it before.
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self.wake[1], warn_on_full_buffer=False)
         self.poller.listen(self.wake[0], lambda: self.on_signals(os.read(self.wake[0], 4096)))
         while not self.job and not self.abandoned:
@@ -127,6 +127,8 @@ class Supervisor:
             self.end("cancelled", message["reason"])
         elif order == "acknowledge":
             self.acknowledged = True
+        elif order == "ping":
+            self.link.tell({"type": "pong"})
 
     def abandon(self) -> None:
         """Give the evaluation up: nobody waits for its outcome any more."""
@@ -134,9 +136,7 @@ class Supervisor:
 
     # Signals and timers
 
-    def on_signals(self, numbers: bytes) -> None:
-        if signal.SIGTERM in numbers:
-            self.abandon()
+    def on_signals(self, _: bytes) -> None:
         while self.job:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

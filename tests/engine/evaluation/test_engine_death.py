@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import EvolveError
+from engine.evaluation import watch
 from engine.evaluation.evaluator import recover
+from engine.evaluation.supervisor.box import IGNORED
 from engine.evaluation.supervisor.processes import find_tree
 
-from .conftest import Workplace, processes_with, until
+from .conftest import GUARDED, Workplace, processes_with, until
 
 ENGINE = """
 import asyncio, signal, sys
@@ -154,24 +155,83 @@ async def test_folder_of_killed_engine_can_be_used_again(work: Workplace) -> Non
     await until(lambda: not work.alive())
 
 
-async def test_no_process_survives_killed_supervisor(work: Workplace) -> None:
-    evaluation = await work.start(HANG)
-    await until(lambda: len(work.alive()) == 2)
-    supervisors = [pid for pid in processes_with("supervisor.main") if pid in find_tree(os.getpid())]
-    assert len(supervisors) == 1
-    os.kill(supervisors[0], signal.SIGKILL)
+CLEAN_DAEMON = """
+import ctypes, os, time
+def run(report):
+    if os.fork() == 0:
+        os.setsid()
+        ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)
+        if os.fork() == 0:
+            os.closerange(0, 64)
+            os.chdir("/")
+            os.execve("/bin/sleep", ["sleep", "1000.TOKEN"], {})
+        os._exit(0)
+    report(step=1)
+    time.sleep(1000)
+"""
+"""It cuts every tie to its evaluation: session, parent, environment, command line."""
+
+
+def supervisor_of_ours() -> int:
+    (found,) = [pid for pid in processes_with("supervisor.main") if pid in find_tree(os.getpid())]
+    return found
+
+
+@pytest.mark.parametrize("program", [HANG, CLEAN_DAEMON], ids=["children", "clean daemon"])
+async def test_no_process_survives_killed_supervisor(work: Workplace, program: str) -> None:
+    evaluation = await work.start(program)
+    await until(lambda: work.progress and work.alive())
+    os.kill(supervisor_of_ours(), signal.SIGKILL)
     outcome = await evaluation.outcome()
     assert (outcome.status, outcome.reason) == ("crashed", "its supervisor was killed by SIGKILL")
     await until(lambda: not work.alive())
     await evaluation.acknowledge()
 
 
-async def test_no_process_survives_terminated_supervisor(work: Workplace) -> None:
+async def test_no_process_survives_stopped_supervisor(work: Workplace) -> None:
     evaluation = await work.start(HANG)
     await until(lambda: len(work.alive()) == 2)
-    supervisors = [pid for pid in processes_with("supervisor.main") if pid in find_tree(os.getpid())]
-    os.kill(supervisors[0], signal.SIGTERM)
+    os.kill(supervisor_of_ours(), signal.SIGSTOP)
+    outcome = await evaluation.outcome()
+    assert (outcome.status, outcome.reason) == ("crashed", "its supervisor was stopped")
     await until(lambda: not work.alive())
-    with pytest.raises(EvolveError, match="supervisor of an evaluation failed"):
-        await evaluation.outcome()
     await evaluation.acknowledge()
+
+
+async def test_silent_supervisor_is_killed(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One that hangs says as little as one that is stopped, but does not show as stopped.
+    monkeypatch.setattr(watch.SupervisorWatch, "_is_stopped", lambda self: False)
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.02)
+    evaluation = await work.start(HANG)
+    await until(lambda: len(work.alive()) == 2)
+    os.kill(supervisor_of_ours(), signal.SIGSTOP)
+    outcome = await evaluation.outcome()
+    assert (outcome.status, outcome.reason) == ("crashed", "its supervisor stood still")
+    await until(lambda: not work.alive())
+    await evaluation.acknowledge()
+
+
+async def test_supervisor_ignores_every_signal_that_can_be_ignored(work: Workplace) -> None:
+    program = "import time\ndef run(report):\n    report(step=1)\n    time.sleep(1)\n    return {'score': 5}\n"
+    evaluation = await work.start(program)
+    await until(lambda: work.progress)
+    supervisor = supervisor_of_ours()
+    ignored = ignored_by(supervisor)
+    for number in range(1, 65):
+        if ignored >> number - 1 & 1:
+            os.kill(supervisor, number)
+    assert ignored >> signal.SIGUSR1 - 1 & 1 and ignored >> signal.SIGALRM - 1 & 1 and ignored >> 39 & 1
+    assert (await evaluation.outcome()).score == 5
+    await evaluation.acknowledge()
+
+
+def ignored_by(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/status").read_text().split("SigIgn:")[1].split()[0], 16)
+
+
+async def test_candidate_has_default_signal_actions(work: Workplace) -> None:
+    program = "def run():\n    return int(open('/proc/self/status').read().split('SigIgn:')[1].split()[0], 16)\n"
+    outcome = await work.evaluate(program, GUARDED, guarded=True)
+    assert outcome.score is not None
+    ignored = {number for number in IGNORED if int(outcome.score) >> number - 1 & 1}
+    assert ignored == {signal.SIGPIPE, signal.SIGXFSZ}  # by Python itself
