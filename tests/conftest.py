@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a workspace of its own, task folders, the `evolve` command."""
+"""Fixtures for all tests: a workspace per test, task folders, the `evolve` command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from tests.needs import Needs, require
 from tests.warm_command import WarmCommand, read_at_start
 
-# Times are asserted nowhere: a busy machine must not fail a property.
+# No deadline: a busy machine must not fail a property.
 settings.register_profile("evolve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("evolve")
 
@@ -79,7 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`$EVOLVE_HOME` in a folder of the test's own."""
+    """Set `$EVOLVE_HOME` to a folder of the test's own."""
     home = tmp_path / "workspace"
     monkeypatch.setenv("EVOLVE_HOME", str(home))
     return home
@@ -90,7 +90,7 @@ TaskMaker = Callable[..., Path]
 
 @pytest.fixture
 def make_task(tmp_path: Path) -> TaskMaker:
-    """Writes a task folder; by default a small one whose evaluator takes no time."""
+    """Write a task folder; by default a small one whose evaluator takes no time."""
 
     def make(
         name: str = "point",
@@ -118,7 +118,7 @@ def make_task(tmp_path: Path) -> TaskMaker:
 
 @dataclass(frozen=True)
 class Result:
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -126,7 +126,7 @@ class Result:
 
     @property
     def json(self) -> Any:
-        """The last line of stdout as JSON."""
+        """Return the last line of stdout, decoded from JSON."""
         return json.loads(self.out.splitlines()[-1])
 
 
@@ -137,7 +137,7 @@ COMMAND = [sys.executable, "-c", "from engine.cli import main; main()"]
 
 @pytest.fixture(scope="session")
 def warm_command() -> Iterator[WarmCommand]:
-    """What the processes of `evolve` are forked off."""
+    """The process that forks the `evolve` commands."""
     command = WarmCommand()
     yield command
     command.close()
@@ -145,7 +145,7 @@ def warm_command() -> Iterator[WarmCommand]:
 
 @pytest.fixture
 def evolve(warm_command: WarmCommand) -> Evolve:
-    """Runs the `evolve` command in a process of its own and waits for it."""
+    """Run the `evolve` command in a process of its own and wait for it."""
 
     def call(*arguments: object, timeout: float = 90, **environment: str) -> Result:
         words, variables = [*map(str, arguments)], {**os.environ, **environment}
@@ -161,7 +161,7 @@ def evolve(warm_command: WarmCommand) -> Evolve:
 
 @pytest.fixture(scope="session")
 def fake_nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a libnvidia-ml.so.1 of our own."""
+    """Build a fake libnvidia-ml.so.1 and return its folder."""
     require("gcc")
     folder = tmp_path_factory.mktemp("nvml")
     source = Path(__file__).parent / "fake_nvml.c"
@@ -171,7 +171,7 @@ def fake_nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shifted_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library to preload: the wall clock is ahead by as many seconds as the file `$CLOCK_SHIFT` says."""
+    """Build a library to preload: it moves the wall clock ahead by the seconds in the file `$CLOCK_SHIFT`."""
     require("gcc")
     library = tmp_path_factory.mktemp("clock") / "shifted_clock.so"
     source = Path(__file__).parent / "shifted_clock.c"

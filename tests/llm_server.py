@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that speaks the protocol of OpenAI's chat completions, and misbehaves as told."""
+"""A real HTTP server on loopback for OpenAI's chat completions that can misbehave as told."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ __all__ = ["LlmServer", "Reply", "Request", "error", "llm_server", "search"]
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came."""
+    """One request as received."""
 
     body: dict[str, Any]
     headers: dict[str, str]
     number: int
-    """From 0, over all requests for an answer."""
+    """Number from 0, over all requests for an answer."""
 
     @property
     def text(self) -> str:
-        """All messages of the prompt."""
+        """Return all messages of the prompt."""
         return "\n".join(message["content"] for message in self.body["messages"])
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server does with a request."""
+    """The server's reaction to a request."""
 
     text: str = ""
     reasoning: str = ""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: dict[str, Any] | str = ""
-    """The whole of a response that is no stream."""
+    """The body of a response that is not a stream."""
     pieces: int = 5
-    """Pieces that the text comes in."""
+    """Number of pieces to send the text in."""
     before: float = 0.0
     """Seconds before the first piece."""
     pause: float = 0.0
@@ -56,38 +56,38 @@ class Reply:
         default_factory=lambda: {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
     )
     end: Literal["done", "silent", "close", "reset", "garbage", "error", "endless", "unanswered"] = "done"
-    """After half of the pieces: say no more, close the connection, reset it, send what is no JSON, send an error; or
-    go on for ever; or close the connection without a word."""
+    """After half of the pieces: fall silent, close the connection, reset it, send text that is not JSON, send an error;
+    or never end; or close the connection without an answer."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further fields of the last delta."""
 
 
 def error(status: int, message: str, code: str = "", **headers: str) -> Reply:
-    """A refusal as vendors word it."""
+    """Return a refusal in the form that vendors use."""
     body = {"error": {"message": message, "type": "error", "code": code or None}}
     return Reply(status=status, body=body, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
 class _Gone(Exception):
-    """Whoever asked has hung up."""
+    """The client has hung up."""
 
 
 class LlmServer:
-    """Serves until it is closed; what was asked is kept in `requests`."""
+    """Serve until closed; keep all requests in `requests`."""
 
     def __init__(self, answer: Callable[[Request], Reply] | None = None, port: int = 0) -> None:
         self.answer: Callable[[Request], Reply] = answer or (lambda request: Reply(f"answer {request.number}"))
-        """What is done once `script` is empty."""
+        """The reaction once `script` is empty."""
         self.script: deque[Reply] = deque()
         self.requests: list[Request] = []
         self.key = ""
-        """What the header Authorization must carry, if anything; a refusal repeats what came instead."""
+        """The required Authorization header, if any; a refusal repeats the wrong one."""
         self.models: list[str] = []
-        """Names that it knows; empty: any."""
+        """Known model names; empty: any."""
         self.hung_up = threading.Event()
-        """Set when somebody has closed a connection before the answer's end."""
+        """Set when a client has closed a connection before the end of the answer."""
         self.open = 0
-        """Requests that are being answered now."""
+        """Requests in flight."""
         self.most_open = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -119,7 +119,7 @@ class LlmServer:
         self._thread.start()
 
     def close(self) -> None:
-        """End at once: who asks now is refused a connection."""
+        """Close at once; further connections are refused."""
         self._closing.set()
         self._server.shutdown()
         self._server.server_close()
@@ -196,7 +196,7 @@ class LlmServer:
             case "silent":
                 self._wait(handler, 3600.0)
             case "close":
-                # The orderly end of a response that is not over.
+                # An orderly end in the middle of a response.
                 handler.wfile.write(b"0\r\n\r\n")
                 handler.close_connection = True
                 return
@@ -224,7 +224,7 @@ class LlmServer:
         handler.wfile.write(b"0\r\n\r\n")
 
     def _wait(self, handler: BaseHTTPRequestHandler, seconds: float) -> None:
-        """Wait, and notice if whoever asked hangs up."""
+        """Wait, and notice if the client hangs up."""
         deadline = time.monotonic() + seconds
         while True:
             left = max(0.0, deadline - time.monotonic())
@@ -258,7 +258,7 @@ def _send(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
 
 @contextmanager
 def llm_server(answer: Callable[[Request], Reply] | None = None) -> Iterator[LlmServer]:
-    """A server for the time of a test."""
+    """Run a server during a test."""
     server = LlmServer(answer)
     try:
         yield server
@@ -276,7 +276,7 @@ REPORT = {
 
 
 def search(request: Request) -> Reply:
-    """A model that searches the task of `conftest`: a program that no earlier request got, a report, a mark."""
+    """Answer like a model on the task of `conftest`: a new program, a report or a mark."""
     if "response_format" in request.body:
         names = request.body["response_format"]["json_schema"]["schema"]["properties"]
         judged = {name: {"reason": "it does", "score": 0.5} for name in names}

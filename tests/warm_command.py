@@ -1,6 +1,6 @@
-"""The `evolve` command as processes that need not import it: forked, each with its own environment, off one that has.
+"""Run `evolve` commands as forks of one process that has imported them, each with its own environment.
 
-Most of what a short command costs is its imports, and the tests run hundreds.
+Imports are most of the cost of a short command, and the tests run hundreds.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = ["WarmCommand", "read_at_start"]
 
 
 def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a process reads when it starts and never again."""
+    """Return the variables that a process reads only at its start."""
     return {name: value for name, value in environment.items() if name.startswith(("LD_", "PYTHON"))}
 
 
 class WarmCommand:
-    """Runs commands one after another until it is closed."""
+    """Run commands one after another until closed."""
 
     def __init__(self) -> None:
         self.start = read_at_start(os.environ)
@@ -37,10 +37,10 @@ class WarmCommand:
         )  # fmt: skip
 
     def __call__(self, arguments: list[str], environment: dict[str, str], timeout: float) -> tuple[int, str, str]:
-        """The exit code of a command and what it wrote to stdout and to stderr.
+        """Run a command; return its exit code, stdout and stderr.
 
         Raises:
-            subprocess.TimeoutExpired: it was killed after so many seconds.
+            subprocess.TimeoutExpired: the command was killed after `timeout` seconds.
         """
         assert self._server.stdin and self._server.stdout
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -60,7 +60,7 @@ class WarmCommand:
         return code, texts[0], texts[1]
 
     def close(self) -> None:
-        """End the process that the commands are forked off."""
+        """End the process that forks the commands."""
         assert self._server.stdin and self._server.stdout
         self._server.stdin.close()
         self._server.wait()
@@ -72,8 +72,8 @@ class WarmCommand:
         self._server.stdin.flush()
 
     def _read(self, timeout: float | None) -> Any:
-        """The next line that the server writes; nothing where it takes longer than so many seconds."""
-        # The pipe has no buffer on this side: a line that waits in one would be none to `select`.
+        """Return the next line of the server; None after `timeout` seconds."""
+        # Unbuffered on this side: `select` does not see a line that waits in a buffer.
         assert self._server.stdout
         if timeout is not None and not select.select([self._server.stdout], [], [], timeout)[0]:
             return None
@@ -85,11 +85,11 @@ class WarmCommand:
 def _serve() -> None:
     from engine.cli import main
 
-    # Whatever a command imports once it runs.
+    # Modules that commands import lazily.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
         sys.argv = ["evolve", "runs", "--json", "--runs", "tests"]
         main()
-    # Kept from commands, whose own stdout is another.
+    # A duplicate, because each command has its own stdout.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     for line in sys.stdin.buffer:
         process = os.fork()
@@ -101,7 +101,7 @@ def _serve() -> None:
 
 
 def _become(request: dict[str, Any]) -> None:
-    """Be the command that is asked for."""
+    """Become the requested command."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     for number, file in enumerate(request["files"], 1):

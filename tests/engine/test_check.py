@@ -1,4 +1,4 @@
-"""What `evolve check` says of what recombination has to work with."""
+"""What `evolve check` reports about the parts that recombination can change."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def right():
 """
 
 
-def test_it_counts_constants_numbers_recipes_and_functions(make_task: TaskMaker, evolve: Evolve) -> None:
+def test_check_counts_constants_numbers_recipes_and_functions(make_task: TaskMaker, evolve: Evolve) -> None:
     task = make_task(
         seed=SEED, priors={"lift.md": RECIPE.format("  # tune: scale 0..2"), "prose.md": "# Think\n\nWell.\n"}
     )
@@ -57,7 +57,7 @@ def test_it_counts_constants_numbers_recipes_and_functions(make_task: TaskMaker,
     )
 
 
-def test_where_there_is_nothing_to_change_it_says_what_a_run_without_a_model_would_do(
+def test_check_of_program_without_tunable_parts_says_what_recombination_would_do(
     make_task: TaskMaker, evolve: Evolve
 ) -> None:
     checked = evolve(
@@ -68,7 +68,7 @@ def test_where_there_is_nothing_to_change_it_says_what_a_run_without_a_model_wou
     assert told in checked.out
 
 
-def test_a_comment_that_is_not_understood_is_an_error_with_its_line(make_task: TaskMaker, evolve: Evolve) -> None:
+def test_invalid_tuning_comment_is_error_with_line(make_task: TaskMaker, evolve: Evolve) -> None:
     seed = SEED.replace("effort 1..9", "efort 1..9").replace("-2]", "-2]  # tune: scale 9..1")
     task = make_task(seed=seed, priors={"lift.md": RECIPE.format("  # tune: flip")})
     checked = evolve("check", task, "--json")

@@ -1,4 +1,4 @@
-"""The median rule: the figures are those of the definition, and a bounded past is remembered."""
+"""The median rule: it stops as defined and keeps a bounded number of curves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def points(values: list[float]) -> list[Point]:
 
 
 @given(st.lists(Values, max_size=8), Values)
-def test_a_curve_is_given_up_where_the_definition_says(past: list[list[float]], values: list[float]) -> None:
+def test_curve_is_stopped_as_defined(past: list[list[float]], values: list[float]) -> None:
     rule = MedianRule(LOSS)
     for earlier in past:
         rule.add(points(earlier))
@@ -36,7 +36,7 @@ def test_a_curve_is_given_up_where_the_definition_says(past: list[list[float]], 
             assert f"stopped early at step {step}" in reason
 
 
-def test_what_is_not_reported_or_too_early_is_never_given_up() -> None:
+def test_missing_value_or_early_step_never_stops() -> None:
     rule = MedianRule(EarlyStop(value="loss", direction="minimize", earlier=1, from_step=5))
     rule.add(points([0.0] * 10))
     running = RunningCurve(rule)
@@ -46,7 +46,7 @@ def test_what_is_not_reported_or_too_early_is_never_given_up() -> None:
     assert running.should_stop(6.0, {"loss": 9.0})
 
 
-def test_only_the_newest_curves_are_kept() -> None:
+def test_only_newest_curves_are_kept() -> None:
     rule = MedianRule(LOSS)
     for _ in range(300):
         rule.add(points([5.0, 5.0]))

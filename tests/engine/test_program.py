@@ -1,4 +1,4 @@
-"""Checks before any experiment, lessons after it, and text made harmless."""
+"""Checks before an experiment, lessons after it, and text made harmless."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from engine.text import one_line, visible
 SPEC = TaskSpec(name="t", direction="maximize", interface=Interface(functions=["f"]), max_program_bytes=200)
 
 
-def test_layout_comments_and_docstrings_make_no_other_program() -> None:
+def test_layout_comments_and_docstrings_do_not_change_digest() -> None:
     a = 'def f(x):\n    """Doc."""\n    return x+1  # one\n'
     b = "# head\ndef f( x ):\n\n    return (x + 1)\n"
     assert outline(a).digest == outline(b).digest
@@ -38,7 +38,7 @@ def test_layout_comments_and_docstrings_make_no_other_program() -> None:
         ("f = 3\n", "interface"),
     ],
 )
-def test_a_bad_program_is_refused_with_its_reason(code: str, check: str) -> None:
+def test_bad_program_is_refused_with_reason(code: str, check: str) -> None:
     with pytest.raises(ProgramError) as caught:
         check_program(code, SPEC)
     assert caught.value.check == check
@@ -59,7 +59,7 @@ def test_a_bad_program_is_refused_with_its_reason(code: str, check: str) -> None
         ("import numpy.linalg as n\nfrom math import pi\n", ""),
     ],
 )
-def test_what_the_task_forbids_is_refused(body: str, told: str) -> None:
+def test_forbidden_names_and_imports_are_refused(body: str, told: str) -> None:
     rules = Interface(imports=["math", "numpy"], forbidden=["eval", "__loader__"])
     spec = TaskSpec(name="t", direction="maximize", interface=rules)
     if not told:
@@ -70,13 +70,13 @@ def test_what_the_task_forbids_is_refused(body: str, told: str) -> None:
     assert told in caught.value.reason
 
 
-def test_deep_nesting_is_refused_not_a_crash() -> None:
+def test_deep_nesting_is_refused_without_crash() -> None:
     spec = TaskSpec(name="t", direction="maximize")
     with pytest.raises(ProgramError):
         check_program("x = " + "-" * 50_000 + "1\n", spec)
 
 
-def test_two_statements_on_one_line_are_told_apart() -> None:
+def test_two_statements_on_one_line_are_distinguished() -> None:
     assert outline("A = 1; B = 2\n").digest == outline("A = 1\nB = 2\n").digest
     assert set(outline("A = 1; B = 2\n").parts) == {"A", "B"}
     assert outline("@a\ndef f(): pass\n").digest != outline("@b\ndef f(): pass\n").digest
@@ -100,7 +100,7 @@ def node(id: int, score: float | None, status: str = "ok", reason: str = "", nam
     ("direction", "score", "told"),
     [("maximize", 2.0, "gained 1 over"), ("minimize", 2.0, "lost 1 against"), ("maximize", 1.0, "no difference to #0")],
 )
-def test_a_lesson_says_what_the_change_did(direction: str, score: float, told: str) -> None:
+def test_lesson_describes_effect_of_change(direction: str, score: float, told: str) -> None:
     spec = TaskSpec(name="t", direction=direction)  # type: ignore[arg-type]
     child, parent = node(1, score), node(0, 1.0)
     report = analyze_by_rules(Facts(spec, child, "X = 2\n", parent, "X = 1\n", parent))
@@ -118,8 +118,8 @@ def test_a_lesson_says_what_the_change_did(direction: str, score: float, told: s
         (None, "not ranked, loss 2"),
     ],
 )
-def test_a_lesson_weighs_what_ranks(fitness: float | None, told: str) -> None:
-    # A lower loss is better, and the child's is higher: what counts is the fitness all the same.
+def test_lesson_compares_fitness_if_fitness_ranks(fitness: float | None, told: str) -> None:
+    # A lower loss is better and the child's is higher, but fitness decides.
     spec = TaskSpec(name="t", direction="minimize", metric="loss")
     child, parent, best = node(1, 2.0), node(0, 1.0), node(2, 3.0)
     child.fitness, parent.fitness, best.fitness = fitness, 0.5, 0.8
@@ -130,7 +130,7 @@ def test_a_lesson_weighs_what_ranks(fitness: float | None, told: str) -> None:
     assert "Best so far is #2 with fitness 0.8, score 3." in report.note
 
 
-def test_a_lesson_names_a_program_without_a_parent_for_what_it_is() -> None:
+def test_lesson_of_program_without_parent() -> None:
     def told(name: str, round_: int) -> str:
         made = node(0, 1.0, name=name)
         made.round = round_
@@ -141,7 +141,7 @@ def test_a_lesson_names_a_program_without_a_parent_for_what_it_is() -> None:
     assert told("mine", 3) == "mine: score 1"
 
 
-def test_the_issues_of_a_new_best_are_proposed_once() -> None:
+def test_issues_of_new_best_are_proposed_once() -> None:
     parent, child = node(0, 1.0), node(1, 2.0)
     parent.metrics |= {"issue": "menus stay: 40 % of them"}
     child.metrics |= {
@@ -159,7 +159,7 @@ def test_the_issues_of_a_new_best_are_proposed_once() -> None:
     assert [p.title for p in analyze_by_rules(Facts(SPEC, parent, "X = 1\n", best=parent)).proposals] == ["menus stay"]
 
 
-def test_a_failure_is_blamed_on_the_programs_own_function() -> None:
+def test_failure_is_blamed_on_function_of_program() -> None:
     stderr = (
         'Traceback (most recent call last):\n  File "/x/program.py", line 9, in construct\n'
         '  File "/x/program.py", line 4, in refine\n  File "/lib/scipy/optimize.py", line 88, in minimize\n'
@@ -175,7 +175,7 @@ def test_a_failure_is_blamed_on_the_programs_own_function() -> None:
 
 
 @given(st.text())
-def test_visible_text_cannot_steer_a_terminal(text: str) -> None:
+def test_visible_text_cannot_steer_terminal(text: str) -> None:
     shown = visible(text)
     assert not any(ord(c) < 0x20 and c not in "\n\t" for c in shown)
     assert not any(0x7F <= ord(c) <= 0x9F or 0xD800 <= ord(c) <= 0xDFFF for c in shown)
@@ -184,12 +184,12 @@ def test_visible_text_cannot_steer_a_terminal(text: str) -> None:
     assert "\n" not in one_line(text, 40)
 
 
-def test_a_hostile_megabyte_is_cut_before_it_is_worked_on() -> None:
+def test_hostile_megabyte_is_cut_first() -> None:
     assert one_line("\x1b[31m" + "x" * 1_000_000, 20) == "␛[31mxxxxxxxxxxxxxx…"
 
 
 @given(st.lists(st.floats(-1, 1), max_size=3000))
-def test_a_curve_stays_bounded_and_keeps_its_last_point(values: list[float]) -> None:
+def test_curve_stays_bounded_and_keeps_last_point(values: list[float]) -> None:
     curve = Curve()
     for step, value in enumerate(values):
         curve.add(step, {"loss": value})
@@ -217,5 +217,5 @@ def test_a_curve_stays_bounded_and_keeps_its_last_point(values: list[float]) -> 
         ("def f(c):\n    return np.clip(c, LOW, HIGH)\n", ["HIGH", "LOW", "np"]),
     ],
 )
-def test_names_that_nothing_binds(code: str, unbound: list[str]) -> None:
+def test_unbound_names_are_found(code: str, unbound: list[str]) -> None:
     assert unbound_names(code) == unbound

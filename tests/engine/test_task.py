@@ -1,4 +1,4 @@
-"""Task folders: what is right is read, what is wrong is named by file and key."""
+"""Task folders: valid parts are read, mistakes are reported with file and key."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from engine.task.spec import Stage, TaskSpec
 from tests.conftest import TaskMaker
 
 
-def test_a_task_is_read_whole(make_task: TaskMaker) -> None:
+def test_all_parts_of_task_are_read(make_task: TaskMaker) -> None:
     task = load_task(make_task(toml="[settings]\npoints = 3\n[run]\nrounds = 7\n"))
     assert (task.spec.name, task.spec.settings, task.spec.run) == ("point", {"points": 3}, {"rounds": 7})
     assert [seed.name for seed in task.seeds] == ["seed"]
     assert task.spec.limits.seconds == 20
 
 
-def test_several_seeds_stand_in_a_folder(make_task: TaskMaker) -> None:
+def test_several_seeds_are_read_from_folder(make_task: TaskMaker) -> None:
     folder = make_task()
     (folder / "seeds").mkdir()
     for name in ("b", "a"):
@@ -46,7 +46,7 @@ def test_several_seeds_stand_in_a_folder(make_task: TaskMaker) -> None:
         ("x = [\n", "is not valid TOML"),
     ],
 )
-def test_a_mistake_in_task_toml_is_named_with_file_and_key(make_task: TaskMaker, toml: str, told: str) -> None:
+def test_mistake_in_task_toml_is_reported_with_file_and_key(make_task: TaskMaker, toml: str, told: str) -> None:
     folder = make_task(toml=toml)
     with pytest.raises(TaskError) as caught:
         load_task(folder)
@@ -67,7 +67,7 @@ def test_a_mistake_in_task_toml_is_named_with_file_and_key(make_task: TaskMaker,
         ("task.toml", None, "has no task.toml"),
     ],
 )
-def test_a_missing_or_wrong_file_is_named(make_task: TaskMaker, file: str, text: str | None, told: str) -> None:
+def test_missing_or_wrong_file_is_reported(make_task: TaskMaker, file: str, text: str | None, told: str) -> None:
     folder = make_task()
     if text is None:
         (folder / file).unlink()
@@ -78,7 +78,7 @@ def test_a_missing_or_wrong_file_is_named(make_task: TaskMaker, file: str, text:
     assert told in str(caught.value)
 
 
-def test_names_are_found_and_unknown_ones_say_what_there_is() -> None:
+def test_unknown_task_name_lists_known_tasks() -> None:
     assert find_task("circle_packing").name == "circle_packing"
     with pytest.raises(TaskError, match="circle_packing"):
         find_task("circle_packin")
@@ -88,7 +88,7 @@ def test_every_built_in_task_loads() -> None:
     assert [load_task(folder).spec.name for folder in builtin_tasks()] == [f.name for f in builtin_tasks()]
 
 
-def test_stages_know_which_one_ranks_and_their_limits() -> None:
+def test_ranking_stage_and_limits_of_stages() -> None:
     spec = TaskSpec(
         name="t",
         direction="minimize",
@@ -101,13 +101,13 @@ def test_stages_know_which_one_ranks_and_their_limits() -> None:
     assert not spec.better(2.0, 1.0)
 
 
-def test_a_gain_within_the_noise_is_none() -> None:
+def test_gain_within_noise_does_not_count() -> None:
     spec = TaskSpec(name="t", direction="maximize", min_gain=0.1)
     assert not spec.better(1.05, 1.0)
     assert spec.better(1.2, 1.0)
 
 
-def test_a_new_task_loads_and_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
+def test_new_task_loads_and_existing_folder_is_not_touched(tmp_path: Path) -> None:
     task = load_task(write_task(tmp_path / "mine"))
     assert task.spec.name == "mine"
     with pytest.raises(UsageError, match="exists already"):
@@ -125,7 +125,7 @@ def test_assignments_nest_and_bad_ones_are_refused() -> None:
     assert deep_merge({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}}) == {"a": {"b": 1, "c": 3}}
 
 
-def test_settings_merge_in_order_and_name_the_source_of_a_mistake() -> None:
+def test_settings_merge_in_order_and_mistake_names_its_source() -> None:
     settings = merge_settings(("task", {"rounds": 5, "sampler": {"c": 0.3}}), ("line", {"rounds": 9}))
     assert (settings.rounds, settings.sampler.c) == (9, 0.3)
     with pytest.raises(UsageError, match=r"line: unknown key 'sampler\.k'"):

@@ -1,4 +1,4 @@
-"""What holds for the whole command line: found by walking its commands, so that a new one is held to it too."""
+"""Rules for all commands, checked by walking the command tree, so that a new command is checked too."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ STEERS = {
     "pause", "step", "stop", "set", "inject", "rerun", "pin", "unpin", "prune", "restore", "star", "comment", "rename",
     "delete", "new",
 }  # fmt: skip
-"""Commands that ask for something and print one line on what came of it."""
+"""Commands that ask an engine for something and print its answer on one line."""
 SHOWS = {"attach", "replay"}
-"""Commands that open the application; `events` is their twin."""
+"""Commands that open the application; `events` prints the same as text."""
 
 
 def walk(group: Any = ROOT, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command that is no group, with the words that call it."""
+    """Yield every command that is not a group, with the words that call it."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from walk(command, (*path, name))
@@ -51,22 +51,22 @@ GROUPS = [(), *{path[:-1] for path in EVERY if len(path) > 1}]
 
 
 def options(command: Any) -> set[str]:
-    """The options of a command."""
+    """Return the options of a command."""
     return {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
 
 
-def test_the_walk_finds_commands() -> None:
+def test_commands_are_found_recursively() -> None:
     assert {("show",), ("priors", "search"), ("fork",)} <= set(EVERY)
     assert {(name,) for name in STEERS | SHOWS} <= set(EVERY)
 
 
 @pytest.mark.parametrize("path", EVERY, ids=" ".join)
-def test_every_command_that_reads_takes_json(path: tuple[str, ...]) -> None:
+def test_every_reading_command_accepts_json(path: tuple[str, ...]) -> None:
     assert path[-1] in STEERS | SHOWS or "--json" in options(EVERY[path])
 
 
 @pytest.mark.parametrize("path", EVERY, ids=" ".join)
-def test_every_command_that_finds_runs_takes_runs(path: tuple[str, ...]) -> None:
+def test_every_command_on_runs_accepts_runs_option(path: tuple[str, ...]) -> None:
     command = EVERY[path]
     source = inspect.getsource(inspect.unwrap(command.callback))
     names = any(parameter.metavar == "RUN" for parameter in command.params)
@@ -74,17 +74,17 @@ def test_every_command_that_finds_runs_takes_runs(path: tuple[str, ...]) -> None
     assert finds == ("--runs" in options(command)), f"{' '.join(path)} finds runs: {finds}"
 
 
-def test_the_list_of_runs_takes_runs_too() -> None:
+def test_list_of_runs_accepts_runs_option() -> None:
     assert "--runs" in options(ROOT)
 
 
-def test_every_command_stands_under_one_heading() -> None:
+def test_every_command_has_one_heading() -> None:
     listed = [name for names in SECTIONS.values() for name in names]
     assert sorted(listed) == sorted(ROOT.commands)
 
 
 @pytest.mark.parametrize("path", [*EVERY, *GROUPS], ids=" ".join)
-def test_help_is_whole_at_80_columns(path: tuple[str, ...], evolve: Evolve) -> None:
+def test_help_is_not_cut_at_80_columns(path: tuple[str, ...], evolve: Evolve) -> None:
     done = evolve(*path, "--help", COLUMNS="80")
     assert done.code == 0, done.err
     usage, *rest = done.out.splitlines()
@@ -96,7 +96,7 @@ def test_help_is_whole_at_80_columns(path: tuple[str, ...], evolve: Evolve) -> N
 
 
 @pytest.mark.parametrize("path", EVERY, ids=" ".join)
-def test_every_parameter_says_what_it_is(path: tuple[str, ...]) -> None:
+def test_every_parameter_has_help(path: tuple[str, ...]) -> None:
     for parameter in EVERY[path].params:
         assert parameter.help, f"{' '.join(path)} {parameter.name}"
         flag = getattr(parameter, "is_flag", False)
@@ -127,7 +127,7 @@ def test_version(evolve: Evolve) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_slip_is_answered_with_what_was_meant(evolve: Evolve, words: list[str], told: str) -> None:
+def test_mistyped_command_is_answered_with_advice(evolve: Evolve, words: list[str], told: str) -> None:
     done = evolve(*words)
     assert (done.code, done.out) == (2, "")
     assert told in done.err
@@ -135,13 +135,13 @@ def test_a_slip_is_answered_with_what_was_meant(evolve: Evolve, words: list[str]
 
 
 def complete(line: str) -> list[str]:
-    """What bash is offered for the last word of a line."""
+    """Return the completions that bash offers for the last word of a line."""
     asked = {"_EVOLVE_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     done = subprocess.run(COMMAND, capture_output=True, text=True, check=True, env={**os.environ, **asked})
     return done.stdout.split()
 
 
-def test_a_shell_completes_commands_tasks_runs_and_presets() -> None:
+def test_shell_completes_commands_tasks_runs_and_presets() -> None:
     assert sorted(complete("evolve re")) == ["rename", "replay", "rerun", "restore", "resume"]
     assert complete("evolve run circle") == ["circle_packing"]
     assert complete("evolve check rl") == ["rl_algorithm"]

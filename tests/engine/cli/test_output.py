@@ -1,4 +1,4 @@
-"""What a command prints where the encoding of its output lacks signs, and for names that are no text."""
+"""Output in encodings that lack signs, and error messages for undecodable names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BROKEN = os.fsdecode(b"caf\xe9")
 
 
 def printed(encoding: str, *words: object) -> bytes:
-    """What a command writes to stdout under an encoding; it must succeed."""
+    """Return what a command writes to stdout in an encoding; it must succeed."""
     done = subprocess.run(
         [*COMMAND, *map(str, words)], capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": encoding}
     )
@@ -42,13 +42,13 @@ READING = [
     [*(("ascii", words) for words in READING), *(("iso8859-1", words) for words in READING[:2])],
     ids=lambda value: value[0] if isinstance(value, list) else value,
 )
-def test_no_encoding_ends_a_command(encoding: str, words: list[object]) -> None:
+def test_every_command_works_in_every_encoding(encoding: str, words: list[object]) -> None:
     text = printed(encoding, *words)
-    # A program is UTF-8 wherever it goes.
+    # Programs are UTF-8 in every encoding.
     text.decode("utf-8" if words[0] == "best" else encoding)
 
 
-def test_signs_that_the_encoding_lacks_become_ascii_and_columns_stay_straight() -> None:
+def test_missing_signs_become_ascii_and_columns_stay_aligned() -> None:
     lines = printed("ascii", "show", RUN).decode("ascii").splitlines()
     assert "?" not in "".join(lines)
     assert any(line.startswith("best path 0 -> ") for line in lines)
@@ -57,11 +57,13 @@ def test_signs_that_the_encoding_lacks_become_ascii_and_columns_stay_straight() 
     assert all(row[head.index("status") - 1] == " " and row[head.index("status")] != " " for row in rows), rows
 
 
-def test_json_loses_nothing_to_the_encoding() -> None:
+def test_json_keeps_all_characters_in_every_encoding() -> None:
     assert json.loads(printed("ascii", "show", RUN, "--json")) == json.loads(printed("utf-8", "show", RUN, "--json"))
 
 
-def test_a_program_is_the_same_bytes_under_every_encoding(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+def test_program_is_printed_as_same_bytes_in_every_encoding(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
+) -> None:
     task = make_task(seed='"""Über π."""\n\n\ndef point():\n    return [1.0, 1.0]\n')
     assert evolve("run", task, "--headless", "--rounds", 0, "--name", "r", "--runs", tmp_path).code == 0
     assert printed("ascii", "best", tmp_path / "r") == (task / "seed.py").read_bytes()
@@ -90,7 +92,7 @@ def test_any_text_can_be_printed_in_ascii(text: str) -> None:
     ],
     ids=lambda words: " ".join(words[:-1]),
 )  # fmt: skip
-def test_a_name_that_is_no_text_is_one_sentence(evolve: Evolve, words: list[str]) -> None:
+def test_undecodable_name_is_reported_in_one_sentence(evolve: Evolve, words: list[str]) -> None:
     done = subprocess.run([*COMMAND, *words], capture_output=True, check=False)
     told = done.stderr.decode().splitlines()
     assert (done.returncode, len(told)) == (2, 1), told
@@ -98,7 +100,7 @@ def test_a_name_that_is_no_text_is_one_sentence(evolve: Evolve, words: list[str]
     assert "not valid UTF-8" in told[0]
 
 
-def test_a_workspace_or_a_current_folder_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+def test_undecodable_workspace_or_current_folder_is_reported_in_one_sentence(tmp_path: Path) -> None:
     folder = tmp_path / BROKEN
     folder.mkdir()
     for here, home in ((folder, tmp_path), (tmp_path, folder)):
@@ -111,7 +113,7 @@ def test_a_workspace_or_a_current_folder_that_is_no_text_is_one_sentence(tmp_pat
         assert "caf\\xe9' is not valid UTF-8" in told[0]
 
 
-def test_a_file_in_a_task_whose_name_is_no_text_is_told_before_anything_runs(
+def test_undecodable_file_name_in_task_is_reported_before_anything_runs(
     make_task: TaskMaker, evolve: Evolve, tmp_path: Path
 ) -> None:
     task = make_task()
@@ -125,7 +127,7 @@ def test_a_file_in_a_task_whose_name_is_no_text_is_told_before_anything_runs(
     assert "FAIL  caf\\xe9: its name is not valid UTF-8" in checked.out
 
 
-def test_a_run_whose_folder_is_no_text_is_left_out_of_lists_with_a_warning(
+def test_run_in_undecodable_folder_is_left_out_of_lists_with_warning(
     make_task: TaskMaker, evolve: Evolve, tmp_path: Path
 ) -> None:
     evolve("run", make_task(), "--headless", "--rounds", 0, "--name", "good", "--runs", tmp_path / "runs")
@@ -139,7 +141,7 @@ def test_a_run_whose_folder_is_no_text_is_left_out_of_lists_with_a_warning(
     assert evolve("show", "--json", "--runs", tmp_path / "runs").json["name"] == "good"
 
 
-def test_a_name_too_long_for_the_file_system_is_one_sentence(evolve: Evolve, tmp_path: Path) -> None:
+def test_too_long_name_is_reported_in_one_sentence(evolve: Evolve, tmp_path: Path) -> None:
     long = "a" * 5000
     for words in (["show", long], ["run", long], ["runs", "--runs", long], ["check", long]):
         done = evolve(*words)
@@ -151,10 +153,10 @@ def test_a_name_too_long_for_the_file_system_is_one_sentence(evolve: Evolve, tmp
 
 @pytest.fixture(scope="module")
 def latin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a locale whose encoding is ISO-8859-1, made here."""
+    """Build a locale with the encoding ISO-8859-1 and return its environment."""
     require("localedef")
     folder = tmp_path_factory.mktemp("locale")
-    # It warns of what the locale's source says, and returns 1.
+    # It warns about the locale's source and returns 1.
     subprocess.run(["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(folder / "en_US.ISO-8859-1")], check=False)
     variables = {**os.environ, "LOCPATH": str(folder), "LC_ALL": "en_US.ISO-8859-1"}
     asked = [sys.executable, "-c", "import sys; print(sys.getfilesystemencoding())"]
@@ -163,10 +165,10 @@ def latin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return variables
 
 
-def test_a_run_works_in_another_locale_beside_names_that_it_lacks(
+def test_run_works_in_locale_that_cannot_encode_names(
     make_task: TaskMaker, tmp_path: Path, latin: dict[str, str]
 ) -> None:
-    """Evaluations know nothing of the locale, and still find their files."""
+    """Evaluations run without the locale and still find their files."""
     folder = tmp_path / "π-café"
     command = [*COMMAND, "run", str(make_task()), "--headless", "--rounds", "1", "--name", "r", "--runs", str(folder)]
     done = subprocess.run(command, capture_output=True, check=False, env=latin)

@@ -1,4 +1,4 @@
-"""Which run a name means, what is offered where it fits several, and what is said where it means none."""
+"""Find a run by name; offer or list the matches of an ambiguous one; report an unknown one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def runs(make_task: TaskMaker, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_name_that_fits_several_names_the_newest_first_and_what_to_type(runs: Path) -> None:
+def test_ambiguous_name_lists_newest_first_and_what_to_type(runs: Path) -> None:
     with pytest.raises(AmbiguousRun) as caught:
         pick("point", runs)
     assert caught.value.message == "'point' fits several runs, newest first: point-b, point-a, point-c"
@@ -32,7 +32,7 @@ def test_a_name_that_fits_several_names_the_newest_first_and_what_to_type(runs: 
     assert str(runs / "point-b") in caught.value.hint
 
 
-def test_a_long_list_of_runs_that_fit_is_not_printed_whole(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_long_list_of_matching_runs_is_cut(make_task: TaskMaker, tmp_path: Path) -> None:
     task = make_task()
     for _ in range(11):
         make_run(task, tmp_path / "runs")
@@ -44,7 +44,7 @@ def test_a_long_list_of_runs_that_fit_is_not_printed_whole(make_task: TaskMaker,
 @pytest.mark.parametrize(
     ("answer", "taken"), [("\n", True), ("y\n", True), ("n\n", False), ("other\n", False), ("\x04", False)]
 )
-def test_in_a_terminal_the_newest_is_offered(runs: Path, answer: str, taken: bool) -> None:
+def test_newest_run_is_offered_in_terminal(runs: Path, answer: str, taken: bool) -> None:
     import pexpect
 
     command = shlex.join([*COMMAND, "show", "point", "--json", "--runs", str(runs)])
@@ -57,7 +57,7 @@ def test_in_a_terminal_the_newest_is_offered(runs: Path, answer: str, taken: boo
     assert ("point-b" in (runs / "out").read_text()) == taken
 
 
-def test_what_cannot_be_undone_is_offered_for_no_beginning_of_a_name(runs: Path) -> None:
+def test_irreversible_command_offers_no_run(runs: Path) -> None:
     import pexpect
 
     child = pexpect.spawn(
@@ -83,7 +83,7 @@ def test_what_cannot_be_undone_is_offered_for_no_beginning_of_a_name(runs: Path)
         ("nothing-like-it", "'evolve runs' lists them"),
     ],
 )
-def test_a_name_that_means_no_run_says_what_was_meant_perhaps(
+def test_unknown_name_suggests_similar_run(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -92,9 +92,7 @@ def test_a_name_that_means_no_run_says_what_was_meant_perhaps(
     assert told in str(caught.value)
 
 
-def test_a_runs_folder_that_is_not_there_is_an_error_of_every_command_that_reads(
-    evolve: Evolve, tmp_path: Path
-) -> None:
+def test_missing_runs_folder_is_error_of_every_reading_command(evolve: Evolve, tmp_path: Path) -> None:
     for words in (["runs"], ["show"], ["best", "x"], ["priors", "list"], ["compare", "a", "b"]):
         done = evolve(*words, "--runs", tmp_path / "nope")
         assert (done.code, done.out) == (2, ""), words
@@ -102,13 +100,11 @@ def test_a_runs_folder_that_is_not_there_is_an_error_of_every_command_that_reads
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="it is not a folder"):
         pick(None, tmp_path / "file")
-    # The workspace's own folder comes with its first run.
+    # The workspace's own folder is created with its first run.
     assert evolve("runs").code == 0
 
 
-def test_hints_name_a_run_so_that_they_can_be_typed(
-    runs: Path, evolve: Evolve, tmp_path: Path, workspace: Path
-) -> None:
+def test_hints_can_be_typed_as_printed(runs: Path, evolve: Evolve, tmp_path: Path, workspace: Path) -> None:
     refused = evolve("pause", "point-b", "--runs", runs)
     assert f"'evolve resume {runs / 'point-b'}' starts one" in refused.err
     assert evolve("show", runs / "point-b").code == 0
@@ -116,7 +112,7 @@ def test_hints_name_a_run_so_that_they_can_be_typed(
     assert Run(Path.cwd() / "here" / "a b").typed == "'here/a b'"
 
 
-def test_a_relative_runs_folder_is_the_same_folder_for_the_engine(
+def test_relative_runs_folder_is_same_folder_for_engine(
     make_task: TaskMaker, evolve: Evolve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = make_task()

@@ -1,4 +1,4 @@
-"""Commands that read a run: a node beside its parent, nodes of a kind, a file named by the run."""
+"""Commands that read a run: diff, show --filter, best and export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.conftest import Evolve
 RUN = Path(__file__).parents[3] / "sample_runs" / "circle_packing_mixed"
 
 
-def test_one_node_is_compared_with_its_parent(evolve: Evolve) -> None:
+def test_diff_of_one_node_is_against_its_parent(evolve: Evolve) -> None:
     parent = evolve("show", RUN, 16, "--json").json["parents"][0]
     one = evolve("diff", RUN, 16, "--json").json
     assert (one["a"], one["b"]) == (parent, 16)
@@ -22,7 +22,7 @@ def test_one_node_is_compared_with_its_parent(evolve: Evolve) -> None:
     assert (seed.code, "node 0 has no parent" in seed.err) == (2, True), seed.err
 
 
-def test_nodes_are_chosen_by_the_words_of_the_application(evolve: Evolve) -> None:
+def test_filter_selects_nodes_like_application(evolve: Evolve) -> None:
     nodes = evolve("show", RUN, "--json").json["nodelist"]
     crashed = evolve("show", RUN, "--filter", "status:ok score>2.4", "--json").json["nodelist"]
     assert crashed == [node for node in nodes if node["status"] == "ok" and node["score"] > 2.4]
@@ -44,7 +44,7 @@ def test_nodes_are_chosen_by_the_words_of_the_application(evolve: Evolve) -> Non
         ("score>high", "is not a number"),
     ],
 )
-def test_a_filter_that_cannot_be_understood_says_why(evolve: Evolve, expression: str, told: str) -> None:
+def test_invalid_filter_is_reported_with_reason(evolve: Evolve, expression: str, told: str) -> None:
     done = evolve("show", RUN, "--filter", expression)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"error: --filter {expression}: ")
@@ -52,7 +52,7 @@ def test_a_filter_that_cannot_be_understood_says_why(evolve: Evolve, expression:
     assert evolve("show", RUN, 3, "--filter", "status:ok").code == 2
 
 
-def test_an_export_is_named_by_the_run_and_replaces_nothing_unasked(
+def test_export_is_named_after_run_and_replaces_no_file_without_force(
     evolve: Evolve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

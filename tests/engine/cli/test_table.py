@@ -1,4 +1,4 @@
-"""Lines in a terminal that is too narrow: columns give way, text wraps or is cut, no line is broken."""
+"""Tables in a narrow terminal: columns are omitted, text wraps or is cut, no line is too long."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SAMPLES = Path(__file__).parents[3] / "sample_runs"
 
 
 def shown(columns: int, *words: object) -> list[str]:
-    """The lines that a command writes to a terminal."""
-    # Where a shell exports its width, that is believed before the terminal is asked.
+    """Return the lines that a command writes to a terminal."""
+    # An exported COLUMNS would take precedence over the terminal's width.
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     child = pexpect.spawn(
         COMMAND[0], [*COMMAND[1:], *map(str, words)],
@@ -30,7 +30,7 @@ def shown(columns: int, *words: object) -> list[str]:
     return str(child.before).splitlines()
 
 
-def test_a_list_of_runs_leaves_columns_out_that_find_no_room(evolve: Evolve) -> None:
+def test_list_of_runs_omits_columns_without_room(evolve: Evolve) -> None:
     wide = shown(200, "runs", "--runs", SAMPLES)
     assert wide[0].split() == ["name", "task", "status", "rounds", "nodes", "best", "tokens", "$", "started"]
     narrow = shown(80, "runs", "--runs", SAMPLES)
@@ -39,11 +39,11 @@ def test_a_list_of_runs_leaves_columns_out_that_find_no_room(evolve: Evolve) -> 
     assert "best" in narrow[0].split()
     assert not [line for line in narrow if "circle_packing" in line and "…" in line]
     assert len(narrow) == len(wide)
-    # What is no terminal gets everything.
+    # Output that is not a terminal gets everything.
     assert evolve("runs", "--runs", SAMPLES).out.splitlines() == wide
 
 
-def test_summaries_of_tasks_wrap_and_lose_no_word() -> None:
+def test_summaries_of_tasks_wrap_without_losing_words() -> None:
     lines = shown(60, "tasks")
     assert max(map(len, lines)) <= 60
     words = " ".join(" ".join(lines).split())
@@ -52,11 +52,11 @@ def test_summaries_of_tasks_wrap_and_lose_no_word() -> None:
 
 
 @pytest.mark.parametrize("columns", [80, 100])
-def test_no_table_is_broken_by_the_terminal(columns: int) -> None:
+def test_no_line_of_table_exceeds_terminal(columns: int) -> None:
     for words in (
         ["show", SAMPLES / "circle_packing_steered"],
         ["compare", *sorted(SAMPLES.glob("circle*_l*"))[:1] * 2],
-        # Ranked by fitness: two numbers where others have one.
+        # Ranked by fitness: two numbers instead of one.
         ["show", SAMPLES / "linear_attention_recombine"],
         ["compare", *[SAMPLES / "linear_attention_recombine"] * 2],
     ):
@@ -66,7 +66,7 @@ def test_no_table_is_broken_by_the_terminal(columns: int) -> None:
                 assert max(map(len, lines[start : start + 3])) <= columns, lines
 
 
-def test_text_that_finds_no_room_beside_the_others_stands_below_them(
+def test_text_without_room_beside_other_columns_goes_below(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
@@ -79,7 +79,7 @@ def test_text_that_finds_no_room_beside_the_others_stands_below_them(
     assert max(map(len, below)) <= 40
 
 
-def test_the_progress_of_a_run_keeps_a_line_a_node(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_progress_prints_one_line_per_node(make_task: TaskMaker, tmp_path: Path) -> None:
     recipe = f"# {'A long title of a prior ' * 4}\n\n```python recipe\ndef left():\n    return 2.9\n```\n"
     task = make_task(priors={"long.md": recipe})
     lines = shown(80, "run", task, "--headless", "--rounds", 6, "--runs", tmp_path / "runs")
