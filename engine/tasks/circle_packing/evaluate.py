@@ -7,22 +7,33 @@ this file checks with the standard library alone.
 import math
 
 import evolve_task
+from written import count_written
+
+MOST_WRITTEN = 0.35
+"""Largest share of the centers that may stand in the program itself. By chance it is 0.15."""
 
 
 def evaluate(program_path, report):
-    """Run `construct_packing()` and score what it returns."""
+    """Run `construct_packing()` and score what it returns: the sum of the radii, shrunk until nothing overlaps."""
     count = int(report.settings["circles"])
     tolerance = float(report.settings["tolerance"])
     centers, radii = read_packing(evolve_task.call("construct_packing"), count)
     check_packing(centers, radii, tolerance)
-    total = math.fsum(radii)
-    strict = math.fsum(shrink(centers, radii))
+    written = count_written(evolve_task.source(), centers)
+    if written > MOST_WRITTEN * count:
+        raise evolve_task.Invalid(
+            f"{written} of the {count} centers are written in the program, to two digits or more (at most "
+            f"{int(MOST_WRITTEN * count)} may be): a program must compute its packing"
+        )
+    strict = shrink(centers, radii)
+    total = math.fsum(strict)
     report(step=1, sum_radii=total)
     return {
         "sum_radii": total,
-        "sum_strict": strict,
-        "min_radius": min(radii),
-        "max_radius": max(radii),
+        "sum_returned": math.fsum(radii),
+        "min_radius": min(strict),
+        "max_radius": max(strict),
+        "written": written,
         "contacts": count_contacts(centers, radii),
     }
 

@@ -145,6 +145,8 @@ class Report:
     device = ""
     repeat = 0
     seed = 3
+    data_seed = 3
+    sandbox_seed = 4
 
     def __init__(self, task: BuiltIn, stage: str = "explore", **settings: Any) -> None:
         self.stage, self.settings = stage, {**task.spec.settings, **settings}

@@ -1,0 +1,1 @@
+"""Hostile programs and files: each names the outcome that is right."""
