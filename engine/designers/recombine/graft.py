@@ -9,11 +9,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import libcst as cst
 
+from engine.designers.recombine.loose import DYNAMIC, changers, is_loose, touched
+from engine.designers.recombine.order import Piece, ordered
 from engine.designers.recombine.program import (
     BUILTINS,
     EditError,
@@ -24,6 +26,7 @@ from engine.designers.recombine.program import (
     parse_program,
     positional,
 )
+from engine.designers.recombine.renaming import quote_annotations, rename
 
 __all__ = ["graft"]
 
@@ -40,7 +43,7 @@ class _Plan:
     """New names for copied definitions."""
     imports: list[tuple[str, ast.Import | ast.ImportFrom, ast.alias]]
     """Imports to add, with the name to bind."""
-    remove: set[str] = field(default_factory=set)
+    remove: set[str]
     """Names of the program that nothing uses any more."""
 
 
@@ -61,6 +64,8 @@ def graft(program: Program, donor: Program, function: str, components: frozenset
         raise EditError(f"there is no function {function} in {'the program' if old is None else 'the donor'}")
     if positional(old) != positional(new):
         raise EditError(f"{function} takes {positional(old)} positional parameters here and {positional(new)} there")
+    if donor.postponed and not program.postponed:
+        donor = parse_program(quote_annotations(donor))
     plan = _plan(program, donor, function, components)
     result = _carry_out(program, donor, function, plan)
     missing = parse_program(result).undefined() - program.undefined()
@@ -72,45 +77,68 @@ def graft(program: Program, donor: Program, function: str, components: frozenset
 def _plan(program: Program, donor: Program, function: str, components: frozenset[str]) -> _Plan:
     # The program keeps its own components: the donor's versions are not copied.
     own = frozenset(name for name in components if name in program.functions) - {function}
-    needed = donor.closure([function], stop=own) - own - {function}
-    items = [item for item in donor.items if needed.intersection(item.names)]
+    needed, loose = _needed(donor, function, own)
+    items = [item for item in donor.items if item in loose or needed.intersection(item.names)]
     source = donor.by_name[function][-1]
     reads = set(source.reads).union(*(item.reads for item in items if item.kind != "import"))
     kept_by_reading = {name for name in reads if name not in needed and name != function}
-    twice = [n for n in needed if len(donor.by_name[n]) > 1 and any(i.kind != "import" for i in donor.by_name[n])]
-    if twice:
-        raise EditError(f"the donor of {function} defines {', '.join(sorted(twice))} more than once")
-    if donor.stars:
-        raise EditError(f"the donor of {function} imports everything from a module")
-    captured = {
-        name for name in kept_by_reading if name in BUILTINS and name in program.by_name and name not in donor.by_name
-    }
-    if captured:
-        raise EditError(f"{function} means the builtin {', '.join(sorted(captured))}, which the program redefines")
+    _check(program, donor, function, needed, kept_by_reading)
     dying = _dying(program, function, components, kept_by_reading)
-    shared = _shared(program, donor, items, needed, own | {function})
-    rename = _renamed(program, donor, needed - shared, dying)
-    for item in [source, *items]:
-        clash = item.locals & rename.keys()
-        if clash and item.kind != "import":
-            raise EditError(f"{', '.join(sorted(clash))} is global and local in the donor of {function}")
-        if item.kind == "other" and rename.keys() & set(item.names):
-            raise EditError(f"the donor of {function} defines {', '.join(item.names)} in a compound statement")
-    if function in rename.values():
+    shared = _shared(program, donor, items, loose, needed, own | {function})
+    names = _renamed(program, donor, needed - shared, dying)
+    if function in names.values():
         raise EditError(f"the name {function} is taken")
     imports = [
-        (rename.get(name, name), node, alias)
+        (names.get(name, name), node, alias)
         for item in items
         if item.kind == "import"
         for name, node, alias in aliases(item)
         if name in needed and name not in shared
     ]
-    take = [item for item in items if item.kind != "import" and not shared.issuperset(item.names)]
-    return _Plan(take, rename, imports, dying - shared)
+    take = [
+        item
+        for item in items
+        if item.kind != "import"
+        and not shared.issuperset(touched(donor, item) & needed if item in loose else item.names)
+    ]
+    return _Plan(take, names, imports, dying - shared)
+
+
+def _needed(donor: Program, function: str, own: frozenset[str]) -> tuple[set[str], list[Item]]:
+    """Return the names that the donor's function needs, and the loose statements that change something of these."""
+    needed = donor.closure([function], stop=own) - own - {function}
+    loose: list[Item] = []
+    while True:
+        more = [
+            item
+            for item in donor.items
+            if is_loose(item) and item not in loose and touched(donor, item) & (needed | {function})
+        ]
+        if not more:
+            return needed, loose
+        loose += more
+        needed |= donor.closure({n for item in more for n in (*item.reads, *item.names)}, stop=own) - own - {function}
+
+
+def _check(program: Program, donor: Program, function: str, needed: set[str], others: set[str]) -> None:
+    """Raise `EditError` if what the function needs cannot be told or cannot be copied."""
+    twice = [n for n in needed if len(donor.by_name[n]) > 1 and any(i.kind != "import" for i in donor.by_name[n])]
+    if twice:
+        raise EditError(f"the donor of {function} defines {', '.join(sorted(twice))} more than once")
+    if donor.stars:
+        raise EditError(f"the donor of {function} imports everything from a module")
+    captured = {name for name in others if name in BUILTINS and name in program.by_name and name not in donor.by_name}
+    if captured:
+        raise EditError(f"{function} means the builtin {', '.join(sorted(captured))}, which the program redefines")
+    dynamic = (others & DYNAMIC) - donor.by_name.keys()
+    if dynamic:
+        raise EditError(f"{function} looks names up while it runs, by {', '.join(sorted(dynamic))}")
 
 
 def _dying(program: Program, function: str, components: frozenset[str], reads: set[str]) -> set[str]:
     """Return names that only the old version of the function needs."""
+    if any(item.reads & DYNAMIC for item in program.items):
+        return set()
     keep = components | program.unread() | {function}
     for item in program.items:
         if item.kind == "other":
@@ -123,8 +151,10 @@ def _dying(program: Program, function: str, components: frozenset[str], reads: s
     return {name for name in before - alive - {function} if not any(i.kind == "other" for i in program.by_name[name])}
 
 
-def _shared(program: Program, donor: Program, items: list[Item], needed: set[str], own: frozenset[str]) -> set[str]:
-    """Return needed names that the program already defines identically."""
+def _shared(
+    program: Program, donor: Program, items: list[Item], loose: list[Item], needed: set[str], own: frozenset[str]
+) -> set[str]:
+    """Return needed names that the program already defines identically, and changes identically."""
     shared = {
         name
         for item in items
@@ -136,7 +166,7 @@ def _shared(program: Program, donor: Program, items: list[Item], needed: set[str
         broken = {
             name
             for item in items
-            if item.kind != "import"
+            if item.kind != "import" and item not in loose
             for name in item.names
             if name in shared
             and (
@@ -144,6 +174,10 @@ def _shared(program: Program, donor: Program, items: list[Item], needed: set[str
                 or any(read in needed and read not in shared and read not in own for read in item.reads)
             )
         }
+        for item in loose:
+            changes = touched(donor, item) & needed
+            if not changes <= shared:
+                broken |= changes & shared
         if not broken:
             return shared
         shared -= broken
@@ -155,6 +189,8 @@ def _same(program: Program, donor: Program, name: str, item: Item) -> bool:
         here = {origin(node, alias) for other in there for bound, node, alias in aliases(other) if bound == name}
         return {origin(node, alias) for bound, node, alias in aliases(item) if bound == name} <= here
     if len(there) != 1 or len(donor.by_name[name]) != 1:
+        return False
+    if changers(program, name) != changers(donor, name):
         return False
     return [ast.dump(node) for node in there[0].nodes] == [ast.dump(node) for node in item.nodes]
 
@@ -169,7 +205,7 @@ def _renamed(program: Program, donor: Program, names: set[str], dying: set[str])
             for item in donor.by_name[name]
             for _, node, alias in aliases(item)
         )
-        clash = (name in program.by_name and name not in dying) or name in BUILTINS
+        clash = (name in program.by_name and name not in dying) or name in BUILTINS or name in program.undefined()
         if clash and dotted:
             if all(item.kind == "import" for item in program.by_name.get(name, [])):
                 continue
@@ -194,60 +230,40 @@ Statement = cst.SimpleStatementLine | cst.BaseCompoundStatement
 
 
 def _carry_out(program: Program, donor: Program, function: str, plan: _Plan) -> str:
-    module, source = _module(program.code), _module(donor.code)
-    if len(module.body) != len(program.items) or len(source.body) != len(donor.items):
+    source = donor.by_name[function][-1]
+    if plan.rename:
+        donor = parse_program(rename(donor, [source, *plan.take], plan.rename))
+    module, theirs = _module(program.code), _module(donor.code)
+    if len(module.body) != len(program.items) or len(theirs.body) != len(donor.items):
         raise EditError("statements that share lines in an unusual way cannot be edited")
-    copied = {item.index: _copy(source, item, plan.rename) for item in plan.take}
-    constants = [item for item in plan.take if item.kind == "assign" and _early(program, donor, item, plan)]
-    helpers = [item for item in plan.take if item.kind != "assign"]
-    late = [item for item in plan.take if item.kind == "assign" and item not in constants]
-    body: list[Statement] = []
-    header, imports = _header_end(program), _imports_end(program)
-    place = program.by_name[function][-1].index
+    header, imports, place = _header_end(program), _imports_end(program), program.by_name[function][-1].index
+    pieces = [
+        Piece((imports, 1, n), program, None, (entry[0],), _import(*entry)) for n, entry in enumerate(plan.imports)
+    ]
     for item, statement in zip(program.items, module.body, strict=True):
         kept = _without(item, statement, plan.remove)
         if item.index == place:
-            body += [_spaced(copied[helper.index], 2) for helper in helpers]
-            kept = _spaced(_copy(source, donor.by_name[function][-1], plan.rename), 2)
-        if kept is not None:
-            body.append(kept)
-        if item.index == imports:
-            body += [_import(*entry) for entry in plan.imports]
-        if item.index == header:
-            body += [
-                _spaced(copied[c.index], 1 if n == 0 and item.kind != "assign" else 0) for n, c in enumerate(constants)
-            ]
-    if header < 0:
-        body = [*(_spaced(copied[constant.index], 0) for constant in constants), *body]
-    if imports < 0:
-        body = [*(_import(*entry) for entry in plan.imports), *body]
-    end = len(body) - 1 if body and _is_main_guard(body[-1]) else len(body)
-    body[end:end] = [_spaced(copied[item.index], 2) for item in late]
+            new = donor.items[source.index]
+            pieces.append(Piece((place, 0, 0), donor, new, new.names, theirs.body[new.index]))
+        elif kept is not None:
+            names = tuple(name for name in item.names if name not in plan.remove)
+            pieces.append(Piece((item.index, 0, 0), program, item, names, kept))
+    for taken in plan.take:
+        item = donor.items[taken.index]
+        key = (header, 2, item.index) if item.kind == "assign" else (place - 1, 3, item.index)
+        pieces.append(Piece(key, donor, item, item.names, theirs.body[item.index]))
+    body: list[Statement] = []
+    kind = "import"
+    for piece in ordered(pieces, function):
+        statement = piece.statement
+        if piece.source is donor and piece.item is not None:
+            loose = piece.item.kind not in ("function", "class")
+            statement = _spaced(statement, int(kind == "import") if loose and kind not in ("function", "class") else 2)
+        if not body:
+            statement = _spaced(statement, 0) if piece.source is donor else statement
+        kind = piece.item.kind if piece.item is not None else "import"
+        body.append(statement)
     return module.with_changes(body=body).code
-
-
-def _copy(source: cst.Module, item: Item, rename: dict[str, str]) -> Statement:
-    statement = source.body[item.index]
-    if rename.keys() & (item.reads | set(item.names)):
-        renamed = statement.visit(_Rename(rename))
-        assert isinstance(renamed, cst.SimpleStatementLine | cst.BaseCompoundStatement)
-        return renamed
-    return statement
-
-
-def _early(program: Program, donor: Program, item: Item, plan: _Plan) -> bool:
-    """Tell whether a constant can go to the program's head: nothing that it reads is defined further down."""
-    header = _header_end(program)
-    moving = {name: other for other in plan.take for name in other.names}
-    for read in item.reads:
-        if read in moving:
-            if moving[read].kind != "assign" or (
-                moving[read] is not item and not _early(program, donor, moving[read], plan)
-            ):
-                return False
-        elif any(other.index > header for other in program.by_name.get(plan.rename.get(read, read), [])):
-            return False
-    return True
 
 
 def _header_end(program: Program) -> int:
@@ -306,34 +322,3 @@ def _spaced(statement: Statement, blank: int) -> Statement:
     lines: Sequence[cst.EmptyLine] = getattr(statement, "leading_lines", ())
     comments = [line for line in lines if line.comment is not None]
     return statement.with_changes(leading_lines=[*[cst.EmptyLine(indent=False)] * blank, *comments])
-
-
-def _is_main_guard(statement: Statement) -> bool:
-    return isinstance(statement, cst.If) and "__name__" in cst.Module([statement]).code.partition(":")[0]
-
-
-class _Rename(cst.CSTTransformer):
-    """Rename global names, but not attributes, keywords or imported names, which are not the program's names."""
-
-    def __init__(self, rename: dict[str, str]) -> None:
-        super().__init__()
-        self._rename = rename
-        self._hidden: set[int] = set()
-
-    def visit_Attribute_attr(self, node: cst.Attribute) -> None:
-        self._hidden.add(id(node.attr))
-
-    def visit_Arg_keyword(self, node: cst.Arg) -> None:
-        if node.keyword is not None:
-            self._hidden.add(id(node.keyword))
-
-    def visit_MatchKeywordElement_key(self, node: cst.MatchKeywordElement) -> None:
-        self._hidden.add(id(node.key))
-
-    def visit_ImportAlias(self, node: cst.ImportAlias) -> bool:
-        return False
-
-    def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.Name:
-        if id(original_node) in self._hidden or original_node.value not in self._rename:
-            return updated_node
-        return updated_node.with_changes(value=self._rename[original_node.value])

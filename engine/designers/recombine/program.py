@@ -1,7 +1,7 @@
 """Analyse a program for editing: top-level statements, the names they define and the names they read.
 
-Analysis uses the standard library's `ast` and `symtable`, which take a millisecond; libcst is used only to build text
-(see `graft.py`).
+Analysis uses the standard library's `ast`, which takes milliseconds; libcst is used only to build text (see
+`graft.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-import symtable
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -17,6 +16,7 @@ from typing import Literal as OneOf
 
 from engine.designers.recombine.comments import Rules, read_rules
 from engine.designers.recombine.literals import Literal, find_literals
+from engine.designers.recombine.scopes import Names, names_of, postponed
 
 __all__ = [
     "BUILTINS",
@@ -56,6 +56,8 @@ class Item:
     locals: frozenset[str]
     """Names that are local in some inner scope."""
     nodes: tuple[ast.stmt, ...]
+    scopes: Names
+    """Where its names occur, and which of them it needs when it is executed."""
 
 
 def source_lines(code: str) -> list[str]:
@@ -97,10 +99,11 @@ class Program:
         self.code = code
         try:
             self.tree = ast.parse(code)
-            self._table = symtable.symtable(code, "program", "exec")
+            self.postponed = postponed(self.tree)
+            """Whether annotations are not evaluated."""
+            self.items = self._split()
         except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
             raise EditError(f"not valid Python: {exc}") from None
-        self.items = self._split()
         self.shapes: dict[tuple[int, str], tuple[str, tuple[str, ...]]] = {}
         """Cache of `likeness.shape`."""
         self.by_name: dict[str, list[Item]] = {}
@@ -212,9 +215,6 @@ class Program:
         return found
 
     def _split(self) -> list[Item]:
-        tables: dict[tuple[str, int], symtable.SymbolTable] = {
-            (table.get_name(), table.get_lineno()): table for table in self._table.get_children()
-        }
         groups: list[list[ast.stmt]] = []
         for node in self.tree.body:
             simple = not hasattr(node, "body") and not isinstance(node, ast.Match)
@@ -222,7 +222,7 @@ class Program:
                 groups[-1].append(node)
             else:
                 groups.append([node])
-        return [_item(index, group, tables) for index, group in enumerate(groups)]
+        return [_item(index, group, lazy_annotations=self.postponed) for index, group in enumerate(groups)]
 
 
 def aliases(item: Item) -> list[tuple[str, ast.Import | ast.ImportFrom, ast.alias]]:
@@ -242,82 +242,20 @@ def origin(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
     return f"{'.' * node.level}{node.module or ''}:{alias.name}"
 
 
-def _item(index: int, group: list[ast.stmt], tables: dict[tuple[str, int], symtable.SymbolTable]) -> Item:
+def _item(index: int, group: list[ast.stmt], *, lazy_annotations: bool) -> Item:
     """Describe one statement."""
     node = group[0]
-    if len(group) == 1 and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        # Depending on the version of Python, a symbol table has the line of `def` or of the first decorator.
-        lines = {node.lineno, *(decorator.lineno for decorator in node.decorator_list)}
-        table = next((tables[node.name, line] for line in sorted(lines) if (node.name, line) in tables), None)
-        if table is not None:
-            reads, names = _scope(table)
-            outside = [*node.decorator_list]
-            if isinstance(node, ast.ClassDef):
-                outside += [*node.bases, *(keyword.value for keyword in node.keywords)]
-            else:
-                outside += _signature(node)
-            reads |= {name.id for part in outside for name in ast.walk(part) if isinstance(name, ast.Name)}
-            kind: OneOf["function", "class"] = "class" if isinstance(node, ast.ClassDef) else "function"
-            return Item(index, kind, (node.name,), frozenset(reads), frozenset(names), tuple(group))
-    defined: dict[str, None] = {}
-    loaded: set[str] = set()
-    inner: set[str] = set()
-    for part in group:
-        _bindings(part, defined, loaded, inner)
-    kind_of: OneOf["import", "assign", "other"] = "other"
-    if len(group) == 1 and isinstance(node, ast.Import | ast.ImportFrom):
+    found = names_of(group, lazy_annotations=lazy_annotations)
+    names = tuple(found.binds)
+    kind: OneOf["import", "function", "class", "assign", "other"] = "other"
+    if len(group) > 1:
+        kind = "other"
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        kind = "class" if isinstance(node, ast.ClassDef) else "function"
+        names = (node.name, *(name for name in names if name != node.name))
+    elif isinstance(node, ast.Import | ast.ImportFrom):
         star = isinstance(node, ast.ImportFrom) and (node.module == "__future__" or node.names[0].name == "*")
-        kind_of = "other" if star else "import"
-    elif len(group) == 1 and isinstance(node, ast.Assign | ast.AnnAssign) and defined:
-        kind_of = "assign"
-    return Item(index, kind_of, tuple(defined), frozenset(loaded - inner), frozenset(inner), tuple(group))
-
-
-def _signature(node: Function) -> list[ast.expr]:
-    """Return a function's defaults and annotations, which are evaluated at its definition."""
-    arguments = node.args
-    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-    return [
-        *arguments.defaults,
-        *(default for default in arguments.kw_defaults if default is not None),
-        *(argument.annotation for argument in every if argument is not None and argument.annotation is not None),
-        *([node.returns] if node.returns is not None else []),
-    ]
-
-
-def _scope(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
-    """Collect global and local names of a scope and its inner scopes."""
-    reads: set[str] = set()
-    names: set[str] = set()
-    for symbol in table.get_symbols():
-        (reads if symbol.is_global() else names).add(symbol.get_name())
-    for child in table.get_children():
-        inner_reads, inner_names = _scope(child)
-        reads |= inner_reads
-        names |= inner_names
-    return reads, names
-
-
-def _bindings(part: ast.stmt, defined: dict[str, None], loaded: set[str], inner: set[str]) -> None:
-    """Collect the names that a loose statement defines, reads, and binds only in comprehensions and lambdas."""
-    hidden: set[int] = set()
-    for node in ast.walk(part):
-        if isinstance(node, ast.comprehension):
-            for name in ast.walk(node.target):
-                hidden.add(id(name))
-                if isinstance(name, ast.Name):
-                    inner.add(name.id)
-        elif isinstance(node, ast.arg):
-            inner.add(node.arg)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            defined[node.name] = None
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
-                if alias.name != "*" and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
-                    defined[alias.asname or alias.name.partition(".")[0]] = None
-    for node in ast.walk(part):
-        if isinstance(node, ast.Name) and id(node) not in hidden:
-            if isinstance(node.ctx, ast.Load):
-                loaded.add(node.id)
-            else:
-                defined[node.id] = None
+        kind = "other" if star else "import"
+    elif isinstance(node, ast.Assign | ast.AnnAssign) and names:
+        kind = "assign"
+    return Item(index, kind, names, frozenset(found.reads), frozenset(found.local), tuple(group), found)

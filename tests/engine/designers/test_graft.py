@@ -118,12 +118,19 @@ def test_attributes_and_keywords_are_not_renamed() -> None:
         ("def other(x):\n    return x\n", "no function first"),
         ("def first(x):\n    return missing(x)\n", "missing"),
         ("from math import *\n\ndef first(x):\n    return x\n", "everything"),
-        ("STEPS = 3\n\ndef first(x):\n    g = lambda STEPS: STEPS\n    return g(x) + STEPS\n", "global and local"),
+        ("def first(x):\n    return globals()['STEPS']\n", "while it runs"),
     ],
 )
 def test_unfit_graft_is_refused_with_reason(recipe: str, why: str) -> None:
     with pytest.raises(EditError, match=why):
         put(SEED, recipe)
+
+
+def test_renaming_leaves_local_names_of_the_same_spelling() -> None:
+    code = put(SEED, "STEPS = 3\n\ndef first(x):\n    g = lambda STEPS: STEPS\n    return g(x) + STEPS\n")
+    assert "lambda STEPS: STEPS" in code
+    assert "g(x) + STEPS_2" in code
+    run(code)
 
 
 def test_helper_named_like_builtin_is_renamed() -> None:
