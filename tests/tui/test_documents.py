@@ -94,7 +94,7 @@ def test_every_tab_of_every_node_has_a_document(tmp_path: Path, hostile: bool) -
     assert f"--- #{scored.parents[0]}" in plain(read_document(subject, "Diff", 80))
     assert "sum_radii" in plain(read_document(subject, "Metrics", 80))
     assert "packed 26 circles" in plain(read_document(subject, "Logs", 80))
-    assert "went into the program" in plain(read_document(subject, "Priors", 80))
+    assert "used in the program" in plain(read_document(subject, "Priors", 80))
     failed = next(node for node in model.state.nodes if node.status not in (None, "ok"))
     assert "Traceback" in plain(read_document(make_subject(run, model, failed), "Logs", 80))
 

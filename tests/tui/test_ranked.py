@@ -109,6 +109,12 @@ def test_status_line_names_fitness(ranked: Run, width: int) -> None:
     assert "guarded" in text and "last 5s" in text and "4/" in text
 
 
+@pytest.mark.parametrize("width", [80, 96, 118, 120])
+def test_status_line_says_that_the_seed_is_known_if_it_shows_no_age(ranked: Run, width: int) -> None:
+    cells = status_cells("linear_attention-20261122-100647", model_of(ranked), "finished", "", "", None, width)
+    assert "seed known" in [cell.text for cell in cells] and sum(cell.width for cell in cells) <= width
+
+
 def test_status_line_keeps_the_sign_of_a_minimised_score(scored: Run) -> None:
     for width in (80, 120):
         text = " ".join(cell.text for cell in status_cells("r", model_of(scored), "finished", "", "", None, width))

@@ -1,1 +1,1 @@
-"""What the screens show, as plain data: nothing here knows of a terminal or of Textual."""
+"""The content of the screens as plain data: nothing here imports Textual or knows of a terminal."""

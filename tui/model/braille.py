@@ -1,4 +1,4 @@
-"""Dots in braille cells: two columns and four rows of dots in one character."""
+"""Draw dots in braille cells: two columns and four rows of dots in one character."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ class Canvas:
             self.dot(x, y)
 
     def text(self, row: int) -> str:
-        """One row as characters; cells without a dot are spaces."""
+        """Return one row as characters; cells without a dot are spaces."""
         return "".join(chr(0x2800 + cell) if cell else " " for cell in self.cells[row])

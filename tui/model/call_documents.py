@@ -1,4 +1,4 @@
-"""What models were asked for a node and what they answered, as a document."""
+"""The document of a node's model calls: prompts, answers, costs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["call_lines"]
 
 
 def call_lines(reader: JournalReader, events: Sequence[Event], width: int) -> list[Line]:
-    """A table of the calls, then each one's answer, thoughts and prompt.
+    """Return a table of the calls, then the answer, thoughts and prompt of each.
 
     Args:
-        reader: where their texts are.
+        reader: reads their texts.
         events: all events of the node's round that concern it, in order.
         width: cells across.
 
@@ -88,7 +88,7 @@ def _text(reader: JournalReader, blob: str) -> str:
 
 
 def _messages(reader: JournalReader, call: CallStarted) -> list[tuple[str, str]]:
-    """Role and text of every message of a prompt; a prompt of another form is shown as it is."""
+    """Return role and text of each message of a prompt; show a prompt of another form unchanged."""
     if not call.prompt_blob:
         return []
     raw = _text(reader, call.prompt_blob)

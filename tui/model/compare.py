@@ -1,4 +1,4 @@
-"""Runs beside each other as documents: their curves in one plot, their figures, their settings, their programs."""
+"""Documents that compare runs: curves in one plot, figures, settings that differ, programs."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _AXIS = 10
 
 
 def compare_document(runs: Sequence[ComparedRun], tab: str, axis: Axis, width: int, height: int) -> list[Line]:
-    """One of `TABS`.
+    """Return the document of one of `TABS`.
 
     Args:
         runs: at least one, at most `MOST_RUNS`.
-        tab: which document.
-        axis: what the curves are aligned by.
+        tab: the document's name.
+        axis: the x axis of the curves.
         width: cells across.
-        height: rows that can be seen, which the plot fills.
+        height: visible rows, which the plot fills.
     """
     if tab == "Curves":
         return _curves(runs, axis, width, height)
@@ -71,7 +71,7 @@ def _curves(runs: Sequence[ComparedRun], axis: Axis, width: int, height: int) ->
     if not known:
         return [*legend, (), (Span(" no node has a score yet", "dim"),)]
     if not whole:
-        return [*legend, (), (Span(f" nothing to align by {AXIS_NAMES[axis]}: a takes another axis", "dim"),)]
+        return [*legend, (), (Span(f" nothing to align by {AXIS_NAMES[axis]}: a uses another axis", "dim"),)]
     low, high = _span(values, known)
     worst, best = (low, high) if ranking.maximize else (high, low)
     canvases = [Canvas(columns, rows) for _ in runs]
@@ -99,9 +99,9 @@ def _curves(runs: Sequence[ComparedRun], axis: Axis, width: int, height: int) ->
                 canvases[index].dot(place, level)
             before = last = level
         if last is not None:
-            # A letter where the curve ends tells the runs apart without colours.
+            # A letter at the end of each curve distinguishes the runs without colours.
             row, end = last // DOT_ROWS, x(extent(run, axis)) // DOT_COLUMNS
-            # Beside the letter of another run that ends here: to the left, at the left edge to the right.
+            # If another run ends here too, go to the left of its letter, at the left edge to the right.
             free = (
                 column for column in (*range(end, -1, -1), *range(end + 1, columns)) if (row, column) not in letters
             )
@@ -116,7 +116,7 @@ def _curves(runs: Sequence[ComparedRun], axis: Axis, width: int, height: int) ->
 
 
 def _span(values: Sequence[Sequence[float | None]], known: list[float]) -> tuple[float, float]:
-    """The values to draw between: those of the first steps may lie so far off that they would flatten all others."""
+    """Return the range to draw, without outliers among the first steps, which would flatten the rest."""
     later = [value for row in values for value in row[len(row) // 3 :] if value is not None] or known
     low, high = min(later), max(later)
     pad = (high - low) * 0.05 or abs(high) * 0.01 or 1.0
@@ -206,7 +206,7 @@ def _settings(runs: Sequence[ComparedRun]) -> list[Line]:
 
 
 def _programs(runs: Sequence[ComparedRun]) -> list[Line]:
-    """How each best program differs from the first run's."""
+    """Return the differences between the first run's best program and the other ones."""
     first, lines = runs[0], list[Line]()
     for index, run in enumerate(runs[1:], 1):
         if first.best is None or run.best is None:

@@ -1,4 +1,4 @@
-"""Text to read on a screen: lines of spans, every character harmless, every line of bounded length."""
+"""Text for a screen: lines of spans, without control characters, each line of bounded length."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Look = Literal[
     "plain", "dim", "heading", "accent", "ok", "bad", "best", "added", "removed", "hunk", "keyword", "string",
     "comment", "number",
 ]  # fmt: skip
-"""How a span is drawn; the theme says what that means."""
+"""The looks of a span, to which a theme gives colours."""
 
 
 class Span(NamedTuple):
-    """A piece of a line in one look."""
+    """A piece of a line with one look."""
 
     text: str
     look: Look = "plain"
@@ -39,14 +39,14 @@ class Span(NamedTuple):
 Line = tuple[Span, ...]
 
 _LONGEST = 2000
-"""Characters of a line that are shown; a hostile one may be a megabyte long."""
+"""The most characters of a line to show; a hostile line may be a megabyte long."""
 _MOST_LINES = 50_000
 _HIGHLIGHT_BYTES = 200_000
 _DIFF_LINES = 20_000
 
 
 def clean_line(text: str) -> str:
-    """One line, harmless and of bounded length, tabs as spaces."""
+    """Return a line without control characters, of bounded length, with tabs as spaces."""
     left_out = len(text) - _LONGEST
     shown = visible(text[:_LONGEST]).expandtabs(4)
     return f"{shown} … and {left_out:,} more characters" if left_out > 0 else shown
@@ -60,7 +60,7 @@ def _split(text: str) -> list[str]:
 
 
 def text_lines(text: str, look: Look = "plain") -> list[Line]:
-    """Plain text."""
+    """Return plain text as lines."""
     lines = _split(text)
     shown: list[Line] = [(Span(clean_line(line), look),) for line in lines[:_MOST_LINES]]
     if len(lines) > _MOST_LINES:
@@ -69,7 +69,7 @@ def text_lines(text: str, look: Look = "plain") -> list[Line]:
 
 
 def prose_lines(text: str, width: int, look: Look = "plain") -> list[Line]:
-    """Plain text, long lines broken between words; tables stay as they are."""
+    """Return plain text with long lines broken between words; leave tables unchanged."""
     lines: list[Line] = []
     for line in _split(text)[:_MOST_LINES]:
         shown = clean_line(line)
@@ -83,7 +83,7 @@ def prose_lines(text: str, width: int, look: Look = "plain") -> list[Line]:
 
 
 def code_lines(code: str) -> list[Line]:
-    """Python with its parts told apart and its lines numbered."""
+    """Return Python code with syntax colours and line numbers."""
     lines = _split(code)
     if len(code) > _HIGHLIGHT_BYTES or any(len(line) > _LONGEST for line in lines):
         body = text_lines(code)
@@ -127,7 +127,7 @@ def _highlight(code: str) -> list[Line]:
 
 
 def diff_lines(before: str, after: str, before_name: str, after_name: str) -> list[Line]:
-    """A unified diff of two programs."""
+    """Return a unified diff of two programs."""
     old, new = _split(before), _split(after)
     if old == new:
         return [(Span("no difference", "dim"),)]
@@ -139,14 +139,14 @@ def diff_lines(before: str, after: str, before_name: str, after_name: str) -> li
         (Span(f"+++ {clean_line(after_name)}", "dim"),),
     ]
     for number, line in enumerate(difflib.unified_diff(old, new, lineterm="", n=3)):
-        # The first two are difflib's own header, without names.
+        # The first two lines are difflib's own header, without names.
         if number >= 2:
             lines.append((Span(clean_line(line), looks.get(line[:1], "plain")),))
     return lines
 
 
 def table_lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[Line]:
-    """A table with columns as wide as their widest cell; the first is aligned left, the others right."""
+    """Return a table with columns as wide as their widest cell; align the first left, the others right."""
     cells = [[clean_line(cell).replace("\n", " ") for cell in row] for row in rows]
     widths = [max([len(title), *(min(40, len(row[index])) for row in cells)]) for index, title in enumerate(head)]
 
@@ -158,7 +158,7 @@ def table_lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[Line
 
 
 def curve_lines(points: Sequence[tuple[float | None, dict[str, float]]], width: int, height: int) -> list[Line]:
-    """What an evaluator reported, one small plot a value."""
+    """Return the progress that an evaluator reported, one small plot for each value."""
     names = list(dict.fromkeys(name for _, values in points for name in values))
     lines: list[Line] = []
     for name in names[:6]:

@@ -1,4 +1,4 @@
-"""Short texts for numbers, times and nodes, the same on every screen."""
+"""Short texts of numbers, times and nodes, the same on every screen."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["age", "beside", "clock", "cut_middle", "fit", "marks", "outcome", "s
 
 
 def score_text(score: float | None) -> str:
-    """A score with all digits that matter."""
+    """Return a score with all digits that matter."""
     return "no score" if score is None else f"{score:.6g}"
 
 
 def short_score(score: float) -> str:
-    """A score in at most nine characters, digits aligned where the size is ordinary."""
+    """Return a score in at most nine characters, with aligned digits if its size is ordinary."""
     if score == 0 or 1e-3 <= abs(score) < 1e5:
         whole = len(str(int(abs(score))))
         return f"{score:.{max(1, 6 - whole)}f}"
@@ -25,7 +25,7 @@ def short_score(score: float) -> str:
 
 
 def outcome(model: RunModel, node: Node) -> str:
-    """What the node is ranked by, or what came instead, in at most nine characters."""
+    """Return what the node is ranked by, or its status if it has none, in at most nine characters."""
     value = model.state.ranking.of(node)
     if value is not None:
         return short_score(value)
@@ -38,19 +38,19 @@ def outcome(model: RunModel, node: Node) -> str:
 
 
 def beside(model: RunModel, node: Node) -> str:
-    """The score, where nodes are ranked by something else, in at most nine characters."""
+    """Return the score in at most nine characters if nodes are ranked by something else."""
     return short_score(node.score) if model.state.ranking.by_fitness and node.score is not None else ""
 
 
 def marks(model: RunModel, node: Node) -> str:
-    """Three cells: best or on its lineage, then what a person marked, two signs at most."""
+    """Return three cells: best or its lineage, then the marks of people, at most two."""
     first = "▲" if node.id == model.state.best else "┃" if node.id in model.best_lineage else " "
     signs = "".join(sign for mark, sign in (("pruned", "x"), ("pinned", "!"), ("starred", "*")) if has_mark(node, mark))
     return first + (f"{signs:>2}" if len(signs) < 3 else "x+")
 
 
 def cut_middle(text: str, cells: int) -> str:
-    """A name in at most so many cells: what is too long loses its middle, since its end (a time) tells it apart."""
+    """Return a name in at most so many cells, cut in the middle, since its end (a time) distinguishes it."""
     if _cells(text) <= cells:
         return text
     if cells < 4:
@@ -60,7 +60,7 @@ def cut_middle(text: str, cells: int) -> str:
 
 
 def fit(text: str, cells: int) -> str:
-    """The text in exactly so many cells: what is too long ends in a sign that says so."""
+    """Return the text in exactly so many cells; a cut text ends in a sign that says so."""
     shown = text if _cells(text) <= cells else _head(text, cells - 1) + "…" * (cells > 0)
     return shown + " " * (cells - _cells(shown))
 
@@ -76,7 +76,7 @@ def _cells(text: str) -> int:
 
 
 def age(milliseconds: int) -> str:
-    """A span of time in at most four characters."""
+    """Return a duration in at most four characters."""
     seconds = max(0, milliseconds) // 1000
     if seconds < 100:
         return f"{seconds}s"
@@ -86,12 +86,12 @@ def age(milliseconds: int) -> str:
 
 
 def clock(milliseconds: int) -> str:
-    """A moment as hours and minutes, here."""
+    """Return a time as local hours and minutes."""
     import time
 
     return time.strftime("%H:%M", time.localtime(milliseconds / 1000))
 
 
 def node_title(node: Node, length: int) -> str:
-    """A node's number and name on one line."""
+    """Return a node's number and name on one line."""
     return one_line(f"#{node.id} {node.name}", length)

@@ -1,4 +1,4 @@
-"""The nodes that pass a filter, in an order, kept up to date node by node without a look at the others."""
+"""The nodes that pass a filter, in an order; an update takes only the changed node."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from engine.state.node import Node
 __all__ = ["Listing", "Order"]
 
 Order = Literal["tree", "best", "newest"]
-"""How rows stand: by descent, by rank, or by age. A filtered tree is a list by id."""
+"""Orders of rows: by descent, by rank, by age. A filtered tree is a list by id."""
 
 Key = tuple[float, int]
 
 
 class Listing:
-    """Ids of the nodes that pass, sorted.
+    """Sorted ids of the nodes that pass.
 
     Args:
         passes: the filter.
-        order: `best` (ties and nodes that are not ranked by age), `newest`, or by id.
+        order: `best` (ties and unranked nodes by age), `newest`, or by id.
     """
 
     def __init__(self, passes: Callable[[Node], bool], order: Order) -> None:
@@ -32,13 +32,13 @@ class Listing:
         self._keys: dict[int, Key] = {}
 
     def load(self, nodes: Iterable[Node]) -> None:
-        """Start again with these nodes."""
+        """Replace all nodes."""
         self._keys = {node.id: self._key(node) for node in nodes if self._passes(node)}
         self._sorted = sorted(self._keys.values())
         self.rows = [key[1] if self._order != "newest" else -key[1] for key in self._sorted]
 
     def update(self, node: Node) -> None:
-        """Take in that a node is new or has changed."""
+        """Update the list for a new or changed node."""
         key = self._key(node) if self._passes(node) else None
         before = self._keys.get(node.id)
         if key == before:

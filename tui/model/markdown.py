@@ -1,4 +1,4 @@
-"""A prior's Markdown as a document: front matter, headings, lists, code; what is hostile in it is shown, not obeyed."""
+"""Render a prior's Markdown as a document: front matter, headings, lists, code; hostile text is shown as text."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ITEM = re.compile(r"(\s*(?:[-*+]|\d+[.)])\s+)(.*)$")
 
 
 def markdown_lines(text: str, width: int) -> list[Line]:
-    """The document, wrapped to a width; code keeps its lines.
+    """Return the document, wrapped to a width; code keeps its lines.
 
     Args:
-        text: a prior's text, whole or half written.
+        text: a prior's text, complete or half written.
         width: cells across.
     """
     room = max(20, width - 1)
@@ -48,14 +48,14 @@ def markdown_lines(text: str, width: int) -> list[Line]:
 
 
 def _take_code(source: list[str], index: int, fence: str, language: str, lines: list[Line]) -> int:
-    """Add a fenced block, which may have no end yet; returns the line after it."""
+    """Add a fenced block, which may have no end yet; return the line after it."""
     end = index + 1
     while end < len(source) and not source[end].strip().startswith(fence):
         end += 1
     code = "\n".join(source[index + 1 : end])
     lines.append((Span(f"── {clean_line(language) or 'code'}", "accent"),))
     if language.startswith("python"):
-        # The numbers of code_lines are those of a program; here they would tell nothing.
+        # Leave out the line numbers of code_lines, which mean nothing here.
         lines += [(Span("  "), *line[1:]) for line in code_lines(code)]
     else:
         lines += [(Span(f"  {clean_line(line)}", "string"),) for line in code.split("\n")]
@@ -63,7 +63,7 @@ def _take_code(source: list[str], index: int, fence: str, language: str, lines: 
 
 
 def _goes_on(first: str, line: str) -> bool:
-    """Whether a line belongs to the paragraph or the item that begins with another one."""
+    """Return whether a line belongs to the paragraph or the item that starts with another one."""
     if not first.strip() or _HEADING.match(first) or first.lstrip().startswith("|"):
         return False
     return bool(line.strip()) and not any(form.match(line) for form in (_FENCE, _HEADING, _ITEM))

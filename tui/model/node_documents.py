@@ -1,4 +1,4 @@
-"""The documents of the node screen, read from the journal. Called from a thread: it waits for the disk."""
+"""The documents of the node screen, read from the journal. Call from a thread: this waits for the disk."""
 
 from __future__ import annotations
 
@@ -30,36 +30,36 @@ from tui.model.run_model import RunModel, has_mark
 __all__ = ["TABS", "Subject", "make_subject", "read_document"]
 
 TABS = ("Code", "Diff", "Metrics", "Logs", "Note", "Priors", "Calls")
-"""The documents of a node, in the order of their keys."""
+"""Names of a node's documents, in the order of their keys."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is known of a node at one moment, safe to be read by another thread."""
+    """A node at one moment, safe to read from another thread."""
 
     run: Run
     node: Node
     parent: Node | None
     best: Node | None
     ranking: Ranking
-    """What nodes are ranked by."""
+    """The ranking of the run."""
     base: Node | None = None
-    """What it is compared with in place of its parent."""
+    """The node to compare with instead of the parent."""
     seq: int = 1 << 62
-    """The moment: what the journal holds after this event is not known yet."""
+    """The last event to read: later ones are not known at this moment."""
 
     def events(self, reader: JournalReader) -> list[Event]:
-        """The events about the node up to the moment."""
+        """Return the events about the node up to the moment."""
         return [event for event in reader.node_events(self.node.id) if event.seq <= self.seq]
 
     def round_events(self, reader: JournalReader) -> list[Event]:
-        """The events of the node's round up to the moment, those about another node left out."""
+        """Return the events of the node's round up to the moment, without those about other nodes."""
         events = reader.round_events(self.node.round)
         return [event for event in events if event.node in (None, self.node.id) and event.seq <= self.seq]
 
 
 def make_subject(run: Run, model: RunModel, node: Node, base: Node | None = None) -> Subject:
-    """Take hold of a node as it is now, and of the one that it is compared with: its parent for None."""
+    """Return a snapshot of a node and of the node to compare with; None for its parent."""
     parent = model.parent(node)
     best = model.state.best_node
     return Subject(
@@ -74,12 +74,12 @@ def make_subject(run: Run, model: RunModel, node: Node, base: Node | None = None
 
 
 def read_document(subject: Subject, tab: str, width: int) -> list[Line]:
-    """One document of a node.
+    """Return one document of a node.
 
     Args:
         subject: the node.
         tab: one of `TABS`.
-        width: cells across, for what is drawn to fit.
+        width: cells across.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -95,7 +95,7 @@ def _code(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
 def _diff(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     node, parent = subject.node, subject.base or subject.parent
     if parent is None:
-        return text_lines("a seed has no parent to be compared with; d takes any other node", "dim")
+        return text_lines("a seed has no parent to compare with; d compares with any other node", "dim")
     return diff_lines(
         reader.text(parent.program),
         reader.text(node.program),
@@ -130,7 +130,7 @@ def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
             if curves:
                 lines += [(Span(f"reported in {item.stage} {item.repeat + 1}", "dim"),), *curves]
     if not lines:
-        lines = [*text_lines("nothing is measured yet", "dim"), ()]
+        lines = [*text_lines("nothing measured yet", "dim"), ()]
     marks = [said for mark, said in _MARKS if has_mark(node, mark)]
     if marks:
         lines += [(Span("marked  ", "dim"), Span(", ".join(marks), "accent")), ()]
@@ -141,13 +141,13 @@ def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
 
 _MARKS = (
     ("starred", "* starred"),
-    ("pinned", "! pinned: taken as parent"),
-    ("pruned", "x pruned: not sampled any more"),
+    ("pinned", "! pinned: used as parent"),
+    ("pruned", "x pruned: never sampled again"),
 )
 
 
 def _score(subject: Subject) -> list[Line]:
-    """What ranks the node, its score, how sure that is, and what the last stage made of it."""
+    """Return fitness, score, their uncertainty, and the verified score or the judge's mark."""
     node, spans = subject.node, []
     metric = clean_line(subject.ranking.metric)[:40]
     if subject.ranking.by_fitness and node.score is not None:
@@ -190,7 +190,7 @@ def _logs(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
             if blob:
                 lines += [(Span(f"── {name}", "dim"),), *text_lines(reader.text(blob))]
         lines.append(())
-    return lines or text_lines("nothing was printed yet", "dim")
+    return lines or text_lines("nothing printed yet", "dim")
 
 
 def _note(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
@@ -202,7 +202,7 @@ def _note(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
         (),
     ]
     if node.reason:
-        lines += [(Span("why it ended so", "heading"),), *prose_lines(node.reason, room, "bad"), ()]
+        lines += [(Span("reason for the result", "heading"),), *prose_lines(node.reason, room, "bad"), ()]
     for event in subject.events(reader):
         lines += _said(event, room)
     return lines
@@ -224,7 +224,7 @@ def _priors(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     events = reversed(subject.round_events(reader))
     learned = next((event.data for event in events if isinstance(event.data, LearnDone)), None)
     if learned is None:
-        return text_lines("this node was not sampled for: it is a seed or was injected", "dim")
+        return text_lines("no parent was sampled for this node: it is a seed or was injected", "dim")
     shown = ", ".join(f"#{item}" for item in learned.inspirations) or "none"
     room = max(20, width - 1)
     parent, *further = prose_lines(f"#{learned.parent}  {' '.join(learned.why.split())}", room - 13)
@@ -235,7 +235,7 @@ def _priors(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
         (),
     ]
     for prior in learned.priors:
-        used = "  went into the program" if prior.id in node.priors else ""
+        used = "  used in the program" if prior.id in node.priors else ""
         lines.append((Span(clean_line(prior.title), "heading"), Span(used, "ok")))
         revision = f"revision {prior.number} ({prior.revision[:8]})" if prior.number else f"text {prior.revision[:8]}"
         said = f"{prior.id}  {revision}  score {prior.score:.3g}  {' '.join(prior.why.split())}"

@@ -1,7 +1,7 @@
-"""What a run's journal holds, by place: when each event was, and where rounds, improvements and human acts stand.
+"""The outline of a journal: the time of each event, and the places of rounds, improvements and acts of people.
 
-Replay moves by it. Recorded time has long gaps (an evaluation of an hour, a night's pause), so a clock of its own runs
-through it on which no gap is longer than `LONGEST_GAP_MS`.
+Replay moves by it. Recorded time has long gaps (an evaluation of an hour, a night's pause), so a replay has its own
+clock, on which no gap is longer than `LONGEST_GAP_MS`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from engine.journal.reader import JournalReader
 __all__ = ["LONGEST_GAP_MS", "Mark", "MarkKind", "Outline", "StepKind"]
 
 LONGEST_GAP_MS = 5000
-"""What a longer gap between two events is shortened to."""
+"""Milliseconds to which longer gaps between two events are shortened."""
 
 MarkKind = Literal["best", "act", "pause", "engine"]
-"""An improvement; something that a person did; a pause or its end; an engine that came or went."""
+"""An improvement; an act of a person; the start or end of a pause; the start or end of an engine."""
 StepKind = Literal["event", "round", "best", "act"]
 
 
 class Mark(NamedTuple):
-    """A place that stands out."""
+    """A marked place."""
 
     seq: int
     kind: MarkKind
@@ -67,7 +67,7 @@ _GOES = {
 
 
 class Outline:
-    """Places and times of a run's events; extended as the run goes on."""
+    """Places and times of a run's events; extend it while the run goes on."""
 
     def __init__(self) -> None:
         self.marks: list[Mark] = []
@@ -80,16 +80,16 @@ class Outline:
 
     @property
     def last(self) -> int:
-        """The last event; 0 where there is none."""
+        """The last event; 0 if there is none."""
         return self._seqs[-1] if self._seqs else 0
 
     @property
     def length(self) -> int:
-        """How long the whole run is on the clock, in milliseconds."""
+        """The length of the run on the clock, in milliseconds."""
         return self._clock[-1] if self._clock else 0
 
     def extend(self, reader: JournalReader) -> bool:
-        """Take in what was written since the last call; false where nothing was.
+        """Read the events since the last call; return whether there were any.
 
         Raises:
             JournalError: the journal cannot be read.
@@ -104,7 +104,7 @@ class Outline:
             self._seqs.extend(seqs)
         for seq, kind, round_ in reader.places_of((*_MARKS, ev.RoundStarted, ev.RoundEnded), after):
             if seq > self.last:
-                # Written between the two looks: the next one takes it in.
+                # Written between the two reads: the next call reads it.
                 break
             if kind == ev.RoundStarted.KIND:
                 self._rounds.setdefault(round_ or 0, seq)
@@ -125,41 +125,41 @@ class Outline:
             self._places["act"].append(seq)
 
     def clock_of(self, seq: int) -> int:
-        """Where an event stands on the clock, in milliseconds."""
+        """Return the time of an event on the clock, in milliseconds."""
         place = bisect_right(self._seqs, seq) - 1
         return self._clock[place] if place >= 0 else 0
 
     def seq_at(self, clock: float) -> int:
-        """The last event up to a time on the clock."""
+        """Return the last event up to a time on the clock."""
         place = bisect_right(self._clock, int(clock)) - 1
         return self._seqs[place] if place >= 0 else 0
 
     def next_clock(self, seq: int) -> int | None:
-        """When the event after a place comes on the clock; None at the end."""
+        """Return the time of the event after a place on the clock; None at the end."""
         place = bisect_right(self._seqs, seq)
         return self._clock[place] if place < len(self._clock) else None
 
     def recorded(self, clock: float) -> int:
-        """What the clocks on the wall showed then, in milliseconds since 1970."""
+        """Return the recorded time at a time on the clock, in milliseconds since 1970."""
         place = bisect_right(self._clock, int(clock)) - 1
         return self._ats[place] + int(clock) - self._clock[place] if place >= 0 else 0
 
     def has_engine(self, seq: int) -> bool:
-        """Whether an engine was at work, as far as the journal tells: one that was killed left no word."""
+        """Return whether an engine was at work by the journal, which misses the end of a killed one."""
         place = bisect_right(self._engines, (seq, True)) - 1
         return place >= 0 and self._engines[place][1]
 
     def step(self, seq: int, kind: StepKind, by: int) -> int | None:
-        """The next place of a kind after an event (`by` 1) or before it (-1); None where there is none."""
+        """Return the next place of a kind after an event (`by` 1) or before it (-1); None if there is none."""
         places = self._seqs if kind == "event" else self._places[kind]
         index = bisect_right(places, seq) if by > 0 else bisect_left(places, seq) - 1
         return places[index] if 0 <= index < len(places) else None
 
     def find(self, text: str) -> int:
-        """The event that a person means: `1234`, `40%` (of the clock), `r12` (where a round begins), `start`, `end`.
+        """Parse a place: an event (`1234`), a share of the clock (`40%`), a round's start (`r12`), `start`, `end`.
 
         Raises:
-            UsageError: it is none of these, or there is no such place.
+            UsageError: the text is none of these, or there is no such place.
         """
         words = text.strip().casefold()
         if words in ("start", "end"):

@@ -1,7 +1,7 @@
-"""The population as flat rows in depth-first order, kept up to date node by node.
+"""The population as flat rows in depth-first order, updated node by node.
 
-Everything is iterative, because a lineage may be thousands of generations long, and any order of inserts gives the
-same rows: siblings stand by id, and a node whose parent is not there yet waits for it.
+Everything is iterative, because a lineage may be thousands of generations long. Any order of inserts gives the same
+rows: siblings are ordered by id, and a node whose parent is not known yet waits for it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["Population"]
 
 
 class Population:
-    """A forest of nodes by id, and the rows of it that are not folded away."""
+    """A forest of nodes by id, and its rows that are not folded away."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -23,7 +23,7 @@ class Population:
         self.parents: dict[int, int | None] = {}
         self.depths: dict[int, int] = {}
         self.descendants: dict[int, int] = {}
-        """How many nodes stand below each node."""
+        """The number of descendants of each node."""
         self._children: dict[int | None, list[int]] = {None: []}
         self._waiting: dict[int, list[int]] = {}
 
@@ -37,7 +37,7 @@ class Population:
         """Add many nodes `(id, parent)` at once."""
         parents, depths, below = self.parents, self.depths, self._children
         for node, parent in nodes:
-            # A run's nodes come in order, each after its parent: then there is nothing to look for.
+            # A run's nodes come in order, each after its parent: then nothing needs to be searched.
             if parent is not None and parent < node and parent in parents and node not in parents and not self._waiting:
                 parents[node] = parent
                 depths[node] = depths[parent] + 1
@@ -46,7 +46,7 @@ class Population:
             else:
                 self._place(node, parent, counted=False)
         self.descendants = dict.fromkeys(self.parents, 0)
-        # A parent's id is below its children's, so this meets every node after all that stand below it.
+        # A parent's id is below its children's, so this meets every node after all of its descendants.
         for node in sorted(self.parents, reverse=True):
             above = self.parents[node]
             if above is not None:
@@ -57,18 +57,18 @@ class Population:
         """Add one node; the rows after it move down."""
         placed = self._place(node, parent)
         if len(placed) > 1:
-            # Others had waited for this one, which the engine's own order never makes happen.
+            # Other nodes had waited for this one, which the engine's own order never causes.
             self._rebuild()
         elif placed and not self.is_hidden(node):
             follower = self._follower(node)
             self.rows.insert(len(self.rows) if follower is None else self.rows.index(follower), node)
 
     def children(self, node: int | None) -> list[int]:
-        """The node's children by id; the roots for None."""
+        """Return the node's children by id; the roots for None."""
         return self._children.get(node, [])
 
     def is_hidden(self, node: int) -> bool:
-        """Whether an ancestor is folded."""
+        """Return whether an ancestor is folded."""
         if not self.folded:
             return False
         above = self.parents[node]
@@ -79,7 +79,7 @@ class Population:
         return False
 
     def lineage(self, node: int) -> list[int]:
-        """The node, its parent, and so on up to a root."""
+        """Return the node, its parent, and so on up to a root."""
         path = [node]
         while (above := self.parents[path[-1]]) is not None:
             path.append(above)
@@ -93,7 +93,7 @@ class Population:
         self._rebuild()
 
     def unfold(self, node: int) -> None:
-        """Show the node's descendants again, except where they are folded themselves."""
+        """Show the node's descendants again, except below folded ones."""
         if node in self.folded:
             self.folded.discard(node)
             self._rebuild()
@@ -111,7 +111,7 @@ class Population:
         self._rebuild()
 
     def fold_again(self, folded: Iterable[int]) -> None:
-        """Fold those of some nodes that are there, as in another view of the same run."""
+        """Fold the given nodes that exist, as in another view of the same run."""
         self.folded = {node for node in folded if node in self.parents}
         if self.folded:
             self._rebuild()
@@ -122,11 +122,11 @@ class Population:
         self._rebuild()
 
     def _place(self, node: int, parent: int | None, counted: bool = True) -> list[int]:
-        """Take a node into the forest, and those that waited for it; returns what was placed, parents first."""
+        """Place a node in the forest, and those that waited for it; return the placed ones, parents first."""
         if node in self.parents:
             return []
         if parent is not None and parent >= node:
-            # A journal of another hand: a node cannot come from a later one, and a cycle would never end.
+            # No engine writes this: a node cannot descend from a later one, and a cycle would never end.
             parent = None
         if parent is not None and parent not in self.parents:
             self._waiting.setdefault(parent, []).append(node)
@@ -147,7 +147,7 @@ class Population:
         return placed
 
     def _follower(self, node: int) -> int | None:
-        """The row that comes after the node's subtree, or None at the end."""
+        """Return the row after the node's subtree, or None at the end."""
         current = node
         while True:
             above = self.parents[current]
@@ -160,7 +160,7 @@ class Population:
             current = above
 
     def everything(self) -> list[int]:
-        """All nodes in depth-first order, those that are folded away too."""
+        """Return all nodes in depth-first order, folded ones included."""
         return self._walk(set()) if self.folded else self.rows
 
     def _rebuild(self) -> None:

@@ -1,4 +1,4 @@
-"""What is read of a prior beside its text: how it stands, where it comes from, what came of it, its revisions."""
+"""Documents about a prior: state, origin, use and gain, revisions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tui.model.run_model import RunModel
 __all__ = ["about_lines", "moment", "revision_lines"]
 
 _STATES = {
-    "on": "on: designs may be shown it",
-    "off": "off: no design is shown it",
-    "gone": "its file vanished: no design is shown it until the file is back or it is restored",
-    "pending": "proposed: no design is shown it until a person accepts it",
+    "on": "on: designs may see it",
+    "off": "off: no design sees it",
+    "gone": "its file vanished: no design sees it until the file is back or it is restored",
+    "pending": "proposed: no design sees it until a person accepts it",
     "rejected": "rejected",
     "removed": "removed; its history stays",
 }
@@ -29,20 +29,20 @@ _AUTHORS = {
 
 
 def moment(milliseconds: int) -> str:
-    """A time to the minute, here; a dash for never."""
+    """Return a local time to the minute; a dash for never."""
     if not milliseconds:
         return "–"
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
 
 
 def about_lines(row: PriorRow, model: RunModel | None, run: str, metric: str, width: int) -> list[Line]:
-    """All that is known of a prior but its text.
+    """Return everything known about a prior except its text.
 
     Args:
         row: the prior.
-        model: the run that is looked at, if any is.
+        model: the run shown; None if there is none.
         run: its name.
-        metric: what gains are measured in.
+        metric: the name of the score that gains are in.
         width: cells across.
     """
     entry, prior, use = row.entry, row.entry.prior, row.use
@@ -83,7 +83,7 @@ def about_lines(row: PriorRow, model: RunModel | None, run: str, metric: str, wi
 
 
 def _evidence(entry: Entry, model: RunModel | None, run: str, width: int) -> list[Line]:
-    """What a proposal was learned from."""
+    """Return the evidence for a proposal."""
     from_run = str(entry.evidence.get("run", ""))
     if not from_run:
         return []
@@ -103,12 +103,12 @@ def _evidence(entry: Entry, model: RunModel | None, run: str, width: int) -> lis
 
 
 def revision_lines(revisions: Sequence[Revision], number: int, base: int | None) -> list[Line]:
-    """What a revision changed.
+    """Return the changes of a revision.
 
     Args:
         revisions: all of them, oldest first.
-        number: the one that is looked at.
-        base: the one that it is compared with; for None the one before.
+        number: the revision to show.
+        base: the revision to compare with; None for the one before.
     """
     texts = {revision.number: revision.text for revision in revisions}
     before = number - 1 if base is None else base

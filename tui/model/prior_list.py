@@ -1,4 +1,4 @@
-"""The priors of a collection as rows: how each stands, what came of it, in which order, and which pass a filter."""
+"""The priors of a collection as rows: state, use and gain, order, filter."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ __all__ = ["NO_USE", "ORDERS", "Order", "PriorRow", "Use", "arranged", "parse_fi
 
 Order = Literal["title", "gain", "uses", "weight", "last"]
 ORDERS: tuple[Order, ...] = ("title", "gain", "uses", "weight", "last")
-"""What a list can be sorted by, in the order of their turns."""
+"""Orders of the list, in the sequence in which the key cycles through them."""
 
 _STATES = ("on", "off", "gone", "pending", "rejected", "removed")
 _PUT_AWAY = ("rejected", "removed")
 
 
 class Use(NamedTuple):
-    """What came of a prior over the workspace's runs."""
+    """The use and gain of a prior over the workspace's runs."""
 
     shown: int = 0
-    """Designs that were shown it."""
+    """Number of designs that saw it."""
     given: int = 0
-    """Nodes into whose programs it went."""
+    """Number of nodes whose design used it."""
     gain: float | None = None
     """Their mean gain over the parent."""
     share: float | None = None
-    """Its share in the best lineages."""
+    """Its share of the steps to the best nodes."""
     last: int = 0
     """When it was last shown, in milliseconds since 1970; 0 for never."""
     number: int = 0
-    """The revision that was shown then."""
+    """The revision shown then."""
 
 
 NO_USE = Use()
@@ -45,7 +45,7 @@ class PriorRow(NamedTuple):
 
     @property
     def state(self) -> str:
-        """How it stands."""
+        """Its state, as `state_of` names it."""
         return state_of(self.entry)
 
 
@@ -53,16 +53,16 @@ Filter = Callable[[PriorRow], bool]
 
 
 def state_of(entry: Entry) -> str:
-    """`on`, `off`, `gone` (its file is), `pending`, `rejected` or `removed`."""
+    """Return `on`, `off`, `gone` (its file vanished), `pending`, `rejected` or `removed`."""
     if entry.status != "active":
         return entry.status
     return "gone" if entry.gone else "on" if entry.prior.enabled else "off"
 
 
 def arranged(rows: Iterable[PriorRow], order: Order, passes: Filter | None = None) -> list[PriorRow]:
-    """The rows that pass, proposals first since somebody waits for an answer, what was put away last.
+    """Return the rows that pass: proposals first, since they wait for an answer, removed and rejected ones last.
 
-    Without a filter what was removed or rejected is left out.
+    Without a filter leave out removed and rejected ones.
     """
     kept = [row for row in rows if (passes(row) if passes is not None else row.state not in _PUT_AWAY)]
     keys: dict[Order, Callable[[PriorRow], tuple[object, ...]]] = {
@@ -81,10 +81,10 @@ def arranged(rows: Iterable[PriorRow], order: Order, passes: Filter | None = Non
 
 
 def parse_filter(text: str) -> Filter:
-    """What a row must have: all of the words in id, title, tags or source; `is:STATE`, `tag:WORD`.
+    """Parse a filter: words that must occur in id, title, tags or source; `is:STATE`; `tag:WORD`.
 
     Raises:
-        ValueError: there is no such state.
+        ValueError: the text names an unknown state.
     """
     words, tags, states = [], [], set()
     for part in text.casefold().split():

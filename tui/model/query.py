@@ -1,4 +1,4 @@
-"""What a person types to find nodes: `status:ok op:tune score>2.6 mean_error<0.001 round:10..40 is:pinned words`."""
+"""Queries that choose nodes: `status:ok op:tune score>2.6 mean_error<0.001 round:10..40 is:pinned words`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Query", "QueryError", "parse_query"]
 
 _NAMED = re.compile(r"^(?P<name>[^\s<>=:]+)(?P<sign><=|>=|<|>|:|=)(?P<value>.*)$")
 _NAME = re.compile(r"[^\W\d]")
-"""How a name begins; `->` and `-=` are words as any others."""
+"""How a name starts; `->` and `-=` are ordinary words."""
 _KEYS = ("status", "op", "operator", "prior", "is")
 _NAMES_TOLD = 12
 _STATUSES = ("ok", "rejected", "invalid", "crashed", "timeout", "cancelled", "running", "failed")
@@ -25,12 +25,12 @@ Test = Callable[[Node], bool]
 
 
 class QueryError(ValueError):
-    """The text is no query; says why."""
+    """The text is not a valid query; the message says why."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A test on nodes: all its parts must hold."""
+    """A test on nodes; all parts must hold."""
 
     text: str
     tests: tuple[Test, ...]
@@ -42,22 +42,22 @@ class Query:
 def parse_query(
     text: str, is_marked: Callable[[str, Node], bool], metrics: Collection[str] = (), score: str = "score"
 ) -> Query:
-    """Read a query.
+    """Parse a query.
 
     Args:
-        text: words divided by spaces, all of which must hold.
-        is_marked: tells whether a node bears a mark (`best`, `pinned`, `pruned`, `starred`).
-        metrics: names of the metrics that nodes have.
-        score: what the task calls its score.
+        text: parts separated by spaces, all of which must hold.
+        is_marked: return whether a node has a mark (`best`, `pinned`, `pruned`, `starred`).
+        metrics: names of the nodes' metrics.
+        score: the task's name for its score.
 
     Raises:
-        QueryError: a part cannot be understood.
+        QueryError: a part is invalid.
     """
     return Query(text, tuple(_parse_part(part, is_marked, metrics, score) for part in text.split()))
 
 
 def _names_told(metrics: Collection[str], score: str) -> str:
-    """The names that a query knows, for whoever asks; of many metrics the first ones."""
+    """Return the names that a query may use, for messages; of many metrics only the first."""
     own = [] if score in (*_READERS, *metrics) else [one_line(score, 30)]
     told = f"status: op: prior: is: {' '.join([*_READERS, *own])}"
     if metrics:

@@ -1,4 +1,4 @@
-"""Rates that evaluations report, against the seed's, and what the machine is at: rows of a panel."""
+"""Rows of a panel: rates that evaluations report, compared with the seed's, and the load of the machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
 __all__ = ["RATE_SUFFIX", "Measured", "device_rows", "numbers_of", "rate_rows", "rates_of"]
 
 RATE_SUFFIX = "_per_s"
-"""How the names of metrics and of reported values end that are rates: `tokens_per_s`."""
+"""Endings of the names of rates: `tokens_per_s`."""
 
 _MOST_RATES = 3
 _SPARK = 16
@@ -30,7 +30,7 @@ class Measured(NamedTuple):
 
 
 def numbers_of(metrics: Mapping[str, object]) -> dict[str, float]:
-    """The numbers among metrics or reported values."""
+    """Return the numbers among metrics or reported values."""
     return {
         name: float(value)
         for name, value in metrics.items()
@@ -39,16 +39,16 @@ def numbers_of(metrics: Mapping[str, object]) -> dict[str, float]:
 
 
 def rates_of(metrics: Mapping[str, object]) -> dict[str, float]:
-    """The rates among metrics or reported values."""
+    """Return the rates among metrics or reported values."""
     return {name: value for name, value in numbers_of(metrics).items() if name.endswith(RATE_SUFFIX)}
 
 
 def rate_rows(state: RunState, rates: dict[str, list[Measured]]) -> list[list[Piece]]:
-    """Two rows a rate: the best node's and its history; what is measured now, or was last.
+    """Return two rows for each rate: the best node's with its history, then the current or last one.
 
     Args:
         state: the run.
-        rates: by name, what every node had, in the order of their evaluations.
+        rates: by name, the rate of every node, in the order of their evaluations.
     """
     rows: list[list[Piece]] = []
     running = _running(state)
@@ -76,7 +76,7 @@ def rate_rows(state: RunState, rates: dict[str, list[Measured]]) -> list[list[Pi
 
 
 def _running(state: RunState) -> dict[str, Measured]:
-    """Rates that running evaluations have reported."""
+    """Return rates that running evaluations have reported."""
     found: dict[str, Measured] = {}
     for node, evaluation in state.evaluations.items():
         if evaluation.progress is not None:
@@ -94,7 +94,7 @@ def _times(value: float, seed: float) -> str:
 
 
 def short_rate(value: float) -> str:
-    """A rate in few characters: seven where its size is ordinary."""
+    """Return a rate in few characters, seven if its size is ordinary."""
     for size, sign in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{sign}" if abs(value) < 1e15 else f"{value:.1e}"
@@ -102,7 +102,7 @@ def short_rate(value: float) -> str:
 
 
 def _spark(values: Sequence[float]) -> str:
-    """A row of columns, as high as their values between nothing and the highest."""
+    """Return a row of columns, scaled between zero and the highest value."""
     canvas = Canvas(_SPARK, 1)
     high = max(values, default=0.0)
     for x, value in enumerate(values):
@@ -112,7 +112,7 @@ def _spark(values: Sequence[float]) -> str:
 
 
 def device_rows(state: RunState, telemetry: Telemetry | None) -> list[list[Piece]]:
-    """Two rows a GPU, then one for the processors; none where nothing is known."""
+    """Return two rows for each GPU, then one for the processors; none without telemetry."""
     if telemetry is None:
         return []
     rows: list[list[Piece]] = []

@@ -1,4 +1,4 @@
-"""What every worker is doing: the open rounds, a line each."""
+"""What every worker does: one line for each open round."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOBODY = 1 << 16
 
 
 class WorkLine(NamedTuple):
-    """What one worker is at."""
+    """The activity of one worker."""
 
     worker: int
     """Number of the worker; `_NOBODY` for a rerun."""
@@ -27,17 +27,17 @@ class WorkLine(NamedTuple):
     phase: str
     detail: str
     since: int
-    """When this began, in milliseconds; the elapsed time is drawn by whoever knows the clock."""
+    """When this started, in milliseconds; the widget draws the elapsed time."""
     busy: bool = True
-    """A worker is at it: not at a rerun, and not at what waits until the run goes on."""
+    """Whether a worker is busy with it; not with a rerun, nor with anything that waits for the end of a pause."""
 
 
 def work_lines(state: RunState, streams: Mapping[int, Stream] | None = None) -> list[WorkLine]:
-    """The rounds in flight by worker; none where no engine can be at them.
+    """Return the open rounds by worker; none if no engine can be at work on them.
 
     Args:
         state: the run.
-        streams: what models write at this moment.
+        streams: answers that models are writing.
     """
     if state.status not in ("running", "paused"):
         return []
@@ -63,13 +63,13 @@ def work_lines(state: RunState, streams: Mapping[int, Stream] | None = None) -> 
 
 
 def worker_limit(state: RunState) -> int:
-    """Rounds that may be in flight by the settings as they are now."""
+    """Return how many rounds may be open by the current settings."""
     slots = state.settings.slots or (state.engine.slots if state.engine is not None else 0)
     return state.settings.workers or slots + 2
 
 
 def _is_busy(state: RunState, item: OpenRound) -> bool:
-    """Of a paused run, only evaluations that were started go on; all else waits."""
+    """Return whether a round goes on: in a paused run only started evaluations do."""
     if state.status != "paused":
         return True
     evaluation = state.evaluations.get(item.node) if item.node is not None else None
@@ -100,14 +100,14 @@ def _line(state: RunState, item: OpenRound) -> WorkLine:
             else:
                 repeat = f" #{evaluation.running.repeat + 1}" if evaluation.running.repeat else ""
                 phase_shown = f"{evaluation.running.stage}{repeat}"
-                # How far it has come stands before the name, which is what a narrow panel cuts.
+                # Progress stands before the name, since a narrow panel cuts the end.
                 detail = f"#{node.id} {_progress(evaluation.progress)}{name}"
                 return WorkLine(item.worker, item.round, phase_shown, detail, since)
     return WorkLine(item.worker, item.round, phase, detail, since)
 
 
 def _with_call(line: WorkLine, event: Event, streams: Mapping[int, Stream]) -> WorkLine:
-    """The line, with how far a model has come with what it was asked."""
+    """Return the line with the progress of the model's answer."""
     data = event.data
     assert isinstance(data, CallStarted)
     stream = streams.get(data.call)

@@ -1,4 +1,4 @@
-"""What nodes are ranked by, over nodes: each a dot, those not ranked along the bottom, the best so far a line.
+"""A plot of fitness or score over nodes: each node a dot, unranked ones along the bottom, the best so far a line.
 
 The scales move in steps, so that a new node sets one dot and leaves all others where they are.
 """
@@ -16,16 +16,16 @@ __all__ = ["ScorePlot"]
 
 _FEWEST = 40
 _HIDDEN_SHARE = 0.05
-"""Of the worst values so many may lie below the plot: one bad program must not flatten all others."""
+"""Share of the worst values that may lie below the plot: one bad program must not flatten all others."""
 
 
 class ScorePlot:
-    """The dots of a plot of a given size.
+    """The dots of a plot of one size.
 
     Args:
-        width: cells across, the axis not counted.
-        height: cells down; the last row is for nodes that are not ranked.
-        ranking: what to draw of a node; the best is always at the top.
+        width: cells across, without the axis.
+        height: cells down; the last row is for unranked nodes.
+        ranking: gives the value of a node; the best is always at the top.
     """
 
     def __init__(self, width: int, height: int, ranking: Ranking) -> None:
@@ -42,21 +42,21 @@ class ScorePlot:
 
     @property
     def top(self) -> float | None:
-        """The value at the upper edge, or None where no node is ranked."""
+        """The value at the upper edge, or None if no node is ranked."""
         return self._sign * self._high if self._sorted else None
 
     @property
     def bottom(self) -> float | None:
-        """The value at the lower edge, or None where no node is ranked."""
+        """The value at the lower edge, or None if no node is ranked."""
         return self._sign * self._low if self._sorted else None
 
     @property
     def capacity(self) -> int:
-        """How many nodes the plot is wide."""
+        """The number of nodes that fit across the plot."""
         return self._capacity
 
     def load(self, nodes: Sequence[Node], steps: Sequence[BestStep]) -> None:
-        """Draw everything anew."""
+        """Draw all nodes anew."""
         self._sorted = sorted(value for node in nodes if (value := self._value(node)) is not None)
         self._rescale(len(nodes))
         self._clear()
@@ -69,8 +69,8 @@ class ScorePlot:
         Args:
             node: the node.
             nodes: all of them.
-            steps: how the best came about.
-            is_new: the node's evaluation has just ended; False where only the best line changed.
+            steps: the improvements of the best.
+            is_new: whether the node's evaluation has just ended; False if only the best line changed.
         """
         value = self._value(node) if is_new else None
         if value is not None:
@@ -83,12 +83,12 @@ class ScorePlot:
         self._draw_best(steps[-2:], len(nodes))
 
     def text(self, row: int) -> str:
-        """One row of dots as characters, both layers together."""
+        """Return one row of dots as characters, both layers together."""
         dots, best = self.dots.cells[row], self.best.cells[row]
         return "".join(chr(0x2800 + (a | b)) if a | b else " " for a, b in zip(dots, best, strict=True))
 
     def best_cells(self, row: int) -> bytes:
-        """Which cells of a row the best line runs through: not zero."""
+        """Return for each cell of a row whether the best line runs through it: not zero."""
         return bytes(self.best.cells[row])
 
     def _clear(self) -> None:
@@ -107,7 +107,7 @@ class ScorePlot:
         self._low, self._high = low - span * 0.05, high + span * 0.1
 
     def _value(self, item: Ranked) -> float | None:
-        """What it is ranked by, higher at the top."""
+        """Return the value to draw, higher at the top."""
         value = self._ranking.of(item)
         return None if value is None else self._sign * value
 
@@ -117,11 +117,11 @@ class ScorePlot:
     def _y(self, value: float) -> int:
         rows = (self.height - 1) * DOT_ROWS
         place = (self._high - value) / (self._high - self._low)
-        # What lies below is drawn on the lower edge, so that no node is missing.
+        # Values below the plot are drawn on the lower edge, so that no node is missing.
         return min(rows - 1, max(0, int(place * rows)))
 
     def _draw(self, nodes: Sequence[Node]) -> None:
-        # Many nodes fall on few dots.
+        # Many nodes share few dots.
         for x, y in {self._place(node) for node in nodes if node.status is not None}:
             self.dots.dot(x, y)
 
@@ -134,7 +134,7 @@ class ScorePlot:
         for index, step in enumerate(steps):
             value = self._value(step)
             if value is None:
-                # Under other weights, set later, it is not ranked.
+                # Under other weights, set later, the node is unranked.
                 previous = None
                 continue
             until = steps[index + 1].node if index + 1 < len(steps) else count

@@ -1,4 +1,4 @@
-"""The status line: what a person must know of a run at any time, in cells of fixed width."""
+"""The status line: what a user must always know about a run, in cells of fixed width."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class Cell(NamedTuple):
 
     text: str
     width: int
-    """Cells it takes whatever it holds; a text that is longer is cut."""
+    """Its fixed width in cells; a longer text is cut."""
     look: str = "bar"
 
 
 def status_cells(
     name: str, model: RunModel | None, status: str, waiting: str, trouble: str, now: int | None, width: int
 ) -> list[Cell]:
-    """The cells for a line of a given width; what matters least is left out first.
+    """Return the cells for a line of some width; drop the least important first.
 
     Args:
         name: the run's name.
         model: the run; None while it is being opened.
-        status: how it stands.
-        waiting: what is being asked of it right now, shown in place of the status.
-        trouble: why there is no news.
-        now: the time to measure the age of the last event against, or None where time does not pass.
+        status: its status.
+        waiting: the label of an unanswered command, shown in place of the status.
+        trouble: why the run cannot be read.
+        now: the time to measure the age of the last event against; None leaves the age out.
         width: cells in all.
     """
     sign = {"running": "●", "paused": "‖", "dead": "✗", "failed": "✗"}.get(status, "■")
@@ -57,24 +57,26 @@ def status_cells(
     if model is None or state is None or state.start is None:
         return cells
     if status == "paused" and state.reason:
-        # A run that no person paused: what it waits for matters more than all figures.
+        # If no person paused the run, what it waits for matters more than all figures.
         return [*cells, Cell(one_line(state.reason, 400), room, "best")]
     start = state.start
     best = state.best_node
-    # Two numbers take more room than one.
+    # Fitness and score need more room than one number.
     two = state.ranking.by_fitness
     narrow = width < (119 if two else 97)
     guarantee = state.engine.guarantee if state.engine is not None else ""
-    # Where bubblewrap confines nothing needs to be said; a lesser level is told by its name.
+    # Bubblewrap is the normal sandbox; name only a weaker one.
     level = state.engine.sandbox if state.engine is not None else "bubblewrap"
     badge = guarantee if level == "bubblewrap" else f"{guarantee}, {level}"
-    last = f"last {age(now - state.at)}" if now is not None else ""
+    # The age of the last event while the run moves, else a doubt about its scores. A wide line has room for both.
+    known = Cell("seed known", 11, "best") if state.seed_known else Cell("", 10, "dim")
+    last = Cell(f"last {age(now - state.at)}", 10, "dim") if now is not None else known
     wide = [
         Cell(_found(best, state.ranking, narrow), 41 if two else 24, "best"),
         Cell(f"round {state.rounds_done}/{state.settings.rounds}", 17),
         Cell(badge, max(9, len(badge) + 2), "ok" if guarantee == "guarded" else "best"),
-        *([Cell("seed known", 11, "best")] if state.seed_known else []),
-        Cell(last, 10, "dim"),
+        last,
+        *([known] if known.text and last is not known else []),
         Cell(_spent(model), 17),
         Cell(one_line(start.task, 40), 18, "dim"),
         Cell(one_line(state.engine.host if state.engine else start.host, 40), 16, "dim"),
@@ -83,7 +85,8 @@ def status_cells(
         wide[0] = Cell(wide[0].text, 28 if two else 21, "best")
         wide[1] = Cell(f"r {state.rounds_done}/{state.settings.rounds}", 12)
         wide[2] = Cell(guarantee, 8 if two else 9, wide[2].look)
-        wide[-4] = Cell(last, 8 if two else 9, "dim")
+        if last is not known or not known.text:
+            wide[3] = last._replace(width=8 if two else 9)
         cells[0] = _named(name, max(12, width - 12 - sum(cell.width for cell in wide[:4])))
     for cell in wide:
         if sum(item.width for item in cells) + cell.width <= width:
@@ -92,7 +95,7 @@ def status_cells(
 
 
 def _found(best: Node | None, ranking: Ranking, narrow: bool) -> str:
-    """The best node, what it is ranked by named first."""
+    """Return the best node with its fitness or score first."""
     if best is None:
         return "no score yet"
     if not ranking.by_fitness:
@@ -101,12 +104,12 @@ def _found(best: Node | None, ranking: Ranking, narrow: bool) -> str:
 
 
 def _named(name: str, width: int) -> Cell:
-    # A run's name ends in the time of its start, which tells it from the others of its task.
+    # A run's name ends in its start time, which distinguishes it from others of its task.
     return Cell(f" {cut_middle(one_line(name, 250), width - 2)}", width, "heading")
 
 
 def _spent(model: RunModel) -> str:
-    """The budget that is nearest to its end, or what is spent where there is none."""
+    """Return the budget that is nearest to its limit, or what is spent if there is none."""
     state, settings = model.state, model.state.settings
     shares: list[tuple[float, str]] = []
     if settings.usd:

@@ -1,4 +1,4 @@
-"""What models write at this moment, out of the journal's ring of live rows. Nothing here is known of the past."""
+"""Answers that models are writing, from the journal's ring of live rows, which keeps no past."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ __all__ = ["LIVE_STREAM", "Stream", "amount", "rate", "take_rows"]
 LIVE_STREAM = "stream"
 """The kind of the rows that hold pieces of an answer."""
 _KEPT = 64_000
-"""Characters of an answer that are kept to be read; all are counted."""
+"""Characters of an answer that are kept; all are counted."""
 _TOKEN = 4
-"""Characters of a token, roughly: how many there were is known when the answer is whole."""
+"""Characters per token, roughly: the real count is known once the answer is complete."""
 
 
 @dataclass
 class Stream:
-    """One answer as far as it is written."""
+    """An answer in progress."""
 
     call: int
     role: str
     model: str
     round: int | None
     started: int
-    """When its first piece came, in milliseconds since 1970."""
+    """When its first piece arrived, in milliseconds since 1970."""
     at: int
-    """When its last piece came."""
+    """When its last piece arrived."""
     chars: int = 0
     lines: int = 0
-    """Lines that are no longer kept."""
+    """Number of lines no longer kept."""
     text: str = ""
-    """Its end."""
+    """The end of its text."""
     thinking: bool = False
-    """The last piece was a thought that comes before the answer."""
+    """Whether the last piece was a thought before the answer."""
 
     def shown(self, rows: int) -> list[str]:
-        """Its last lines, harmless; a page that is full turns by half, so that a new line costs its own row only."""
+        """Return its last lines without control characters; a full page turns by half, to save bytes."""
         lines = self.text.split("\n")
         half = max(1, rows // 2)
         count = self.lines + len(lines)
@@ -49,7 +49,7 @@ class Stream:
 
 
 def take_rows(streams: dict[int, Stream], rows: Iterable[LiveRow], is_open: Iterable[int]) -> bool:
-    """Add pieces to the answers of the calls that are open; returns whether any was."""
+    """Add pieces to the answers of open calls; return whether there were any."""
     wanted, taken = set(is_open), False
     for row in rows:
         call, text = row.data.get("call"), row.data.get("text")
@@ -72,11 +72,11 @@ def take_rows(streams: dict[int, Stream], rows: Iterable[LiveRow], is_open: Iter
 
 
 def amount(stream: Stream) -> str:
-    """How much was written."""
+    """Return how much was written."""
     return f"~{stream.chars // _TOKEN:,} tok"
 
 
 def rate(stream: Stream) -> str:
-    """How fast; empty where it cannot be told yet."""
+    """Return the speed; empty if it is not known yet."""
     seconds = (stream.at - stream.started) / 1000
     return f"~{stream.chars / _TOKEN / seconds:.0f}/s" if seconds >= 1 else ""
