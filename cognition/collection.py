@@ -314,7 +314,7 @@ class Collection:
         Raises:
             NotFound: there is none of this id.
             PriorError: the text is not valid.
-            CognitionError: it is no proposal.
+            CognitionError: it is not a proposal.
         """
         with self.store.writing() as db:
             entry = self._proposed(prior_id)
@@ -328,7 +328,7 @@ class Collection:
 
         Raises:
             NotFound: there is none of this id.
-            CognitionError: it is no proposal.
+            CognitionError: it is not a proposal.
         """
         with self.store.writing() as db:
             entry = self._proposed(prior_id)
@@ -371,7 +371,7 @@ class Collection:
     def _proposed(self, prior_id: str) -> Entry:
         entry = self.get(prior_id)
         if entry.status not in ("pending", "rejected"):
-            raise CognitionError(f"'{entry.id}' is no proposal; it is {entry.status}")
+            raise CognitionError(f"'{entry.id}' is not a proposal; it is {entry.status}")
         return entry
 
     def _change_status(self, prior_id: str, status: Status) -> Entry:

@@ -63,9 +63,11 @@ def import_path(collection: Collection, path: Path) -> Imported:
         elif path.suffix == ".json":
             _import_items(collection, done, path, path.read_text(encoding="utf-8"))
         else:
-            raise CognitionError(f"{path} is no folder, .md, .jsonl or .json", "Name what 'evolve priors export' wrote")
+            raise CognitionError(
+                f"{path} is not a folder, .md, .jsonl or .json", "Name what 'evolve priors export' wrote"
+            )
     except UnicodeDecodeError as exc:
-        raise CognitionError(f"{path} is no UTF-8 text: {exc.reason} at byte {exc.start}") from None
+        raise CognitionError(f"{path} is not UTF-8 text: {exc.reason} at byte {exc.start}") from None
     except OSError as exc:
         raise CognitionError(f"{path} cannot be read: {exc.strerror}") from None
     return done
@@ -185,7 +187,7 @@ def _import_lines(collection: Collection, done: Imported, text: str) -> None:
                 with tables.atomic():  # nothing stays of a line that is refused
                     _take_line(collection, tables, done, json.loads(line))
             except (PriorError, ValueError, KeyError, TypeError, AttributeError) as exc:
-                why = exc if isinstance(exc, PriorError) else f"is no prior ({type(exc).__name__}: {exc})"
+                why = exc if isinstance(exc, PriorError) else f"is not a prior ({type(exc).__name__}: {exc})"
                 done.refused.append(f"line {number}: {why}")
 
 
@@ -226,7 +228,7 @@ def _import_items(collection: Collection, done: Imported, path: Path, text: str)
     try:
         data = json.loads(text)
     except ValueError as exc:
-        raise CognitionError(f"{path} is no JSON: {exc}") from None
+        raise CognitionError(f"{path} is not JSON: {exc}") from None
     items = data.get("items") if isinstance(data, dict) else data
     named = list(items.items()) if isinstance(items, dict) else [("", item) for item in items or []]
     if not named or not all(isinstance(item, dict) and isinstance(item.get("content"), str) for _, item in named):

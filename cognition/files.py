@@ -60,7 +60,7 @@ def stamp_of(path: Path) -> Stamp | None:
 def read_prior(path: Path) -> Prior | str:
     """Return the prior in a file, or what is wrong with the file."""
     if path.name != printable(path.name):
-        return "its name is no UTF-8 text: rename it"
+        return "its name is not UTF-8 text: rename it"
     try:
         check_id(path.stem)
         if path.is_symlink():
@@ -69,14 +69,14 @@ def read_prior(path: Path) -> Prior | str:
             return f"is too long: {path.stat().st_size:,} bytes, and {MOST_BYTES:,} are the most"
         raw = path.read_bytes()
         if b"\0" in raw:
-            return "is no UTF-8 text but binary"
+            return "is not UTF-8 text but binary"
         text = raw.decode()
         check_text(text)
         return parse_prior(path.stem, text)
     except PriorError as exc:
         return str(exc)
     except UnicodeDecodeError as exc:
-        return f"is no UTF-8 text: {exc.reason} at byte {exc.start}"
+        return f"is not UTF-8 text: {exc.reason} at byte {exc.start}"
     except OSError as exc:
         return f"cannot be read: {exc.strerror}"
 

@@ -209,7 +209,7 @@ def _weight(value: str) -> float:
     try:
         weight = float(value)
     except ValueError:
-        raise PriorError(f"weight: '{value}' is no number") from None
+        raise PriorError(f"weight: '{value}' is not a number") from None
     if not 0 <= weight <= _HEAVIEST:
         raise PriorError(f"weight: {value} is not a finite number of 0 or more and at most {_HEAVIEST:g}")
     return weight

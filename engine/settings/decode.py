@@ -148,7 +148,7 @@ def parse_assignment(text: str, error: type[EvolveError]) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     parts = [part.strip() for part in key.split(".")]
     if not equals or not all(parts):
-        raise error(f"'{text}' is no key=value", "Write for example rounds=200 or sampler.c=0.2")
+        raise error(f"'{text}' is not key=value", "Write for example rounds=200 or sampler.c=0.2")
     leaf: Any
     try:
         leaf = tomllib.loads(f"v = {value.strip()}")["v"]

@@ -124,10 +124,10 @@ def test_unchanged_export_for_asi_evolve_adds_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("a.txt", "x", "is no folder"),
-        ("a.json", "{", "is no JSON"),
+        ("a.txt", "x", "is not a folder"),
+        ("a.json", "{", "is not JSON"),
         ("a.json", '{"nodes": []}', "holds no cognition"),
-        ("a.jsonl", "\udcff", "no UTF-8"),
+        ("a.jsonl", "\udcff", "not UTF-8"),
         ("missing.jsonl", None, "cannot be read"),
     ],
 )

@@ -71,7 +71,7 @@ def test_windows_line_ends_and_byte_order_mark_are_ignored() -> None:
     [
         ("colour: red", "line 2"),
         ("just words", "line 2"),
-        ("weight: heavy", "no number"),
+        ("weight: heavy", "not a number"),
         ("weight: -1", "0 or more"),
         ("weight: nan", "finite"),
         ("weight: inf", "finite"),

@@ -115,7 +115,7 @@ def test_proposal_waits_for_a_decision(base: Base) -> None:
     taken = priors.accept("hop-2", "# Theirs, mended\n")
     assert (taken.status, taken.reason, taken.prior.enabled) == ("active", "", True)
     assert base.texts("hop-2") == ["# Theirs\n", "# Theirs, mended\n"]
-    with pytest.raises(CognitionError, match="no proposal"):
+    with pytest.raises(CognitionError, match="not a proposal"):
         priors.accept("hop")
     other = priors.proposal("hop", "demo")
     assert other is not None and other.id == "hop-2" and priors.proposal("hop", "another run") is None

@@ -120,7 +120,7 @@ def test_assignments_nest_and_bad_ones_are_refused() -> None:
     assert parse_assignment("sampler.c=0.2", UsageError) == {"sampler": {"c": 0.2}}
     assert parse_assignment("designer.name=recombine", UsageError) == {"designer": {"name": "recombine"}}
     assert parse_assignment("target=none", UsageError) == {"target": None}
-    with pytest.raises(UsageError, match="no key=value"):
+    with pytest.raises(UsageError, match="not key=value"):
         parse_assignment("rounds", UsageError)
     assert deep_merge({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}}) == {"a": {"b": 1, "c": 3}}
 

@@ -309,7 +309,7 @@ async def test_external_editor_changes_a_prior(
         await until(pilot, lambda: "saved as revision 2" in text_of(app), "the word")
         assert base.get("hexagonal").prior.text == "# By hand\n"
         await pilot.press("E")
-        await until(pilot, lambda: "not saved: weight: 'much' is no number" in text_of(app), "the refusal")
+        await until(pilot, lambda: "not saved: weight: 'much' is not a number" in text_of(app), "the refusal")
         assert isinstance(app.screen, PriorEditor), "what was typed is still there"
         assert "much" in app.screen.query_one(TextArea).text
 
