@@ -87,6 +87,9 @@ def status_cells(
         wide[2] = Cell(guarantee, 8 if two else 9, wide[2].look)
         if last is not known or not known.text:
             wide[3] = last._replace(width=8 if two else 9)
+        elif two:
+            # 80 columns hold these words only if their neighbours give them three cells.
+            wide[0], wide[1] = wide[0]._replace(width=26), wide[1]._replace(width=11)
         cells[0] = _named(name, max(12, width - 12 - sum(cell.width for cell in wide[:4])))
     for cell in wide:
         if sum(item.width for item in cells) + cell.width <= width:
