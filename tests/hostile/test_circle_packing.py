@@ -91,9 +91,9 @@ def test_computed_packings_are_not_taken_for_written_ones(count: Count) -> None:
             exec(reader.text(state.nodes[state.best].program), namespace)
             begun = namespace["initial_centers"](np.random.default_rng(1)).tolist()
             found = [count(reader.text(node.program), begun) for node in state.nodes[::9]]
-        assert max(found) <= 6
+        assert max(found) <= 11
     rng = np.random.default_rng(1)
-    assert max(count(CIRCLES.seed, rng.random((26, 2)).tolist()) for _ in range(5)) <= 5
+    assert max(count(CIRCLES.seed, rng.random((26, 2)).tolist()) for _ in range(5)) <= 6
 
 
 ODD = {
