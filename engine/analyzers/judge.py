@@ -11,14 +11,14 @@ from engine.llm.messages import Ask, CallFailed
 from engine.llm.prompts import Prompts, PromptTooLong, judge_prompt
 from engine.task.spec import Criterion, TaskSpec
 
-__all__ = ["Verdict", "judge_program"]
+__all__ = ["Mark", "judge_program"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Mark:
     """A judge's mark and reasons."""
 
-    mark: float | None
+    value: float | None
     """From 0 to 1: the mean of the criteria by their weights; None if the judgement failed."""
     judged: dict[str, Judgement] = field(default_factory=dict)
     """Score and reason of each criterion."""
@@ -35,7 +35,7 @@ async def judge_program(
     metrics: Mapping[str, Any],
     room: int,
     key: str = "judge",
-) -> Verdict:
+) -> Mark:
     """Have a program judged; after an unusable answer ask once more, with the reason.
 
     Args:
@@ -61,16 +61,16 @@ async def judge_program(
             messages = judge_prompt(prompts, spec, brief, criteria, code, metrics, room, problem)
             answer = await ask("judge", messages, key=attempt, schema=judgement_schema(names))
         except (CallFailed, PromptTooLong) as exc:
-            return Verdict(None, problem=str(exc))
+            return Mark(None, problem=str(exc))
         if answer.refused:
-            return Verdict(None, problem="the model declined to judge")
+            return Mark(None, problem="the model declined to judge")
         try:
             judged = parse_judgement(answer.text, names)
         except AnswerError as exc:
             problem = "the answer was cut off; give shorter reasons" if answer.truncated else str(exc)
         else:
-            return Verdict(_blend(criteria, judged), judged)
-    return Verdict(None, problem=problem)
+            return Mark(_blend(criteria, judged), judged)
+    return Mark(None, problem=problem)
 
 
 def _blend(criteria: Sequence[Criterion], judged: Mapping[str, Judgement]) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import EvolveError
 from engine.journal.events import CommandDone, NodeRerun, RunResumed, SettingsChanged
 from engine.journal.reader import Command
-from engine.loop.stages.experiment import crown_fittest
+from engine.loop.stages.best import crown_fittest
 from engine.runs.command_kinds import COMMANDS, Answer, Refusal, check_command, refuse
 from engine.runs.effects import EFFECTS, Outcome
 
@@ -38,7 +38,7 @@ def answer_command(engine: Engine, command: Command) -> None:
             engine.rerun(node)
         elif isinstance(data, SettingsChanged):
             if "fitness" in data.settings:
-                crown_fittest(engine)
+                crown_fittest(engine.session)
             if not data.settings.keys().isdisjoint(("models", "roles")):
                 engine.failover.retry()
 
@@ -49,9 +49,8 @@ def _pause(engine: Engine, data: dict[str, Any]) -> Outcome:
         return Outcome([], "it is paused already", "unchanged")
     engine.gate.pause()
     if now:
-        for evaluation in engine.running.values():
-            evaluation.freeze()
-    running = len(engine.running)
+        engine.evaluations.freeze()
+    running = len(engine.evaluations)
     what = ("stands still" if running == 1 else "stand still") if now else "finish" + "es" * (running == 1) + " first"
     told = f"paused; {_count(running)} {what}" if running else "paused"
     return Outcome([(engine.gate.paused_event(now), None)], told)
@@ -72,8 +71,7 @@ def _resume(engine: Engine, data: dict[str, Any]) -> Outcome:
     if not (engine.gate.held_by("person") or engine.gate.held_by("designer")):
         return Outcome([], waits, "retrying")
     if engine.session.state.frozen:
-        for evaluation in engine.running.values():
-            evaluation.thaw()
+        engine.evaluations.thaw()
     engine.gate.resume()
     engine.gate.resume("designer")
     engine.resumed()
@@ -92,7 +90,7 @@ def _step(engine: Engine, data: dict[str, Any]) -> Outcome:
 
 def _stop(engine: Engine, data: dict[str, Any]) -> Outcome:
     now = data.get("now") is True
-    running = len(engine.running)
+    running = len(engine.evaluations)
     engine.stop(data.get("reason") or "stopped by hand", now)
     first = "" if now or not running else f"; {_count(running)} finish{'es' if running == 1 else ''} first"
     return Outcome([], f"stopping{first}")

@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -26,19 +26,24 @@ from engine.journal import events as ev
 from engine.journal.reader import Command
 from engine.llm.client import Client
 from engine.loop.commands import answer_command
+from engine.loop.evaluations import Evaluations
 from engine.loop.failover import Failover
 from engine.loop.file_watch import FileWatch
 from engine.loop.gate import PauseGate
-from engine.loop.hooks import read_hooks
+from engine.loop.hooks import RunHooks, read_hooks
 from engine.loop.models import ModelGateway
 from engine.loop.priors import RunPriors
 from engine.loop.session import Follower, RunSession
 from engine.loop.stages.analyze import Analyze
 from engine.loop.stages.design import Design, add_injected
-from engine.loop.stages.experiment import experiment, measure_again
+from engine.loop.stages.experiment import Experiment
+from engine.loop.stages.judge import Judge
 from engine.loop.stages.learn import Learn
-from engine.loop.stages.seeds import run_seeds
-from engine.loop.startup import announce, recall_curves, recall_priors, sweep
+from engine.loop.stages.measure import Measure
+from engine.loop.stages.rerun import Rerun
+from engine.loop.stages.seeds import Seeds
+from engine.loop.startup import announce, recall_curves, recall_priors
+from engine.loop.task_copy import TaskCopy
 from engine.loop.telemetry import watch_machine
 from engine.priors.place import place_of_run
 from engine.priors.search import PriorSearch
@@ -46,12 +51,9 @@ from engine.priors.watch import PriorWatch
 from engine.runs.folder import Run, summary_of
 from engine.state.limits import limit_reached, new_warnings
 from engine.state.no_design import is_stuck, reason_of
-from engine.state.node import Node, RunStatus
+from engine.state.node import RunStatus
 from engine.state.run_state import RunState
 from engine.task.snapshot import TaskWatch
-
-if TYPE_CHECKING:
-    from engine.evaluation.evaluator import Evaluation
 
 __all__ = ["Engine"]
 
@@ -87,8 +89,6 @@ class Engine:
             self.session, self.gate, Client(self.gate.sleep), self.failover, partial(self.stop, now=False)
         )
         self._patience_endpoint = patience_endpoint
-        self.running: dict[int, Evaluation] = {}
-        """Evaluations that run now, by node."""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._rounds: dict[int, asyncio.Task[None]] = {}
@@ -112,19 +112,30 @@ class Engine:
         self.session.subscribe(self._wake_file_watch)
         self.gpus = Gpus(self.session.state.settings.devices) if self.session.spec.gpu else None
         self.slots = CapacityLimiter(self.slot_limit)
-        self.stage_slots = {
-            stage.name: CapacityLimiter(stage.slots) for stage in self.session.spec.stages if stage.slots
+        stages = self.session.spec.stages
+        self._early_stop: dict[str, MedianRule] = {
+            stage.name: MedianRule(stage.early_stop) for stage in stages if stage.early_stop
         }
-        """Further slots of stages that have fewer than the run."""
-        self.early_stop: dict[str, MedianRule] = {
-            stage.name: MedianRule(stage.early_stop) for stage in self.session.spec.stages if stage.early_stop
-        }
-        """The rule of each stage that gives hopeless evaluations up."""
-        self._hooks = read_hooks()
+        self.evaluations = Evaluations(
+            run.work,
+            self.gate,
+            self.slots,
+            self.gpus,
+            self._early_stop,
+            {stage.name: CapacityLimiter(stage.slots) for stage in stages if stage.slots},
+        )
+        self._hooks = RunHooks(read_hooks(), run.folder, self.session)
+        self.session.open()
         self._learn = Learn(self.session, self.session.sampler, self._priors, self.session.designer)
         self._design = Design(self.session, self.session.designer, self.models)
-        self.analyze = Analyze(self.session, self.models, self.session.prompts)
-        self.session.open()
+        measure = Measure(
+            self.session, self.evaluations, TaskCopy(run.task, start, self.session.spec), self.session.data_seeds
+        )
+        judge = Judge(self.session, self.gate, self.models, self.session.prompts)
+        self._experiment = Experiment(self.session, measure, judge, self._hooks)
+        self._analyze = Analyze(self.session, self.models, self.session.prompts)
+        self._rerun = Rerun(self.session, measure, judge, self._hooks, self._analyze)
+        self._seeds = Seeds(self.session, self.gate, self._experiment, self._analyze)
 
     # What the stages use
 
@@ -140,16 +151,6 @@ class Engine:
         """Rounds in flight."""
         return self.session.state.settings.workers or self.slot_limit + 2
 
-    @property
-    def threads(self) -> int:
-        """Threads that one evaluation should use, so that all of them together fill the cores."""
-        return max(1, len(os.sched_getaffinity(0)) // self.slot_limit)
-
-    def crowned(self, node: Node) -> None:
-        """Tell the user's hook of a new best."""
-        facts = {"run": self.session.run.folder, "task": self.session.spec.name, "node": node.id, "score": node.score}
-        self._hooks.start(self._hooks.on_best, **facts, fitness=node.fitness)
-
     # Running
 
     async def work(self) -> RunStatus:
@@ -161,12 +162,14 @@ class Engine:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, self._on_signal, number)
         try:
-            announce(self)
+            designer = self.session.designer.name
+            seeds = self.session.data_seeds
+            announce(self.session, seeds, self.prior_folder, designer, self.worker_limit, self.slot_limit)
             self.models.close_lost()
             self.models.prepare()
-            recall_curves(self)
-            await recall_priors(self)
-            await sweep(self)
+            recall_curves(self.session, self._early_stop)
+            await recall_priors(self.session, self.session.run.folder)
+            await self.evaluations.sweep(self.session.state.evaluations)
             await self._look_at_task()
             await self.session.durable()
             watching = self._beside(self._file_watch.run())
@@ -194,10 +197,7 @@ class Engine:
             await self.session.aclose()
         with suppress(OSError):
             self.session.run.work.rmdir()
-        facts = {"run": self.session.run.folder, "task": self.session.spec.name}
-        self._hooks.start(
-            self._hooks.on_stop, **facts, status=self.session.state.status, reason=self.session.state.reason
-        )
+        self._hooks.ended()
         return self.session.state.status
 
     def _beside(self, watch: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -308,7 +308,7 @@ class Engine:
             self.stop(reason, now=False)
 
     def _launch(self, number: int) -> None:
-        task = asyncio.create_task(run_seeds(self) if number == 0 else self._run_round(number))
+        task = asyncio.create_task(self._seeds.run() if number == 0 else self._run_round(number))
         self._rounds[number] = task
         task.add_done_callback(lambda done: self._landed(number, done))
 
@@ -317,7 +317,7 @@ class Engine:
         if -1 - node in self._rounds:
             return
         number = -1 - node
-        task = asyncio.create_task(measure_again(self, node))
+        task = asyncio.create_task(self._rerun.run(node))
         self._rounds[number] = task
         task.add_done_callback(lambda done: self._landed(number, done))
 
@@ -353,10 +353,10 @@ class Engine:
                     await self._design.run(round_)
                 case "experiment":
                     assert round_.node is not None
-                    await experiment(self, round_.node)
+                    await self._experiment.run(round_.node)
                 case "analyze":
                     assert round_.node is not None
-                    await self.analyze.run(round_.node)
+                    await self._analyze.run(round_.node)
                 case "end":
                     self.session.emit(ev.RoundEnded("node"), round=number)
 
@@ -369,11 +369,9 @@ class Engine:
         self.gate.stop(now)
         if now:
             self.models.cancel()
-        for evaluation in self.running.values():
-            if now:
-                evaluation.cancel("the engine is stopping")
-            elif self.session.state.frozen:
-                evaluation.thaw()
+            self.evaluations.cancel("the engine is stopping")
+        else:
+            self.evaluations.thaw()
         self._changed.set()
 
     def _fail(self, reason: str) -> None:

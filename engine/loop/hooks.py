@@ -13,14 +13,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 
 from engine.errors import UsageError
+from engine.loop.session import RunSession
 from engine.settings.decode import convert_table, read_toml
+from engine.state.node import Node
 from engine.workspace import workspace
 
-__all__ = ["Hooks", "read_hooks"]
+__all__ = ["Hooks", "RunHooks", "read_hooks"]
 
 
 class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,6 +52,30 @@ class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         except (OSError, ValueError) as exc:
             sys.stderr.write(f"warning: the hook {command!r} cannot be started: {exc}\n")
+
+
+class RunHooks:
+    """Start the user's hooks on behalf of one run.
+
+    Args:
+        hooks: the user's hooks.
+        folder: the run's folder.
+        session: the run.
+    """
+
+    def __init__(self, hooks: Hooks, folder: Path, session: RunSession) -> None:
+        self._hooks, self._folder, self._session = hooks, folder, session
+
+    def new_best(self, node: Node) -> None:
+        """Start the hook for a new best."""
+        facts = {"node": node.id, "score": node.score, "fitness": node.fitness}
+        self._hooks.start(self._hooks.on_best, run=self._folder, task=self._session.spec.name, **facts)
+
+    def ended(self) -> None:
+        """Start the hook for the end of the run."""
+        state = self._session.state
+        facts = {"status": state.status, "reason": state.reason}
+        self._hooks.start(self._hooks.on_stop, run=self._folder, task=self._session.spec.name, **facts)
 
 
 def read_hooks() -> Hooks:

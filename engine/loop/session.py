@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -18,12 +17,12 @@ from engine.journal.clock import StepWatch
 from engine.journal.reader import Command, JournalReader, sha256_of, to_row
 from engine.journal.writer import JournalWriter
 from engine.loop.memory import RunDesigner, RunSampler
+from engine.loop.task_copy import TaskCopy
 from engine.loop.task_prompts import TaskPrompts
 from engine.runs.folder import Run
 from engine.runs.prior_files import unpack_priors
 from engine.runs.secret import open_data_seeds
 from engine.state.run_state import RunState
-from engine.task.snapshot import large_paths, unpack_copy
 from engine.task.spec import Seed, TaskSpec, seed_files
 
 __all__ = ["Follower", "RunSession"]
@@ -92,34 +91,6 @@ class RunSession:
         """Name and blob of the recorded seed files, in the order of their nodes."""
         assert self.state.start is not None
         return seed_files(self.state.start.files)
-
-    @property
-    def mounts(self) -> list[str]:
-        """Further paths that evaluations may read; relative ones start where the task was read from.
-
-        Files too large for the journal are among them: the recorded copy holds links to them.
-        """
-        start = self.state.start
-        assert start is not None
-        folders = [str(Path(start.source, mount)) for mount in self.spec.mounts]
-        return folders + [str(path) for path in large_paths(start.large_files).values()]
-
-    @property
-    def python(self) -> str | None:
-        """The task's interpreter; a relative path starts where the task was read from.
-
-        Raises:
-            RunError: it lies inside the task's folder, which may have come from anywhere.
-        """
-        start, name = self.state.start, self.spec.python
-        assert start is not None
-        if name is None or "/" not in name:
-            return name
-        path = Path(os.path.normpath(Path(start.source, name)))
-        for inside in (path, path.resolve()):
-            if inside.is_relative_to(start.source) or inside.is_relative_to(Path(start.source).resolve()):
-                raise RunError(f"python = {name!r} lies inside the task's folder", "Name an interpreter of your own")
-        return str(path)
 
     def subscribe(self, subscriber: Follower) -> None:
         """Call this for every new event, once the state has folded it and before it is written."""
@@ -272,7 +243,7 @@ class RunSession:
         start = self.state.start
         assert start is not None
         try:
-            unpack_copy(self.run.task, start.files, start.large_files, self._reader.blob)
+            TaskCopy(self.run.task, start, self.spec).unpack(self._reader.blob)
             unpack_priors(self.run, self.state, self._reader.blob)
             self.run.work.mkdir(exist_ok=True)
         except OSError as exc:

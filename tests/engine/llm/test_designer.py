@@ -377,9 +377,9 @@ MARKS = '{"clear": {"reason": "Yes.", "score": 1.0}, "short": {"reason": "No.", 
 
 
 async def test_criteria_are_weighted() -> None:
-    verdict, script = await judge(MARKS)
-    assert verdict.mark == pytest.approx((3 * 1.0 + 0.2) / 4)
-    assert verdict.judged["short"].reason == "No."
+    mark, script = await judge(MARKS)
+    assert mark.value == pytest.approx((3 * 1.0 + 0.2) / 4)
+    assert mark.judged["short"].reason == "No."
     role, key, schema = script.calls[0]
     assert (role, key) == ("judge", "judge")
     assert schema is not None
@@ -395,14 +395,14 @@ async def test_criteria_are_weighted() -> None:
     ],
 )
 async def test_failed_judgement_gives_no_score(answers: list[Any], told: str) -> None:
-    verdict, _ = await judge(*answers)
-    assert verdict.mark is None
-    assert told in verdict.problem
+    mark, _ = await judge(*answers)
+    assert mark.value is None
+    assert told in mark.problem
 
 
 async def test_judgement_is_requested_again() -> None:
-    verdict, script = await judge(MARKS.replace("0.2", "20"), MARKS)
-    assert verdict.mark is not None
+    mark, script = await judge(MARKS.replace("0.2", "20"), MARKS)
+    assert mark.value is not None
     assert "scores lie between 0 and 1" in script.prompts[1]
 
 

@@ -1,0 +1,64 @@
+"""The recorded copy of a task, from which a run evaluates, whatever became of the folder it came from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.errors import RunError
+from engine.journal.events import RunStarted
+from engine.task.snapshot import large_paths, unpack_copy
+from engine.task.spec import TaskSpec
+
+__all__ = ["TaskCopy"]
+
+
+class TaskCopy:
+    """What evaluations need of a task beside a program.
+
+    Args:
+        folder: where the copy lies.
+        start: the recorded files, and where they came from.
+        spec: the task as recorded.
+    """
+
+    def __init__(self, folder: Path, start: RunStarted, spec: TaskSpec) -> None:
+        self.folder = folder
+        self._start, self._spec = start, spec
+
+    def unpack(self, blob: Callable[[str], bytes]) -> None:
+        """Lay out the copy.
+
+        Args:
+            blob: returns the content of a recorded file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        unpack_copy(self.folder, self._start.files, self._start.large_files, blob)
+
+    @property
+    def mounts(self) -> list[str]:
+        """Further paths that evaluations may read; relative ones start at the folder that the task was read from.
+
+        Files too large for the journal are among them: the copy holds links to them.
+        """
+        folders = [str(Path(self._start.source, mount)) for mount in self._spec.mounts]
+        return folders + [str(path) for path in large_paths(self._start.large_files).values()]
+
+    @property
+    def python(self) -> str | None:
+        """The task's interpreter; a relative path starts at the folder that the task was read from.
+
+        Raises:
+            RunError: it lies inside the task's folder, which may have come from anywhere.
+        """
+        source, name = self._start.source, self._spec.python
+        if name is None or "/" not in name:
+            return name
+        path = Path(os.path.normpath(Path(source, name)))
+        for inside in (path, path.resolve()):
+            if inside.is_relative_to(source) or inside.is_relative_to(Path(source).resolve()):
+                raise RunError(f"python = {name!r} lies inside the task's folder", "Name an interpreter of your own")
+        return str(path)

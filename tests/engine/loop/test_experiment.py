@@ -1,0 +1,196 @@
+"""Experiment, rerun and seeds: real evaluations, a real journal, a real HTTP server, and no engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import RunError, Stopping
+from engine.journal import events as ev
+from engine.loop.hooks import Hooks
+from engine.loop.stages.best import crown_fittest
+from engine.loop.stages.verdict import decide
+from engine.task.spec import Interface, Stage, TaskSpec
+from tests.conftest import TaskMaker
+from tests.e2e.runs import events, make_run, wait_for
+from tests.engine.loop.parts import add_node, open_parts
+from tests.llm_server import llm_server, search
+
+STAGED = """\
+def evaluate(path, report):
+    return {"score": {"quick": 1.0, "explore": 10.0, "verify": 100.0}[report.stage] + report.repeat}
+"""
+STAGES = """
+[[stages]]
+name = "quick"
+threshold = -6.0
+
+[[stages]]
+name = "explore"
+repeats = 2
+
+[[stages]]
+name = "verify"
+"""
+
+
+def decided(run: Any) -> ev.EvalDone:
+    """Return the newest end of an evaluation."""
+    found = events(run, ev.EvalDone)[-1].data
+    assert isinstance(found, ev.EvalDone)
+    return found
+
+
+# A hook outlives whoever started it.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_stages_run_in_order_and_new_best_is_verified(make_task: TaskMaker, tmp_path: Path) -> None:
+    run = make_run(make_task(evaluate=STAGED, toml=STAGES), tmp_path / "runs")
+    told = tmp_path / "told"
+    async with open_parts(run, Hooks(on_best=f"echo $EVOLVE_NODE $EVOLVE_SCORE >>{told}")) as parts:
+        await parts.experiment.run(0)
+        assert parts.session.state.best == 0
+    wait_for(told.exists, "the hook")
+    wait_for(lambda: told.read_text() == "0 10.5\n", "the hook's output")
+    done = [event.data for event in events(run, ev.EvalStageDone)]
+    assert [(data.stage, data.repeat) for data in done] == [  # type: ignore[attr-defined]
+        ("quick", 0), ("explore", 0), ("explore", 1), ("verify", 0),
+    ]  # fmt: skip
+    verdict = decided(run)
+    assert (verdict.status, verdict.score, verdict.stage) == ("ok", 10.5, "explore")
+    assert (verdict.verified, verdict.measurements, verdict.judge) == (100.0, 2, None)
+    assert verdict.seconds == pytest.approx(sum(data.seconds for data in done), abs=1e-3)  # type: ignore[attr-defined]
+
+
+async def test_recorded_repeats_are_not_run_again(make_task: TaskMaker, tmp_path: Path) -> None:
+    run = make_run(make_task(evaluate=STAGED, toml=STAGES), tmp_path / "runs")
+    async with open_parts(run) as parts:
+        for stage, repeat in (("quick", 0), ("explore", 1)):
+            parts.session.emit(ev.EvalStageDone(stage, "ok", repeat, score=50.0), round=0, node=0)
+        await parts.experiment.run(0)
+    assert [(event.data.stage, event.data.repeat) for event in events(run, ev.EvalStarted)] == [  # type: ignore[attr-defined]
+        ("explore", 0),
+        ("verify", 0),
+    ]
+    assert decided(run).score == 30.0
+
+
+async def test_failing_promotion_keeps_the_score(make_task: TaskMaker, tmp_path: Path) -> None:
+    failing = STAGED.replace("    return", "    assert report.stage != 'verify', 'too weak'\n    return")
+    run = make_run(make_task(evaluate=failing, toml=STAGES), tmp_path / "runs")
+    async with open_parts(run) as parts:
+        await parts.experiment.run(0)
+        assert parts.session.state.best == 0
+    assert (decided(run).status, decided(run).score, decided(run).verified) == ("ok", 10.5, None)
+    assert decided(run).reason.startswith("not verified in 'verify': ")
+
+
+async def test_new_best_of_a_noisy_evaluator_is_measured_again(make_task: TaskMaker, tmp_path: Path) -> None:
+    task = make_task(evaluate="def evaluate(path, report):\n    return {'score': -float(report.repeat)}\n")
+    (task / "task.toml").write_text("noisy = true\n" + (task / "task.toml").read_text())
+    run = make_run(task, tmp_path / "runs")
+    async with open_parts(run) as parts:
+        await parts.experiment.run(0)
+    assert (decided(run).score, decided(run).measurements, decided(run).spread) == (-1.0, 3, 1.0)
+
+
+async def test_judge_marks_a_node_once(make_task: TaskMaker, tmp_path: Path) -> None:
+    toml = '\n[judge]\ncriteria = [{ name = "plain", text = "It is plain." }]\n'
+    with llm_server(search) as server:
+        models = {"m": {"model": "m", "base_url": server.url, "retries": 0}}
+        settings: dict[str, Any] = {"models": models, "roles": {"analyzer": "rules"}, "fitness": {"judge": 0.5}}
+        run = make_run(make_task(toml=toml), tmp_path / "runs", **settings)
+        async with open_parts(run) as parts:
+            await parts.experiment.run(0)
+            await parts.session.committed()
+            assert decided_mark(run) == [0.5]
+            parts.session.emit(ev.AnalyzeDone("first"), round=0, node=0)
+            await parts.session.committed()
+            parts.session.emit(ev.NodeRerun(repeat=1), round=0, node=0)
+            await parts.rerun.run(0)
+        assert decided_mark(run) == [0.5, 0.5]
+        assert len(server.requests) == 1
+
+
+def decided_mark(run: Any) -> list[float | None]:
+    return [event.data.judge for event in events(run, ev.EvalDone)]  # type: ignore[attr-defined]
+
+
+async def test_rerun_adds_a_measurement_and_keeps_the_verified_score(make_task: TaskMaker, tmp_path: Path) -> None:
+    run = make_run(make_task(evaluate=STAGED, toml=STAGES), tmp_path / "runs")
+    async with open_parts(run) as parts:
+        await parts.experiment.run(0)
+        await parts.analyze.run(0)
+        await parts.session.committed()
+        parts.session.emit(ev.NodeRerun(repeat=2), round=0, node=0)
+        await parts.rerun.run(0)
+        # The best was crowned with a lower mean.
+        assert parts.session.state.best_steps[-1].score == 11.0
+    assert (decided(run).score, decided(run).measurements, decided(run).verified) == (11.0, 3, 100.0)
+    assert len(events(run, ev.AnalyzeDone)) == 2
+
+
+async def test_stopping_engine_decides_nothing(make_task: TaskMaker, tmp_path: Path) -> None:
+    run = make_run(make_task(), tmp_path / "runs")
+    async with open_parts(run) as parts:
+        parts.gate.stop()
+        with pytest.raises(Stopping):
+            await parts.experiment.run(0)
+        assert parts.session.state.nodes[0].status is None
+    assert not events(run, ev.EvalStarted)
+
+
+async def test_all_seeds_are_measured_and_the_fittest_is_crowned(make_task: TaskMaker, tmp_path: Path) -> None:
+    run = make_run(make_task(), tmp_path / "runs")
+    async with open_parts(run) as parts:
+        await parts.seeds.run()
+        state = parts.session.state
+        assert state.seeds_done and state.best == 0
+        assert all(node.analyzed for node in state.nodes)
+
+
+async def test_run_ends_if_no_seed_has_a_score(make_task: TaskMaker, tmp_path: Path) -> None:
+    run = make_run(make_task(evaluate="def evaluate(path):\n    raise ValueError('broken')\n"), tmp_path / "runs")
+    async with open_parts(run) as parts:
+        with pytest.raises(RunError, match="no seed has a score"):
+            await parts.seeds.run()
+        assert not parts.session.state.seeds_done
+
+
+async def test_another_best_is_crowned_after_a_new_ranking(make_task: TaskMaker, tmp_path: Path) -> None:
+    run = make_run(make_task(), tmp_path / "runs")
+    async with open_parts(run) as parts:
+        await parts.experiment.run(0)
+        crown_fittest(parts.session)
+        better = add_node(parts.session, 5.0)
+        crown_fittest(parts.session)
+        assert parts.session.state.best == better
+    assert [event.node for event in events(run, ev.BestCrowned)] == [0, better]
+
+
+SPEC = TaskSpec(name="t", direction="maximize", interface=Interface(functions=["f"]))
+scores = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5)
+
+
+@given(scores, st.floats(-1e6, 1e6))
+def test_verdict_is_the_mean_unless_it_misses_the_threshold(values: list[float], threshold: float) -> None:
+    results = [ev.EvalStageDone("explore", "ok", n, score=value) for n, value in enumerate(values)]
+    verdict = decide(SPEC, Stage(threshold=threshold), results)
+    mean = sum(values) / len(values)
+    if verdict.status == "ok":
+        assert verdict.score == pytest.approx(mean)
+        assert (verdict.measurements, verdict.spread is None) == (len(values), len(values) == 1)
+    else:
+        assert mean < threshold + 1e-6
+        assert (verdict.score, verdict.status) == (None, "rejected")
+
+
+@given(scores, st.integers(0, 4))
+def test_verdict_is_the_first_failure(values: list[float], at: int) -> None:
+    results = [ev.EvalStageDone("explore", "ok", n, score=value) for n, value in enumerate(values)]
+    results.insert(min(at, len(results)), ev.EvalStageDone("explore", "crashed", 9, reason="out of memory"))
+    verdict = decide(SPEC, Stage(), results)
+    assert (verdict.status, verdict.reason, verdict.score) == ("crashed", "out of memory", None)
