@@ -16,6 +16,7 @@ from engine.errors import UsageError
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader, connect_writer, create_journal, insert_event
 from engine.runs.folder import Run, fold_run, lock_run
+from engine.runs.fork import fork_run
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
 from tui.feed.batch import Batch
@@ -205,3 +206,15 @@ def test_replay_follows_a_live_run_at_its_end(
 def test_missing_journal_is_reported(tmp_path: Path, watch: Callable[..., Watching]) -> None:
     replay = watch(Run(tmp_path / "nothing"))
     replay.until(lambda: "does not exist" in replay.session.trouble)
+
+
+def test_fork_stands_still_until_its_own_engine_starts(
+    steered: Run, tmp_path: Path, watch: Callable[..., Watching]
+) -> None:
+    fork = fork_run(steered, tmp_path, at_seq=200, name="fork").run
+    replay = watch(fork, at=200, playing=False)
+    replay.at(200)
+    assert replay.session.status == "running"
+    replay.feed.seek(201)
+    replay.at(201)
+    assert replay.model.state.forked is not None and replay.session.status == "stopped"

@@ -63,6 +63,7 @@ _GOES = {
     ev.RunStopped.KIND: False,
     ev.RunFinished.KIND: False,
     ev.RunFailed.KIND: False,
+    ev.RunForked.KIND: False,
 }
 
 
