@@ -1,4 +1,4 @@
-"""A run that is being looked at: its feed, its model and the commands that wait for an answer. No Textual here."""
+"""A run on the screen: its feed, its model and the unanswered commands. This imports no Textual."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _ALL: frozenset[Part] = frozenset(("status", "tree", "scores", "rounds", "notes"
 
 @dataclass(frozen=True)
 class Change:
-    """What a batch changed."""
+    """The changes of a batch."""
 
     parts: frozenset[Part]
     events: tuple[Event, ...] = ()
     reset: bool = False
-    """The model is another one: whatever was derived from the old one is void."""
+    """Whether the model was replaced: everything derived from the old one is void."""
 
 
 @dataclass
 class Waiting:
-    """A command that was sent and not answered yet."""
+    """A command that was sent and is not answered yet."""
 
     kind: str
     data: dict[str, Any]
@@ -46,10 +46,10 @@ Listener = Callable[[Change], None]
 class Session:
     """Folds batches into a model and tells the screens what changed.
 
-    Nothing is shown before the journal says it: a command only leaves a `Waiting` until its answer comes.
+    It never shows a change before the journal has it: a command only leaves a `Waiting` until its answer.
 
     Args:
-        feed: where the batches come from; the session starts and stops it.
+        feed: the source of batches; the session starts and stops it.
     """
 
     def __init__(self, feed: Feed) -> None:
@@ -59,9 +59,9 @@ class Session:
         self.trouble = ""
         self.waiting: dict[int, Waiting] = {}
         self.starting = False
-        """An engine was asked for and has not taken the run up yet."""
+        """Whether an engine was started and has not opened the run yet."""
         self.answered: Callable[[str, Answer], None] = lambda kind, answer: None
-        """Called with the kind of a command when it is answered."""
+        """Called with a command's kind and its answer."""
         self.unanswered: Callable[[int, Waiting], None] = lambda command, waiting: None
         """Called for a command that its engine left unanswered when it ended."""
         self._listeners: list[Listener] = []
@@ -69,30 +69,30 @@ class Session:
 
     @property
     def run(self) -> Run:
-        """The run's folder, where it is now."""
+        """The run; its folder may have moved."""
         return self.feed.run
 
     def start(self, post: Post) -> None:
-        """Let the feed begin; `post` is called from its thread."""
+        """Start the feed; `post` is called from its thread."""
         self.feed.start(post)
 
     def stop(self) -> None:
-        """Let the run go."""
+        """Stop the feed, and drop the listeners."""
         self._listeners.clear()
         self.feed.stop()
 
     def subscribe(self, listener: Listener) -> None:
-        """Have a listener called after every batch."""
+        """Call a listener after every batch."""
         self._listeners.append(listener)
 
     def unsubscribe(self, listener: Listener) -> None:
-        """Leave a listener out again."""
+        """Stop calling a listener."""
         if listener in self._listeners:
             self._listeners.remove(listener)
 
     @property
     def status(self) -> str:
-        """As `evolve runs` says it, or `opening` before anything is known."""
+        """The status, as in `evolve runs`, or `opening` before anything is known."""
         if self.model is None:
             return "opening"
         state = self.model.state
@@ -104,16 +104,16 @@ class Session:
 
     @property
     def is_replay(self) -> bool:
-        """Whether what is shown was recorded."""
+        """Whether this is a replay."""
         return self.feed.is_replay
 
     @property
     def is_moving(self) -> bool:
-        """Whether time passes for the run, so that ages are worth drawing."""
+        """Whether time passes for the run, so that ages change."""
         return self.status == "running" and self.feed.is_moving
 
     def focus(self, focused: bool) -> None:
-        """Look seldom while nobody looks."""
+        """Poll rarely while the terminal is not focused."""
         self._focused = focused
         self._set_pace()
 
@@ -128,20 +128,20 @@ class Session:
         self._tell(Change(frozenset(("status",))))
 
     def set_starting(self, starting: bool) -> None:
-        """An engine was asked for, or did not come up."""
+        """Note that an engine was started, or failed to start."""
         self.starting = starting
         self.feed.wake()
         self._tell(Change(frozenset(("status",))))
 
     @property
     def doing(self) -> str:
-        """What is being asked of the run right now, or an empty string."""
+        """The label of an unanswered command, or an empty string."""
         if self.starting:
             return "starting…"
         return next((COMMANDS[waiting.kind].label for waiting in self.waiting.values()), "")
 
     def take(self, batch: Batch) -> None:
-        """Fold a batch in, tell the listeners, ask for the next."""
+        """Fold a batch in, call the listeners, ask for the next."""
         changed = self.alive != batch.alive or self.trouble != batch.trouble
         self.alive = batch.alive
         self.trouble = batch.trouble

@@ -1,4 +1,4 @@
-"""What brings a run's events to the screens: a reader of a live journal, or a clock that replays one.
+"""Feeds bring a run's events to the screens: a reader of a live journal, or a clock that replays one.
 
-Both deliver the same batches by the same protocol, and the screens cannot tell them apart.
+Both deliver the same batches by the same protocol, so the screens need not distinguish them.
 """

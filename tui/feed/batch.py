@@ -1,4 +1,4 @@
-"""The one thing that a feed delivers, and what a feed can be asked."""
+"""The batch, which a feed delivers, and the protocol of feeds."""
 
 from __future__ import annotations
 
@@ -16,59 +16,59 @@ __all__ = ["Batch", "Feed", "FeedMaker", "Post"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Some news of a run, in order. The next one comes only after this one is acknowledged."""
+    """Changes of a run, in order. The next batch comes only after this one is acknowledged."""
 
     run: Run
-    """Where the run is now; it may have been moved."""
+    """The run's folder now; it may have been moved."""
     alive: bool
     """Whether an engine holds the run."""
     events: tuple[Event, ...] = ()
-    """What happened since the batch before."""
+    """Events since the batch before."""
     model: RunModel | None = None
-    """A model that replaces the one before, at the start and after a seek. The feed never touches it again."""
+    """A model that replaces the previous one, at the start and after a seek. The feed never touches it again."""
     trouble: str = ""
-    """Why there is no news; the feed goes on trying."""
+    """Why the run cannot be read; the feed goes on trying."""
     telemetry: Telemetry | None = None
-    """What the machine is at now, where that is known."""
+    """The current telemetry of the machine, if it is known."""
     streams: tuple[LiveRow, ...] = ()
-    """Pieces of what models write, after the events."""
+    """Pieces of answers that models are writing, to be added after the events."""
 
 
 Post = Callable[[Batch], None]
-"""Hands a batch to the screens; called from the feed's thread."""
+"""Pass a batch to the screens; called from the feed's thread."""
 
 
 class Feed(Protocol):
-    """Where batches come from. Every method is called from the screens' thread and returns at once."""
+    """The source of batches. Every method is called from the screens' thread and returns at once."""
 
     run: Run
     is_replay: bool
-    """Whether it shows what was recorded: nothing can be asked of the run then."""
+    """Whether it replays recorded events, so that the run cannot be steered."""
 
     @property
     def is_moving(self) -> bool:
         """Whether its clock runs."""
 
     def start(self, post: Post) -> None:
-        """Begin; the first batch holds a model."""
+        """Start; the first batch holds a model."""
 
     def acknowledge(self) -> None:
-        """The last batch is folded in: the next one may come."""
+        """Ask for the next batch: the last one is folded in."""
 
     def set_period(self, seconds: float) -> None:
-        """How often to look for news."""
+        """Set the seconds between two polls."""
 
     def wake(self) -> None:
-        """Look often for a few seconds, since news is expected."""
+        """Poll often for a few seconds, since events are expected."""
 
     def now_ms(self) -> int:
-        """The time that the run's events are to be compared with."""
+        """Return the time to measure the age of events against."""
 
     def stop(self) -> None:
-        """End, without waiting for the thread."""
+        """Stop, without waiting for the thread."""
 
     def wait(self, seconds: float) -> None:
-        """After `stop`: wait until the journal is let go."""
+        """After `stop`: wait until the journal is closed."""
 
 
 FeedMaker = Callable[[Run], Feed]

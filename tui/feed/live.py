@@ -1,7 +1,7 @@
-"""A thread that reads a journal while an engine writes it.
+"""Read a journal in a thread while an engine writes it.
 
-It polls `PRAGMA data_version`, which costs 0.15 ms, where a file watcher would cost five times that, need the query
-all the same and miss network folders. One batch is in flight at a time: a screen that cannot keep up is not buried.
+It polls `PRAGMA data_version`, which costs 0.15 ms; a file watcher would cost five times that, need the query too and
+miss network folders. Only one batch is in flight, so that slow screens do not pile up batches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tui.model.streams import LIVE_STREAM
 __all__ = ["LiveFeed"]
 
 _PASSING = {EvalProgress.KIND, Telemetry.KIND, CallStarted.KIND}
-"""Kinds that later ones make void; of a long past they need not be decoded."""
+"""Kinds that matter only until the next one; those of a long past are not decoded."""
 _RECENT = 2000
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _AWAKE_PERIOD = 0.1
 
 
 class LiveFeed(FeedThread):
-    """Reads one run's journal and posts what is new.
+    """Reads a run's journal and posts new events.
 
     Args:
         run: the run's folder.
@@ -67,21 +67,21 @@ class LiveFeed(FeedThread):
     # Called from the screens' thread
 
     def set_period(self, seconds: float) -> None:
-        """How often to look while nobody expects anything."""
+        """Set the seconds between two polls while no event is expected."""
         if seconds != self._period:
             self._period = seconds
             self._wake.set()
 
     def wake(self) -> None:
-        """Look often for the next few seconds."""
+        """Poll often for the next few seconds."""
         self._awake_until = time.monotonic() + _AWAKE_SECONDS
         self._wake.set()
 
     def now_ms(self) -> int:
-        """The clock on the wall; where it is set, from the next event on, whose time then is of the new clock."""
+        """Return the time of the wall clock; if it is set, the new time counts from the next event on."""
         return self._clock.now_ms()
 
-    # What follows runs in the feed's thread
+    # Runs in the feed's thread
 
     def _work(self) -> None:
         while not self._stopped.is_set():
@@ -99,7 +99,7 @@ class LiveFeed(FeedThread):
             self._pause(period if self._reader is not None else _CHECK_SECONDS)
         self._close()
         if self.run.db.exists() and not is_alive(self.run):
-            # While it was watched, its engine could not leave one plain file.
+            # While this reader was open, the engine could not leave one plain file.
             make_plain(self.run.db)
 
     def _look(self) -> Batch | None:
@@ -117,7 +117,7 @@ class LiveFeed(FeedThread):
         telemetry: Telemetry | None = None
         streams: tuple[LiveRow, ...] = ()
         if self._reader.changed() or self._more:
-            # What is watched is read first: of a call that is over nothing more comes after its end.
+            # Read live rows before events: so nothing of a call comes after the event of its end.
             (telemetry, streams), events = self._read_live(), self._read()
         if not events and telemetry is None and not streams and alive == self._alive and not self._trouble:
             return None
@@ -135,7 +135,7 @@ class LiveFeed(FeedThread):
         return tuple(event for row in rows if (event := decode_row(row, self.run.db)) is not None)
 
     def _read_live(self) -> tuple[Telemetry | None, tuple[LiveRow, ...]]:
-        """The newest look at the machine since the last call, and what models wrote."""
+        """Return the newest telemetry since the last call, and the pieces that models wrote."""
         assert self._reader is not None
         rows = self._reader.live_after(self._live)
         if rows:
@@ -145,7 +145,7 @@ class LiveFeed(FeedThread):
         return telemetry, tuple(row for row in rows if row.kind == LIVE_STREAM)
 
     def _open(self) -> Batch:
-        """Open the journal and fold all of it here, so that the screens stay free meanwhile."""
+        """Open the journal and fold all of it in this thread, so that the screens stay responsive."""
         stat = self.run.db.stat()
         reader = JournalReader(self.run.db)
         try:
@@ -166,7 +166,7 @@ class LiveFeed(FeedThread):
         self._clock.set()
         rows = reader.live_after(0)
         self._live = rows[-1].id if rows else 0
-        # Of what was watched before only the answers of open calls go on.
+        # Of the earlier live rows only the answers of open calls matter.
         model.take_live(row for row in rows if row.kind == LIVE_STREAM)
         self._more = True
         self._trouble = ""
@@ -175,7 +175,7 @@ class LiveFeed(FeedThread):
         return Batch(self.run, self._alive, model=model)
 
     def _check_place(self) -> Batch | None:
-        """Follow the run where its folder was renamed; start over where another file took its place."""
+        """Follow a renamed folder; start over if another file replaced the journal."""
         try:
             stat = self.run.db.stat()
             if (stat.st_dev, stat.st_ino) == self._identity:
@@ -192,7 +192,7 @@ class LiveFeed(FeedThread):
         """Find a run whose folder was renamed.
 
         Raises:
-            JournalError: it is gone.
+            JournalError: the run is gone.
         """
         if self._identity is None or self.run.db.exists():
             return
@@ -214,10 +214,10 @@ class LiveFeed(FeedThread):
 
     def _failed(self, error: JournalError) -> Batch | None:
         if "database is locked" in str(error):
-            # Whoever was the last to use it tidies up at this instant: the next look will do.
+            # The last user of the journal is cleaning up at this moment: try again at the next poll.
             return None
         self._close()
-        # A file that could not be read is read whole when it is back: nobody knows what became of it meanwhile.
+        # Read an unreadable file whole when it is back, since it may have changed meanwhile.
         if str(error) == self._trouble:
             return None
         _log.warning("%s", error)
@@ -231,7 +231,7 @@ class LiveFeed(FeedThread):
 
 
 def _essential(reader: JournalReader, upto: int) -> Iterator[Event]:
-    """The events up to a place, without those of the past that were only of the moment."""
+    """Yield the events up to a place, without outdated ones of kinds that matter only for a moment."""
     for row in reader.rows(upto=upto):
         if row[2] in _PASSING and row[0] < upto - _RECENT:
             continue

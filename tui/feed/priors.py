@@ -1,5 +1,5 @@
-"""Work on a collection of priors in a thread: sync its files and the base when either changes, post the list, and do
-what a person asks for, one thing after the other."""
+"""Work on a collection of priors in a thread: sync its files and the base when either changes, post the list, and run
+the user's acts in order."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Shelf:
     place: PriorPlace
     rows: tuple[PriorRow, ...]
     problems: tuple[str, ...]
-    """What a person should look at, a sentence each."""
+    """Problems to show to the user, a sentence each."""
 
 
 def place_to_read(run: Run, state: RunState | None) -> PriorPlace:
@@ -67,12 +67,12 @@ def place_to_read(run: Run, state: RunState | None) -> PriorPlace:
 
 
 class PriorDesk:
-    """Works on a collection in a thread; posts calls of everything that it is given.
+    """Works on a collection in a thread; reports by posting calls of the functions that it is given.
 
     Args:
-        find: returns where the priors are; called in the thread.
-        runs: the folder of the runs, whose journals tell what each prior was worth.
-        post: has the screens call a function; it must not wait.
+        find: return where the priors are; called in the thread.
+        runs: the folder of the runs, whose journals hold the use and gain of each prior.
+        post: have the screens call a function; it must not wait.
         changed: gets the list, first and after each change.
         failed: gets the reason if nothing can be read; the desk goes on trying.
     """
@@ -91,7 +91,7 @@ class PriorDesk:
         self._changed = changed
         self._failed = failed
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        """What the thread is to call, in order; None ends it."""
+        """Functions for the thread to call, in order; None ends it."""
         self._stopped = threading.Event()
         self._uses: dict[str, Use] = {}
         self._collection: Collection | None = None
@@ -100,7 +100,7 @@ class PriorDesk:
         self._told: tuple[object, ...] = ()
         self._trouble = ""
         self._incomplete = True
-        """Whether another look may find more without any change."""
+        """Whether the next look may find more although nothing changed."""
         self._retriever: Retriever | None = None
 
     # Called by the screens
@@ -127,7 +127,7 @@ class PriorDesk:
         """Post the enabled priors that have words of the texts, best first. Nothing is embedded here."""
         self.do(partial(self._search, list(texts), most), done, failed)
 
-    # What follows runs in the thread
+    # Runs in the thread
 
     def _work(self) -> None:
         counting: threading.Thread | None = None
@@ -188,7 +188,7 @@ class PriorDesk:
         except (CognitionError, PriorError, EvolveError) as exc:
             self._tell(partial(failed, exc))
         else:
-            # The list first, so that whoever is told finds the change there.
+            # Post the list first, so that `done` finds the change in it.
             self._look()
             self._tell(partial(done, result))
 
@@ -197,7 +197,7 @@ class PriorDesk:
             self._post(call)
 
     def _search(self, texts: list[str], most: int, collection: Collection) -> list[Hit]:
-        # Numpy comes with it, which a start of the application need not wait for.
+        # Lazy: this loads numpy, which would delay the application's start.
         from cognition.retrieve import Retriever
 
         if self._retriever is None:
@@ -205,14 +205,14 @@ class PriorDesk:
         return self._retriever.search(collection.priors(), texts, most, 0, 0.0, random.Random(0))
 
     def _count(self, collection: Collection) -> None:
-        """Count what came of the priors, in a thread of its own: reading a long run takes seconds."""
+        """Count the use and gain of the priors, in a separate thread: reading a long run takes seconds."""
         from engine.priors.usage import use_over_runs
 
         while not self._stopped.is_set():
             try:
                 found = use_over_runs(collection, (run.folder for run in all_runs(self._runs)))
             except (CognitionError, EvolveError) as exc:
-                _log.warning("what came of the priors cannot be told: %s", exc)
+                _log.warning("use and gain of the priors cannot be counted: %s", exc)
             else:
                 uses = {
                     prior_id: Use(use.shown, use.given, use.gain, use.share, use.last, use.number)

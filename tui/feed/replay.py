@@ -1,7 +1,7 @@
-"""A thread that plays a recorded run: the batches of the live feed, from a clock that can be stopped and set.
+"""Replay a recorded run in a thread: the batches of the live feed, by a clock that can be stopped and set.
 
-The journal is only read, so that a run may be replayed while its engine goes on, or from a medium that cannot be
-written. What was recorded later is never shown earlier.
+The feed only reads the journal, so it can replay a run while its engine goes on, or from a read-only medium. It never
+shows an event before its time.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ __all__ = ["SPEEDS", "ReplayFeed"]
 _log = logging.getLogger(__name__)
 
 SPEEDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-"""How many times faster than recorded."""
+"""Speeds, as multiples of the recorded one."""
 
 _BATCH = 500
 _NEAR = 1000
-"""Up to so many events ahead are delivered as news; whatever is farther, or behind, as another model."""
+"""A jump of at most so many events ahead delivers the events; a longer one, or one back, delivers a new model."""
 _SLICE = 5000
-"""Events folded ahead in one go while nothing else is to be done."""
+"""Events to fold ahead at once while the feed is idle."""
 _PAINT_SECONDS = 0.3
-"""What was delivered is painted before anything is folded ahead: both want the interpreter."""
+"""Seconds between a batch and folding ahead, for the screens to paint: both need the interpreter."""
 _PERIOD = 0.1
 _CHECK_SECONDS = 1.0
 
 
 class ReplayFeed(FeedThread):
-    """Plays one run's journal.
+    """Replays a run's journal.
 
     Args:
         run: the run's folder.
-        at: the event to stand at first; the first one for None.
-        speed: how many times faster than recorded.
-        playing: whether it plays at once.
+        at: the event to start at; None for the first.
+        speed: as a multiple of the recorded one.
+        playing: whether to play at once.
     """
 
     is_replay = True
@@ -54,11 +54,11 @@ class ReplayFeed(FeedThread):
     def __init__(self, run: Run, at: int | None = None, speed: float = SPEEDS[3], playing: bool = True) -> None:
         super().__init__(run)
         self.outline: Outline | None = None
-        """Known from the first batch on."""
+        """The outline; known from the first batch on."""
         self.playing = playing
         self.speed = speed
         self.position = 0
-        """The event that was delivered last."""
+        """The last delivered event."""
         self._wanted: int | None = at
         self._first = at is None
         self._clock = 0.0
@@ -70,14 +70,14 @@ class ReplayFeed(FeedThread):
     # Called from the screens' thread
 
     def set_period(self, seconds: float) -> None:
-        """The clock goes on whether or not anybody looks."""
+        """Do nothing: the clock runs whether or not anybody looks."""
 
     def wake(self) -> None:
-        """There is no news to be expected."""
+        """Do nothing: no event can be expected."""
 
     @property
     def aim(self) -> int:
-        """The event that it stands at, or is on its way to."""
+        """The event shown, or that of a pending seek."""
         wanted = self._wanted
         return self.position if wanted is None else wanted
 
@@ -87,30 +87,30 @@ class ReplayFeed(FeedThread):
         return self.playing
 
     def now_ms(self) -> int:
-        """What the clock on the wall showed."""
+        """Return the recorded time of the wall clock."""
         outline = self.outline
         return outline.recorded(self._clock) if outline is not None else 0
 
     def play(self, playing: bool) -> None:
-        """Let the clock run, or stop it."""
+        """Start or stop the clock."""
         with self._lock:
             self._looked = time.monotonic()
             self.playing = playing
         self._wake.set()
 
     def set_speed(self, speed: float) -> None:
-        """Let the clock run faster or slower."""
+        """Set the speed of the clock."""
         with self._lock:
             self._tick()
             self.speed = speed
         self._wake.set()
 
     def seek(self, seq: int) -> None:
-        """Go to an event; of several wishes the last one counts."""
+        """Go to an event; of several calls the last one counts."""
         self._wanted = seq
         self._wake.set()
 
-    # What follows runs in the feed's thread
+    # Runs in the feed's thread
 
     def _work(self) -> None:
         try:
@@ -154,12 +154,12 @@ class ReplayFeed(FeedThread):
     def _tick(self) -> None:
         now = time.monotonic()
         if self.playing and self.outline is not None:
-            # Not past the end, so that the clock of a run that goes on begins there when news comes.
+            # Not past the end, so that the clock of a live run continues there when events come.
             self._clock = min(self._clock + (now - self._looked) * 1000 * self.speed, float(self.outline.length))
         self._looked = now
 
     def _quiet(self, outline: Outline) -> float:
-        """How long nothing will happen, in seconds."""
+        """Return the seconds until the next event."""
         if not self.playing:
             return _CHECK_SECONDS
         upcoming = outline.next_clock(self.position)
@@ -186,14 +186,14 @@ class ReplayFeed(FeedThread):
 
     def _deliver(self, reader: JournalReader, outline: Outline, upto: int) -> None:
         events: tuple[Event, ...] = tuple(islice(reader.events(self.position, upto), _BATCH))
-        # Kinds that this version does not know leave gaps; at the end of them the place is reached all the same.
+        # Unknown kinds of events leave gaps; the place counts as reached at the end of a gap.
         self.position = events[-1].seq if len(events) == _BATCH else upto
         if self.position >= outline.last and not is_alive(self.run):
             self.playing = False
         self._send(Batch(self.run, outline.has_engine(self.position), events))
 
     def _follow(self, reader: JournalReader, outline: Outline) -> bool:
-        """Take in what the run's engine has written meanwhile."""
+        """Extend the outline by what the run's engine has written meanwhile."""
         if time.monotonic() - self._checked < _CHECK_SECONDS:
             return False
         self._checked = time.monotonic()

@@ -1,4 +1,4 @@
-"""How all runs of a folder stand, looked up in a thread: a long run is folded once, then only what is new."""
+"""Watch the runs of a folder in a thread: fold a long run once, then only its new events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["RunRow", "RunsWatch"]
 
 
 class RunRow(msgspec.Struct, frozen=True):
-    """One run in the list."""
+    """A run in the list."""
 
     folder: Path
     status: str
@@ -35,7 +35,7 @@ class RunRow(msgspec.Struct, frozen=True):
     """Milliseconds since 1970."""
     host: str = ""
     trouble: str = ""
-    """Why it cannot be read."""
+    """Why the run cannot be read."""
 
     @property
     def name(self) -> str:
@@ -44,7 +44,7 @@ class RunRow(msgspec.Struct, frozen=True):
 
 
 class RunsWatch:
-    """Looks at a folder of runs once a second and posts the list when it changed.
+    """Checks a folder of runs once a second and posts the list when it changed.
 
     Args:
         runs: the folder.
@@ -62,12 +62,12 @@ class RunsWatch:
         self._last: list[RunRow] | None = None
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._looking.set()
         threading.Thread(target=self._work, name="runs-watch", daemon=True).start()
 
     def look(self, looking: bool) -> None:
-        """Look only while somebody sees the list."""
+        """Poll only while the list is visible."""
         if looking:
             self._last = None
             self._looking.set()
@@ -76,11 +76,11 @@ class RunsWatch:
             self._looking.clear()
 
     def wake(self) -> None:
-        """Look now."""
+        """Poll now."""
         self._wake.set()
 
     def stop(self) -> None:
-        """End at the next look."""
+        """Stop at the next poll."""
         self._stopped.set()
         self._looking.set()
         self._wake.set()
@@ -144,7 +144,7 @@ class RunsWatch:
                 state.apply(event)
             pending = _pending_settings(reader)
         if alive:
-            # A dead run is read once; one that goes on is folded further next time.
+            # Read a dead run once; fold a live one further next time.
             self._states[run.folder] = state
         summary = summary_of(state)
         return RunRow(
@@ -167,7 +167,7 @@ def _best(summary: dict[str, Any]) -> tuple[Figures | None, Ranking]:
 
 
 def _pending_settings(reader: JournalReader) -> dict[str, Any]:
-    """What was set while the run stood still: its next engine takes that up before all else."""
+    """Return settings that wait for the run's next engine, which applies them first."""
     settings: dict[str, Any] = {}
     for command in reader.pending():
         table = command.data.get("settings")
@@ -177,5 +177,5 @@ def _pending_settings(reader: JournalReader) -> dict[str, Any]:
 
 
 def since(milliseconds: int) -> str:
-    """When a run was started, here."""
+    """Return the local time of a run's start."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000)) if milliseconds else ""

@@ -1,4 +1,4 @@
-"""What every feed is made of: a thread that posts batches, each after the one before was taken."""
+"""The base of feeds: a thread that posts batches, each after the one before was acknowledged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["FeedThread"]
 
 
 class FeedThread:
-    """Runs `_work` in a thread of its own, until it is stopped.
+    """Runs `_work` in its own thread until it is stopped.
 
     Args:
         run: the run's folder.
@@ -28,38 +28,38 @@ class FeedThread:
     # Called from the screens' thread
 
     def start(self, post: Post) -> None:
-        """Begin; `post` is called from the feed's thread."""
+        """Start; `post` is called from the feed's thread."""
         self._post = post
         self._thread = threading.Thread(target=self._work, name="feed", daemon=True)
         self._thread.start()
 
     def acknowledge(self) -> None:
-        """Let the next batch come."""
+        """Ask for the next batch."""
         self._acknowledged.set()
 
     def stop(self) -> None:
-        """End at the next look."""
+        """Stop at the next poll."""
         self._stopped.set()
         self._wake.set()
         self._acknowledged.set()
 
     def wait(self, seconds: float) -> None:
-        """After `stop`: wait until the journal is let go."""
+        """After `stop`: wait until the journal is closed."""
         if self._thread is not None:
             self._thread.join(seconds)
 
-    # What follows runs in the feed's thread
+    # Runs in the feed's thread
 
     def _work(self) -> None:
         raise NotImplementedError
 
     def _send(self, batch: Batch) -> None:
-        """Post a batch, and wait until it is taken."""
+        """Post a batch, and wait until it is acknowledged."""
         self._acknowledged.clear()
         self._post(batch)
         self._acknowledged.wait()
 
     def _pause(self, seconds: float) -> None:
-        """Wait so long, or until something is wanted."""
+        """Wait for some seconds, or until a call from the screens."""
         self._wake.wait(seconds)
         self._wake.clear()

@@ -1,4 +1,4 @@
-"""One run as the screens see it: the fold of its events, and what the terminal keeps beside it."""
+"""One run as the screens see it: the fold of its events, and what only the screens need."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tui.model.streams import Stream, take_rows
 __all__ = ["Note", "NoteKind", "Part", "PriorSeen", "RunModel", "has_mark"]
 
 Part = Literal["status", "tree", "scores", "rounds", "notes", "rates", "writing"]
-"""What a change may concern; a widget looks only when its part is named."""
+"""Parts that a change may concern; a widget updates only if its part is named."""
 
 NoteKind = Literal["lesson", "failure", "best", "comment", "hint", "prior", "run", "refused"]
 
 
 class Note(NamedTuple):
-    """One line of what was learned or said, newest last."""
+    """One line of the notes."""
 
     kind: NoteKind
     at: int
@@ -32,11 +32,11 @@ class Note(NamedTuple):
 
 
 class PriorSeen(NamedTuple):
-    """Where a prior was last shown to a design."""
+    """The last design that saw a prior."""
 
     round: int
     number: int
-    """The revision; 0 where it is not known."""
+    """The revision; 0 if it is unknown."""
 
 
 class RunModel:
@@ -50,19 +50,19 @@ class RunModel:
         self.answers: dict[int, ev.CommandDone] = {}
         """Answers to commands, by the command's id."""
         self.rates: dict[str, list[Measured]] = {}
-        """What every node had of each rate that evaluations report, in the order of their evaluations."""
+        """Reported rates by name, one for each node, in the order of their evaluations."""
         self.metrics: dict[str, None] = {}
-        """Names of the metrics that are numbers, in the order in which they came."""
+        """Names of the metrics that are numbers, in order of appearance."""
         self.telemetry: ev.Telemetry | None = None
-        """What the machine was at when it was last looked at."""
+        """The last telemetry of the machine."""
         self.streams: dict[int, Stream] = {}
-        """What is written at this moment, by the number of its call."""
+        """Answers in progress, by the number of their call."""
         self.prior_shown: dict[str, PriorSeen] = {}
-        """Where each prior was last shown, by its id."""
+        """The last design that saw each prior, by the prior's id."""
         self.prior_awaited: dict[str, ev.PriorChanged] = {}
-        """Changed priors whose new text no design was shown yet."""
+        """Changed priors whose new text no design has seen yet."""
         self.pause_told = ""
-        """What the notes say of the pause that holds, where it has a reason."""
+        """The reason of the current pause, as the notes gave it."""
 
     def load(self, events: Iterable[ev.Event]) -> None:
         """Fold many events at once."""
@@ -71,13 +71,13 @@ class RunModel:
         self.settle()
 
     def settle(self) -> None:
-        """Make what is derived from the state, after events were folded one by one."""
+        """Compute what is derived from the state, after events were folded one by one."""
         self.population = Population()
         self.population.load((node.id, parent_of(node)) for node in self.state.nodes)
         self._crown()
 
     def copy(self) -> RunModel:
-        """A model of its own, to be settled before it is shown."""
+        """Return an independent copy; call `settle` before it is shown."""
         twin = RunModel()
         twin.state = copy_state(self.state)
         twin.notes = self.notes.copy()
@@ -91,7 +91,7 @@ class RunModel:
         return twin
 
     def apply(self, event: ev.Event) -> tuple[Part, ...]:
-        """Fold one event; returns what it changed."""
+        """Fold one event; return the parts that it changed."""
         known = len(self.state.nodes)
         self.fold(event)
         for node in self.state.nodes[known:]:
@@ -101,20 +101,20 @@ class RunModel:
         return _PARTS.get(event.data.KIND, ("status",))
 
     def take_live(self, rows: Iterable[LiveRow]) -> tuple[Part, ...]:
-        """Take in pieces of answers; returns what they changed."""
+        """Add pieces of answers; return the parts that they changed."""
         return ("rounds", "writing") if take_rows(self.streams, rows, self.state.calls) else ()
 
     def node(self, node_id: int) -> Node | None:
-        """The node, or None where there is none."""
+        """Return a node, or None if there is none of that id."""
         return self.state.nodes[node_id] if 0 <= node_id < len(self.state.nodes) else None
 
     def parent(self, node: Node) -> Node | None:
-        """The node that was edited to make this one."""
+        """Return the node that was edited to make this one."""
         above = parent_of(node)
         return None if above is None else self.node(above)
 
     def is_marked(self, mark: str, node: Node) -> bool:
-        """Whether a node is `pinned`, `pruned`, `starred`, or of the `best` lineage."""
+        """Return whether a node is `pinned`, `pruned`, `starred`, or of the `best` lineage."""
         return node.id in self.best_lineage if mark == "best" else has_mark(node, mark)
 
     def _crown(self) -> None:
@@ -123,7 +123,7 @@ class RunModel:
         self.best_lineage = frozenset(self.population.lineage(best)) if known and best is not None else frozenset()
 
     def fold(self, event: ev.Event) -> None:
-        """Fold one event, leaving what is derived from the state to `settle`."""
+        """Fold one event; `settle` must follow to compute what is derived from the state."""
         self.state.apply(event)
         keeper = _KEEPERS.get(event.data.KIND)
         if keeper is not None:
@@ -134,12 +134,12 @@ class RunModel:
 
 
 def parent_of(node: Node) -> int | None:
-    """The id of the node that was edited first, or None for a seed."""
+    """Return the id of the node that was edited first, or None for a seed."""
     return node.parents[0] if node.parents else None
 
 
 def has_mark(node: Node, mark: str) -> bool:
-    """Whether a person marked the node `pinned`, `pruned` or `starred`."""
+    """Return whether a person marked the node `pinned`, `pruned` or `starred`."""
     return mark in ("pinned", "pruned", "starred") and bool(getattr(node, mark))
 
 
@@ -171,7 +171,7 @@ def _keep_learned(model: RunModel, event: ev.Event, data: ev.LearnDone) -> None:
         if awaited is not None and awaited.revision == prior.revision:
             del model.prior_awaited[prior.id]
             which = f"rev {prior.number}" if prior.number else "new text"
-            # What matters stands first: a narrow panel cuts the rest.
+            # The important part comes first: a narrow panel cuts the rest.
             model._keep("prior", event, f"from round {event.round} {which}: {prior.title or prior.id}")
 
 
@@ -293,7 +293,7 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.RunStopped.KIND: ("status", "rounds", "notes"),
     ev.RunFinished.KIND: ("status", "rounds", "notes"),
     ev.RunFailed.KIND: ("status", "rounds", "notes"),
-    # Other weights rank all nodes anew.
+    # New weights rank all nodes anew.
     ev.SettingsChanged.KIND: ("status", "tree", "scores"),
     ev.BudgetWarned.KIND: ("notes",),
     ev.ClockStepped.KIND: ("status", "rounds", "notes"),
