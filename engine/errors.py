@@ -4,14 +4,15 @@ EvolveError              a fault that a person can act on
 ├── UsageError           the command line asks for something impossible (exit code 2)
 ├── TaskError            a task folder has a mistake
 ├── RunError             a run cannot be found, opened, locked or written
-└── JournalError         run.db is damaged, foreign or cannot be written
+└── JournalError         run.db is foreign or cannot be read or written
+    └── DamagedJournal   what run.db holds cannot be read, or its events contradict each other
 
 Stopping                 the engine is ending; never shown to a user
 """
 
 from __future__ import annotations
 
-__all__ = ["EvolveError", "JournalError", "RunError", "Stopping", "TaskError", "UsageError"]
+__all__ = ["DamagedJournal", "EvolveError", "JournalError", "RunError", "Stopping", "TaskError", "UsageError"]
 
 
 class EvolveError(Exception):
@@ -50,7 +51,23 @@ class RunError(EvolveError):
 
 
 class JournalError(EvolveError):
-    """run.db is damaged, is not ours, or cannot be written."""
+    """run.db is not ours, or cannot be read or written."""
+
+
+class DamagedJournal(JournalError):
+    """What run.db holds cannot be read, or its events contradict each other.
+
+    Args:
+        reason: what is wrong, one clause.
+        seq: the event at which it shows; 0 if it is not known.
+        where: the file, if it is known.
+    """
+
+    def __init__(self, reason: str, seq: int = 0, where: object = "the journal") -> None:
+        place = f" at event {seq}" if seq else ""
+        super().__init__(f"{where} is damaged{place}: {reason}")
+        self.reason = reason
+        self.seq = seq
 
 
 class Stopping(Exception):

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from engine.errors import DamagedJournal
 from engine.journal.events import EngineStarted, Event, RunFailed, RunFinished, RunStopped
 from engine.runs.command_kinds import COMMANDS, Answer, read_answer
 from engine.runs.folder import Run
+from engine.state.fold import damage_named
 from tui.feed.batch import Batch, Feed, Post
 from tui.model.run_model import Part, RunModel
 
@@ -155,13 +157,14 @@ class Session:
             parts.add("rates")
         try:
             if self.model is not None:
-                for event in batch.events:
-                    parts.update(self.model.apply(event))
+                with damage_named(self.run.db):
+                    for event in batch.events:
+                        parts.update(self.model.apply(event))
                 if batch.streams:
                     parts.update(self.model.take_live(batch.streams))
-        except (AssertionError, LookupError, TypeError, ValueError) as exc:
+        except DamagedJournal as exc:
             _log.exception("the journal does not fold")
-            self.trouble = f"the journal is damaged: {exc}"
+            self.trouble = str(exc)
             parts.add("status")
         self._settle(batch)
         self._set_pace()

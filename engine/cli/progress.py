@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from engine.errors import JournalError
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, best_entry, is_alive, run_status
+from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import RunState
 from engine.text import counted, one_line
 
@@ -140,20 +140,19 @@ def follow_run(run: Run, waits: bool = False) -> tuple[RunState, str]:
     Raises:
         JournalError: the journal cannot be read.
     """
-    state = RunState()
     with JournalReader(run.db) as reader:
+        state = first_state(reader)
         lines = ProgressLines(reader.last_seq())
         while True:
             alive = is_alive(run)
             # Read after the lock was checked, so that the last events of a dying engine are not missed.
             if reader.changed() or not alive:
-                for event in reader.events(after=state.seq):
-                    state.apply(event)
-                    lines(event, state)
+                with damage_named(reader.path):
+                    for event in reader.events(after=state.seq):
+                        apply(state, event)
+                        lines(event, state)
             # Return only when the engine is gone, so that a waiting script may start the next run.
             if not alive or (state.waits_for_person and not waits):
-                if state.start is None:
-                    raise JournalError(f"{run.db} holds no run: its first event is missing")
                 return state, run_status(run, state)
             time.sleep(_POLL_SECONDS)
 

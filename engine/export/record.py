@@ -6,12 +6,10 @@ import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import msgspec
-
-from engine.errors import JournalError
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, run_status
+from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import RunState
 
 __all__ = ["RECOMBINED", "Act", "Cost", "Record", "iso_time", "read_record"]
@@ -68,7 +66,6 @@ class Record:
     @property
     def start(self) -> ev.RunStarted:
         """The first event."""
-        assert self.state.start is not None
         return self.state.start
 
     @property
@@ -92,18 +89,12 @@ def read_record(run: Run, reader: JournalReader) -> Record:
     Raises:
         JournalError: the journal is damaged or holds no run.
     """
-    state = RunState()
+    state = first_state(reader)
     record = Record(run, reader, state)
-    seq = 0
-    try:
-        for event in reader.events():
-            seq = event.seq
-            state.apply(event)
+    with damage_named(reader.path):
+        for event in reader.events(after=state.seq):
+            apply(state, event)
             _take(record, event)
-    except (AssertionError, LookupError, TypeError, msgspec.ValidationError) as exc:
-        raise JournalError(f"{reader.path} is damaged at event {seq}: {exc}") from None
-    if state.start is None:
-        raise JournalError(f"{reader.path} holds no run: its first event is missing")
     record.status = run_status(run, state)
     return record
 

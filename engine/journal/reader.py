@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
-from engine.errors import JournalError
+from engine.errors import DamagedJournal, JournalError
 from engine.journal.clock import now_ms
 from engine.journal.events import CommandDone, Data, Event, decode_data, encode_data
 from engine.journal.live import LIVE_SCHEMA, LiveRow
@@ -220,7 +220,7 @@ def decode_row(row: tuple[int, int, str, int | None, int | None, str], where: ob
     try:
         data: Data | None = decode_data(kind, raw)
     except msgspec.DecodeError as exc:
-        raise JournalError(f"{where} is damaged at event {seq} ({kind}): {exc}") from None
+        raise DamagedJournal(f"{kind}: {exc}", seq, where) from None
     return None if data is None else Event(seq, at, round_, node, data)
 
 
@@ -376,9 +376,9 @@ class JournalReader:
         try:
             content = bytes(zlib.decompress(stored) if codec == "zlib" else stored)
         except zlib.error as exc:
-            raise JournalError(f"{self.path} is damaged: blob {sha256[:12]}: {exc}") from None
+            raise DamagedJournal(f"blob {sha256[:12]}: {exc}", where=self.path) from None
         if sha256_of(content) != sha256:
-            raise JournalError(f"{self.path} is damaged: blob {sha256[:12]} does not match its name")
+            raise DamagedJournal(f"blob {sha256[:12]} does not match its name", where=self.path)
         return content
 
     def stored_blob(self, sha256: str) -> tuple[bytes, str, bytes] | None:

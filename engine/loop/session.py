@@ -9,9 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import msgspec
-
-from engine.errors import JournalError, RunError
+from engine.errors import DamagedJournal, JournalError, RunError
 from engine.journal import events as ev
 from engine.journal.clock import StepWatch
 from engine.journal.reader import Command, JournalReader, sha256_of, to_row
@@ -22,6 +20,7 @@ from engine.loop.task_prompts import TaskPrompts
 from engine.runs.folder import Run
 from engine.runs.prior_files import unpack_priors
 from engine.runs.secret import open_data_seeds
+from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import RunState
 from engine.task.spec import Seed, TaskSpec, seed_files
 
@@ -62,7 +61,7 @@ class RunSession:
         self.last_command = self._reader.last_command()
         """The newest command at the start: it and those before it were meant for an engine that is gone."""
         self._clock = StepWatch()
-        self.state = RunState()
+        self.state = first_state(self._reader)
         self._texts: OrderedDict[str, str] = OrderedDict()
         self._kept = 0
         self._blobs: list[bytes] = []
@@ -78,7 +77,6 @@ class RunSession:
     @property
     def spec(self) -> TaskSpec:
         """The task, as recorded."""
-        assert self.state.spec is not None
         return self.state.spec
 
     @property
@@ -89,7 +87,6 @@ class RunSession:
     @property
     def seeds(self) -> list[tuple[str, str]]:
         """Name and blob of the recorded seed files, in the order of their nodes."""
-        assert self.state.start is not None
         return seed_files(self.state.start.files)
 
     def subscribe(self, subscriber: Follower) -> None:
@@ -136,7 +133,10 @@ class RunSession:
         # Written down first: what cannot be kept must not become state.
         rows = [to_row(event) for event in batch]
         for event in batch:
-            self.state.apply(event)
+            try:
+                apply(self.state, event)
+            except DamagedJournal as exc:
+                raise RuntimeError("an event of this engine contradicts the run's state") from exc
             self.sampler.apply(event, self.state)
             self.designer.follow(event, self.state)
             for subscriber in self._subscribers:
@@ -207,41 +207,29 @@ class RunSession:
     # The past
 
     def _fold(self) -> None:
-        events = self._reader.events()
-        first = next(events, None)
-        if first is None or not isinstance(first.data, ev.RunStarted):
-            raise JournalError(f"{self._reader.path} holds no run: its first event is missing")
-        try:
-            self.state.apply(first)
-        except msgspec.ValidationError as exc:
-            raise JournalError(f"{self._reader.path} is damaged at event 1: {exc}") from None
         # Sampler and designer fold the whole past as the task is now, not as it was before its copy was replaced.
-        now = RunState()
-        now.apply(first)
-        for kind in (ev.TaskChanged, ev.SettingsChanged):
-            for event in self._reader.events_of(kind):
-                now.apply(event)
-        assert now.spec is not None and now.start is not None
+        now = first_state(self._reader)
+        with damage_named(self._reader.path):
+            for kind in (ev.TaskChanged, ev.SettingsChanged):
+                for event in self._reader.events_of(kind):
+                    apply(now, event)
         self.prompts = TaskPrompts(
             self.run.task / "prompts", self.text(now.start.files.get("brief.md", "")), self.state
         )
         seeds = [Seed(Path(name).stem, self.text(sha256)) for name, sha256 in seed_files(now.start.files)]
         self.sampler = RunSampler(self.state)
         self.designer = RunDesigner(self.state, now.spec, seeds, self.prompts, now.settings)
-        try:
-            for event in events:
-                self.state.apply(event)
+        with damage_named(self._reader.path):
+            for event in self._reader.events(after=self.state.seq):
+                apply(self.state, event)
                 self.sampler.apply(event, self.state)
                 self.designer.apply(event, self.state)
-        except (AssertionError, LookupError, TypeError, msgspec.ValidationError) as exc:
-            raise JournalError(f"{self._reader.path} is damaged after event {self.state.seq}: {exc}") from None
         # Kinds that a newer version wrote are skipped when folding, but their places are taken.
         self.state.seq = self._reader.last_seq()
 
     def _unpack_task(self) -> None:
         """Lay out the recorded copy of the task, whatever became of the folder it came from."""
         start = self.state.start
-        assert start is not None
         try:
             TaskCopy(self.run.task, start, self.spec).unpack(self._reader.blob)
             unpack_priors(self.run, self.state, self._reader.blob)

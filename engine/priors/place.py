@@ -59,7 +59,7 @@ def place_of_task(task: Task) -> PriorPlace:
 def place_of_run(folder: Path, state: RunState) -> PriorPlace:
     """Where the run in a folder reads its priors; a fork with priors of its own has a base of its own beside them."""
     priors = priors_of(folder, state)
-    task = state.start.task if state.start is not None else ""
+    task = state.start.task
     if priors == folder / "priors":
         return PriorPlace(folder / "cognition.db", task, task, priors)
     return _in_workspace(task, priors)
@@ -69,7 +69,7 @@ def priors_of(folder: Path, state: RunState) -> Path:
     """The folder that the run in `folder` reads its priors from; it may be missing."""
     if state.forked is not None and state.forked.own_priors:
         return folder / "priors"
-    return Path(state.start.priors if state.start is not None else "")
+    return Path(state.start.priors)
 
 
 def priors_folder(task: Task) -> Path:

@@ -10,10 +10,11 @@ from typing import Literal
 import msgspec
 
 from cognition.collection import Collection
-from engine.errors import EvolveError, JournalError
+from engine.errors import EvolveError
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.priors.place import place_of_run
+from engine.state.fold import apply, damage_named, first_state
 from engine.state.lineage import best_path
 from engine.state.node import Node
 from engine.state.run_state import RunState
@@ -84,13 +85,13 @@ def fold_use(reader: JournalReader) -> RunUse:
     Raises:
         JournalError: the journal is damaged or holds no run.
     """
-    state = RunState()
+    state = first_state(reader)
     shown: dict[int, list[ev.PriorShown]] = {}
     uses: dict[str, PriorUse] = {}
     first = 0
-    try:
-        for event in reader.events():
-            state.apply(event)
+    with damage_named(reader.path):
+        for event in reader.events(after=state.seq):
+            apply(state, event)
             if isinstance(event.data, ev.RunForked):
                 uses, first = {}, len(state.nodes)
             elif isinstance(event.data, ev.LearnDone) and event.round is not None:
@@ -99,10 +100,6 @@ def fold_use(reader: JournalReader) -> RunUse:
                     use = uses.setdefault(prior.id, PriorUse())
                     use.shown += 1
                     use.last, use.number = event.at, prior.number
-    except (AssertionError, LookupError, TypeError, msgspec.ValidationError) as exc:
-        raise JournalError(f"{reader.path} is damaged after event {state.seq}: {exc}") from None
-    if state.start is None or state.spec is None:
-        raise JournalError(f"{reader.path} holds no run: its first event is missing")
     result = RunUse(state, uses)
     path = {node for node in best_path(state) if node >= first and state.nodes[node].round}
     for node in state.nodes[first:]:
@@ -117,7 +114,6 @@ def _count(result: RunUse, node: Node, shown: list[ev.PriorShown], on_path: bool
     ids = credited(node, shown)
     result.ideas[node.id] = idea_of(node, ids)
     parent = state.nodes[node.parents[0]] if node.parents else None
-    assert state.spec is not None
     sign = 1 if state.spec.direction == "maximize" else -1
     for prior_id in ids:
         use = result.priors.setdefault(prior_id, PriorUse())

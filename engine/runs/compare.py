@@ -7,11 +7,11 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from engine.errors import JournalError
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, run_status
 from engine.settings.fitness import FitnessSettings
+from engine.state.fold import apply, damage_named, first_state
 from engine.state.lineage import best_path
 from engine.state.ranking import Ranking
 from engine.state.run_state import RunState
@@ -86,20 +86,16 @@ def read_compared(run: Run) -> ComparedRun:
     Raises:
         JournalError: the journal cannot be read, does not fold or holds no run.
     """
-    state = RunState()
     spent: list[tuple[int, float, int, float]] = []
     with JournalReader(run.db) as reader:
-        try:
-            for event in reader.events():
-                state.apply(event)
+        state = first_state(reader)
+        with damage_named(reader.path):
+            for event in reader.events(after=state.seq):
+                apply(state, event)
                 if isinstance(event.data, ev.BestCrowned):
                     # One that is crowned again after a later round has ended goes back by none.
                     rounds = max(state.rounds_at_best, spent[-1][0] if spent else 0)
                     spent.append((rounds, state.usd, state.tokens, state.engine_ms / 1000))
-        except (AssertionError, LookupError, TypeError, ValueError, msgspec.ValidationError) as exc:
-            raise JournalError(f"{reader.path} is damaged after event {state.seq}: {exc}") from None
-        if state.start is None or state.spec is None:
-            raise JournalError(f"{reader.path} holds no run: its first event is missing")
         best = state.best_node
         program = reader.text(best.program) if best is not None else ""
     # From the state as it ended: other weights, set later, rank what was crowned before anew.

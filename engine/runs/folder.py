@@ -24,6 +24,7 @@ from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.settings.decode import deep_merge
 from engine.settings.fitness import FitnessSettings
+from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import ENDED, RunState
 from engine.workspace import runs_folder
 
@@ -277,16 +278,10 @@ def fold_run(reader: JournalReader, upto: int | None = None) -> RunState:
     Raises:
         JournalError: the journal is damaged or holds no run.
     """
-    state = RunState()
-    seq = 0
-    try:
-        for event in reader.events(upto=upto):
-            seq = event.seq
-            state.apply(event)
-    except (AssertionError, LookupError, TypeError, msgspec.ValidationError) as exc:
-        raise JournalError(f"{reader.path} is damaged at event {seq}: {exc}") from None
-    if state.start is None:
-        raise JournalError(f"{reader.path} holds no run: its first event is missing")
+    state = first_state(reader)
+    with damage_named(reader.path):
+        for event in reader.events(after=state.seq, upto=upto):
+            apply(state, event)
     return state
 
 
@@ -372,7 +367,6 @@ def best_entry(state: RunState) -> dict[str, Any] | None:
 
 def summary_of(state: RunState) -> dict[str, Any]:
     """The part of a summary that the journal alone tells; kept in `meta` at the end, so that lists need no fold."""
-    assert state.start is not None
     return {
         "seq": state.seq,
         "task": state.start.task,

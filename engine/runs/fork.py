@@ -31,6 +31,7 @@ from engine.runs.folder import Run, fold_run
 from engine.runs.prior_files import unpack_priors
 from engine.runs.secret import copy_secret
 from engine.settings.decode import deep_merge
+from engine.state.fold import apply
 from engine.state.run_state import RunState
 
 __all__ = ["Fork", "fork_run"]
@@ -104,7 +105,7 @@ def fork_run(
         if settings:
             own.append((SettingsChanged(settings), None, None))
         for seq, (data, round_, node) in enumerate(own, start=at + 1):
-            state.apply(Event(seq, now_ms(), round_, node, data))
+            apply(state, Event(seq, now_ms(), round_, node, data))
         own += _crowned(state)
         try:
             _write(reader, folder / "new.db", at, own, list((priors or {}).values()))

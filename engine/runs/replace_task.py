@@ -42,7 +42,6 @@ def adopt_task(run: Run, task: Task) -> str:
             copy = read_copy(task.folder)
         except OSError as exc:
             raise TaskError(f"{exc.filename or task.folder} cannot be read: {exc.strerror}") from None
-        assert state.start is not None
         before = state.start.files
         files = {path: blob for path, blob in copy.files.items() if before.get(path) != blob}
         files |= {path: "removed" for path in before if path not in copy.files}
@@ -60,7 +59,6 @@ def adopt_task(run: Run, task: Task) -> str:
 
 
 def _check(state: RunState, task: Task) -> None:
-    assert state.spec is not None
     if task.spec.name != state.spec.name:
         raise TaskError(
             f"{task.folder} is the task '{task.spec.name}', and the run searches '{state.spec.name}'",

@@ -26,6 +26,7 @@ from engine.journal.reader import (
 from engine.runs.command_kinds import Answer, check_command
 from engine.runs.effects import EFFECTS, Effects
 from engine.runs.folder import Run, fold_run, summary_of
+from engine.state.fold import apply
 from engine.state.run_state import ENDED
 from engine.task.spec import TaskSpec
 
@@ -68,7 +69,6 @@ class RestingRun:
     @property
     def spec(self) -> TaskSpec:
         """The task, as recorded."""
-        assert self.state.spec is not None
         return self.state.spec
 
     @property
@@ -164,7 +164,7 @@ class RestingRun:
     def _take(self, data: Data, node: int | None) -> Event:
         round_ = None if node is None else self.state.nodes[node].round
         event = Event(self.state.seq + 1, now_ms(), round_, node, data)
-        self.state.apply(event)
+        apply(self.state, event)
         return event
 
     def close(self) -> None:

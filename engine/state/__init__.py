@@ -1,7 +1,8 @@
 """Turn the events of a journal into what a run has come to.
 
 - `run_state`: the state after a prefix of the events
-- `fold`: what each event changes
+- `fold`: apply events to a state, or make one of them
+- `handlers`: what each kind of event changes
 - `node`: the parts of the state
 - `timeline`: the state at any event, for replay
 - `lineage`: ancestors and best path

@@ -1,431 +1,79 @@
-"""What each kind of event does to the state of a run; kinds that are not here change nothing but its position."""
+"""Fold events into the state of a run: `apply` is the only code that turns events into state."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-import msgspec
-
+from engine.errors import DamagedJournal, JournalError
 from engine.journal import events as ev
-from engine.journal.events import REQUEST_KINDS, Event
-from engine.settings.decode import deep_merge
-from engine.settings.model import Settings
-from engine.state.no_design import count_in_vain, is_stuck, try_anew
-from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, RoleSpent, RunStatus
-from engine.task.spec import TaskSpec
+from engine.journal.events import Event
+from engine.journal.reader import JournalReader
+from engine.state.handlers import HANDLERS
+from engine.state.run_state import RunState
 
-if TYPE_CHECKING:
-    from engine.state.run_state import RunState
+__all__ = ["apply", "damage_named", "first_state", "fold"]
 
-__all__ = ["HANDLERS"]
-
-_MENDABLE: tuple[ev.Status, ...] = ("invalid", "crashed", "timeout")
-
-_END_STATUS: dict[str, RunStatus] = {
-    ev.RunStopped.KIND: "stopped",
-    ev.RunFinished.KIND: "finished",
-    ev.RunFailed.KIND: "failed",
-}
+_UNCOUNTED = (ev.EngineStarted, ev.EngineGone, ev.RunForked, ev.ClockStepped)
+"""The time before these is not what their `at` says: nobody was at work, or the event itself tells how long it was."""
 
 
-# The run
+def apply(state: RunState, event: Event) -> None:
+    """Fold one event into a state; events come in order of `seq`.
 
-
-def _run_started(state: RunState, event: Event, data: ev.RunStarted) -> None:
-    state.start = data
-    state.started_at = event.at
-    state.spec = msgspec.convert(data.spec, TaskSpec)
-    state.settings_table = dict(data.settings)
-    state.settings = msgspec.convert(data.settings, Settings)
-
-
-def _engine_started(state: RunState, event: Event, data: ev.EngineStarted) -> None:
-    state.engine = data
-    state.engine_gone = False
-    state.status = "running"
-    state.reason = ""
-    state.frozen = False
-    state.waits_for_person = False
-    try_anew(state)
-    for evaluation in state.evaluations.values():
-        evaluation.running = None
-        evaluation.progress = None
-
-
-def _paused(state: RunState, event: Event, data: ev.RunPaused) -> None:
-    state.status = "paused"
-    state.frozen = data.now
-    state.reason = data.reason
-    state.waits_for_person = data.no_design
-
-
-def _resumed(state: RunState, event: Event, data: ev.RunResumed) -> None:
-    state.status = "running"
-    state.frozen = False
-    state.reason = ""
-    state.waits_for_person = False
-    if is_stuck(state):
-        # Below that the rounds still count: a model that was away and is back is no better a designer for it.
-        try_anew(state)
-
-
-def _ended(state: RunState, event: Event, data: ev.RunStopped | ev.RunFinished | ev.RunFailed) -> None:
-    state.status = _END_STATUS[data.KIND]
-    state.reason = data.reason
-    state.frozen = False
-    state.waits_for_person = False
-
-
-def _engine_gone(state: RunState, event: Event, data: ev.EngineGone) -> None:
-    state.engine_gone = True
-
-
-def _clock_stepped(state: RunState, event: Event, data: ev.ClockStepped) -> None:
-    if state.status == "running":
-        state.engine_ms += data.passed_ms
-    # What is under way keeps its age.
-    for round_ in state.open_rounds.values():
-        round_.started_at += data.by_ms
-    for evaluation in state.evaluations.values():
-        if evaluation.started_at:
-            evaluation.started_at += data.by_ms
-    state.calls = {number: call._replace(at=call.at + data.by_ms) for number, call in state.calls.items()}
-
-
-def _run_forked(state: RunState, event: Event, data: ev.RunForked) -> None:
-    state.forked = data
-    state.forked_at = event.at
-    state.status = "stopped"
-    state.frozen = False
-    state.waits_for_person = False
-    state.reason = f"forked from {data.parent} at {data.at_seq}"
-    if not data.own_priors:
-        # They wait in the base that both read, as the other run's.
-        state.proposed = {}
-    for evaluation in state.evaluations.values():
-        evaluation.running = None
-        evaluation.progress = None
-
-
-def _task_changed(state: RunState, event: Event, data: ev.TaskChanged) -> None:
-    if not data.adopted:
-        state.task_changes = data.files
+    Raises:
+        DamagedJournal: the event contradicts those before it.
+    """
+    if state.status == "running" and not state.engine_gone and not isinstance(event.data, _UNCOUNTED):
+        state.engine_ms += max(0, event.at - state.at)
+    state.seq = event.seq
+    state.at = event.at
+    handler = HANDLERS.get(event.data.KIND)
+    if handler is None:
         return
-    assert state.start is not None
-    state.task_changes = {}
-    files = {path: blob for path, blob in (state.start.files | data.files).items() if blob != "removed"}
-    state.start = msgspec.structs.replace(
-        state.start,
-        files=files,
-        large_files=data.large_files,
-        spec=data.spec,
-        source=data.source,
-        priors=data.priors,
-    )
-    state.spec = msgspec.convert(data.spec, TaskSpec)
-
-
-def _settings_changed(state: RunState, event: Event, data: ev.SettingsChanged) -> None:
-    state.settings_table = deep_merge(state.settings_table, data.settings)
-    # A raised budget is warned of anew.
-    state.warned = {name: share for name, share in state.warned.items() if name not in data.settings}
-    try_anew(state)
-    before, state.settings = state.settings.fitness, msgspec.convert(state.settings_table, Settings)
-    if state.settings.fitness != before:
-        _rank_all(state)
-
-
-# Rounds
-
-
-def _round_started(state: RunState, event: Event, data: ev.RoundStarted) -> None:
-    assert event.round is not None
-    injected = state.injected.pop(data.injected, None) if data.injected is not None else None
-    state.open_rounds[event.round] = OpenRound(event.round, data.worker, event.at, injected)
-    state.rounds_started = max(state.rounds_started, event.round)
-
-
-def _round_ended(state: RunState, event: Event, data: ev.RoundEnded) -> None:
-    assert event.round is not None
-    round_ = state.open_rounds.pop(event.round, None)
-    _forget_answers(state, event.round)
-    if event.round == 0:
-        state.seeds_done = True
-        return
-    state.rounds_done += 1
-    if data.outcome == "node":
-        # What was measured may be a parent that other designs come of.
-        try_anew(state)
-        return
-    state.no_design += 1
-    count_in_vain(state, data, [] if round_ is None else round_.rejected)
-
-
-def _learned(state: RunState, event: Event, data: ev.LearnDone) -> None:
-    state.nodes[data.parent].expanded += 1
-    state.failed.pop(data.parent, None)
-    for shown in {data.parent, *data.inspirations}:
-        state.nodes[shown].shown += 1
-    state.priors_shown = state.priors_shown or bool(data.priors)
-    for prior in data.priors:
-        state.prior_revisions[prior.id] = prior.revision
-    round_ = state.open_rounds.get(event.round or 0)
-    if round_ is not None:
-        round_.learned = data
-
-
-def _call_started(state: RunState, event: Event, data: ev.CallStarted) -> None:
-    state.last_call = max(state.last_call, data.call)
-    state.calls[data.call] = event
-
-
-def _call_done(state: RunState, event: Event, data: ev.CallDone) -> None:
-    state.calls.pop(data.call, None)
-    state.usd += data.usd
-    state.tokens += data.tokens_in + data.tokens_out
-    if data.tokens_in + data.tokens_out:
-        spent = state.spent.setdefault(data.role, RoleSpent())
-        spent.calls += 1
-        spent.usd += data.usd
-        spent.tokens += data.tokens_in + data.tokens_out
-    if data.key and (not data.error or data.fault in REQUEST_KINDS):
-        state.answered[event.round, event.node, data.key] = data
-
-
-def _forget_answers(state: RunState, round_: int | None, node: int | None = None) -> None:
-    """What was answered for a round that is over, or for one node of it, is not asked for again."""
-    for name in [name for name in state.answered if name[0] == round_ and node in (None, name[1])]:
-        del state.answered[name]
-
-
-def _design_rejected(state: RunState, event: Event, data: ev.DesignRejected) -> None:
-    round_ = state.open_rounds.get(event.round or 0)
-    if round_ is not None:
-        round_.rejected.append(data)
-
-
-def _designed(state: RunState, event: Event, data: ev.DesignDone) -> None:
-    assert event.node == len(state.nodes), f"node {event.node} comes out of order"
-    round_number = event.round or 0
-    round_ = state.open_rounds.get(round_number)
-    learned = None if round_ is None else round_.learned
-    state.nodes.append(
-        Node(
-            id=event.node,
-            round=round_number,
-            parents=tuple(data.parents),
-            program=data.program,
-            operator=data.operator,
-            name=data.name,
-            motivation=data.motivation,
-            priors=tuple(data.priors),
-            designed_at=event.at,
-            size=data.size,
-            sketch=data.sketch,
-            island=learned.island if learned is not None and data.parents[:1] == [learned.parent] else None,
-        )
-    )
-    state.digests.setdefault(data.digest, event.node)
-    try_anew(state)
-    state.refusals.clear()
-    state.evaluations[event.node] = NodeEvaluation()
-    if round_ is not None:
-        round_.node = event.node
-
-
-# Evaluations
-
-
-def _eval_started(state: RunState, event: Event, data: ev.EvalStarted) -> None:
-    evaluation = state.evaluations.get(event.node or 0)
-    if evaluation is not None:
-        evaluation.running = data
-        evaluation.progress = None
-        evaluation.started_at = event.at
-
-
-def _eval_progress(state: RunState, event: Event, data: ev.EvalProgress) -> None:
-    evaluation = state.evaluations.get(event.node or 0)
-    if evaluation is not None:
-        evaluation.progress = data
-
-
-def _eval_stage_done(state: RunState, event: Event, data: ev.EvalStageDone) -> None:
-    evaluation = state.evaluations.get(event.node or 0)
-    if evaluation is not None:
-        evaluation.done.append(data)
-        evaluation.running = None
-
-
-def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
-    assert event.node is not None
-    node = state.nodes[event.node]
-    if node.status is not None:
-        state.counts[node.status] -= 1
-    node.status = data.status
-    node.score = data.score
-    node.metrics = data.metrics
-    node.reason = data.reason
-    node.seconds = data.seconds
-    node.verified = data.verified
-    node.judge = data.judge
-    node.measurements = data.measurements
-    node.spread = data.spread
-    evaluation = state.evaluations.pop(event.node, None)
-    if evaluation is not None and evaluation.done:
-        node.stderr_blob = evaluation.done[-1].stderr_blob
-    state.counts[data.status] = state.counts.get(data.status, 0) + 1
-    if node.id == 0 and state.settings.fitness.kind == "composite":
-        # It is the baseline of all.
-        _rank_all(state)
-    else:
-        _rank(state, node)
-    state.failed.pop(node.id, None)
-    if data.status in _MENDABLE and node.round and not node.expanded:
-        state.failed[node.id] = None
-
-
-def _rank_all(state: RunState) -> None:
-    state.rankings += 1
-    for node in state.nodes:
-        _rank(state, node)
-    state.best_steps = [step._replace(fitness=state.nodes[step.node].fitness) for step in state.best_steps]
-
-
-def _rank(state: RunState, node: Node) -> None:
-    node.fitness = state.fitness(node.id, node.score, node.metrics, node.judge)
-
-
-def _crowned(state: RunState, event: Event, data: ev.BestCrowned) -> None:
-    assert event.node is not None
-    node = state.nodes[event.node]
-    state.best = node.id
-    # Round 0 is not counted; a node that was crowned later, after its round, adds none.
-    state.rounds_at_best = state.rounds_done + (node.round > 0 and node.round in state.open_rounds)
-    state.best_steps.append(BestStep(event.seq, event.at, node.round, node.id, data.score, node.fitness))
-
-
-def _analyzed(state: RunState, event: Event, data: ev.AnalyzeDone) -> None:
-    assert event.node is not None
-    node = state.nodes[event.node]
-    node.lesson = data.lesson
-    node.analyzed = True
-    # Of a rerun it is the end.
-    if node.round not in state.open_rounds:
-        _forget_answers(state, node.round, node.id)
-
-
-def _warned(state: RunState, event: Event, data: ev.BudgetWarned) -> None:
-    state.warned[data.budget] = data.share
-
-
-def _prior_proposed(state: RunState, event: Event, data: ev.PriorProposed) -> None:
-    state.proposed[data.id] = data
-    state.proposed_titles.add(data.title)
-
-
-def _prior_decided(state: RunState, event: Event, data: ev.PriorAccepted | ev.PriorRejected) -> None:
-    state.proposed.pop(data.id, None)
-
-
-def _prior_changed(state: RunState, event: Event, data: ev.PriorChanged) -> None:
-    taken_away = data.change in ("disabled", "removed")
-    state.prior_revisions[data.id] = "" if taken_away else data.revision
-    if not taken_away:
-        try_anew(state)
-
-
-def _priors_recalled(state: RunState, event: Event, data: ev.PriorsRecalled) -> None:
-    state.priors_recalled = True
-
-
-def _prior_warned(state: RunState, event: Event, data: ev.PriorWarned) -> None:
-    state.prior_problems = data.problems
-
-
-# What people do
-
-
-def _injected(state: RunState, event: Event, data: ev.Injected) -> None:
-    try_anew(state)
-    if data.what == "hint":
-        state.hints.append(data.text)
-    else:
-        state.injected[event.seq] = data
-
-
-def _pinned(state: RunState, event: Event, data: ev.NodePinned | ev.NodeUnpinned) -> None:
-    assert event.node is not None
-    state.nodes[event.node].pinned = isinstance(data, ev.NodePinned)
-    state.pinned.pop(event.node, None)
-    if isinstance(data, ev.NodePinned):
-        state.pinned[event.node] = None
-
-
-def _pruned(state: RunState, event: Event, data: ev.NodePruned | ev.NodeRestored) -> None:
-    assert event.node is not None
-    state.nodes[event.node].pruned = isinstance(data, ev.NodePruned)
-
-
-def _starred(state: RunState, event: Event, data: ev.NodeStarred) -> None:
-    assert event.node is not None
-    state.nodes[event.node].starred = data.starred
-
-
-def _commented(state: RunState, event: Event, data: ev.NodeCommented) -> None:
-    if event.node is None:
-        state.comments.append(data.text)
-    else:
-        state.nodes[event.node].comments += (data.text,)
-
-
-def _rerun(state: RunState, event: Event, data: ev.NodeRerun) -> None:
-    assert event.node is not None
-    state.evaluations[event.node] = NodeEvaluation(rerun=data.repeat)
-    _forget_answers(state, event.round, event.node)
-
-
-HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
-    ev.RunStarted.KIND: _run_started,
-    ev.EngineStarted.KIND: _engine_started,
-    ev.RunPaused.KIND: _paused,
-    ev.RunResumed.KIND: _resumed,
-    ev.RunStopped.KIND: _ended,
-    ev.RunFinished.KIND: _ended,
-    ev.RunFailed.KIND: _ended,
-    ev.EngineGone.KIND: _engine_gone,
-    ev.ClockStepped.KIND: _clock_stepped,
-    ev.RunForked.KIND: _run_forked,
-    ev.SettingsChanged.KIND: _settings_changed,
-    ev.TaskChanged.KIND: _task_changed,
-    ev.RoundStarted.KIND: _round_started,
-    ev.RoundEnded.KIND: _round_ended,
-    ev.LearnDone.KIND: _learned,
-    ev.CallStarted.KIND: _call_started,
-    ev.CallDone.KIND: _call_done,
-    ev.DesignRejected.KIND: _design_rejected,
-    ev.DesignDone.KIND: _designed,
-    ev.EvalStarted.KIND: _eval_started,
-    ev.EvalProgress.KIND: _eval_progress,
-    ev.EvalStageDone.KIND: _eval_stage_done,
-    ev.EvalDone.KIND: _eval_done,
-    ev.BestCrowned.KIND: _crowned,
-    ev.AnalyzeDone.KIND: _analyzed,
-    ev.BudgetWarned.KIND: _warned,
-    ev.PriorProposed.KIND: _prior_proposed,
-    ev.PriorAccepted.KIND: _prior_decided,
-    ev.PriorRejected.KIND: _prior_decided,
-    ev.PriorChanged.KIND: _prior_changed,
-    ev.PriorsRecalled.KIND: _priors_recalled,
-    ev.PriorWarned.KIND: _prior_warned,
-    ev.Injected.KIND: _injected,
-    ev.NodePinned.KIND: _pinned,
-    ev.NodeUnpinned.KIND: _pinned,
-    ev.NodePruned.KIND: _pruned,
-    ev.NodeRestored.KIND: _pruned,
-    ev.NodeStarred.KIND: _starred,
-    ev.NodeCommented.KIND: _commented,
-    ev.NodeRerun.KIND: _rerun,
-}
-"""By kind, what takes an event into a state."""
+    try:
+        handler(state, event, event.data)
+    except (LookupError, TypeError, ValueError) as exc:
+        raise DamagedJournal(f"{event.data.KIND}: {exc}", event.seq) from exc
+
+
+def fold(events: Iterable[Event]) -> RunState:
+    """Return the state after some events, of which the first starts the run.
+
+    Raises:
+        DamagedJournal: there is no such event, or events contradict each other.
+    """
+    rest = iter(events)
+    first = next(rest, None)
+    if first is None:
+        raise DamagedJournal("it has no event")
+    state = RunState(first)
+    for event in rest:
+        apply(state, event)
+    return state
+
+
+def first_state(reader: JournalReader) -> RunState:
+    """Return the state after the first event of a journal.
+
+    Raises:
+        JournalError: the journal cannot be read, or holds no run.
+    """
+    with damage_named(reader.path):
+        first = next(reader.events(upto=1), None)
+        if first is None or not isinstance(first.data, ev.RunStarted):
+            raise JournalError(f"{reader.path} holds no run: its first event is missing")
+        return RunState(first)
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Raise what goes wrong while events are folded as a `DamagedJournal` that names the file."""
+    try:
+        yield
+    except DamagedJournal as exc:
+        raise DamagedJournal(exc.reason, exc.seq, path) from exc
+    except (LookupError, TypeError, ValueError) as exc:
+        # A sampler, a designer or a view that folds beside the state trips over the same damage.
+        raise DamagedJournal(str(exc), where=path) from exc

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from engine.journal.events import DesignRejected, RoundEnded
 from engine.settings.model import designs_by_model
+from engine.state.run_state import RunState
 from engine.text import one_line
-
-if TYPE_CHECKING:
-    from engine.journal.events import DesignRejected, RoundEnded
-    from engine.state.run_state import RunState
 
 __all__ = ["count_in_vain", "is_stuck", "reason_of", "try_anew", "was_in_vain"]
 

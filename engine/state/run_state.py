@@ -1,4 +1,4 @@
-"""RunState: the fold of a run's events. Its `apply` is the only code that turns events into state.
+"""RunState: the fold of a run's events, which `engine.state.fold` makes.
 
 The engine folds to sample and to resume, the terminal folds live, replay folds a prefix, export folds all.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from engine.errors import DamagedJournal
 from engine.journal import events as ev
 from engine.journal.events import Event
 from engine.settings.fitness import fitness_of, least_gain
 from engine.settings.model import Settings
-from engine.state.fold import HANDLERS
 from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, Phase, RoleSpent, RunStatus
 from engine.state.ranking import Ranking
 from engine.task.spec import TaskSpec
@@ -21,23 +23,33 @@ __all__ = ["ENDED", "RunState"]
 ENDED: tuple[RunStatus, ...] = ("finished", "stopped", "failed")
 
 _HINTS_SHOWN = 5
-_UNCOUNTED = (ev.EngineStarted, ev.EngineGone, ev.RunForked, ev.ClockStepped)
-"""The time before these is not what their `at` says: nobody was at work, or the event itself tells how long it was."""
 
 
 class RunState:
-    """What a run has come to, after some prefix of its events."""
+    """A run after some prefix of its events.
 
-    def __init__(self) -> None:
-        self.seq = 0
+    Args:
+        first: the event that starts the run.
+
+    Raises:
+        DamagedJournal: it is another event, or holds a task or settings that cannot be.
+    """
+
+    def __init__(self, first: Event) -> None:
+        if not isinstance(first.data, ev.RunStarted):
+            raise DamagedJournal(f"{first.data.KIND} stands before run.started", first.seq)
+        self.seq = first.seq
         """The last event folded in."""
-        self.at = 0
+        self.at = first.at
         """Its time, in milliseconds."""
-        self.started_at = 0
-        self.start: ev.RunStarted | None = None
-        self.spec: TaskSpec | None = None
-        self.settings = Settings()
-        self.settings_table: dict[str, Any] = {}
+        self.started_at = first.at
+        self.start = first.data
+        try:
+            self.spec = msgspec.convert(first.data.spec, TaskSpec)
+            self.settings = msgspec.convert(first.data.settings, Settings)
+        except msgspec.ValidationError as exc:
+            raise DamagedJournal(f"{first.data.KIND}: {exc}", first.seq) from None
+        self.settings_table: dict[str, Any] = dict(first.data.settings)
         """The settings as plain data, only what was said."""
         self.status: RunStatus = "stopped"
         self.frozen = False
@@ -121,7 +133,7 @@ class RunState:
     def secret(self) -> str:
         """Commitment of the secret that seeds of data follow from; empty where they follow from a known number."""
         taken_up = self.engine.secret if self.engine is not None else ""
-        return taken_up or (self.start.secret if self.start is not None else "")
+        return taken_up or self.start.secret
 
     @property
     def seed_known(self) -> bool:
@@ -141,8 +153,6 @@ class RunState:
     @property
     def ranking(self) -> Ranking:
         """What nodes are ranked by under the settings of now."""
-        if self.spec is None:
-            return Ranking()
         return Ranking(self.spec.metric, self.spec.direction, not self.settings.fitness.is_score)
 
     def phase(self, round_: OpenRound) -> Phase:
@@ -160,7 +170,6 @@ class RunState:
         """What a node is, or would be, ranked by with these results; None: not at all."""
         if score is None:
             return None
-        assert self.spec is not None
         metric = self.spec.metric
         measured = {**metrics, metric: score}
         seed = self.nodes[0]
@@ -184,19 +193,9 @@ class RunState:
     @property
     def noise(self) -> float:
         """The difference in fitness up to which two nodes count as equal."""
-        return 0.0 if self.spec is None else least_gain(self.settings.fitness, self.spec.min_gain)
+        return least_gain(self.settings.fitness, self.spec.min_gain)
 
     def fittest(self) -> Node | None:
         """The node that ranks highest of all, the earliest of equal ones; goes through all nodes."""
         ranked = (node for node in self.nodes if node.fitness is not None)
         return max(ranked, key=lambda node: (node.fitness, -node.id), default=None)
-
-    def apply(self, event: Event) -> None:
-        """Take one event in; events come in order of `seq`."""
-        if self.status == "running" and not self.engine_gone and not isinstance(event.data, _UNCOUNTED):
-            self.engine_ms += max(0, event.at - self.at)
-        self.seq = event.seq
-        self.at = event.at
-        handler = HANDLERS.get(event.data.KIND)
-        if handler is not None:
-            handler(self, event, event.data)

@@ -14,9 +14,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from engine.errors import JournalError
 from engine.journal.events import Event
 from engine.journal.reader import JournalReader
+from engine.state.fold import apply, damage_named, first_state
 from engine.state.node import Node
 from engine.state.run_state import RunState
 
@@ -37,7 +37,7 @@ class Timeline(Generic[S]):
 
     Args:
         reader: the run's journal.
-        make: the state before the first event.
+        make: the state after the first event.
         fold: takes one event into a state.
         twin: a copy of a state that shares nothing which folding changes.
         nodes: the list of nodes in a state; its length bounds the memory.
@@ -60,7 +60,7 @@ class Timeline(Generic[S]):
         self._nodes = nodes
         self._every = every
         self._head = make()
-        self.reached = 0
+        self.reached = 1
         """The last event that was folded on the way through the run."""
         self._kept: list[tuple[int, S]] = []
 
@@ -80,7 +80,7 @@ class Timeline(Generic[S]):
                     self._keep()
 
     def at(self, seq: int) -> S:
-        """The state after the events up to one of them, for the caller to change.
+        """The state after the events up to one of them, for the caller to change; the first event is always in it.
 
         Raises:
             JournalError: the journal cannot be read, or does not fold.
@@ -95,18 +95,14 @@ class Timeline(Generic[S]):
                 self.grow(seq)
                 return self._twin(self._head)
             place = bisect_right(self._kept, seq, key=lambda kept: kept[0]) - 1
-            after, state = (self._kept[place][0], self._twin(self._kept[place][1])) if place >= 0 else (0, self._make())
+            after, state = (self._kept[place][0], self._twin(self._kept[place][1])) if place >= 0 else (1, self._make())
             self._take(state, after, seq)
             return state
 
     def _take(self, state: S, after: int, upto: int) -> None:
-        seq = after
-        try:
+        with damage_named(self._reader.path):
             for event in self._reader.events(after, upto):
-                seq = event.seq
                 self._fold(state, event)
-        except (AssertionError, LookupError, TypeError, ValueError, msgspec.ValidationError) as exc:
-            raise JournalError(f"{self._reader.path} is damaged at event {seq}: {exc}") from None
 
     def _keep(self) -> None:
         state = self._twin(self._head)
@@ -122,7 +118,7 @@ class Timeline(Generic[S]):
 
 def run_timeline(reader: JournalReader, every: int = _EVERY) -> Timeline[RunState]:
     """The timeline of a run's `RunState`."""
-    return Timeline(reader, RunState, RunState.apply, copy_state, lambda state: state.nodes, every)
+    return Timeline(reader, lambda: first_state(reader), apply, copy_state, lambda state: state.nodes, every)
 
 
 def copy_state(state: RunState) -> RunState:

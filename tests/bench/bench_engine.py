@@ -23,6 +23,7 @@ from engine.runs.create import create_run
 from engine.runs.folder import Run, fold_run
 from engine.samplers import make_sampler, take_up
 from engine.settings.model import SamplerSettings, Settings, merge_settings
+from engine.state.fold import apply
 from engine.state.run_state import RunState
 from engine.task.load import load_task
 
@@ -258,7 +259,6 @@ def _samplers(nodes: int, rounds: int) -> list[dict[str, Any]]:
     for name in get_args(get_type_hints(SamplerSettings)["name"]):
         rng = random.Random(nodes)
         state = _population(nodes, rng)
-        assert state.spec is not None
         sampler = make_sampler(msgspec.convert({"name": name}, SamplerSettings))
         began = time.perf_counter()
         take_up(sampler, state)
@@ -270,7 +270,7 @@ def _samplers(nodes: int, rounds: int) -> list[dict[str, Any]]:
             seconds = time.perf_counter() - began
             assert sample is not None
             for event in _round(state, sample.parent, sample.inspirations, sample.island, rng):
-                state.apply(event)
+                apply(state, event)
                 began = time.perf_counter()
                 sampler.apply(event, state)
                 seconds += time.perf_counter() - began
@@ -282,13 +282,13 @@ def _samplers(nodes: int, rounds: int) -> list[dict[str, Any]]:
 
 def _population(nodes: int, rng: random.Random) -> RunState:
     """A run of so many nodes that differ in lines, size and score."""
-    state = RunState()
     spec = {"name": "bench", "direction": "maximize"}
-    state.apply(ev.Event(1, 0, None, None, ev.RunStarted("bench", msgspec.to_builtins(Settings()), spec, {})))
+    start = ev.RunStarted("bench", msgspec.to_builtins(Settings()), spec, {})
+    state = RunState(ev.Event(1, 0, None, None, start))
     while len(state.nodes) < nodes:
         parent = rng.randrange(len(state.nodes)) if state.nodes else None
         for event in _round(state, parent, [], None, rng):
-            state.apply(event)
+            apply(state, event)
     return state
 
 

@@ -128,7 +128,6 @@ def test_preset_overrides_task_and_options_override_preset(
     settings = state.settings
     assert (settings.sampler.name, settings.workers, settings.patience) == (name, workers, 50)
     assert (settings.sampler.keep, settings.sampler.exploitation, settings.sampler.c) == (70, 0.6, 0.5)
-    assert state.spec is not None
     assert state.spec.limits.seconds == 300
     assert state.spec.limits.memory_mb == 512, "what the preset does not name is the task's"
 

@@ -145,5 +145,6 @@ def test_badge_is_shown(make_task: TaskMaker, evolve: Evolve, tmp_path: Path, kn
     assert refused.code == 2 and "data_seed cannot change during a run" in refused.err
 
 
-def test_state_of_no_event_knows_its_seed() -> None:
-    assert RunState().seed_known
+def test_run_that_started_without_a_secret_knows_its_seed() -> None:
+    start = ev.RunStarted("t", {}, {"name": "t", "direction": "maximize"}, {})
+    assert RunState(ev.Event(1, 0, None, None, start)).seed_known

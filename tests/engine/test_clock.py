@@ -12,6 +12,7 @@ from engine.journal import events as ev
 from engine.journal.clock import StepWatch, WallClock
 from engine.journal.reader import decode_row, to_row
 from engine.settings.model import Settings
+from engine.state.fold import apply
 from engine.state.run_state import RunState
 from engine.task.spec import TaskSpec
 
@@ -39,13 +40,13 @@ class Engine:
     def __init__(self, clocks: Clocks) -> None:
         self.clocks = clocks
         self.watch = StepWatch()
-        self.state = RunState()
         self.running = 0
         """How long the run has been at work in truth."""
         start = ev.RunStarted(
             "t", msgspec.to_builtins(Settings()), msgspec.to_builtins(TaskSpec("t", "maximize")), {"seed.py": "0" * 64}
         )
-        self.emit(start)
+        at, _ = self.watch.read()
+        self.state = RunState(ev.Event(1, at, None, None, start))
         self.emit(ev.EngineStarted(1, "h", "none", "open", 1, 1, "recombine"))
 
     def emit(self, data: ev.Data, round: int | None = None) -> None:
@@ -55,7 +56,7 @@ class Engine:
             row = to_row(ev.Event(self.state.seq + 1, at, round if item is data else None, None, item))
             event = decode_row(row)
             assert event is not None
-            self.state.apply(event)
+            apply(self.state, event)
 
     def pass_time(self, milliseconds: int, step: int) -> None:
         self.clocks.go_on(milliseconds, step)

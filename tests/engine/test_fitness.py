@@ -15,6 +15,7 @@ from engine.errors import UsageError
 from engine.journal import events as ev
 from engine.settings.fitness import FitnessPart, FitnessSettings, fitness_of, least_gain
 from engine.settings.model import Settings, merge_settings
+from engine.state.fold import apply
 from engine.state.run_state import RunState
 
 NUMBERS = st.floats(-1e6, 1e6)
@@ -96,12 +97,12 @@ class Run:
     """A fold of made-up results."""
 
     def __init__(self, **settings: Any) -> None:
-        self.state = RunState()
         merged = msgspec.to_builtins(merge_settings(("test", settings)))
-        self.apply(ev.RunStarted("t", merged, {"name": "t", "direction": "minimize", "metric": "loss"}, {}))
+        start = ev.RunStarted("t", merged, {"name": "t", "direction": "minimize", "metric": "loss"}, {})
+        self.state = RunState(ev.Event(1, 0, None, None, start))
 
     def apply(self, data: ev.Data, node: int | None = None, round: int = 1) -> None:
-        self.state.apply(ev.Event(self.state.seq + 1, self.state.seq, round, node, data))
+        apply(self.state, ev.Event(self.state.seq + 1, self.state.seq, round, node, data))
 
     def add(self, loss: float, judge: float | None = None, **metrics: float) -> int:
         node = len(self.state.nodes)

@@ -19,6 +19,7 @@ from engine.loop.gate import PauseGate
 from engine.loop.serve import watch_children_without_threads
 from engine.runs.folder import lock_run
 from engine.settings.model import Settings
+from engine.state.fold import apply, fold
 from engine.state.limits import limit_reached
 from engine.state.no_design import is_stuck, reason_of, was_in_vain
 from engine.state.run_state import RunState
@@ -76,10 +77,7 @@ class Rounds(Script):
 
     def fold(self) -> RunState:
         """The state at the end."""
-        state = RunState()
-        for event in self.events:
-            state.apply(event)
-        return state
+        return fold(self.events)
 
 
 def rounds(*steps: str) -> RunState:
@@ -122,7 +120,7 @@ def test_a_state_that_is_kept_is_not_changed_by_what_follows(steps: list[str], c
     for step in steps[cut:]:
         script.step(step)
     for event in script.events[known:]:
-        state.apply(event)
+        apply(state, event)
     assert vars(kept) == shape
 
 

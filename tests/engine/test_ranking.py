@@ -14,6 +14,7 @@ from engine.cli.progress import ProgressLines, closing_object
 from engine.journal import events as ev
 from engine.journal.reader import connect_writer
 from engine.runs.folder import Run, summarize, summary_of
+from engine.state.fold import apply
 from engine.state.ranking import Figures, Ranking
 from engine.state.run_state import RunState
 from tests.conftest import Evolve
@@ -63,7 +64,7 @@ def test_every_best_step_bears_its_fitness_and_is_ranked_anew_by_other_weights(t
     assert [step.node for step in state.best_steps] == [0, FITTEST]
     assert [step.fitness for step in state.best_steps] == [0.5, best.fitness]
     change = ev.SettingsChanged({"fitness": {"kind": "score"}})
-    state.apply(ev.Event(state.seq + 1, state.at, None, None, change))
+    apply(state, ev.Event(state.seq + 1, state.at, None, None, change))
     assert [step.fitness for step in state.best_steps] == [-2.0, -1.9]
     assert state.ranking == Ranking("loss", "minimize")
 
@@ -149,9 +150,10 @@ def test_json_carries_both_and_says_which_ranks(tmp_path: Path, evolve: Evolve, 
 
 @pytest.mark.parametrize(("way", "told"), [("score", "#1 1* "), ("composite", "#2 fitness 0.811")])
 def test_progress_tells_what_is_ranked(tmp_path: Path, capfd: pytest.CaptureFixture[str], way: str, told: str) -> None:
-    state, lines = RunState(), ProgressLines()
-    for event in events(make_ranked(tmp_path / "run", way)):
-        state.apply(event)
+    first, *rest = events(make_ranked(tmp_path / "run", way))
+    state, lines = RunState(first), ProgressLines()
+    for event in rest:
+        apply(state, event)
         lines(event, state)
     said = capfd.readouterr().err.splitlines()
     _, best = best_of(Run(tmp_path / "run"))

@@ -21,6 +21,7 @@ from engine.samplers import Sampler, make_sampler, take_up
 from engine.samplers.base import Sample
 from engine.samplers.map_elites import MapElites
 from engine.settings.model import SamplerSettings, Settings, merge_settings, parse_setting
+from engine.state.fold import apply
 from engine.state.run_state import RunState
 
 NAMES: tuple[str, ...] = get_args(get_type_hints(SamplerSettings)["name"])
@@ -35,13 +36,10 @@ class Search:
 
     def __init__(self, direction: str = "maximize", **sampler: Any) -> None:
         self.settings = msgspec.convert(sampler, SamplerSettings)
-        self.events: list[ev.Event] = []
-        self.state = RunState()
-        self.sampler: Sampler | None = None
         started = ev.RunStarted("t", msgspec.to_builtins(Settings()), {"name": "t", "direction": direction}, {})
-        self.apply(started)
-        assert self.state.spec is not None
-        self.sampler = make_sampler(self.settings)
+        self.events = [ev.Event(1, 0, None, None, started)]
+        self.state = RunState(self.events[0])
+        self.sampler: Sampler | None = make_sampler(self.settings)
 
     @property
     def islands(self) -> MapElites:
@@ -51,7 +49,7 @@ class Search:
     def apply(self, data: ev.Data, node: int | None = None, round: int = 1) -> None:
         event = ev.Event(self.state.seq + 1, self.state.seq, round, node, data)
         self.events.append(event)
-        self.state.apply(event)
+        apply(self.state, event)
         if self.sampler is not None:
             self.sampler.apply(event, self.state)
 
@@ -269,16 +267,15 @@ def test_context_is_whole_distinct_scored_and_never_pruned(name: str, steps: lis
 def test_a_fold_of_the_events_is_the_sampler_that_lived_through_them(name: str, steps: list[Step], data: Any) -> None:
     search = play(steps, name)
     assert search.sampler is not None
-    assert search.state.spec is not None
-    again, state = make_sampler(search.settings), RunState()
+    again, state = make_sampler(search.settings), RunState(search.events[0])
     cut = data.draw(st.integers(1, len(search.events)))
-    for event in search.events[:cut]:
-        state.apply(event)
+    for event in search.events[1:cut]:
+        apply(state, event)
         again.apply(event, state)
     # Drawing in the middle leaves no trace: a replay draws less often than the engine did.
     draws(again, state, 3)
     for event in search.events[cut:]:
-        state.apply(event)
+        apply(state, event)
         again.apply(event, state)
     assert draws(again, state) == draws(search.sampler, search.state)
 
@@ -289,7 +286,6 @@ def test_a_fold_of_the_events_is_the_sampler_that_lived_through_them(name: str, 
 def test_a_sampler_that_is_taken_up_knows_the_population(name: str, steps: list[Step]) -> None:
     search = play(steps, name)
     assert search.sampler is not None
-    assert search.state.spec is not None
     late = make_sampler(search.settings)
     take_up(late, search.state)
     if name in ("ucb1_paper", "random", "weighted"):

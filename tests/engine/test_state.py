@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.journal import events as ev
 from engine.settings.model import Settings
+from engine.state.fold import apply, fold
 from engine.state.limits import limit_reached
 from engine.state.run_state import RunState
 from engine.task.spec import TaskSpec
@@ -94,23 +95,16 @@ def journals(draw: Any) -> list[ev.Event]:
     return script.events
 
 
-def fold(events: list[ev.Event]) -> RunState:
-    state = RunState()
-    for event in events:
-        state.apply(event)
-    return state
-
-
 def shape(state: RunState) -> dict[str, Any]:
     return dict(vars(state))
 
 
 @given(journals(), st.data())
 def test_a_fold_in_parts_is_the_fold_of_all(events: list[ev.Event], data: Any) -> None:
-    cut = data.draw(st.integers(0, len(events)))
+    cut = data.draw(st.integers(1, len(events)))
     state = fold(events[:cut])
     for event in events[cut:]:
-        state.apply(event)
+        apply(state, event)
     assert shape(state) == shape(fold(events))
 
 
@@ -147,7 +141,7 @@ def test_the_phase_is_where_the_last_durable_event_left_it() -> None:
     phases = []
 
     def step(data: ev.Data, node: int | None = None) -> None:
-        state.apply(ev.Event(state.seq + 1, state.at + 1, 1, node, data))
+        apply(state, ev.Event(state.seq + 1, state.at + 1, 1, node, data))
         if 1 in state.open_rounds:
             phases.append(state.phase(state.open_rounds[1]))
 
@@ -163,12 +157,12 @@ def test_the_phase_is_where_the_last_durable_event_left_it() -> None:
 
 
 def test_an_engines_death_is_not_counted_as_its_time() -> None:
-    state = RunState()
+    state = RunState(ev.Event(1, 0, None, None, started()))
     engine = ev.EngineStarted(1, "h", "limits", "open", 1, 1, "recombine")
-    for at, data in [(0, started()), (10, engine), (30, ev.RunPaused()), (1000, ev.RunResumed()), (1005, engine)]:
-        state.apply(ev.Event(state.seq + 1, at, None, None, data))
+    for at, data in [(10, engine), (30, ev.RunPaused()), (1000, ev.RunResumed()), (1005, engine)]:
+        apply(state, ev.Event(state.seq + 1, at, None, None, data))
     assert state.engine_ms == 20
-    state.apply(ev.Event(6, 1105, None, None, ev.RunStopped("by hand")))
+    apply(state, ev.Event(6, 1105, None, None, ev.RunStopped("by hand")))
     assert (state.engine_ms, state.status, state.reason) == (120, "stopped", "by hand")
 
 
@@ -180,7 +174,7 @@ def test_a_new_engine_forgets_what_the_old_one_was_running() -> None:
     script.add(ev.EvalStarted("explore"), 0, seed)
     state = fold(script.events)
     assert state.evaluations[seed].running is not None
-    state.apply(ev.Event(99, 99, None, None, ev.EngineStarted(1, "h", "limits", "open", 1, 1, "recombine")))
+    apply(state, ev.Event(99, 99, None, None, ev.EngineStarted(1, "h", "limits", "open", 1, 1, "recombine")))
     assert state.evaluations[seed].running is None
 
 

@@ -17,6 +17,7 @@ from engine.journal import events as ev
 from engine.journal.reader import JournalReader, connect_writer, create_journal, insert_event
 from engine.runs.folder import fold_run
 from engine.state import timeline
+from engine.state.fold import apply, fold
 from engine.state.run_state import RunState
 from engine.state.timeline import copy_state, run_timeline
 from tests.tui.synthetic import Synthesizer, story
@@ -93,13 +94,11 @@ def test_any_place_is_the_fold_of_its_prefix(reader: JournalReader, places: list
     last = reader.last_seq()
     for place in places:
         found = line.at(place)
-        expected = RunState()
-        for event in reader.events(upto=min(place, last)):
-            expected.apply(event)
+        expected = fold(reader.events(upto=max(1, min(place, last))))
         assert plain(found) == plain(expected)
         # Whoever asked may go on folding: neither the kept states nor those that follow may change by that.
-        for event in reader.events(after=place, upto=place + 40):
-            found.apply(event)
+        for event in reader.events(after=found.seq, upto=place + 40):
+            apply(found, event)
 
 
 def test_a_copy_goes_its_own_way(reader: JournalReader) -> None:
@@ -107,7 +106,7 @@ def test_a_copy_goes_its_own_way(reader: JournalReader) -> None:
     twin, before = copy_state(state), plain(copy_state(state))
     assert plain(twin) == plain(state)
     for event in reader.events(after=300):
-        twin.apply(event)
+        apply(twin, event)
     assert plain(state) == before and plain(twin) != before
 
 

@@ -14,23 +14,21 @@ from hypothesis import strategies as st
 from engine.journal import events as ev
 from engine.samplers.ucb1 import UCB1
 from engine.settings.model import Settings
+from engine.state.fold import apply
 from engine.state.run_state import RunState
-from engine.task.spec import TaskSpec
 
 
 class Population:
     """A run without an engine: nodes get scores, samples expand them."""
 
     def __init__(self, c: float, direction: str = "maximize") -> None:
-        self.state = RunState()
+        start = ev.RunStarted("t", msgspec.to_builtins(Settings()), {"name": "t", "direction": direction}, {})
+        self.state = RunState(ev.Event(1, 0, None, None, start))
         self.sampler = UCB1(c)
-        spec = {"name": "t", "direction": direction}
-        self._apply(ev.RunStarted("t", msgspec.to_builtins(Settings()), spec, {}))
-        assert isinstance(self.state.spec, TaskSpec)
 
     def _apply(self, data: ev.Data, node: int | None = None) -> None:
         event = ev.Event(self.state.seq + 1, self.state.seq, 1, node, data)
-        self.state.apply(event)
+        apply(self.state, event)
         self.sampler.apply(event, self.state)
 
     def add(self, score: float | None, parents: list[int]) -> int:

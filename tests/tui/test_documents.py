@@ -15,7 +15,7 @@ from engine.runs.folder import Run
 from tests.tui.synthetic import HOSTILE, make_run
 from tui.model.document import Line, code_lines, curve_lines, diff_lines, prose_lines, table_lines, text_lines
 from tui.model.node_documents import TABS, make_subject, read_document
-from tui.model.run_model import RunModel
+from tui.model.run_model import fold_model
 
 
 def plain(lines: list[Line]) -> str:
@@ -81,8 +81,7 @@ def test_metrics_show_tables_and_curves() -> None:
 def test_every_tab_of_every_node_has_a_document(tmp_path: Path, hostile: bool) -> None:
     run = make_run(tmp_path / "run", 25, hostile=hostile, end="finished")
     with JournalReader(run.db) as reader:
-        model = RunModel()
-        model.load(reader.events())
+        model = fold_model(reader.events())
     for node in model.state.nodes:
         for tab in TABS:
             lines = read_document(make_subject(run, model, node), tab, 80)
@@ -111,8 +110,7 @@ def test_prose_wraps_and_tables_do_not() -> None:
 def test_metrics_begin_with_the_score_and_end_with_comments(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", 5, end="finished")
     with JournalReader(run.db) as reader:
-        model = RunModel()
-        model.load(reader.events())
+        model = fold_model(reader.events())
     node = next(node for node in model.state.nodes if node.score is not None)
     node.measurements, node.spread, node.verified = 3, 0.0125, 0.95
     node.starred = node.pinned = True
@@ -128,8 +126,7 @@ def test_metrics_begin_with_the_score_and_end_with_comments(tmp_path: Path) -> N
 def test_model_calls_show_prompt_answer_and_cost(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", 5, end="finished")
     with JournalReader(run.db) as reader:
-        model = RunModel()
-        model.load(reader.events())
+        model = fold_model(reader.events())
     node = model.state.nodes[3]
     messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": HOSTILE.replace("\ud83d", "")}]
     prompt = json.dumps({"messages": messages})
@@ -164,8 +161,7 @@ def test_model_calls_show_prompt_answer_and_cost(tmp_path: Path) -> None:
 def test_diff_to_any_node_and_revisions_of_priors_are_shown(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", 8, end="finished")
     with JournalReader(run.db) as reader:
-        model = RunModel()
-        model.load(reader.events())
+        model = fold_model(reader.events())
     node, other = model.state.nodes[5], model.state.nodes[2]
     text = plain(read_document(make_subject(run, model, node, other), "Diff", 80))
     assert text.startswith(f"--- #2 {other.name}") and f"+++ #5 {node.name}" in text
@@ -179,8 +175,7 @@ def test_missing_blobs_are_reported(tmp_path: Path) -> None:
 
     run = make_run(tmp_path / "run", 5)
     with JournalReader(run.db) as reader:
-        model = RunModel()
-        model.load(reader.events())
+        model = fold_model(reader.events())
     subject = make_subject(Run(tmp_path / "nowhere"), model, model.state.nodes[0])
     with pytest.raises(JournalError):
         read_document(subject, "Code", 80)

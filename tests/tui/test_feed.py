@@ -179,7 +179,7 @@ def test_journal_that_does_not_fold_is_reported(run: Run) -> None:
     connection.close()
     reading = Reading(run)
     try:
-        assert "damaged after event" in reading.next().trouble
+        assert "damaged at event" in reading.next().trouble
     finally:
         reading.feed.stop()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tui.model.listing import Listing, Order
 from tui.model.query import QueryError, parse_query
 from tui.model.rates import device_rows, rate_rows
 from tui.model.rounds import work_lines, worker_limit
-from tui.model.run_model import Part, RunModel
+from tui.model.run_model import Part, RunModel, fold_model
 from tui.model.score_plot import ScorePlot
 from tui.model.status import status_cells
 
@@ -32,9 +32,7 @@ ROOT = Path(__file__).parents[2]
 def model_of(nodes: int = 60, **options: Any) -> RunModel:
     """A folded run."""
     end = options.pop("end", "")
-    model = RunModel()
-    model.load(chain.from_iterable(story(Synthesizer(**options), nodes, end=end)))
-    return model
+    return fold_model(chain.from_iterable(story(Synthesizer(**options), nodes, end=end)))
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +49,9 @@ def found(model: RunModel, text: str) -> list[Node]:
 
 def test_load_equals_apply_event_by_event() -> None:
     events = list(chain.from_iterable(story(Synthesizer(seed=3), 80)))
-    whole, stepwise = RunModel(), RunModel()
-    whole.load(events)
+    whole, stepwise = fold_model(events), fold_model(events[:1])
     parts: set[Part] = set()
-    for event in events:
+    for event in events[1:]:
         parts.update(stepwise.apply(event))
 
     assert stepwise.population.rows == whole.population.rows
@@ -65,10 +62,10 @@ def test_load_equals_apply_event_by_event() -> None:
 
 @pytest.mark.parametrize("name", ["circle_packing_fork", "data_curation_recombine", "linear_attention_recombine"])
 def test_apply_names_every_part_that_changes(name: str) -> None:
-    model = RunModel()
     before: dict[Part, object] = {}
     with JournalReader(ROOT / "sample_runs" / name / "run.db") as reader:
-        for event in islice(reader.events(), 700):
+        model = fold_model(reader.events(upto=1))
+        for event in reader.events(after=1, upto=700):
             named = model.apply(event)
             after = _parts_of(model)
             unsaid = {part for part in after if after[part] != before.get(part, after[part])} - set(named)
@@ -146,10 +143,11 @@ def test_metrics_are_named_after_a_seek(model: RunModel) -> None:
 
 @pytest.mark.parametrize("order", ["best", "newest", "tree"])
 def test_updated_list_equals_the_sorted_list(order: Order) -> None:
-    model = RunModel()
+    first, *events = chain.from_iterable(story(Synthesizer(seed=5), 120))
+    model = fold_model([first])
     query = parse_query("status:ok", model.is_marked)
     listing = Listing(query, order)
-    for event in chain.from_iterable(story(Synthesizer(seed=5), 120)):
+    for event in events:
         model.apply(event)
         if event.node is not None:
             listing.update(model.state.nodes[event.node])
@@ -177,9 +175,10 @@ def test_plot_shows_every_node_with_the_best_on_top(model: RunModel) -> None:
 
 @pytest.mark.parametrize("ranking", [Ranking(), Ranking(direction="minimize"), Ranking(by_fitness=True)])
 def test_plot_drawn_node_by_node_equals_the_plot_drawn_at_once(ranking: Ranking) -> None:
-    model = RunModel()
+    first, *events = chain.from_iterable(story(Synthesizer(seed=9), 150))
+    model = fold_model([first])
     stepwise = ScorePlot(40, 8, ranking)
-    for event in chain.from_iterable(story(Synthesizer(seed=9), 150)):
+    for event in events:
         model.apply(event)
         if isinstance(event.data, EvalDone):
             assert event.node is not None

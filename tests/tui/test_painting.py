@@ -26,7 +26,7 @@ from tui.model.document import Span, clean_line
 from tui.model.outline import Outline
 from tui.model.prior_list import PriorRow, Use
 from tui.model.query import parse_query
-from tui.model.run_model import RunModel
+from tui.model.run_model import fold_model
 from tui.model.status import Cell, status_cells
 from tui.screens.prior_history import RevisionsView
 from tui.screens.runs import RunsView
@@ -73,8 +73,7 @@ class Story:
 
     def __init__(self, hostile: bool = False) -> None:
         self.pen = Synthesizer(seed=3, hostile=hostile, rates=True)
-        self.model = RunModel()
-        self.model.load(self.pen.begin())
+        self.model = fold_model(self.pen.begin())
 
     def go_on(self, count: int) -> Change:
         """Let some events happen."""
@@ -271,7 +270,7 @@ def text_view(widget: TextView) -> Steps:
 
 
 def transport(widget: TransportBar) -> Steps:
-    model = RunModel()
+    model = fold_model(Synthesizer().begin())
     feed: Any = widget._feed
 
     def play(number: int) -> None:

@@ -17,7 +17,7 @@ from tests.tui.pilot import settled, until
 from tests.tui.synthetic import Synthesizer
 from tests.tui.test_session import ScriptedFeed
 from tui.feed.batch import Batch
-from tui.model.run_model import RunModel
+from tui.model.run_model import fold_model
 from tui.screens.live import LiveScreen
 from tui.settings import TuiSettings
 from tui.textual_app import EvolveApp
@@ -49,8 +49,7 @@ class EmulatedApp(EvolveApp):
 async def test_live_screen_at_rest_equals_one_full_painting(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     pen = Synthesizer(seed=seed, rates=True, hostile=seed == 1)
-    model = RunModel()
-    model.load(pen.begin())
+    model = fold_model(pen.begin())
     run = Run(tmp_path / "run")
     app = EmulatedApp(tmp_path, run)
     async with app.run_test(size=SIZES[0]) as pilot:

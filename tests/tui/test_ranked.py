@@ -19,7 +19,7 @@ from tui.model.compare import compare_document
 from tui.model.labels import beside, outcome
 from tui.model.listing import Listing
 from tui.model.node_documents import make_subject, read_document
-from tui.model.run_model import RunModel
+from tui.model.run_model import RunModel, fold_model
 from tui.model.score_plot import ScorePlot
 from tui.model.status import status_cells
 
@@ -28,9 +28,7 @@ SIZES = [(80, 24), (120, 40)]
 
 def model_of(run: Run) -> RunModel:
     """A folded run."""
-    model = RunModel()
-    model.load(events(run))
-    return model
+    return fold_model(events(run))
 
 
 @pytest.fixture(params=["composite", "judge"])

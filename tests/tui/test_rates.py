@@ -20,7 +20,7 @@ from tests.tui.synthetic import Synthesizer, add_events, make_run, story
 from tests.tui.terminal import Terminal
 from tests.tui.test_terminal import ROOT, TUI
 from tui.model.rates import device_rows, rate_rows, short_rate
-from tui.model.run_model import RunModel
+from tui.model.run_model import RunModel, fold_model
 
 CPU = {"cpu": 0.734, "cores": 16.0, "load": 11.2, "mem_mb": 131072.0, "mem_used_mb": 35840.0}
 GPU = {
@@ -35,9 +35,7 @@ def texts(rows: list[list[tuple[str, str]]]) -> list[str]:
 
 
 def model_of(nodes: int, **options: Any) -> RunModel:
-    model = RunModel()
-    model.load(chain.from_iterable(story(Synthesizer(**options), nodes)))
-    return model
+    return fold_model(chain.from_iterable(story(Synthesizer(**options), nodes)))
 
 
 def test_rates_compare_best_and_last_with_the_seed() -> None:

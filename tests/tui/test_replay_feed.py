@@ -22,7 +22,7 @@ from tests.tui.synthetic import make_run
 from tui.feed.batch import Batch
 from tui.feed.replay import ReplayFeed
 from tui.model.outline import LONGEST_GAP_MS, Outline, StepKind
-from tui.model.run_model import RunModel
+from tui.model.run_model import RunModel, fold_model
 from tui.session import Session
 
 
@@ -140,10 +140,8 @@ def watch() -> Iterator[Callable[..., Watching]]:
 
 
 def folded(run: Run, seq: int) -> RunModel:
-    model = RunModel()
     with JournalReader(run.db) as reader:
-        model.load(reader.events(upto=seq))
-    return model
+        return fold_model(reader.events(upto=seq))
 
 
 def test_seek_shows_the_run_as_it_was(steered: Run, watch: Callable[..., Watching]) -> None:

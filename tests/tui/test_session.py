@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from engine.journal import events as ev
 from engine.runs.folder import Run
 from tests.tui.synthetic import Synthesizer, story
 from tui.feed.batch import Batch, Post
-from tui.model.run_model import RunModel
+from tui.model.run_model import RunModel, fold_model
 from tui.session import Change, Session
 
 
@@ -67,10 +68,7 @@ class Case:
         self.session.unanswered = lambda command, waiting: self.left.append((command, waiting.kind, waiting.data))
         self.session.subscribe(self.changes.append)
         self.synthesizer = Synthesizer()
-        model = RunModel()
-        for events in story(self.synthesizer, 20):
-            for event in events:
-                model.apply(event)
+        model = fold_model(chain.from_iterable(story(self.synthesizer, 20)))
         self.batch(model=model, alive=alive)
 
     def batch(self, *data: ev.Data, alive: bool = True, model: RunModel | None = None, trouble: str = "") -> None:

@@ -20,10 +20,11 @@ from engine.journal.live import LiveRow
 from engine.journal.reader import JournalReader, decode_row, make_plain
 from engine.loop.telemetry import LIVE_TELEMETRY
 from engine.runs.folder import Run, all_runs, is_alive
+from engine.state.fold import damage_named
 from engine.state.timeline import uncollected
 from tui.feed.batch import Batch
 from tui.feed.thread import FeedThread
-from tui.model.run_model import RunModel
+from tui.model.run_model import fold_model
 from tui.model.streams import LIVE_STREAM
 
 __all__ = ["LiveFeed"]
@@ -151,12 +152,8 @@ class LiveFeed(FeedThread):
         try:
             reader.changed()
             upto = reader.last_seq()
-            model = RunModel()
-            try:
-                with uncollected():
-                    model.load(_essential(reader, upto))
-            except (AssertionError, LookupError, TypeError, ValueError) as exc:
-                raise JournalError(f"{self.run.db} is damaged after event {model.state.seq}: {exc}") from None
+            with damage_named(self.run.db), uncollected():
+                model = fold_model(_essential(reader, upto))
         except JournalError:
             reader.close()
             raise

@@ -15,6 +15,7 @@ from engine.errors import JournalError
 from engine.journal.events import Event
 from engine.journal.reader import JournalReader, make_plain
 from engine.runs.folder import Run, is_alive
+from engine.state.fold import first_state
 from engine.state.timeline import Timeline
 from tui.feed.batch import Batch
 from tui.feed.thread import FeedThread
@@ -128,14 +129,16 @@ class ReplayFeed(FeedThread):
         outline = Outline()
         outline.extend(reader)
         reader.changed()
-        timeline = Timeline(reader, RunModel, RunModel.fold, RunModel.copy, lambda model: model.state.nodes)
+        timeline = Timeline(
+            reader, lambda: RunModel(first_state(reader)), RunModel.fold, RunModel.copy, lambda model: model.state.nodes
+        )
         self.outline = outline
         if self._first:
             self._wanted = outline.find("start")
         while not self._stopped.is_set():
             wanted, self._wanted = self._wanted, None
             if wanted is not None:
-                self._go(reader, timeline, outline, max(0, min(wanted, outline.last)))
+                self._go(reader, timeline, outline, max(1, min(wanted, outline.last)))
                 continue
             with self._lock:
                 self._tick()

@@ -14,6 +14,7 @@ from engine.errors import EvolveError
 from engine.journal.events import SettingsChanged
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, all_runs, is_alive, kept_summary, run_status, summary_of
+from engine.state.fold import apply, damage_named, first_state
 from engine.state.ranking import Figures, Ranking
 from engine.state.run_state import RunState
 
@@ -113,7 +114,7 @@ class RunsWatch:
             if known is not None and known[0] == moment:
                 return known[1]
             row = self._read(run)
-        except (EvolveError, OSError, AssertionError, LookupError, TypeError, ValueError) as exc:
+        except (EvolveError, OSError) as exc:
             return RunRow(run.folder, "broken", trouble=str(exc))
         self._known[run.folder] = (moment, row)
         return row
@@ -139,9 +140,10 @@ class RunsWatch:
                     first.at if first is not None else 0,
                     summary["host"],
                 )
-            state = self._states.pop(run.folder, None) or RunState()
-            for event in reader.events(after=state.seq):
-                state.apply(event)
+            state = self._states.pop(run.folder, None) or first_state(reader)
+            with damage_named(run.db):
+                for event in reader.events(after=state.seq):
+                    apply(state, event)
             pending = _pending_settings(reader)
         if alive:
             # Read a dead run once; fold a live one further next time.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
+from engine.errors import DamagedJournal
 from engine.journal import events as ev
 from engine.journal.live import LiveRow
+from engine.state.fold import apply
 from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.state.timeline import copy_state
@@ -14,7 +16,7 @@ from tui.model.population import Population
 from tui.model.rates import Measured, numbers_of, rates_of
 from tui.model.streams import Stream, take_rows
 
-__all__ = ["Note", "NoteKind", "Part", "PriorSeen", "RunModel", "has_mark"]
+__all__ = ["Note", "NoteKind", "Part", "PriorSeen", "RunModel", "fold_model", "has_mark"]
 
 Part = Literal["status", "tree", "scores", "rounds", "notes", "rates", "writing"]
 """Parts that a change may concern; a widget updates only if its part is named."""
@@ -40,10 +42,14 @@ class PriorSeen(NamedTuple):
 
 
 class RunModel:
-    """Folds events into `engine.state.run_state.RunState` and into what only the screens need."""
+    """Folds events into `engine.state.run_state.RunState` and into what only the screens need.
 
-    def __init__(self) -> None:
-        self.state = RunState()
+    Args:
+        state: the run after its first event.
+    """
+
+    def __init__(self, state: RunState) -> None:
+        self.state = state
         self.population = Population()
         self.notes: list[Note] = []
         self.best_lineage: frozenset[int] = frozenset()
@@ -64,12 +70,6 @@ class RunModel:
         self.pause_told = ""
         """The reason of the current pause, as the notes gave it."""
 
-    def load(self, events: Iterable[ev.Event]) -> None:
-        """Fold many events at once."""
-        for event in events:
-            self.fold(event)
-        self.settle()
-
     def settle(self) -> None:
         """Compute what is derived from the state, after events were folded one by one."""
         self.population = Population()
@@ -78,8 +78,7 @@ class RunModel:
 
     def copy(self) -> RunModel:
         """Return an independent copy; call `settle` before it is shown."""
-        twin = RunModel()
-        twin.state = copy_state(self.state)
+        twin = RunModel(copy_state(self.state))
         twin.notes = self.notes.copy()
         twin.answers = self.answers.copy()
         twin.rates = {name: history.copy() for name, history in self.rates.items()}
@@ -124,13 +123,30 @@ class RunModel:
 
     def fold(self, event: ev.Event) -> None:
         """Fold one event; `settle` must follow to compute what is derived from the state."""
-        self.state.apply(event)
+        apply(self.state, event)
         keeper = _KEEPERS.get(event.data.KIND)
         if keeper is not None:
             keeper(self, event, event.data)
 
     def _keep(self, kind: NoteKind, event: ev.Event, text: str, node: int | None = None) -> None:
         self.notes.append(Note(kind, event.at, event.node if node is None else node, text))
+
+
+def fold_model(events: Iterable[ev.Event]) -> RunModel:
+    """Return the model after some events, of which the first starts the run.
+
+    Raises:
+        DamagedJournal: there is no such event, or events contradict each other.
+    """
+    rest = iter(events)
+    first = next(rest, None)
+    if first is None:
+        raise DamagedJournal("it has no event")
+    model = RunModel(RunState(first))
+    for event in rest:
+        model.fold(event)
+    model.settle()
+    return model
 
 
 def parent_of(node: Node) -> int | None:

@@ -54,7 +54,7 @@ def status_cells(
     if trouble:
         return [*cells, Cell(one_line(trouble, 200), room, "bad")]
     state = model.state if model is not None else None
-    if model is None or state is None or state.start is None:
+    if model is None or state is None:
         return cells
     if status == "paused" and state.reason:
         # If no person paused the run, what it waits for matters more than all figures.

@@ -274,7 +274,7 @@ class CognitionScreen(BaseScreen):
         elif self._tab == 0:
             lines = markdown_lines(row.entry.prior.text, width)
         else:
-            metric = model.state.spec.metric if model is not None and model.state.spec is not None else ""
+            metric = model.state.spec.metric if model is not None else ""
             lines = about_lines(row, model, self.run.name, metric, width)
         if row is not None and hit is not None:
             rank = self._list.cursor + 1
