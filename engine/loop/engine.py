@@ -97,7 +97,6 @@ class Engine:
         self._end: ev.RunFinished | ev.RunStopped | ev.RunFailed | None = None
         self._closing = False
         start = self.session.state.start
-        assert start is not None
         place = place_of_run(run.folder, self.session.state)
         self.prior_folder = place.folder
         """Where its priors are read from, live."""

@@ -101,7 +101,7 @@ def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
 def check_fitness(state: RunState, settings: Settings) -> None:
     """Raise UsageError for weights of what was never measured: nothing would be ranked."""
     spec, best = state.spec, state.best_node
-    if spec is None or best is None:
+    if best is None:
         return
     seed = state.nodes[0]
     measured, baseline = ({**node.metrics, spec.metric: node.score} for node in (best, seed))
