@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import pytest
 
 from engine.evaluation.bubblewrap import OFF, VARIABLE
+from engine.evaluation.cgroups import find_cgroups
 from engine.evaluation.kernel import probe_kernel
 from engine.evaluation.landlock import GUARDS_FROM
 from engine.evaluation.sandbox import find_sandbox
@@ -29,7 +30,7 @@ _TRIALS = {
     "gcc": ["gcc", "-shared", "-fPIC", "-include", "stdio.h", "-x", "c", "-o", "/dev/null", "-"],
 }
 """What shows that a program can do what the tests ask of it."""
-_OF_KERNEL = {"landlock", "seccomp"}
+_OF_KERNEL = {"landlock", "seccomp", "cgroup"}
 _LIBRARIES = {"torch", "triton", "transformers", "rdkit", "sklearn"}
 
 
@@ -37,8 +38,9 @@ def require(*names: str) -> None:
     """Leave out the test, or the file that is being read, unless all of this is there; in CI it fails.
 
     Args:
-        names: programs, `bubblewrap` (one that works), `landlock` (that guards), `seccomp`, `unshare` (that may make
-            namespaces), or Python libraries. What the kernel lacks cannot be installed: it fails nowhere.
+        names: programs, `bubblewrap` (one that works), `cgroup` (that bounds memory), `landlock` (that guards),
+            `seccomp`, `unshare` (that may make namespaces), or Python libraries. What the kernel lacks cannot be
+            installed: it fails nowhere.
     """
     lacking = [name for name in names if not _is_there(name)]
     if not lacking:
@@ -63,6 +65,8 @@ def _is_there(name: str) -> bool:
     if name == "bubblewrap":
         # As in a test, whose workspace is its own: the person's config.toml says nothing of it.
         return bool(find_sandbox(os.environ.get(VARIABLE) or "auto").path)
+    if name == "cgroup":
+        return find_cgroups().bounds_memory
     if name == "landlock":
         return probe_kernel().landlock >= GUARDS_FROM
     if name == "seccomp":

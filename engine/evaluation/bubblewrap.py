@@ -25,7 +25,8 @@ from engine.settings.decode import convert_table, read_toml
 from engine.workspace import workspace
 
 __all__ = ["BUNDLED_FILES", "BUNDLED_VERSION", "LANDLOCK_VARIABLE", "OFF", "VARIABLE", "Found", "Program"]
-__all__ += ["SandboxSettings", "find_programs", "namespace_advice", "wanted_bubblewrap", "wants_landlock"]
+__all__ += ["SandboxSettings", "find_programs", "namespace_advice", "sandbox_settings", "wanted_bubblewrap"]
+__all__ += ["wants_landlock"]
 
 VARIABLE = "EVOLVE_BUBBLEWRAP"
 LANDLOCK_VARIABLE = "EVOLVE_LANDLOCK"
@@ -67,6 +68,8 @@ class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     candidates if the kernel has it."""
     landlock: Literal["auto", "off"] = "auto"
     """`off`: without bubblewrap there are limits only, so that results are open."""
+    cgroup: Literal["auto", "off"] = "auto"
+    """Whether each evaluation gets a cgroup where one can be had."""
 
     def __post_init__(self) -> None:
         if self.bubblewrap not in ("auto", "system", "bundled", OFF) and not self.bubblewrap.startswith("/"):
@@ -100,7 +103,7 @@ def wanted_bubblewrap() -> str:
     said = os.environ.get(VARIABLE)
     if said:
         return convert_table({"bubblewrap": said}, SandboxSettings, VARIABLE, UsageError).bubblewrap
-    return _configured(workspace() / "config.toml").bubblewrap
+    return sandbox_settings().bubblewrap
 
 
 def wants_landlock() -> bool:
@@ -112,7 +115,16 @@ def wants_landlock() -> bool:
     said = os.environ.get(LANDLOCK_VARIABLE)
     if said:
         return convert_table({"landlock": said}, SandboxSettings, LANDLOCK_VARIABLE, UsageError).landlock != OFF
-    return _configured(workspace() / "config.toml").landlock != OFF
+    return sandbox_settings().landlock != OFF
+
+
+def sandbox_settings() -> SandboxSettings:
+    """Return `[sandbox]` of the workspace's config.toml.
+
+    Raises:
+        UsageError: it holds something else.
+    """
+    return _configured(workspace() / "config.toml")
 
 
 @functools.cache

@@ -33,7 +33,7 @@ import sys
 
 TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
 __all__ = ["CandidateError", "CandidateTimeout", "Invalid", "Report", "Session", "call", "progress", "source"]
@@ -383,6 +383,10 @@ def _confine(job: dict[str, Any]) -> None:
     if limits["cpu_seconds"] is not None:
         cpu = math.ceil(limits["cpu_seconds"])
         limit(resource.RLIMIT_CPU, cpu, cpu + 1)
+    if job["address_space"]:
+        limit(resource.RLIMIT_AS, job["address_space"], job["address_space"])
+        limit(resource.RLIMIT_MEMLOCK, 64 * 2**20, 64 * 2**20)
+    limit(12, 819200, 819200)  # RLIMIT_MSGQUEUE: message queues take memory that no process shows
     # Threads count too, so this is only a backstop between two checks by the supervisor.
     processes = limits["processes"] * 16 + 256
     libc = ctypes.CDLL(None, use_errno=True)
@@ -607,10 +611,36 @@ def _run_candidate(job: dict[str, Any], body: bytes) -> tuple[dict[str, Any], by
     return found
 
 
-def _main(role: str) -> NoReturn:
-    """Run as `evaluator` or `candidate` (`role`); the supervisor starts this."""
+def _say_ready(in_memory: Sequence[str]) -> None:
+    """Tell the supervisor that this process runs: which one it is, and the folders in memory that it may fill.
+
+    The supervisor sees neither from outside. The kernel translates the process id, and an open folder tells for ever
+    how much is in it, files without a name included.
+    """
+    import _socket  # not socket, which takes longer
+
+    header = b'{"type": "ready"}\n'
+    folders = [os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for folder in in_memory]
+    own = b"".join(number.to_bytes(4, sys.byteorder) for number in (os.getpid(), os.getuid(), os.getgid()))
+    ancillary = [(_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS, own)]
+    if folders:
+        packed = b"".join(fd.to_bytes(4, sys.byteorder) for fd in folders)
+        ancillary.append((_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed))
+    channel = _socket.socket(fileno=os.dup(CHANNEL))
+    channel.sendmsg([len(header).to_bytes(4, "big") + header], ancillary)
+    channel.close()
+    for fd in folders:
+        os.close(fd)
+
+
+def _main(role: str, in_memory: Sequence[str] = ()) -> NoReturn:
+    """Run as `evaluator` or `candidate` (`role`); the supervisor starts this.
+
+    Args:
+        in_memory: the writable folders whose content takes memory.
+    """
     os.set_inheritable(CHANNEL, False)
-    _send({"type": "ready"})
+    _say_ready(in_memory)
     job, body = _receive()
     _confine(job)
     # A fork of this process must not send messages on its behalf.

@@ -16,13 +16,14 @@ import msgspec
 
 from engine.errors import EvolveError
 from engine.evaluation import sandbox as sb
-from engine.evaluation.bubblewrap import LANDLOCK_VARIABLE, VARIABLE
+from engine.evaluation.bubblewrap import LANDLOCK_VARIABLE, VARIABLE, sandbox_settings
+from engine.evaluation.cgroups import Cgroups, find_cgroups
 from engine.evaluation.kernel import encode_confinement
 from engine.evaluation.landlock import GUARDS_FROM
 from engine.evaluation.watch import mark_of
 from engine.task.spec import Limits
 
-__all__ = ["Job", "Plan", "guarantee_of", "job_spec", "make_folder", "make_plan", "prepare", "spawn"]
+__all__ = ["Job", "Plan", "cgroups", "guarantee_of", "job_spec", "make_folder", "make_plan", "prepare", "spawn"]
 
 _NO_FILE = "/use-evolve_task.call-or-source/program.py"
 _HERE = str(Path(__file__).parent)
@@ -83,7 +84,17 @@ _known: dict[Any, tuple[sb.Sandbox, sb.Interpreter]] = {}
 
 
 def _find_out(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:
+    cgroups()
     return sb.find_sandbox(), sb.find_interpreter(job.python, job.task_folder)
+
+
+def cgroups() -> Cgroups:
+    """Return where the cgroup of an evaluation is made here, as the workspace's config.toml and the environment say.
+
+    Raises:
+        UsageError: config.toml holds something else.
+    """
+    return find_cgroups(sandbox_settings().cgroup)
 
 
 def make_folder(job: Job) -> None:
@@ -155,6 +166,7 @@ def make_plan(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> Pla
         job.guarded,
         job.gpu,
         limits.memory_mb,
+        limits.file_mb,
         job.folder.parent,
     )
     if key not in _built:
@@ -183,6 +195,7 @@ def _make_plan(job: Job, sandbox: sb.Sandbox, interpreter: sb.Interpreter) -> Pl
         hidden=tuple(sorted(map(str, hidden))),
         gpu=job.gpu,
         memory_mb=job.limits.memory_mb,
+        scratch_mb=_scratch_mb(job.limits),
     )
     # A candidate never sees the task's files: its evaluator and held-out data are among them.
     evaluator = replace(
@@ -201,6 +214,22 @@ _FOLDER = "\0"
 _built: dict[Any, Plan] = {}
 
 
+def _scratch_mb(limits: Limits) -> int:
+    """Return what a scratch folder may hold: one file may reach `file_mb`, and a program may need a few such files."""
+    return int(max(4 * limits.file_mb, 64))
+
+
+def _address_space(job: Job) -> int:
+    """Return the bytes that a process may map if no cgroup counts what it touches, or 0 for no bound.
+
+    Generous, since libraries map far more than they use; it bounds page tables and memory kept without a process. With
+    a GPU there is none: a driver maps all of the GPU's memory and more.
+    """
+    if job.gpu or cgroups().bounds_memory:
+        return 0
+    return 4 * job.limits.memory_mb * 2**20 + 64 * 2**30
+
+
 def _run_folder(folder: Path) -> Path:
     """Return the run's folder: the nearest one above the evaluation with a journal, else the evaluation's parent."""
     for above in list(folder.parents)[:3]:
@@ -216,7 +245,7 @@ def _hashed(seed: int) -> int:
 def job_spec(job: Job, sandbox: sb.Sandbox, plan: Plan, supervisor: int) -> dict[str, Any]:
     """Encode the job for the supervisor, whose process id is given."""
     inside = sb.INSIDE if sandbox.path else str(job.folder)
-    shared = {"sandbox": sandbox.name, "mark": mark_of(job.folder)}
+    shared = {"sandbox": sandbox.name, "mark": mark_of(job.folder), "address_space": _address_space(job)}
     # Elsewhere a namespace, or Landlock, keeps signals in.
     exposed = not sandbox.path and sandbox.landlock < GUARDS_FROM
     protected = [os.getpid(), os.getpgrp(), supervisor] if exposed else []
@@ -229,6 +258,9 @@ def job_spec(job: Job, sandbox: sb.Sandbox, plan: Plan, supervisor: int) -> dict
         "sandbox": sandbox.name,
         "guarantee": guarantee_of(job, sandbox),
         "scratch": f"{job.folder}/scratch",
+        "scratch_mb": _scratch_mb(job.limits),
+        "scratch_in_memory": bool(sb.in_memory(sandbox)),
+        "cgroup": cgroups().parents,
         "evaluator": {
             **shared,
             "confinement": confinement(plan.evaluator_rules),

@@ -29,7 +29,7 @@ from engine.evaluation.kernel import probe_kernel
 from engine.evaluation.landlock import GUARDS_FROM, plan_rules
 
 __all__ = ["HARNESS", "Interpreter", "Level", "Sandbox", "View", "build_command", "environment", "find_interpreter"]
-__all__ += ["find_sandbox", "plan_landlock", "sandbox_name"]
+__all__ += ["find_sandbox", "in_memory", "plan_landlock", "sandbox_name"]
 
 HARNESS = Path(__file__).with_name("evolve_task.py")
 
@@ -311,6 +311,13 @@ class View:
     """Folders that stay invisible even inside a readable one."""
     gpu: bool = False
     memory_mb: int = 4096
+    scratch_mb: int = 4096
+    """How much its scratch folder holds if it is in memory."""
+
+
+def in_memory(sandbox: Sandbox) -> list[str]:
+    """Return the writable folders, as the evaluation sees them, that lie in memory and have a size of their own."""
+    return [f"{INSIDE}/scratch", "/dev/shm", "/tmp"] if sandbox.path and sandbox.size else []
 
 
 def build_command(sandbox: Sandbox, view: View, role: str) -> list[str]:
@@ -318,7 +325,8 @@ def build_command(sandbox: Sandbox, view: View, role: str) -> list[str]:
     harness = str(HARNESS.parent) if not sandbox.path else f"{INSIDE}/lib"
     # Without a sandbox other files lie beside the harness: they must not become importable.
     keep = "" if sandbox.path else " del sys.path[0];"
-    run = f"import sys; sys.path[0] = {harness!r}; import evolve_task;{keep} evolve_task._main({role!r})"
+    call = f"evolve_task._main({role!r}, {in_memory(sandbox)!r})"
+    run = f"import sys; sys.path[0] = {harness!r}; import evolve_task;{keep} {call}"
     inner = [view.interpreter.path, "-s", "-c", run]
     if not sandbox.path:
         # The folder in its command line identifies the process even after its supervisor was killed.
@@ -340,7 +348,12 @@ def build_command(sandbox: Sandbox, view: View, role: str) -> list[str]:
         command += ["--ro-bind", view.interpreter.harness, f"{INSIDE}/lib/{compiled}"]
     if view.program:
         command += ["--ro-bind", view.program, f"{INSIDE}/program.py"]
-    command += ["--bind", view.scratch, f"{INSIDE}/scratch", "--chdir", f"{INSIDE}/scratch"]
+    if sandbox.size:
+        # Filled up it is just above the limit, so that who fills it is told of the limit.
+        command += ["--size", str((view.scratch_mb + 1) * 2**20), "--tmpfs", f"{INSIDE}/scratch"]
+    else:
+        command += ["--bind", view.scratch, f"{INSIDE}/scratch"]
+    command += ["--chdir", f"{INSIDE}/scratch"]
     return [*command, *_finish(), "--", *inner]
 
 

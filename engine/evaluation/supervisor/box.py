@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ class Box:
         self.poller: Poller | None = None
         """The poller that watches the channel, once it is registered."""
         self.ready = False
+        """Whether it has said that it runs. Before that it gets nothing, so that no code of the task runs unlimited."""
+        self.inner = 0
+        """The process id of its interpreter, once it has said that it runs; bubblewrap's own is `pid`."""
+        self.folders: list[int] = []
+        """Open folders in memory that it may fill."""
         self.status: int | None = None
         self.inbox = bytearray()
         self.outbox = bytearray()
@@ -79,12 +85,48 @@ class Box:
         self.idle = False
         """Whether it is kept and has no call in progress."""
 
+    def receive(self) -> bytes:
+        """Read from the channel; nothing means that its end is reached.
+
+        The first message comes from the harness, with the process id and the folders that only it can name. Later
+        ones may come from the candidate, and what they carry beside their text is thrown away.
+
+        Raises:
+            BlockingIOError: there is nothing to read.
+        """
+        if self.inner:
+            return os.read(self.channel, 1 << 20)
+        import _socket
+
+        channel = _socket.socket(fileno=os.dup(self.channel))
+        try:
+            channel.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
+            data, ancillary, _, _ = channel.recvmsg(1 << 20, 256)
+            channel.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 0)
+        finally:
+            channel.close()
+        for _, kind, packed in ancillary:
+            numbers = [int.from_bytes(packed[at : at + 4], sys.byteorder) for at in range(0, len(packed) & ~3, 4)]
+            if kind == _socket.SCM_RIGHTS:
+                self.folders += numbers
+            elif kind == _socket.SCM_CREDENTIALS:
+                self.inner = numbers[0]
+        return data
+
+    def leave_folders(self) -> None:
+        """Close the folders in memory; the last one to do so frees what is in them."""
+        for fd in self.folders:
+            os.close(fd)
+        self.folders = []
+
     def write(self, data: bytes) -> None:
-        """Send bytes over the channel as soon as it has room."""
+        """Send bytes over the channel as soon as it runs and the channel has room."""
         self.outbox += data
         self.flush()
 
     def flush(self) -> None:
+        if not self.ready:
+            return
         try:
             del self.outbox[: os.write(self.channel, self.outbox)]
         except BlockingIOError:

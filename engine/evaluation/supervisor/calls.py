@@ -74,7 +74,8 @@ class Calls:
         scratch = f"{self.folder}/call-{self.count}"
         own = self.job["scratch"]
         try:
-            os.mkdir(scratch, 0o700)  # noqa: PTH102 - pathlib would add to the time it takes to start
+            if not self.job["scratch_in_memory"]:
+                os.mkdir(scratch, 0o700)  # noqa: PTH102 - pathlib would add to the time it takes to start
             ours, theirs = socket.socketpair()
             command = [scratch if word == own else word for word in self.job["candidate"]["command"]]
             environment = {
@@ -86,7 +87,7 @@ class Calls:
             raise Fault(f"a candidate cannot be started: {exc}") from None
         finally:
             set_urgent(True)
-        box.scratch = scratch
+        box.scratch = "" if self.job["scratch_in_memory"] else scratch
         box.reports = header.get("progress") is True
         box.seconds = _seconds(header)
         box.kept = header.get("session") == "new"
@@ -164,7 +165,9 @@ class Calls:
         """Answer the evaluator's call after the candidate's process has ended; `how` describes its end."""
         header, body = box.answer or ({"type": "raised", "message": f"the candidate {how} and gave no result"}, b"")
         self.candidate = None
-        discard(box.scratch)
+        box.leave_folders()
+        if box.scratch:
+            discard(box.scratch)
         if box.idle:
             self.lost = header
         else:

@@ -15,15 +15,19 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def _read_stat(pid: int) -> tuple[int, str, float, int] | None:
-    """Return a process's parent, state, CPU seconds (reaped children included) and resident bytes; None if it ended."""
+def _read_stat(pid: int) -> tuple[int, str, float, int, float] | None:
+    """Return a process's parent, state, CPU seconds (reaped children included), resident bytes, and own CPU seconds.
+
+    None if it has ended.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    ticks = int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])
-    return int(fields[1]), fields[0].decode(), ticks / _TICKS, int(fields[21]) * _PAGE
+    own = int(fields[11]) + int(fields[12])
+    ticks = own + int(fields[13]) + int(fields[14])
+    return int(fields[1]), fields[0].decode(), ticks / _TICKS, int(fields[21]) * _PAGE, own / _TICKS
 
 
 def read_pss(pid: int) -> int | None:
@@ -65,10 +69,23 @@ class Watch:
         self.root = root
         self.ours: set[int] = set()
         self.foreign: set[int] = set()
+        self.own_cpu: dict[int, float] = {}
+        """CPU seconds of each process when it was last seen."""
+        self.ended_cpu = 0.0
+        """The same of all that have ended since."""
+
+    def seen(self) -> float:
+        """Return the CPU seconds of every process ever seen, as far as it was seen.
+
+        A child that nobody waits for adds its time to no other process.
+        """
+        return self.ended_cpu + sum(self.own_cpu.values())
 
     def look(self, most: int) -> tuple[int, float, dict[int, int]]:
         """Return live processes, their CPU seconds and resident bytes of each; stop counting above `most` processes."""
         listed = _list_pids()
+        for pid in self.ours - listed:
+            self.ended_cpu += self.own_cpu.pop(pid, 0.0)
         self.ours &= listed
         self.foreign &= listed
         unknown = {}
@@ -89,6 +106,7 @@ class Watch:
             stat = _read_stat(pid)
             if stat is not None:
                 cpu += stat[2]
+                self.own_cpu[pid] = max(stat[4], self.own_cpu.get(pid, 0.0))
                 if stat[1] != "Z":
                     alive += 1
                     resident[pid] = stat[3]
@@ -115,14 +133,13 @@ def send_signal(pid: int, number: int) -> None:
 
 
 def stop_tree(root: int) -> None:
-    """Stop every descendant of a process; repeat until no new one appears, since one may just be starting another."""
-    stopped: set[int] = set()
-    while True:
-        new = [pid for pid in find_tree(root) if pid not in stopped]
-        for pid in new:
+    """Stop every descendant of a process; repeat until none runs, since one may start or continue another meanwhile."""
+    deadline = time.monotonic() + 1.0  # one that waits for a disk stops when it is served
+    while time.monotonic() < deadline:
+        running = [pid for pid, state in find_tree(root).items() if state not in "TtZX"]
+        for pid in running:
             send_signal(pid, signal.SIGSTOP)
-        stopped.update(new)
-        if not new:
+        if not running:
             return
         time.sleep(0.002)
 

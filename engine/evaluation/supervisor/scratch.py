@@ -9,9 +9,9 @@ TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Scratch"]
+__all__ = ["MOST_FILES", "Scratch"]
 
-_MOST_FILES = 100_000
+MOST_FILES = 100_000
 
 
 class Scratch:
@@ -23,6 +23,8 @@ class Scratch:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.unnamed = 0
+        """Bytes of open files on disk without a name, which no walk meets."""
         self.excess = ""
         """Message about the exceeded limit; empty if there is none."""
         self.next = 0.2
@@ -30,6 +32,8 @@ class Scratch:
 
     def look(self, folders: list[str], now: float) -> None:
         """Continue the count, or start a new one if the last is a second old."""
+        if self.unnamed > self.limit:
+            self.excess = f"scratch limit of {self.limit // 2**20} MiB"
         if self.walk is None and now >= self.next:
             self.walk = self.count(folders)
         if self.walk is not None:
@@ -40,7 +44,7 @@ class Scratch:
 
     def count(self, folders: list[str]) -> Iterator[None]:
         pending = list(folders)
-        size = entries = names = 0
+        size, entries, names = self.unnamed, 0, 0
         linked: set[tuple[int, int]] = set()
         while pending:
             folder = pending.pop()
@@ -70,8 +74,8 @@ class Scratch:
                         if size > self.limit:
                             self.excess = f"scratch limit of {self.limit // 2**20} MiB"
                             return
-                        if entries > _MOST_FILES or names > 2**24:
-                            self.excess = f"scratch limit of {_MOST_FILES} files"
+                        if entries > MOST_FILES or names > 2**24:
+                            self.excess = f"scratch limit of {MOST_FILES} files"
                             return
                         if entries % 2000 == 0:
                             yield

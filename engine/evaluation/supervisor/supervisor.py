@@ -8,11 +8,13 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import time
 
 from .box import IGNORED, Box, set_urgent
 from .calls import Calls, Fault
 from .capture import Capture
+from .cgroup import Cgroup, name_for
 from .clock import Clock
 from .folders import discard
 from .frames import pack, take
@@ -51,6 +53,7 @@ class Supervisor:
         self.job: dict[str, Any] = {}
         self.usage: Usage
         """Set as soon as the job has arrived."""
+        self.cgroup: Cgroup | None = None
         self.wrapped = False
         self.result_limit = 0
         self.link = Link(self.poller, self.on_message, self.abandon)
@@ -90,8 +93,11 @@ class Supervisor:
         limits = self.job["limits"]
         self.wrapped = self.job["sandbox"] == "bubblewrap"
         self.result_limit = int(limits["result_mb"] * 2**20) + 65536
-        self.usage = Usage(limits, self.wrapped)
         try:
+            if self.job["cgroup"]:
+                cgroup = Cgroup(self.job["cgroup"], name_for(os.getpid()))
+                cgroup.make(limits)
+                self.cgroup = cgroup
             with open(self.folder + "/program.py", "rb") as file:
                 program = file.read()
             try:
@@ -99,8 +105,9 @@ class Supervisor:
             except FileNotFoundError:
                 pass  # the usual case: there was no earlier attempt
         except OSError as exc:
-            self.fault = f"{exc.filename}: {exc.strerror}"
+            self.fault = f"{exc.filename or 'its cgroup'}: {exc.strerror}"
             return
+        self.usage = Usage(self.job, self.cgroup)
         self.calls.job, self.calls.program, self.calls.wrapped = self.job, program, self.wrapped
         self.adopt(self.evaluator)
         self.evaluator.write(pack({"limits": limits, **self.job["evaluator"]}, program))
@@ -175,15 +182,20 @@ class Supervisor:
             self.progress = []
         if now >= self.next_look:
             began = time.monotonic()
-            scratches = [self.job["scratch"]]
-            if self.calls.candidate is not None:
-                scratches.append(self.calls.candidate.scratch)
-            often = self.usage.look(scratches, self.clock.now())
-            if self.usage.excess is not None:
-                self.end(*self.usage.excess)
+            often = self.check_usage()
             # Check often at first and near a limit, but spend at most a tenth of the time on checks.
             pause = max(0.02 if often else min(0.1, now), 10 * (time.monotonic() - began))
             self.next_look = self.clock.now() + pause
+
+    def check_usage(self) -> bool:
+        """End the evaluation if it is past a limit; return whether it is near one."""
+        scratches = [] if self.job["scratch_in_memory"] else [self.job["scratch"]]
+        if self.calls.candidate is not None and self.calls.candidate.scratch:
+            scratches.append(self.calls.candidate.scratch)
+        often = self.usage.look(self.boxes, scratches, self.clock.now())
+        if self.usage.excess is not None:
+            self.end(*self.usage.excess)
+        return often
 
     # Output and messages of the sandboxes
 
@@ -201,7 +213,7 @@ class Supervisor:
 
     def on_channel(self, box: Box) -> None:
         try:
-            data = os.read(box.channel, 1 << 20)
+            data = box.receive()
         except BlockingIOError:
             return
         except OSError:
@@ -231,7 +243,13 @@ class Supervisor:
             # The harness sends it before any code of the task runs; a repetition would extend the time limit.
             if box.ready:
                 raise ValueError("a second message that it is ready")
+            try:
+                if self.cgroup is not None:
+                    self.cgroup.add(box.inner)
+            except OSError as exc:
+                raise Fault(f"a process cannot be put into its cgroup: {exc.strerror}") from None
             box.ready = True
+            box.flush()
             if box.seconds is not None:
                 box.deadline = self.clock.now() + box.seconds
         elif kind == "progress" and (box is self.evaluator or box.reports):
@@ -239,7 +257,9 @@ class Supervisor:
         elif box is not self.evaluator:
             self.calls.returned(box, header, body)
         elif kind == "result":
-            self.result = clean_result(header)
+            self.check_usage()  # a limit may have been passed since the last check
+            if self.result is None:
+                self.result = clean_result(header)
         elif kind in ("call", "close"):
             self.calls.ask(header, body)
         else:
@@ -268,10 +288,14 @@ class Supervisor:
             self.drain(box)
             lines = self.captures[1].content().decode("utf-8", "replace").strip().splitlines()
             self.fault = f"the sandboxed interpreter {how}: {lines[-1] if lines else 'it said nothing'}"
-        elif box is self.evaluator:
-            if number == signal.SIGXCPU:
-                self.end("timeout", f"CPU time limit of {self.job['limits']['cpu_seconds']:g} s")
-            elif number == signal.SIGXFSZ:
+            return
+        if self.result is None and not self.abandoned:
+            self.check_usage()  # the kernel may have ended it at a limit
+        cpu_seconds = self.job["limits"]["cpu_seconds"]
+        if number == signal.SIGXCPU and cpu_seconds is not None and box.answer is None:
+            self.end("timeout", f"CPU time limit of {cpu_seconds:g} s")
+        if box is self.evaluator:
+            if number == signal.SIGXFSZ:
                 self.end("crashed", f"file size limit of {self.job['limits']['file_mb']} MiB")
             else:
                 self.end("crashed", f"the evaluator {how} and gave no result")
@@ -290,6 +314,8 @@ class Supervisor:
         self.clock.stop()
         for box in self.boxes:
             self.poller.hold(box.channel)
+        if self.cgroup is not None:
+            self.cgroup.stop()
         stop_tree(os.getpid())
 
     def thaw(self) -> None:
@@ -310,6 +336,8 @@ class Supervisor:
         for box in self.boxes:
             if box.status is None:
                 send_signal(box.pid, signal.SIGKILL)
+        if self.cgroup is not None and not self.wrapped:
+            self.cgroup.kill()
         return end_tree(os.getpid(), self.wake[0], self.wrapped, seconds)
 
     def drain(self, box: Box) -> None:
@@ -344,6 +372,8 @@ class Supervisor:
             spool(self.folder, outcome)
         while not dead:
             dead = self.kill(60.0)
+        if self.cgroup is not None and not self.cgroup.remove():
+            sys.stderr.write(f"its cgroup cannot be removed: {self.cgroup.folders}\n")
         if self.acknowledged:
             discard(self.folder)
         return 0

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import os
+import resource
 
+from .hidden import Hidden, count_folders, count_open_files
 from .processes import Watch, read_pss
-from .scratch import Scratch
+from .scratch import MOST_FILES, Scratch
 
 TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
     from typing import Any
 
+    from .box import Box
+    from .cgroup import Cgroup
+
 __all__ = ["Usage"]
+
+_INODE = 1024
+"""Bytes of the kernel's own memory for a file, roughly."""
 
 
 class Usage:
     """The usage of this process's descendants and of their writable folders.
 
     Args:
-        limits: the job's limits.
-        wrapped: whether each sandbox adds two processes of bubblewrap.
+        job: the job, with its limits.
+        cgroup: the evaluation's cgroup; None if there is none.
     """
 
-    def __init__(self, limits: dict[str, Any], wrapped: bool) -> None:
-        self.limits = limits
-        self.wrapped = wrapped
+    def __init__(self, job: dict[str, Any], cgroup: Cgroup | None) -> None:
+        self.limits = job["limits"]
+        self.wrapped = job["sandbox"] == "bubblewrap"
+        self.cgroup = cgroup
+        self.in_memory = bool(job["scratch_in_memory"])
+        self.counted = cgroup is not None and cgroup.counts_memory
+        """Whether the kernel counts memory, so that nothing can hide."""
         self.watch = Watch(os.getpid())
-        # One file may reach `file_mb`, and a program may need a few such files.
-        self.scratch = Scratch(int(max(4 * limits["file_mb"], 64)) * 2**20)
+        self.hidden = Hidden(int(self.limits["memory_mb"] * 2**20))
+        self.scratch_limit = job["scratch_mb"] * 2**20
+        self.scratch = Scratch(self.scratch_limit)
         self.cpu = 0.0
         """Seconds."""
         self.peak = 0.0
@@ -35,32 +48,58 @@ class Usage:
         self.excess: tuple[str, str] | None = None
         """The status to end with and a message about the exceeded limit; None if there is none."""
 
-    def look(self, scratches: list[str], now: float) -> bool:
+    def look(self, boxes: list[Box], scratches: list[str], now: float) -> bool:
         """Compare usage with the limits; return whether it is near one, so that the next check should be soon.
 
         Args:
-            scratches: the scratch folder of each sandbox.
+            boxes: the sandboxes that exist.
+            scratches: their scratch folders on disk.
             now: seconds on the evaluation's clock.
         """
-        limits = self.limits
-        own = 2 * self.wrapped * len(scratches)
-        alive, cpu, resident = self.watch.look(int(limits["processes"]) + own)
-        alive -= own
-        memory = sum(resident.values())
-        if memory > limits["memory_mb"] * 2**20:
-            memory = 0
-            for pid, size in resident.items():
-                pss = read_pss(pid)
-                memory += size if pss is None else pss
-        self.cpu = max(self.cpu, cpu)
+        limits, most = self.limits, self.limits["memory_mb"] * 2**20
+        alive, memory = self.measure(boxes)
         self.peak = max(self.peak, memory / 2**20)
+        folders = [count_folders(box.folders) for box in boxes]
         self.scratch.look(scratches, now)
-        if memory > limits["memory_mb"] * 2**20:
+        if self.cgroup is not None and self.cgroup.oom_kills():
+            self.peak = max(self.peak, limits["memory_mb"])
+            memory = most + 1
+        if memory > most:
             self.excess = ("crashed", f"memory limit of {limits['memory_mb']} MiB")
         elif alive > limits["processes"]:
             self.excess = ("crashed", f"limit of {limits['processes']} processes")
         elif limits["cpu_seconds"] is not None and self.cpu > limits["cpu_seconds"]:
             self.excess = ("timeout", f"CPU time limit of {limits['cpu_seconds']:g} s")
+        elif any(counts[0][0] > self.scratch_limit for counts in folders if counts):  # the first is the scratch folder
+            self.excess = ("crashed", f"scratch limit of {self.scratch_limit // 2**20} MiB")
+        elif any(files > MOST_FILES for counts in folders for _, files in counts):
+            self.excess = ("crashed", f"scratch limit of {MOST_FILES} files")
         elif self.scratch.excess:
             self.excess = ("crashed", self.scratch.excess)
-        return bool(memory > limits["memory_mb"] * 2**19) or alive > limits["processes"] / 2
+        elif not self.counted and self.hidden.excess:
+            self.excess = ("crashed", self.hidden.excess)
+        return bool(memory > most / 2) or alive > limits["processes"] / 2
+
+    def measure(self, boxes: list[Box]) -> tuple[int, int]:
+        """Return the live processes and the bytes that they use, and add up their CPU time."""
+        alive = memory = 0
+        if self.cgroup is not None:
+            self.cpu = max(self.cpu, self.cgroup.cpu_seconds())
+            alive, memory = len(self.cgroup.pids()), self.cgroup.memory_bytes()
+            if self.counted and self.in_memory:
+                return alive, memory
+        # Without a sandbox a process of the same user may leave the group, so both are counted.
+        own = 2 * self.wrapped * len(boxes)
+        found, cpu, resident = self.watch.look(int(self.limits["processes"]) + own)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.cpu = max(self.cpu, used.ru_utime + used.ru_stime + cpu, self.watch.seen())
+        pids = list(resident)
+        unnamed, self.scratch.unnamed = count_open_files(pids)
+        seen = sum(resident.values())
+        if not self.counted:
+            files = sum(size + count * _INODE for box in boxes for size, count in count_folders(box.folders))
+            seen += self.hidden.look(pids, files + unnamed)
+        if seen > self.limits["memory_mb"] * 2**20:
+            shares = {pid: read_pss(pid) for pid in pids}
+            seen += sum(pss - resident[pid] for pid, pss in shares.items() if pss is not None)
+        return max(alive, found - own), max(memory, seen)

@@ -57,7 +57,7 @@ async def test_memory_limit(work: Workplace) -> None:
     program = "import time\ndef run(report):\n    x = bytearray(400 * 2**20)\n    time.sleep(1000)\n"
     outcome = await work.evaluate(program, limits={"memory_mb": 200})
     assert (outcome.status, outcome.reason) == ("crashed", "memory limit of 200 MiB")
-    assert outcome.peak_mb > 200
+    assert outcome.peak_mb >= 200
 
 
 async def test_shared_memory_counts_once(guarded: Workplace) -> None:
@@ -155,7 +155,7 @@ def run(report):
     assert outcome.status == "ok", outcome.reason
 
 
-async def test_scratch_deeper_than_longest_path_counts_as_excess(guarded: Workplace) -> None:
+async def test_scratch_deeper_than_longest_path(work: Workplace) -> None:
     program = """
 import os, time
 def run(report):
@@ -164,12 +164,15 @@ def run(report):
         os.chdir("d" * 200)
     time.sleep(1000)
 """
-    outcome = await guarded.evaluate(program)
-    assert outcome.reason == "scratch limit: a folder that cannot be counted (File name too long)"
+    outcome = await work.evaluate(program, limits={"seconds": 2.0})
+    if work.sandbox == "limits":  # what lies on the disk has to be walked to be counted
+        assert outcome.reason == "scratch limit: a folder that cannot be counted (File name too long)"
+    else:
+        assert outcome.reason == "time limit of 2 s"
 
 
 def test_scratch_files_are_counted_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch_module, "_MOST_FILES", 5000)
+    monkeypatch.setattr(scratch_module, "MOST_FILES", 5000)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         for i in range(2499):

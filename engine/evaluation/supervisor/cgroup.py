@@ -1,0 +1,233 @@
+"""The cgroup of one evaluation: what the kernel counts and bounds for all its processes together.
+
+A candidate can leave neither the group nor its limits: the group lies outside its view, and every process that it
+starts is born in it. The kernel counts what no process shows: memfds, detached shared memory, page tables, buffers of
+sockets and pipes, and the CPU of children that nobody waits for.
+
+One class for both versions. `parents` says where the group is made: `unified` for version 2, where one folder holds
+every controller; `memory`, `pids`, `cpuacct`, `freezer` for version 1, where each has a folder of its own. A machine
+may have both at once: then version 2 freezes, kills and counts CPU, and version 1 does the rest.
+"""
+
+# Importing pathlib would delay the supervisor's start.
+# ruff: noqa: PTH102, PTH106, PTH110
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+
+TYPE_CHECKING = False  # defined here because importing typing takes time
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["PREFIX", "Cgroup", "is_abandoned", "name_for"]
+
+PREFIX = "evolve-"
+
+
+def name_for(pid: int) -> str:
+    """Return the name of the group that a process makes: it tells when that process is gone, and from where it counts.
+
+    Process ids mean something in one namespace only and are used again, so the namespace and the start are part of it.
+    """
+    return f"{PREFIX}{_pid_namespace()}-{pid}-{_start_of(pid)}"
+
+
+def is_abandoned(name: str) -> bool:
+    """Tell whether a folder of this name is a group of ours whose maker has ended."""
+    if not name.startswith(PREFIX):
+        return False
+    space, _, rest = name[len(PREFIX) :].partition("-")
+    pid, _, rest = rest.partition("-")
+    start = rest.partition("-")[0]
+    return space == _pid_namespace() and pid.isdigit() and start.isdigit() and _start_of(int(pid)) != start
+
+
+def _pid_namespace() -> str:
+    return os.readlink("/proc/self/ns/pid").strip("pid:[]")  # noqa: PTH115 - a set of characters is meant
+
+
+def _start_of(pid: int) -> str:
+    """Return when a process started, in ticks since the boot; empty if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+class Cgroup:
+    """A group in one or more hierarchies.
+
+    Args:
+        parents: the folder above the group, by hierarchy.
+        name: the group's name in each of them.
+    """
+
+    def __init__(self, parents: dict[str, str], name: str) -> None:
+        self.counts_memory = "memory" in parents
+        """Whether the kernel counts and bounds the group's memory."""
+        self.folders = {hierarchy: f"{parent}/{name}" for hierarchy, parent in parents.items()}
+
+    # Start and end
+
+    def make(self, limits: dict[str, Any]) -> None:
+        """Make the group with its limits.
+
+        Raises:
+            OSError: it cannot be made; nothing of it is left.
+        """
+        try:
+            for folder in self.folders.values():
+                os.mkdir(folder)
+            self._limit(limits)
+        except OSError:
+            self.remove(0.0)
+            raise
+
+    def _limit(self, limits: dict[str, Any]) -> None:
+        memory = str(int(limits["memory_mb"] * 2**20))
+        # Threads count too. What counts processes only ends an evaluation earlier; this bounds what it misses.
+        tasks = str(int(limits["processes"]) * 16 + 256)
+        if "memory" in self.folders:
+            self._write("memory", "memory.limit_in_bytes", memory)
+            self._write("memory", "memory.memsw.limit_in_bytes", memory, optional=True)
+            self._write("memory", "memory.swappiness", "0", optional=True)
+            # Buffers of TCP and UDP are counted only once they have a limit, and apart from the rest.
+            self._write("memory", "memory.kmem.tcp.limit_in_bytes", memory, optional=True)
+        elif "unified" in self.folders and self._has("memory.current"):
+            self._write("unified", "memory.max", memory)
+            self._write("unified", "memory.swap.max", "0", optional=True)
+            self._write("unified", "memory.oom.group", "1", optional=True)
+            self.counts_memory = True
+        if "pids" in self.folders:
+            self._write("pids", "pids.max", tasks)
+        elif "unified" in self.folders and self._has("pids.current"):
+            self._write("unified", "pids.max", tasks)
+
+    def remove(self, seconds: float = 2.0) -> bool:
+        """Remove the group once no process is in it; return whether it is gone. What is in it is not ended."""
+        deadline = time.monotonic() + seconds
+        for folder in self.folders.values():
+            while True:
+                try:
+                    os.rmdir(folder)
+                    break
+                except FileNotFoundError:
+                    break
+                except OSError as exc:
+                    if exc.errno != errno.EBUSY or time.monotonic() > deadline:
+                        return False
+                    time.sleep(0.002)
+        return True
+
+    # Processes
+
+    def add(self, pid: int) -> None:
+        """Put a process into the group; what it starts from then on is in it too.
+
+        Raises:
+            OSError: it cannot be put there.
+        """
+        for hierarchy in self.folders:
+            self._write(hierarchy, "cgroup.procs", str(pid))
+
+    def pids(self) -> list[int]:
+        """Return the live processes in the group."""
+        hierarchy = "unified" if "unified" in self.folders else next(iter(self.folders))
+        return [int(word) for word in self._read(hierarchy, "cgroup.procs").split()]
+
+    def stop(self) -> None:
+        """Stop all processes at once with SIGSTOP: frozen together, none can continue another that has stopped."""
+        self._signal_all(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """Kill all processes; they may take a moment to end."""
+        if "unified" in self.folders and self._has("cgroup.kill"):
+            self._write("unified", "cgroup.kill", "1")
+        else:
+            self._signal_all(signal.SIGKILL)
+
+    def _signal_all(self, number: int) -> None:
+        """Send a signal to all processes while they are frozen, so that none escapes by starting another."""
+        try:
+            self._freeze(True)
+            for pid in self.pids():
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    pass  # it has ended
+        finally:
+            # A signal takes effect only after this, and a frozen group would outlive its maker.
+            self._freeze(False)
+
+    def _freeze(self, frozen: bool) -> None:
+        if "unified" in self.folders and self._has("cgroup.freeze"):
+            self._write("unified", "cgroup.freeze", str(int(frozen)))
+            shown = ("unified", "cgroup.events", "frozen 1")
+        elif "freezer" in self.folders:
+            self._write("freezer", "freezer.state", "FROZEN" if frozen else "THAWED")
+            shown = ("freezer", "freezer.state", "FROZEN")
+        else:
+            return
+        deadline = time.monotonic() + 0.5  # a process that waits for a disk takes its time
+        while frozen and shown[2] not in self._read(shown[0], shown[1]) and time.monotonic() < deadline:
+            time.sleep(0.0005)
+
+    # Usage
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of all that was ever in the group; 0 if nothing counts it."""
+        if "unified" in self.folders:
+            return self._table("unified", "cpu.stat").get("usage_usec", 0) / 1e6
+        if "cpuacct" in self.folders:
+            return int(self._read("cpuacct", "cpuacct.usage") or 0) / 1e9
+        return 0.0
+
+    def memory_bytes(self) -> int:
+        """Return the memory that the kernel cannot take back: of processes, in files in memory, its own for them."""
+        if "memory" in self.folders:
+            found = self._table("memory", "memory.stat")
+            own = sum(int(self._read("memory", f"memory.kmem.{name}usage_in_bytes") or 0) for name in ("", "tcp."))
+            return found.get("rss", 0) + found.get("shmem", 0) + found.get("swap", 0) + own
+        found = self._table("unified", "memory.stat")
+        parts = ("kernel",) if "kernel" in found else ("slab_unreclaimable", "kernel_stack", "pagetables", "percpu")
+        return sum(found.get(name, 0) for name in ("anon", "shmem", "sock", *parts))
+
+    def oom_kills(self) -> int:
+        """Return how many processes the kernel has killed because the memory limit was reached."""
+        if "memory" in self.folders:
+            return self._table("memory", "memory.oom_control").get("oom_kill", 0)
+        return self._table("unified", "memory.events").get("oom_kill", 0)
+
+    # Files
+
+    def _has(self, file: str) -> bool:
+        return os.path.exists(f"{self.folders['unified']}/{file}")
+
+    def _write(self, hierarchy: str, file: str, text: str, optional: bool = False) -> None:
+        try:
+            fd = os.open(f"{self.folders[hierarchy]}/{file}", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, text.encode())
+            finally:
+                os.close(fd)
+        except OSError:
+            if not optional:
+                raise
+
+    def _read(self, hierarchy: str, file: str) -> str:
+        try:
+            with open(f"{self.folders[hierarchy]}/{file}") as opened:
+                return opened.read()
+        except OSError:
+            return ""  # this kernel has no such file, or the group is gone
+
+    def _table(self, hierarchy: str, file: str) -> dict[str, int]:
+        """Return the numbers of a file with a name and a number a line."""
+        words = [line.split() for line in self._read(hierarchy, file).splitlines()]
+        return {row[0]: int(row[1]) for row in words if len(row) == 2 and row[1].isdigit()}
