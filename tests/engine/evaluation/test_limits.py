@@ -165,7 +165,7 @@ def run(report):
     time.sleep(1000)
 """
     outcome = await work.evaluate(program, limits={"seconds": 2.0})
-    if work.sandbox == "limits":  # what lies on the disk has to be walked to be counted
+    if work.sandbox != "bubblewrap":  # what lies on the disk has to be walked to be counted
         assert outcome.reason == "scratch limit: a folder that cannot be counted (File name too long)"
     else:
         assert outcome.reason == "time limit of 2 s"
