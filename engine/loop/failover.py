@@ -7,10 +7,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from engine.journal.events import RunResumed
 from engine.llm.faults import Fault, FaultKind
 from engine.loop.gate import PauseGate
+from engine.loop.session import RunSession
 
-__all__ = ["Failover"]
+__all__ = ["Failover", "record_hold", "record_release"]
 
 _FIRST_WAIT, _LAST_WAIT = 1.0, 60.0
 """Seconds before a model that did not answer is asked again, doubled each time."""
@@ -139,3 +141,16 @@ class Failover:
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def record_hold(session: RunSession, gate: PauseGate) -> None:
+    """Record that the run waits for models, and why."""
+    session.emit(gate.paused_event(session.state.frozen))
+
+
+def record_release(session: RunSession, gate: PauseGate) -> None:
+    """Record that models answer again; the run stays paused if another holds the gate closed."""
+    if gate.paused:
+        record_hold(session, gate)
+    else:
+        session.emit(RunResumed())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.errors import UsageError
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
-from engine.loop.commands import _ACTS
+from engine.loop.commands import ACTS
 from engine.runs.command_kinds import COMMANDS, Answer, Refusal, check_command, read_answer, refuse
 from engine.runs.effects import EFFECTS
 
@@ -24,9 +24,9 @@ names = st.one_of(st.text(), st.sampled_from([name for kind in COMMANDS.values()
 
 
 def test_every_command_is_carried_out_in_one_place() -> None:
-    assert EFFECTS.keys().isdisjoint(_ACTS)
-    assert EFFECTS.keys() | _ACTS.keys() == COMMANDS.keys()
-    assert {name for name, kind in COMMANDS.items() if kind.when_no_engine == "refuse"} == _ACTS.keys()
+    assert EFFECTS.keys().isdisjoint(ACTS)
+    assert EFFECTS.keys() | ACTS.keys() == COMMANDS.keys()
+    assert {name for name, kind in COMMANDS.items() if kind.when_no_engine == "refuse"} == ACTS.keys()
 
 
 @given(st.one_of(st.text(), st.sampled_from(list(COMMANDS))), st.dictionaries(names, values, max_size=4))

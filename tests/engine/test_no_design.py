@@ -14,10 +14,7 @@ from engine.designers.base import Design, NothingToDesign
 from engine.designers.mixed import MixedDesigner
 from engine.journal import events as ev
 from engine.llm.requests import ContextNode, DesignRequest
-from engine.loop.engine import Engine
 from engine.loop.gate import PauseGate
-from engine.loop.serve import watch_children_without_threads
-from engine.runs.folder import lock_run
 from engine.settings.model import Settings
 from engine.state.fold import apply, fold
 from engine.state.limits import limit_reached
@@ -26,6 +23,7 @@ from engine.state.run_state import RunState
 from engine.state.timeline import copy_state
 from tests.conftest import TaskMaker
 from tests.e2e.runs import events, make_run
+from tests.engine.loop.parts import open_parts
 from tests.engine.test_state import SPEC, Script, started
 
 ENGINE = ev.EngineStarted(1, "h", "bubblewrap", "guarded", 4, 2, "recombine")
@@ -230,16 +228,14 @@ async def test_where_all_is_recombined_the_model_writes_if_it_has_a_share() -> N
 @pytest.mark.parametrize("attended", [True, False])
 async def test_a_designer_that_is_certain_is_asked_once(make_task: TaskMaker, tmp_path: Path, attended: bool) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=9, workers=1)
-    watch_children_without_threads()
-    with lock_run(run):
-        engine = Engine(run, attended=attended)
-        engine.session.designer.current = Only(None)
-        working = asyncio.create_task(engine.work())
-        while attended and not engine.session.state.waits_for_person:
+    async with open_parts(run, attended=attended) as parts:
+        parts.session.designer.current = Only(None)
+        working = asyncio.create_task(parts.work())
+        while attended and not parts.session.state.waits_for_person:
             await asyncio.sleep(0.01)
         if attended:
-            assert engine.session.state.status == "paused"
-            engine.stop("enough", now=True)
+            assert parts.session.state.status == "paused"
+            parts.scheduler.stop("enough", now=True)
         await working
     told = [event.data for event in events(run, ev.RunPaused if attended else ev.RunStopped)]
     reason = "nothing new can be designed: all is made"

@@ -13,7 +13,7 @@ import pytest
 
 from engine.errors import UsageError
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader
+from engine.journal.reader import JournalReader, send_command
 from engine.llm import client
 from engine.llm.messages import Message
 from engine.loop import failover
@@ -24,6 +24,7 @@ from engine.settings.model import merge_settings
 from engine.state.run_state import RunState
 from tests.conftest import TaskMaker
 from tests.e2e.runs import check_integrity, events, fold, make_run
+from tests.engine.loop.parts import open_parts
 from tests.llm_server import LlmServer, Reply, Request, error, llm_server, search
 
 JUDGE = '\n[judge]\ncriteria = [{ name = "plain", text = "It is plain." }]\n'
@@ -237,11 +238,8 @@ async def test_corrected_setting_takes_effect_at_once(
     server.models = ["good"]
     run = start(roles={"analyzer": "rules"}, rounds=1)
     with lock_run(run):
-        engine = Engine(run)
-        working = asyncio.create_task(engine.work())
-        await until(lambda: engine.session.state.status == "paused")
-        from engine.journal.reader import send_command
-
+        working = asyncio.create_task(Engine(run).work())
+        await until(lambda: fold(run).status == "paused")
         await asyncio.to_thread(send_command, run.db, "set", {"settings": {"models": {"m": {"model": "good"}}}})
         await working
     assert fold(run).status == "finished"
@@ -249,21 +247,18 @@ async def test_corrected_setting_takes_effect_at_once(
 
 
 async def test_users_pause_is_not_undone(start: Start, server: LlmServer) -> None:
-    from engine.journal.reader import send_command
-
     dead = True
     server.answer = lambda request: error(500, "dead") if dead else search(request)
     run = start(roles={"analyzer": "rules"}, rounds=1)
     with lock_run(run):
-        engine = Engine(run)
-        working = asyncio.create_task(engine.work())
-        await until(lambda: engine.failover.reason)
+        working = asyncio.create_task(Engine(run).work())
+        await until(lambda: fold(run).status == "paused")
         send_command(run.db, "pause", {})
-        await until(lambda: engine.gate.held_by("person"))
+        await until(lambda: events(run, ev.CommandDone))
+        assert "dead" in fold(run).reason
         dead = False
-        await until(lambda: not engine.failover.reason)
-        await engine.session.durable()
-        assert (fold(run).status, fold(run).reason) == ("paused", "")
+        await until(lambda: not fold(run).reason)
+        assert fold(run).status == "paused"
         assert not events(run, ev.RunResumed)
         send_command(run.db, "resume", {})
         await working
@@ -301,13 +296,13 @@ async def test_models_are_drawn_by_weight(start: Start, server: LlmServer) -> No
     models = {name: {"model": name, **spec} for name in ("a", "b", "never")}
     roles = {"researcher": {"a": 3.0, "b": 1.0, "never": 0.0}, "analyzer": "b"}
     run = start(models=models, roles=roles, rounds=0)
-    engine = Engine(run)
-    drawn = [engine.models._candidates((n, None, "design/0"), "researcher", None) for n in range(400)]
-    assert 260 < sum(names[0] == "a" for names in drawn) < 340
-    assert {tuple(sorted(names)) for names in drawn} == {("a", "b")}
-    assert engine.models._candidates((1, 1, "analyze"), "analyzer", None) == ["b"]
-    assert drawn == [engine.models._candidates((n, None, "design/0"), "researcher", None) for n in range(400)]
-    await engine.session.aclose()
+    async with open_parts(run) as parts:
+        gateway = parts.models
+        drawn = [gateway._candidates((n, None, "design/0"), "researcher", None) for n in range(400)]
+        assert 260 < sum(names[0] == "a" for names in drawn) < 340
+        assert {tuple(sorted(names)) for names in drawn} == {("a", "b")}
+        assert gateway._candidates((1, 1, "analyze"), "analyzer", None) == ["b"]
+        assert drawn == [gateway._candidates((n, None, "design/0"), "researcher", None) for n in range(400)]
 
 
 async def test_calls_in_flight_cannot_exceed_budget(start: Start, server: LlmServer) -> None:
@@ -389,20 +384,17 @@ async def test_permanent_refusal_is_not_blamed_on_prompt(start: Start, server: L
 
 async def test_same_key_gives_same_answer(start: Start, server: LlmServer) -> None:
     run = start(rounds=0, roles={"analyzer": "rules"})
-    with lock_run(run):
-        engine = Engine(run)
-        engine.session.emit(ev.RoundStarted(), round=7)
-        ask = engine.models.for_round(7)
+    async with open_parts(run) as parts:
+        parts.session.emit(ev.RoundStarted(), round=7)
+        ask = parts.models.for_round(7)
         prompt = [Message("user", "half a character: \ud800")]
         first = await ask("researcher", prompt, key="design/0")
         second = await ask("researcher", prompt, key="design/0")
         other = await ask("researcher", prompt, key="design/1")
         assert (first, len(server.requests)) == (second, 2)
         assert other.text != first.text
-        engine.session.emit(ev.RoundEnded("no_design"), round=7)
-        assert not engine.session.state.answered
-        await engine.models.aclose()
-        await engine.session.aclose()
+        parts.session.emit(ev.RoundEnded("no_design"), round=7)
+        assert not parts.session.state.answered
 
 
 @pytest.mark.parametrize(

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
-from engine.errors import JournalError
-from engine.evaluation.capacity import CapacityLimiter
 from engine.journal import events as ev
 from engine.journal.reader import Command, sha256_of
 from engine.llm.client import Client
+from engine.loop.commands import Commands
 from engine.loop.evaluations import Evaluations
-from engine.loop.failover import Failover
+from engine.loop.failover import Failover, record_hold, record_release
 from engine.loop.gate import PauseGate
 from engine.loop.hooks import Hooks, RunHooks
+from engine.loop.limits import Limits
 from engine.loop.models import ModelGateway
 from engine.loop.priors import RunPriors
-from engine.loop.serve import watch_children_without_threads
+from engine.loop.scheduler import Scheduler
 from engine.loop.session import RunSession
 from engine.loop.stages.analyze import Analyze
-from engine.loop.stages.design import add_seed
+from engine.loop.stages.design import Design, add_seed
 from engine.loop.stages.experiment import Experiment
 from engine.loop.stages.judge import Judge
+from engine.loop.stages.learn import Learn
 from engine.loop.stages.measure import Measure
 from engine.loop.stages.rerun import Rerun
+from engine.loop.stages.round import Stages
 from engine.loop.stages.seeds import Seeds
 from engine.loop.task_copy import TaskCopy
 from engine.priors.place import place_of_run
@@ -37,19 +40,22 @@ __all__ = ["Parts", "add_node", "open_parts"]
 class Parts:
     """What stages are made of; `open_parts` makes and closes it."""
 
-    def __init__(self, run: Run, hooks: Hooks) -> None:
+    def __init__(self, run: Run, hooks: Hooks, attended: bool) -> None:
         self.errors: list[Exception] = []
-        self.session = RunSession(run, None, self._refuse_command, self.errors.append)
+        self.session = RunSession(run, None, self._answer_command, self.errors.append)
         self.session.open()
         self.gate = PauseGate()
         self.client = Client(self.gate.sleep)
-        self.failover = Failover(self.gate, lambda: None, lambda: None)
-        self.models = ModelGateway(self.session, self.gate, self.client, self.failover, self.errors_of_budget)
+        on_hold, on_release = (partial(record, self.session, self.gate) for record in (record_hold, record_release))
+        self.failover = Failover(self.gate, on_hold, on_release)
+        self.models = ModelGateway(
+            self.session, self.gate, self.client, self.failover, lambda reason: self.scheduler.stop(reason, now=False)
+        )
         place = place_of_run(run.folder, self.session.state)
         watch = PriorWatch(place, run.name, self.session.state.prior_revisions)
         self.priors = RunPriors(self.session, watch, PriorSearch(place.base), self.errors.append)
-        self.slots = CapacityLimiter(2)
-        self.evaluations = Evaluations(run.work, self.gate, self.slots)
+        self.limits = Limits(self.session, None, self.models.committed)
+        self.evaluations = Evaluations(run.work, self.gate, self.limits.capacity)
         session, start = self.session, self.session.state.start
         assert start is not None
         self.hooks = RunHooks(hooks, run.folder, session)
@@ -59,21 +65,43 @@ class Parts:
         self.analyze = Analyze(session, self.models, session.prompts)
         self.rerun = Rerun(session, self.measure, self.judge, self.hooks, self.analyze)
         self.seeds = Seeds(session, self.gate, self.experiment, self.analyze)
+        self.stages = Stages(
+            session,
+            self.gate,
+            Learn(session, session.sampler, self.priors, session.designer),
+            Design(session, session.designer, self.models),
+            self.experiment,
+            self.analyze,
+            self.seeds,
+            self.rerun,
+        )
+        self.scheduler = Scheduler(
+            session, self.gate, self.stages, self.limits, self.evaluations, self.models, attended=attended
+        )
+        self.commands = Commands(session, self.scheduler)
 
-    @staticmethod
-    def _refuse_command(command: Command) -> None:
-        raise AssertionError("nobody asked for anything")
+    def _answer_command(self, command: Command) -> None:
+        self.commands.answer(command)
+        self.scheduler.wake()
 
-    def errors_of_budget(self, reason: str) -> None:
-        """Note why the budgets have no room for a call."""
-        self.errors.append(JournalError(reason))
+    async def work(self) -> None:
+        """Run until something ends the run, and record what."""
+        await self.scheduler.run()
+        await self.scheduler.drain()
+        assert self.scheduler.end is not None
+        self.session.emit(self.scheduler.end)
 
 
 @asynccontextmanager
-async def open_parts(run: Run, hooks: Hooks | None = None) -> AsyncIterator[Parts]:
-    """Make the parts for a run, with its seed as node 0 of an open round 0; close them at the end."""
-    watch_children_without_threads()
-    parts = Parts(run, hooks or Hooks())
+async def open_parts(run: Run, hooks: Hooks | None = None, attended: bool = True) -> AsyncIterator[Parts]:
+    """Make the parts for a run, with its seed as node 0 of an open round 0; close them at the end.
+
+    Args:
+        run: the run's folder.
+        hooks: the user's hooks; by default none.
+        attended: whether a run that needs a person waits.
+    """
+    parts = Parts(run, hooks or Hooks(), attended)
     try:
         if not parts.session.state.nodes:
             parts.session.emit(ev.RoundStarted(), round=0)

@@ -16,7 +16,6 @@ from engine.evaluation.early_stop import MedianRule
 from engine.evaluation.evaluator import Job, Outcome
 from engine.loop.evaluations import Evaluations
 from engine.loop.gate import PauseGate
-from engine.loop.serve import watch_children_without_threads
 from engine.state.node import NodeEvaluation
 from engine.task.spec import EarlyStop, Limits
 from tests.conftest import TaskMaker
@@ -35,11 +34,6 @@ def evaluate(path, report):
     return {"score": 1.0}
 """
 """Runs until a file appears."""
-
-
-@pytest.fixture(autouse=True)
-def children() -> None:
-    watch_children_without_threads()
 
 
 class Record:
