@@ -69,17 +69,18 @@ class Commands:
     Args:
         session: the run.
         controls: act on what runs.
+        stale: the newest command at the engine's start; it and those before it were meant for an engine that is gone.
     """
 
-    def __init__(self, session: RunSession, controls: Controls) -> None:
-        self._session, self._controls = session, controls
+    def __init__(self, session: RunSession, controls: Controls, stale: int = 0) -> None:
+        self._session, self._controls, self._stale = session, controls, stale
 
     def answer(self, command: Command) -> None:
         """Carry a command out and record the answer with its effects; what is refused has no effect."""
         session = self._session
         try:
             check_command(command.kind, command.data)
-            if COMMANDS[command.kind].when_no_engine == "refuse" and command.id <= session.last_command:
+            if COMMANDS[command.kind].when_no_engine == "refuse" and command.id <= self._stale:
                 raise Refusal("the engine it was meant for had ended", code="ended")
             act = ACTS.get(command.kind)
             outcome = EFFECTS[command.kind](session, command.data) if act is None else act(self, command.data)

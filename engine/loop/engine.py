@@ -18,6 +18,7 @@ from engine.evaluation.capacity import CapacityLimiter
 from engine.evaluation.early_stop import MedianRule
 from engine.evaluation.gpus import Gpus
 from engine.journal.reader import Command
+from engine.journal.writer import JournalWriter
 from engine.llm.client import Client
 from engine.loop.commands import Commands
 from engine.loop.evaluations import Evaluations
@@ -26,6 +27,7 @@ from engine.loop.gate import PauseGate
 from engine.loop.hooks import RunHooks, read_hooks
 from engine.loop.limits import Limits
 from engine.loop.models import ModelGateway
+from engine.loop.past import recall_past
 from engine.loop.priors import RunPriors
 from engine.loop.run_files import RunFiles
 from engine.loop.scheduler import Scheduler
@@ -40,12 +42,13 @@ from engine.loop.stages.rerun import Rerun
 from engine.loop.stages.round import Stages
 from engine.loop.stages.seeds import Seeds
 from engine.loop.startup import announce, recall_curves, recall_priors
-from engine.loop.task_copy import TaskCopy
+from engine.loop.task_copy import TaskCopy, lay_out
 from engine.loop.telemetry import watch_machine
 from engine.priors.place import place_of_run
 from engine.priors.search import PriorSearch
 from engine.priors.watch import PriorWatch
 from engine.runs.folder import Run, summary_of
+from engine.runs.secret import open_data_seeds
 from engine.state.node import RunStatus
 from engine.task.snapshot import TaskWatch
 
@@ -75,24 +78,26 @@ class Engine:
     ) -> None:
         self._run = run
         self._closing = False
-        session = self._session = RunSession(run, follow, self._take_command, self._give_up)
-        spec, start = session.spec, session.state.start
-        assert start is not None
+        past = recall_past(run)
+        state, spec, start = past.state, past.state.spec, past.state.start
+        gpus = Gpus(state.settings.devices) if spec.gpu else None
+        hooks = read_hooks()
+        task = TaskCopy(run.task, start, spec)
+        # Nothing is written before this line, so that a run that cannot go on is left as it was.
+        lay_out(run, task, state, past.reader.blob)
+        self._seeds = open_data_seeds(run.folder, state)
+        writer = JournalWriter(run.db, asyncio.get_running_loop(), self._take_command, self._give_up)
+        session = self._session = RunSession(past.reader, writer, state)
+        session.subscribe(past.sampler.apply)
+        session.subscribe(past.designer.follow)
+        if follow is not None:
+            session.subscribe(follow, queued=True)
+        self._designer = past.designer
+        self._hooks = RunHooks(hooks, run.folder, session)
         gate = self._gate = PauseGate()
         failover = Failover(gate, partial(record_hold, session, gate), partial(record_release, session, gate))
-        self._models = ModelGateway(session, gate, Client(gate.sleep), failover, partial(self.stop, now=False))
-        place = place_of_run(run.folder, session.state)
-        self._prior_folder = place.folder
-        self._priors = RunPriors(
-            session,
-            PriorWatch(place, run.name, session.state.prior_revisions),
-            PriorSearch(place.base),
-            lambda error: self._scheduler.fail("a look at the priors", error),
-        )
-        watch = TaskWatch(Path(start.source), start.files, start.large_files, session.state.task_changes)
-        self._files = RunFiles(session, watch, self._priors)
-        gpus = Gpus(session.state.settings.devices) if spec.gpu else None
-        self._limits = Limits(session, None if gpus is None else len(gpus), self._models.committed)
+        models = self._models = ModelGateway(session, gate, Client(gate.sleep), failover, partial(self.stop, now=False))
+        self._limits = Limits(session, None if gpus is None else len(gpus), models.committed)
         self._early_stop: dict[str, MedianRule] = {
             stage.name: MedianRule(stage.early_stop) for stage in spec.stages if stage.early_stop
         }
@@ -100,36 +105,34 @@ class Engine:
             stage.name: CapacityLimiter(stage.slots) for stage in spec.stages if stage.slots
         }
         self._evaluations = Evaluations(run.work, gate, self._limits.capacity, gpus, self._early_stop, stage_slots)
-        self._hooks = RunHooks(read_hooks(), run.folder, session)
-        session.open()
-        self._scheduler = Scheduler(
+        place = place_of_run(run.folder, state)
+        self._prior_folder = place.folder
+        self._priors = RunPriors(
             session,
-            gate,
-            self._make_stages(TaskCopy(run.task, start, spec)),
-            self._limits,
-            self._evaluations,
-            self._models,
-            patience_endpoint,
-            attended,
+            PriorWatch(place, run.name, state.prior_revisions),
+            PriorSearch(place.base),
+            lambda error: self._scheduler.fail("a look at the priors", error),
         )
-        self._commands = Commands(session, self._scheduler)
-
-    def _make_stages(self, task: TaskCopy) -> Stages:
-        session, gate, models, hooks = self._session, self._gate, self._models, self._hooks
-        measure = Measure(session, self._evaluations, task, session.data_seeds)
-        judge = Judge(session, gate, models, session.prompts)
-        experiment = Experiment(session, measure, judge, hooks)
-        analyze = Analyze(session, models, session.prompts)
-        return Stages(
+        watch = TaskWatch(Path(start.source), start.files, start.large_files, state.task_changes)
+        self._files = RunFiles(session, watch, self._priors)
+        measure = Measure(session, self._evaluations, task, self._seeds)
+        judge = Judge(session, gate, models, past.prompts)
+        experiment = Experiment(session, measure, judge, self._hooks)
+        analyze = Analyze(session, models, past.prompts)
+        stages = Stages(
             session,
             gate,
-            Learn(session, session.sampler, self._priors, session.designer),
-            Design(session, session.designer, models),
+            Learn(session, past.sampler, self._priors, past.designer),
+            Design(session, past.designer, models),
             experiment,
             analyze,
             Seeds(session, gate, experiment, analyze),
-            Rerun(session, measure, judge, hooks, analyze),
+            Rerun(session, measure, judge, self._hooks, analyze),
         )
+        self._scheduler = Scheduler(
+            session, gate, stages, self._limits, self._evaluations, models, patience_endpoint, attended
+        )
+        self._commands = Commands(session, self._scheduler, past.last_command)
 
     async def work(self) -> RunStatus:
         """Run until a limit is reached, a person stops it, or it cannot go on; return how it ended.
@@ -159,6 +162,7 @@ class Engine:
                 loop.remove_signal_handler(number)
             await self._models.aclose()
             await self._priors.aclose()
+            await self._designer.aclose()
             await self._session.aclose()
         with suppress(OSError):
             self._run.work.rmdir()
@@ -172,7 +176,7 @@ class Engine:
     async def _begin(self) -> None:
         """Announce this engine, and recall the past."""
         session, limits = self._session, self._limits
-        announce(session, session.data_seeds, self._prior_folder, session.designer.name, limits.workers, limits.slots)
+        announce(session, self._seeds, self._prior_folder, self._designer.name, limits.workers, limits.slots)
         self._models.close_lost()
         self._models.prepare()
         recall_curves(session, self._early_stop)

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from engine.errors import RunError
 from engine.journal.events import RunStarted
+from engine.runs.folder import Run
+from engine.runs.prior_files import unpack_priors
+from engine.state.run_state import RunState
 from engine.task.snapshot import large_paths, unpack_copy
 from engine.task.spec import TaskSpec
 
-__all__ = ["TaskCopy"]
+__all__ = ["TaskCopy", "lay_out"]
 
 
 class TaskCopy:
@@ -62,3 +65,23 @@ class TaskCopy:
             if inside.is_relative_to(source) or inside.is_relative_to(Path(source).resolve()):
                 raise RunError(f"python = {name!r} lies inside the task's folder", "Name an interpreter of your own")
         return str(path)
+
+
+def lay_out(run: Run, task: TaskCopy, state: RunState, blob: Callable[[str], bytes]) -> None:
+    """Lay out what evaluations need beside the journal: the copy of the task, priors of a fork, a folder to work in.
+
+    Args:
+        run: the run's folder.
+        task: its task.
+        state: the run.
+        blob: returns the content of a recorded file.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    try:
+        task.unpack(blob)
+        unpack_priors(run, state, blob)
+        run.work.mkdir(exist_ok=True)
+    except OSError as exc:
+        raise RunError(f"{exc.filename or run.folder} cannot be written: {exc.strerror}") from None

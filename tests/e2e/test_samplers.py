@@ -10,7 +10,7 @@ import pytest
 
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
-from engine.loop.session import RunSession
+from engine.loop.past import recall_past
 from engine.runs.folder import Run
 from engine.runs.presets import find_preset
 from engine.samplers.map_elites import MapElites
@@ -97,21 +97,17 @@ def test_resume_after_switched_sampler_reproduces_run(make_task: TaskMaker, evol
     assert islands == {None, 0, 1}
 
 
-async def test_fold_ends_with_last_sampler(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+def test_fold_ends_with_last_sampler(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=3, workers=1)
     finish(run)
     assert evolve("set", run.name, "rounds=5", "sampler=map_elites", "--runs", tmp_path / "runs").code == 0
     finish(run)
-    session = RunSession(run, None, lambda command: None, lambda error: None)
-    try:
-        assert isinstance(session.sampler.current, MapElites)
-        members = {node for island in range(5) for node in session.sampler.current.members(island)}
-        assert members == {node.id for node in session.state.nodes if node.score is not None}
-    finally:
-        session._reader.close()
-        # A session need not have begun to write.
-        if hasattr(session, "_writer"):
-            await session._writer.close()
+    past = recall_past(run)
+    with past.reader:
+        sampler = past.sampler.current
+        assert isinstance(sampler, MapElites)
+        members = {node for island in range(5) for node in sampler.members(island)}
+        assert members == {node.id for node in past.state.nodes if node.score is not None}
 
 
 @pytest.mark.parametrize(("options", "name", "workers"), [([], "ucb1_paper", 4), (["--workers", "2"], "greedy", 2)])

@@ -229,7 +229,7 @@ async def test_where_all_is_recombined_the_model_writes_if_it_has_a_share() -> N
 async def test_a_designer_that_is_certain_is_asked_once(make_task: TaskMaker, tmp_path: Path, attended: bool) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=9, workers=1)
     async with open_parts(run, attended=attended) as parts:
-        parts.session.designer.current = Only(None)
+        parts.designer.current = Only(None)
         working = asyncio.create_task(parts.work())
         while attended and not parts.session.state.waits_for_person:
             await asyncio.sleep(0.01)

@@ -13,6 +13,7 @@ from engine.loop.stages.analyze import Analyze
 from engine.loop.stages.best import crown_fittest
 from engine.loop.stages.design import add_seed
 from engine.loop.stages.experiment import Experiment
+from engine.task.spec import seed_files
 
 __all__ = ["Seeds"]
 
@@ -40,7 +41,7 @@ class Seeds:
         """
         session = self._session
         await self._gate.wait(0)
-        for name, sha256 in session.seeds[len(session.state.nodes) :]:
+        for name, sha256 in seed_files(session.state.start.files)[len(session.state.nodes) :]:
             add_seed(session, Path(name).stem, sha256)
         await session.durable()
         seeds = [node.id for node in session.state.nodes if node.round == 0 and not node.analyzed]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
 from engine.journal import events as ev
 from engine.journal.reader import Command, sha256_of
+from engine.journal.writer import JournalWriter
 from engine.llm.client import Client
 from engine.loop.commands import Commands
 from engine.loop.evaluations import Evaluations
@@ -16,6 +18,7 @@ from engine.loop.gate import PauseGate
 from engine.loop.hooks import Hooks, RunHooks
 from engine.loop.limits import Limits
 from engine.loop.models import ModelGateway
+from engine.loop.past import recall_past
 from engine.loop.priors import RunPriors
 from engine.loop.scheduler import Scheduler
 from engine.loop.session import RunSession
@@ -28,11 +31,13 @@ from engine.loop.stages.measure import Measure
 from engine.loop.stages.rerun import Rerun
 from engine.loop.stages.round import Stages
 from engine.loop.stages.seeds import Seeds
-from engine.loop.task_copy import TaskCopy
+from engine.loop.task_copy import TaskCopy, lay_out
 from engine.priors.place import place_of_run
 from engine.priors.search import PriorSearch
 from engine.priors.watch import PriorWatch
 from engine.runs.folder import Run
+from engine.runs.secret import open_data_seeds
+from engine.task.spec import seed_files
 
 __all__ = ["Parts", "add_node", "open_parts"]
 
@@ -42,8 +47,16 @@ class Parts:
 
     def __init__(self, run: Run, hooks: Hooks, attended: bool) -> None:
         self.errors: list[Exception] = []
-        self.session = RunSession(run, None, self._answer_command, self.errors.append)
-        self.session.open()
+        past = recall_past(run)
+        state = past.state
+        self.sampler, self.designer, self.prompts = past.sampler, past.designer, past.prompts
+        task = TaskCopy(run.task, state.start, state.spec)
+        lay_out(run, task, state, past.reader.blob)
+        loop = asyncio.get_running_loop()
+        writer = JournalWriter(run.db, loop, self._answer_command, self.errors.append)
+        session = self.session = RunSession(past.reader, writer, state)
+        session.subscribe(past.sampler.apply)
+        session.subscribe(past.designer.follow)
         self.gate = PauseGate()
         self.client = Client(self.gate.sleep)
         on_hold, on_release = (partial(record, self.session, self.gate) for record in (record_hold, record_release))
@@ -56,20 +69,18 @@ class Parts:
         self.priors = RunPriors(self.session, watch, PriorSearch(place.base), self.errors.append)
         self.limits = Limits(self.session, None, self.models.committed)
         self.evaluations = Evaluations(run.work, self.gate, self.limits.capacity)
-        session, start = self.session, self.session.state.start
-        assert start is not None
         self.hooks = RunHooks(hooks, run.folder, session)
-        self.measure = Measure(session, self.evaluations, TaskCopy(run.task, start, session.spec), session.data_seeds)
-        self.judge = Judge(session, self.gate, self.models, session.prompts)
+        self.measure = Measure(session, self.evaluations, task, open_data_seeds(run.folder, state))
+        self.judge = Judge(session, self.gate, self.models, self.prompts)
         self.experiment = Experiment(session, self.measure, self.judge, self.hooks)
-        self.analyze = Analyze(session, self.models, session.prompts)
+        self.analyze = Analyze(session, self.models, self.prompts)
         self.rerun = Rerun(session, self.measure, self.judge, self.hooks, self.analyze)
         self.seeds = Seeds(session, self.gate, self.experiment, self.analyze)
         self.stages = Stages(
             session,
             self.gate,
-            Learn(session, session.sampler, self.priors, session.designer),
-            Design(session, session.designer, self.models),
+            Learn(session, self.sampler, self.priors, self.designer),
+            Design(session, self.designer, self.models),
             self.experiment,
             self.analyze,
             self.seeds,
@@ -78,7 +89,7 @@ class Parts:
         self.scheduler = Scheduler(
             session, self.gate, self.stages, self.limits, self.evaluations, self.models, attended=attended
         )
-        self.commands = Commands(session, self.scheduler)
+        self.commands = Commands(session, self.scheduler, past.last_command)
 
     def _answer_command(self, command: Command) -> None:
         self.commands.answer(command)
@@ -105,13 +116,14 @@ async def open_parts(run: Run, hooks: Hooks | None = None, attended: bool = True
     try:
         if not parts.session.state.nodes:
             parts.session.emit(ev.RoundStarted(), round=0)
-            for name, sha256 in parts.session.seeds:
+            for name, sha256 in seed_files(parts.session.state.start.files):
                 add_seed(parts.session, name.removesuffix(".py"), sha256)
         yield parts
         assert not parts.errors
     finally:
         await parts.models.aclose()
         await parts.priors.aclose()
+        await parts.designer.aclose()
         await parts.session.aclose()
 
 

@@ -52,7 +52,7 @@ async def test_rules_report_without_asking_a_model(make_task: TaskMaker, tmp_pat
     run = run_of(make_task, tmp_path, server, roles={"analyzer": "rules"})
     async with open_parts(run) as parts:
         measured(parts)
-        await Analyze(parts.session, parts.models, parts.session.prompts).run(0)
+        await Analyze(parts.session, parts.models, parts.prompts).run(0)
         assert parts.session.state.nodes[0].analyzed
     (report,) = reports(run)
     assert (report.analyzer, not report.lesson) == ("rules", False)
@@ -63,7 +63,7 @@ async def test_analyzer_may_be_off(make_task: TaskMaker, tmp_path: Path, server:
     run = run_of(make_task, tmp_path, server, roles={"analyzer": "off"})
     async with open_parts(run) as parts:
         measured(parts)
-        await Analyze(parts.session, parts.models, parts.session.prompts).run(0)
+        await Analyze(parts.session, parts.models, parts.prompts).run(0)
     assert reports(run) == [ev.AnalyzeDone("", analyzer="off")]
     assert not server.requests
 
@@ -75,7 +75,7 @@ async def test_model_reads_output_and_its_proposals_are_recorded(
     async with open_parts(run) as parts:
         measured(parts)
         await parts.session.committed()
-        analyze = Analyze(parts.session, parts.models, parts.session.prompts)
+        analyze = Analyze(parts.session, parts.models, parts.prompts)
         await analyze.run(0)
         assert "all went well" in server.requests[0].text
         (proposed,) = parts.session.state.proposed.values()
@@ -99,5 +99,5 @@ async def test_stopping_engine_leaves_the_node_to_be_analyzed(
         measured(parts)
         parts.gate.stop()
         with pytest.raises(Stopping):
-            await Analyze(parts.session, parts.models, parts.session.prompts).run(0)
+            await Analyze(parts.session, parts.models, parts.prompts).run(0)
         assert not parts.session.state.nodes[0].analyzed

@@ -46,7 +46,7 @@ def learned_round(parts: Parts, number: int = 1, mode: Mode = "full") -> OpenRou
 async def test_accepted_program_is_in_the_journal_when_the_stage_ends(run: Run, server: LlmServer) -> None:
     async with open_parts(run) as parts:
         round_ = learned_round(parts)
-        assert await Design(parts.session, parts.session.designer, parts.models).run(round_)
+        assert await Design(parts.session, parts.designer, parts.models).run(round_)
         (seed, made) = (event.data for event in events(run, ev.DesignDone))
         assert isinstance(seed, ev.DesignDone) and isinstance(made, ev.DesignDone)
         assert (made.operator, made.name, made.parents) == ("full", "step 0", [0])
@@ -59,7 +59,7 @@ async def test_duplicate_is_refused_with_its_reason_in_the_next_prompt(run: Run,
     server.answer = lambda request: Reply(f"<name>n</name><motivation>m</motivation><program>\n{SEED}</program>")
     async with open_parts(run) as parts:
         round_ = learned_round(parts)
-        assert not await Design(parts.session, parts.session.designer, parts.models).run(round_)
+        assert not await Design(parts.session, parts.designer, parts.models).run(round_)
         assert 1 not in parts.session.state.open_rounds
     assert [(event.data.attempt, event.data.check) for event in events(run, ev.DesignRejected)] == [  # type: ignore[attr-defined]
         (0, "duplicate"),
@@ -78,7 +78,7 @@ async def test_attempt_continues_after_those_that_were_refused_before(run: Run, 
         parts.session.emit(
             ev.DesignRejected(0, "syntax", "line 1", "full", sha256_of(b"x = (")), round=1, blobs=[b"x = ("]
         )
-        assert await Design(parts.session, parts.session.designer, parts.models).run(round_)
+        assert await Design(parts.session, parts.designer, parts.models).run(round_)
     assert "x = (" in server.requests[0].text
     assert [event.data.key for event in events(run, ev.CallDone)] == ["design/1"]  # type: ignore[attr-defined]
 
@@ -103,8 +103,8 @@ class Exhausted:
 
 async def test_round_ends_exhausted_after_one_attempt_if_nothing_is_left(run: Run) -> None:
     async with open_parts(run) as parts:
-        parts.session.designer.current = Exhausted()
-        assert not await Design(parts.session, parts.session.designer, parts.models).run(learned_round(parts))
+        parts.designer.current = Exhausted()
+        assert not await Design(parts.session, parts.designer, parts.models).run(learned_round(parts))
     assert len(events(run, ev.DesignRejected)) == 1
     assert [event.data for event in events(run, ev.RoundEnded)] == [ev.RoundEnded("no_design", "all is made", True)]
 
@@ -114,7 +114,7 @@ async def test_stopping_engine_leaves_the_round_open(run: Run, server: LlmServer
         round_ = learned_round(parts)
         parts.gate.stop()
         with pytest.raises(Stopping):
-            await Design(parts.session, parts.session.designer, parts.models).run(round_)
+            await Design(parts.session, parts.designer, parts.models).run(round_)
         assert 1 in parts.session.state.open_rounds
     assert not server.requests
 

@@ -26,7 +26,7 @@ async def learn(parts: Parts, round_: int) -> ev.LearnDone:
     """Run the stage in a new round; return what it recorded."""
     session = parts.session
     session.emit(ev.RoundStarted(), round=round_)
-    await Learn(session, session.sampler, parts.priors, session.designer).run(round_)
+    await Learn(session, parts.sampler, parts.priors, parts.designer).run(round_)
     learned = session.state.open_rounds[round_].learned
     assert learned is not None
     return learned
