@@ -1,4 +1,4 @@
-"""Look at the task's folder and at the priors when something changes on the disk, and at no other time."""
+"""Watch files: look at them when something changes on the disk, and at no other time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _POLL_SECONDS = 3.0
 
 
 class FileWatch:
-    """Calls `look` after changes in the files, one call at a time.
+    """Call `look` after changes in the files, one call at a time.
 
     Args:
         paths: returns the folders and files to watch; it is asked again after each look.

@@ -12,18 +12,18 @@ __all__ = ["PauseGate"]
 
 
 Holder = Literal["person", "endpoint", "designer"]
-"""Who holds a run paused: a person, that no model answers, or that nothing can be designed."""
+"""Who holds a run paused: `person`; `endpoint` if no model answers; `designer` if nothing can be designed."""
 
 
 class PauseGate:
-    """Stands before every stage. Paused, it lets only those rounds through that a `step` allows."""
+    """Hold stages back while the run is paused, but for rounds that a `step` lets through; turn all away at the end."""
 
     def __init__(self) -> None:
         self._holders: dict[Holder, str] = {}
-        """With what each of them says."""
+        """Who holds it closed, with the reason for people; empty if a person needs none."""
         self.stopping = False
         self.cancelling = False
-        """Stopping at once: what runs is ended too."""
+        """Whether it stops at once: evaluations and requests are ended, too."""
         self._stepping: set[int] = set()
         self._changed = asyncio.Event()
         self.ended = asyncio.Event()
@@ -31,20 +31,24 @@ class PauseGate:
 
     @property
     def paused(self) -> bool:
-        """Whether anybody holds it closed."""
+        """Whether somebody holds it closed."""
         return bool(self._holders)
 
     def held_by(self, holder: Holder) -> bool:
-        """Whether this one holds it closed."""
+        """Tell whether this holder holds it closed."""
         return holder in self._holders
 
     def paused_event(self, now: bool) -> RunPaused:
-        """What is to be recorded of a gate that is closed; `now`: running evaluations stand still."""
+        """Return the event that records a closed gate.
+
+        Args:
+            now: whether running evaluations are frozen.
+        """
         said = [reason for reason in self._holders.values() if reason]
         return RunPaused(now=now, reason="; ".join(said), no_design=self.held_by("designer"))
 
     def open_for(self, round_: int) -> bool:
-        """Whether a stage of this round may start now."""
+        """Tell whether a stage of this round may start now."""
         return not self.stopping and (not self.paused or round_ in self._stepping)
 
     async def wait(self, round_: int) -> None:
@@ -61,7 +65,11 @@ class PauseGate:
             raise Stopping
 
     async def sleep(self, seconds: float, woken: asyncio.Event | None = None) -> None:
-        """Wait so long, or until `woken` is set.
+        """Wait.
+
+        Args:
+            seconds: how long.
+            woken: ends the wait when it is set.
 
         Raises:
             Stopping: the engine is ending.
@@ -93,7 +101,7 @@ class PauseGate:
         self._notify()
 
     def stepping(self, round_: int) -> bool:
-        """Whether a `step` has named this round."""
+        """Tell whether a `step` lets this round through."""
         return round_ in self._stepping
 
     def end(self, round_: int) -> None:
@@ -101,7 +109,7 @@ class PauseGate:
         self._stepping.discard(round_)
 
     def stop(self, now: bool = False) -> None:
-        """Turn away whoever waits and whoever comes."""
+        """Turn away all rounds that wait or come; with `now` what runs is to be ended as well."""
         self.stopping = True
         self.cancelling = self.cancelling or now
         self.ended.set()

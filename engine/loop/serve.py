@@ -1,4 +1,4 @@
-"""An engine in this process: take the run's lock, work until it ends."""
+"""Run an engine in this process: take the run's lock, work until the run ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["serve", "watch_children_without_threads"]
 
 _LOOK_SECONDS = 1.0
 _GC_THRESHOLDS = (20_000, 20, 100)
-"""New objects before each generation is looked through; a round makes some thousands that need no such look."""
+"""New objects before the garbage collector looks at each generation; a round makes some thousands without cycles."""
 
 
 def serve(
@@ -71,7 +71,7 @@ async def _stop_if_deleted(engine: Engine, lock: int) -> None:
 
 
 def watch_children_without_threads() -> None:
-    """Before Python 3.12 asyncio starts a thread for every child unless told otherwise."""
+    """Keep asyncio from starting a thread for every child, which it does by default before Python 3.12."""
     if sys.version_info < (3, 12) and hasattr(asyncio, "PidfdChildWatcher"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)

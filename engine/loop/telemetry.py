@@ -31,12 +31,12 @@ architectures; consumer cards that add up in 32 bits reach half)."""
 
 
 class Machine:
-    """Figures of this machine; each look is compared with the one before. To be used by one thread at a time.
+    """Read figures of this machine, each look since the one before. Use it in one thread at a time.
 
     Values of a look: `cpu` (share of all cores, 0 to 1), `cores`, `load` (one minute), `mem_mb`, `mem_used_mb`; for
     each GPU n `gpun.util` (0 to 1), `gpun.mem_mb`, `gpun.mem_used_mb`, `gpun.power_w`, `gpun.power_limit_w`,
     `gpun.celsius`, and its peaks at the highest clocks: `gpun.peak_tflops` (16-bit, dense), `gpun.peak_gbs` (memory).
-    What cannot be told is left out.
+    Figures that this machine does not give are left out.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Machine:
         self._cpu_share()
 
     def look(self) -> dict[str, float]:
-        """The figures now, the processors' since the last look."""
+        """Return the figures of now; the processors' are means since the last look."""
         values = {"cores": float(len(os.sched_getaffinity(0))), "load": os.getloadavg()[0]}
         share = self._cpu_share()
         if share is not None:
@@ -61,7 +61,7 @@ class Machine:
         return values
 
     def close(self) -> None:
-        """Let the driver go."""
+        """Close the driver's library."""
         if self._nvml is not None:
             with suppress(self._nvml.NVMLError):
                 self._nvml.nvmlShutdown()
@@ -97,7 +97,7 @@ class Machine:
             self.devices.append(name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name))
 
     def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """An answer of the driver, or None for what this card or this driver does not tell."""
+        """Return an answer of the driver, or None if this card or this driver has none."""
         try:
             return function(*arguments)
         except self._nvml.NVMLError:
@@ -138,7 +138,7 @@ class Machine:
 
 
 def _memory() -> dict[str, float]:
-    """Memory of the machine in MB; what the kernel would give back counts as free."""
+    """Return the machine's memory in MB; memory that the kernel would give back counts as free."""
     found: dict[str, int] = {}
     with suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
@@ -152,7 +152,7 @@ def _memory() -> dict[str, float]:
 
 
 async def watch_machine(session: RunSession) -> None:
-    """Look once a second while the engine lives: a live row each time, an event with the means every 30 seconds."""
+    """Look once a second until cancelled: write a live row each time, and an event with the means every 30 seconds."""
     # Not at once: a start has better things to do than to load the driver's library.
     await asyncio.sleep(_LOOK_SECONDS)
     machine = await asyncio.to_thread(Machine)
