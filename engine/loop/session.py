@@ -172,11 +172,11 @@ class RunSession:
     def _append(self, items: Iterable[tuple[ev.Data, int | None, int | None]], answer: tuple[int, str] | None) -> None:
         # The clock is read once for all of them: events that are written together are not torn by a step.
         at, step = self._clock.read()
-        told = list(items)
+        added = list(items)
         if step is not None:
-            told.insert(0, (ev.ClockStepped(step.by_ms, step.passed_ms), None, None))
+            added.insert(0, (ev.ClockStepped(step.by_ms, step.passed_ms), None, None))
         batch = [
-            ev.Event(seq, at, round_, node, data) for seq, (data, round_, node) in enumerate(told, self.state.seq + 1)
+            ev.Event(seq, at, round_, node, data) for seq, (data, round_, node) in enumerate(added, self.state.seq + 1)
         ]
         # Encoded first: what cannot be kept must not become state.
         rows = [to_row(event) for event in batch]

@@ -86,7 +86,7 @@ async def recall_priors(session: RunSession, folder: Path) -> None:
     try:
         session.emit(PriorsRecalled(await asyncio.to_thread(look)))
     except BaseError as exc:
-        session.emit(PriorWarned([f"the run begins without what came of priors in earlier ones: {exc.message}"]))
+        session.emit(PriorWarned([f"the run begins without the outcomes of priors in earlier runs: {exc.message}"]))
 
 
 def recall_curves(session: RunSession, rules: Mapping[str, MedianRule]) -> None:
