@@ -16,9 +16,7 @@ from tests.e2e.runs import make_run
 
 def copy_of(run: Run) -> tuple[Past, TaskCopy]:
     past = recall_past(run)
-    start, spec = past.state.start, past.state.spec
-    assert start is not None and spec is not None
-    return past, TaskCopy(run.task, start, spec)
+    return past, TaskCopy(run.task, past.state.start, past.state.spec)
 
 
 def test_copy_is_laid_out_although_the_source_has_changed(make_task: TaskMaker, tmp_path: Path) -> None:
