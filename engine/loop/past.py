@@ -38,6 +38,14 @@ def recall_past(run: Run) -> Past:
         RunError: the settings ask for a model, and none is configured.
     """
     reader = JournalReader(run.db)
+    try:
+        return _recall(run, reader)
+    except BaseException:
+        reader.close()
+        raise
+
+
+def _recall(run: Run, reader: JournalReader) -> Past:
     last_command = reader.last_command()
     state = first_state(reader)
     # Sampler and designer fold the whole past as the task is now, not as it was before its copy was replaced.

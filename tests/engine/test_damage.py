@@ -14,7 +14,7 @@ from engine.errors import DamagedJournal, JournalError
 from engine.export.record import read_record
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader, connect_writer, create_journal, insert_event
-from engine.loop.session import RunSession
+from engine.loop.past import recall_past
 from engine.priors.usage import fold_use
 from engine.runs.compare import read_compared
 from engine.runs.folder import Run, fold_run
@@ -64,11 +64,8 @@ print(json.dumps(told))
 """Runs `evolve show` for a number of runs in one interpreter; prints exit codes and what was said."""
 
 
-def read_by_session(run: Run) -> object:
-    def no_command(command: object) -> None:
-        pytest.fail("a journal that is only read hears no command")
-
-    return RunSession(run, None, no_command, no_command)
+def read_by_engine(run: Run) -> object:
+    return recall_past(run)
 
 
 def with_reader(read: Callable[[Run, JournalReader], object]) -> Callable[[Run], object]:
@@ -85,7 +82,7 @@ READERS: dict[str, Callable[[Run], object]] = {
     "compare": read_compared,
     "use of priors": with_reader(lambda run, reader: fold_use(reader)),
     "timeline": with_reader(lambda run, reader: run_timeline(reader).at(reader.last_seq())),
-    "session": read_by_session,
+    "engine": read_by_engine,
 }
 
 
