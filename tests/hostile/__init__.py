@@ -1,1 +1,1 @@
-"""Hostile programs and files: each names the outcome that is right."""
+"""Hostile candidates, by kind: what each may reach at each level of confinement, and how its evaluation ends."""

@@ -1,5 +1,8 @@
 """Entry point: start the evaluator's process first, and import the other modules while it starts."""
 
+# Importing pathlib would delay the start.
+# ruff: noqa: PTH208
+
 from __future__ import annotations
 
 import fcntl
@@ -26,6 +29,7 @@ def main(folder: str, command: list[str]) -> None:
     """
     for fd in (_CHANNEL, _CHANNEL_OF_CHILD):
         os.set_inheritable(fd, False)
+    _close_others()
     # Started before the import below, which takes as long as the evaluator's interpreter needs to start: both overlap.
     # The evaluator runs none of the task's code before it gets the job, and by then the limits are in place.
     try:
@@ -39,6 +43,16 @@ def main(folder: str, command: list[str]) -> None:
     code = Supervisor(folder, evaluator).run()
     sys.stderr.flush()
     os._exit(code)  # skip the interpreter's shutdown, which takes as long as its start
+
+
+def _close_others() -> None:
+    """Close what the engine inherited from whoever started it, such as a lock of a shell: it is none of the task's."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > _CHANNEL_OF_CHILD:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # that of the list itself
 
 
 def _hold_lock(folder: str, seconds: float = 10.0) -> None:
