@@ -310,3 +310,16 @@ def test_names_in_the_code_are_real(page: Path) -> None:
     assert {
         n for n in named if not re.search(rf"(?:\bclass |\bdef |self\.|^ *){n}\b *[:=(\[]", code, re.MULTILINE)
     } == {"NAME"} & named
+
+
+@pytest.mark.parametrize("page", pages(ROOT / "CONTRIBUTING.md", ROOT / "docs/architecture.md"))
+def test_files_define_the_names_that_pages_place_in_them(page: Path) -> None:
+    """`name` in `file` and `file` (see `name`): the name is defined there, not somewhere else."""
+    text = " ".join(page.read_text().split())
+    placed = re.findall(r"`(?P<name>\w+)` in `(?P<file>(?:engine|tui)/[\w/]+\.py)`", text)
+    placed += [(name, file) for file, name in re.findall(r"`((?:engine|tui)/[\w/]+\.py)` \(see `(\w+)`\)", text)]
+    assert placed
+    for name, file in placed:
+        assert re.search(rf"(?:\bclass |\bdef |^){name}\b *[:=(\[]", (ROOT / file).read_text(), re.MULTILINE), (
+            f"{file} does not define {name}"
+        )
