@@ -12,7 +12,8 @@ from typing import Any
 from engine.errors import JournalError, UsageError
 from engine.journal.reader import JournalReader, send_command
 from engine.runs.command_kinds import Answer
-from engine.runs.folder import Run, is_alive, spawn_engine
+from engine.runs.folder import Run, is_alive
+from engine.runs.manage import spawn_engine
 from engine.task.load import find_task, load_task
 
 __all__ = [

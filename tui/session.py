@@ -11,6 +11,7 @@ from engine.errors import DamagedJournal
 from engine.journal.events import EngineStarted, Event, RunFailed, RunFinished, RunStopped
 from engine.runs.command_kinds import COMMANDS, Answer, read_answer
 from engine.runs.folder import Run
+from engine.runs.status import current_status
 from engine.state.fold import damage_named
 from tui.feed.batch import Batch, Feed, Post
 from tui.model.run_model import Part, RunModel
@@ -97,12 +98,7 @@ class Session:
         """The status, as in `evolve runs`, or `opening` before anything is known."""
         if self.model is None:
             return "opening"
-        state = self.model.state
-        if self.alive:
-            return state.status if state.status in ("running", "paused") else "running"
-        if state.status in ("running", "paused"):
-            return "dead"
-        return state.status
+        return current_status(self.model.state.status, self.alive)
 
     @property
     def is_replay(self) -> bool:

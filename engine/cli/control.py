@@ -29,15 +29,18 @@ from engine.evaluation.bubblewrap import wanted_bubblewrap
 from engine.journal.events import EvalStageDone
 from engine.journal.reader import JournalReader
 from engine.runs.asking import ask, hand_over
+from engine.runs.changes import check_set
 from engine.runs.command_kinds import Answer
 from engine.runs.configure import choose_settings, lacks_limit, model_table, replayed, require_limit
 from engine.runs.create import create_run
-from engine.runs.effects import check_set
-from engine.runs.folder import Run, fold_run, is_alive, run_status, spawn_engine
+from engine.runs.folder import Run, is_alive
+from engine.runs.manage import spawn_engine
 from engine.runs.presets import PRESETS, Preset, find_preset
 from engine.runs.replace_task import adopt_task
+from engine.runs.status import RunSummary, summary_now
 from engine.settings.decode import deep_merge
 from engine.settings.model import Settings, parse_setting
+from engine.state.fold import fold_run
 from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.task.load import find_task, load_task
@@ -180,22 +183,21 @@ def _patience(seconds: float | None, headless: bool) -> float:
 def _work(run: Run, headless: bool, json: bool, wait: float) -> None:
     """Serve or follow a run in this terminal, and exit with its code."""
     if headless:
-        state, status = _serve(run, wait)
-        _close(run, state, status, json)
+        _close(run, *_serve(run, wait), json)
         return
     if not is_alive(run):
         spawn_engine(run)
     _attend(run, json)
 
 
-def _serve(run: Run, wait: float) -> tuple[RunState, str]:
+def _serve(run: Run, wait: float) -> tuple[RunState, RunSummary]:
     from engine.loop.serve import serve
 
     tell(f"run {run.folder}")
     serve(run, ProgressLines(), wait, attended=False)
     with JournalReader(run.db) as reader:
         state = fold_run(reader)
-    return state, run_status(run, state)
+    return state, summary_now(run, state)
 
 
 def _attend(run: Run, json: bool, mouse: bool = False) -> None:
@@ -206,17 +208,17 @@ def _attend(run: Run, json: bool, mouse: bool = False) -> None:
         raise typer.Exit(run_tui(run.folder.parent, run, mouse))
     tell(f"run {run.folder}; Ctrl-C leaves it running")
     try:
-        state, status = follow_run(run)
+        state, summary = follow_run(run)
     except KeyboardInterrupt:
         tell(f"\nThe run goes on. 'evolve attach {run.typed}' comes back to it.")
         raise typer.Exit(130) from None
-    _close(run, state, status, json)
+    _close(run, state, summary, json)
 
 
-def _close(run: Run, state: RunState, status: str, json: bool) -> None:
-    best = state.best_node
+def _close(run: Run, state: RunState, summary: RunSummary, json: bool) -> None:
+    best, status = state.best_node, summary["status"]
     if json:
-        print_json(closing_object(run, state, status))
+        print_json(closing_object(state, summary))
     elif best is None or best.score is None:
         print(f"{status}: no node has a score")
     if best is not None and best.score is not None:
@@ -281,7 +283,7 @@ def resume(
     if not alive and state.status == "finished" and not _goes_on(state, change):
         if not json:
             tell(f"'evolve resume {picked.typed} {_limit_to_raise(state)}' goes on with it.")
-        _close(picked, state, "finished", json)
+        _close(picked, state, summary_now(picked, state), json)
     if alive:
         alive = _unpause(picked)
     if headless and alive:
@@ -294,13 +296,13 @@ def resume(
     print_json({"run": str(picked.folder)}) if json else print(f"run '{picked.name}' {what}")
 
 
-def _follow_headless(run: Run) -> tuple[RunState, str]:
+def _follow_headless(run: Run) -> tuple[RunState, RunSummary]:
     """Follow a run that has its own engine; if it pauses for a person, stop it for the same reason."""
-    state, status = follow_run(run)
-    if status == "paused":
+    state, summary = follow_run(run)
+    if summary["status"] == "paused":
         hand_over(run, "stop", {"reason": state.reason})
-        state, status = follow_run(run, waits=True)
-    return state, status
+        state, summary = follow_run(run, waits=True)
+    return state, summary
 
 
 def _unpause(run: Run) -> bool:

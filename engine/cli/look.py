@@ -34,10 +34,11 @@ from engine.evaluation.curve import decode_curve
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.priors.usage import credited, idea_of
-from engine.runs.folder import Run, all_runs, best_entry, fold_run, is_alive, summarize
+from engine.runs.folder import Run, all_runs, is_alive
+from engine.runs.status import RunSummary, best_entry, best_of, summarize, summary_now
+from engine.state.fold import fold_run
 from engine.state.lineage import ancestors, best_path, descendants, first_parents, lineage
 from engine.state.node import Node
-from engine.state.ranking import Figures, Ranking
 from engine.state.run_state import RunState
 from engine.text import one_line, visible
 
@@ -50,10 +51,10 @@ NodeArgument = Annotated[int | None, typer.Argument(metavar="NODE", help="Number
 def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
     """List the runs, newest first."""
     folder = existing_folder(runs)
-    found: list[dict[str, Any]] = []
+    found: list[RunSummary] = []
     for run in all_runs(folder):
         try:
-            found.append(dict(summarize(run)))
+            found.append(summarize(run))
         except EvolveError as exc:
             print(f"warning: {exc}", file=sys.stderr)
     found.sort(key=lambda entry: (entry["started"], entry["name"]), reverse=True)
@@ -84,13 +85,10 @@ def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
             print(f"{visible(entry['name'])} is paused: {visible(entry['reason'])}")
 
 
-def _best(entry: dict[str, Any]) -> str:
+def _best(entry: RunSummary) -> str:
     """Return the best node of a listed run, for the table."""
-    best = entry["best"]
-    if not best:
-        return "–"
-    ranking = Ranking(by_fitness=entry["ranked_by"] == "fitness")
-    return f"{ranking.brief(Figures(best['score'], best['fitness']))} #{best['node']}"
+    figures, ranking = best_of(entry)
+    return "–" if figures is None else f"{ranking.brief(figures)} #{(entry['best'] or {})['node']}"
 
 
 @app.command()
@@ -126,7 +124,7 @@ def show(
 
 
 def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> None:
-    entry: dict[str, Any] = dict(summarize(run))
+    entry: dict[str, Any] = dict(summary_now(run, state))
     if json:
         nodes = [
             {
@@ -136,11 +134,12 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
             }
             for node in shown
         ]  # fmt: skip
-        print_json({**entry, "reason": state.reason, "nodelist": nodes})
+        print_json({**entry, "nodelist": nodes})
         return
     best, ranking = state.best_node, state.ranking
     print(
-        f"{entry['name']}: {entry['task']}, {entry['status']}" + (f" ({visible(state.reason)})" if state.reason else "")
+        f"{entry['name']}: {entry['task']}, {entry['status']}"
+        + (f" ({visible(entry['reason'])})" if entry["reason"] else "")
     )
     print(f"rounds {state.rounds_done}/{state.settings.rounds}, nodes {len(state.nodes)}, {_counts(state)}")
     if best is not None and best.score is not None:

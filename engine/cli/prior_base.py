@@ -85,7 +85,8 @@ def _place(task: str | None) -> Any:
     from cognition.store import Store
     from engine.journal.reader import JournalReader
     from engine.priors.place import PriorPlace, base_path, place_of_run, place_of_task
-    from engine.runs.folder import Run, fold_run
+    from engine.runs.folder import Run
+    from engine.state.fold import fold_run
     from engine.task.load import find_task, load_task
 
     if task is not None and (Path(task) / "run.db").is_file():

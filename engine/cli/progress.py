@@ -11,7 +11,8 @@ from typing import Any
 
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
-from engine.runs.folder import Run, best_entry, is_alive, run_status
+from engine.runs.folder import Run, is_alive
+from engine.runs.status import RunSummary, summary_now
 from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import RunState
 from engine.text import counted, one_line
@@ -117,21 +118,21 @@ def _node_line(state: RunState, node_id: int) -> str:
     return start + one_line(node.name, length) + end
 
 
-def closing_object(run: Run, state: RunState, status: str) -> dict[str, Any]:
+def closing_object(state: RunState, summary: RunSummary) -> dict[str, Any]:
     """Return the object that `run --headless --json` prints at the end."""
     return {
-        "run": str(run.folder),
-        "status": status,
-        "reason": state.reason,
-        "rounds": state.rounds_done,
-        "nodes": len(state.nodes),
-        "best": best_entry(state),
+        "run": summary["run"],
+        "status": summary["status"],
+        "reason": summary["reason"],
+        "rounds": summary["rounds"],
+        "nodes": summary["nodes"],
+        "best": summary["best"],
         "seconds": round(state.engine_ms / 1000, 3),
     }
 
 
-def follow_run(run: Run, waits: bool = False) -> tuple[RunState, str]:
-    """Print a run's progress until it ends or its engine is gone; return its state and status.
+def follow_run(run: Run, waits: bool = False) -> tuple[RunState, RunSummary]:
+    """Print a run's progress until it ends or its engine is gone; return its state and summary.
 
     Args:
         run: the run's folder.
@@ -153,7 +154,7 @@ def follow_run(run: Run, waits: bool = False) -> tuple[RunState, str]:
                         lines(event, state)
             # Return only when the engine is gone, so that a waiting script may start the next run.
             if not alive or (state.waits_for_person and not waits):
-                return state, run_status(run, state)
+                return state, summary_now(run, state)
             time.sleep(_POLL_SECONDS)
 
 

@@ -36,7 +36,7 @@ def write_graphml(record: Record, path: Path) -> None:
         "metric": _text(state.spec.metric if state.spec else ""),
         "direction": state.spec.direction if state.spec else "",
         "ranked_by": state.ranking.key,
-        "status": record.status,
+        "status": record.summary["status"],
         "guarantee": record.guarantee,
         "seed_known": state.seed_known,
     }

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
-from engine.runs.folder import Run, run_status
+from engine.runs.folder import Run
+from engine.runs.status import RunSummary, summary_now
 from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import RunState
 
@@ -50,7 +51,7 @@ class Record:
     run: Run
     reader: JournalReader
     state: RunState
-    status: str = ""
+    summary: RunSummary
     notes: dict[int, str] = field(default_factory=dict)
     """The analyzer's note on each node."""
     shown: dict[int, list[ev.PriorShown]] = field(default_factory=dict)
@@ -90,12 +91,12 @@ def read_record(run: Run, reader: JournalReader) -> Record:
         JournalError: the journal is damaged or holds no run.
     """
     state = first_state(reader)
-    record = Record(run, reader, state)
+    record = Record(run, reader, state, summary_now(run, state))
     with damage_named(reader.path):
         for event in reader.events(after=state.seq):
             apply(state, event)
             _take(record, event)
-    record.status = run_status(run, state)
+    record.summary = summary_now(run, state)
     return record
 
 

@@ -11,7 +11,6 @@ import msgspec
 
 from engine.export.record import RECOMBINED, Record, iso_time
 from engine.priors.usage import credited, idea_of
-from engine.runs.folder import RunSummary, summary_of
 from engine.state.lineage import best_path
 from engine.state.node import Node
 from engine.text import visible
@@ -38,25 +37,9 @@ def write_json(record: Record, path: Path) -> None:
 
 def _head(record: Record) -> dict[str, Any]:
     state, start = record.state, record.start
-    kept = summary_of(state)
-    summary = RunSummary(
-        run=str(record.run.folder),
-        name=record.run.name,
-        task=kept["task"],
-        status=record.status,
-        reason=state.reason,
-        rounds=kept["rounds"],
-        nodes=kept["nodes"],
-        best=kept["best"],
-        ranked_by=kept["ranked_by"],
-        started=kept["started"],
-        host=kept["host"],
-        usd=kept["usd"],
-        tokens=kept["tokens"],
-    )
     return {
         "format": 1,
-        **{key: value for key, value in summary.items() if key != "nodes"},
+        **{key: value for key, value in record.summary.items() if key != "nodes"},
         "events": state.seq,
         "forked": msgspec.to_builtins(state.forked),
         "guarantee": record.guarantee,

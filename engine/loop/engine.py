@@ -47,8 +47,9 @@ from engine.loop.telemetry import watch_machine
 from engine.priors.place import place_of_run
 from engine.priors.search import PriorSearch
 from engine.priors.watch import PriorWatch
-from engine.runs.folder import Run, summary_of
+from engine.runs.folder import Run
 from engine.runs.secret import open_data_seeds
+from engine.runs.status import summary_of
 from engine.state.node import RunStatus
 from engine.task.snapshot import TaskWatch
 

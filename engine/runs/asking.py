@@ -10,8 +10,9 @@ from engine.errors import EvolveError, JournalError, RunError
 from engine.journal.reader import JournalReader, encode_command, make_plain, send_command
 from engine.runs.command_kinds import COMMANDS, Answer, Refusal, check_command, read_answer, refuse
 from engine.runs.effects import EFFECTS
-from engine.runs.folder import Run, is_alive, lock_run, summarize
+from engine.runs.folder import Run, is_alive, lock_run
 from engine.runs.resting import RestingRun, check_writable
+from engine.runs.status import summarize
 
 __all__ = ["ask", "carry_out", "hand_over"]
 

@@ -9,7 +9,8 @@ import msgspec
 
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
-from engine.runs.folder import Run, run_status
+from engine.runs.folder import Run
+from engine.runs.status import run_status
 from engine.settings.fitness import FitnessSettings
 from engine.state.fold import apply, damage_named, first_state
 from engine.state.lineage import best_path

@@ -14,11 +14,12 @@ import msgspec
 from engine.errors import UsageError
 from engine.journal.reader import JournalReader
 from engine.llm.faults import key_of
-from engine.runs.folder import Run, fold_run
+from engine.runs.folder import Run
 from engine.runs.presets import Preset
 from engine.settings.decode import deep_merge, read_toml
 from engine.settings.model import Settings, analyzes_by_model, designs_by_model, merge_settings
 from engine.settings.models import NO_ANALYZER, RULES, ModelSpec, RoleSettings
+from engine.state.fold import fold_run
 from engine.task.spec import Task
 from engine.workspace import workspace
 

@@ -16,9 +16,10 @@ from engine.journal.clock import now_ms
 from engine.journal.events import Event, RunStarted
 from engine.journal.reader import JournalReader, create_journal, insert_blob, insert_event
 from engine.priors.place import priors_folder
-from engine.runs.folder import Run, check_name, fold_run
+from engine.runs.folder import Run, check_name
 from engine.runs.secret import copy_secret, make_secret
 from engine.settings.model import Settings
+from engine.state.fold import fold_run
 from engine.task.snapshot import read_copy
 from engine.task.spec import Task
 from engine.workspace import network_file_system

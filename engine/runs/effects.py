@@ -6,12 +6,8 @@ Whoever carries a command out asks here: the engine, or, if none is at work, who
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
-import msgspec
-
-from engine.errors import UsageError
 from engine.journal.events import (
     Data,
     EvalStageDone,
@@ -28,19 +24,15 @@ from engine.journal.events import (
 )
 from engine.journal.reader import sha256_of
 from engine.programs.outline import ProgramError, outline
+from engine.runs.changes import check_fitness, check_set
 from engine.runs.command_kinds import Refusal
-from engine.settings.decode import convert_table, deep_merge
-from engine.settings.fitness import fitness_of
-from engine.settings.model import Settings, check_whole, designs_by_model
+from engine.settings.model import Settings, designs_by_model
 from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.task.interface import check_program
 from engine.task.spec import TaskSpec
 
-__all__ = ["EFFECTS", "Ground", "Outcome", "check_fitness", "check_set"]
-
-_FIXED = ("designer.name", "designer.bandit", "devices", "seed", "data_seed")
-"""Settings that are read once, when the engine starts."""
+__all__ = ["EFFECTS", "Ground", "Outcome"]
 
 Effects = list[tuple[Data, int | None]]
 """Events, each with the node that it is about."""
@@ -82,36 +74,6 @@ class Ground(Protocol):
     def keep(self, content: bytes) -> None:
         """Keep a blob that the effects name."""
         ...
-
-
-def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
-    """The settings with a change on top.
-
-    Raises:
-        UsageError: a key is unknown, a value does not fit, or the setting cannot change during a run.
-    """
-    merged = convert_table(deep_merge(msgspec.to_builtins(settings), change), Settings, "set", UsageError)
-    fixed = [path for path in _FIXED if attrgetter(path)(merged) != attrgetter(path)(settings)]
-    if fixed:
-        raise UsageError(f"set: {', '.join(fixed)} cannot change during a run")
-    check_whole(merged)
-    return merged
-
-
-def check_fitness(state: RunState, settings: Settings) -> None:
-    """Raise UsageError for weights of what was never measured: nothing would be ranked."""
-    spec, best = state.spec, state.best_node
-    if best is None:
-        return
-    seed = state.nodes[0]
-    measured, baseline = ({**node.metrics, spec.metric: node.score} for node in (best, seed))
-    if fitness_of(settings.fitness, spec.metric, spec.direction, measured, baseline, best.judge) is None:
-        known = [name for name in measured if name in baseline]
-        judged = "it was judged" if best.judge is not None else "nobody judged it"
-        raise UsageError(
-            f"set: the best node, {best.id}, lacks a part of that fitness",
-            f"It and the baseline have {', '.join(known)}; {judged}",
-        )
 
 
 def _set(run: Ground, data: dict[str, Any]) -> Outcome:

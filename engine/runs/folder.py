@@ -1,4 +1,4 @@
-"""Runs as folders: find one, lock it, start its engine, tell how it stands. `engine.runs.create` makes one."""
+"""Runs as folders: find one, and lock it."""
 
 from __future__ import annotations
 
@@ -6,46 +6,18 @@ import difflib
 import fcntl
 import os
 import shlex
-import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
-
-import msgspec
 
 from engine.errors import JournalError, RunError
-from engine.journal import events as ev
 from engine.journal.reader import JournalReader
-from engine.settings.decode import deep_merge
-from engine.settings.fitness import FitnessSettings
-from engine.state.fold import apply, damage_named, first_state
-from engine.state.run_state import ENDED, RunState
 from engine.workspace import runs_folder
 
-__all__ = [
-    "AmbiguousRun",
-    "Run",
-    "RunSummary",
-    "all_runs",
-    "best_entry",
-    "check_name",
-    "find_run",
-    "fold_run",
-    "is_alive",
-    "kept_summary",
-    "lock_is_deleted",
-    "lock_run",
-    "run_status",
-    "spawn_engine",
-    "summarize",
-    "summary_of",
-]
+__all__ = ["AmbiguousRun", "Run", "all_runs", "check_name", "find_run", "is_alive", "lock_run"]
 
 _LOCK_SECONDS = 2.0
 _MOST_NAMED = 8
@@ -112,25 +84,6 @@ class AmbiguousRun(RunError):
             f"'{name}' fits several runs, newest first: {names}{more}",
             f"Write more of the name; the newest is {self.newest.typed}",
         )
-
-
-class RunSummary(TypedDict):
-    """What lists of runs show; `evolve runs --json`."""
-
-    run: str
-    name: str
-    task: str
-    status: str
-    reason: str
-    """Why it has this status; empty where there is nothing to be said."""
-    rounds: int
-    nodes: int
-    best: dict[str, Any] | None
-    ranked_by: str
-    started: str
-    host: str
-    usd: float
-    tokens: int
 
 
 def all_runs(runs: Path) -> list[Run]:
@@ -272,28 +225,6 @@ def is_alive(run: Run) -> bool:
     return False
 
 
-def fold_run(reader: JournalReader, upto: int | None = None) -> RunState:
-    """The state after a run's events, all or a prefix.
-
-    Raises:
-        JournalError: the journal is damaged or holds no run.
-    """
-    state = first_state(reader)
-    with damage_named(reader.path):
-        for event in reader.events(after=state.seq, upto=upto):
-            apply(state, event)
-    return state
-
-
-def run_status(run: Run, state: RunState) -> str:
-    """`running`, `paused`, `finished`, `stopped`, `failed`, or `dead`: unfinished without an engine."""
-    if is_alive(run):
-        return state.status if state.status in ("running", "paused") else "running"
-    if state.status in ENDED and state.engine is not None:
-        return state.status
-    return "dead" if state.engine is not None else "stopped"
-
-
 def check_name(name: str) -> None:
     """Raise RunError for what cannot name a run's folder."""
     if len(name.encode("utf-8", "surrogateescape")) > 200:
@@ -302,127 +233,3 @@ def check_name(name: str) -> None:
         raise RunError(
             f"{name!r} cannot name a run", "It may not hold '/' or what cannot be printed, nor begin with '.' or '-'"
         )
-
-
-def summarize(run: Run) -> RunSummary:
-    """How a run stands.
-
-    Raises:
-        JournalError: its journal cannot be read.
-    """
-    with JournalReader(run.db) as reader:
-        summary = kept_summary(reader) or summary_of(fold_run(reader))
-    status = summary["status"]
-    if status not in ENDED or is_alive(run):
-        status = "dead" if not is_alive(run) else (status if status == "paused" else "running")
-    return RunSummary(
-        run=str(run.folder),
-        name=run.name,
-        task=summary["task"],
-        status=status,
-        # What a dead engine said last is no reason for its death.
-        reason="" if status in ("dead", "running") else summary.get("reason", ""),
-        rounds=summary["rounds"],
-        nodes=summary["nodes"],
-        best=summary["best"],
-        ranked_by=summary["ranked_by"],
-        started=summary["started"],
-        host=summary["host"],
-        # Runs of earlier versions asked no model.
-        usd=summary.get("usd", 0.0),
-        tokens=summary.get("tokens", 0),
-    )
-
-
-def kept_summary(reader: JournalReader) -> dict[str, Any] | None:
-    """What `summary_of` said at the end of the run; None where the journal must be folded to know it."""
-    kept = reader.meta("summary")
-    summary: dict[str, Any] = msgspec.json.decode(kept) if kept else {}
-    if summary.get("seq") != reader.last_seq():
-        return None
-    if "ranked_by" in summary:
-        return summary
-    # An earlier version kept the score alone. Where nothing else counts, the fitness follows from it without a fold.
-    started = next(reader.events(upto=1)).data
-    settings = started.settings if isinstance(started, ev.RunStarted) else {}
-    for event in reader.events_of(ev.SettingsChanged):
-        settings = deep_merge(settings, getattr(event.data, "settings", {}))
-    if not isinstance(started, ev.RunStarted) or not _fitness_of(settings).is_score:
-        return None
-    if summary["best"] is not None:
-        sign = 1.0 if started.spec.get("direction") == "maximize" else -1.0
-        summary["best"]["fitness"] = sign * summary["best"]["score"]
-    return {**summary, "ranked_by": "score"}
-
-
-def _fitness_of(settings: dict[str, Any]) -> FitnessSettings:
-    return msgspec.convert(settings.get("fitness", {}), FitnessSettings)
-
-
-def best_entry(state: RunState) -> dict[str, Any] | None:
-    """The best node as data: its number, its score, its fitness (higher is better)."""
-    best = state.best_node
-    return None if best is None else {"node": best.id, "score": best.score, "fitness": best.fitness}
-
-
-def summary_of(state: RunState) -> dict[str, Any]:
-    """The part of a summary that the journal alone tells; kept in `meta` at the end, so that lists need no fold."""
-    return {
-        "seq": state.seq,
-        "task": state.start.task,
-        "status": state.status,
-        "reason": state.reason,
-        "rounds": state.rounds_done,
-        "nodes": len(state.nodes),
-        "best": best_entry(state),
-        "ranked_by": state.ranking.key,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((state.forked_at or state.started_at) / 1000)),
-        "host": state.start.host,
-        "usd": state.usd,
-        "tokens": state.tokens,
-    }
-
-
-def spawn_engine(run: Run) -> int:
-    """Start the run's engine, detached from this terminal, and return its process id.
-
-    Waits until the engine holds the run's lock, so that whoever looks next finds it alive.
-
-    Raises:
-        RunError: the engine ended before it took the run up; the message ends with its last words.
-    """
-    # It works in the run's folder, where a relative path would lead elsewhere.
-    command = [sys.executable, "-m", "engine", str(run.folder.absolute())]
-    if _lingers():
-        # Without a scope of its own, systemd would end it with the login session (KillUserProcesses).
-        command = ["systemd-run", "--user", "--scope", "--quiet", "--collect", *command]
-    before = run.log.stat().st_size if run.log.exists() else 0
-    with run.log.open("ab") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=run.folder
-        )
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            words = run.log.read_bytes()[before:].decode("utf-8", "replace").strip()
-            if process.returncode == 0:
-                return process.pid
-            raise RunError(
-                f"the engine of '{run.name}' ended at once: {words.splitlines()[-1] if words else 'no word'}"
-            )
-        if is_alive(run):
-            # Popen would warn of a child that still runs when it is collected; this one is meant to outlive us.
-            process.returncode = 0
-            return process.pid
-        time.sleep(0.02)
-    raise RunError(f"the engine of '{run.name}' did not take it up within 30 s", f"Look into {run.log}")
-
-
-def _lingers() -> bool:
-    user = os.environ.get("USER", "")
-    return bool(
-        user
-        and shutil.which("systemd-run")
-        and Path("/var/lib/systemd/linger", user).exists()
-        and Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent"), "systemd").is_dir()
-    )

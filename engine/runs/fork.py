@@ -25,13 +25,13 @@ from engine.journal.events import (
 )
 from engine.journal.reader import JournalReader, create_journal, insert_blob, insert_event, sha256_of
 from engine.priors.place import priors_of
+from engine.runs.changes import check_fitness, check_set
 from engine.runs.create import check_file_system, make_folder
-from engine.runs.effects import check_fitness, check_set
-from engine.runs.folder import Run, fold_run
+from engine.runs.folder import Run
 from engine.runs.prior_files import unpack_priors
 from engine.runs.secret import copy_secret
 from engine.settings.decode import deep_merge
-from engine.state.fold import apply
+from engine.state.fold import apply, fold_run
 from engine.state.run_state import RunState
 
 __all__ = ["Fork", "fork_run"]

@@ -1,15 +1,21 @@
-"""Rename and delete runs."""
+"""Start the engine of a run; rename and delete runs."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+import time
 from contextlib import suppress
+from pathlib import Path
 
 from engine.errors import JournalError, RunError
 from engine.evaluation.supervisor.folders import remove_tree
 from engine.runs.folder import Run, check_name, is_alive
 from engine.runs.prior_files import rename_proposals
 
-__all__ = ["delete_run", "rename_run"]
+__all__ = ["delete_run", "rename_run", "spawn_engine"]
 
 
 def rename_run(run: Run, name: str) -> Run:
@@ -47,3 +53,48 @@ def delete_run(run: Run) -> None:
         remove_tree(str(run.folder))
     except OSError as exc:
         raise RunError(f"{exc.filename or run.folder} cannot be removed: {exc.strerror}") from None
+
+
+def spawn_engine(run: Run) -> int:
+    """Start the run's engine, detached from this terminal, and return its process id.
+
+    Waits until the engine holds the run's lock, so that whoever looks next finds it alive.
+
+    Raises:
+        RunError: the engine ended before it took the run up; the message ends with its last words.
+    """
+    # It works in the run's folder, where a relative path would lead elsewhere.
+    command = [sys.executable, "-m", "engine", str(run.folder.absolute())]
+    if _lingers():
+        # Without a scope of its own, systemd would end it with the login session (KillUserProcesses).
+        command = ["systemd-run", "--user", "--scope", "--quiet", "--collect", *command]
+    before = run.log.stat().st_size if run.log.exists() else 0
+    with run.log.open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=run.folder
+        )
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            words = run.log.read_bytes()[before:].decode("utf-8", "replace").strip()
+            if process.returncode == 0:
+                return process.pid
+            raise RunError(
+                f"the engine of '{run.name}' ended at once: {words.splitlines()[-1] if words else 'no word'}"
+            )
+        if is_alive(run):
+            # Popen would warn of a child that still runs when it is collected; this one is meant to outlive us.
+            process.returncode = 0
+            return process.pid
+        time.sleep(0.02)
+    raise RunError(f"the engine of '{run.name}' did not take it up within 30 s", f"Look into {run.log}")
+
+
+def _lingers() -> bool:
+    user = os.environ.get("USER", "")
+    return bool(
+        user
+        and shutil.which("systemd-run")
+        and Path("/var/lib/systemd/linger", user).exists()
+        and Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent"), "systemd").is_dir()
+    )

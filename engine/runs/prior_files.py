@@ -11,7 +11,8 @@ from engine.errors import RunError
 from engine.journal.events import PriorProposed
 from engine.journal.reader import JournalReader
 from engine.priors.place import open_collection, place_of_run, proposal_names
-from engine.runs.folder import Run, fold_run
+from engine.runs.folder import Run
+from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 
 __all__ = ["rename_proposals", "unpack_priors"]

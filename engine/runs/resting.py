@@ -25,8 +25,9 @@ from engine.journal.reader import (
 )
 from engine.runs.command_kinds import Answer, check_command
 from engine.runs.effects import EFFECTS, Effects
-from engine.runs.folder import Run, fold_run, summary_of
-from engine.state.fold import apply
+from engine.runs.folder import Run
+from engine.runs.status import summary_of
+from engine.state.fold import apply, fold_run
 from engine.state.run_state import ENDED
 from engine.task.spec import TaskSpec
 

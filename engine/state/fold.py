@@ -13,7 +13,7 @@ from engine.journal.reader import JournalReader
 from engine.state.handlers import HANDLERS
 from engine.state.run_state import RunState
 
-__all__ = ["apply", "damage_named", "first_state", "fold"]
+__all__ = ["apply", "damage_named", "first_state", "fold", "fold_run"]
 
 _UNCOUNTED = (ev.EngineStarted, ev.EngineGone, ev.RunForked, ev.ClockStepped)
 """The time before these is not what their `at` says: nobody was at work, or the event itself tells how long it was."""
@@ -65,6 +65,19 @@ def first_state(reader: JournalReader) -> RunState:
         if first is None or not isinstance(first.data, ev.RunStarted):
             raise JournalError(f"{reader.path} holds no run: its first event is missing")
         return RunState(first)
+
+
+def fold_run(reader: JournalReader, upto: int | None = None) -> RunState:
+    """Return the state after a journal's events, all or up to one.
+
+    Raises:
+        JournalError: the journal is damaged or holds no run.
+    """
+    state = first_state(reader)
+    with damage_named(reader.path):
+        for event in reader.events(after=state.seq, upto=upto):
+            apply(state, event)
+    return state
 
 
 @contextmanager

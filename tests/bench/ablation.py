@@ -23,8 +23,8 @@ from typing import Any
 
 from engine.journal.reader import JournalReader
 from engine.runs.create import create_run
-from engine.runs.folder import fold_run
 from engine.settings.model import merge_settings, parse_setting
+from engine.state.fold import fold_run
 from engine.task.load import BUILTIN_TASKS, load_task
 
 MARKS = (20, 50, 100)

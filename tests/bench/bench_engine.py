@@ -20,10 +20,10 @@ from engine.journal import events as ev
 from engine.journal.reader import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
 from engine.programs.minhash import sketch
 from engine.runs.create import create_run
-from engine.runs.folder import Run, fold_run
+from engine.runs.folder import Run
 from engine.samplers import make_sampler, take_up
 from engine.settings.model import SamplerSettings, Settings, merge_settings
-from engine.state.fold import apply
+from engine.state.fold import apply, fold_run
 from engine.state.run_state import RunState
 from engine.task.load import load_task
 

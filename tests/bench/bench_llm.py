@@ -20,9 +20,10 @@ from engine.journal.reader import JournalReader
 from engine.llm.client import Client, Spent
 from engine.llm.messages import Message
 from engine.runs.create import create_run
-from engine.runs.folder import Run, fold_run
+from engine.runs.folder import Run
 from engine.settings.model import merge_settings
 from engine.settings.models import ModelSpec
+from engine.state.fold import fold_run
 from engine.task.load import load_task
 from tests.bench.bench_engine import EVALUATE, SEED, TOML, fill
 

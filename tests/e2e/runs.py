@@ -13,8 +13,9 @@ from pathlib import Path
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader, connect_writer
 from engine.runs.create import create_run
-from engine.runs.folder import Run, fold_run, is_alive
+from engine.runs.folder import Run, is_alive
 from engine.settings.model import merge_settings
+from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 from engine.task.load import load_task
 from tests.conftest import OPEN_EVALUATE

@@ -12,7 +12,8 @@ import pytest
 
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader, send_command
-from engine.runs.folder import Run, fold_run, is_alive
+from engine.runs.folder import Run, is_alive
+from engine.state.fold import fold_run
 from engine.state.timeline import run_timeline
 from tests.conftest import Evolve, TaskMaker
 from tests.e2e.runs import (

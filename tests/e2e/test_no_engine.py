@@ -16,7 +16,8 @@ from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.runs.asking import ask
 from engine.runs.command_kinds import COMMANDS, Answer
-from engine.runs.folder import Run, is_alive, lock_run, summarize
+from engine.runs.folder import Run, is_alive, lock_run
+from engine.runs.status import summarize
 from tests.conftest import COMMAND, Evolve, TaskMaker
 from tests.e2e.runs import (
     NOISY,

@@ -19,8 +19,9 @@ from engine.runs.compare import (
     read_compared,
     shared_places,
 )
-from engine.runs.folder import Run, fold_run
+from engine.runs.folder import Run
 from engine.runs.fork import fork_run
+from engine.state.fold import fold_run
 from tests.conftest import Evolve
 from tests.engine.ranked_runs import FITTEST, LOWEST, UNRANKED, make_ranked
 from tests.tui.synthetic import make_run

@@ -17,8 +17,8 @@ from engine.journal.reader import JournalReader, connect_writer, create_journal,
 from engine.loop.past import recall_past
 from engine.priors.usage import fold_use
 from engine.runs.compare import read_compared
-from engine.runs.folder import Run, fold_run
-from engine.state.fold import apply, fold
+from engine.runs.folder import Run
+from engine.state.fold import apply, fold, fold_run
 from engine.state.timeline import run_timeline
 from tests.tui.synthetic import make_run
 

@@ -9,9 +9,9 @@ from engine.journal.reader import JournalReader, connect_writer, insert_blob, in
 from engine.priors.place import PriorPlace, open_collection, place_of_run
 from engine.priors.watch import PriorWatch, Proposal
 from engine.runs.create import create_run
-from engine.runs.folder import fold_run
 from engine.runs.manage import rename_run
 from engine.settings.model import Settings
+from engine.state.fold import fold_run
 from engine.task.load import load_task
 from tests.conftest import TaskMaker
 from tests.engine.test_state import Script, fold, started

@@ -10,8 +10,8 @@ from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.priors.place import place_of_run
 from engine.priors.usage import PriorUse, fold_use, use_over_runs
-from engine.runs.folder import fold_run
 from engine.runs.fork import fork_run
+from engine.state.fold import fold_run
 from tests.engine.test_fork import write
 from tests.engine.test_state import Script, started
 

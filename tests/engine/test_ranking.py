@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from engine.cli.progress import ProgressLines, closing_object
 from engine.journal import events as ev
 from engine.journal.reader import connect_writer
-from engine.runs.folder import Run, summarize, summary_of
+from engine.runs.folder import Run
+from engine.runs.status import summarize, summary_now, summary_of
 from engine.state.fold import apply
 from engine.state.ranking import Figures, Ranking
 from engine.state.run_state import RunState
@@ -145,7 +146,7 @@ def test_json_carries_both_and_says_which_ranks(tmp_path: Path, evolve: Evolve, 
     assert [(node["score"], node["fitness"]) for node in shown["nodelist"]] == [
         (node.score, node.fitness) for node in state.nodes
     ]
-    assert closing_object(run, state, "finished")["best"] == entry
+    assert closing_object(state, summary_now(run, state))["best"] == entry
 
 
 @pytest.mark.parametrize(("way", "told"), [("score", "#1 1* "), ("composite", "#2 fitness 0.811")])

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from engine.journal.reader import JournalReader
-from engine.runs.folder import Run, fold_run
+from engine.runs.folder import Run
+from engine.state.fold import fold_run
 from tests.engine.tasks.builtin import BuiltIn
 
 CIRCLES = BuiltIn("circle_packing")

@@ -25,7 +25,7 @@ from tests.tui.synthetic import OpenRound, Pen, Synthesizer, make_run
 def pick_up(run: Run) -> Synthesizer:
     """A generator that goes on where a journal ends, as far as its readers can tell."""
     from engine.journal.reader import JournalReader
-    from engine.runs.folder import fold_run
+    from engine.state.fold import fold_run
 
     with JournalReader(run.db) as reader:
         state = fold_run(reader)

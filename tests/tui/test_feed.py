@@ -13,7 +13,9 @@ import pytest
 
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader, connect_writer, send_command
-from engine.runs.folder import Run, fold_run, lock_run, summary_of
+from engine.runs.folder import Run, lock_run
+from engine.runs.status import summary_of
+from engine.state.fold import fold_run
 from tests.tui.synthetic import Pen, Synthesizer, make_run
 from tui.feed.batch import Batch
 from tui.feed.live import LiveFeed

@@ -9,7 +9,8 @@ from textual.widgets import Static
 
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
-from engine.runs.folder import Run, fold_run, lock_run
+from engine.runs.folder import Run, lock_run
+from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 from tests.tui.conftest import Desk
 from tests.tui.pilot import Maker, opened, text_of, until

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from engine.errors import UsageError
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader, connect_writer, create_journal, insert_event
-from engine.runs.folder import Run, fold_run, lock_run
+from engine.runs.folder import Run, lock_run
 from engine.runs.fork import fork_run
+from engine.state.fold import fold_run
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
 from tui.feed.batch import Batch

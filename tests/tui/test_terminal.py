@@ -178,7 +178,7 @@ def test_stalled_terminal_catches_up_with_few_bytes(runs: Path, open_tui: Open, 
     seq = last_seq(runs, "live")
     before = terminal.total
     with JournalReader(runs / "live" / "run.db") as reader:
-        from engine.runs.folder import fold_run
+        from engine.state.fold import fold_run
 
         rounds = fold_run(reader, upto=seq).rounds_done
 

@@ -21,7 +21,8 @@ from cognition.watch import Watch
 from engine.errors import EvolveError, RunError
 from engine.journal.reader import JournalReader
 from engine.priors.place import PriorPlace, open_collection, place_of_run
-from engine.runs.folder import Run, all_runs, fold_run
+from engine.runs.folder import Run, all_runs
+from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 from tui.model.prior_list import NO_USE, PriorRow, Use
 

@@ -13,7 +13,8 @@ import msgspec
 from engine.errors import EvolveError
 from engine.journal.events import SettingsChanged
 from engine.journal.reader import JournalReader
-from engine.runs.folder import Run, all_runs, is_alive, kept_summary, run_status, summary_of
+from engine.runs.folder import Run, all_runs, is_alive
+from engine.runs.status import RunSummary, best_of, kept_summary, run_summary, started_ms, summary_of
 from engine.state.fold import apply, damage_named, first_state
 from engine.state.ranking import Figures, Ranking
 from engine.state.run_state import RunState
@@ -33,7 +34,7 @@ class RunRow(msgspec.Struct, frozen=True):
     best: Figures | None = None
     ranking: Ranking = Ranking()
     started: int = 0
-    """Milliseconds since 1970."""
+    """When it was started or forked, in milliseconds since 1970."""
     host: str = ""
     trouble: str = ""
     """Why the run cannot be read."""
@@ -92,7 +93,7 @@ class RunsWatch:
             if self._stopped.is_set():
                 return
             rows = [self._row(run) for run in all_runs(self._runs)]
-            rows.sort(key=lambda row: row.started, reverse=True)
+            rows.sort(key=lambda row: (row.started, row.name), reverse=True)
             if rows != self._last:
                 self._last = rows
                 self._post(rows)
@@ -122,24 +123,14 @@ class RunsWatch:
     def _read(self, run: Run) -> RunRow:
         alive = is_alive(run)
         with JournalReader(run.db) as reader:
-            summary = None if alive else kept_summary(reader)
-            if summary is not None:
+            kept = None if alive else kept_summary(reader)
+            if kept is not None:
                 first = next(reader.events(upto=1), None)
                 settings = getattr(first.data, "settings", {}) if first is not None else {}
                 for changed in reader.events_of(SettingsChanged):
                     settings = settings | getattr(changed.data, "settings", {})
                 settings = settings | _pending_settings(reader)
-                return RunRow(
-                    run.folder,
-                    summary["status"],
-                    summary["task"],
-                    summary["rounds"],
-                    int(settings.get("rounds", 0)),
-                    summary["nodes"],
-                    *_best(summary),
-                    first.at if first is not None else 0,
-                    summary["host"],
-                )
+                return _row_of(run, run_summary(run, kept, alive), int(settings.get("rounds", 0)))
             state = self._states.pop(run.folder, None) or first_state(reader)
             with damage_named(run.db):
                 for event in reader.events(after=state.seq):
@@ -148,24 +139,22 @@ class RunsWatch:
         if alive:
             # Read a dead run once; fold a live one further next time.
             self._states[run.folder] = state
-        summary = summary_of(state)
-        return RunRow(
-            run.folder,
-            run_status(run, state),
-            summary["task"],
-            state.rounds_done,
-            int(pending.get("rounds", state.settings.rounds)),
-            len(state.nodes),
-            *_best(summary),
-            state.started_at,
-            summary["host"],
-        )
+        rounds = int(pending.get("rounds", state.settings.rounds))
+        return _row_of(run, run_summary(run, summary_of(state), alive), rounds)
 
 
-def _best(summary: dict[str, Any]) -> tuple[Figures | None, Ranking]:
-    best = summary["best"]
-    ranking = Ranking(by_fitness=summary["ranked_by"] == "fitness")
-    return Figures(best["score"], best["fitness"]) if best else None, ranking
+def _row_of(run: Run, summary: RunSummary, rounds_total: int) -> RunRow:
+    return RunRow(
+        run.folder,
+        summary["status"],
+        summary["task"],
+        summary["rounds"],
+        rounds_total,
+        summary["nodes"],
+        *best_of(summary),
+        started_ms(summary),
+        summary["host"],
+    )
 
 
 def _pending_settings(reader: JournalReader) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from engine.journal.reader import Command, JournalReader, sha256_of
 from engine.journal.writer import JournalWriter
 from engine.loop.past import recall_past
 from engine.loop.session import RunSession
-from engine.runs.folder import Run, fold_run
+from engine.runs.folder import Run
+from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 from tests.conftest import TaskMaker
 from tests.e2e.runs import events, make_run

@@ -1,0 +1,53 @@
+"""Check a change of a run's settings: what `set` may change, and to what."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from engine.errors import UsageError
+from engine.settings.decode import convert_table, deep_merge
+from engine.settings.fitness import fitness_of
+from engine.settings.model import Settings, check_whole
+from engine.state.run_state import RunState
+
+__all__ = ["check_fitness", "check_set"]
+
+_FIXED = ("designer.name", "designer.bandit", "devices", "seed", "data_seed")
+"""Settings that are read once, when the engine starts."""
+
+
+def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
+    """Return the settings with a change on top.
+
+    Raises:
+        UsageError: a key is unknown, a value does not fit, or the setting cannot change during a run.
+    """
+    merged = convert_table(deep_merge(msgspec.to_builtins(settings), change), Settings, "set", UsageError)
+    fixed = [path for path in _FIXED if attrgetter(path)(merged) != attrgetter(path)(settings)]
+    if fixed:
+        raise UsageError(f"set: {', '.join(fixed)} cannot change during a run")
+    check_whole(merged)
+    return merged
+
+
+def check_fitness(state: RunState, settings: Settings) -> None:
+    """Check that the best node has all that a fitness weighs; else nothing would be ranked.
+
+    Raises:
+        UsageError: it lacks a part.
+    """
+    spec, best = state.spec, state.best_node
+    if best is None:
+        return
+    seed = state.nodes[0]
+    measured, baseline = ({**node.metrics, spec.metric: node.score} for node in (best, seed))
+    if fitness_of(settings.fitness, spec.metric, spec.direction, measured, baseline, best.judge) is None:
+        known = [name for name in measured if name in baseline]
+        judged = "it was judged" if best.judge is not None else "nobody judged it"
+        raise UsageError(
+            f"set: the best node, {best.id}, lacks a part of that fitness",
+            f"It and the baseline have {', '.join(known)}; {judged}",
+        )
