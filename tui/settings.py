@@ -76,7 +76,7 @@ def save_setting(config: Path, key: str, value: str | bool) -> TuiSettings:
         raise UsageError(f"config.toml cannot be read: {exc}") from None
     except tomllib.TOMLDecodeError as exc:
         raise UsageError(f"config.toml is not valid TOML: {exc}", "e opens the file") from None
-    changed = _with_key(text, key, json.dumps(value))
+    changed = _set_key(text, key, json.dumps(value))
     table = before.get("tui", {})
     wanted = {**before, "tui": {**table, key: value} if isinstance(table, dict) else {key: value}}
     try:
@@ -92,7 +92,7 @@ def _settings(table: dict[str, Any], where: str) -> TuiSettings:
     return convert_table({"tui": table.get("tui", {})}, _File, where, UsageError).tui
 
 
-def _with_key(text: str, key: str, value: str) -> str:
+def _set_key(text: str, key: str, value: str) -> str:
     """Return the text with a key of `[tui]` set, for common layouts of TOML; the caller checks the result."""
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):

@@ -100,7 +100,7 @@ class EvolveApp(App[int]):
         self.session: Session | None = None
         self.cache = workspace() / "cache"
         self.settings = settings
-        self.guard = Guard(self._lost, self._continued)
+        self.guard = Guard(self._hang_up, self._repaint)
         self._hints_file = workspace() / "state" / "hints-seen"
         self.hints = hints and not self._hints_file.exists()
         """Whether to show a few words to a new user."""
@@ -136,30 +136,30 @@ class EvolveApp(App[int]):
             self.attach(self._first)
         else:
             self.show_runs()
-        self.call_after_refresh(self._name_what_is_unknown)
+        self.call_after_refresh(self._report_unknown_settings)
 
-    def _name_what_is_unknown(self) -> None:
+    def _report_unknown_settings(self) -> None:
         """Report an unknown theme and unknown binding ids in config.toml."""
-        told = []
+        problems = []
         if self.settings.theme not in THEMES:
-            told.append(f"theme is one of {', '.join(THEMES)}, not '{self.settings.theme}'")
+            problems.append(f"theme is one of {', '.join(THEMES)}, not '{self.settings.theme}'")
         unknown = unknown_ids(self.settings.keymap) if self.settings.keymap else []
         if unknown:
-            told.append(f"keymap: unknown id {', '.join(unknown)}; the help shows the ids")
-        if told:
-            self.say(f"config.toml: [tui] {'; '.join(told)}", "bad", 10.0)
+            problems.append(f"keymap: unknown id {', '.join(unknown)}; the help shows the ids")
+        if problems:
+            self.say(f"config.toml: [tui] {'; '.join(problems)}", "bad", 10.0)
 
     def on_ready(self) -> None:
         """Log how long the start took."""
         _log.info("ready in %d ms", (time.monotonic() - self._started) * 1000)
         if self.session is None:
-            _collect_again()
+            _enable_garbage_collection()
 
     # Opening screens
 
     def attach(self, run: Run) -> None:
         """Watch a run live."""
-        self._let_go()
+        self._stop_session()
         session = Session(self._make_feed(run))
         self._begin(session, LiveScreen(session))
 
@@ -178,13 +178,13 @@ class EvolveApp(App[int]):
         from tui.feed.replay import ReplayFeed
         from tui.screens.replay import ReplayScreen
 
-        self._let_go()
+        self._stop_session()
         session = Session(ReplayFeed(run, at, speed, playing))
         self._begin(session, ReplayScreen(session, came_from_live))
 
     def _begin(self, session: Session, screen: BaseScreen) -> None:
         session.answered = self._answered
-        session.unanswered = partial(self._left, session)
+        session.unanswered = partial(self._carry_out_unanswered, session)
         self.session = session
         self._show(screen)
         # After the first paint, since the reader would delay it.
@@ -194,8 +194,8 @@ class EvolveApp(App[int]):
         """Show the list of runs."""
         from tui.screens.runs import RunsScreen
 
-        self._let_go()
-        _collect_again()
+        self._stop_session()
+        _enable_garbage_collection()
         self._show(RunsScreen(self.runs))
 
     def _show(self, screen: BaseScreen) -> None:
@@ -204,7 +204,7 @@ class EvolveApp(App[int]):
         else:
             self.push_screen(screen)
 
-    def _let_go(self) -> None:
+    def _stop_session(self) -> None:
         if self.session is not None:
             self.session.stop()
             self.session = None
@@ -246,7 +246,7 @@ class EvolveApp(App[int]):
         """Fold a batch in."""
         if event.session is self.session:
             event.session.take(event.batch)
-            _collect_again()
+            _enable_garbage_collection()
             rings = any(isinstance(item.data, _RINGING) for item in event.batch.events)
             if rings and self.settings.bell and not event.session.is_replay:
                 self.bell()
@@ -257,7 +257,7 @@ class EvolveApp(App[int]):
         elif answer.text and answer.text != kind:
             self.say(f"{kind}: {answer.text}", "ok")
 
-    def _left(self, session: Session, command: int, waiting: Waiting) -> None:
+    def _carry_out_unanswered(self, session: Session, command: int, waiting: Waiting) -> None:
         """Carry out a command that an engine left unanswered when it ended, if that needs no engine."""
 
         def work() -> None:
@@ -292,10 +292,10 @@ class EvolveApp(App[int]):
 
     # The terminal
 
-    def _lost(self) -> None:
+    def _hang_up(self) -> None:
         self.exit(HANGUP_EXIT, return_code=HANGUP_EXIT)
 
-    def _continued(self) -> None:
+    def _repaint(self) -> None:
         self.refresh(layout=True)
 
     # Acting
@@ -309,7 +309,7 @@ class EvolveApp(App[int]):
         if not isinstance(self.screen, CommandPalette):
             palette = CommandPalette()
             self.push_screen(palette)
-            self.call_after_refresh(_still, palette)
+            self.call_after_refresh(_stop_blinking, palette)
 
     def action_help(self) -> None:
         """Show the help of the current screen."""
@@ -340,7 +340,7 @@ class EvolveApp(App[int]):
         if settings.keymap != before.keymap:
             self.set_keymap(settings.keymap)
         if (settings.theme, settings.keymap) != (before.theme, before.keymap):
-            self._name_what_is_unknown()
+            self._report_unknown_settings()
         plain = needs_plain(settings.glyphs)
         if plain != self.plain:
             self.plain = plain
@@ -374,14 +374,14 @@ class EvolveApp(App[int]):
             )
 
 
-def _collect_again() -> None:
+def _enable_garbage_collection() -> None:
     """Enable garbage collection after the start, except for the objects that the start made."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
 
 
-def _still(screen: Screen[Any]) -> None:
+def _stop_blinking(screen: Screen[Any]) -> None:
     for line in screen.query(Input):
         line.cursor_blink = False
 

@@ -152,7 +152,7 @@ class ReplayFeed(FeedThread):
                 timeline.grow(timeline.reached + _SLICE)
                 continue
             ahead = timeline.reached < outline.last
-            self._pause(min(_PERIOD, self._quiet(outline)) if ahead else self._quiet(outline))
+            self._pause(min(_PERIOD, self._seconds_to_next(outline)) if ahead else self._seconds_to_next(outline))
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -161,7 +161,7 @@ class ReplayFeed(FeedThread):
             self._clock = min(self._clock + (now - self._looked) * 1000 * self.speed, float(self.outline.length))
         self._looked = now
 
-    def _quiet(self, outline: Outline) -> float:
+    def _seconds_to_next(self, outline: Outline) -> float:
         """Return the seconds until the next event."""
         if not self.playing:
             return _CHECK_SECONDS

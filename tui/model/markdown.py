@@ -38,7 +38,7 @@ def markdown_lines(text: str, width: int) -> list[Line]:
             index = _take_code(source, index, fence[1], fence[2], lines)
             continue
         end = index + 1
-        while end < len(source) and _goes_on(source[index], source[end]):
+        while end < len(source) and _continues(source[index], source[end]):
             end += 1
         lines += _prose(source[index:end], room)
         index = end
@@ -62,7 +62,7 @@ def _take_code(source: list[str], index: int, fence: str, language: str, lines: 
     return end + 1
 
 
-def _goes_on(first: str, line: str) -> bool:
+def _continues(first: str, line: str) -> bool:
     """Return whether a line belongs to the paragraph or the item that starts with another one."""
     if not first.strip() or _HEADING.match(first) or first.lstrip().startswith("|"):
         return False

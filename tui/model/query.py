@@ -17,7 +17,7 @@ _NAMED = re.compile(r"^(?P<name>[^\s<>=:]+)(?P<sign><=|>=|<|>|:|=)(?P<value>.*)$
 _NAME = re.compile(r"[^\W\d]")
 """How a name starts; `->` and `-=` are ordinary words."""
 _KEYS = ("status", "op", "operator", "prior", "is")
-_NAMES_TOLD = 12
+_MOST_METRICS = 12
 _STATUSES = ("ok", "rejected", "invalid", "crashed", "timeout", "cancelled", "running", "failed")
 _MARKS = ("best", "pinned", "pruned", "starred")
 
@@ -56,13 +56,13 @@ def parse_query(
     return Query(text, tuple(_parse_part(part, is_marked, metrics, score) for part in text.split()))
 
 
-def _names_told(metrics: Collection[str], score: str) -> str:
+def _known_names(metrics: Collection[str], score: str) -> str:
     """Return the names that a query may use, for messages; of many metrics only the first."""
     own = [] if score in (*_READERS, *metrics) else [one_line(score, 30)]
     told = f"status: op: prior: is: {' '.join([*_READERS, *own])}"
     if metrics:
-        shown = [one_line(name, 30) for name in islice(metrics, _NAMES_TOLD)]
-        told += f"; metrics: {' '.join(shown)}{' …' if len(metrics) > _NAMES_TOLD else ''}"
+        shown = [one_line(name, 30) for name in islice(metrics, _MOST_METRICS)]
+        told += f"; metrics: {' '.join(shown)}{' …' if len(metrics) > _MOST_METRICS else ''}"
     return told
 
 
@@ -81,7 +81,7 @@ def _parse_part(part: str, is_marked: Callable[[str, Node], bool], metrics: Coll
         if name in metrics:
             return _parse_comparison(name, partial(_metric, name), sign, value)
         if _NAME.match(name):
-            told = f"'{one_line(name, 40)}' is not known here; there are {_names_told(metrics, score)}"
+            told = f"'{one_line(name, 40)}' is not known here; there are {_known_names(metrics, score)}"
             raise QueryError(f"'{name}' takes ':', not '{sign}'" if name in _KEYS else told)
     word = part.casefold()
     return lambda node: any(

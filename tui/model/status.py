@@ -47,7 +47,7 @@ def status_cells(
     """
     sign = {"running": "●", "paused": "‖", "dead": "✗", "failed": "✗"}.get(status, "■")
     cells = [
-        _named(name, 24 if width < 110 else 30),
+        _name_cell(name, 24 if width < 110 else 30),
         Cell(waiting or f"{sign} {status}", 12, "accent" if waiting else STATUS_LOOKS.get(status, "dim")),
     ]
     room = max(0, width - sum(cell.width for cell in cells))
@@ -72,12 +72,12 @@ def status_cells(
     known = Cell("seed known", 11, "best") if state.seed_known else Cell("", 10, "dim")
     last = Cell(f"last {age(now - state.at)}", 10, "dim") if now is not None else known
     wide = [
-        Cell(_found(best, state.ranking, narrow), 41 if two else 24, "best"),
+        Cell(_describe_best(best, state.ranking, narrow), 41 if two else 24, "best"),
         Cell(f"round {state.rounds_done}/{state.settings.rounds}", 17),
         Cell(badge, max(9, len(badge) + 2), "ok" if guarantee == "guarded" else "best"),
         last,
         *([known] if known.text and last is not known else []),
-        Cell(_spent(model), 17),
+        Cell(_describe_budget(model), 17),
         Cell(one_line(start.task, 40), 18, "dim"),
         Cell(one_line(state.engine.host if state.engine else start.host, 40), 16, "dim"),
     ]
@@ -90,14 +90,14 @@ def status_cells(
         elif two:
             # 80 columns hold these words only if their neighbours give them three cells.
             wide[0], wide[1] = wide[0]._replace(width=26), wide[1]._replace(width=11)
-        cells[0] = _named(name, max(12, width - 12 - sum(cell.width for cell in wide[:4])))
+        cells[0] = _name_cell(name, max(12, width - 12 - sum(cell.width for cell in wide[:4])))
     for cell in wide:
         if sum(item.width for item in cells) + cell.width <= width:
             cells.append(cell)
     return cells
 
 
-def _found(best: Node | None, ranking: Ranking, narrow: bool) -> str:
+def _describe_best(best: Node | None, ranking: Ranking, narrow: bool) -> str:
     """Return the best node with its fitness or score first."""
     if best is None:
         return "no score yet"
@@ -106,12 +106,12 @@ def _found(best: Node | None, ranking: Ranking, narrow: bool) -> str:
     return f"{ranking.brief(best)} #{best.id}" if narrow else f"best #{best.id} {ranking.told(best, 5)}"
 
 
-def _named(name: str, width: int) -> Cell:
+def _name_cell(name: str, width: int) -> Cell:
     # A run's name ends in its start time, which distinguishes it from others of its task.
     return Cell(f" {cut_middle(one_line(name, 250), width - 2)}", width, "heading")
 
 
-def _spent(model: RunModel) -> str:
+def _describe_budget(model: RunModel) -> str:
     """Return the budget that is nearest to its limit, or what is spent if there is none."""
     state, settings = model.state, model.state.settings
     shares: list[tuple[float, str]] = []

@@ -161,7 +161,7 @@ class CognitionScreen(BaseScreen):
 
     # Reports of the desk
 
-    class Told(Message):
+    class DeskCall(Message):
         """The desk asks the screen to call a function."""
 
         def __init__(self, call: Callable[[], None]) -> None:
@@ -170,9 +170,9 @@ class CognitionScreen(BaseScreen):
 
     def _post(self, call: Callable[[], None]) -> None:
         # Runs in the desk's thread; posting is safe from there and does not wait.
-        self.post_message(self.Told(call))
+        self.post_message(self.DeskCall(call))
 
-    def on_cognition_screen_told(self, event: Told) -> None:
+    def on_cognition_screen_desk_call(self, event: DeskCall) -> None:
         """Call it."""
         event.call()
 
@@ -185,7 +185,7 @@ class CognitionScreen(BaseScreen):
             self._run_search()
         for screen in self.app.screen_stack:
             if isinstance(screen, PriorEditor):
-                screen.stands(self._actions.entry(screen.prior_id))
+                screen.update_entry(self._actions.entry(screen.prior_id))
 
     def _failed(self, why: str) -> None:
         self._trouble = why

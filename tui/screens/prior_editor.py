@@ -84,7 +84,7 @@ class PriorText(TextArea):
         self.move_cursor(self.document.end if end else (0, 0))
 
     def get_line(self, line_index: int) -> Text:
-        """Return the line as drawn, one sign for each character, so that the cursor stands at the right place."""
+        """Return the line as drawn, one sign for each character, so that the cursor update_entry at the right place."""
         drawn = "".join("▯" if visible(sign) != sign else sign for sign in self.document.get_line(line_index))
         return Text(drawn, end="", no_wrap=True)
 
@@ -202,7 +202,7 @@ class PriorEditor(BaseScreen):
         before, self._newest = self._newest, self._area.text
         return before != self._newest
 
-    def stands(self, entry: Entry | None) -> None:
+    def update_entry(self, entry: Entry | None) -> None:
         """Take over how the prior is in the base now."""
         if not self._saving:
             self._entry = entry
@@ -230,7 +230,7 @@ class PriorEditor(BaseScreen):
         else:
             drop_draft(self._folder, base, collection, self.prior_id)
 
-    def _end(self) -> None:
+    def _drop_draft(self) -> None:
         """Delete the draft: the text is saved, or was discarded on purpose."""
         with self._lock:
             self._ended = True
@@ -241,7 +241,7 @@ class PriorEditor(BaseScreen):
     def _paint(self) -> None:
         text, entry = self._newest, self._entry
         pieces = [(f" {self.prior_id}.md ", "heading")]
-        trouble = _trouble_of(self.prior_id, text)
+        trouble = _problem_of(self.prior_id, text)
         if trouble:
             pieces.append((f" {one_line(trouble, 200)}", "bad"))
         elif entry is not None and self._number and entry.prior.number != self._number:
@@ -293,7 +293,7 @@ class PriorEditor(BaseScreen):
     def action_save(self) -> None:
         """Save the text; a proposal is accepted with it."""
         self._take_text()
-        trouble = _trouble_of(self.prior_id, self._newest)
+        trouble = _problem_of(self.prior_id, self._newest)
         if trouble:
             self.say(f"not saved: {trouble}", "bad", 8.0)
         elif not self.unsaved and self._entry is not None and self._entry.status == "active":
@@ -324,7 +324,7 @@ class PriorEditor(BaseScreen):
         self._desk.do(act, self._kept, self._refused)
 
     def _kept(self, entry: Entry) -> None:
-        self._end()
+        self._drop_draft()
         told = "accepted" if self._entry is not None and self._entry.status in ("pending", "rejected") else "saved"
         said = f"'{entry.id}' is {told} as revision {entry.prior.number}; the next learn stage reads it"
         problem = head_problem(entry.prior.text)
@@ -354,7 +354,7 @@ class PriorEditor(BaseScreen):
         elif choice == "both":
             self._save(None, as_id=f"{self.prior_id}-mine")
         else:
-            self._end()
+            self._drop_draft()
             self._close()
 
     def action_discard(self) -> None:
@@ -367,18 +367,18 @@ class PriorEditor(BaseScreen):
 
     def _throw_away(self, yes: bool | None) -> None:
         if yes:
-            self._end()
+            self._drop_draft()
             self._close()
 
     def action_leave(self) -> None:
         """Leave; an unsaved text stays as a draft."""
         self._take_text()
         if not self.unsaved:
-            self._end()
+            self._drop_draft()
         self._close()
 
 
-def _trouble_of(prior_id: str, text: str) -> str:
+def _problem_of(prior_id: str, text: str) -> str:
     """Return why a text cannot be a prior; empty if it can."""
     try:
         check_text(text)

@@ -342,7 +342,7 @@ class RunView(ActionArea):
         self._paint_head()
         self._draw_peek()
 
-    def on_tree_view_looked(self, event: TreeView.Looked) -> None:
+    def on_tree_view_view_changed(self, event: TreeView.ViewChanged) -> None:
         """Show the tree's order, filter and follow in its title."""
         self._paint_head()
         self._draw_peek()

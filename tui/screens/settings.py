@@ -55,7 +55,7 @@ class SettingsView(RowsView):
         Binding("left", "before", "Before", id="settings.before", show=False, tooltip="Use the value before"),
     ]
 
-    class Turned(Message):
+    class Changed(Message):
         """The user wants another value."""
 
         def __init__(self, choice: Choice, by: int) -> None:
@@ -79,11 +79,11 @@ class SettingsView(RowsView):
 
     def action_open(self) -> None:
         """Use the next value."""
-        self.post_message(self.Turned(CHOICES[self.cursor], 1))
+        self.post_message(self.Changed(CHOICES[self.cursor], 1))
 
     def action_before(self) -> None:
         """Use the value before."""
-        self.post_message(self.Turned(CHOICES[self.cursor], -1))
+        self.post_message(self.Changed(CHOICES[self.cursor], -1))
 
 
 class SettingsScreen(BaseScreen):
@@ -124,7 +124,7 @@ class SettingsScreen(BaseScreen):
     def _tell(self) -> None:
         self._text.show(_rest(self._config, self._view.settings))
 
-    def on_settings_view_turned(self, event: SettingsView.Turned) -> None:
+    def on_settings_view_changed(self, event: SettingsView.Changed) -> None:
         """Save another value, then apply it."""
         values, key = event.choice.values, event.choice.key
         now = getattr(self._view.settings, key)

@@ -69,7 +69,7 @@ class PlotPanel(Painted):
         if plot is None or y > plot.height:
             return []
         if plot.top is None and model is not None and (y == 1 or not model.state.counts):
-            return [(f" {_awaited(model.state)}", "dim")] if y == 1 else []
+            return [(f" {_awaited_score(model.state)}", "dim")] if y == 1 else []
         row = y - 1
         value = {0: plot.top, plot.height - 2: plot.bottom}.get(row)
         lowest = "unranked" if model is not None and model.state.ranking.by_fitness else "failed"
@@ -78,7 +78,7 @@ class PlotPanel(Painted):
         return [(f"{label:>{_AXIS - 1}} │", "dim"), *_runs(plot.text(row), plot.best_cells(row), look)]
 
 
-def _awaited(state: RunState) -> str:
+def _awaited_score(state: RunState) -> str:
     """Return what a plot without a score waits for."""
     if not state.nodes:
         return "no score yet: the first program is not there"
@@ -249,9 +249,9 @@ class NodePeek(Painted):
         ]
         look = "ok" if node.status == "ok" else "bad" if node.status else "dim"
         sure = f" ±{node.spread or 0:.2g} of {node.measurements}" if node.measurements > 1 else ""
-        change = _change(node.score, parent, parent.score if parent is not None else None)
+        change = _gain(node.score, parent, parent.score if parent is not None else None)
         if model.state.ranking.by_fitness and node.score is not None:
-            gain = _change(node.fitness, parent, parent.fitness if parent is not None else None)
+            gain = _gain(node.fitness, parent, parent.fitness if parent is not None else None)
             rows.append([(f" fitness {outcome(model, node)}{gain}", look), (f"  round {node.round}", "dim")])
             rows.append([(f" score {short_score(node.score)}{sure}{change}", "plain")])
         else:
@@ -265,7 +265,7 @@ class NodePeek(Painted):
         return textwrap.wrap(flat, max(20, self.size.width - 2))[:4]
 
 
-def _change(value: float | None, parent: Node | None, before: float | None) -> str:
+def _gain(value: float | None, parent: Node | None, before: float | None) -> str:
     """Return the gain over the parent, or only the parent if a number is missing."""
     if parent is None:
         return ""

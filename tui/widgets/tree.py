@@ -47,7 +47,7 @@ class TreeView(RowsView):
             super().__init__()
             self.node = node
 
-    class Looked(Message):
+    class ViewChanged(Message):
         """Order, filter or follow changed."""
 
     def __init__(self) -> None:
@@ -95,10 +95,10 @@ class TreeView(RowsView):
         if change.reset or self.model is not model:
             self.model = model
             self.empty = " no node yet"
-            self._list_anew()
+            self._rebuild_list()
         elif self._rankings != model.state.rankings:
             # Other weights, or another baseline: every row may move.
-            self._list_anew()
+            self._rebuild_list()
         if self._listing is not None:
             for node in {event.node for event in change.events if event.node is not None}:
                 found = model.node(node)
@@ -165,7 +165,7 @@ class TreeView(RowsView):
         """Put the cursor on a row, and stop following."""
         if self.following:
             self.following = ""
-            self.post_message(self.Looked())
+            self.post_message(self.ViewChanged())
         index = max(0, min(self.count() - 1, index))
         moved = index != self.cursor
         self.cursor = index
@@ -298,27 +298,27 @@ class TreeView(RowsView):
         if self.model is not None:
             self.take(Change(frozenset(), reset=True), self.model)
         self.sync()
-        self.post_message(self.Looked())
+        self.post_message(self.ViewChanged())
 
     def action_order(self) -> None:
         """Order by descent, rank or age."""
         self.order = _ORDERS[(_ORDERS.index(self.order) + 1) % len(_ORDERS)]
-        self._look_anew()
+        self._change_view()
 
     def set_filter(self, query: Query | None) -> None:
         """Show only the nodes that pass; None shows all."""
         self.query_ = query
-        self._look_anew()
+        self._change_view()
 
-    def _look_anew(self) -> None:
-        self._list_anew()
+    def _change_view(self) -> None:
+        self._rebuild_list()
         self.sync()
         self.show_cursor()
         self._remember()
         self.repaint_all()
-        self.post_message(self.Looked())
+        self.post_message(self.ViewChanged())
 
-    def _list_anew(self) -> None:
+    def _rebuild_list(self) -> None:
         self._listing = None
         self._rankings = self.model.state.rankings if self.model is not None else 0
         if self.model is None or (self.order == "tree" and self.query_ is None):
