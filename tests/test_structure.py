@@ -15,7 +15,6 @@ FLAT = {"__init__", "__main__", "errors", "text", "workspace"}
 """Modules that stand directly in `engine/`."""
 MOST_LINES = 450
 LONG_LEFT = {
-    "engine/journal/reader.py",
     "tests/engine/test_samplers.py",
 }
 """Files that are to be split. Take out what was; nothing may be added."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import JournalError, UsageError
-from engine.journal.reader import JournalReader, send_command
+from engine.journal.database import send_command
+from engine.journal.reader import JournalReader
 from engine.runs.command_kinds import Answer
 from engine.runs.folder import Run, is_alive
 from engine.runs.manage import spawn_engine

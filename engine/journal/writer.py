@@ -21,8 +21,7 @@ from pathlib import Path
 
 from engine.errors import JournalError
 from engine.journal.clock import WallClock, now_ms
-from engine.journal.live import LIVE_SCHEMA, LiveInsert, insert_live
-from engine.journal.reader import (
+from engine.journal.database import (
     Command,
     Row,
     connect_writer,
@@ -32,6 +31,7 @@ from engine.journal.reader import (
     insert_row,
     pending_commands,
 )
+from engine.journal.live import LIVE_SCHEMA, LiveInsert, insert_live
 
 __all__ = ["JournalWriter"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from engine.errors import EvolveError
+from engine.journal.database import Command
 from engine.journal.events import CommandDone, Data, NodeRerun, RunPaused, SettingsChanged
-from engine.journal.reader import Command
 from engine.loop.session import RunSession
 from engine.loop.stages.best import crown_fittest
 from engine.runs.command_kinds import COMMANDS, Answer, Refusal, check_command, refuse

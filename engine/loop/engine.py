@@ -17,7 +17,7 @@ from engine.errors import JournalError
 from engine.evaluation.capacity import CapacityLimiter
 from engine.evaluation.early_stop import MedianRule
 from engine.evaluation.gpus import Gpus
-from engine.journal.reader import Command
+from engine.journal.database import Command
 from engine.journal.writer import JournalWriter
 from engine.llm.client import Client
 from engine.loop.commands import Commands

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from engine.errors import RunError, Stopping
+from engine.journal.database import sha256_of
 from engine.journal.events import REQUEST_KINDS, CallDone, CallStarted
-from engine.journal.reader import sha256_of
 from engine.llm.client import Client, Reply, Spent, estimate_tokens
 from engine.llm.faults import Fault, redact
 from engine.llm.messages import Answer, Ask, CallFailed, Message, Role

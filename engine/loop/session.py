@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from engine.errors import DamagedJournal
 from engine.journal import events as ev
 from engine.journal.clock import StepWatch
-from engine.journal.reader import JournalReader, sha256_of, to_row
+from engine.journal.database import sha256_of, to_row
+from engine.journal.reader import JournalReader
 from engine.journal.writer import JournalWriter
 from engine.state.fold import apply
 from engine.state.run_state import RunState

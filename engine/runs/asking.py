@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.errors import EvolveError, JournalError, RunError
-from engine.journal.reader import JournalReader, encode_command, make_plain, send_command
+from engine.journal.database import encode_command, make_plain, send_command
+from engine.journal.reader import JournalReader
 from engine.runs.command_kinds import COMMANDS, Answer, Refusal, check_command, read_answer, refuse
 from engine.runs.effects import EFFECTS
 from engine.runs.folder import Run, is_alive, lock_run

@@ -13,8 +13,9 @@ import msgspec
 
 from engine.errors import EvolveError, RunError
 from engine.journal.clock import now_ms
+from engine.journal.database import create_journal, insert_blob, insert_event
 from engine.journal.events import Event, RunStarted
-from engine.journal.reader import JournalReader, create_journal, insert_blob, insert_event
+from engine.journal.reader import JournalReader
 from engine.priors.place import priors_folder
 from engine.runs.folder import Run, check_name
 from engine.runs.secret import copy_secret, make_secret

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from engine.journal.database import sha256_of
 from engine.journal.events import (
     Data,
     EvalStageDone,
@@ -22,7 +23,6 @@ from engine.journal.events import (
     NodeUnpinned,
     SettingsChanged,
 )
-from engine.journal.reader import sha256_of
 from engine.programs.outline import ProgramError, outline
 from engine.runs.changes import check_fitness, check_set
 from engine.runs.command_kinds import Refusal

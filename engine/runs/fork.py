@@ -13,6 +13,7 @@ import msgspec
 
 from engine.errors import EvolveError, RunError, UsageError
 from engine.journal.clock import now_ms
+from engine.journal.database import create_journal, insert_blob, insert_event, sha256_of
 from engine.journal.events import (
     BestCrowned,
     Data,
@@ -23,7 +24,7 @@ from engine.journal.events import (
     RunForked,
     SettingsChanged,
 )
-from engine.journal.reader import JournalReader, create_journal, insert_blob, insert_event, sha256_of
+from engine.journal.reader import JournalReader
 from engine.priors.place import priors_of
 from engine.runs.changes import check_fitness, check_set
 from engine.runs.create import check_file_system, make_folder

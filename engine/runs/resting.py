@@ -11,9 +11,7 @@ import msgspec
 
 from engine.errors import EvolveError, JournalError, RunError
 from engine.journal.clock import now_ms
-from engine.journal.events import CommandDone, Data, EngineGone, Event, SettingsChanged
-from engine.journal.reader import (
-    JournalReader,
+from engine.journal.database import (
     connect_writer,
     insert_blob,
     insert_command,
@@ -23,6 +21,8 @@ from engine.journal.reader import (
     make_plain,
     sha256_of,
 )
+from engine.journal.events import CommandDone, Data, EngineGone, Event, SettingsChanged
+from engine.journal.reader import JournalReader
 from engine.runs.command_kinds import Answer, check_command
 from engine.runs.effects import EFFECTS, Effects
 from engine.runs.folder import Run

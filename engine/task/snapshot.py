@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.errors import RunError, TaskError
-from engine.journal.reader import sha256_of
+from engine.journal.database import sha256_of
 from engine.text import is_text, legible
 
 __all__ = ["TaskCopy", "TaskWatch", "large_paths", "read_copy", "task_files", "unpack_copy"]

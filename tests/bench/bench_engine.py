@@ -17,7 +17,8 @@ import msgspec
 
 from engine.evaluation.bubblewrap import OFF, VARIABLE
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
+from engine.journal.database import connect_writer, insert_blob, insert_event, sha256_of
+from engine.journal.reader import JournalReader
 from engine.programs.minhash import sketch
 from engine.runs.create import create_run
 from engine.runs.folder import Run

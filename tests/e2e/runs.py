@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, connect_writer
+from engine.journal.database import connect_writer
+from engine.journal.reader import JournalReader
 from engine.runs.create import create_run
 from engine.runs.folder import Run, is_alive
 from engine.settings.model import merge_settings

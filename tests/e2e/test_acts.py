@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, send_command
+from engine.journal.database import send_command
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, is_alive
 from tests.conftest import Evolve, TaskMaker
 from tests.e2e.runs import (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.reader import send_command
+from engine.journal.database import send_command
 from engine.runs.folder import Run
 from tests.conftest import COMMAND, OPEN_EVALUATE, Evolve, Result, TaskMaker
 from tests.e2e.runs import (

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, send_command
+from engine.journal.database import send_command
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, is_alive
 from engine.state.fold import fold_run
 from engine.state.timeline import run_timeline

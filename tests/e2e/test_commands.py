@@ -13,7 +13,8 @@ import pytest
 
 from engine.evaluation.sandbox import find_sandbox
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, send_command
+from engine.journal.database import send_command
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, is_alive
 from tests.conftest import COMMAND, EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import (

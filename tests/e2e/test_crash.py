@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.reader import connect_writer, insert_event, sha256_of
+from engine.journal.database import connect_writer, insert_event, sha256_of
 from engine.runs.folder import Run, is_alive
 from engine.runs.fork import fork_run
 from engine.task.load import load_task

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.reader import send_command
+from engine.journal.database import send_command
 from engine.runs.folder import Run, is_alive
 from tests.conftest import COMMAND, OPEN_EVALUATE, Evolve, TaskMaker
 from tests.e2e.runs import check_complete, check_integrity, events, finish, fold, make_run, start_engine, wait_for

@@ -15,7 +15,8 @@ import pytest
 from engine import cli
 from engine.journal import events as ev
 from engine.journal.clock import now_ms
-from engine.journal.reader import JournalReader, connect_writer, insert_blob, insert_event, send_command, sha256_of
+from engine.journal.database import connect_writer, insert_blob, insert_event, send_command, sha256_of
+from engine.journal.reader import JournalReader
 from engine.priors.usage import fold_use
 from engine.runs.folder import Run
 from tests.conftest import Evolve, Result, TaskMaker

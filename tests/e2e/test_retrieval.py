@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.journal import events as ev
-from engine.journal.reader import send_command
+from engine.journal.database import send_command
 from tests.conftest import TaskMaker
 from tests.e2e.runs import check_complete, events, finish, fold, make_run, start_engine, wait_for_event
 

@@ -13,8 +13,9 @@ import pytest
 
 from engine.errors import TaskError
 from engine.journal import events as ev
+from engine.journal.database import connect_writer, insert_event, send_command
 from engine.journal.events import encode_data
-from engine.journal.reader import JournalReader, connect_writer, insert_event, send_command
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, is_alive
 from engine.settings.decode import convert_table
 from engine.task.spec import Limits

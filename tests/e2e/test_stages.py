@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, send_command
+from engine.journal.database import send_command
+from engine.journal.reader import JournalReader
 from tests.conftest import Evolve, TaskMaker
 from tests.e2e.runs import check_complete, check_integrity, events, finish, fold, make_run, start_engine, wait_for
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.journal import events as ev
-from engine.journal.reader import sha256_of
+from engine.journal.database import sha256_of
 from engine.runs.folder import Run
 from engine.state.node import Node
 from engine.state.run_state import RunState

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.journal import clock
 from engine.journal import events as ev
 from engine.journal.clock import StepWatch, WallClock
-from engine.journal.reader import decode_row, to_row
+from engine.journal.database import decode_row, to_row
 from engine.settings.model import Settings
 from engine.state.fold import apply
 from engine.state.run_state import RunState

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, connect_writer, insert_event
+from engine.journal.database import connect_writer, insert_event
+from engine.journal.reader import JournalReader
 from engine.runs.compare import (
     ComparedRun,
     best_at,

@@ -13,7 +13,8 @@ import pytest
 from engine.errors import DamagedJournal, JournalError
 from engine.export.record import read_record
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, connect_writer, create_journal, insert_event
+from engine.journal.database import connect_writer, create_journal, insert_event
+from engine.journal.reader import JournalReader
 from engine.loop.past import recall_past
 from engine.priors.usage import fold_use
 from engine.runs.compare import read_compared

@@ -15,7 +15,7 @@ from engine.errors import UsageError
 from engine.export import export_run
 from engine.export.score_curve import draw_curve
 from engine.journal import events as ev
-from engine.journal.reader import sha256_of
+from engine.journal.database import sha256_of
 from engine.runs.folder import Run
 from engine.state.run_state import RunState
 from tests.e2e.runs import fold

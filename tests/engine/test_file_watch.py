@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.journal.reader import send_command
+from engine.journal.database import send_command
 from engine.loop.engine import Engine
 from engine.loop.file_watch import FileWatch
 from engine.priors.place import PriorPlace, open_collection

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from engine.errors import RunError, UsageError
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, create_journal, insert_blob, insert_event, sha256_of
+from engine.journal.database import create_journal, insert_blob, insert_event, sha256_of
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, find_run
 from engine.runs.fork import fork_run
 from engine.runs.status import run_status, summarize

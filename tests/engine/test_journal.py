@@ -15,8 +15,7 @@ import pytest
 import engine.journal.writer
 from engine.errors import JournalError
 from engine.journal import events as ev
-from engine.journal.reader import (
-    JournalReader,
+from engine.journal.database import (
     connect_writer,
     create_journal,
     insert_blob,
@@ -25,6 +24,7 @@ from engine.journal.reader import (
     sha256_of,
     to_row,
 )
+from engine.journal.reader import JournalReader
 from engine.journal.writer import JournalWriter
 
 
@@ -164,7 +164,8 @@ async def test_a_full_disk_is_told_and_what_was_queued_is_kept(tmp_path: Path) -
         import asyncio, sys, os
         from pathlib import Path
         from engine.journal import events as ev
-        from engine.journal.reader import create_journal, JournalReader, to_row
+        from engine.journal.database import create_journal, to_row
+        from engine.journal.reader import JournalReader
         from engine.journal.writer import JournalWriter
         from engine.errors import JournalError
 
@@ -232,7 +233,7 @@ def test_looking_at_a_run_never_drops_the_locks_of_its_engine(db: Path) -> None:
     JournalReader(db).close()
     insert_event(engine, event(1, ev.RunResumed()))
     code = (
-        "import sys; from pathlib import Path; from engine.journal.reader import send_command\n"
+        "import sys; from pathlib import Path; from engine.journal.database import send_command\n"
         "send_command(Path(sys.argv[1]), 'pause')"
     )
     subprocess.run([sys.executable, "-c", code, str(db)], check=True, cwd=Path(__file__).parents[2])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.journal.database import connect_writer, insert_blob, insert_event, sha256_of
 from engine.journal.events import Event, PriorProposed, PriorRejected, RunForked
-from engine.journal.reader import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
+from engine.journal.reader import JournalReader
 from engine.priors.place import PriorPlace, open_collection, place_of_run
 from engine.priors.watch import PriorWatch, Proposal
 from engine.runs.create import create_run

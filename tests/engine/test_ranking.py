@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.cli.progress import ProgressLines, closing_object
 from engine.journal import events as ev
-from engine.journal.reader import connect_writer
+from engine.journal.database import connect_writer
 from engine.runs.folder import Run
 from engine.runs.status import summarize, summary_now, summary_of
 from engine.state.fold import apply

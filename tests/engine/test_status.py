@@ -14,7 +14,8 @@ from engine.cli.progress import closing_object
 from engine.export import export_run
 from engine.export.record import read_record
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, connect_writer, insert_event
+from engine.journal.database import connect_writer, insert_event
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, lock_run
 from engine.runs.status import current_status, kept_summary, run_summary, started_ms, summarize, summary_now
 from engine.state.fold import fold_run

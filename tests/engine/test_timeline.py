@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from engine.errors import JournalError
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, connect_writer, create_journal, insert_event
+from engine.journal.database import connect_writer, create_journal, insert_event
+from engine.journal.reader import JournalReader
 from engine.state import timeline
 from engine.state.fold import apply, fold, fold_run
 from engine.state.run_state import RunState

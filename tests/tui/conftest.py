@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, connect_writer, pending_commands
+from engine.journal.database import connect_writer, pending_commands
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, lock_run
 from tests.tui.synthetic import add_events, make_run
 
@@ -43,7 +44,7 @@ class Desk:
     def answer(self, *data: ev.Data, node: int | None = None, ok: bool = True, result: str = "") -> None:
         """Answer the oldest command, with the events that carry it out."""
         from engine.journal.clock import now_ms
-        from engine.journal.reader import insert_event
+        from engine.journal.database import insert_event
 
         connection = connect_writer(self.run.db)
         try:

@@ -14,10 +14,7 @@ from typing import Any
 
 from engine.journal import events as ev
 from engine.journal.clock import now_ms
-from engine.journal.reader import (
-    connect_writer,
-    pending_commands,
-)
+from engine.journal.database import connect_writer, pending_commands
 from engine.runs.folder import Run, lock_run
 from tests.tui.synthetic import OpenRound, Pen, Synthesizer, make_run
 

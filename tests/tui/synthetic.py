@@ -15,14 +15,8 @@ from typing import Any
 import msgspec
 
 from engine.journal import events as ev
-from engine.journal.reader import (
-    JournalReader,
-    connect_writer,
-    create_journal,
-    insert_blob,
-    insert_event,
-    sha256_of,
-)
+from engine.journal.database import connect_writer, create_journal, insert_blob, insert_event, sha256_of
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run
 from engine.settings.model import Settings
 from engine.task.spec import TaskSpec

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, connect_writer, insert_blob, insert_event, sha256_of
+from engine.journal.database import connect_writer, insert_blob, insert_event, sha256_of
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run
 from tests.tui.synthetic import HOSTILE, make_run
 from tui.model.document import Line, code_lines, curve_lines, diff_lines, prose_lines, table_lines, text_lines

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, connect_writer, send_command
+from engine.journal.database import connect_writer, send_command
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, lock_run
 from engine.runs.status import summary_of
 from engine.state.fold import fold_run

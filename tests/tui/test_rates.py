@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.journal import events as ev
+from engine.journal.database import connect_writer
 from engine.journal.live import LIVE_SCHEMA, insert_live
-from engine.journal.reader import connect_writer
 from engine.runs.folder import Run, lock_run
 from tests.tui.pilot import Maker, opened, text_of, until
 from tests.tui.synthetic import Synthesizer, add_events, make_run, story

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, connect_writer, insert_event
+from engine.journal.database import connect_writer, insert_event
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, is_alive
 from tests.tui.conftest import Desk
 from tests.tui.pilot import SIZES, Maker, opened, settled, text_of, until

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from engine.errors import UsageError
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, connect_writer, create_journal, insert_event
+from engine.journal.database import connect_writer, create_journal, insert_event
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, lock_run
 from engine.runs.fork import fork_run
 from engine.state.fold import fold_run

@@ -227,7 +227,7 @@ async def test_bell_rings_for_a_new_best_if_enabled(
 
 
 async def test_new_run_says_what_is_missing(runs: Path, make_app: Maker) -> None:
-    from engine.journal.reader import create_journal, insert_event
+    from engine.journal.database import create_journal, insert_event
     from tests.tui.synthetic import Synthesizer
 
     folder = runs / "new"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from engine.journal import events as ev
 from engine.journal.clock import now_ms
+from engine.journal.database import connect_writer, insert_event
 from engine.journal.live import LiveRow, insert_live
-from engine.journal.reader import connect_writer, insert_event
 from engine.runs.folder import lock_run
 from tests.tui.conftest import Desk
 from tests.tui.pilot import Maker, opened, text_of, until

@@ -15,9 +15,10 @@ import msgspec
 
 from engine.errors import JournalError
 from engine.journal.clock import WallClock
+from engine.journal.database import decode_row, make_plain
 from engine.journal.events import CallStarted, EvalProgress, Event, Telemetry
 from engine.journal.live import LiveRow
-from engine.journal.reader import JournalReader, decode_row, make_plain
+from engine.journal.reader import JournalReader
 from engine.loop.telemetry import LIVE_TELEMETRY
 from engine.runs.folder import Run, all_runs, is_alive
 from engine.state.fold import damage_named

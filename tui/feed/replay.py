@@ -12,8 +12,9 @@ import time
 from itertools import islice
 
 from engine.errors import JournalError
+from engine.journal.database import make_plain
 from engine.journal.events import Event
-from engine.journal.reader import JournalReader, make_plain
+from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, is_alive
 from engine.state.fold import first_state
 from engine.state.timeline import Timeline

@@ -8,8 +8,8 @@ import traceback
 from engine.analyzers.report import Report
 from engine.analyzers.rules import analyze_by_rules
 from engine.evaluation.curve import decode_curve
+from engine.journal.database import sha256_of
 from engine.journal.events import AnalyzeDone, PriorProposed
-from engine.journal.reader import sha256_of
 from engine.llm.requests import Facts
 from engine.loop.models import ModelGateway
 from engine.loop.session import RunSession

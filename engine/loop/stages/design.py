@@ -5,8 +5,8 @@ from __future__ import annotations
 from cognition.prior import parse_prior
 from engine.designers.base import Design as Candidate
 from engine.designers.base import DesignerError, NothingToDesign
+from engine.journal.database import sha256_of
 from engine.journal.events import DesignDone, DesignRejected, LearnDone, RoundEnded
-from engine.journal.reader import sha256_of
 from engine.llm.requests import ContextNode, DesignRequest, Rejection
 from engine.loop.memory import RunDesigner
 from engine.loop.models import ModelGateway

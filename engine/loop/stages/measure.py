@@ -5,8 +5,8 @@ from __future__ import annotations
 from engine.evaluation.curve import Curve
 from engine.evaluation.evaluator import Job, Outcome
 from engine.journal.clock import steady_ms
+from engine.journal.database import sha256_of
 from engine.journal.events import EvalProgress, EvalStageDone, EvalStarted
-from engine.journal.reader import sha256_of
 from engine.loop.evaluations import Evaluations
 from engine.loop.session import RunSession
 from engine.loop.stages.verdict import Verdict, decide

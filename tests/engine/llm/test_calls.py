@@ -13,7 +13,8 @@ import pytest
 
 from engine.errors import UsageError
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, send_command
+from engine.journal.database import send_command
+from engine.journal.reader import JournalReader
 from engine.llm import client
 from engine.llm.messages import Message
 from engine.loop import failover

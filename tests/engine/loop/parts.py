@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from engine.journal import events as ev
-from engine.journal.reader import Command, sha256_of
+from engine.journal.database import Command, sha256_of
 from engine.journal.writer import JournalWriter
 from engine.llm.client import Client
 from engine.loop.commands import Commands

@@ -11,7 +11,7 @@ import pytest
 
 from engine.errors import Stopping
 from engine.journal import events as ev
-from engine.journal.reader import sha256_of
+from engine.journal.database import sha256_of
 from engine.loop.stages.analyze import Analyze
 from engine.runs.folder import Run
 from tests.conftest import TaskMaker

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.reader import JournalReader, send_command
+from engine.journal.database import send_command
+from engine.journal.reader import JournalReader
 from engine.runs.command_kinds import Answer, read_answer
 from engine.runs.folder import Run
 from tests.conftest import TaskMaker

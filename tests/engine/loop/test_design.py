@@ -12,7 +12,7 @@ from engine.designers.base import Design as Candidate
 from engine.designers.base import NothingToDesign
 from engine.errors import Stopping
 from engine.journal import events as ev
-from engine.journal.reader import sha256_of
+from engine.journal.database import sha256_of
 from engine.llm.requests import DesignRequest, Mode
 from engine.loop.stages.design import Design, add_injected
 from engine.runs.folder import Run

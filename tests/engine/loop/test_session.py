@@ -9,7 +9,8 @@ import pytest
 
 from engine.errors import JournalError
 from engine.journal import events as ev
-from engine.journal.reader import Command, JournalReader, sha256_of
+from engine.journal.database import Command, sha256_of
+from engine.journal.reader import JournalReader
 from engine.journal.writer import JournalWriter
 from engine.loop.past import recall_past
 from engine.loop.session import RunSession

@@ -1,0 +1,298 @@
+"""run.db: the append-only journal of a run, its blobs and the commands of people. One SQLite file in WAL mode.
+
+This module makes, opens and checks the file, and holds the single writes. The engine is the only writer of events
+(`engine.journal.writer`); others read with `engine.journal.reader` and ask for something with `send_command`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import zlib
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from engine.errors import DamagedJournal, JournalError
+from engine.journal.clock import now_ms
+from engine.journal.events import Data, Event, decode_data, encode_data
+from engine.journal.live import LIVE_SCHEMA
+from engine.text import is_text, legible
+
+__all__ = [
+    "APPLICATION_ID",
+    "SCHEMA_VERSION",
+    "Command",
+    "Row",
+    "check_file",
+    "check_identity",
+    "connect_writer",
+    "create_journal",
+    "decode_row",
+    "encode_command",
+    "insert_blob",
+    "insert_command",
+    "insert_event",
+    "insert_meta",
+    "insert_result",
+    "insert_row",
+    "make_plain",
+    "pending_commands",
+    "read_command",
+    "send_command",
+    "sha256_of",
+    "to_row",
+]
+
+APPLICATION_ID = 0x45564F4C
+SCHEMA_VERSION = 1
+
+_SCHEMA = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    round INTEGER,
+    node INTEGER,
+    data TEXT NOT NULL
+) STRICT;
+CREATE TABLE blobs (sha256 BLOB PRIMARY KEY, codec TEXT NOT NULL, bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE commands (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    data TEXT NOT NULL,
+    done_at INTEGER,
+    result TEXT
+) STRICT;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+"""
+
+_COMPRESS_ABOVE = 512
+_BUSY_SECONDS = 5.0
+
+
+class Command(NamedTuple):
+    """A command of a person, as it stands in the journal."""
+
+    id: int
+    at: int
+    kind: str
+    data: dict[str, Any]
+    done: bool
+    result: str
+
+
+def sha256_of(content: bytes | str) -> str:
+    """Return the name of a blob: sha256 in hex of its content."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def create_journal(path: Path) -> sqlite3.Connection:
+    """Make a new journal and return a connection to fill it, in one plain file until an engine opens it.
+
+    Raises:
+        JournalError: the file exists or cannot be written.
+    """
+    if path.exists():
+        raise JournalError(f"{path} exists already")
+    try:
+        with ExitStack() as undo:
+            connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
+            undo.callback(connection.close)
+            connection.executescript(f"BEGIN; {_SCHEMA} {LIVE_SCHEMA} COMMIT;")
+            undo.pop_all()
+    except sqlite3.Error as exc:
+        raise JournalError(f"{path} cannot be created: {exc}") from None
+    return connection
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """Return a connection for the engine, or for a short write of another process.
+
+    Raises:
+        JournalError: the file is missing, damaged, foreign or read-only.
+    """
+    check_file(path)
+    try:
+        with ExitStack() as undo:
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+            )
+            undo.callback(connection.close)
+            check_identity(connection, path)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA journal_size_limit={64 << 20}")
+            undo.pop_all()
+    except sqlite3.Error as exc:
+        raise JournalError(f"{path} cannot be opened for writing: {exc}") from None
+    return connection
+
+
+Row = tuple[int, int, str, int | None, int | None, str]
+"""An event as it is stored: seq, at, kind, round, node, data."""
+
+
+def to_row(event: Event) -> Row:
+    """Return an event as it is stored.
+
+    Raises:
+        ValueError: its data cannot be kept.
+    """
+    seq, at, round_, node, data = event
+    return seq, at, data.KIND, round_, node, encode_data(data).decode()
+
+
+def insert_row(connection: sqlite3.Connection, row: Row) -> None:
+    """Append one event inside the caller's transaction."""
+    connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", row)
+
+
+def insert_event(connection: sqlite3.Connection, event: Event) -> None:
+    """Append one event inside the caller's transaction."""
+    insert_row(connection, to_row(event))
+
+
+def insert_blob(connection: sqlite3.Connection, content: bytes) -> None:
+    """Keep a blob inside the caller's transaction; one that is there already is left alone."""
+    codec, stored = "raw", content
+    if len(content) > _COMPRESS_ABOVE:
+        packed = zlib.compress(content, 6)
+        if len(packed) < len(content):
+            codec, stored = "zlib", packed
+    connection.execute(
+        "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)", (hashlib.sha256(content).digest(), codec, stored)
+    )
+
+
+def encode_command(kind: str, data: dict[str, Any]) -> str:
+    """Return the data of a command as it is stored.
+
+    Raises:
+        JournalError: it holds what would not be read back.
+    """
+    try:
+        return msgspec.json.encode(data).decode()
+    except ValueError as exc:
+        raise JournalError(f"the command '{kind}' cannot be written down: it is no valid text ({exc})") from None
+
+
+def insert_command(connection: sqlite3.Connection, kind: str, raw: str) -> int:
+    """Store a command, its data as JSON, inside the caller's transaction; return its id."""
+    cursor = connection.execute("INSERT INTO commands (at, kind, data) VALUES (?, ?, ?)", (now_ms(), kind, raw))
+    return int(cursor.lastrowid or 0)
+
+
+def insert_result(connection: sqlite3.Connection, command_id: int, result: str) -> None:
+    """Store the result of a command, inside the caller's transaction."""
+    connection.execute("UPDATE commands SET done_at = ?, result = ? WHERE id = ?", (now_ms(), result, command_id))
+
+
+def insert_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    """Set a value of the `meta` table inside the caller's transaction."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def send_command(path: Path, kind: str, data: dict[str, Any] | None = None) -> int:
+    """Store a command for the engine and return its id.
+
+    Raises:
+        JournalError: the run cannot be written.
+    """
+    raw = encode_command(kind, data or {})
+    connection = connect_writer(path)
+    try:
+        return insert_command(connection, kind, raw)
+    except sqlite3.Error as exc:
+        raise JournalError(f"{path} cannot take the command '{kind}': {exc}") from None
+    finally:
+        connection.close()
+
+
+def decode_row(row: tuple[int, int, str, int | None, int | None, str], where: object = "run.db") -> Event | None:
+    """Return an event from its row, or None for a kind that this version does not know.
+
+    Raises:
+        JournalError: the row is damaged.
+    """
+    seq, at, kind, round_, node, raw = row
+    try:
+        data: Data | None = decode_data(kind, raw)
+    except msgspec.DecodeError as exc:
+        raise DamagedJournal(f"{kind}: {exc}", seq, where) from None
+    return None if data is None else Event(seq, at, round_, node, data)
+
+
+def pending_commands(connection: sqlite3.Connection) -> list[Command]:
+    """Return the commands without an answer, oldest first."""
+    rows = connection.execute(
+        "SELECT id, at, kind, data, done_at, result FROM commands WHERE done_at IS NULL ORDER BY id"
+    ).fetchall()
+    return [read_command(row) for row in rows]
+
+
+def make_plain(path: Path) -> None:
+    """Fold the write-ahead log of a run without an engine into its file, so that one plain file is left.
+
+    Best effort: somebody else may hold the file, or it cannot be written; whoever opens it next tries again.
+    """
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0)
+    except sqlite3.Error:
+        return
+    try:
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+            connection.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error:
+        return
+    finally:
+        connection.close()
+
+
+def read_command(row: tuple[Any, ...]) -> Command:
+    """Return a command from its row; unreadable data counts as none."""
+    id_, at, kind, raw, done_at, result = row
+    try:
+        data = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        data = {}
+    return Command(id_, at, kind, data if isinstance(data, dict) else {}, done_at is not None, result or "")
+
+
+def check_file(path: Path) -> None:
+    """Check that there is a file, without opening it.
+
+    A file descriptor of our own on it, once closed, would drop the locks that SQLite holds on the same file in this
+    process (POSIX advisory locks), and the next one to close the file elsewhere would delete a log that is in use.
+    """
+    if not is_text(str(path)):
+        raise JournalError(f"'{legible(str(path))}' is not valid UTF-8: rename it, since a run keeps names as text")
+    if not path.is_file():
+        raise JournalError(f"{path} does not exist")
+
+
+def check_identity(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that a file is the journal of a run, of a format that this version knows.
+
+    Raises:
+        JournalError: it is not.
+    """
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError as exc:
+        raise JournalError(f"{path} cannot be read: {exc}") from None
+    except sqlite3.DatabaseError as exc:
+        raise JournalError(f"{path} is no journal of a run, or it is damaged: {exc}") from None
+    if application != APPLICATION_ID:
+        raise JournalError(f"{path} is a SQLite file of another program, not the journal of a run")
+    if version > SCHEMA_VERSION:
+        raise JournalError(
+            f"{path} was written by a newer version (format {version}, this one knows {SCHEMA_VERSION})",
+            "Update this program to open it",
+        )
