@@ -36,7 +36,7 @@ class Run:
 
     @property
     def typed(self) -> str:
-        """What to type for it after a command: its name where that is enough, else its path, quoted for a shell."""
+        """The run as an argument of a command: its name if that is enough, else its path, quoted for a shell."""
         if self.folder.parent == runs_folder():
             return shlex.quote(self.name)
         here = Path.cwd()
@@ -54,7 +54,7 @@ class Run:
 
     @property
     def log(self) -> Path:
-        """What the engine says beside the journal."""
+        """The engine's log, beside the journal."""
         return self.folder / "engine.log"
 
     @property
@@ -87,7 +87,7 @@ class AmbiguousRun(RunError):
 
 
 def all_runs(runs: Path) -> list[Run]:
-    """The runs in a folder, newest first."""
+    """Return the runs in a folder, newest first."""
     found = []
     for path in runs.glob("*/run.db") if runs.is_dir() else []:
         # One that is being deleted is no run any more.
@@ -97,7 +97,7 @@ def all_runs(runs: Path) -> list[Run]:
 
 
 def find_run(name: str | None, runs: Path) -> Run:
-    """The run that a path, a name or the beginning of a name means; the newest for None.
+    """Return the run with a path, a name or the beginning of a name; the newest for None.
 
     Raises:
         RunError: there is none, or the beginning fits several.
@@ -122,7 +122,7 @@ def find_run(name: str | None, runs: Path) -> Run:
 
 
 def _not_found(name: str, runs: Path, known: list[str]) -> RunError:
-    """What is wrong with a name that means no run, and what was meant perhaps."""
+    """Return the error for a name of no run, with a suggestion."""
     path, typed = Path(name), shlex.quote(name)
     if path.is_dir() and (path / "task.toml").exists():
         return RunError(
@@ -211,7 +211,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def is_alive(run: Run) -> bool:
-    """Whether an engine holds the run's lock: it has written its name there, which others who hold it do not."""
+    """Return whether an engine holds the run's lock: it writes its name there, which other holders do not."""
     try:
         descriptor = os.open(run.lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -226,7 +226,7 @@ def is_alive(run: Run) -> bool:
 
 
 def check_name(name: str) -> None:
-    """Raise RunError for what cannot name a run's folder."""
+    """Raise RunError if a name cannot be a run's folder."""
     if len(name.encode("utf-8", "surrogateescape")) > 200:
         raise RunError(f"{name[:40]!r}… is too long to name a run")
     if name in ("", ".", "..") or "/" in name or name.startswith(("-", ".")) or not name.isprintable():

@@ -1,4 +1,4 @@
-"""What ends a run by itself: its rounds, its target, its patience, and budgets of time and money."""
+"""Limits of a run: its rounds, its target, its patience, and budgets of time and money."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WARN_AT = (0.5, 0.8)
 
 
 def limit_reached(state: RunState, spec: TaskSpec, usd: float, tokens: float) -> ev.RunFinished | ev.RunStopped | None:
-    """What keeps further rounds from starting, if anything does.
+    """Return the event that ends the run because a limit is reached; None if no limit is.
 
     Args:
         state: the run as it is.
@@ -41,12 +41,12 @@ def limit_reached(state: RunState, spec: TaskSpec, usd: float, tokens: float) ->
 
 
 def _done(state: RunState, reason: str) -> ev.RunFinished | ev.RunStopped:
-    """Rounds that were all in vain are not what was asked for."""
+    """Return the end of a run: finished, or stopped if no round made a node."""
     return ev.RunStopped(reason_of(state)) if was_in_vain(state) else ev.RunFinished(reason)
 
 
 def new_warnings(state: RunState) -> list[ev.BudgetWarned]:
-    """What is to be said of budgets now: each that has passed a half, or four fifths, since it was last warned of."""
+    """Return budget warnings not yet issued: one for each budget that has since passed a half, or four fifths."""
     settings, warnings = state.settings, []
     spent = {
         "hours": (state.engine_ms / 3_600_000, settings.hours),

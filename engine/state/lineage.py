@@ -1,6 +1,6 @@
-"""Who comes from whom: the nodes of a run as a directed graph, and the path that led to the best.
+"""Ancestry of nodes: the nodes of a run as a directed graph, and the path that led to the best.
 
-networkx is loaded by what needs it, and by nothing that a start of the engine or the command line goes through.
+Functions that need networkx load it themselves, so that starts of the engine and the command line do not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["ancestors", "best_path", "descendants", "first_parents", "lineage"]
 
 
 def lineage(state: RunState) -> nx.DiGraph[int]:
-    """The graph of all nodes, an edge from each parent to its child.
+    """Return the graph of all nodes, an edge from each parent to its child.
 
     Edges carry `order`: 0 for the parent that was edited, 1 and more for those that gave parts. The graph has no
     cycles, since a parent always comes before its children.
@@ -32,21 +32,21 @@ def lineage(state: RunState) -> nx.DiGraph[int]:
 
 
 def ancestors(graph: nx.DiGraph[int], node: int) -> set[int]:
-    """All nodes that something of this one came from, by any parent."""
+    """Return all ancestors of a node, by any parent."""
     import networkx as nx
 
     return set(nx.ancestors(graph, node))
 
 
 def descendants(graph: nx.DiGraph[int], node: int) -> set[int]:
-    """All nodes into which something of this one went, by any parent."""
+    """Return all descendants of a node, by any parent."""
     import networkx as nx
 
     return set(nx.descendants(graph, node))
 
 
 def first_parents(state: RunState, node: int) -> list[int]:
-    """The path to a node from its seed by the parents that were edited, both ends included."""
+    """Return the path from a seed to a node by the parents that were edited, both ends included."""
     path = [node]
     while parents := state.nodes[path[-1]].parents:
         path.append(parents[0])
@@ -54,5 +54,5 @@ def first_parents(state: RunState, node: int) -> list[int]:
 
 
 def best_path(state: RunState) -> list[int]:
-    """The path to the best node from its seed; empty where no node has a score."""
+    """Return the path from a seed to the best node; empty if no node has a score."""
     return [] if state.best is None else first_parents(state, state.best)

@@ -1,4 +1,4 @@
-"""A run's state at any event: some states are kept in memory, what lies between is folded from the nearest one.
+"""Compute a run's state at any event: keep some states in memory, and fold from the nearest one.
 
 Kept states are a cache, never truth: the journal is read again for whatever they do not hold.
 """
@@ -31,7 +31,7 @@ S = TypeVar("S")
 
 
 class Timeline(Generic[S]):
-    """Gives a run's state after any prefix of its events, within a bounded number of events to fold.
+    """Computes a run's state after any prefix of its events, with a bounded number of events to fold.
 
     Use from one thread, as the reader that it is given.
 
@@ -80,7 +80,7 @@ class Timeline(Generic[S]):
                     self._keep()
 
     def at(self, seq: int) -> S:
-        """The state after the events up to one of them, for the caller to change; the first event is always in it.
+        """Return the state after the events up to one of them, for the caller to change; it includes the first event.
 
         Raises:
             JournalError: the journal cannot be read, or does not fold.
@@ -117,12 +117,12 @@ class Timeline(Generic[S]):
 
 
 def run_timeline(reader: JournalReader, every: int = _EVERY) -> Timeline[RunState]:
-    """The timeline of a run's `RunState`."""
+    """Return the timeline of a run's `RunState`."""
     return Timeline(reader, lambda: first_state(reader), apply, copy_state, lambda state: state.nodes, every)
 
 
 def copy_state(state: RunState) -> RunState:
-    """A state of its own: folding further changes neither the other. Events and metrics are shared."""
+    """Return an independent copy of a state; the two share events and metrics, which no fold changes."""
     twin = RunState.__new__(RunState)
     for name, value in vars(state).items():
         vars(twin)[name] = _copied(value)
@@ -139,7 +139,7 @@ def _copied(value: Any) -> Any:
 
 
 def _changes(item: Any) -> bool:
-    """Whether folding changes it; events are frozen."""
+    """Return whether a fold changes this item; events are frozen."""
     return isinstance(item, msgspec.Struct) and not item.__struct_config__.frozen
 
 
@@ -155,7 +155,7 @@ def _items(items: Iterable[Any]) -> list[Any]:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Hold the garbage collector back while many objects are made: it would go through them again and again."""
+    """Suspend garbage collection while many objects are made: it would go through them again and again."""
     was_on = gc.isenabled()
     gc.disable()
     try:
