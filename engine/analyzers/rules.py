@@ -103,12 +103,12 @@ def _changed(before: str, after: str) -> list[str]:
 
 
 def _note(facts: Facts, changed: list[str]) -> str:
-    spec, node, parent, best, told = facts.spec, facts.node, facts.parent, facts.best, facts.ranked_by.told
-    lines = [f"**{node.status}** {told(node)} ({spec.metric}, {spec.direction})"]
+    spec, node, parent, best, describe = facts.spec, facts.node, facts.parent, facts.best, facts.ranked_by.describe
+    lines = [f"**{node.status}** {describe(node)} ({spec.metric}, {spec.direction})"]
     if node.reason:
         lines.append(f"Reason: {_clip(node.reason, 500)}")
     if parent is not None:
-        lines.append(f"Made from #{parent.id} ({told(parent)}) by {node.operator}: {node.motivation}")
+        lines.append(f"Made from #{parent.id} ({describe(parent)}) by {node.operator}: {node.motivation}")
     if changed:
         lines.append(f"Changed: {', '.join(changed)}")
     deltas = _deltas(node, parent)
@@ -116,7 +116,7 @@ def _note(facts: Facts, changed: list[str]) -> str:
         lines.append("")
         lines += ["| metric | parent | node | change |", "|---|---|---|---|", *deltas]
     if best is not None and best.id != node.id and node.score is not None and best.score is not None:
-        lines.append(f"\nBest so far is #{best.id} with {told(best)}.")
+        lines.append(f"\nBest so far is #{best.id} with {describe(best)}.")
     if node.status != "ok" and facts.stderr.strip():
         tail = "\n".join(facts.stderr.strip().splitlines()[-12:])
         lines.append("\n" + "\n".join(f"    {line}" for line in tail.splitlines()))

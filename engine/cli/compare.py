@@ -109,7 +109,7 @@ def _print_figures(runs: list[ComparedRun]) -> None:
 
 
 def _best(run: ComparedRun, best: Step) -> str:
-    return run.ranking.brief(best, 6) if run.ranking.by_fitness else run.ranking.told(best, 8)
+    return run.ranking.brief(best, 6) if run.ranking.by_fitness else run.ranking.describe(best, 8)
 
 
 def _print_curves(runs: list[ComparedRun], axis: Axis) -> None:

@@ -231,7 +231,7 @@ def _close(run: Run, state: RunState, summary: RunSummary, json: bool) -> None:
             tell(f"warning: {best_path(run)} cannot be written: {exc.strerror}")
         if not json:
             badge = "guarded" if measured == {"guarded"} else "open"
-            print(f"{status}: best {state.ranking.told(best)} (#{best.id}), {badge}, in {best_path(run)}")
+            print(f"{status}: best {state.ranking.describe(best)} (#{best.id}), {badge}, in {best_path(run)}")
     if status in ("paused", "stopped", "dead") and not json:
         tell(f"'evolve resume {run.typed}' goes on with it.")
     interrupted = status == "stopped" and state.reason.startswith("SIGINT")

@@ -143,7 +143,7 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
     )
     print(f"rounds {state.rounds_done}/{state.settings.rounds}, nodes {len(state.nodes)}, {_counts(state)}")
     if best is not None and best.score is not None:
-        print(f"best {ranking.told(best, 10)}, node {best.id}: {one_line(best.name, 100)}")
+        print(f"best {ranking.describe(best, 10)}, node {best.id}: {one_line(best.name, 100)}")
         print(f"best path {_path(best_path(state))}")
     if spending(state):
         print(spending(state))
@@ -213,7 +213,7 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
     if json:
         print_json({**whole, "calls": asked} if calls else whole)
         return
-    told = state.ranking.told(node, 10)
+    told = state.ranking.describe(node, 10)
     print(f"node {node.id}, round {node.round}: {node.status or 'being evaluated'}, {told}")
     print(f"{one_line(node.name, 200)} ({node.operator} of {', '.join(f'#{p}' for p in node.parents) or 'nothing'})")
     graph = lineage(state)
@@ -284,7 +284,7 @@ def best(
         return
     if sys.stderr.isatty():
         # On stderr, because stdout may go into a file and holds the program alone.
-        tell(f"node {node.id}: {state.ranking.told(node, 10)}")
+        tell(f"node {node.id}: {state.ranking.describe(node, 10)}")
     if out is None:
         if sys.stdout.isatty():
             print(visible(code), end="")

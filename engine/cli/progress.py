@@ -106,9 +106,9 @@ def tell(line: str) -> None:
 def _node_line(state: RunState, node_id: int) -> str:
     node = state.nodes[node_id]
     best = state.best_node
-    told = node.status if node.score is None else state.ranking.told(node)
+    told = node.status if node.score is None else state.ranking.describe(node)
     star = "*" if best is node else " "
-    top = f"best {state.ranking.told(best)} #{best.id}" if best is not None else "no best yet"
+    top = f"best {state.ranking.describe(best)} #{best.id}" if best is not None else "no best yet"
     rounds = f"{state.rounds_done + (node.round > 0)}/{state.settings.rounds} rounds"
     start, end = f"{rounds}  #{node.id} {told}{star} {node.seconds:.1f} s  ", f"  ({top})"
     length = _MOST_OF_A_NAME

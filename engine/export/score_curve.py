@@ -68,7 +68,7 @@ def draw_curve(state: RunState) -> ScoreCurve | None:
         if state.exceeds(node.fitness, best):
             at = x(node.id), y(value)
             curve.best += f"M{at[0]} {at[1]}" if best is None else f"H{at[0]}V{at[1]}"
-            curve.steps.append(Step(*at, f"#{node.id}, round {node.round}: {ranking.told(node, 8)}"))
+            curve.steps.append(Step(*at, f"#{node.id}, round {node.round}: {ranking.describe(node, 8)}"))
             best = node.fitness
     curve.best += f"H{x(last)}"
     curve.y_ticks = [(y(value), f"{value:.6g}") for value in _ticks(low, high, 5)]

@@ -1,4 +1,4 @@
-"""What nodes are ranked by, as people are shown it: their fitness with the score beside it, or the score alone."""
+"""The quantity that ranks nodes, as people see it: the fitness with the score beside it, or the score alone."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Figures(NamedTuple):
 
 
 class Ranking(msgspec.Struct, frozen=True):
-    """What nodes are ranked by.
+    """The quantity that ranks nodes.
 
-    Where that is the score alone, fitness is the same number (turned, if lower is better) and is not shown.
+    If that is the score alone, fitness is the same number (turned, if lower is better) and is not shown.
     """
 
     metric: str = "score"
@@ -57,18 +57,18 @@ class Ranking(msgspec.Struct, frozen=True):
         return self.by_fitness or self.direction == "maximize"
 
     def of(self, item: Ranked) -> float | None:
-        """What an item is ranked by, with the sign that people are shown."""
+        """Return the value that ranks an item, with the sign that people see."""
         return item.fitness if self.by_fitness else item.score
 
     def gain(self, item: Ranked, other: Ranked) -> float | None:
-        """By how much an item is better than another one; below 0 where it is worse, None where either has no value."""
+        """Return by how much an item is better than another one; below 0 if worse, None if either has no value."""
         value, before = self.of(item), self.of(other)
         if value is None or before is None:
             return None
         return value - before if self.maximize else before - value
 
-    def told(self, item: Ranked, digits: int = 6) -> str:
-        """`fitness 0.86, score 0.77`; `0.77` where the score alone is ranked."""
+    def describe(self, item: Ranked, digits: int = 6) -> str:
+        """Return `fitness 0.86, score 0.77`; `0.77` if the score alone ranks."""
         if item.score is None:
             return "no score"
         score = f"{item.score:.{digits}g}"
@@ -78,7 +78,7 @@ class Ranking(msgspec.Struct, frozen=True):
         return f"{fitness}, score {score}"
 
     def brief(self, item: Ranked, digits: int = 4) -> str:
-        """`fitness 0.86 (0.77)` where room is short; `0.77` where the score alone is ranked."""
+        """Return the short form `fitness 0.86 (0.77)`; `0.77` if the score alone ranks."""
         if not self.by_fitness or item.score is None or item.fitness is None:
-            return self.told(item)
+            return self.describe(item)
         return f"fitness {item.fitness:.{digits}g} ({item.score:.{digits}g})"

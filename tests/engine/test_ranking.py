@@ -32,16 +32,16 @@ WAYS = ["composite", "judge"]
 
 def test_the_score_alone_is_shown_where_it_alone_ranks() -> None:
     two = Figures(2.0, -2.0)
-    assert Ranking("loss", "minimize").told(two) == "2"
+    assert Ranking("loss", "minimize").describe(two) == "2"
     assert Ranking("loss", "minimize").of(two) == 2.0 and not Ranking("loss", "minimize").maximize
     assert Ranking("loss", "minimize").name == "loss" and Ranking("loss", "minimize").key == "score"
 
 
 def test_fitness_is_named_and_stands_before_the_score() -> None:
     ranking = Ranking("loss", "minimize", by_fitness=True)
-    assert ranking.told(Figures(2.0, 0.75)) == "fitness 0.75, score 2"
-    assert ranking.told(Figures(2.0, None)) == "no fitness, score 2"
-    assert ranking.told(Figures(None, None)) == ranking.brief(Figures(None, None)) == "no score"
+    assert ranking.describe(Figures(2.0, 0.75)) == "fitness 0.75, score 2"
+    assert ranking.describe(Figures(2.0, None)) == "no fitness, score 2"
+    assert ranking.describe(Figures(None, None)) == ranking.brief(Figures(None, None)) == "no score"
     assert ranking.brief(Figures(2.0, 0.75)) == "fitness 0.75 (2)"
     assert ranking.maximize and ranking.name == ranking.key == "fitness" and ranking.of(Figures(2.0, 0.75)) == 0.75
 

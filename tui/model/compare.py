@@ -54,7 +54,7 @@ def _letter(index: int) -> str:
 def _legend(runs: Sequence[ComparedRun], width: int) -> list[Line]:
     lines: list[Line] = []
     for index, run in enumerate(runs):
-        best = f"{run.ranking.told(run.best)} #{run.best.node}" if run.best else "no score"
+        best = f"{run.ranking.describe(run.best)} #{run.best.node}" if run.best else "no score"
         name = cut_middle(clean_line(run.run.name), max(8, width - (66 if run.ranking.by_fitness else 50)))
         lines.append((Span(f" {_letter(index)} {name}", _LOOKS[index]), Span(f"  {best}, {run.rounds} rounds", "dim")))
     lines += [(Span(f" {doubt}", "bad"),) for doubt in doubts(runs)]
@@ -213,7 +213,7 @@ def _programs(runs: Sequence[ComparedRun]) -> list[Line]:
             lines += text_lines("without a score there is no best program to compare", "dim")
             continue
         names = [
-            f"{_letter(place)} {item.run.name} #{item.best.node}  {item.ranking.told(item.best)}"
+            f"{_letter(place)} {item.run.name} #{item.best.node}  {item.ranking.describe(item.best)}"
             for place, item in ((0, first), (index, run))
             if item.best is not None
         ]

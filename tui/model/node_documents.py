@@ -99,8 +99,8 @@ def _diff(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     return diff_lines(
         reader.text(parent.program),
         reader.text(node.program),
-        f"#{parent.id} {parent.name}  {subject.ranking.told(parent)}",
-        f"#{node.id} {node.name}  {subject.ranking.told(node)}",
+        f"#{parent.id} {parent.name}  {subject.ranking.describe(parent)}",
+        f"#{node.id} {node.name}  {subject.ranking.describe(node)}",
     )
 
 

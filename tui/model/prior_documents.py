@@ -94,7 +94,7 @@ def _evidence(entry: Entry, model: RunModel | None, run: str, width: int) -> lis
         if node is None or model is None:
             lines.append((Span(f"  #{number}", "accent"),))
             continue
-        told = f"{model.state.ranking.told(node)}  {clean_line(node.name)}"
+        told = f"{model.state.ranking.describe(node)}  {clean_line(node.name)}"
         lines.append((Span(f"  #{number} ", "accent"), Span(told)))
         lines += [
             (Span("      "), *line) for line in prose_lines(node.lesson or node.motivation, max(20, width - 7), "dim")

@@ -102,8 +102,8 @@ def _describe_best(best: Node | None, ranking: Ranking, narrow: bool) -> str:
     if best is None:
         return "no score yet"
     if not ranking.by_fitness:
-        return f"best {ranking.told(best)} #{best.id}"
-    return f"{ranking.brief(best)} #{best.id}" if narrow else f"best #{best.id} {ranking.told(best, 5)}"
+        return f"best {ranking.describe(best)} #{best.id}"
+    return f"{ranking.brief(best)} #{best.id}" if narrow else f"best #{best.id} {ranking.describe(best, 5)}"
 
 
 def _name_cell(name: str, width: int) -> Cell:

@@ -159,7 +159,7 @@ class NodeScreen(BaseScreen):
             look = "ok" if node.status == "ok" else "bad" if node.status else "dim"
             ranking = model.state.ranking
             two = ranking.by_fitness and node.score is not None
-            told = ranking.told(node) if two else outcome(model, node)
+            told = ranking.describe(node) if two else outcome(model, node)
             above = parent_of(node)
             made = f"  {one_line(node.operator, 24)} of #{above}, round {node.round}" if above is not None else "  seed"
             if self._base is not None:
