@@ -78,7 +78,8 @@ def _sandbox() -> Check:
         )
         found = f"{held}, {worth}: {'; '.join([sandbox.reason, *sandbox.lacks])}"
         return Check("sandbox", "note", one_line(found, 600), one_line(sandbox.advice, 600))
-    found = f"{sandbox.label} works: candidates see neither your files nor the network"
+    filtered = ", and the kernel filters their system calls" if sandbox.seccomp else ""
+    found = f"{sandbox.label} works: candidates see neither your files nor the network{filtered}"
     missed = "; ".join(["", *sandbox.lacks])
     passed = f"; passed over: {sandbox.reason}" if sandbox.reason else ""
     state = "note" if sandbox.advice or sandbox.lacks else "ok"

@@ -81,7 +81,7 @@ def encode_confinement(
         plan: the rules of Landlock; None if it is not used.
         protected: processes that it must not signal.
     """
-    program = build_filter(level, protected=protected, landlock=landlock) if seccomp else b""
+    program = build_filter(level, protected=tuple(protected), landlock=landlock) if seccomp else b""
     machine = platform.machine()
     return {
         "join": number_of("keyctl", machine) if machine in ARCHITECTURES else None,

@@ -253,7 +253,8 @@ _EMPTYING = [
 """Landlock looks at files that are emptied from its third version on."""
 
 
-def build_filter(level: str, machine: str = "", *, protected: Sequence[int] = (), landlock: int = 0) -> bytes:
+@functools.lru_cache(maxsize=64)
+def build_filter(level: str, machine: str = "", *, protected: tuple[int, ...] = (), landlock: int = 0) -> bytes:
     """Return the filter as the array of `struct sock_filter` that the kernel takes; empty for an unknown machine.
 
     Args:

@@ -39,13 +39,13 @@ def announce(session: RunSession, seeds: DataSeeds, priors: Path, designer: str,
             pid=os.getpid(),
             host=socket.gethostname(),
             sandbox=sandbox.name,
-            guarantee="guarded" if session.spec.guarded and sandbox.path else "open",
+            guarantee="guarded" if session.spec.guarded and sandbox.guards else "open",
             workers=workers,
             slots=slots,
             designer=designer,
             missing=_missing(session, seeds, priors),
             secret=seeds.commitment,
-            unconfined="" if sandbox.path else f"{sandbox.reason}. {sandbox.advice}",
+            unconfined=sandbox.shortfall,
         )
     )
 

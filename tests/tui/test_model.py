@@ -235,6 +235,19 @@ def test_status_line_fits_and_shows_what_matters(model: RunModel) -> None:
     assert not any("last" in cell.text for cell in waiting), "no age where time stands still"
 
 
+def test_wide_status_line_names_a_lesser_sandbox() -> None:
+    model = model_of(50)
+    at = model.state.at
+    assert "guarded," not in " ".join(cell.text for cell in status_cells("run", model, "running", "", "", at, 160))
+    for level, guarantee in (("landlock", "guarded"), ("limits", "open")):
+        started = ev.EngineStarted(1, "testhost", level, guarantee, 4, 2, "recombine")
+        model.apply(ev.Event(model.state.seq + 1, at, None, None, started))
+        for width in range(60, 200, 7):
+            cells = status_cells("run", model, "running", "", "", at, width)
+            assert sum(cell.width for cell in cells) <= width
+        assert f"{guarantee}, {level}" in [cell.text for cell in cells]
+
+
 def test_waiting_run_says_why_in_status_line_and_notes() -> None:
     model = model_of(50)
     known = len(model.notes)

@@ -130,6 +130,22 @@ def test_config_can_disable_bubblewrap(workspace: Path, make_task: TaskMaker, ev
     )
 
 
+@pytest.mark.needs("landlock")
+def test_landlock_takes_the_place_of_bubblewrap_and_guards(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
+) -> None:
+    task = make_task(evaluate=GUARDED.replace('"run"', '"left"'), guarded=True)
+    off = {bw.VARIABLE: "off"}
+    done = evolve("run", task, "--headless", "--rounds", 0, "--runs", tmp_path / "runs", **off)
+    assert "sandbox landlock, guarded: bubblewrap is switched off. " in done.err
+    assert ", guarded, in " in done.out
+    assert "sandbox landlock; journal" in evolve("show", "--runs", tmp_path / "runs", **off).out
+    assert "not 'guarded'" not in evolve("check", task, **off).out
+    checks = evolve("doctor", "--json", **off).json
+    sandbox = next(check for check in checks if check["name"] == "sandbox")
+    assert sandbox["found"].startswith("landlock, version ") and "bubblewrap is switched off" in sandbox["found"]
+
+
 def test_failing_bubblewrap_is_named_with_its_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fake(tmp_path / "bin", "0.8.0")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))

@@ -63,7 +63,7 @@ def test_usual_calls_pass(machine: str) -> None:
     # read, write, mmap, futex, exit_group, execve
     usual = {"x86_64": (0, 1, 9, 202, 231, 59), "aarch64": (63, 64, 222, 98, 94, 221)}[machine]
     for level in ("bubblewrap", "landlock", "limits"):
-        program = build_filter(level, machine, protected=[ENGINE], landlock=6)
+        program = build_filter(level, machine, protected=(ENGINE,), landlock=6)
         assert [judge(program, machine, number, 3) for number in usual] == [ALLOWED] * len(usual)
 
 
@@ -113,7 +113,7 @@ def test_sockets_by_level(machine: str) -> None:
 
 
 def test_protected_processes_get_no_signal(machine: str) -> None:
-    program = build_filter("limits", machine, protected=[ENGINE, SUPERVISOR])
+    program = build_filter("limits", machine, protected=(ENGINE, SUPERVISOR))
     for target in (ENGINE, SUPERVISOR, -ENGINE, -SUPERVISOR, -1):
         assert judge(program, machine, "kill", target, 9) == errno.EPERM
     for call in ("tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"):
