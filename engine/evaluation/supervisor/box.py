@@ -108,6 +108,8 @@ class Box:
         for _, kind, packed in ancillary:
             numbers = [int.from_bytes(packed[at : at + 4], sys.byteorder) for at in range(0, len(packed) & ~3, 4)]
             if kind == _socket.SCM_RIGHTS:
+                for fd in numbers:
+                    os.set_inheritable(fd, False)  # a candidate must not get the evaluator's folders
                 self.folders += numbers
             elif kind == _socket.SCM_CREDENTIALS:
                 self.inner = numbers[0]
