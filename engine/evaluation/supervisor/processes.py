@@ -15,8 +15,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def _read_stat(pid: int) -> tuple[int, str, float, int, float] | None:
-    """Return a process's parent, state, CPU seconds (reaped children included), resident bytes, and own CPU seconds.
+def _read_stat(pid: int) -> tuple[int, str, float, int, float, int] | None:
+    """Return a process's parent, state, CPU seconds (with reaped children's), resident bytes, own CPU, and threads.
 
     None if it has ended.
     """
@@ -27,7 +27,7 @@ def _read_stat(pid: int) -> tuple[int, str, float, int, float] | None:
         return None
     own = int(fields[11]) + int(fields[12])
     ticks = own + int(fields[13]) + int(fields[14])
-    return int(fields[1]), fields[0].decode(), ticks / _TICKS, int(fields[21]) * _PAGE, own / _TICKS
+    return int(fields[1]), fields[0].decode(), ticks / _TICKS, int(fields[21]) * _PAGE, own / _TICKS, int(fields[17])
 
 
 def read_pss(pid: int) -> int | None:
@@ -69,6 +69,8 @@ class Watch:
         self.root = root
         self.ours: set[int] = set()
         self.foreign: set[int] = set()
+        self.threads = 0
+        """Threads of all processes at the last look; one that ended and that nobody has waited for is one."""
         self.own_cpu: dict[int, float] = {}
         """CPU seconds of each process when it was last seen."""
         self.ended_cpu = 0.0
@@ -96,12 +98,13 @@ class Watch:
             # A process whose parent is still unknown is retried in the rounds below, or at the next scan.
             if not self.place(pid, stat[0]):
                 unknown[pid] = stat[0]
-            elif len(self.ours) > 2 * most:
+            elif len(self.ours) > 16 * most + 256:
                 break  # a fork bomb: acting soon matters more than an exact count
         while placed := [pid for pid, parent in unknown.items() if self.place(pid, parent)]:
             for pid in placed:
                 del unknown[pid]
         alive, cpu, resident = 0, 0.0, {}
+        self.threads = 0
         for pid in self.ours:
             stat = _read_stat(pid)
             if stat is not None:
@@ -110,6 +113,7 @@ class Watch:
                 if stat[1] != "Z":
                     alive += 1
                     resident[pid] = stat[3]
+                self.threads += max(1, stat[5])
             if alive > most:
                 break
         return alive, cpu, resident

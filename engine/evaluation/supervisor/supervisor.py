@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Supervisor"]
 
+_LOOK_SECONDS = 0.005
+"""Least time between two checks of usage because of answers, so that a session of many calls stays fast."""
+
 
 class Supervisor:
     """Supervise one evaluation whose evaluator has been started and waits for its job."""
@@ -46,6 +49,7 @@ class Supervisor:
         self.progress: list[list[object]] = []
         self.next_progress = 0.0
         self.next_look = 0.01
+        self.looked = 0.0
         self.result: dict[str, Any] | None = None
         self.fault = ""
         self.abandoned = False
@@ -192,7 +196,8 @@ class Supervisor:
         scratches = [] if self.job["scratch_in_memory"] else [self.job["scratch"]]
         if self.calls.candidate is not None and self.calls.candidate.scratch:
             scratches.append(self.calls.candidate.scratch)
-        often = self.usage.look(self.boxes, scratches, self.clock.now())
+        self.looked = self.clock.now()
+        often = self.usage.look(self.boxes, scratches, self.looked)
         if self.usage.excess is not None:
             self.end(*self.usage.excess)
         return often
@@ -255,6 +260,8 @@ class Supervisor:
         elif kind == "progress" and (box is self.evaluator or box.reports):
             self.add_progress(header)
         elif box is not self.evaluator:
+            if self.clock.now() - self.looked > _LOOK_SECONDS:
+                self.check_usage()  # its end frees what it kept
             self.calls.returned(box, header, body)
         elif kind == "result":
             self.check_usage()  # a limit may have been passed since the last check

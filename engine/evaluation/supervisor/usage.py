@@ -102,4 +102,6 @@ class Usage:
         if seen > self.limits["memory_mb"] * 2**20:
             shares = {pid: read_pss(pid) for pid in pids}
             seen += sum(pss - resident[pid] for pid, pss in shares.items() if pss is not None)
-        return max(alive, found - own), max(memory, seen)
+        # Where this user is root nothing else bounds threads.
+        crowd = self.watch.threads > self.limits["processes"] * 16 + 256
+        return max(alive, found - own, crowd * (int(self.limits["processes"]) + 1)), max(memory, seen)
