@@ -14,8 +14,9 @@ from pathlib import Path
 
 from engine.cli.app import JsonOption, RunsOption, app, fail, folder_of, print_json
 from engine.errors import EvolveError
+from engine.evaluation.cgroups import configured_cgroups
 from engine.evaluation.gpus import list_gpus
-from engine.evaluation.sandbox import find_sandbox
+from engine.evaluation.sandbox import find_sandbox, in_memory
 from engine.llm.client import list_models
 from engine.llm.faults import Fault, key_of, place_of
 from engine.runs.configure import configured
@@ -45,8 +46,8 @@ class Check:
 def doctor(runs: RunsOption = None, json: JsonOption = False) -> None:
     """Check terminal, sandbox, disk, Python and models, and advise what to change."""
     folder = folder_of(runs)
-    checks = [_python(), _sandbox(), _disk(folder), _file_system(folder), _gpus(), _torch(), *_models(), _embedder(),
-              _settings(), _terminal(), _lingering()]  # fmt: skip
+    checks = [_python(), _sandbox(), _limits(), _disk(folder), _file_system(folder), _gpus(), _torch(),
+              *_models(), _embedder(), _settings(), _terminal(), _lingering()]  # fmt: skip
     if json:
         print_json([asdict(check) for check in checks])
     else:
@@ -84,6 +85,27 @@ def _sandbox() -> Check:
     passed = f"; passed over: {sandbox.reason}" if sandbox.reason else ""
     state = "note" if sandbox.advice or sandbox.lacks else "ok"
     return Check("sandbox", state, one_line(found + missed + passed, 600), sandbox.advice)
+
+
+def _limits() -> Check:
+    """Which limits of an evaluation the kernel itself holds here."""
+    try:
+        groups, sandbox = configured_cgroups(), find_sandbox()
+    except EvolveError as exc:
+        return Check("limits", "bad", exc.message, exc.hint)
+    files = "scratch, /tmp and /dev/shm are in memory, bounded in bytes and files" if in_memory(sandbox) else ""
+    files = files or "what lies in the scratch folder is counted by looking, and files elsewhere are not"
+    if not groups.parents:
+        passed = (
+            f"no cgroup ({groups.reason}): memory, processes and CPU are counted by looking at /proc, which misses "
+            "shared memory that no process has touched, buffers of sockets and very short-lived children"
+        )
+        return Check("limits", "note", f"{one_line(passed, 400)}; {files}", groups.advice)
+    lacks = f"; not bounded by it: {', '.join(groups.missing)}" if groups.missing else ""
+    found = (
+        f"a cgroup ({groups.version}) bounds each evaluation's memory and processes and counts its CPU{lacks}; {files}"
+    )
+    return Check("limits", "note" if lacks else "ok", found, groups.advice)
 
 
 def _disk(folder: Path) -> Check:

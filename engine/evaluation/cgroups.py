@@ -14,9 +14,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.evaluation.bubblewrap import sandbox_settings
 from engine.evaluation.supervisor.cgroup import Cgroup, is_abandoned, name_for
 
-__all__ = ["CGROUP_VARIABLE", "Cgroups", "end_abandoned", "find_cgroups"]
+__all__ = ["CGROUP_VARIABLE", "Cgroups", "configured_cgroups", "end_abandoned", "find_cgroups"]
 
 CGROUP_VARIABLE = "EVOLVE_CGROUP"
 """`off` switches cgroups off; empty or `auto` uses them where they can be had."""
@@ -53,6 +54,15 @@ class Cgroups:
     @property
     def bounds_memory(self) -> bool:
         return bool(self.parents) and "memory" not in self.missing
+
+
+def configured_cgroups() -> Cgroups:
+    """Return where groups can be made here, as the workspace's config.toml and the environment want it.
+
+    Raises:
+        UsageError: config.toml holds something else.
+    """
+    return find_cgroups(sandbox_settings().cgroup)
 
 
 def find_cgroups(wanted: str = "auto") -> Cgroups:

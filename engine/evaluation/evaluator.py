@@ -18,8 +18,8 @@ from typing import Any, Literal
 import msgspec
 
 from engine.errors import EvolveError
-from engine.evaluation.cgroups import end_abandoned
-from engine.evaluation.launch import Job, Plan, cgroups, guarantee_of, job_spec, make_folder, make_plan, prepare, spawn
+from engine.evaluation.cgroups import configured_cgroups, end_abandoned
+from engine.evaluation.launch import Job, Plan, guarantee_of, job_spec, make_folder, make_plan, prepare, spawn
 from engine.evaluation.sandbox import Level, Sandbox
 from engine.evaluation.watch import SupervisorWatch, sweep_marked
 from engine.journal.events import Status
@@ -291,7 +291,7 @@ class Evaluation:
 
     async def _conclude(self, code: int) -> None:
         if not self._outcome.done() and not self._fault:
-            await asyncio.to_thread(end_abandoned, cgroups())
+            await asyncio.to_thread(end_abandoned, configured_cgroups())
             if not self._sandbox.path:
                 await asyncio.to_thread(sweep_marked, self._job.folder)
             self._lose(code)

@@ -16,14 +16,14 @@ import msgspec
 
 from engine.errors import EvolveError
 from engine.evaluation import sandbox as sb
-from engine.evaluation.bubblewrap import LANDLOCK_VARIABLE, VARIABLE, sandbox_settings
-from engine.evaluation.cgroups import Cgroups, find_cgroups
+from engine.evaluation.bubblewrap import LANDLOCK_VARIABLE, VARIABLE
+from engine.evaluation.cgroups import configured_cgroups
 from engine.evaluation.kernel import encode_confinement
 from engine.evaluation.landlock import GUARDS_FROM
 from engine.evaluation.watch import mark_of
 from engine.task.spec import Limits
 
-__all__ = ["Job", "Plan", "cgroups", "guarantee_of", "job_spec", "make_folder", "make_plan", "prepare", "spawn"]
+__all__ = ["Job", "Plan", "guarantee_of", "job_spec", "make_folder", "make_plan", "prepare", "spawn"]
 
 _NO_FILE = "/use-evolve_task.call-or-source/program.py"
 _HERE = str(Path(__file__).parent)
@@ -84,17 +84,7 @@ _known: dict[Any, tuple[sb.Sandbox, sb.Interpreter]] = {}
 
 
 def _find_out(job: Job) -> tuple[sb.Sandbox, sb.Interpreter]:
-    cgroups()
     return sb.find_sandbox(), sb.find_interpreter(job.python, job.task_folder)
-
-
-def cgroups() -> Cgroups:
-    """Return where the cgroup of an evaluation is made here, as the workspace's config.toml and the environment say.
-
-    Raises:
-        UsageError: config.toml holds something else.
-    """
-    return find_cgroups(sandbox_settings().cgroup)
 
 
 def make_folder(job: Job) -> None:
@@ -225,7 +215,7 @@ def _address_space(job: Job) -> int:
     Generous, since libraries map far more than they use; it bounds page tables and memory kept without a process. With
     a GPU there is none: a driver maps all of the GPU's memory and more.
     """
-    if job.gpu or cgroups().bounds_memory:
+    if job.gpu or configured_cgroups().bounds_memory:
         return 0
     return 4 * job.limits.memory_mb * 2**20 + 64 * 2**30
 
@@ -260,7 +250,7 @@ def job_spec(job: Job, sandbox: sb.Sandbox, plan: Plan, supervisor: int) -> dict
         "scratch": f"{job.folder}/scratch",
         "scratch_mb": _scratch_mb(job.limits),
         "scratch_in_memory": bool(sb.in_memory(sandbox)),
-        "cgroup": cgroups().parents,
+        "cgroup": configured_cgroups().parents,
         "evaluator": {
             **shared,
             "confinement": confinement(plan.evaluator_rules),

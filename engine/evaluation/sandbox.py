@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from engine.errors import EvolveError
 from engine.evaluation.bubblewrap import Program, find_programs, namespace_advice, wanted_bubblewrap, wants_landlock
+from engine.evaluation.cgroups import configured_cgroups
 from engine.evaluation.kernel import probe_kernel
 from engine.evaluation.landlock import GUARDS_FROM, plan_rules
 
@@ -136,6 +137,13 @@ def find_sandbox(wanted: str = "") -> Sandbox:
     sandbox = _find_bubblewrap(wanted or wanted_bubblewrap(), os.path.abspath(on_path) if on_path else "")
     kernel = probe_kernel()
     lacks = [f"no seccomp filter: {kernel.no_seccomp}"] if kernel.no_seccomp else []
+    groups = configured_cgroups()
+    if not groups.bounds_memory:
+        lacks.append(
+            f"no cgroup bounds what an evaluation uses: {groups.reason or 'memory is not among what they bound'}"
+        )
+    if sandbox.path and not sandbox.size:
+        lacks.append("before version 0.7 bubblewrap bounds no folder: only looks at the disk do")
     version = kernel.landlock
     if sandbox.path:
         version = 0

@@ -67,7 +67,7 @@ def spawn_engine(run: Run) -> int:
     command = [sys.executable, "-m", "engine", str(run.folder.absolute())]
     if _lingers():
         # Without a scope of its own, systemd would end it with the login session (KillUserProcesses).
-        command = ["systemd-run", "--user", "--scope", "--quiet", "--collect", *command]
+        command = ["systemd-run", "--user", "--scope", "--quiet", "--collect", "-p", "Delegate=yes", *command]
     before = run.log.stat().st_size if run.log.exists() else 0
     with run.log.open("ab") as log:
         process = subprocess.Popen(

@@ -39,7 +39,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Processes alive at once."""
     file_mb: int = 1024
     """Largest file that it may write, in MiB. Its scratch folder may hold four times as much (at least 64 MiB) and
-    100,000 files; more ends it as `crashed`."""
+    100,000 files; more ends it as `crashed`. Under bubblewrap it lies in memory and counts as such."""
     output_mb: int = 64
     """MiB of output; only the head and the tail are kept."""
     result_mb: int = 64

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - the programs of candidates
 """Candidates that try to pass a limit, each with the outcome that is right with a cgroup and without one.
 
 Each takes about 450 MiB where 192 MiB are allowed, or 1.5 s of CPU where 0.5 s are, and holds it long enough to be seen.
