@@ -25,7 +25,7 @@ METRIC = 4000
 
 def evaluate(program_path, report):
     """Clean, train and score: the mean of what the model learns from the cleaned text and of how clean the text is."""
-    settings, seed = report.settings, report.seed
+    settings, seed = report.settings, report.data_seed
     documents, held_out, name, mark = prepare(settings, seed)
     raw = [document.text for document in documents]
     began = time.monotonic()

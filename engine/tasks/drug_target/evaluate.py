@@ -23,6 +23,16 @@ import scoring  # noqa: E402
 import synthetic  # noqa: E402
 from dataset import Dataset, load, split_pairs  # noqa: E402
 
+CHUNK = 10
+"""Steps per message and per report."""
+REPEATED = 3
+"""Stretches of so many steps that are repeated in another sandbox."""
+DIFFERENT = 0.02
+"""Largest distance of repeated weights, as a share of how far they moved; on a CPU there is none."""
+KEPT = 3.2
+"""The most numbers that an optimizer keeps for each of the model's: AMSGrad keeps 3."""
+EFFORT = 5.0
+"""The most work of a step, in forward passes over a batch."""
 PROBES = 64
 """Held-out pairs that are predicted twice, in different batches."""
 DRIFT = 1e-3
@@ -34,9 +44,11 @@ ROUNDING = 1e-5
 def evaluate(program_path, report):
     """Train, predict and score: the mean of AUROC and AUPRC over the held-out sets."""
     settings = report.settings
-    data = read(settings, report.seed)
+    # The sandbox's seed is another one: labels of held-out pairs follow from this one.
+    seed = report.data_seed
+    data = read(settings, seed)
     split = split_pairs(
-        data, settings["split"], settings["unseen_share"], settings["test_share"], settings["val_share"], report.seed
+        data, settings["split"], settings["unseen_share"], settings["test_share"], settings["val_share"], seed
     )
     features = ft.featurise(data, int(settings["max_atoms"]), int(settings["max_residues"]))
     options = {
@@ -49,17 +61,18 @@ def evaluate(program_path, report):
         "steps": int(settings["steps"]),
         "batch": int(settings["batch"]),
         "threads": int(settings["threads"]),
-        "seed": report.seed,
+        "seed": report.sandbox_seed,
         "cuda": bool(report.device),
     }
-    state, seconds = train(data, split.train, features, options, report)
+    state, seconds, effort = train(data, split.train, features, options, report)
     weights = check_state(state, int(settings["max_parameters"]))
     rows = np.concatenate([split.val, *split.tests.values()])
-    logits = dict(zip(rows.tolist(), predict(state, data, rows, features, options, report.seed), strict=True))
+    logits = dict(zip(rows.tolist(), predict(state, data, rows, features, options, seed), strict=True))
     return {
         **score(data, split, logits),
         "parameters": weights,
         "train_seconds": seconds,
+        "step_effort": effort,
         "pairs_per_s": options["steps"] * options["batch"] / seconds,
         "data": data.name,
         "training_pairs": len(split.train),
@@ -74,11 +87,97 @@ def read(settings, seed) -> Dataset:
 
 
 def train(data, rows, features, options, report):
-    """Train; return the model's state and the seconds measured in this process."""
+    """Train; return the model's state, the seconds measured in this process, and the work of a step.
+
+    Some steps, chosen afterwards, are repeated in another sandbox that has only what the model and the optimizer kept.
+    """
     chosen, pairs = select(features, data.pairs[rows])
+    given = (chosen, pairs, data.labels[rows], options)
+    kept, chunk = [], max(1, min(CHUNK, options["steps"] // 3))
     began = time.monotonic()
-    state = evolve_task.call("trainer.py:fit", chosen, pairs, data.labels[rows], options, report=report)
-    return state, time.monotonic() - began
+    with evolve_task.Session("trainer.py") as opened:
+        opened.call("begin", *given)
+        for first in range(0, options["steps"], chunk):
+            count = min(chunk, options["steps"] - first)
+            losses, state, optimizer = read_steps(opened.call("steps", count), count)
+            kept.append((first + count, state, optimizer))
+            report(first + count, loss=sum(losses) / count)
+    seconds = time.monotonic() - began
+    with evolve_task.Session("trainer.py") as opened:
+        opened.call("begin", *given)
+        check_steps(opened, kept, np.random.default_rng([report.data_seed, 17]))
+        effort = check_effort(opened)
+    return kept[-1][1], seconds, effort
+
+
+def read_steps(found, count):
+    """Return losses, model's state and optimizer's state, if the sandbox handed them back."""
+    if not isinstance(found, list) or len(found) != 3 or not isinstance(found[0], list) or len(found[0]) != count:
+        raise evolve_task.Invalid("the sandbox handed back no steps of training")
+    if not isinstance(found[1], dict) or not all(isinstance(value, np.ndarray) for value in found[1].values()):
+        raise evolve_task.Invalid("training must return the model's state as arrays by name")
+    return found
+
+
+def check_steps(opened, kept, rng):
+    """Repeat steps from what the model and the optimizer kept, and compare the weights.
+
+    Raises:
+        Invalid: they are others, so that training keeps something elsewhere, such as a second model.
+    """
+    for number in sorted(rng.permutation(len(kept) - 1)[:REPEATED].tolist()):
+        (start, before, optimizer), (end, wanted, _) = kept[number], kept[number + 1]
+        held, most = size_of(optimizer), int(KEPT * sum(value.size for value in before.values())) + 1000
+        if held > most:
+            raise evolve_task.Invalid(f"the optimizer keeps {held:,} numbers; {most:,} may be")
+        opened.call("restore", start, before, optimizer)
+        _, found, _ = read_steps(opened.call("steps", end - start), end - start)
+        moved = distance(wanted, before)
+        apart = distance(found, wanted)
+        if not apart <= DIFFERENT * moved + 1e-6:
+            raise evolve_task.Invalid(
+                f"steps {start} to {end - 1} cannot be repeated from what the model and the optimizer kept: weights "
+                f"end {apart:.3g} away, where they moved by {moved:.3g}. A step may depend on nothing else"
+            )
+
+
+def check_effort(opened):
+    """Compare the work of a step with that of a forward pass over a batch.
+
+    Returns:
+        The former in units of the latter.
+
+    Raises:
+        Invalid: a step does so much that it must hold several.
+    """
+    found = opened.call("effort")
+    if not isinstance(found, list) or len(found) != 2 or not all(type(item) is int and item > 0 for item in found):
+        raise evolve_task.Invalid("the sandbox handed back no counts of the work of a step")
+    ratio = found[0] / found[1]
+    if ratio > EFFORT:
+        raise evolve_task.Invalid(
+            f"a step does {ratio:.1f} times the work of the model's pass over a batch; up to {EFFORT:g} times may be, "
+            "and one gradient takes less than 2"
+        )
+    return ratio
+
+
+def distance(one, other):
+    """Return the distance of two states; infinite if they do not have the same parts."""
+    if one.keys() != other.keys() or any(one[name].shape != other[name].shape for name in one):
+        return float("inf")
+    return float(np.sqrt(sum(np.square(one[name].astype(float) - other[name]).sum() for name in one)))
+
+
+def size_of(data):
+    """Count the numbers in an optimizer's state."""
+    if isinstance(data, np.ndarray):
+        return data.size
+    if isinstance(data, dict):
+        return sum(map(size_of, data.values()))
+    if isinstance(data, list):
+        return sum(map(size_of, data))
+    return len(data) if isinstance(data, str) else 1
 
 
 def predict(state, data, rows, features, options, seed):

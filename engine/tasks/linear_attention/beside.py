@@ -12,12 +12,13 @@ import math
 import os
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.autograd import ProfilerConfig, ProfilerState, _disable_profiler_legacy, _enable_profiler_legacy
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -26,6 +27,7 @@ from kernels.language_model import SIZES, LanguageModel, Size
 
 _device = torch.device("cpu")
 _layers: list[nn.Module] = []
+_shape = (0, 0)
 _trainings: list[_Training] = []
 
 LOOSE = 1024
@@ -36,6 +38,7 @@ def prepare(threads: int, cuda: bool) -> None:
     """Install the guard and set up torch; call it first, before the candidate's first line runs."""
     global _device
     sys.addaudithook(make_guard())
+    lock_up()
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("high" if cuda else "highest")
     _device = torch.device("cuda" if cuda else "cpu")
@@ -48,39 +51,68 @@ def shape(size: str) -> list[int]:
 
 
 def build(width: int, heads: int, seed: int) -> int:
-    """Build a layer with fresh weights to probe; return how many numbers it holds, buffers included."""
+    """Build a layer with fresh weights to probe; return how many numbers it and its program hold, buffers included."""
+    global _shape
+    _shape = width, heads
     torch.manual_seed(seed)
     _layers[:] = [_make(width, heads).eval()]
-    return sum(value.numel() for value in _layers[0].state_dict().values())
+    named = sum(value.numel() for value in _layers[0].state_dict().values())
+    return max(named, _held(_layers[0]))
 
 
 def load(width: int, heads: int, states: list[dict[str, np.ndarray]]) -> None:
-    """Build layers with the weights of a trained model."""
+    """Build layers with the weights of a trained model, by a program that is loaded anew."""
+    global _shape
+    _shape = width, heads
+    sys.modules.pop("program", None)
     _layers[:] = [_make(width, heads) for _ in states]
     for layer, state in zip(_layers, states, strict=True):
         layer.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
         layer.eval()
 
 
-def forward(index: int, x: np.ndarray) -> np.ndarray:
-    """Return a layer's outputs for x [B, T, width], from the start of a sequence."""
+def forward(index: int, x: np.ndarray, counted: bool = False) -> list[Any]:
+    """Return a layer's outputs for x [B, T, width], from the start of a sequence, and the work of that pass or None.
+
+    The work is `_Work.found`, and the numbers that the layer keeps: in all sequences' states, and elsewhere.
+    """
+    layer = _layers[index]
     with torch.no_grad():
-        y, _ = _layers[index](_tensor(x), None)
-    return _array(y)
+        if not counted:
+            return [_array(layer(_tensor(x), None)[0]), None]
+        before = _held(layer, True)
+        with _Work() as work:
+            y, state = layer(_tensor(x), None)
+    return [_array(y), [*work.found, _copy(state)[1], _held(layer, True) - before]]
+
+
+def piece(index: int, x: np.ndarray, state: Any) -> list[Any]:
+    """Feed a layer a piece of sequences; return its outputs, its state as data, and the numbers of a sequence's state.
+
+    Args:
+        state: as data, from an earlier piece, perhaps in another process; None at the start.
+    """
+    with torch.no_grad():
+        y, after = _layers[index](_tensor(x), _unpack(state))
+    after, size = _copy(after)
+    return [_array(y), _pack(after), size // len(x)]
 
 
 def pieces(x: np.ndarray, lengths: list[int]) -> list[Any]:
     """Feed x in pieces to the probed layer; return its outputs and the numbers in a sequence's state after each.
 
-    Each piece gets a copy of the state, so that attributes of its tensors other than their numbers are lost.
+    Each piece gets a copy of the state as data, and a layer that is built anew by a program that is loaded anew: what
+    is kept anywhere but in the state is lost.
     """
     state, outputs, sizes = None, [], []
-    with torch.no_grad():
-        for part in _tensor(x).split(lengths, 1):
-            y, state = _layers[0](part, state)
-            outputs.append(_array(y))
-            state, size = _copy(state)
-            sizes.append(size // len(x))
+    weights = {name: value.clone() for name, value in _layers[0].state_dict().items()}
+    for part in np.split(x, np.cumsum(lengths)[:-1], 1):
+        y, state, size = piece(0, part, state)
+        outputs.append(y)
+        sizes.append(size)
+        sys.modules.pop("program", None)
+        _layers[0] = _make(*_shape).eval()
+        _layers[0].load_state_dict(weights)
     return [outputs, sizes]
 
 
@@ -96,11 +128,94 @@ def gradient(x: np.ndarray, last: int, weights: np.ndarray) -> list[Any]:
     return [_array(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad), bad[:3]]
 
 
-def work(x: np.ndarray) -> list[int]:
-    """Count one pass over x [1, T, width]: multiplications and additions, numbers written, numbers of state."""
-    with torch.no_grad(), _Count() as count:
-        _, state = _layers[0](_tensor(x), None)
-    return [count.operations, count.written, _copy(state)[1]]
+class _Work:
+    """Count the work of a pass twice: by a dispatch mode, and by torch's profiler, which no mode switches off.
+
+    `found` has operations of products and numbers written by the one, and both by the other. They are not equal, since
+    the profiler sees an operator and those that it calls; but each must grow with the length alone.
+    """
+
+    # Kept where no program can reach: lock_up() takes them from torch's modules.
+    _begin, _end = staticmethod(_enable_profiler_legacy), staticmethod(_disable_profiler_legacy)
+
+    def __enter__(self) -> _Work:
+        self.found: list[int] = []
+        options = torch._C._profiler._ExperimentalConfig()
+        self._mark = [3, 1, 5, 1 + int.from_bytes(os.urandom(2), "big")]
+        self._begin(ProfilerConfig(ProfilerState.CPU, True, False, False, False, False, options))
+        torch.empty(self._mark).add_(1)
+        self._count = _Count()
+        self._count.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._count.__exit__(*error)
+        torch.empty(self._mark).add_(1)
+        operations = written = marks = 0
+        for name, shapes in (event for thread in self._end() for event in _outermost(thread)):
+            if shapes and name == "add" and shapes[0] == self._mark:
+                marks += 1
+            elif name not in _VIEWS:
+                written += _largest(shapes)
+                operations += _products(name, shapes)
+        if marks != 2:
+            raise PermissionError("the program switched the counting of its work off")
+        self.found = [self._count.operations, self._count.written, operations, written]
+
+
+def _outermost(events: list[Any]) -> Iterator[tuple[str, list[list[int]]]]:
+    """Yield names and input shapes of operators; one that a mode hands on to itself counts once."""
+    within: list[tuple[str, list[list[int]]]] = []
+    for event in events:
+        if event.kind() == "pop":
+            within.pop()
+        elif event.kind() == "push":
+            shapes = [list(shape) for shape in event.shapes() if shape]
+            here = event.name().removeprefix("aten::").rstrip("_"), shapes
+            if here not in within[-2:]:
+                yield here
+            within.append(here)
+
+
+_VIEWS = {
+    *("as_strided", "view", "reshape", "_reshape_alias", "_unsafe_view", "expand", "unsqueeze", "squeeze", "transpose"),
+    *(
+        "permute",
+        "t",
+        "slice",
+        "select",
+        "narrow",
+        "unbind",
+        "split",
+        "split_with_sizes",
+        "chunk",
+        "diagonal",
+        "detach",
+    ),
+    *("alias", "flatten", "unflatten", "unfold", "numpy_T", "mT", "mH", "resolve_conj", "resolve_neg", "empty"),
+    *("empty_like", "empty_strided", "PythonDispatchMode"),
+}
+
+
+def _largest(shapes: list[list[int]]) -> int:
+    """Return the largest number of elements of the inputs, or of what they are broadcast to."""
+    sizes = [math.prod(shape) for shape in shapes]
+    try:
+        sizes.append(math.prod(torch.broadcast_shapes(*shapes)) if len(shapes) > 1 else 0)
+    except RuntimeError:
+        pass  # they are not broadcast
+    return max(sizes, default=0)
+
+
+def _products(name: str, shapes: list[list[int]]) -> int:
+    if name in ("mm", "bmm") and len(shapes) > 1:
+        return 2 * math.prod(shapes[0]) * shapes[1][-1]
+    if name in ("addmm", "baddbmm", "addbmm") and len(shapes) > 2:
+        return 2 * math.prod(shapes[1]) * shapes[2][-1]
+    if name.startswith("_scaled_dot_product_flash") and len(shapes) > 2:
+        query, key, value = shapes[:3]
+        return 2 * math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+    return 0
 
 
 class _Count(TorchDispatchMode):
@@ -221,6 +336,109 @@ def _make(width: int, heads: int) -> nn.Module:
     if not isinstance(layer, nn.Module):
         raise TypeError(f"Layer(width, heads) is a {type(layer).__name__}, not a torch.nn.Module")
     return layer.to(_device)
+
+
+def _held(layer: nn.Module, texts: bool = False) -> int:
+    """Count the numbers of up to four bytes that can be reached from a layer and from its program's names.
+
+    Only plain containers, modules and objects of the program's classes are gone through, without calling its code.
+    """
+    look, seen, size = object.__getattribute__, set(), 0
+    pending: list[Any] = [layer, vars(sys.modules["program"])]
+    while pending:
+        item = pending.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        kind = type(item)
+        if issubclass(kind, torch.Tensor):
+            storage = torch.Tensor.untyped_storage(item) if item.layout is torch.strided else None
+            if storage is not None and storage._cdata not in seen:
+                seen.add(storage._cdata)
+                size += -(-storage.nbytes() // 4)
+        elif issubclass(kind, dict):
+            # Each of its own classes' dicts could answer otherwise.
+            pending += [*dict.keys(item), *dict.values(item)]
+        elif issubclass(kind, (list, tuple, set, frozenset)):
+            base = next(base for base in (list, tuple, set, frozenset) if issubclass(kind, base))
+            pending += base.__iter__(item)
+        elif issubclass(kind, bytearray) or (texts and issubclass(kind, (bytes, str))):
+            size += len(item) // 4
+        elif kind.__module__ == "program" or issubclass(kind, nn.Module):
+            try:
+                pending.append(look(item, "__dict__"))
+            except AttributeError:
+                continue
+        elif kind.__name__ in ("function", "method"):
+            code = getattr(item, "__func__", item)
+            if getattr(code, "__module__", "") == "program":
+                cells = [cell.cell_contents for cell in code.__closure__ or () if cell != type(cell)()]
+                pending += [*cells, code.__defaults__, code.__kwdefaults__, vars(code)]
+    return size
+
+
+def _pack(item: Any) -> Any:
+    """Return a copied state as data."""
+    if isinstance(item, torch.Tensor):
+        raw = item.contiguous().reshape(-1).view(torch.uint8).cpu().numpy()
+        return {"tensor": raw, "kind": str(item.dtype).removeprefix("torch."), "shape": list(item.shape)}
+    if isinstance(item, dict):
+        return {"dict": [[_pack(name), _pack(value)] for name, value in item.items()]}
+    if isinstance(item, (list, tuple)):
+        return {"list" if isinstance(item, list) else "tuple": [_pack(part) for part in item]}
+    return {"plain": item}
+
+
+def _unpack(data: Any) -> Any:
+    if data is None:
+        return None
+    if "tensor" in data:
+        kind, raw = getattr(torch, data["kind"]), torch.from_numpy(data["tensor"].copy())
+        found = raw.view(kind) if len(raw) else torch.empty(0, dtype=kind)
+        return found.reshape(data["shape"]).to(_device)
+    if "dict" in data:
+        return {_unpack(name): _unpack(value) for name, value in data["dict"]}
+    if "list" in data or "tuple" in data:
+        parts = [_unpack(part) for part in data.get("list", data.get("tuple"))]
+        return parts if "list" in data else tuple(parts)
+    return data["plain"]
+
+
+def lock_up() -> None:
+    """Take from torch's modules what reads files, loads libraries, replaces operators or switches counting off.
+
+    Names can be spelled in many ways, so the functions themselves are looked for, under whatever name.
+    """
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise PermissionError("a program may load no files and libraries, and not switch the counting of its work off")
+
+    taken = {id(found): found for found in _dangerous()}
+    for module in [found for name, found in sys.modules.items() if name.split(".")[0] == "torch"]:
+        for name, found in list(getattr(module, "__dict__", {}).items()):
+            if id(found) in taken:
+                setattr(module, name, refuse)
+
+
+def _dangerous() -> list[Any]:
+    from torch.utils import _python_dispatch as dispatch
+
+    for place in (torch.ops, torch.classes):
+        # An attribute of an object, not of a module.
+        place.load_library = _no_library
+    places = [
+        (torch, "from_file load"),
+        (torch.serialization, "load save"),
+        (torch.autograd, "_enable_record_function _enable_profiler _disable_profiler _prepare_profiler"),
+        (torch.autograd, "_enable_profiler_legacy _disable_profiler_legacy _kineto_step"),
+        (torch._C, "_DisableTorchDispatch _ExcludeDispatchKeyGuard _IncludeDispatchKeyGuard _ForceDispatchKeyGuard"),
+        (dispatch, "_disable_current_modes _disable_infra_mode _pop_mode_temporarily"),
+    ]
+    return [found for place, names in places for name in names.split() if (found := getattr(place, name, None))]
+
+
+def _no_library(*_: Any, **__: Any) -> Any:
+    raise PermissionError("a program may load no files and libraries")
 
 
 def _tensor(x: np.ndarray) -> torch.Tensor:

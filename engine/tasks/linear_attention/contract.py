@@ -6,8 +6,6 @@ never runs candidate code; only operations are counted beside the candidate, sin
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import evolve_task
 import numpy as np
 
-__all__ = ["Budget", "check_layer", "check_state", "checked", "compare", "derive_seed"]
+__all__ = ["Budget", "audit", "check_layer", "check_state", "checked", "compare", "forward"]
 
 LENGTH = 100
 PIECES = (37, 1, 26, 36)
@@ -23,8 +21,10 @@ ENDS = (0, 14, 62, 63)
 """Last tokens of the shorter sequences to test, on both sides of a chunk's border."""
 CUTS = (0, 30, 31, 62, 63, 98)
 """Tokens after which all following tokens are replaced."""
-LENGTHS = (16, 32, 64, 128, 256, 1024, 4096)
-"""Sequence lengths at which work is counted; small models are trained and scored at the shorter ones."""
+SHORTEST = (20, 72)
+"""The work is counted at a length drawn from these, and at 4, 16 and 64 times that many tokens."""
+DRAWN = 6
+"""Further sequences, of lengths and numbers that are drawn too, whose work is counted in passes that are compared."""
 GROWTH = 5.0
 """The largest allowed growth of work with four times the tokens: 4 is linear, 16 is quadratic.
 
@@ -32,6 +32,9 @@ The operators of `kernels` and every recipe of the base reach 4.0 from 32 tokens
 not full; pure T log T work reaches 5.0 at 1,024 tokens. Softmax attention reaches from 5.3 (half of all pairs, plus the
 projections of a layer of width 64, from 32 to 128 tokens) to 16.
 """
+KINDS = ("operations of products", "numbers written", "operations in all", "numbers read or written in all")
+HIDDEN = 1.1
+"""The profiler may see so many times the operations that the mode counts: it sees no solves, and nothing besides."""
 ROUNDING = 1e-3
 """Differences up to this share of the outputs' size count as rounding, from sums in another order."""
 
@@ -47,7 +50,13 @@ class Budget:
 
 
 def check_layer(
-    session: Any, width: int, heads: int, budget: Budget, seed: int, lengths: Sequence[int] = ()
+    session: Any,
+    width: int,
+    heads: int,
+    budget: Budget,
+    seed: int,
+    lengths: Sequence[int] = (),
+    sandbox_seed: int = 0,
 ) -> dict[str, float]:
     """Check a candidate's layer against the contract.
 
@@ -55,8 +64,9 @@ def check_layer(
         session: a session with `beside.py`.
         width, heads: shape of the layer.
         budget: the most that it may hold.
-        seed: seed of weights and inputs; the sandbox learns it.
+        seed: seed of inputs, lengths and cuts, which the sandbox must not be able to predict.
         lengths: lengths of the sequences used for scoring; the state must keep to its budget at these, too.
+        sandbox_seed: seed of weights; the sandbox learns it.
 
     Returns:
         Metrics: layer_weights, layer_state, operations_per_token, growth (of the work with 4 times the tokens).
@@ -65,25 +75,29 @@ def check_layer(
         Invalid: a rule is broken; the message gives the measured figure.
     """
     rng = np.random.default_rng([seed, 3])
-    count = session.call("build", width, heads, seed)
+    count = session.call("build", width, heads, sandbox_seed)
+    if type(count) is not int:
+        raise evolve_task.Invalid("forward: the sandbox handed back no counts")
     if count > budget.weights:
         raise evolve_task.Invalid(f"parameter budget: the layer holds {count:,} numbers; {budget.weights:,} may be")
-    work = _check_work(session, width, budget, rng)
     x = rng.standard_normal((4, LENGTH, width)).astype(np.float32)
     whole = _forward(session, x)
     _check_batch(session, x, whole)
     _check_causality(session, x, whole, rng)
     _check_gradient(session, x, whole, rng)
-    for last in ENDS:
+    for last in (*ENDS, *rng.integers(1, LENGTH - 1, 4).tolist()):
         compare(
             _forward(session, x[:, : last + 1]),
             whole[:, : last + 1],
             f"lengths: outputs are others when the sequence ends after {last + 1} tokens instead of {LENGTH}",
         )
+    many = rng.standard_normal((24, max([LENGTH, *lengths]), width)).astype(np.float32)
+    work = audit(session, 0, many, _forward(session, many), budget, rng)
     _check_pieces(session, x, whole, PIECES, budget)
     for length in lengths:
-        x = rng.standard_normal((2, length, width)).astype(np.float32)
-        _check_pieces(session, x, _forward(session, x), (length // 2, 1, length - length // 2 - 1), budget)
+        x = rng.standard_normal((int(rng.integers(2, 9)), length, width)).astype(np.float32)
+        cut = int(rng.integers(1, length - 1))
+        _check_pieces(session, x, _forward(session, x), (cut, 1, length - cut - 1), budget)
     return {"layer_weights": count, **work}
 
 
@@ -100,7 +114,42 @@ def compare(found: np.ndarray, wanted: np.ndarray, what: str) -> None:
 
 
 def _forward(session: Any, x: np.ndarray) -> np.ndarray:
-    return checked(session.call("forward", 0, x), x)
+    return forward(session, 0, x)[0]
+
+
+def forward(session: Any, index: int, x: np.ndarray, counted: bool = False) -> tuple[np.ndarray, list[int]]:
+    """Return a layer's outputs for x, and the work of this very pass: five counts per sequence, or none.
+
+    The counts are operations of products and numbers written, as a dispatch mode sees them and as torch's profiler
+    does, and numbers of state.
+
+    Raises:
+        Invalid: the outputs are no finite numbers, or the pass did no work, or the layer keeps numbers of its own.
+    """
+    found = session.call("forward", index, x, counted)
+    if not isinstance(found, list) or len(found) != 2:
+        raise evolve_task.Invalid("forward: the sandbox handed back no outputs")
+    y = checked(found[0], x)
+    if not counted:
+        return y, []
+    counts = found[1]
+    if not isinstance(counts, list) or len(counts) != 6 or not all(type(item) is int for item in counts):
+        raise evolve_task.Invalid("forward: the sandbox handed back no counts")
+    *counts, kept = counts
+    for kind, count in zip(KINDS, counts[:4], strict=True):
+        if count <= 0:
+            raise evolve_task.Invalid(f"complexity: {kind} in a pass over {x.shape[1]:,} tokens are {count}")
+    if counts[2] > HIDDEN * counts[0]:
+        raise evolve_task.Invalid(
+            f"complexity: {counts[2]:,} operations of products were done in a pass over {x.shape[1]:,} tokens, and "
+            f"only {counts[0]:,} of them were seen by the count: the program hides its work"
+        )
+    if kept > 0:
+        raise evolve_task.Invalid(
+            f"state: after a pass over {x.shape[1]:,} tokens the layer and its program keep {kept:,} numbers more than "
+            "before: all that later tokens need must be in the state"
+        )
+    return y, [-(-count // len(x)) for count in counts]
 
 
 def checked(y: Any, x: np.ndarray) -> np.ndarray:
@@ -118,15 +167,6 @@ def checked(y: Any, x: np.ndarray) -> np.ndarray:
     return y.astype(np.float32)
 
 
-@functools.cache
-def derive_seed(seed: int) -> int:
-    """Derive a seed that a sandbox may know or infer; `seed` itself cannot be inferred from it.
-
-    It is slow on purpose, 5 ms: an evaluation's seed has only 31 bits, so that all could be tried.
-    """
-    return int.from_bytes(hashlib.pbkdf2_hmac("sha256", str(seed).encode(), b"sandbox", 10_000, 6), "big")
-
-
 def check_state(size: Any, length: int, budget: Budget) -> None:
     """Refuse a state that exceeds its budget after `length` tokens.
 
@@ -141,18 +181,49 @@ def check_state(size: Any, length: int, budget: Budget) -> None:
         )
 
 
-def _check_work(session: Any, width: int, budget: Budget, rng: np.random.Generator) -> dict[str, float]:
-    counted: dict[int, list[int]] = {}
+def audit(
+    session: Any, index: int, x: np.ndarray, wanted: np.ndarray, budget: Budget, rng: np.random.Generator
+) -> dict[str, float]:
+    """Count the work of passes of many lengths, whose outputs are compared with those of the passes that are scored.
+
+    A layer that does less where it is counted has other outputs there. Sequences are beginnings of those that are
+    scored, and several of them in a row; a pass cannot be told from a scored one.
+
+    Args:
+        x, wanted: inputs and outputs of passes over sequences from their start, [n, T, width].
+        rng: draws lengths and numbers of sequences.
+
+    Raises:
+        Invalid: outputs differ, work grows faster than the length, or the state is too large.
+    """
+    count, context, width = x.shape
+    base = int(rng.integers(*SHORTEST))
+    plan = [(1, base * 4**step) for step in range(4)]
+    short = int(rng.integers(max(4, context // 5), context // 4 + 1))
+    some = int(rng.integers(2, min(24, count) + 1))
+    plan += [(some, short), (some, 4 * short), (count, context), (1, context)]
+    plan += [(int(rng.integers(1, min(16, count) + 1)), int(rng.integers(2, context + 1))) for _ in range(DRAWN)]
+    counted: dict[tuple[int, int], list[int]] = {}
     found = {"growth": 0.0}
-    for length in LENGTHS:
-        x = rng.standard_normal((1, length, width)).astype(np.float32)
-        counts = session.call("work", x)
-        if not isinstance(counts, list) or len(counts) != 3 or not all(type(item) is int for item in counts):
-            raise evolve_task.Invalid("forward: the sandbox handed back no counts")
-        check_state(counts[2], length, budget)
-        counted[length] = counts
-        before = counted.get(length // 4)
-        for kind, now, then in zip(("operations of products", "numbers written"), counts, before or (), strict=False):
+    for number in rng.permutation(len(plan)).tolist():
+        batch, length = plan[number]
+        rows = rng.integers(0, count, (batch, -(-length // context)))
+        if batch == count:
+            rows[:, 0] = np.arange(count)
+        given = x[rows].reshape(batch, -1, width)[:, :length]
+        known = min(length, context)
+        y, counts = forward(session, index, given, True)
+        compare(
+            y[:, :known],
+            wanted[rows[:, 0]][:, :known],
+            f"complexity: in a pass over {batch} sequences of {length:,} tokens, whose work was counted, outputs of "
+            "the first tokens are others than elsewhere",
+        )
+        check_state(counts[4], length, budget)
+        counted[batch, length] = counts
+    for (batch, length), counts in sorted(counted.items()):
+        before = counted.get((batch, length // 4)) if length % 4 == 0 else None
+        for kind, now, then in zip(KINDS, counts, before or (), strict=False):
             growth = now / max(1, then)
             if growth > GROWTH:
                 raise evolve_task.Invalid(
@@ -160,8 +231,10 @@ def _check_work(session: Any, width: int, budget: Budget, rng: np.random.Generat
                     f"({then:,} to {now:,}); up to {GROWTH:g}-fold may be, and quadratic is 16-fold"
                 )
             found["growth"] = max(found["growth"], growth)
-        found |= {"operations_per_token": counts[0] / length, "layer_state": counts[2]}
-    return found
+    if not found["growth"] > 1:
+        raise evolve_task.Invalid(f"complexity: work grows {found['growth']:.2g}-fold with four times the tokens")
+    longest = counted[1, base * 64]
+    return found | {"operations_per_token": longest[0] / (base * 64), "layer_state": longest[4]}
 
 
 def _check_batch(session: Any, x: np.ndarray, whole: np.ndarray) -> None:

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import evolve_task
-import numpy as np
-from contract import Budget, check_layer, check_state, derive_seed
+from contract import Budget, check_layer
 
 if TYPE_CHECKING:
     from outside import Trained
@@ -39,21 +38,32 @@ def evaluate(program_path: str, report: Any) -> dict[str, Any]:
         with session(report) as opened:
             width, heads, context = opened.call("shape", str(settings["size"]))
             limits, lengths = budget(width, heads, settings), (context, int(settings["recall_length"]))
-            return {"score": 0.0, **check_layer(opened, width, heads, limits, derive_seed(report.seed), lengths)}
+            found = check_layer(opened, width, heads, limits, report.data_seed, lengths, report.sandbox_seed)
+            return {"score": 0.0, **found}
 
     # Imported here because the stage `quick` does not need torch in this process.
     from outside import check_future, summarise
     from problems import make_problems
 
-    problems = make_problems(settings, report.seed, Path(__file__).parent)
+    problems = make_problems(settings, report.data_seed, report.sandbox_seed, Path(__file__).parent)
     with session(report) as opened:
         models, speed = train(opened, problems, report)
         # This sandbox does not know where the sequences will be cut, and the one below not that they were cut.
-        cut = [model.features(opened, model.cut_rows()) for model in models]
+        cut, pieces = [], []
+        for model in models:
+            cut.append(model.features(opened, model.cut_rows()))
+            pieces.append(model.first_pieces(opened))
+    work: dict[str, float] = {}
+    whole, moved = [], 0.0
     with session(report) as opened:
-        whole = [model.features(opened, model.problem.inputs) for model in models]
-    moved = max(check_future(*parts) for parts in zip(models, whole, cut, strict=True))
-    return summarise(models, whole) | speed | {"leakage": moved}
+        for model, other, parts in zip(models, cut, pieces, strict=True):
+            limits = budget(model.problem.size.width, model.problem.size.heads, settings)
+            whole.append(model.features(opened, model.problem.inputs))
+            moved = max(moved, check_future(model, whole[-1], other))
+            # In the process whose outputs are scored, and which does not know which passes these are.
+            model.check_pieces(opened, parts, limits)
+            work = {name: max(value, work.get(name, 0)) for name, value in model.audit(opened, limits).items()}
+    return summarise(models, whole) | speed | work | {"leakage": moved}
 
 
 @contextmanager
@@ -81,14 +91,9 @@ def train(opened: Any, problems: list[Problem], report: Any) -> tuple[list[Train
     shared: dict[str, Any] = {name: float(settings[name]) for name in ("warm_up", "cool_down", "weight_decay")}
     shared |= {"steps": steps, "rows": int(settings["rows"])}
     size = problems[0].size
-    seed = derive_seed(report.seed)
-    weights = opened.call("build", size.width, size.heads, seed)
-    x = np.random.default_rng(seed).standard_normal((1, size.context, size.width)).astype(np.float32)
-    work = opened.call("work", x)
-    check_state(work[2], size.context, budget(size.width, size.heads, settings))
-    operations = work[0] / size.context
+    weights = opened.call("build", size.width, size.heads, report.sandbox_seed)
     numbers = [
-        opened.call("begin", {"size": asdict(p.size), "seed": derive_seed(p.seed), "rate": p.rate, **shared})
+        opened.call("begin", {"size": asdict(p.size), "seed": p.sandbox_seed, "rate": p.rate, **shared})
         for p in problems
     ]
     states: list[tuple[int, Any]] = []
@@ -118,4 +123,4 @@ def train(opened: Any, problems: list[Problem], report: Any) -> tuple[list[Train
     for index, state in states:
         own = problems[index]
         models.append(Trained(own, state, budget(own.size.width, own.size.heads, settings).weights, report))
-    return models, {"tokens_per_s": trained / seconds, "operations_per_token": operations, "layer_weights": weights}
+    return models, {"tokens_per_s": trained / seconds, "layer_weights": weights}

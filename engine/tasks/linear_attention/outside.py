@@ -11,7 +11,7 @@ import evolve_task
 import numpy as np
 import torch
 import torch.nn.functional as F
-from contract import checked
+from contract import Budget, audit, check_state, checked, compare, forward
 from problems import Problem
 from torch import nn
 
@@ -67,6 +67,8 @@ class Trained:
             raise evolve_task.Invalid("training handed back another model than it was to train")
         self.model.load_state_dict({name: torch.from_numpy(value) for name, value in ours.items()})
         self.model.to(self.device).eval()
+        self.passes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        """Inputs and outputs of each layer's last pass."""
 
     def features(self, session: Any, tokens: np.ndarray) -> np.ndarray:
         """Return the inputs of the output layer, [n, context, width], for tokens [n, context]."""
@@ -74,7 +76,9 @@ class Trained:
         session.call("load", size.width, size.heads, self.layers)
 
         def ask(index: int, x: np.ndarray) -> np.ndarray:
-            return checked(session.call("forward", index, x), x)
+            y, _ = forward(session, index, x, True)
+            self.passes[index] = x, y
+            return y
 
         for block in self.model.blocks:
             block.mixer.ask = ask
@@ -86,6 +90,54 @@ class Trained:
                     x, _ = block(x, None)
                 found.append(self.model.norm(x).cpu().numpy())
         return np.concatenate(found)
+
+    def first_pieces(self, session: Any) -> list[tuple[np.ndarray, int, Any]]:
+        """Feed each layer the beginnings of some sequences of its last pass.
+
+        Returns:
+            For each layer the sequences, how many tokens of them it got, and what the sandbox handed back.
+        """
+        rng = np.random.default_rng([self.problem.seed, 17])
+        found = []
+        for index, (every, _) in sorted(self.passes.items()):
+            x = every[rng.permutation(len(every))[: int(rng.integers(2, 6))]]
+            cut = int(rng.integers(1, x.shape[1]))
+            found.append((x, cut, session.call("piece", index, x[:, :cut], None)))
+        return found
+
+    def check_pieces(self, session: Any, pieces: list[tuple[np.ndarray, int, Any]], budget: Budget) -> None:
+        """Feed the rest of the sequences to a process that never saw their beginnings, with the state handed on.
+
+        Raises:
+            Invalid: outputs are others than without a break, or a state is too large.
+        """
+        for index, (x, cut, first) in enumerate(pieces):
+            whole, _ = forward(session, index, x)
+            if not isinstance(first, list) or len(first) != 3:
+                raise evolve_task.Invalid("pieces: the sandbox handed back no state")
+            check_state(first[2], cut, budget)
+            rest = session.call("piece", index, x[:, cut:], first[1])
+            if not isinstance(rest, list) or len(rest) != 3:
+                raise evolve_task.Invalid("pieces: the sandbox handed back no outputs")
+            check_state(rest[2], x.shape[1], budget)
+            compare(
+                np.concatenate([checked(first[0], x[:, :cut]), checked(rest[0], x[:, cut:])], 1),
+                whole,
+                f"pieces: when {x.shape[1]} tokens are fed in two pieces, the second after token {cut} to a process "
+                "that has only the state of the first, outputs are others",
+            )
+
+    def audit(self, session: Any, budget: Budget) -> dict[str, float]:
+        """Count the work of each layer at many lengths, beside the passes that are scored; return the first one's.
+
+        Raises:
+            Invalid: a layer does more work than its contract allows, or other work than in the scored passes.
+        """
+        found = [
+            audit(session, index, x, y, budget, np.random.default_rng([self.problem.seed, 19, index]))
+            for index, (x, y) in sorted(self.passes.items())
+        ]
+        return found[0] | {"growth": max(part["growth"] for part in found)}
 
     def cuts(self) -> np.ndarray:
         """Return a random position in each held-out sequence."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contract import derive_seed
 from corpus import Corpus, CorpusError, read_corpus
 from proxies import VOCABULARY, draw
 
@@ -28,7 +27,9 @@ class Problem:
     batch: int
     rate: float
     seed: int
-    """Seed of everything that no sandbox may predict; a sandbox itself uses `derive_seed(seed)`."""
+    """Seed of everything that no sandbox may predict."""
+    sandbox_seed: int
+    """Seed that the sandbox uses itself."""
     corpus: Corpus | None
     tokens: np.ndarray
     """Held-out rows, [n, context + 1]."""
@@ -42,8 +43,7 @@ class Problem:
 
     def batches(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Return `count` training batches from `first` on: tokens [count, batch, context + 1], and marks or None."""
-        seed = derive_seed(self.seed)
-        parts = [self._draw(self.batch, np.random.default_rng([seed, 5, first + i])) for i in range(count)]
+        parts = [self._draw(self.batch, np.random.default_rng([self.seed, 5, first + i])) for i in range(count)]
         tokens = np.stack([part[0] for part in parts])
         return tokens, None if self.corpus else np.stack([part[1] for part in parts])
 
@@ -51,12 +51,13 @@ class Problem:
         return _draw(self.name, self.corpus, self.size, count, rng, held_out=False)
 
 
-def make_problems(settings: dict[str, Any], seed: int, folder: Path) -> list[Problem]:
+def make_problems(settings: dict[str, Any], seed: int, sandbox_seed: int, folder: Path) -> list[Problem]:
     """Return the trainings that the settings name, each once per seed.
 
     Args:
         settings: the task's settings; see task.toml.
-        seed: seed of the evaluation.
+        seed: seed of data; no sandbox may predict what follows from it.
+        sandbox_seed: seed of what happens in the candidate's sandbox.
         folder: the task's folder, from which relative paths start.
 
     Raises:
@@ -76,14 +77,14 @@ def make_problems(settings: dict[str, Any], seed: int, folder: Path) -> list[Pro
     )
     found = []
     for index in range(int(settings["seeds"])):
-        own = seed + 7919 * index
+        own, theirs = seed + 7919 * index, sandbox_seed + 7919 * index
         kinds: list[tuple[str, Corpus | None, Size, str]] = [(TEXT, corpus, text, "text")]
         kinds += [(name, None, recall, "recall") for name in settings["recall"]]
         for name, source, size, prefix in kinds:
             rng = np.random.default_rng([own, 7])
             tokens, marks = _draw(name, source, size, int(settings["held_out"]), rng, held_out=True)
             batch, rate = int(settings[f"{prefix}_batch"]), float(settings[f"{prefix}_rate"])
-            found.append(Problem(name, size, batch, rate, own, source, tokens, marks))
+            found.append(Problem(name, size, batch, rate, own, theirs, source, tokens, marks))
     return found
 
 

@@ -212,7 +212,7 @@ class LanguageModel:
 def evaluate_model(candidate: Candidate, report: Any) -> dict[str, Any]:
     """Train a language model with a candidate; score the mean of final exact match and area under its curve."""
     settings, device = report.settings, "cuda" if report.device and torch.cuda.is_available() else "cpu"
-    run = LanguageModel(settings, report.seed % 1_000_003, device)
+    run = LanguageModel(settings, report.data_seed, device)
     hand, steps = Hand(candidate, "language model"), settings["steps"]
     curve = [run.measure()]
     found: dict[str, float] = {}

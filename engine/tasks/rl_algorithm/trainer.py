@@ -38,9 +38,10 @@ class Run:
 
     Args:
         settings: prompts, answers, epochs, batches, steps, learning_rate, width, layers, heads, held_out.
+        held_out_seed: seed of the held-out prompts: equal for every program and every training seed.
     """
 
-    def __init__(self, problem: Problem, seed: int, settings: dict[str, Any]) -> None:
+    def __init__(self, problem: Problem, seed: int, settings: dict[str, Any], held_out_seed: int = 10**6) -> None:
         self.problem, self.settings = problem, settings
         torch.manual_seed(seed)
         self.rng = torch.Generator().manual_seed(seed + 1)
@@ -52,8 +53,8 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), lr=settings["learning_rate"], betas=(0.9, 0.98), weight_decay=0.0
         )
-        # Equal for every program and every training seed.
-        self.held_out = draw(problem, settings["held_out"], torch.Generator().manual_seed(10**6), held_out=True)
+        held_out = torch.Generator().manual_seed(held_out_seed)
+        self.held_out = draw(problem, settings["held_out"], held_out, held_out=True)
         self.done = 0
 
     @property

@@ -9,6 +9,7 @@ import re
 import sys
 import types
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from cognition.prior import Prior
 from engine.evaluation import evolve_task
 from engine.evaluation.sandbox import find_sandbox
-from tests.engine.tasks.builtin import BuiltIn
+from tests.engine.tasks.builtin import BuiltIn, Report
 from tests.needs import require
 
 require("torch", "rdkit", "sklearn")
@@ -52,15 +53,29 @@ class Parts:
         self.harness = types.ModuleType("evolve_task")
         vars(self.harness).update(
             Invalid=evolve_task.Invalid,
-            progress=lambda step=None, **values: self.curve.append((step, values)),
             call=self.call,
+            Session=self.session,
         )
 
     def __getattr__(self, name: str) -> Any:
         return importlib.import_module(name)
 
-    def call(self, function: str, *args: Any, report: Any = None) -> Any:
-        self.calls.append((function, args))
+    @contextmanager
+    def session(self, file: str) -> Iterator[Any]:
+        """A process of its own: program and trainer are loaded anew."""
+        self.load()
+        yield types.SimpleNamespace(call=self.call)
+
+    def load(self) -> None:
+        program = types.ModuleType("program")
+        sys.modules["program"] = program
+        exec(compile(self.code, "candidate", "exec"), program.__dict__)
+        sys.modules.pop("trainer", None)
+
+    def call(self, name: str, *args: Any) -> Any:
+        function = name if ":" in name else f"trainer.py:{name}"
+        args = evolve_task._decode(evolve_task._encode(args))
+        self.calls.append((function.partition(":")[2], args))
         try:
             return getattr(self.trainer, function.partition(":")[2])(*args)
         except Exception as exc:
@@ -68,11 +83,10 @@ class Parts:
 
     def run(self, code: str, seed: int = 3, **settings: Any) -> dict[str, Any]:
         """Return what `evaluate` returns for a program."""
-        program = types.ModuleType("program")
-        sys.modules["program"] = program
-        exec(compile(code, "candidate", "exec"), program.__dict__)
-        sys.modules.pop("trainer", None)
-        report = types.SimpleNamespace(settings={**DRUG.spec.settings, **TINY, **settings}, seed=seed, device="")
+        self.code = code
+        self.load()
+        report = Report(DRUG, **{**TINY, **settings})
+        report.data_seed, report.sandbox_seed, report.seen = seed, seed + 1, self.curve
         found: dict[str, Any] = self.evaluate.evaluate("program.py", report)
         return found
 
@@ -238,9 +252,9 @@ def test_metrics_and_failure_modes(parts: Parts) -> None:
 
 def test_seed_program_learns_and_equal_seeds_repeat(parts: Parts) -> None:
     found = parts.run(SEED, steps=24, batch=16)
-    assert [step for step, _ in parts.curve] == list(range(1, 25))
+    assert [step for step, _ in parts.curve] == [8, 16, 24]
     losses = [values["loss"] for _, values in parts.curve]
-    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    assert losses[-1] < losses[0]
     names = ("auroc", "auprc", "f1", "mcc")
     assert {f"{name}_{split}" for name in names for split in parts.dataset.SPLITS} <= set(found)
     assert found["score"] == pytest.approx((found["auroc"] + found["auprc"]) / 2)
@@ -253,8 +267,10 @@ def test_training_gets_no_held_out_pair_and_prediction_no_label(parts: Parts) ->
     parts.run(SEED)
     data = parts.synthetic.generate(TINY["drugs"], TINY["proteins"], TINY["pairs"], 3)
     split = parts.dataset.split_pairs(data, "all", 0.25, 0.2, 0.1, 3)
-    (_, fit), (_, predict) = parts.calls
-    features, pairs, labels, _ = fit
+    begun = [args for name, args in parts.calls if name == "begin"]
+    (predict,) = [args for name, args in parts.calls if name == "predict"]
+    assert len(begun) == 2, "what trains, and what repeats some steps"
+    features, pairs, labels, _ = begun[0]
     assert len(pairs) == len(split.train) and labels.tolist() == data.labels[split.train].tolist()
     assert len(features["atom_start"]) - 1 == len(set(data.pairs[split.train, 0].tolist()))
     assert len(features["residue_start"]) - 1 == len(set(data.pairs[split.train, 1].tolist()))
@@ -290,7 +306,7 @@ def build_model(sizes):
             "\n\ndef training_loss(model, batch, labels):\n"
             "    with torch.no_grad():\n        model.atoms.weight.mul_(1.1)\n"
             "    return pair_loss(model(batch), labels)\n",
-            r"ValueError: step 1: weights were changed outside the optimizer's step",
+            r"ValueError: step 1: weights were changed outside the optimizer's step|cannot be repeated",
         ),
         ("\n\ndef pair_loss(logits, labels):\n    return logits.mean() * float('nan')\n", r"step 0: the loss is nan"),
         (WRAPPED % "logits[:1] if not self.training else logits", r"the model returned the shape \(1,\) for 8 pairs"),
@@ -303,6 +319,72 @@ def test_broken_rule_is_refused_with_reason(parts: Parts, code: str, why: str) -
     honest = DRUG.graft(next(prior for prior in DRUG.priors if prior.id == "cross-attention"))
     with pytest.raises((evolve_task.Invalid, Refused), match=why):
         parts.run(f"{honest}\n{code}", split="random")
+
+
+SHADOW = """
+OTHER = {}
+
+
+def training_loss(model, batch, labels):
+    if not OTHER:
+        OTHER["model"] = Model(SIZES)
+        OTHER["optimizer"] = torch.optim.Adam(OTHER["model"].parameters(), lr=RATE)
+    for _ in range(INNER):
+        OTHER["optimizer"].zero_grad()
+        pair_loss(OTHER["model"](batch), labels).backward()
+        OTHER["optimizer"].step()
+    return pair_loss(model(batch), labels)
+
+
+class Jump(torch.optim.SGD):
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for weight, other in zip(group["params"], OTHER["model"].parameters()):
+                weight.copy_(other)
+
+
+def build_model(sizes):
+    SIZES.update(sizes)
+    return Model(sizes)
+
+
+def optimizer(model):
+    return Jump(model.parameters(), lr=1.0)
+
+
+SIZES = {}
+"""
+INNER = """
+
+def training_loss(model, batch, labels):
+    for _ in range(9):
+        torch.autograd.grad(pair_loss(model(augment(batch)), labels), list(model.parameters()), allow_unused=True)
+    return pair_loss(model(augment(batch)), labels)
+"""
+COUNTED = """
+
+SEEN = []
+
+
+def pair_loss(logits, labels):
+    SEEN.append(1)
+    return F.binary_cross_entropy_with_logits(logits, labels) * (1 if len(SEEN) % 7 else -1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (SHADOW.replace("INNER", "6"), "cannot be repeated from what the model and the optimizer kept: weights end"),
+        (INNER, r"a step does \d+\.\d times the work of the model's pass over a batch; up to 5 times may be"),
+        (COUNTED, "cannot be repeated from what the model and the optimizer kept: weights end"),
+    ],
+    ids=["second model", "more steps in one", "count in the program"],
+)
+def test_effort_beyond_the_counted_steps_is_refused(parts: Parts, code: str, why: str) -> None:
+    with pytest.raises(evolve_task.Invalid, match=why):
+        parts.run(f"{SEED}\n{code}", split="random", steps=9)
 
 
 @pytest.mark.parametrize("answer", [None, [], {"a": 1}, {}])

@@ -60,7 +60,7 @@ class Parts:
                 self.curve.append((step, bits_per_byte))
 
         report = Report()
-        vars(report).update(settings={**DATA.spec.settings, **TINY, **settings}, seed=seed, device="")
+        vars(report).update(settings={**DATA.spec.settings, **TINY, **settings}, data_seed=seed, device="")
         found: dict[str, Any] = self.evaluate.evaluate("program.py", report)
         return found
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,14 +26,15 @@ def load() -> Iterator[Callable[[str], Any]]:
 
 
 @pytest.fixture
-def session(load: Callable[[str], Any]) -> Callable[[str], Any]:
+def session(load: Callable[[str], Any]) -> Iterator[Callable[[str], Any]]:
     """Open a session with a program, in this process."""
 
     def make(code: str) -> Any:
-        module = types.ModuleType("program")
-        exec(code, module.__dict__)
-        sys.modules["program"] = module
-        sys.modules.pop("beside", None)
+        sys.meta_path[:] = [found for found in sys.meta_path if not isinstance(found, evolve_task._Program)]
+        sys.meta_path.insert(0, evolve_task._Program("program.py", code))
+        for name in ("program", "beside"):
+            sys.modules.pop(name, None)
+        importlib.import_module("program")
         beside = load("beside")
 
         class Session:
@@ -43,7 +44,8 @@ def session(load: Callable[[str], Any]) -> Callable[[str], Any]:
 
         return Session()
 
-    return make
+    yield make
+    sys.meta_path[:] = [found for found in sys.meta_path if not isinstance(found, evolve_task._Program)]
 
 
 @pytest.fixture

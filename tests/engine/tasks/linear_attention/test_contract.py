@@ -45,8 +45,7 @@ def test_every_prior_has_source_and_every_part_has_recipe() -> None:
 
 
 @pytest.mark.parametrize("prior", LINEAR.with_recipes, ids=lambda prior: prior.id)
-def test_every_recipe_keeps_contract(load: Any, check: Any, prior: Prior) -> None:
-    load("contract").LENGTHS = (64, 256)
+def test_every_recipe_keeps_contract(check: Any, prior: Prior) -> None:
     found = check(LINEAR.graft(prior))
     assert found["growth"] < 4.5 and found["layer_weights"] > 0
 
@@ -80,7 +79,7 @@ o, state = delta_rule(q, k, v, beta, initial_state=state)
 return o + 0.01 * torch.tanh(b)[..., None, None], state
 """
 RUNNING = """
-a = v[:, :, None, 0, 0].expand(-1, -1, v.shape[1]).tril().cumsum(2).mean(2)
+a = v[:, :, None, 0, 0].expand(-1, -1, v.shape[1]).tril().cumsum(2).amax(2) / 100
 return delta_rule(q, k, v + 0.01 * torch.tanh(a)[..., None, None], beta, initial_state=state)
 """
 
@@ -91,7 +90,7 @@ return delta_rule(q, k, v + 0.01 * torch.tanh(a)[..., None, None], beta, initial
         (SOFTMAX, r"complexity: operations of products grow \d+\.\d-fold from \d+ to [\d,]+ tokens"),
         (changed("memory", LOOP), r"complexity: numbers written grow \d+\.\d-fold from \d+ to [\d,]+ tokens"),
         (changed("memory", PAIRS), r"complexity: numbers written grow \d+\.\d-fold"),
-        (changed("memory", RUNNING), r"complexity: numbers written grow \d+\.\d-fold"),
+        (changed("memory", RUNNING), r"complexity: numbers (written|read or written in all) grow \d+\.\d-fold"),
     ],
     ids=["softmax", "attention in a loop", "all pairs", "running sums"],
 )
@@ -120,7 +119,7 @@ def test_quadratic_work_is_refused_in_every_form(check: Any, code: str, why: str
         (SEED.replace('"past": past', '"past": None'), "pieces: .* outputs 37 to 37 are others"),
         (
             SEED.replace('"held": held}', '"held": held, "all": x.repeat(1, 40, 1)}'),
-            "state: it holds [0-9,]+ numbers after 16 tokens; 2,048 may be",
+            r"state: it holds [0-9,]+ numbers after [\d,]+ tokens; 2,048 may be",
         ),
         (
             changed("norm", "return nn.Sequential(nn.Linear(size, 400), nn.Linear(400, size))"),
@@ -175,20 +174,18 @@ class Layer(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("linear", "kept", "why"),
+    ("linear", "kept"),
     [
-        ("x.shape[1] > 200", "[k, v]", "state: it holds 4,096 numbers after 64 tokens; 2,048 may be"),
-        ("x.shape[1] > 200", "None", r"complexity: .* grow \d\.\d-fold from 16 to 64 tokens"),
-        (
-            "len(x) == 1 and len(x[0]) not in (1, 100) and state is None",
-            "[k, v]",
-            "state: it holds 2,368 numbers after 37 tokens; 2,048 may be",
-        ),
+        ("x.shape[1] > 200", "[k, v]"),
+        ("x.shape[1] > 200", "None"),
+        ("len(x) == 1 and len(x[0]) not in (1, 100) and state is None", "[k, v]"),
+        ("len(x) == 1 and len(x[0]) in (16, 32, 64, 128, 256, 1024, 4096) and state is None", "[k, v]"),
+        ("len(x) < 8", "None"),
     ],
-    ids=["state", "work", "state in pieces"],
+    ids=["state", "work", "state in pieces", "certain lengths", "small batches"],
 )
-def test_attention_over_short_sequences_only_is_refused(check: Any, linear: str, kept: str, why: str) -> None:
-    with pytest.raises(evolve_task.Invalid, match=why):
+def test_attention_in_certain_passes_only_is_refused(check: Any, linear: str, kept: str) -> None:
+    with pytest.raises(evolve_task.Invalid, match=r"state: it holds|complexity: |batch independence: |lengths: "):
         check(CACHE.replace("LINEAR", linear).replace("KEPT", kept))
 
 
@@ -201,9 +198,9 @@ def test_state_is_checked_again_before_training(load: Any, session: Any, monkeyp
 
     evaluator = load("evaluate")
     monkeypatch.setattr(evaluator, "session", opened)
-    with pytest.raises(evolve_task.Invalid, match=r"state: it holds .* numbers after 128 tokens; 6,144 may be"):
+    with pytest.raises(evolve_task.Invalid, match=r"state: it holds .* numbers after [0-9,]+ tokens; 6,144 may be"):
         evaluator.evaluate("", Report(LINEAR, **SMALL))
-    with pytest.raises(evolve_task.Invalid, match=r"state: it holds .* numbers after 128 tokens; 6,144 may be"):
+    with pytest.raises(evolve_task.Invalid, match=r"state: it holds .* numbers after [0-9,]+ tokens; 6,144 may be"):
         evaluator.evaluate("", Report(LINEAR, "quick", **SMALL))
 
 
@@ -222,7 +219,7 @@ def test_state_cannot_hide_numbers(session: Any, state: str, why: str) -> None:
     )
     opened.call("build", 8, 1, 0)
     with pytest.raises(TypeError, match=why):
-        opened.call("work", np.ones((1, 32, 8), np.float32))
+        opened.call("forward", 0, np.ones((1, 32, 8), np.float32), True)
 
 
 def test_numbers_of_eight_bytes_count_twice(session: Any) -> None:
@@ -231,7 +228,7 @@ def test_numbers_of_eight_bytes_count_twice(session: Any) -> None:
         f"{code}    def forward(self, x, state=None):\n        return x, [x[:, 0], x[:, 1:].double(), None, 3]"
     )
     opened.call("build", 8, 1, 0)
-    assert opened.call("work", np.ones((1, 4, 8), np.float32))[2] == 8 + 2 * 24
+    assert opened.call("forward", 0, np.ones((1, 4, 8), np.float32), True)[1][4] == 8 + 2 * 24
 
 
 @pytest.mark.parametrize(
@@ -295,7 +292,8 @@ async def test_layer_cannot_open_text_in_sandbox(tmp_path: Path) -> None:
     assert re.match(r"PermissionError: no files: .*calendar\.py may be what held-out text is made of, \[\] \[", why), (
         why
     )
-    assert why.count("no files: ") == 7 and why.count("no source") == 1, why
+    assert why.count("no files: ") == 6 and why.count("a program may load no files") == 1, why
+    assert why.count("no source") == 1, why
     assert why.count("no files and no other programs") == 2 and why.count("no code out of text") == 1, why
     assert why.count("GOT") == 1 and "GOT 'mailbox'" in why, why
 
@@ -316,6 +314,8 @@ class Layer(nn.Module):
 """
     opened = session(code)
     opened.call("build", 8, 1, 0)
-    operations, written, state = opened.call("work", np.ones((1, 16, 8), np.float32))
+    found = opened.call("forward", 0, np.ones((1, 16, 8), np.float32), True)[1]
+    operations, written, in_all, _, state, kept = found
     assert operations == 2 * (2 * 16 * 8 * 8) + 16 * 8 * 8
-    assert written >= 4 * 16 * 8 and state == 3 * 8
+    assert in_all == 2 * (2 * 16 * 8 * 8), "the profiler sees no solves"
+    assert written >= 4 * 16 * 8 and (state, kept) == (3 * 8, 0)
