@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from engine.evaluation.sandbox import find_sandbox
-
 from .lair import LEVELS, PRELUDE, Lair, numbers
 
 
@@ -121,14 +119,14 @@ async def test_nothing_persists(lair: Lair, pair: Pair, level: str) -> None:
     assert found == ("found" if level == "limits" and pair.limits else "")
 
 
-async def test_nothing_of_the_engine_is_inherited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", [pytest.param(level, marks=_MARKS[level]) for level in LEVELS])
+async def test_nothing_of_the_engine_is_inherited(lair: Lair, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Descriptors, variables and ignored signals of the engine stay with it."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-decoy")
     monkeypatch.setenv("PYTHONPATH", "/decoy")
     monkeypatch.setenv("LD_PRELOAD", "")
     ours = os.open("/dev/null", os.O_RDONLY)
     os.set_inheritable(ours, True)
-    lair = Lair(tmp_path, find_sandbox().name)
     lair.lay()
     body = """
 def body():
