@@ -15,10 +15,15 @@ IGNORED = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 3
 """Signals that a supervisor ignores: all but SIGKILL, SIGCHLD, SIGSTOP and the two of the C library."""
 
 
+_oom_score: list[int] = []
+"""The descriptor of this process's own score, kept open: a process that hides its memory may not open it again."""
+
+
 def _set_oom_score(score: int) -> None:
     try:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write(str(score))
+        if not _oom_score:
+            _oom_score.append(os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC))
+        os.pwrite(_oom_score[0], str(score).encode(), 0)
     except OSError:
         pass  # best effort: it protects the rest of the machine and is not one of our limits
 
