@@ -15,7 +15,6 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from engine.evaluation.bubblewrap import OFF, VARIABLE
 from engine.journal import events as ev
 from engine.journal.database import connect_writer, insert_blob, insert_event, sha256_of
 from engine.journal.reader import JournalReader
@@ -212,34 +211,38 @@ def _disk(folder: Path, task: Path, rounds: int) -> list[dict[str, Any]]:
 
 
 def _sandbox(folder: Path, task: Path) -> dict[str, Any]:
-    """An evaluation in bubblewrap against the same one with limits only: medians of the wall clock."""
+    """Compare an evaluation with all confinement to one with limits only: medians of the wall clock.
+
+    Both take turns, so that whatever else the machine does falls on both.
+    """
     code = (
-        "import asyncio, sys, time, statistics; from pathlib import Path\n"
+        "import asyncio, os, sys, time, statistics; from pathlib import Path\n"
+        "from engine.evaluation.cgroups import CGROUP_VARIABLE, find_cgroups\n"
+        "from engine.evaluation.bubblewrap import LANDLOCK_VARIABLE, OFF, VARIABLE\n"
         "from engine.evaluation.evaluator import Evaluation, Job\nfrom engine.task.spec import Limits\n"
         "from engine.evaluation.sandbox import sandbox_name\n"
+        "names = (VARIABLE, LANDLOCK_VARIABLE, CGROUP_VARIABLE)\n"
+        "own = {name: os.environ.get(name) or 'auto' for name in names}\n"
         "async def main():\n"
-        "    task, folder, taken = Path(sys.argv[1]), Path(sys.argv[2]), []\n"
-        "    for n in range(25):\n"
+        "    task, folder, taken = Path(sys.argv[1]), Path(sys.argv[2]), {True: [], False: []}\n"
+        "    for n in range(60):\n"
+        "        os.environ.update(own if n % 2 else dict.fromkeys(names, OFF))\n"
         "        job = Job(program='X = 1', task_folder=task, folder=folder / str(n), metric='score', guarded=False,\n"
         "            gpu=False, python=None, mounts=[], stage='explore', repeat=0, seed=0, settings={},\n"
         "            limits=Limits(), threads=1)\n"
         "        began = time.perf_counter()\n"
         "        e = await Evaluation.start(job, lambda s, v: None); o = await e.outcome(); await e.acknowledge()\n"
         "        assert o.status == 'ok', o\n"
-        "        taken.append(time.perf_counter() - began)\n"
-        "    print(sandbox_name(), statistics.median(taken[5:]))\n"
+        "        taken[bool(n % 2)].append(time.perf_counter() - began)\n"
+        "    cgroup = find_cgroups().version or 'none'\n"
+        "    print(sandbox_name(), cgroup, *(statistics.median(taken[which][5:]) for which in (True, False)))\n"
         "asyncio.run(main())\n"
     )
-    found: dict[str, float] = {}
-    for which in (os.environ.get(VARIABLE, "auto"), OFF):
-        command = [sys.executable, "-c", code, str(task), str(folder / f"evals{len(found)}")]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, VARIABLE: which})
-        name, seconds = done.stdout.split()
-        found[name] = float(seconds)
-    if "bubblewrap" not in found:
-        return _row("sandbox on top of a bare process", float("nan"), "ms", "≤ 30", "bubblewrap does not work here")
-    extra = (found["bubblewrap"] - found["limits"]) * 1e3
-    note = f"{found['bubblewrap'] * 1e3:.0f} ms against {found['limits'] * 1e3:.0f} ms for a whole evaluation"
+    command = [sys.executable, "-c", code, str(task), str(folder / "evals")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    name, cgroup, confined, bare = done.stdout.split()
+    extra = (float(confined) - float(bare)) * 1e3
+    note = f"{name}, cgroup {cgroup}: {float(confined) * 1e3:.0f} ms against {float(bare) * 1e3:.0f} ms for all of it"
     return _row("sandbox on top of a bare process", extra, "ms", "≤ 30", note)
 
 
