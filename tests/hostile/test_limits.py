@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.evaluation.cgroups import CGROUP_VARIABLE
-from tests.engine.evaluation.conftest import Workplace
+from tests.engine.evaluation.conftest import LEVELS, Workplace, choose_level
 
 from .limit_candidates import CANDIDATES, Candidate
 
@@ -36,4 +36,28 @@ async def test_limit_holds(candidate: Candidate, counted: bool, tmp_path: Path) 
     limits = {"memory_mb": 192, "seconds": 20.0, **candidate.limits}
     outcome = await work.evaluate(candidate.program, evaluator, guarded=True, limits=limits)
     status, reason = candidate.right if counted or candidate.without is None else candidate.without
+    assert (outcome.status, reason in outcome.reason) == (status, True), f"{outcome.status}: {outcome.reason}"
+
+
+SHARED = (
+    "one block", "children", "daemon in a session of its own", "shared, written by children that are gone", "memfds",
+    "memfds on their way through a socket", "page tables of children", "buffers of sockets", "forks",
+    "CPU of children one after the other", "CPU of children that nobody waits for",
+    "CPU past a signal that is ignored", "a little in each of many calls", "half of everything",
+)  # fmt: skip
+"""What a cgroup stops on every level."""
+
+
+@pytest.mark.needs("cgroup")
+@pytest.mark.parametrize("level", LEVELS[1:])
+@pytest.mark.parametrize("name", SHARED)
+async def test_cgroup_holds_without_bubblewrap(
+    name: str, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose_level(level, monkeypatch)
+    candidate = next(candidate for candidate in CANDIDATES if candidate.name == name)
+    evaluator = EVALUATE.replace("CALLS", str(candidate.calls))
+    limits = {"memory_mb": 192, "seconds": 20.0, **candidate.limits}
+    outcome = await Workplace(tmp_path, level).evaluate(candidate.program, evaluator, guarded=True, limits=limits)
+    status, reason = candidate.right
     assert (outcome.status, reason in outcome.reason) == (status, True), f"{outcome.status}: {outcome.reason}"
