@@ -70,7 +70,7 @@ def probe_kernel() -> Kernel:
 
 
 def encode_confinement(
-    level: str, seccomp: bool, landlock: int, plan: dict[str, Any] | None, protected: list[int]
+    level: str, seccomp: bool, landlock: int, plan: dict[str, Any] | None, protected: list[int], memfds: bool
 ) -> dict[str, Any]:
     """Return what a process has to do to confine itself, as the harness takes it.
 
@@ -80,8 +80,9 @@ def encode_confinement(
         landlock: the version of Landlock's interface.
         plan: the rules of Landlock; None if it is not used.
         protected: processes that it must not signal.
+        memfds: whether it may make files in memory that no process shows.
     """
-    program = build_filter(level, protected=tuple(protected), landlock=landlock) if seccomp else b""
+    program = build_filter(level, protected=tuple(protected), landlock=landlock, memfds=memfds) if seccomp else b""
     machine = platform.machine()
     return {
         "join": number_of("keyctl", machine) if machine in ARCHITECTURES else None,

@@ -244,8 +244,11 @@ def job_spec(job: Job, sandbox: sb.Sandbox, plan: Plan, supervisor: int) -> dict
     exposed = not sandbox.path and sandbox.landlock < GUARDS_FROM
     protected = [os.getpid(), os.getpgrp(), supervisor] if exposed else []
 
+    # Drivers of GPUs need them. Elsewhere they are refused if only a look at open files could count them.
+    memfds = job.gpu or configured_cgroups().bounds_memory
+
     def confinement(rules: dict[str, Any] | None) -> dict[str, Any]:
-        return encode_confinement(sandbox.name, sandbox.seccomp, sandbox.landlock, rules, protected)
+        return encode_confinement(sandbox.name, sandbox.seccomp, sandbox.landlock, rules, protected, memfds)
 
     return {
         "limits": msgspec.to_builtins(job.limits),

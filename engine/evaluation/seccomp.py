@@ -123,6 +123,7 @@ _JUDGED: dict[str, tuple[int | None, int | None]] = {
     "unshare": (272, 97),
     "personality": (135, 92),
     "socket": (41, 198),
+    "memfd_create": (319, 279),
     "ioctl": (16, 29),
     "setpriority": (141, 140),
     "ioprio_set": (251, 30),
@@ -254,7 +255,9 @@ _EMPTYING = [
 
 
 @functools.lru_cache(maxsize=64)
-def build_filter(level: str, machine: str = "", *, protected: tuple[int, ...] = (), landlock: int = 0) -> bytes:
+def build_filter(
+    level: str, machine: str = "", *, protected: tuple[int, ...] = (), landlock: int = 0, memfds: bool = True
+) -> bytes:
     """Return the filter as the array of `struct sock_filter` that the kernel takes; empty for an unknown machine.
 
     Args:
@@ -264,6 +267,7 @@ def build_filter(level: str, machine: str = "", *, protected: tuple[int, ...] = 
         machine: as `platform.machine` returns it; by default this one.
         protected: processes that it must not signal, as it shares their process namespace.
         landlock: the version of Landlock that confines it.
+        memfds: whether it may make files in memory that no process shows.
     """
     machine = machine or platform.machine()
     if machine not in ARCHITECTURES:
@@ -278,6 +282,9 @@ def build_filter(level: str, machine: str = "", *, protected: tuple[int, ...] = 
             rules += _EMPTYING
     if protected:
         rules += _protect(protected)
+    if not memfds:
+        # As an old kernel answers, so that programs take /dev/shm instead.
+        rules.append(_Rule("memfd_create", 0, "is not", (), errno.ENOSYS))
     return _base(machine) + _encode([*_judge(machine, rules), (_RETURN, 0, 0, _ALLOW)])
 
 
