@@ -14,6 +14,7 @@ import corpus
 import evolve_task
 import measure
 import userdata
+from disturb import check_memory, disturb
 from language_model import bits_per_byte, stream
 from noise import ISSUES, Line, Noisy, plant
 
@@ -26,7 +27,7 @@ METRIC = 4000
 def evaluate(program_path, report):
     """Clean, train and score: the mean of what the model learns from the cleaned text and of how clean the text is."""
     settings, seed = report.settings, report.data_seed
-    documents, held_out, name, mark = prepare(settings, seed)
+    documents, held_out, name, mark, changed = prepare(settings, seed)
     raw = [document.text for document in documents]
     began = time.monotonic()
     answer = evolve_task.call(
@@ -37,6 +38,7 @@ def evaluate(program_path, report):
     )
     seconds = time.monotonic() - began
     cleaned, invented = measure.check(documents, answer)
+    memory = check_memory(documents, cleaned, changed)
 
     budget = int(settings["budget"])
     held = stream(held_out, sum(len(text.encode("utf-8", "replace")) + 1 for text in held_out), 0)
@@ -75,6 +77,7 @@ def evaluate(program_path, report):
         **pairs(documents, cleaned, int(settings["pairs"])),
         **parts,
         "invented": invented,
+        "memory": memory,
         "documents": len(documents),
         "documents_kept": sum(bool(text.strip()) for text in cleaned),
         "characters": sum(map(len, raw)),
@@ -86,7 +89,7 @@ def evaluate(program_path, report):
 
 
 def prepare(settings, seed):
-    """Return documents for the candidate, held-out texts, the corpus's name and its fingerprint."""
+    """Return documents for the candidate, held-out texts, the corpus's name and fingerprint, and changed lines."""
     folder = Path(__file__).parent
     wanted, held = int(settings["documents"]), int(settings["held_out"])
     if not settings["data"]:
@@ -111,9 +114,11 @@ def prepare(settings, seed):
                 Noisy(document.category, [Line(text, text) for text in document.text.splitlines()])
                 for document in drawn.train
             ]
-            return documents, [document.text for document in drawn.held_out], name, corpus.fingerprint(drawn)
+            return documents, [document.text for document in drawn.held_out], name, corpus.fingerprint(drawn), set()
         drawn = corpus.draw(name, sources, wanted, held, seed)
-    return plant(drawn, seed), [document.text for document in drawn.held_out], drawn.name, corpus.fingerprint(drawn)
+    drawn, changed = disturb(drawn, seed)
+    held_out = [document.text for document in drawn.held_out]
+    return plant(drawn, seed), held_out, drawn.name, corpus.fingerprint(drawn), changed
 
 
 def balance(books):

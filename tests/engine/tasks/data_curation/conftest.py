@@ -67,7 +67,8 @@ class Parts:
     @functools.cache  # noqa: B019 - one for the module
     def noisy(self) -> list[Any]:
         """Return the documents that a program cleans in `run`."""
-        found: list[Any] = self.noise.plant(self.corpus.installed(8, 3, 3), 3)
+        drawn, _ = self.disturb.disturb(self.corpus.installed(8, 3, 3), 3)
+        found: list[Any] = self.noise.plant(drawn, 3)
         return found
 
     @functools.cache  # noqa: B019
