@@ -13,7 +13,6 @@ from pathlib import Path
 from engine.errors import JournalError, RunError
 from engine.evaluation.supervisor.folders import remove_tree
 from engine.runs.folder import Run, check_name, is_alive
-from engine.runs.prior_files import rename_proposals
 
 __all__ = ["delete_run", "rename_run", "spawn_engine"]
 
@@ -35,6 +34,9 @@ def rename_run(run: Run, name: str) -> Run:
         renamed = Run(run.folder.rename(target))
     except OSError as exc:
         raise RunError(f"{run.folder} cannot be renamed: {exc.strerror}") from None
+    # Lazy: this loads the cognition base, which would delay the start of the application.
+    from engine.runs.prior_files import rename_proposals
+
     # A journal that cannot be read proposes nothing any more.
     with suppress(JournalError):
         rename_proposals(renamed, run.name)

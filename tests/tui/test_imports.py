@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "numpy", "scipy", "libcst", "sqlite_utils", "networkx", "openai", "engine.loop.engine", "wordllama")
+HEAVY = (
+    "torch", "numpy", "scipy", "libcst", "sqlite_utils", "networkx", "openai", "engine.loop.engine", "wordllama",
+    "cognition.collection",
+)  # fmt: skip
 
 
 def loaded(statement: str) -> set[str]:
