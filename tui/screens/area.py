@@ -14,7 +14,17 @@ __all__ = ["ActionArea"]
 
 
 class ActionArea(Vertical):
-    """A part of a screen; its bindings work while something in it has the focus."""
+    """A part of a screen; its bindings work while something in it has the focus.
+
+    It is hidden and its children are not, since its children cover it: Textual would draw it below each frame.
+    """
+
+    SCOPED_CSS = False
+    DEFAULT_CSS = """
+    ActionArea { visibility: hidden; }
+    ActionArea > * { visibility: visible; }
+    ActionArea > ActionArea { visibility: hidden; }
+    """
 
     @property
     def navigator(self) -> Navigator:

@@ -60,9 +60,10 @@ class RunView(ActionArea):
 
     SCOPED_CSS = False
     DEFAULT_CSS = """
-    RunView #body { height: 1fr; }
+    RunView #body { height: 1fr; visibility: hidden; }
     RunView #left { width: 3fr; }
-    RunView #side { width: 2fr; border-left: solid $look-border; }
+    RunView #left > * { visibility: visible; }
+    RunView #side { width: 2fr; border-left: solid $look-border; visibility: visible; }
     App.-plain RunView #side { border-left: ascii $look-border; }
     RunView #tree { height: 1fr; }
     RunView #plot { height: 11; }
