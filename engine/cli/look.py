@@ -32,6 +32,7 @@ from engine.cli.table import print_table
 from engine.errors import EvolveError, RunError, UsageError
 from engine.evaluation.curve import decode_curve
 from engine.journal import events as ev
+from engine.journal.database import row_data
 from engine.journal.reader import JournalReader
 from engine.priors.usage import credited, idea_of
 from engine.runs.folder import Run, all_runs, is_alive
@@ -344,10 +345,10 @@ def events(
         seq = since
         while True:
             alive = follow and is_alive(picked)
-            for number, at, kind, round_, node, raw in reader.rows(after=seq):
-                seq = number
+            for row in reader.rows(after=seq):
+                seq, at, kind, round_, node, _ = row
                 line = {"seq": seq, "at": at, "kind": kind, "round": round_, "node": node}
-                print_json({**line, "data": msgspec.json.decode(raw)})
+                print_json({**line, "data": row_data(row, reader.path)})
             sys.stdout.flush()
             if not alive:
                 return

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.errors import DamagedJournal, JournalError
+from engine.journal.checks import check_row, check_tables, guard, is_deep, regular
 from engine.journal.clock import now_ms
 from engine.journal.events import Data, Event, decode_data, encode_data
 from engine.journal.live import LIVE_SCHEMA
@@ -41,6 +42,7 @@ __all__ = [
     "make_plain",
     "pending_commands",
     "read_command",
+    "row_data",
     "send_command",
     "sha256_of",
     "to_row",
@@ -124,6 +126,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
                 f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
             )
             undo.callback(connection.close)
+            guard(connection)
             check_identity(connection, path)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
@@ -221,11 +224,29 @@ def decode_row(row: tuple[int, int, str, int | None, int | None, str], where: ob
         JournalError: the row is damaged.
     """
     seq, at, kind, round_, node, raw = row
+    wrong = check_row(row)
+    if wrong:
+        raise DamagedJournal(wrong, seq if type(seq) is int else 0, where)
     try:
         data: Data | None = decode_data(kind, raw)
     except msgspec.DecodeError as exc:
         raise DamagedJournal(f"{kind}: {exc}", seq, where) from None
     return None if data is None else Event(seq, at, round_, node, data)
+
+
+def row_data(row: tuple[Any, ...], where: object = "run.db") -> Any:
+    """Return the data of a row of any kind, as plain values.
+
+    Raises:
+        JournalError: the row is damaged.
+    """
+    wrong = check_row(row)
+    try:
+        if not wrong:
+            return msgspec.json.decode(row[5])
+    except msgspec.DecodeError as exc:
+        wrong = str(exc)
+    raise DamagedJournal(wrong, row[0] if type(row[0]) is int else 0, where)
 
 
 def pending_commands(connection: sqlite3.Connection) -> list[Command]:
@@ -258,8 +279,8 @@ def read_command(row: tuple[Any, ...]) -> Command:
     """Return a command from its row; unreadable data counts as none."""
     id_, at, kind, raw, done_at, result = row
     try:
-        data = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+        data = {} if is_deep(raw) else msgspec.json.decode(raw)
+    except (msgspec.DecodeError, TypeError, AttributeError):
         data = {}
     return Command(id_, at, kind, data if isinstance(data, dict) else {}, done_at is not None, result or "")
 
@@ -274,6 +295,9 @@ def check_file(path: Path) -> None:
         raise JournalError(f"'{legible(str(path))}' is not valid UTF-8: rename it, since a run keeps names as text")
     if not path.is_file():
         raise JournalError(f"{path} does not exist")
+    for beside in (f"{path}-wal", f"{path}-shm", f"{path}-journal"):
+        if not regular(Path(beside)):
+            raise JournalError(f"{beside} is not a plain file, so {path.name} is not opened")
 
 
 def check_identity(connection: sqlite3.Connection, path: Path) -> None:
@@ -296,3 +320,7 @@ def check_identity(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer version (format {version}, this one knows {SCHEMA_VERSION})",
             "Update this program to open it",
         )
+    try:
+        check_tables(connection, path)
+    except sqlite3.Error as exc:
+        raise JournalError(f"{path} is not the journal of a run, or it is damaged: {exc}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-import zlib
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from engine.errors import DamagedJournal, JournalError
+from engine.journal.checks import QUERY_SECONDS, guard, inflated, is_deep
 from engine.journal.database import Command, check_file, check_identity, decode_row, read_command, sha256_of
 from engine.journal.events import CommandDone, Data, Event, decode_data
 from engine.journal.live import LiveRow
@@ -37,10 +38,13 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._began = time.monotonic()
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         check_file(path)
         try:
             self._connection = self._connect()
+            guard(self._connection)
+            self._connection.set_progress_handler(self._overdue, 1_000_000)
             check_identity(self._connection, path)
         except sqlite3.OperationalError as exc:
             self.close()
@@ -92,7 +96,7 @@ class JournalReader:
             yield from page
             if len(page) < _PAGE:
                 return
-            after = page[-1][0]
+            after = self._advance(after, page[-1][0])
 
     def events(self, after: int = 0, upto: int | None = None) -> Iterator[Event]:
         """Yield the events with `after < seq <= upto`, in order; kinds this version does not know are left out."""
@@ -135,7 +139,7 @@ class JournalReader:
         """`(seq, at)` of all events after one of them, without reading what they say, some thousands at a time."""
         while page := self._execute("SELECT seq, at FROM events WHERE seq > ? ORDER BY seq LIMIT 5000", (after,)):
             yield page
-            after = page[-1][0]
+            after = self._advance(after, page[-1][0])
 
     def places_of(self, kinds: Iterable[type[Data]], after: int = 0) -> list[tuple[int, str, int | None]]:
         """`(seq, kind, round)` of the events of some kinds after a place, without reading what they say."""
@@ -158,7 +162,14 @@ class JournalReader:
         if not self._execute("SELECT 1 FROM sqlite_master WHERE name = 'live'"):
             return []
         rows = self._execute("SELECT id, at, kind, round, data FROM live WHERE id > ? ORDER BY id", (id_,))
-        return [LiveRow(id_, at, kind, round_, msgspec.json.decode(raw)) for id_, at, kind, round_, raw in rows]
+        try:
+            return [
+                LiveRow(id_, at, kind, round_, msgspec.json.decode(raw, type=dict[str, Any]))
+                for id_, at, kind, round_, raw in rows
+                if not is_deep(raw)
+            ]
+        except (msgspec.DecodeError, TypeError, AttributeError) as exc:
+            raise DamagedJournal(f"a row of 'live': {exc}", where=self.path) from None
 
     def last_seq(self) -> int:
         """Return the newest event's position; 0 in an empty journal."""
@@ -170,13 +181,13 @@ class JournalReader:
         Raises:
             JournalError: there is none, or it is damaged.
         """
-        rows = self._execute("SELECT codec, bytes FROM blobs WHERE sha256 = ?", (bytes.fromhex(sha256),))
+        rows = self._execute("SELECT codec, bytes FROM blobs WHERE sha256 = ?", (self._name_of(sha256),))
         if not rows:
             raise JournalError(f"{self.path} has no blob {sha256[:12]}")
         codec, stored = rows[0]
         try:
-            content = bytes(zlib.decompress(stored) if codec == "zlib" else stored)
-        except zlib.error as exc:
+            content = inflated(stored, codec)
+        except ValueError as exc:
             raise DamagedJournal(f"blob {sha256[:12]}: {exc}", where=self.path) from None
         if sha256_of(content) != sha256:
             raise DamagedJournal(f"blob {sha256[:12]} does not match its name", where=self.path)
@@ -184,8 +195,15 @@ class JournalReader:
 
     def stored_blob(self, sha256: str) -> tuple[bytes, str, bytes] | None:
         """Return a blob as it is stored, a row of the table `blobs`; None if there is none."""
-        rows = self._execute("SELECT sha256, codec, bytes FROM blobs WHERE sha256 = ?", (bytes.fromhex(sha256),))
+        rows = self._execute("SELECT sha256, codec, bytes FROM blobs WHERE sha256 = ?", (self._name_of(sha256),))
         return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
+
+    def _name_of(self, sha256: str) -> bytes:
+        """Return a blob's name as it is stored."""
+        try:
+            return bytes.fromhex(sha256)
+        except ValueError:
+            raise DamagedJournal(f"{sha256[:12]!r} is not the name of a blob", where=self.path) from None
 
     def text(self, sha256: str) -> str:
         """A blob as text, or an empty string for an empty name; bytes that are no UTF-8 are shown as such."""
@@ -221,10 +239,22 @@ class JournalReader:
         return str(rows[0][0]) if rows else None
 
     def _execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        self._began = time.monotonic()
         try:
             return self._connection.execute(sql, parameters).fetchall()
+        except OverflowError:
+            raise JournalError(f"{self.path} holds nothing at a place or number as large as that") from None
         except sqlite3.Error as exc:
             raise JournalError(f"{self.path} cannot be read: {exc}") from None
+
+    def _advance(self, after: int, last: int) -> int:
+        """Return the place to read on from; in a damaged file it could go back for ever."""
+        if last <= after:
+            raise DamagedJournal("its events are not in order", where=self.path)
+        return last
+
+    def _overdue(self) -> int:
+        return int(time.monotonic() - self._began > QUERY_SECONDS)
 
     def close(self) -> None:
         """Close the file."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from engine.errors import JournalError, RunError
 from engine.journal.reader import JournalReader
@@ -155,7 +156,7 @@ def _started(run: Run) -> int:
                 return int(forked)
             first = next(reader.rows(upto=1), None)
             return int(first[1]) if first else 0
-    except JournalError:
+    except (JournalError, ValueError, TypeError):
         return 0
 
 
@@ -213,10 +214,13 @@ def _try_lock(descriptor: int) -> bool:
 def is_alive(run: Run) -> bool:
     """Return whether an engine holds the run's lock: it writes its name there, which other holders do not."""
     try:
-        descriptor = os.open(run.lock, os.O_RDONLY | os.O_CLOEXEC)
+        # Never waits: the file may be a pipe in a folder from elsewhere.
+        descriptor = os.open(run.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return False
     try:
+        if not S_ISREG(os.fstat(descriptor).st_mode):
+            return False
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return bool(os.pread(descriptor, 1, 0))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import calendar
 import time
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import msgspec
 
 from engine.journal import events as ev
+from engine.journal.checks import is_deep
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, is_alive
 from engine.settings.decode import deep_merge
@@ -133,14 +134,45 @@ def summary_of(state: RunState) -> dict[str, Any]:
     }
 
 
+class _Best(TypedDict):
+    node: int
+    score: float
+    fitness: NotRequired[float]
+
+
+class _Kept(TypedDict):
+    """What `summary_of` returns; earlier versions wrote less."""
+
+    seq: int
+    task: str
+    status: str
+    reason: NotRequired[str]
+    rounds: int
+    nodes: int
+    best: _Best | None
+    ranked_by: NotRequired[str]
+    started: str
+    host: str
+    usd: NotRequired[float]
+    tokens: NotRequired[int]
+
+
+def _is_sound(summary: _Kept) -> bool:
+    """Tell whether the numbers of a summary can be counts."""
+    return all(0 <= number < 1 << 52 for number in (summary["rounds"], summary["nodes"], summary.get("tokens", 0)))
+
+
 def kept_summary(reader: JournalReader) -> dict[str, Any] | None:
     """Return what `summary_of` said at the end of the run; None if only a fold of the journal can tell."""
     kept = reader.meta("summary")
-    summary: dict[str, Any] = msgspec.json.decode(kept) if kept else {}
-    if summary.get("seq") != reader.last_seq():
+    try:
+        summary = msgspec.json.decode(kept, type=_Kept) if kept and not is_deep(kept) else None
+    except msgspec.DecodeError:
+        summary = None
+    if summary is None or not _is_sound(summary) or summary["seq"] != reader.last_seq():
         return None
     if "ranked_by" in summary:
-        return summary
+        return {**summary}
     # An earlier version kept the score alone. If nothing else counts, the fitness follows from it without a fold.
     started = next(reader.events(upto=1)).data
     settings = started.settings if isinstance(started, ev.RunStarted) else {}
@@ -148,9 +180,10 @@ def kept_summary(reader: JournalReader) -> dict[str, Any] | None:
         settings = deep_merge(settings, getattr(event.data, "settings", {}))
     if not isinstance(started, ev.RunStarted) or not _fitness_of(settings).is_score:
         return None
-    if summary["best"] is not None:
+    best = summary["best"]
+    if best is not None:
         sign = 1.0 if started.spec.get("direction") == "maximize" else -1.0
-        summary["best"]["fitness"] = sign * summary["best"]["score"]
+        best["fitness"] = sign * best["score"]
     return {**summary, "ranked_by": "score"}
 
 
