@@ -28,6 +28,7 @@ __all__ = ["Imported", "export_folder", "export_items", "export_lines", "import_
 
 _ORIGINS = ("human", "analyzer", "import")
 _STATUSES = ("active", "pending", "rejected", "removed")
+_LAST_MS = 253_402_300_799_000
 _AUTHORS = ("human", "file", "analyzer", "import")
 
 
@@ -186,7 +187,9 @@ def _import_lines(collection: Collection, done: Imported, text: str) -> None:
             try:
                 with tables.atomic():  # nothing stays of a line that is refused
                     _take_line(collection, tables, done, json.loads(line))
-            except (PriorError, ValueError, KeyError, TypeError, AttributeError) as exc:
+            except RecursionError:
+                done.refused.append(f"line {number}: is nested too deeply to be read")
+            except (PriorError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as exc:
                 why = exc if isinstance(exc, PriorError) else f"is not a prior ({type(exc).__name__}: {exc})"
                 done.refused.append(f"line {number}: {why}")
 
@@ -195,7 +198,7 @@ def _take_line(collection: Collection, tables: Database, done: Imported, data: d
     """Add one exported prior: the whole of a new one, the last text as an edit if there is one with its id."""
     prior_id = str(data["id"])
     check_id(prior_id)
-    revisions = [(str(r["text"]), int(r["at"]), r["author"], str(r["message"])) for r in data["revisions"]]
+    revisions = [(str(r["text"]), _moment(r["at"]), r["author"], str(r["message"])) for r in data["revisions"]]
     if not revisions or data["origin"] not in _ORIGINS or data["status"] not in _STATUSES:
         raise ValueError("origin, status or revisions")
     for text, _, author, _ in revisions:
@@ -218,10 +221,19 @@ def _take_line(collection: Collection, tables: Database, done: Imported, data: d
         {
             "revision": len(revisions), "gone": int(bool(data["gone"])), "evidence": json.dumps(dict(data["evidence"])),
             "reason": str(data["reason"]), "former": json.dumps([str(name) for name in data["former"]]),
-            "created_at": int(data["created_at"]), "changed_at": int(data["changed_at"]),
+            "created_at": _moment(data["created_at"]),
+            "changed_at": _moment(data["changed_at"]),
         },
     )  # fmt: skip
     done.added.append(prior_id)
+
+
+def _moment(value: Any) -> int:
+    """Return milliseconds since 1970, at most the end of the year 9999, which is the last that a date can name."""
+    moment = int(value)
+    if not 0 <= moment <= _LAST_MS:
+        raise ValueError(f"the time {str(value)[:30]}")
+    return moment
 
 
 def _import_items(collection: Collection, done: Imported, path: Path, text: str) -> None:
@@ -229,13 +241,20 @@ def _import_items(collection: Collection, done: Imported, path: Path, text: str)
         data = json.loads(text)
     except ValueError as exc:
         raise CognitionError(f"{path} is not JSON: {exc}") from None
+    except RecursionError:
+        raise CognitionError(f"{path} is nested too deeply to be read") from None
     items = data.get("items") if isinstance(data, dict) else data
-    named = list(items.items()) if isinstance(items, dict) else [("", item) for item in items or []]
+    listed = items if isinstance(items, list) else []
+    named = list(items.items()) if isinstance(items, dict) else [("", item) for item in listed]
     if not named or not all(isinstance(item, dict) and isinstance(item.get("content"), str) for _, item in named):
         raise CognitionError(f"{path} holds no cognition of ASI-Evolve: no 'items' with a 'content'")
     known = {entry.evidence.get("item"): entry.id for entry in _all(collection) if entry.evidence.get("item")}
     for key, item in named:
-        _take_item(collection, done, str(item.get("id") or key), item, known)
+        name = str(item.get("id") or key)
+        try:
+            _take_item(collection, done, name, item, known)
+        except (ValueError, ArithmeticError, RecursionError) as exc:
+            done.refused.append(f"{printable(name)}: is not a prior ({type(exc).__name__}: {exc})")
 
 
 def _take_item(

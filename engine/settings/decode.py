@@ -18,6 +18,8 @@ __all__ = ["convert_table", "deep_merge", "parse_assignment", "read_toml"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_LARGEST = 1 << 63
+_DEEPEST = 50
 _UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]*)`")
 _PATH = re.compile(r" - at `\$?(?P<path>[^`]*)`$")
 
@@ -36,6 +38,10 @@ def read_toml(path: Path, error: type[EvolveError]) -> dict[str, Any]:
         raise error(f"{path} cannot be read: {exc}") from None
     except tomllib.TOMLDecodeError as exc:
         raise error(f"{path} is not valid TOML: {exc}") from None
+    except ValueError as exc:
+        raise error(f"{path} holds a number or date that cannot be read: {exc}") from None
+    except RecursionError:
+        raise error(f"{path} is nested too deeply to be read") from None
 
 
 def convert_table(
@@ -53,25 +59,32 @@ def convert_table(
     Raises:
         error: the table does not fit.
     """
-    strange = _not_finite(table, "")
+    try:
+        strange = _not_storable(table, "")
+    except RecursionError:
+        strange = "it is nested too deeply to be read"
     if strange:
-        raise error(f"{where}: {strange}: must be a finite number; leave it out for no limit")
+        raise error(f"{where}: {strange}")
     try:
         return msgspec.convert(table, kind, strict=strict)
     except msgspec.ValidationError as exc:
         raise error(f"{where}: {_explain(str(exc), kind)}") from None
 
 
-def _not_finite(value: Any, path: str) -> str:
-    """Return the path of the first number that is not finite, or an empty string: journals cannot hold such numbers."""
+def _not_storable(value: Any, path: str, depth: int = 0) -> str:
+    """Return what a journal cannot hold, with the path to the first such value; an empty string if all is well."""
     if isinstance(value, float) and not math.isfinite(value):
-        return path
+        return f"{path}: must be a finite number; leave it out for no limit"
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        return f"{path}: must be a number below 2^63"
+    if depth > _DEEPEST:
+        return f"{path[:80]}…: is nested more than {_DEEPEST} deep"
     items: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         items = ((f"{path}.{key}" if path else key, below) for key, below in value.items())
     elif isinstance(value, list):
         items = ((f"{path}[{index}]", below) for index, below in enumerate(value))
-    return next((found for where, below in items if (found := _not_finite(below, where))), "")
+    return next((found for where, below in items if (found := _not_storable(below, where, depth + 1))), "")
 
 
 def _explain(message: str, kind: type[msgspec.Struct]) -> str:
@@ -147,13 +160,17 @@ def parse_assignment(text: str, error: type[EvolveError]) -> dict[str, Any]:
     """
     key, equals, value = text.partition("=")
     parts = [part.strip() for part in key.split(".")]
-    if not equals or not all(parts):
+    if not equals or not all(parts) or len(parts) > _DEEPEST:
         raise error(f"'{text}' is not key=value", "Write for example rounds=200 or sampler.c=0.2")
     leaf: Any
     try:
         leaf = tomllib.loads(f"v = {value.strip()}")["v"]
+    except RecursionError:
+        raise error(f"the value of {key.strip()} is nested too deeply to be read") from None
     except tomllib.TOMLDecodeError:
         leaf = None if value.strip() in ("", "none") else value.strip()
+    except ValueError as exc:
+        raise error(f"the value of {key.strip()} cannot be read: {exc}") from None
     for part in reversed(parts):
         leaf = {part: leaf}
     return dict(leaf)

@@ -137,6 +137,8 @@ def _check_evaluator(path: Path) -> None:
 def _parse(path: Path, code: str) -> ast.Module:
     try:
         return ast.parse(code, filename=str(path))
+    except (RecursionError, MemoryError):
+        raise TaskError(f"{path} is nested too deeply to be read as Python") from None
     except (SyntaxError, ValueError) as exc:
         line = getattr(exc, "lineno", None)
         raise TaskError(f"{path}{f':{line}' if line else ''} is not valid Python: {exc}") from None

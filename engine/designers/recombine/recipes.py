@@ -37,6 +37,8 @@ def check_recipes(seeds: Iterable[Seed], priors: Iterable[Prior]) -> list[str]:
 def _check(recipe: Recipe, known: dict[str, set[int]]) -> Sequence[str]:
     try:
         tree = ast.parse(recipe.code)
+    except (RecursionError, MemoryError):
+        return [f"{recipe.line}: the recipe is nested too deeply to be read as Python"]
     except (SyntaxError, ValueError) as exc:
         line = recipe.line + (getattr(exc, "lineno", None) or 1) - 1
         return [f"{line}: the recipe is not valid Python: {getattr(exc, 'msg', exc)}"]
