@@ -28,6 +28,8 @@ from engine.evaluation.bubblewrap import Program, find_programs, namespace_advic
 from engine.evaluation.cgroups import configured_cgroups
 from engine.evaluation.kernel import probe_kernel
 from engine.evaluation.landlock import GUARDS_FROM, plan_rules
+from engine.settings.named_paths import named_interpreters
+from engine.workspace import workspace
 
 __all__ = ["HARNESS", "Interpreter", "Level", "Sandbox", "View", "build_command", "environment", "find_interpreter"]
 __all__ += ["find_sandbox", "in_memory", "plan_landlock", "sandbox_name"]
@@ -212,10 +214,11 @@ def find_interpreter(python: str | None, task_folder: Path) -> Interpreter:
 
     Args:
         python: a program name, looked up on PATH only; or a path, absolute or relative to the task folder
-            (`../venv/bin/python`). None means the engine's own.
+            (`../venv/bin/python`), that config.toml names. None means the engine's own.
 
     Raises:
-        EvolveError: it lies in the task folder, is missing, does not run, or is older than Python 3.9.
+        EvolveError: it lies in the task folder, no person named it, it is missing, does not run, or is older than
+            Python 3.9.
     """
     if not python:
         return _find_interpreter(sys.executable)
@@ -228,6 +231,10 @@ def find_interpreter(python: str | None, task_folder: Path) -> Interpreter:
     if _leads_through(path, os.path.realpath(task_folder)):
         hint = "`python` in task.toml may name a program on PATH or an interpreter outside the task folder"
         raise EvolveError(f"the task's interpreter {path} lies in the task folder, so it is not started", hint)
+    # A folder from elsewhere may bring an interpreter along, beside the task.
+    if "/" in python and path not in named_interpreters():
+        hint = f'If you trust it, write into {workspace() / "config.toml"}:  [interpreters]  paths = ["{path}"]'
+        raise EvolveError(f"the task's interpreter {path} is not named in config.toml, so it is not started", hint)
     return _find_interpreter(path)
 
 

@@ -19,6 +19,7 @@ from engine.runs.presets import Preset
 from engine.settings.decode import deep_merge, read_toml
 from engine.settings.model import Settings, analyzes_by_model, designs_by_model, merge_settings
 from engine.settings.models import NO_ANALYZER, RULES, ModelSpec, RoleSettings
+from engine.settings.named_paths import named_mounts
 from engine.state.fold import fold_run
 from engine.task.spec import Task
 from engine.workspace import workspace
@@ -84,6 +85,7 @@ def choose_settings(
     if base is None:
         settings = preset.sample(settings)
         _check_keys(task, settings, [layers[0], *own])
+        _check_way_out(task, [layers[0], *own])
     _check_roles(task, settings)
     return settings
 
@@ -137,6 +139,29 @@ def _check_roles(task: Task, settings: Settings) -> None:
     if settings.fitness.judge and not (settings.models and task.spec.judge):
         lack = "the task has no [judge]" if settings.models else "no model is configured"
         raise UsageError(f"fitness.judge = {settings.fitness.judge:g} wants a judge, and {lack}")
+
+
+def _check_way_out(task: Task, own: Sequence[Layer]) -> None:
+    """Refuse folders of this machine together with an endpoint, if the task brings both and a person named neither."""
+    base = os.path.realpath(task.folder)
+    mounts = [os.path.realpath(task.folder / mount) for mount in task.spec.mounts]
+    named = [os.path.realpath(path) for path in named_mounts()]
+    outside = [path for path in mounts if not _is_below(path, base) and not any(_is_below(path, own) for own in named)]
+    tables: dict[str, Any] = {}
+    for _, layer in own:
+        tables = deep_merge(tables, layer.get("models", {}))
+    known = {table.get("base_url", "") for table in tables.values()} | {""}
+    for name, table in task.spec.run.get("models", {}).items():
+        if outside and isinstance(table, dict) and (url := table.get("base_url", "")) not in known:
+            raise UsageError(
+                f"the task lets its programs read {outside[0]} and sends texts to an endpoint of its own, {url}",
+                f'If you trust it, name one of the two in config.toml: [mounts] paths = ["{outside[0]}"], or '
+                f'base_url = "{url}" in [models.{name}]',
+            )
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return os.path.commonpath((path, folder)) == folder
 
 
 def _check_keys(task: Task, settings: Settings, own: Sequence[Layer]) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import engine.evaluation
-from engine.errors import EvolveError
+from engine.errors import EvolveError, UsageError
 from engine.evaluation import sandbox as sb
 from engine.evaluation.supervisor.folders import remove_tree
+from engine.workspace import workspace
 
 from .conftest import Workplace
 
@@ -60,9 +61,31 @@ def test_old_interpreter_is_refused(tmp_path: Path) -> None:
     old.write_text("#!/bin/sh\necho '[[3, 8], [\"/usr\"], [], [], null]'\n")
     old.chmod(0o755)
     (tmp_path / "task").mkdir()
+    name_in_config(f'[interpreters]\npaths = ["{old}"]\n')
     for python in ("../python", "./../python", str(old)):
         with pytest.raises(EvolveError, match=r"is Python 3\.8, below 3\.9"):
             sb.find_interpreter(python, tmp_path / "task")
+
+
+def test_interpreter_that_nobody_named_is_not_started(tmp_path: Path) -> None:
+    evil = tmp_path / "evil"
+    evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    evil.chmod(0o755)
+    (tmp_path / "task").mkdir()
+    name_in_config('[interpreters]\npaths = ["/usr/bin/python3"]\n')
+    for python in ("../evil", str(evil), f"/usr/bin/../..{evil}"):
+        with pytest.raises(EvolveError, match=r"is not named in config\.toml"):
+            sb.find_interpreter(python, tmp_path / "task")
+    name_in_config('[interpreters]\npaths = ["evil"]\n')
+    with pytest.raises(UsageError, match="a path starts with /"):
+        sb.find_interpreter("../evil", tmp_path / "task")
+    assert not (tmp_path / "ran").exists()
+
+
+def name_in_config(text: str) -> None:
+    config = workspace() / "config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(text)
 
 
 def test_interpreter_in_task_folder_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
