@@ -8,7 +8,7 @@ PIP_FLAGS ?=
 TESTS ?=
 PYTEST_FLAGS ?=
 
-.PHONY: install dev demo test lint format bench clean
+.PHONY: install dev demo test lint format bench fuzz clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.installed-dev
@@ -34,6 +34,12 @@ demo: install
 
 test: dev
 	$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_FLAGS) $(TESTS)
+
+# Damaged and hostile data for the readers of tasks, priors, answers, journals and grafts, until the time is over.
+FUZZ_SECONDS ?= 300
+FUZZ_TARGETS ?=
+fuzz: dev
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 lint: dev
 	$(BIN)/ruff format --check .
