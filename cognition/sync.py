@@ -27,7 +27,7 @@ from cognition.entry import Entry, key_of
 from cognition.files import Stamp, printable, read_prior, scan, stamp_of
 from cognition.prior import Prior, is_conflict
 
-__all__ = ["Change", "Problem", "Report", "Sync", "problems_of"]
+__all__ = ["Problem", "Report", "Sync", "SyncChange", "problems_of"]
 
 _WAIT_SECONDS = 10.0
 _SETTLE_NS = 20_000_000
@@ -38,7 +38,7 @@ _SECOND_TEXT = "is the second text of a conflict: take over what is missing in t
 What = Literal["added", "edited", "gone", "back", "renamed", "conflict", "written", "deleted"]
 
 
-class Change(NamedTuple):
+class SyncChange(NamedTuple):
     """One change that a pass made: `written` and `deleted` to a file, the others to the base."""
 
     id: str
@@ -59,7 +59,7 @@ class Problem(NamedTuple):
 class Report:
     """The result of a pass."""
 
-    changes: list[Change] = field(default_factory=list)
+    changes: list[SyncChange] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -111,7 +111,7 @@ class Sync:
             return Report(problems=[Problem("", f"{where} cannot be read or written: {exc.strerror}")])
 
     def _run(self) -> Report:
-        changes: list[Change] = []
+        changes: list[SyncChange] = []
         for _ in range(_PASSES):
             generation = self.collection.generation()
             stamps = scan(self.collection.folder)
@@ -127,7 +127,7 @@ class Sync:
 
     # From the files
 
-    def _read_files(self, stamps: dict[str, Stamp]) -> tuple[bool, list[Change]]:
+    def _read_files(self, stamps: dict[str, Stamp]) -> tuple[bool, list[SyncChange]]:
         """Apply changes of files to the base; return whether all files stood still, and the changes."""
         collection = self.collection
         if _stamps(collection) == {printable(raw): _encode(stamp) for raw, stamp in stamps.items()}:
@@ -152,7 +152,7 @@ class Sync:
                 read[name] = (_encode(stamp) if still else "?", found)
         if not read and not vanished:
             return settled, []
-        changes: list[Change] = []
+        changes: list[SyncChange] = []
         with collection.store.writing() as db:
             lost = _lost(db, collection, vanished)
             for name, (stamp_text, found) in sorted(read.items()):
@@ -180,7 +180,7 @@ class Sync:
         return None if first == name else first
 
     def _apply_file(
-        self, prior: Prior, rows: dict[str, _Row], lost: dict[str, list[str]], changes: list[Change]
+        self, prior: Prior, rows: dict[str, _Row], lost: dict[str, list[str]], changes: list[SyncChange]
     ) -> tuple[str, int]:
         """Apply one valid file to the base; return sha256 and revision on which file and base agree."""
         collection = self.collection
@@ -191,32 +191,32 @@ class Sync:
             # If several had this text, nothing tells which of them was renamed.
             if len(same) == 1:
                 entry = collection.rename(same.pop(), prior.id)
-                changes.append(Change(entry.id, "renamed", entry.prior.number))
+                changes.append(SyncChange(entry.id, "renamed", entry.prior.number))
             else:
                 entry = collection.add(prior.id, prior.text, author="file")
-                changes.append(Change(entry.id, "added", 1))
+                changes.append(SyncChange(entry.id, "added", 1))
             return prior.revision, entry.prior.number
         if entry.id != prior.id:
             entry = collection.rename(entry.id, prior.id)
-            changes.append(Change(entry.id, "renamed", entry.prior.number))
+            changes.append(SyncChange(entry.id, "renamed", entry.prior.number))
         if entry.status != "active":
             if entry.status == "removed" and prior.revision == row.sha256:
                 return row.sha256, row.revision  # it was removed in the base; its file is deleted below
             entry = collection.reactivate(entry.id, prior.text)
-            changes.append(Change(entry.id, "back", entry.prior.number))
+            changes.append(SyncChange(entry.id, "back", entry.prior.number))
         elif prior.revision in (entry.prior.revision, row.sha256):
             if entry.gone:
                 collection.set_gone(entry.id, False)
-                changes.append(Change(entry.id, "back", entry.prior.number))
+                changes.append(SyncChange(entry.id, "back", entry.prior.number))
             if prior.revision != entry.prior.revision:
                 return row.sha256, row.revision  # only the base's text is new
         elif entry.prior.number > row.revision:
             self._keep_both(prior, entry)
-            changes.append(Change(entry.id, "conflict", entry.prior.number))
+            changes.append(SyncChange(entry.id, "conflict", entry.prior.number))
             return prior.revision, row.revision
         else:
             entry = collection.edit(entry.id, prior.text, author="file")
-            changes.append(Change(entry.id, "edited", entry.prior.number))
+            changes.append(SyncChange(entry.id, "edited", entry.prior.number))
         return prior.revision, entry.prior.number
 
     def _keep_both(self, prior: Prior, entry: Entry) -> None:
@@ -241,7 +241,7 @@ class Sync:
             _save_row(db, self.collection, path.name, _Row("?", "", 0, problem))
 
     def _record_vanished(
-        self, db: sqlite3.Connection, name: str, row: _Row, again: bool, changes: list[Change]
+        self, db: sqlite3.Connection, name: str, row: _Row, again: bool, changes: list[SyncChange]
     ) -> None:
         """Record that a file vanished; `again` says that another file has its name but for case."""
         stem = Path(name).stem
@@ -252,11 +252,11 @@ class Sync:
         _save_row(db, self.collection, name, row._replace(stamp="", problem=""))
         if entry.prior.number <= row.revision and not entry.gone:
             self.collection.set_gone(entry.id, True)
-            changes.append(Change(entry.id, "gone", entry.prior.number))
+            changes.append(SyncChange(entry.id, "gone", entry.prior.number))
 
     # To the files
 
-    def _write_files(self) -> tuple[bool, list[Change]]:
+    def _write_files(self) -> tuple[bool, list[SyncChange]]:
         """Write to files what is newer in the base; return whether nothing is left to write, and the changes."""
         collection = self.collection
         with collection.store.reading() as db:
@@ -268,7 +268,7 @@ class Sync:
                 (collection.id,),
             ).fetchall()
         rows = _rows(collection) if waiting else {}
-        changes: list[Change] = []
+        changes: list[SyncChange] = []
         kept: dict[str, _Row | None] = {}
         complete = True
         for prior_id, status in waiting:
@@ -280,14 +280,14 @@ class Sync:
             elif status == "removed":
                 path.unlink(missing_ok=True)
                 kept[path.name] = None
-                changes.append(Change(prior_id, "deleted", 0))
+                changes.append(SyncChange(prior_id, "deleted", 0))
             else:
                 entry = collection.get(prior_id)
                 if row.sha256 != entry.prior.revision or not row.stamp:
                     if not _write_atomically(path, entry.prior.text, untouched):
                         complete = False
                         continue
-                    changes.append(Change(prior_id, "written", entry.prior.number))
+                    changes.append(SyncChange(prior_id, "written", entry.prior.number))
                 written = stamp_of(path)
                 kept[path.name] = _Row(_encode(written), entry.prior.revision, entry.prior.number, "")
         if kept:

@@ -16,7 +16,7 @@ from engine.state.fold import damage_named
 from tui.feed.batch import Batch, Feed, Post
 from tui.model.run_model import Part, RunModel
 
-__all__ = ["Change", "Session", "Waiting"]
+__all__ = ["ModelChange", "Session", "Waiting"]
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _ALL: frozenset[Part] = frozenset(("status", "tree", "scores", "rounds", "notes"
 
 
 @dataclass(frozen=True)
-class Change:
+class ModelChange:
     """The changes of a batch."""
 
     parts: frozenset[Part]
@@ -43,7 +43,7 @@ class Waiting:
     data: dict[str, Any]
 
 
-Listener = Callable[[Change], None]
+Listener = Callable[[ModelChange], None]
 
 
 class Session:
@@ -123,13 +123,13 @@ class Session:
             self.feed.wake()
         else:
             self.answered(kind, read_answer(done))
-        self._tell(Change(frozenset(("status",))))
+        self._tell(ModelChange(frozenset(("status",))))
 
     def set_starting(self, starting: bool) -> None:
         """Note that an engine was started, or failed to start."""
         self.starting = starting
         self.feed.wake()
-        self._tell(Change(frozenset(("status",))))
+        self._tell(ModelChange(frozenset(("status",))))
 
     @property
     def doing(self) -> str:
@@ -165,7 +165,7 @@ class Session:
         self._settle(batch)
         self._set_pace()
         reset = batch.model is not None
-        self._tell(Change(_ALL if reset else frozenset(parts), batch.events, reset))
+        self._tell(ModelChange(_ALL if reset else frozenset(parts), batch.events, reset))
         self.feed.acknowledge()
 
     def _settle(self, batch: Batch) -> None:
@@ -185,6 +185,6 @@ class Session:
         live = self.is_moving and self._focused
         self.feed.set_period(_LIVE_PERIOD if live else _IDLE_PERIOD)
 
-    def _tell(self, change: Change) -> None:
+    def _tell(self, change: ModelChange) -> None:
         for listener in tuple(self._listeners):
             listener(change)

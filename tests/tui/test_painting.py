@@ -23,7 +23,7 @@ from tests.tui.synthetic import HOSTILE, Synthesizer, make_run
 from tui.feed.replay import ReplayFeed
 from tui.feed.runs_watch import RunRow
 from tui.model.document import Span, clean_line
-from tui.model.outline import Outline
+from tui.model.event_index import EventIndex
 from tui.model.prior_list import PriorRow, Use
 from tui.model.query import parse_query
 from tui.model.run_model import fold_model
@@ -31,7 +31,7 @@ from tui.model.status import Cell, status_cells
 from tui.screens.prior_history import RevisionsView
 from tui.screens.runs import RunsView
 from tui.screens.settings import SettingsView
-from tui.session import Change
+from tui.session import ModelChange
 from tui.settings import TuiSettings
 from tui.widgets.bars import Footer, StatusBar, Title
 from tui.widgets.hints import HintBar
@@ -75,17 +75,17 @@ class Story:
         self.pen = Synthesizer(seed=3, hostile=hostile, rates=True)
         self.model = fold_model(self.pen.begin())
 
-    def go_on(self, count: int) -> Change:
+    def go_on(self, count: int) -> ModelChange:
         """Let some events happen."""
         events = tuple(event for _ in range(count) for event in self.pen.advance())
         return self.write(*events)
 
-    def write(self, *events: ev.Event) -> Change:
+    def write(self, *events: ev.Event) -> ModelChange:
         """Fold events in."""
         parts = {part for event in events for part in self.model.apply(event)}
-        return Change(frozenset(parts), events)
+        return ModelChange(frozenset(parts), events)
 
-    def mark(self, number: int) -> Change:
+    def mark(self, number: int) -> ModelChange:
         """Have a person mark a node."""
         kinds = (ev.NodeStarred, ev.NodePinned, ev.NodePruned, ev.NodeRestored)
         kind: Any = kinds[number % len(kinds)]
@@ -95,7 +95,7 @@ class Story:
 def tree(widget: TreeView) -> Steps:
     story = Story(hostile=True)
     widget.following, widget.order, widget.query_, widget.top, widget.cursor = "", "tree", None, 0, 0
-    widget.take(Change(frozenset(), reset=True), story.model)
+    widget.take(ModelChange(frozenset(), reset=True), story.model)
     widget.sync()
     moves = (widget.action_first, widget.action_last, widget.action_best, widget.action_follow, widget.action_order)
     folds = (widget.action_fold, widget.action_fold_all, widget.action_out, widget.action_into)
@@ -118,7 +118,7 @@ def tree(widget: TreeView) -> Steps:
 
 def plot(widget: PlotPanel) -> Steps:
     story = Story()
-    widget.take(Change(frozenset(), reset=True), story.model)
+    widget.take(ModelChange(frozenset(), reset=True), story.model)
     widget.repaint()
     return {
         "events": lambda number: widget.take(story.go_on(3 * number), story.model),
@@ -326,7 +326,7 @@ def _make(kind: type[Painted], folder: Path) -> Painted:
     if kind is TransportBar:
         run = make_run(folder / "run", 60)
         feed = ReplayFeed(run)
-        feed.outline = Outline()
+        feed.outline = EventIndex()
         with JournalReader(run.db) as reader:
             feed.outline.extend(reader)
         return TransportBar(feed)

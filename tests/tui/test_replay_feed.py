@@ -23,12 +23,12 @@ from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
 from tui.feed.batch import Batch
 from tui.feed.replay import ReplayFeed
-from tui.model.outline import LONGEST_GAP_MS, Outline, StepKind
+from tui.model.event_index import LONGEST_GAP_MS, EventIndex, StepKind
 from tui.model.run_model import RunModel, fold_model
 from tui.session import Session
 
 
-def outline_of(times: list[tuple[int, ev.Data]], path: Path) -> Outline:
+def outline_of(times: list[tuple[int, ev.Data]], path: Path) -> EventIndex:
     connection = create_journal(path)
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("BEGIN")
@@ -36,7 +36,7 @@ def outline_of(times: list[tuple[int, ev.Data]], path: Path) -> Outline:
         insert_event(connection, ev.Event(seq, at, 1, None, data))
     connection.execute("COMMIT")
     connection.close()
-    outline = Outline()
+    outline = EventIndex()
     with JournalReader(path) as reader:
         outline.extend(reader)
     return outline
@@ -82,7 +82,7 @@ def test_replay_clock_shortens_gaps_and_never_runs_backwards(
 
 
 def test_places_are_parsed_and_refused(steered: Run) -> None:
-    outline = Outline()
+    outline = EventIndex()
     with JournalReader(steered.db) as reader:
         outline.extend(reader)
         assert not outline.extend(reader)

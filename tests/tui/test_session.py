@@ -13,7 +13,7 @@ from engine.runs.folder import Run
 from tests.tui.synthetic import Synthesizer, story
 from tui.feed.batch import Batch, Post
 from tui.model.run_model import RunModel, fold_model
-from tui.session import Change, Session
+from tui.session import ModelChange, Session
 
 
 class ScriptedFeed:
@@ -63,7 +63,7 @@ class Case:
         self.session = Session(self.feed)
         self.answers: list[tuple[str, bool, str]] = []
         self.left: list[tuple[int, str, dict[str, Any]]] = []
-        self.changes: list[Change] = []
+        self.changes: list[ModelChange] = []
         self.session.answered = lambda kind, answer: self.answers.append((kind, answer.ok, answer.text))
         self.session.unanswered = lambda command, waiting: self.left.append((command, waiting.kind, waiting.data))
         self.session.subscribe(self.changes.append)
@@ -115,7 +115,7 @@ def test_ended_engine_leaves_no_command_waiting(case: Case) -> None:
 def test_batch_is_acknowledged_after_the_listeners(case: Case) -> None:
     before = case.feed.acknowledged
     case.session.subscribe(
-        lambda change: case.changes.append(Change(frozenset(), reset=case.feed.acknowledged > before))
+        lambda change: case.changes.append(ModelChange(frozenset(), reset=case.feed.acknowledged > before))
     )
     case.batch(ev.RunPaused())
     assert case.feed.acknowledged == before + 1

@@ -20,7 +20,7 @@ from engine.state.fold import first_state
 from engine.state.timeline import Timeline
 from tui.feed.batch import Batch
 from tui.feed.thread import FeedThread
-from tui.model.outline import Outline
+from tui.model.event_index import EventIndex
 from tui.model.run_model import RunModel
 
 __all__ = ["SPEEDS", "ReplayFeed"]
@@ -55,7 +55,7 @@ class ReplayFeed(FeedThread):
 
     def __init__(self, run: Run, at: int | None = None, speed: float = SPEEDS[3], playing: bool = True) -> None:
         super().__init__(run)
-        self.outline: Outline | None = None
+        self.outline: EventIndex | None = None
         """The outline; known from the first batch on."""
         self.playing = playing
         self.speed = speed
@@ -127,7 +127,7 @@ class ReplayFeed(FeedThread):
                 make_plain(self.run.db)
 
     def _play(self, reader: JournalReader) -> None:
-        outline = Outline()
+        outline = EventIndex()
         outline.extend(reader)
         reader.changed()
         timeline = Timeline(
@@ -162,7 +162,7 @@ class ReplayFeed(FeedThread):
             self._clock = min(self._clock + (now - self._looked) * 1000 * self.speed, float(self.outline.length))
         self._looked = now
 
-    def _seconds_to_next(self, outline: Outline) -> float:
+    def _seconds_to_next(self, outline: EventIndex) -> float:
         """Return the seconds until the next event."""
         if not self.playing:
             return _CHECK_SECONDS
@@ -171,7 +171,7 @@ class ReplayFeed(FeedThread):
             return _PERIOD
         return min(_CHECK_SECONDS, max(_PERIOD, (upcoming - self._clock) / 1000 / self.speed))
 
-    def _go(self, reader: JournalReader, timeline: Timeline[RunModel], outline: Outline, seq: int) -> None:
+    def _go(self, reader: JournalReader, timeline: Timeline[RunModel], outline: EventIndex, seq: int) -> None:
         self._set_clock(outline, seq)
         if self.position and self.position <= seq <= self.position + _NEAR:
             while self.position < seq and self._wanted is None and not self._stopped.is_set():
@@ -183,12 +183,12 @@ class ReplayFeed(FeedThread):
         self._looked = time.monotonic()
         self._send(Batch(self.run, outline.has_engine(seq), model=model))
 
-    def _set_clock(self, outline: Outline, seq: int) -> None:
+    def _set_clock(self, outline: EventIndex, seq: int) -> None:
         with self._lock:
             self._clock = float(outline.clock_of(seq))
             self._looked = time.monotonic()
 
-    def _deliver(self, reader: JournalReader, outline: Outline, upto: int) -> None:
+    def _deliver(self, reader: JournalReader, outline: EventIndex, upto: int) -> None:
         events: tuple[Event, ...] = tuple(islice(reader.events(self.position, upto), _BATCH))
         # Unknown kinds of events leave gaps; the place counts as reached at the end of a gap.
         self.position = events[-1].seq if len(events) == _BATCH else upto
@@ -196,7 +196,7 @@ class ReplayFeed(FeedThread):
             self.playing = False
         self._send(Batch(self.run, outline.has_engine(self.position), events))
 
-    def _follow(self, reader: JournalReader, outline: Outline) -> bool:
+    def _follow(self, reader: JournalReader, outline: EventIndex) -> bool:
         """Extend the outline by what the run's engine has written meanwhile."""
         if time.monotonic() - self._checked < _CHECK_SECONDS:
             return False

@@ -12,7 +12,7 @@ from engine.state.fold import apply
 from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.state.timeline import copy_state
-from tui.model.population import Population
+from tui.model.forest import Forest
 from tui.model.rates import Measured, numbers_of, rates_of
 from tui.model.streams import Stream, take_rows
 
@@ -50,7 +50,7 @@ class RunModel:
 
     def __init__(self, state: RunState) -> None:
         self.state = state
-        self.population = Population()
+        self.population = Forest()
         self.notes: list[Note] = []
         self.best_lineage: frozenset[int] = frozenset()
         self.answers: dict[int, ev.CommandDone] = {}
@@ -72,7 +72,7 @@ class RunModel:
 
     def settle(self) -> None:
         """Compute what is derived from the state, after events were folded one by one."""
-        self.population = Population()
+        self.population = Forest()
         self.population.load((node.id, parent_of(node)) for node in self.state.nodes)
         self._crown()
 

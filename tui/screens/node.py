@@ -19,7 +19,7 @@ from tui.model.status import status_cells
 from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Prompt, check_number
 from tui.screens.steering import live_actions, replay_actions
-from tui.session import Change, Session
+from tui.session import ModelChange, Session
 from tui.widgets.bars import StatusBar, Title
 from tui.widgets.painted import Throttle
 from tui.widgets.text_view import TextView
@@ -143,7 +143,7 @@ class NodeScreen(BaseScreen):
         """The node shown."""
         return self.session.model.node(self._shown) if self.session.model is not None else None
 
-    def _changed(self, change: Change) -> None:
+    def _changed(self, change: ModelChange) -> None:
         if change.reset or any(event.node == self._shown for event in change.events):
             self._load(keep_place=True)
         if self.is_current and change.parts:

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from engine.errors import EvolveError
 from tui.feed.replay import SPEEDS, ReplayFeed
-from tui.model.outline import StepKind
+from tui.model.event_index import StepKind
 from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Prompt
 from tui.screens.fork import FORK, ask_for_fork

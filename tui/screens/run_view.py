@@ -19,7 +19,7 @@ from tui.model.query import Query, QueryError, parse_query
 from tui.model.status import status_cells
 from tui.screens.area import ActionArea
 from tui.screens.dialogs import Prompt
-from tui.session import Change, Session
+from tui.session import ModelChange, Session
 from tui.widgets.bars import Footer, StatusBar, Title
 from tui.widgets.painted import Throttle
 from tui.widgets.panels import NodePeek, NotesPanel, PlotPanel, WorkPanel
@@ -163,7 +163,7 @@ class RunView(ActionArea):
         self.tree_view.focus()
         self._session.subscribe(self._changed)
         self._clock = self.set_interval(1.0, self._tick, pause=True)
-        self._changed(Change(frozenset(), reset=True))
+        self._changed(ModelChange(frozenset(), reset=True))
 
     def on_unmount(self) -> None:
         """Unsubscribe from the session."""
@@ -187,7 +187,7 @@ class RunView(ActionArea):
 
     # Changes of the session
 
-    def _changed(self, change: Change) -> None:
+    def _changed(self, change: ModelChange) -> None:
         model = self._session.model
         self._run_clock()
         if model is not None:

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from tui.model.document import prose_lines, text_lines
 from tui.model.streams import Stream
 from tui.screens.base import BaseScreen
-from tui.session import Change, Session
+from tui.session import ModelChange, Session
 from tui.widgets.bars import Title
 from tui.widgets.painted import Throttle
 from tui.widgets.text_view import TextView
@@ -64,7 +64,7 @@ class WritingScreen(BaseScreen):
         """Unsubscribe from the session."""
         self.session.unsubscribe(self._changed)
 
-    def _changed(self, change: Change) -> None:
+    def _changed(self, change: ModelChange) -> None:
         if self.is_current and ("writing" in change.parts or "rounds" in change.parts):
             self._draw()
 

@@ -13,7 +13,7 @@ from tui.model.labels import age, clock, outcome, score_text, short_score
 from tui.model.rounds import WorkLine, work_lines, worker_limit
 from tui.model.run_model import Note, RunModel
 from tui.model.score_plot import ScorePlot
-from tui.session import Change
+from tui.session import ModelChange
 from tui.widgets.painted import Painted, Piece
 
 __all__ = ["NodePeek", "NotesPanel", "PlotPanel", "WorkPanel"]
@@ -30,7 +30,7 @@ class PlotPanel(Painted):
         self._plot: ScorePlot | None = None
         self._rankings = 0
 
-    def take(self, change: Change, model: RunModel) -> None:
+    def take(self, change: ModelChange, model: RunModel) -> None:
         """Draw changes into the plot's dots, without painting."""
         if change.reset or model is not self._model or self._rankings != model.state.rankings:
             self._model = model

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from tui.feed.replay import ReplayFeed
-from tui.model.outline import LONGEST_GAP_MS, MarkKind, Outline
+from tui.model.event_index import LONGEST_GAP_MS, EventIndex, MarkKind
 from tui.model.run_model import RunModel
 from tui.widgets.painted import Painted, Piece
 
@@ -50,7 +50,7 @@ class TransportBar(Painted):
         self._words = self._say(model, outline, seq)
         self.repaint()
 
-    def _say(self, model: RunModel, outline: Outline, seq: int) -> tuple[Piece, ...]:
+    def _say(self, model: RunModel, outline: EventIndex, seq: int) -> tuple[Piece, ...]:
         feed = self._feed
         speed = f"{feed.speed:g}×"
         if feed.playing:
@@ -96,11 +96,11 @@ class TransportBar(Painted):
         return pieces
 
 
-def _cell(outline: Outline, seq: int, width: int) -> int:
+def _cell(outline: EventIndex, seq: int, width: int) -> int:
     return min(width - 1, outline.clock_of(seq) * width // max(1, outline.length))
 
 
-def _mark_cells(outline: Outline, width: int) -> tuple[tuple[str, str] | None, ...]:
+def _mark_cells(outline: EventIndex, width: int) -> tuple[tuple[str, str] | None, ...]:
     """Return the mark in each cell of the timeline, None if there is none."""
     kinds: list[MarkKind | None] = [None] * width
     for mark in outline.marks:

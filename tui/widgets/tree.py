@@ -14,7 +14,7 @@ from tui.model.labels import beside, marks, outcome
 from tui.model.listing import Listing, Order
 from tui.model.query import Query
 from tui.model.run_model import RunModel
-from tui.session import Change
+from tui.session import ModelChange
 from tui.widgets.painted import Piece
 from tui.widgets.rows import RowsView
 
@@ -90,7 +90,7 @@ class TreeView(RowsView):
         """The cursor's row and the number of rows, as text."""
         return f"row {self.cursor + 1:,} of {self.count():,}" if self.count() else ""
 
-    def take(self, change: Change, model: RunModel) -> None:
+    def take(self, change: ModelChange, model: RunModel) -> None:
         """Take in a change without painting: `sync` paints, less often."""
         if change.reset or self.model is not model:
             self.model = model
@@ -296,7 +296,7 @@ class TreeView(RowsView):
         """Follow the newest node, then the best one, then none."""
         self.following = _FOLLOWS[(_FOLLOWS.index(self.following) + 1) % len(_FOLLOWS)]
         if self.model is not None:
-            self.take(Change(frozenset(), reset=True), self.model)
+            self.take(ModelChange(frozenset(), reset=True), self.model)
         self.sync()
         self.post_message(self.ViewChanged())
 

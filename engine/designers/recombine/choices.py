@@ -11,7 +11,7 @@ from typing import NamedTuple
 from cognition.prior import Prior
 from engine.designers.recombine.bandit import Steps
 from engine.designers.recombine.messages import (
-    Change,
+    Difference,
     Edit,
     Graft,
     Options,
@@ -43,7 +43,7 @@ class Choice(NamedTuple):
     part: str
     """The function or value that it changes: a program gets at most one edit of each part."""
     edit: Callable[[random.Random, Steps], Edit]
-    describe: Callable[[Sequence[Change]], tuple[str, str]]
+    describe: Callable[[Sequence[Difference]], tuple[str, str]]
     """Return name and reason of the edit, given its actual changes."""
     every: list[Edit] | None
     """All concrete edits that it may draw; None if they are too many to list."""
@@ -90,7 +90,7 @@ def _cross(option: Replaced, code: Mapping[str, str], operator: str = "exchange"
     def edit(rng: random.Random, _steps: Steps) -> Edit:
         return TakeValues(option.function, code[option.donor], rng.getrandbits(32))
 
-    def describe(changes: Sequence[Change]) -> tuple[str, str]:
+    def describe(changes: Sequence[Difference]) -> tuple[str, str]:
         why = f"Node #{option.donor} has the same {option.function} with other numbers; some may suit this program."
         return f"{operator} {_changed(changes)}: from #{option.donor}", why
 
@@ -114,7 +114,7 @@ def _graft(
     return Choice(operator, arm, option.function, lambda _rng, _steps: edit, describe, [edit], prior, node)
 
 
-def _grafted(operator: str, function: str, source: str, why: str, changes: Sequence[Change]) -> tuple[str, str]:
+def _grafted(operator: str, function: str, source: str, why: str, changes: Sequence[Difference]) -> tuple[str, str]:
     """Describe a graft: by the function if its text changed, else by the other changes that it caused."""
     values = [change for change in changes if change.what == "value"]
     if any(change.owner == function and change.what != "value" for change in changes):
@@ -147,7 +147,7 @@ def _reverted(option: Replaced) -> Choice:
 
 
 def _because(choice: Choice, why: str) -> Choice:
-    def describe(changes: Sequence[Change]) -> tuple[str, str]:
+    def describe(changes: Sequence[Difference]) -> tuple[str, str]:
         name, reason = choice.describe(changes)
         return name, f"{why} {reason}"
 
@@ -180,7 +180,7 @@ def _tune(tunable: Tunable) -> Iterator[Choice]:
         def edit(rng: random.Random, steps: Steps, direction: str = direction) -> Edit:
             return _set(tunable, move(tunable, direction, rng, steps.size(step_of)))
 
-        def describe(changes: Sequence[Change]) -> tuple[str, str]:
+        def describe(changes: Sequence[Difference]) -> tuple[str, str]:
             return f"tune {_changed(changes)}", f"{_changed(changes, most=len(changes))} ({tunable.kind})."
 
         values = reach(tunable, direction)
@@ -193,7 +193,7 @@ def _set(tunable: Tunable, value: Value) -> Edit:
     return SetValue(tunable.owner, tunable.index, tunable.value, value)
 
 
-def _changed(changes: Sequence[Change], most: int = _NAMED) -> str:
+def _changed(changes: Sequence[Difference], most: int = _NAMED) -> str:
     """Format changes, number by number."""
     texts = [
         f"{change.name} {change.old} → {change.new}" if change.what == "value" else change.name for change in changes

@@ -14,7 +14,7 @@ from engine.designers.base import Design, DesignerError, NothingToDesign
 from engine.designers.recombine.bandit import Bandit, Steps
 from engine.designers.recombine.choices import Choice, list_choices
 from engine.designers.recombine.client import EditorClient
-from engine.designers.recombine.messages import Change, Donor, Edit, Hello
+from engine.designers.recombine.messages import Difference, Donor, Edit, Hello
 from engine.journal.events import (
     DesignDone,
     DesignRejected,
@@ -282,7 +282,7 @@ def _unique(items: Iterable[T]) -> list[T]:
     return list(dict.fromkeys(items))
 
 
-def _describe(search: _Search, code: str, made: Sequence[tuple[Choice, Sequence[Change]]]) -> Design:
+def _describe(search: _Search, code: str, made: Sequence[tuple[Choice, Sequence[Difference]]]) -> Design:
     """Describe a design by the actual differences between the parent and the program."""
     described = [choice.describe(changes) for choice, changes in made]
     motivation = " ".join(why for _, why in described)

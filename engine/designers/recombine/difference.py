@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from engine.designers.recombine.comments import same_value
 from engine.designers.recombine.likeness import shape
 from engine.designers.recombine.literals import Literal
-from engine.designers.recombine.messages import Change, Value
+from engine.designers.recombine.messages import Difference, Value
 from engine.designers.recombine.program import Item, Program
 from engine.designers.recombine.tune import name_of
 
@@ -22,7 +22,7 @@ def live_names(program: Program, required: Sequence[str]) -> set[str]:
     return program.closure(program.entries(required))
 
 
-def differences(before: Program, after: Program, names: Collection[str] | None = None) -> list[Change]:
+def differences(before: Program, after: Program, names: Collection[str] | None = None) -> list[Difference]:
     """List differences in the order of the second program, removed parts last. Comments and layout do not count.
 
     Args:
@@ -31,39 +31,39 @@ def differences(before: Program, after: Program, names: Collection[str] | None =
         names: the names to compare; by default all.
     """
     looked_at = {*before.by_name, *after.by_name} if names is None else names
-    found: list[Change] = []
+    found: list[Difference] = []
     for name, items in after.by_name.items():
         if name not in looked_at:
             continue
         if name in before.by_name:
             found += _between(name, before, before.by_name[name], after, items)
         elif any(item.kind != "import" for item in items):
-            found.append(Change("added", name, name))
+            found.append(Difference("added", name, name))
     loose = [[item for item in program.items if item.kind == "other"] for program in (before, after)]
     found += _between(_OUTSIDE, before, loose[0], after, loose[1])
     found += [
-        Change("removed", name, name)
+        Difference("removed", name, name)
         for name, items in before.by_name.items()
         if name in looked_at and name not in after.by_name and any(item.kind != "import" for item in items)
     ]
     return list(dict.fromkeys(found))
 
 
-def _between(name: str, before: Program, old: Sequence[Item], after: Program, new: Sequence[Item]) -> list[Change]:
+def _between(name: str, before: Program, old: Sequence[Item], after: Program, new: Sequence[Item]) -> list[Difference]:
     """List differences between the statements that define a name, pair by pair."""
     if old and all(item.kind == "import" for item in [*old, *new]):
-        return [] if before.origins(name) == after.origins(name) else [Change("changed", name, name)]
+        return [] if before.origins(name) == after.origins(name) else [Difference("changed", name, name)]
     if len(old) != len(new):
-        return [Change("changed", name, name)]
-    found: list[Change] = []
+        return [Difference("changed", name, name)]
+    found: list[Difference] = []
     for left, right in zip(old, new, strict=True):
         if shape(before, left) == shape(after, right):
             continue
         pairs = _values(before, left, after, right)
         if pairs is None:
-            return [Change("changed", name, name)]
+            return [Difference("changed", name, name)]
         found += [
-            Change("value", name, name_of(right, there), *_texts(here.value, there.value)) for here, there in pairs
+            Difference("value", name, name_of(right, there), *_texts(here.value, there.value)) for here, there in pairs
         ]
     return found
 

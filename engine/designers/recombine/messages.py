@@ -10,7 +10,7 @@ from engine.programs.outline import Outline
 
 __all__ = [
     "Apply",
-    "Change",
+    "Difference",
     "Donor",
     "Edit",
     "Edited",
@@ -138,7 +138,7 @@ class Tunable(msgspec.Struct, frozen=True):
     """The options of a `choice`."""
 
 
-class Change(msgspec.Struct, frozen=True):
+class Difference(msgspec.Struct, frozen=True):
     """One difference between the reachable parts of two programs."""
 
     what: Literal["value", "changed", "added", "removed"]
@@ -170,7 +170,7 @@ class Edited(msgspec.Struct, frozen=True, tag=True):
 
     id: int
     program: str
-    changes: list[list[Change]]
+    changes: list[list[Difference]]
     """For each edit its changes to the reachable program; empty if it made no difference."""
     problem: str = ""
     """Why an edit could not be applied."""

@@ -20,7 +20,7 @@ from engine.designers.recombine.graft import graft
 from engine.designers.recombine.likeness import same_effect
 from engine.designers.recombine.messages import (
     Apply,
-    Change,
+    Difference,
     Edit,
     Edited,
     Failed,
@@ -91,7 +91,7 @@ class Editor:
         )
 
     def _apply(self, request: Apply, program: Program) -> Edited:
-        steps: list[list[Change]] = []
+        steps: list[list[Difference]] = []
         problem = ""
         now = program
         for edit in request.edits:
@@ -138,7 +138,7 @@ class Editor:
         return ""
 
 
-def _kept(step: list[Change], found: list[Change]) -> list[Change]:
+def _kept(step: list[Difference], found: list[Difference]) -> list[Difference]:
     """Return the changes of one edit that remain, reachable, in the program after all edits."""
     whole = {(change.what, change.name): change for change in found}
     owners = {change.owner for change in found}

@@ -16,7 +16,7 @@ from engine.errors import UsageError
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 
-__all__ = ["LONGEST_GAP_MS", "Mark", "MarkKind", "Outline", "StepKind"]
+__all__ = ["LONGEST_GAP_MS", "EventIndex", "Mark", "MarkKind", "StepKind"]
 
 LONGEST_GAP_MS = 5000
 """Milliseconds to which longer gaps between two events are shortened."""
@@ -67,7 +67,7 @@ _GOES = {
 }
 
 
-class Outline:
+class EventIndex:
     """Places and times of a run's events; extend it while the run goes on."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.model.population import Population
+from tui.model.forest import Forest
 
 Parents = list[int | None]
 
@@ -33,7 +33,7 @@ def expected_rows(parents: Parents) -> list[int]:
 def test_order_of_inserts_does_not_change_the_rows(parents: Parents, rng: random.Random) -> None:
     order = list(range(len(parents)))
     rng.shuffle(order)
-    one_by_one, at_once = Population(), Population()
+    one_by_one, at_once = Forest(), Forest()
     for node in order:
         one_by_one.insert(node, parents[node])
     at_once.load((node, parents[node]) for node in order)
@@ -46,7 +46,7 @@ def test_order_of_inserts_does_not_change_the_rows(parents: Parents, rng: random
 @given(forests, st.sets(st.integers(0, 59)), st.randoms(use_true_random=False))
 def test_insert_below_a_folded_node_stays_hidden(parents: Parents, folded: set[int], rng: random.Random) -> None:
     half = len(parents) // 2
-    population = Population()
+    population = Forest()
     population.load((node, parents[node]) for node in range(half))
     for node in folded:
         if node in population:
@@ -60,7 +60,7 @@ def test_insert_below_a_folded_node_stays_hidden(parents: Parents, folded: set[i
 
 
 def test_lineage_of_thousands_of_generations_does_not_recurse() -> None:
-    population = Population()
+    population = Forest()
     population.load((node, node - 1 if node else None) for node in range(5000))
     population.insert(5000, 4999)
 
@@ -74,7 +74,7 @@ def test_lineage_of_thousands_of_generations_does_not_recurse() -> None:
 
 
 def test_node_with_an_impossible_parent_becomes_a_root() -> None:
-    population = Population()
+    population = Forest()
     population.insert(0, None)
     population.insert(1, 1)
     population.insert(2, 7)
@@ -84,7 +84,7 @@ def test_node_with_an_impossible_parent_becomes_a_root() -> None:
 
 
 def test_fold_all_keeps_a_lineage_open() -> None:
-    population = Population()
+    population = Forest()
     population.load([(0, None), (1, 0), (2, 0), (3, 1), (4, 2)])
     population.fold_all(but=[0, 2])
 

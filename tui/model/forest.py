@@ -9,10 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 
-__all__ = ["Population"]
+__all__ = ["Forest"]
 
 
-class Population:
+class Forest:
     """A forest of nodes by id, and its rows that are not folded away."""
 
     def __init__(self) -> None:
