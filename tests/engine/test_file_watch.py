@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.journal.database import send_command
+from engine.journal.reader import JournalReader
 from engine.loop.engine import Engine
 from engine.loop.file_watch import FileWatch
 from engine.priors.place import PriorPlace, open_collection
@@ -19,6 +20,8 @@ from engine.priors.watch import PriorWatch
 from engine.runs.create import create_run
 from engine.runs.folder import lock_run
 from engine.settings.model import Settings
+from engine.state.fold import fold_run
+from engine.state.run_state import RunState
 from engine.task.load import load_task
 from engine.task.snapshot import TaskWatch, read_copy
 from tests.conftest import TaskMaker
@@ -32,15 +35,20 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def paused(run_folder: Path, task: Path) -> AsyncIterator[Engine]:
-    """Have an engine pause before its first round."""
-    run = create_run(load_task(task), Settings(rounds=1), run_folder)
+async def paused(run_folder: Path, task: Path) -> AsyncIterator[Callable[[], RunState]]:
+    """Have an engine pause, and yield what reads its run's state."""
+    run = create_run(load_task(task), Settings(rounds=1000), run_folder)
+
+    def state() -> RunState:
+        with JournalReader(run.db) as reader:
+            return fold_run(reader)
+
     with lock_run(run):
-        engine = Engine(run)
-        engine.gate.pause()
-        engine.session.emit(engine.gate.paused_event(now=False))
-        working = asyncio.create_task(engine.work())
-        yield engine
+        working = asyncio.create_task(Engine(run).work())
+        await until(lambda: state().nodes)
+        send_command(run.db, "pause", {})
+        await until(lambda: state().status == "paused")
+        yield state
         await asyncio.to_thread(send_command, run.db, "stop", {})
         await working
 
@@ -69,7 +77,7 @@ async def test_idle_engine_looks_at_no_file(
     task = make_task()
     (task / "priors").mkdir(exist_ok=True)
     looks = Looks(monkeypatch, task)
-    async with paused(tmp_path / "runs", task) as engine:
+    async with paused(tmp_path / "runs", task) as state:
 
         async def quiet() -> None:
             """Wait until there was no look for a second."""
@@ -83,13 +91,13 @@ async def test_idle_engine_looks_at_no_file(
         assert looks.asked == []
 
         (task / "priors" / "new.md").write_text("# New\n\nSomething is known.\n")
-        await until(lambda: "new" in engine.session.state.prior_revisions)
+        await until(lambda: "new" in state().prior_revisions)
         (task / "evaluate.py").write_text((task / "evaluate.py").read_text() + "\n# edited\n")
-        await until(lambda: engine.session.state.task_changes == {"evaluate.py": "edited"})
+        await until(lambda: state().task_changes == {"evaluate.py": "edited"})
         (task / "data").mkdir()
         await quiet()
         (task / "data" / "table.csv").write_text("1")
-        await until(lambda: engine.session.state.task_changes.get("data/table.csv") == "added")
+        await until(lambda: state().task_changes.get("data/table.csv") == "added")
 
 
 async def test_failed_look_is_repeated_without_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

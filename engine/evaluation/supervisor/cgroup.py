@@ -57,7 +57,7 @@ def _start_of(pid: int) -> str:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return ""
-    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
+    return "" if len(fields) < 20 or fields[0] in (b"Z", b"X") else fields[19].decode()
 
 
 class Cgroup:
@@ -137,7 +137,9 @@ class Cgroup:
             self._write(hierarchy, "cgroup.procs", str(pid))
 
     def pids(self) -> list[int]:
-        """Return the live processes in the group."""
+        """Return the live processes in the group; none if it has no folder left."""
+        if not self.folders:
+            return []
         hierarchy = "unified" if "unified" in self.folders else next(iter(self.folders))
         return [int(word) for word in self._read(hierarchy, "cgroup.procs").split()]
 

@@ -275,3 +275,7 @@ async def test_killed_supervisor_leaves_no_group(work: Workplace) -> None:
     assert (await evaluation.outcome()).status == "crashed"
     assert not (parent / name).exists()
     await evaluation.acknowledge()
+
+
+def test_group_that_another_engine_removed_holds_no_process() -> None:
+    assert Cgroup({}, name_for(1)).pids() == []
