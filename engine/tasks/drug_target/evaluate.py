@@ -38,7 +38,7 @@ PROBES = 64
 DRIFT = 1e-3
 """Largest difference of the two predictions of a probe, as a share of the standard deviation of all predictions."""
 ROUNDING = 1e-5
-"""Change always allowed, since sums in another order round differently."""
+"""Difference always allowed, since sums in another order round differently."""
 
 
 def evaluate(program_path, report):
