@@ -214,7 +214,7 @@ def find_interpreter(python: str | None, task_folder: Path) -> Interpreter:
 
     Args:
         python: a program name, looked up on PATH only; or a path, absolute or relative to the task folder
-            (`../venv/bin/python`), that config.toml names. None means the engine's own.
+            (`../venv/bin/python`), that is the engine's own or that config.toml names. None means the engine's own.
 
     Raises:
         EvolveError: it lies in the task folder, no person named it, it is missing, does not run, or is older than
@@ -232,7 +232,7 @@ def find_interpreter(python: str | None, task_folder: Path) -> Interpreter:
         hint = "`python` in task.toml may name a program on PATH or an interpreter outside the task folder"
         raise EvolveError(f"the task's interpreter {path} lies in the task folder, so it is not started", hint)
     # A folder from elsewhere may bring an interpreter along, beside the task.
-    if "/" in python and path not in named_interpreters():
+    if "/" in python and path not in (sys.executable, *named_interpreters()):
         hint = f'If you trust it, write into {workspace() / "config.toml"}:  [interpreters]  paths = ["{path}"]'
         raise EvolveError(f"the task's interpreter {path} is not named in config.toml, so it is not started", hint)
     return _find_interpreter(path)
