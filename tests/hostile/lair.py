@@ -80,6 +80,8 @@ class Case:
     """Part of the reason."""
     changes: bool = False
     """Whether what it reaches with limits changes the decoys."""
+    seconds: float = 20.0
+    """Its time limit; shorter if that is what ends it."""
 
     def reaches(self, level: str) -> str | None:
         return {"bubblewrap": self.inside, "landlock": self.landlock, "limits": self.limits}[level]
@@ -162,7 +164,8 @@ class Lair(Workplace):
         self.lay()
         before = self.look()
         body = "".join(f"    {line}\n" for line in case.body.strip("\n").split("\n"))
-        outcome = await self.loose(f"{PRELUDE}\ndef body():\n    SUPERVISOR = os.getppid()\n{body}")
+        program = f"{PRELUDE}\ndef body():\n    SUPERVISOR = os.getppid()\n{body}"
+        outcome = await self.loose(program, seconds=case.seconds)
         told = (outcome.status, outcome.reason, outcome.stderr[-2000:])
         assert outcome.status in case.status.split(), told
         assert case.reason in outcome.reason, told

@@ -65,7 +65,7 @@ os.kill(child, 9)
          "attempt('b', lambda: os.open(f'/proc/{SUPERVISOR}/fd/0', os.O_RDWR))", inside="b"),
     Case("environment of the engine", "attempt('keys', lambda: open('/proc/ENGINE/environ').read())"),
     Case("a sibling in place of a child", numbers("clone") + "attempt('sibling', lambda: call(clone, 0x8000 | 17, 0, 0, 0, 0) or os._exit(0))"),
-    Case("stop itself", "os.kill(os.getpid(), signal.SIGSTOP)", status="timeout", reason="time limit"),
+    Case("stop itself", "os.kill(os.getpid(), signal.SIGSTOP)", status="timeout", reason="time limit", seconds=4.0),
     Case("kill itself", "os.kill(os.getpid(), signal.SIGKILL)", status="crashed", reason="killed by SIGKILL"),
     Case("kill its group", "os.killpg(0, signal.SIGKILL)", status="crashed", reason="killed by SIGKILL"),
     Case("leave without a word", "os._exit(0)", status="crashed", reason="exited with code 0"),
