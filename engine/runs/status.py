@@ -174,7 +174,8 @@ def kept_summary(reader: JournalReader) -> dict[str, Any] | None:
     if "ranked_by" in summary:
         return {**summary}
     # An earlier version kept the score alone. If nothing else counts, the fitness follows from it without a fold.
-    started = next(reader.events(upto=1)).data
+    first = next(reader.events(upto=1), None)
+    started = first.data if first is not None else None
     settings = started.settings if isinstance(started, ev.RunStarted) else {}
     for event in reader.events_of(ev.SettingsChanged):
         settings = deep_merge(settings, getattr(event.data, "settings", {}))

@@ -7,7 +7,7 @@ import pytest
 from tests.fuzz.rounds import one_round
 from tests.fuzz.targets import TARGETS
 
-ROUNDS = {"loader": 25, "priors": 25, "answers": 40, "hunks": 60, "frames": 200, "graft": 20, "run_db": 12}
+ROUNDS = {"loader": 25, "priors": 25, "answers": 40, "hunks": 60, "frames": 200, "graft": 20, "run_db": 30}
 
 
 @pytest.mark.parametrize("target", TARGETS)
