@@ -54,6 +54,10 @@ class JournalError(EvolveError):
     """run.db is not ours, or cannot be read or written."""
 
 
+class JournalBusy(JournalError):
+    """Another process holds the journal at this moment; a little later it can be read."""
+
+
 class DamagedJournal(JournalError):
     """What run.db holds cannot be read, or its events contradict each other.
 

@@ -234,7 +234,7 @@ def _close(run: Run, state: RunState, summary: RunSummary, json: bool) -> None:
             print(f"{status}: best {state.ranking.describe(best)} (#{best.id}), {badge}, in {best_path(run)}")
     if status in ("paused", "stopped", "dead") and not json:
         tell(f"'evolve resume {run.typed}' goes on with it.")
-    interrupted = status == "stopped" and state.reason.startswith("SIGINT")
+    interrupted = status == "stopped" and state.interrupted
     fail(0 if status == "finished" else 130 if interrupted else 1)
 
 

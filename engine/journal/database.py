@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.errors import DamagedJournal, JournalError
+from engine.errors import DamagedJournal, JournalBusy, JournalError
 from engine.journal.checks import check_row, check_tables, guard, is_deep, regular
 from engine.journal.clock import now_ms
-from engine.journal.events import Data, Event, decode_data, encode_data
+from engine.journal.events import FREE_FORM, Data, Event, decode_data, encode_data
 from engine.journal.live import LIVE_SCHEMA
 from engine.text import is_text, legible
 
@@ -46,6 +46,7 @@ __all__ = [
     "send_command",
     "sha256_of",
     "to_row",
+    "unreadable",
 ]
 
 APPLICATION_ID = 0x45564F4C
@@ -224,12 +225,12 @@ def decode_row(row: tuple[int, int, str, int | None, int | None, str], where: ob
         JournalError: the row is damaged.
     """
     seq, at, kind, round_, node, raw = row
-    wrong = check_row(row)
+    wrong = check_row(row, kind in FREE_FORM)
     if wrong:
         raise DamagedJournal(wrong, seq if type(seq) is int else 0, where)
     try:
         data: Data | None = decode_data(kind, raw)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, RecursionError) as exc:
         raise DamagedJournal(f"{kind}: {exc}", seq, where) from None
     return None if data is None else Event(seq, at, round_, node, data)
 
@@ -310,7 +311,7 @@ def check_identity(connection: sqlite3.Connection, path: Path) -> None:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.OperationalError as exc:
-        raise JournalError(f"{path} cannot be read: {exc}") from None
+        raise unreadable(path, exc) from None
     except sqlite3.DatabaseError as exc:
         raise JournalError(f"{path} is no journal of a run, or it is damaged: {exc}") from None
     if application != APPLICATION_ID:
@@ -324,3 +325,10 @@ def check_identity(connection: sqlite3.Connection, path: Path) -> None:
         check_tables(connection, path)
     except sqlite3.Error as exc:
         raise JournalError(f"{path} is not the journal of a run, or it is damaged: {exc}") from None
+
+
+def unreadable(path: Path, exc: sqlite3.Error) -> JournalError:
+    """Return the error to raise if SQLite cannot read a journal: `JournalBusy` if it can a little later."""
+    # Errors of Python's own layer have no code.
+    busy = getattr(exc, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    return (JournalBusy if busy else JournalError)(f"{path} cannot be read: {exc}")

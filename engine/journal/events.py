@@ -129,6 +129,8 @@ class RunStopped(Data, frozen=True):
     KIND = "run.stopped"
 
     reason: str
+    signal: str = ""
+    """The signal that ended it, such as `SIGINT`; empty if none did, or if an earlier version wrote this."""
 
 
 class RunFinished(Data, frozen=True):
@@ -591,6 +593,11 @@ class Telemetry(Data, frozen=True):
 
 DATA_KINDS: dict[str, type[Data]] = {data.KIND: data for data in Data.__subclasses__()}
 """Every kind of event by its name."""
+
+FREE_FORM = frozenset(
+    kind for kind, data in DATA_KINDS.items() if "Any" in " ".join(map(str, data.__annotations__.values()))
+)
+"""Kinds whose data holds tables of any shape, such as settings and metrics."""
 
 _ENCODER = msgspec.json.Encoder()
 _DECODERS = {kind: msgspec.json.Decoder(data) for kind, data in DATA_KINDS.items()}

@@ -15,7 +15,7 @@ import msgspec
 
 from engine.errors import DamagedJournal, JournalError
 from engine.journal.checks import QUERY_SECONDS, guard, inflated, is_deep
-from engine.journal.database import Command, check_file, check_identity, decode_row, read_command, sha256_of
+from engine.journal.database import Command, check_file, check_identity, decode_row, read_command, sha256_of, unreadable
 from engine.journal.events import CommandDone, Data, Event, decode_data
 from engine.journal.live import LiveRow
 
@@ -48,7 +48,7 @@ class JournalReader:
             check_identity(self._connection, path)
         except sqlite3.OperationalError as exc:
             self.close()
-            raise JournalError(f"{path} cannot be read: {exc}") from None
+            raise unreadable(path, exc) from None
         except sqlite3.DatabaseError as exc:
             self.close()
             raise JournalError(f"{path} is no journal of a run, or it is damaged: {exc}") from None
@@ -245,7 +245,7 @@ class JournalReader:
         except OverflowError:
             raise JournalError(f"{self.path} holds nothing at a place or number as large as that") from None
         except sqlite3.Error as exc:
-            raise JournalError(f"{self.path} cannot be read: {exc}") from None
+            raise unreadable(self.path, exc) from None
 
     def _advance(self, after: int, last: int) -> int:
         """Return the place to read on from; in a damaged file it could go back for ever."""

@@ -209,7 +209,8 @@ class Engine:
     def _on_signal(self, number: int) -> None:
         # A second Ctrl-C, or whoever ends the service, does not want to wait for an evaluation.
         now = self._gate.stopping or number == signal.SIGTERM
-        self.stop(f"{signal.Signals(number).name} received", now)
+        name = signal.Signals(number).name
+        self._scheduler.stop(f"{name} received", now, name)
 
     def _give_up(self, error: JournalError) -> None:
         self._scheduler.fail("the journal", error)

@@ -192,10 +192,10 @@ class Scheduler:
         self._steps += 1
         return f"round {state.rounds_started + self._steps} runs to its end"
 
-    def stop(self, reason: str, now: bool) -> None:
+    def stop(self, reason: str, now: bool, signal: str = "") -> None:
         """End the run: running stages finish, or with `now` are ended; open rounds go on at the next start."""
         if self._end is None:
-            self._end = RunStopped(reason)
+            self._end = RunStopped(reason, signal)
         self._gate.stop(now)
         if now:
             self._models.cancel()

@@ -84,6 +84,7 @@ def _resumed(state: RunState, event: Event, data: ev.RunResumed) -> None:
 def _ended(state: RunState, event: Event, data: ev.RunStopped | ev.RunFinished | ev.RunFailed) -> None:
     state.status = _END_STATUS[data.KIND]
     state.reason = data.reason
+    state.interrupted = isinstance(data, ev.RunStopped) and data.signal == "SIGINT"
     state.frozen = False
     state.waits_for_person = False
 

@@ -57,6 +57,8 @@ class RunState:
         self.waits_for_person = False
         """Paused since nothing can be designed: it does not go on by itself."""
         self.reason = ""
+        self.interrupted = False
+        """Whether SIGINT (Ctrl-C) ended the run."""
         self.engine: ev.EngineStarted | None = None
         self.engine_gone = False
         """Whether it is known that the engine left without a word; people may have written since."""

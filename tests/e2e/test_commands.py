@@ -254,6 +254,18 @@ def test_ctrl_c_stops_headless_run_cleanly(make_task: TaskMaker, tmp_path: Path)
     check_integrity(run)
 
 
+def test_reason_of_a_person_is_not_taken_for_a_signal(make_task: TaskMaker, tmp_path: Path) -> None:
+    command = [*COMMAND, "run", str(make_task(evaluate=SLOW)), "--headless", "--json", "--runs", str(tmp_path / "runs")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: list((tmp_path / "runs").glob("*/run.db")), "the run")
+    run = Run(next((tmp_path / "runs").glob("*")))
+    wait_for_event(run, lambda e: isinstance(e.data, ev.EvalStarted) and e.round, "an evaluation")
+    send_command(run.db, "stop", {"reason": "SIGINT is not what ended it", "now": True})
+    process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert fold(run).status == "stopped"
+
+
 def test_detached_run_survives_its_starter_and_can_be_followed(
     make_task: TaskMaker, evolve: Evolve, tmp_path: Path
 ) -> None:

@@ -75,9 +75,10 @@ def test_place_beyond_the_journal_is_refused(evolve: Evolve, tmp_path: Path, pla
         ),
         ("UPDATE events SET at = 9223372036854775807 WHERE seq = 2", "is damaged at event 2: its time"),
         ("UPDATE events SET node = -1 WHERE seq = 2", "is damaged at event 2: its node"),
-        (f"UPDATE events SET data = '{'[' * 3000}{']' * 3000}' WHERE seq = 2", "nested too deeply"),
+        (f"UPDATE events SET data = '{'[' * 3000}{']' * 3000}' WHERE seq = 1", "nested too deeply"),
+        (f"UPDATE events SET data = '{{{'[' * 3000}{']' * 3000}' WHERE seq = 2", "is damaged at event 2"),
     ],
-    ids=["view", "trigger", "column", "table", "endless", "time", "node", "depth"],
+    ids=["view", "trigger", "column", "table", "endless", "time", "node", "depth", "typed"],
 )
 def test_run_db_with_foreign_contents_is_refused(evolve: Evolve, tmp_path: Path, script: str, words: str) -> None:
     for name in ("bad", "good"):

@@ -8,12 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import engine.journal.writer
-from engine.errors import JournalError
+from engine.errors import JournalBusy, JournalError
 from engine.journal import events as ev
 from engine.journal.database import (
     connect_writer,
@@ -242,6 +243,15 @@ def test_looking_at_a_run_never_drops_the_locks_of_its_engine(db: Path) -> None:
     with JournalReader(db) as reader:
         assert reader.last_seq() == 2
     engine.close()
+
+
+def test_a_journal_that_another_process_holds_is_busy_and_not_damaged(db: Path) -> None:
+    with JournalReader(db) as reader, closing(sqlite3.connect(db, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(JournalBusy, match="cannot be read"):
+            reader.last_seq()
+        other.execute("ROLLBACK")
 
 
 def test_a_foreign_or_newer_file_is_told_apart(tmp_path: Path) -> None:

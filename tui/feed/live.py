@@ -13,7 +13,7 @@ from itertools import islice
 
 import msgspec
 
-from engine.errors import JournalError
+from engine.errors import JournalBusy, JournalError
 from engine.journal.clock import WallClock
 from engine.journal.database import decode_row, make_plain
 from engine.journal.events import CallStarted, EvalProgress, Event, Telemetry
@@ -211,7 +211,7 @@ class LiveFeed(FeedThread):
         return None
 
     def _failed(self, error: JournalError) -> Batch | None:
-        if "database is locked" in str(error):
+        if isinstance(error, JournalBusy):
             # The last user of the journal is cleaning up at this moment: try again at the next poll.
             return None
         self._close()
