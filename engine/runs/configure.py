@@ -143,33 +143,34 @@ def _check_roles(task: Task, settings: Settings) -> None:
 
 def _check_way_out(task: Task, own: Sequence[Layer]) -> None:
     """Refuse folders of this machine together with an endpoint, if the task brings both and a person named neither."""
-    base = os.path.realpath(task.folder)
-    mounts = [os.path.realpath(task.folder / mount) for mount in task.spec.mounts]
-    named = [os.path.realpath(path) for path in named_mounts()]
-    outside = [path for path in mounts if not _is_below(path, base) and not any(_is_below(path, own) for own in named)]
-    tables: dict[str, Any] = {}
-    for _, layer in own:
-        tables = deep_merge(tables, layer.get("models", {}))
-    known = {table.get("base_url", "") for table in tables.values()} | {""}
-    for name, table in task.spec.run.get("models", {}).items():
-        if outside and isinstance(table, dict) and (url := table.get("base_url", "")) not in known:
+    known = {table.get("base_url", "") for table in _model_tables(own).values()} | {""}
+    tables = task.spec.run.get("models", {})
+    foreign = {name: table["base_url"] for name, table in tables.items() if table.get("base_url", "") not in known}
+    if not foreign or not task.spec.mounts:
+        return
+    allowed = [task.folder.resolve(), *(Path(path).resolve() for path in named_mounts())]
+    for mount in ((task.folder / each).resolve() for each in task.spec.mounts):
+        if not any(mount.is_relative_to(folder) for folder in allowed):
+            name, url = next(iter(foreign.items()))
             raise UsageError(
-                f"the task lets its programs read {outside[0]} and sends texts to an endpoint of its own, {url}",
-                f'If you trust it, name one of the two in config.toml: [mounts] paths = ["{outside[0]}"], or '
+                f"the task lets its programs read {mount} and sends texts to an endpoint of its own, {url}",
+                f'If you trust it, name one of the two in config.toml: [mounts] paths = ["{mount}"], or '
                 f'base_url = "{url}" in [models.{name}]',
             )
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return os.path.commonpath((path, folder)) == folder
+def _model_tables(own: Sequence[Layer]) -> dict[str, Any]:
+    """Return what a person says of models, by name: config.toml and the command line, not the task."""
+    tables: dict[str, Any] = {}
+    for _, layer in own:
+        tables = deep_merge(tables, layer.get("models", {}))
+    return tables
 
 
 def _check_keys(task: Task, settings: Settings, own: Sequence[Layer]) -> None:
     """A task may have come from anywhere: it must not say where the keys of a person are sent."""
-    tables: dict[str, Any] = {}
-    for _, layer in own:
-        tables = deep_merge(tables, layer.get("models", {}))
-    trusted = {(table.get("base_url", ""), table.get("key_env", ModelSpec().key_env)) for table in tables.values()}
+    tables = _model_tables(own).values()
+    trusted = {(table.get("base_url", ""), table.get("key_env", ModelSpec().key_env)) for table in tables}
     for name, table in task.spec.run.get("models", {}).items():
         model = settings.models.get(name)
         if model is None or not model.key_env or table.keys().isdisjoint(("base_url", "key_env")):
