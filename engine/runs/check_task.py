@@ -11,11 +11,12 @@ from pathlib import Path
 from cognition.files import PriorFolder
 from cognition.prior import Prior
 from engine.designers.recombine import EditError, check_recipes, check_tuning, take_inventory
-from engine.errors import TaskError
+from engine.errors import TaskError, UsageError
 from engine.evaluation.evaluator import Evaluation, Job, Outcome
 from engine.evaluation.sandbox import find_sandbox
 from engine.llm.prompts import check_prompts
 from engine.programs.outline import ProgramError
+from engine.runs.configure import check_way_out, configured
 from engine.task.interface import check_program
 from engine.task.snapshot import task_files
 from engine.task.spec import Seed, Stage, Task
@@ -49,6 +50,12 @@ async def check_task(task: Task) -> AsyncIterator[Finding]:
             yield Finding(
                 False, legible(path.name), "its name is not valid UTF-8: rename it, since a run keeps it as text"
             )
+    try:
+        check_way_out(task, [("config.toml", configured())])
+    except UsageError as exc:
+        # Nothing of such a task is run.
+        yield Finding(False, "task.toml", f"{exc.message}. {exc.hint}")
+        return
     folder = PriorFolder(task.priors)
     priors = folder.read()
     for finding in _priors(task, folder, priors):

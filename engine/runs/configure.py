@@ -24,7 +24,7 @@ from engine.state.fold import fold_run
 from engine.task.spec import Task
 from engine.workspace import workspace
 
-__all__ = ["choose_settings", "configured", "lacks_limit", "model_table", "replayed", "require_limit"]
+__all__ = ["check_way_out", "choose_settings", "configured", "lacks_limit", "model_table", "replayed", "require_limit"]
 
 Layer = tuple[str, Mapping[str, Any]]
 """Where a table of settings came from, and the table."""
@@ -85,7 +85,7 @@ def choose_settings(
     if base is None:
         settings = preset.sample(settings)
         _check_keys(task, settings, [layers[0], *own])
-        _check_way_out(task, [layers[0], *own])
+        check_way_out(task, [layers[0], *own])
     _check_roles(task, settings)
     return settings
 
@@ -141,8 +141,16 @@ def _check_roles(task: Task, settings: Settings) -> None:
         raise UsageError(f"fitness.judge = {settings.fitness.judge:g} wants a judge, and {lack}")
 
 
-def _check_way_out(task: Task, own: Sequence[Layer]) -> None:
-    """Refuse folders of this machine together with an endpoint, if the task brings both and a person named neither."""
+def check_way_out(task: Task, own: Sequence[Layer]) -> None:
+    """Refuse folders of this machine together with an endpoint, if the task brings both and a person named neither.
+
+    Args:
+        task: it may have come from anywhere.
+        own: the tables of settings that a person wrote.
+
+    Raises:
+        UsageError: it names the folder and the endpoint.
+    """
     known = {table.get("base_url", "") for table in _model_tables(own).values()} | {""}
     tables = task.spec.run.get("models", {})
     foreign = {name: table["base_url"] for name, table in tables.items() if table.get("base_url", "") not in known}

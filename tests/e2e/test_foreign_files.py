@@ -118,6 +118,8 @@ def test_mounts_and_an_endpoint_of_the_task_need_a_person(evolve: Evolve, tmp_pa
     toml.write_text('mounts = ["../papers"]\n' + toml.read_text() + more)
     run = ("run", task, "--headless", "--rounds", "0", "--designer", "recombine", "--runs", tmp_path / "runs")
     assert "an endpoint of its own, http://127.0.0.1:9/v1" in says(evolve, *run)
+    checked = evolve("check", str(task))
+    assert (checked.code, "an endpoint of its own" in checked.out, "seed.py" in checked.out) == (2, True, False)
     config = workspace() / "config.toml"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(f'[mounts]\npaths = ["{tmp_path / "papers"}"]\n')
