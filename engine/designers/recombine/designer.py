@@ -28,6 +28,7 @@ from engine.journal.events import (
 from engine.llm.requests import ContextNode, DesignRequest, Mode
 from engine.programs.outline import remember_outline
 from engine.task.spec import Seed, TaskSpec
+from engine.text import counted
 
 __all__ = ["OPINIONS", "RecombineDesigner"]
 
@@ -70,7 +71,7 @@ class _Search:
         """Return why there is no new program."""
         if not self.choices:
             return "there is nothing to recombine: no prior, node or number offers a change of this program"
-        edits = f"{len(self.choices)} possible edit{'s' if len(self.choices) > 1 else ''}"
+        edits = counted(len(self.choices), "possible edit")
         tried = f"all combinations of {edits}" if self.spent else f"{self.tried} combinations of {edits}"
         if self.known:
             return f"nothing new: {tried} are programs that the run has had"

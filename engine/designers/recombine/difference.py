@@ -11,15 +11,10 @@ from engine.designers.recombine.messages import Difference, Value
 from engine.designers.recombine.program import Item, Program
 from engine.designers.recombine.tune import name_of
 
-__all__ = ["differences", "live_names"]
+__all__ = ["differences"]
 
 _OUTSIDE = "what stands outside of functions"
 _TEXT_LENGTH = 24
-
-
-def live_names(program: Program, required: Sequence[str]) -> set[str]:
-    """Return the names that are reachable from the required ones."""
-    return program.closure(program.entries(required))
 
 
 def differences(before: Program, after: Program, names: Collection[str] | None = None) -> list[Difference]:

@@ -141,10 +141,10 @@ def _is_helper(program: Program, item: Item, name: str, components: frozenset[st
 def same_effect(before: Program, after: Program, required: Sequence[str]) -> bool:
     """Tell whether all reachable statements of two programs are equal."""
 
-    def live(program: Program) -> list[tuple[str, tuple[str, ...]]]:
-        names = program.closure(program.entries(required))
+    def shapes(program: Program) -> list[tuple[str, tuple[str, ...]]]:
+        names = program.live(required)
         return [
             shape(program, item) for item in program.items if item.kind == "other" or names.intersection(item.names)
         ]
 
-    return live(before) == live(after)
+    return shapes(before) == shapes(after)

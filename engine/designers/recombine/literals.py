@@ -9,7 +9,7 @@ from typing import Literal as OneOf
 
 from engine.designers.recombine.messages import Value
 
-__all__ = ["Literal", "Place", "find_literals", "value_of"]
+__all__ = ["Literal", "Place", "find_literals", "is_main_guard", "value_of"]
 
 Place = OneOf["named", "element", "local", "loose", "structure"]
 """`named`: the whole value of a name of a module or class; `element`: in a list, dict, tuple, array, dataclass, keyword
@@ -64,12 +64,13 @@ def find_literals(statements: Sequence[ast.stmt]) -> list[Literal]:
     """
     finder = _Finder()
     for statement in statements:
-        if not _is_main_guard(statement):
+        if not is_main_guard(statement):
             finder.statement(statement, "module", "")
     return finder.literals()
 
 
-def _is_main_guard(statement: ast.stmt) -> bool:
+def is_main_guard(statement: ast.stmt) -> bool:
+    """Tell whether a statement is `if __name__ == "__main__":`."""
     return isinstance(statement, ast.If) and any(
         isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(statement.test)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from engine.designers.recombine.literals import is_main_guard
 from engine.designers.recombine.program import Item, Program
 
 __all__ = ["DYNAMIC", "changers", "is_loose", "touched"]
@@ -19,10 +20,7 @@ def is_loose(item: Item) -> bool:
         return False
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return False
-    guard = isinstance(node, ast.If) and any(
-        isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(node.test)
-    )
-    return not guard
+    return not is_main_guard(node)
 
 
 def touched(program: Program, item: Item) -> set[str]:

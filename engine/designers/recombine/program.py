@@ -165,16 +165,15 @@ class Program:
         These are the names that the task requires and those that loose statements read; if the task requires nothing,
         also those that no other statement reads.
         """
-        required = [name for name in required if name in self.by_name]
-        roots = set(required)
-        read: set[str] = set()
+        roots = {name for name in required if name in self.by_name} or self.unread()
         for item in self.items:
             if item.kind == "other":
-                roots.update(item.names, item.reads & self.by_name.keys())
-            read |= item.reads - set(item.names)
-        if not required:
-            roots |= self.by_name.keys() - read
+                roots |= {*item.names, *(item.reads & self.by_name.keys())}
         return roots
+
+    def live(self, required: Iterable[str]) -> set[str]:
+        """Return the names that are reachable from those that the task requires and from loose statements."""
+        return self.closure(self.entries(required))
 
     def unread(self) -> set[str]:
         """Return names that no other statement reads."""

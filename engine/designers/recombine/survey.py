@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.designers.recombine.difference import live_names
 from engine.designers.recombine.likeness import alike, matched
 from engine.designers.recombine.messages import Donor, Options, Replaced
 from engine.designers.recombine.program import EditError, Program, parse_program, positional
@@ -45,7 +44,7 @@ def survey(
         for name, other in _offered(program, recipe.code):
             if not alike(program, other, name, components, values=False):
                 swaps.append(Replaced(name, recipe.key))
-    live = live_names(program, required)
+    live = program.live(required)
     for node in nodes:
         for name, other in _offered(program, node.code):
             if alike(program, other, name, components, values=True):

@@ -17,7 +17,7 @@ _FACTOR = 10.0
 
 def tunables(program: Program, required: Iterable[str]) -> list[Tunable]:
     """Return tunable values that are reachable from the required names, in the order of the text."""
-    live = program.closure(program.entries(required))
+    live = program.live(required)
     read = {name for item in program.items for name in item.reads if live.intersection(item.names) or not item.names}
     return [
         tunable

@@ -15,7 +15,7 @@ from contextlib import suppress
 import msgspec
 
 from engine.designers.recombine.crossing import take_values
-from engine.designers.recombine.difference import differences, live_names
+from engine.designers.recombine.difference import differences
 from engine.designers.recombine.graft import graft
 from engine.designers.recombine.likeness import same_effect
 from engine.designers.recombine.messages import (
@@ -107,7 +107,7 @@ class Editor:
         if unfit:
             return Edited(request.id, program.code, [[] for _ in steps], problem or unfit)
         required = self._hello.required
-        found = differences(program, now, live_names(program, required) | live_names(now, required))
+        found = differences(program, now, program.live(required) | now.live(required))
         if not found or same_effect(program, now, required):
             return Edited(request.id, now.code, [[] for _ in steps], problem)
         return Edited(request.id, now.code, [_kept(step, found) for step in steps], problem, outline(now.code))

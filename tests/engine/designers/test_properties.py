@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.designers.recombine.comments import same_value
-from engine.designers.recombine.difference import live_names
 from engine.designers.recombine.messages import (
     Apply,
     Donor,
@@ -237,7 +236,7 @@ def test_offered_exchange_changes_reachable_code(pair: tuple[str, str], seed: in
     assert options.reverts == [], "the program is the seed"
     edits: list[Edit] = [Graft(option.function, other) for option in options.exchanges]
     edits += [TakeValues(option.function, other, seed) for option in options.crossings]
-    live = live_names(parse_program(code), ["total"])
+    live = parse_program(code).live(["total"])
     for edit in edits:
         after = edited(made, code, edit)
         if isinstance(edit, Graft) and edit.function not in live:
