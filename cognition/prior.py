@@ -129,9 +129,9 @@ def check_text(text: str) -> None:
 
 
 def head_problem(text: str) -> str:
-    """Why lines at the start that look like front matter are read as text; empty where none are.
+    """Return why lines at the start that look like front matter are read as text; empty if there are none.
 
-    Such a prior can be meant, so that this is told to whoever saves it and refused to nobody.
+    This may be intended, so callers warn whoever saves the prior and do not refuse it.
     """
     text = text.replace("\r\n", "\n").removeprefix("\ufeff")
     front = _FRONT.match(text)
@@ -142,7 +142,7 @@ def head_problem(text: str) -> str:
         return ""
     before = [line.strip() for line in lines[:number] if line.strip()]
     if front and before != ["---"]:
-        # Only a second head right below the first is one: what set a field of a broken head has begun another.
+        # Only a second block right below counts: `with_front` puts a new one above one that is broken.
         return ""
     if not front and before and not any(line.rstrip().endswith("--") for line in lines):
         return ""

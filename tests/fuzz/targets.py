@@ -248,9 +248,8 @@ def _spoil(rng: Random, db: Path) -> None:
                     table = rng.choice(list(columns))
                     value = odd_value(rng)
                     value = json.dumps(value) if isinstance(value, list | dict) else value
-                    where = "seq" if table == "events" else "rowid" if table == "none" else ""
-                    limit = f"WHERE {where} = {rng.randint(1, 80)}" if where else "WHERE random() % 3 = 0"
-                    connection.execute(f"UPDATE {table} SET {rng.choice(columns[table])} = ? {limit}", (value,))
+                    where = f"seq = {rng.randint(1, 80)}" if table == "events" else "random() % 3 = 0"
+                    connection.execute(f"UPDATE {table} SET {rng.choice(columns[table])} = ? WHERE {where}", (value,))
                 else:
                     found = connection.execute("SELECT seq, data FROM events ORDER BY random() LIMIT 1").fetchone()
                     if found:

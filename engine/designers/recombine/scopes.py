@@ -166,6 +166,8 @@ class _Finder(ast.NodeVisitor):
         self._passed = False
         self._branch = 0
         self._class = ""
+        self._calls_own = False
+        """Whether a class body uses something of its own when it is executed."""
 
     # Contexts
 
@@ -211,8 +213,6 @@ class _Finder(ast.NodeVisitor):
             self.names.needs.add(name)
             if not self._passed:
                 self.names.uses.add(name)
-
-    _calls_own = False
 
     def _bind(self, raw: str, node: ast.AST) -> None:
         name, owner = self._resolved(raw)

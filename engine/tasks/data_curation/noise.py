@@ -100,7 +100,7 @@ def _spoil(document: Document, rng: np.random.Generator) -> Noisy:
     navigation, markup, mojibake, personal, spam, encoded, *_ = RATES.get(document.category, OTHER)
     lines = [Line(text, text) for text in document.text.splitlines()]
     if rng.random() < mojibake:
-        lines = [_misread(line, rng) for line in lines]
+        lines = [_misread(line) for line in lines]
     page = document.category == "help"
     if page:
         lines = _page(document, lines, rng)
@@ -133,7 +133,7 @@ def _insert(lines: list[Line], new: list[Line], rng: np.random.Generator) -> Non
 # Kinds of noise
 
 
-def _misread(line: Line, rng: np.random.Generator) -> Line:
+def _misread(line: Line) -> Line:
     """Replace typographic characters by their UTF-8 bytes decoded as Windows-1252."""
     text = line.text
     for plain, sign in (("'", "\u2019"), (" - ", " \u2013 "), ("--", "\u2014"), ("...", "\u2026")):

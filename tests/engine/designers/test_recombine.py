@@ -24,7 +24,6 @@ from engine.programs.outline import outline
 from tests.engine.designers.programs import COMPONENTS, RECIPE, SEED, SEEDS, SPEC, Scores, prior, request, run
 
 BAD = "def first(x):\n    return x - 1000\n"
-SECOND = "def second(x, y):\n    return x * y\n"
 
 
 def make(scores: Scores | None = None, bandit: Bandit | None = None) -> RecombineDesigner:
