@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.errors import TaskError, UsageError
+from engine.task.spec import is_name
 
 __all__ = ["write_task"]
 
@@ -107,7 +108,7 @@ def write_task(folder: Path) -> Path:
         TaskError: it cannot be written.
     """
     name = folder.name
-    if not name.replace("_", "a").replace("-", "a").isalnum() or not name.isascii():
+    if not is_name(name):
         raise UsageError(f"'{name}' cannot name a task", "Use letters, digits, '_' and '-'")
     files = {
         "task.toml": _TOML.replace("{name}", name),

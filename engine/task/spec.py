@@ -22,8 +22,14 @@ __all__ = [
     "Stage",
     "Task",
     "TaskSpec",
+    "is_name",
     "seed_files",
 ]
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can name a task or a criterion: it has letters, digits, `_` and `-` only."""
+    return text.isascii() and text.replace("_", "a").replace("-", "a").isalnum()
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,7 +128,7 @@ class Criterion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Its share in the judge's mark."""
 
     def __post_init__(self) -> None:
-        if not self.name.isascii() or not self.name.replace("_", "a").replace("-", "a").isalnum():
+        if not is_name(self.name):
             raise ValueError(f"`name` may hold letters, digits, '_' and '-' only, not {self.name!r}")
         if not self.text.strip():
             raise ValueError(f"`text` of the criterion '{self.name}' is empty")
@@ -181,7 +187,7 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Defaults for runs of this task: the keys of `engine.settings.model.Settings`."""
 
     def __post_init__(self) -> None:
-        if not self.name or not self.name.replace("_", "a").replace("-", "a").isalnum() or not self.name.isascii():
+        if not is_name(self.name):
             raise ValueError(f"`name` may hold letters, digits, '_' and '-' only, not {self.name!r}")
         if not self.stages:
             raise ValueError("`stages` must hold at least one stage")
