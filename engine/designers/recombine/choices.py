@@ -45,8 +45,8 @@ class Choice(NamedTuple):
     edit: Callable[[random.Random, Steps], Edit]
     describe: Callable[[Sequence[Difference]], tuple[str, str]]
     """Return name and reason of the edit, given its actual changes."""
-    every: list[Edit] | None
-    """All concrete edits that it may draw; None if they are too many to list."""
+    every: Callable[[], list[Edit] | None]
+    """Return all concrete edits that it may draw; None if they are too many to list."""
     prior: str = ""
     node: int | None = None
 
@@ -96,7 +96,7 @@ def _cross(option: Replaced, code: Mapping[str, str], operator: str = "exchange"
 
     # No list of edits: tuning can reach the same numbers, if its edits can be listed.
     arm = f"{'cross' if operator == 'exchange' else operator}/{option.function}"
-    return Choice(operator, arm, option.function, edit, describe, [], node=int(option.donor))
+    return Choice(operator, arm, option.function, edit, describe, list, node=int(option.donor))
 
 
 def _graft(
@@ -111,7 +111,7 @@ def _graft(
     edit = Graft(option.function, code[option.donor])
     arm = f"{operator}/{option.function}" + (f"/{option.donor}" if prior else "")
     describe = partial(_grafted, operator, option.function, source, why)
-    return Choice(operator, arm, option.function, lambda _rng, _steps: edit, describe, [edit], prior, node)
+    return Choice(operator, arm, option.function, lambda _rng, _steps: edit, describe, lambda: [edit], prior, node)
 
 
 def _grafted(operator: str, function: str, source: str, why: str, changes: Sequence[Difference]) -> tuple[str, str]:
@@ -143,7 +143,7 @@ def _reverted(option: Replaced) -> Choice:
     edit = Revert(option.function, int(option.donor))
     describe = partial(_grafted, "drop", option.function, "back to the seed's", "The seed's version comes back.")
     arm = f"drop/{option.function}"
-    return Choice("drop", arm, option.function, lambda _rng, _steps: edit, describe, [edit])
+    return Choice("drop", arm, option.function, lambda _rng, _steps: edit, describe, lambda: [edit])
 
 
 def _because(choice: Choice, why: str) -> Choice:
@@ -183,8 +183,10 @@ def _tune(tunable: Tunable) -> Iterator[Choice]:
         def describe(changes: Sequence[Difference]) -> tuple[str, str]:
             return f"tune {_changed(changes)}", f"{_changed(changes, most=len(changes))} ({tunable.kind})."
 
-        values = reach(tunable, direction)
-        every = None if values is None else [_set(tunable, value) for value in values]
+        def every(direction: str = direction) -> list[Edit] | None:
+            values = reach(tunable, direction)
+            return None if values is None else [_set(tunable, value) for value in values]
+
         part = f"{tunable.owner}#{tunable.index}"
         yield Choice("tune", f"{tunable.arm}/{direction}", part, edit, describe, every)
 

@@ -212,9 +212,14 @@ class RecombineDesigner:
 
     async def _swept(self, search: _Search) -> Design | None:
         """Enumerate all single edits and all pairs of edits, if they are few enough, until one is new."""
-        singles = [(choice, edit) for choice in search.choices for edit in choice.every or []]
+        singles: list[tuple[Choice, Edit]] = []
+        for choice in search.choices:
+            every = choice.every()
+            if every is None or len(singles) + len(every) > _SWEPT:
+                return None
+            singles += [(choice, edit) for edit in every]
         pairs = [[a, b] for a, b in combinations(singles, 2) if a[0].part != b[0].part]
-        if any(choice.every is None for choice in search.choices) or len(singles) + len(pairs) > _SWEPT:
+        if len(singles) + len(pairs) > _SWEPT:
             return None
         for edits in [*([single] for single in singles), *pairs]:
             design = await self._made(search, edits)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.designers.base import Design, DesignerError, NothingToDesign
@@ -104,6 +106,20 @@ async def test_bounded_whole_numbers_are_exhausted_and_floats_are_not(start: Any
     endless = start("K = 3.0  # tune: scale 1..9\n\n\ndef total():\n    return K\n")
     for seed in range(40):
         endless.add(await endless.designer.design(endless.request(seed)))
+
+
+async def test_combinations_of_many_numbers_are_not_held_in_memory() -> None:
+    code = f"WEIGHTS = {[5] * 60}\n\n\ndef total():\n    return sum(WEIGHTS)\n"
+    spec = msgspec.structs.replace(SPEC, max_program_bytes=10)
+    designer = RecombineDesigner(spec, [Seed("seed", code)], gained=Scores().gained)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DesignerError, match="120 possible edits: the edited program is longer"):
+            await designer.design(request(0, code, priors=[]))
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+        await designer.aclose()
 
 
 async def test_exhaustion_is_not_claimed_if_priors_or_nodes_are_missing(start: Any) -> None:
