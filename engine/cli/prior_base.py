@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from cognition.sync import Problem, Sync
 from engine.cli.app import print_json
 from engine.cli.complete import task_names
 from engine.errors import EvolveError, UsageError
+from engine.journal.clock import iso_time
 from engine.text import visible
 
 __all__ = [
@@ -145,7 +145,7 @@ def whole(entry: Entry) -> dict[str, Any]:
 
 def iso(at: int) -> str:
     """Format milliseconds since 1970 as an ISO time in UTC; empty for 0."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at / 1000)) if at else ""
+    return iso_time(at) if at else ""
 
 
 def tell(entry: Entry, json: bool) -> None:

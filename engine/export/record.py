@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from engine.runs.status import RunSummary, summary_now
 from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import RunState
 
-__all__ = ["RECOMBINED", "Act", "Cost", "Record", "iso_time", "read_record"]
+__all__ = ["RECOMBINED", "Act", "Cost", "Record", "read_record"]
 
 RECOMBINED = (
     "The designer 'recombine' invents nothing: these results are a search among what people wrote down "
@@ -157,8 +156,3 @@ def _act(data: ev.Data) -> tuple[str, str] | None:
         case ev.CommandDone(ok=False):
             return f"{data.name} was refused", data.result
     return None
-
-
-def iso_time(at: int) -> str:
-    """Milliseconds since 1970 as an ISO time, UTC, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at / 1000))

@@ -13,8 +13,9 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from engine.export.record import RECOMBINED, Record, iso_time
+from engine.export.record import RECOMBINED, Record
 from engine.export.score_curve import HEIGHT, WIDTH, draw_curve
+from engine.journal.clock import iso_time
 from engine.state.lineage import best_path
 from engine.state.node import Node
 from engine.state.run_state import RunState

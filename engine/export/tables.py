@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from engine.export.record import RECOMBINED, Record, iso_time
+from engine.export.record import RECOMBINED, Record
+from engine.journal.clock import iso_time
 from engine.priors.usage import credited, idea_of
 from engine.state.lineage import best_path
 from engine.state.node import Node

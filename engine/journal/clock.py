@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-__all__ = ["ClockStep", "StepWatch", "WallClock", "now_ms", "steady_ms"]
+__all__ = ["ClockStep", "StepWatch", "WallClock", "iso_time", "now_ms", "steady_ms"]
 
 _STEP_MS = 1000
 """By so much the wall clock must have moved too far between two looks to have been set; a time server's slow correction
@@ -19,6 +19,11 @@ moves it by less than a thousandth."""
 def now_ms() -> int:
     """Milliseconds since 1970, UTC, by the clock on the wall."""
     return time.time_ns() // 1_000_000
+
+
+def iso_time(at: int) -> str:
+    """Milliseconds since 1970 as an ISO time, UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at / 1000))
 
 
 def steady_ms() -> int:

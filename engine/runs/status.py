@@ -10,6 +10,7 @@ import msgspec
 
 from engine.journal import events as ev
 from engine.journal.checks import is_deep
+from engine.journal.clock import iso_time
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, is_alive
 from engine.settings.decode import deep_merge
@@ -127,7 +128,7 @@ def summary_of(state: RunState) -> dict[str, Any]:
         "best": best_entry(state),
         "ranked_by": state.ranking.key,
         # A fork starts when it leaves the other run, whose first event it has too.
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((state.forked_at or state.started_at) / 1000)),
+        "started": iso_time(state.forked_at or state.started_at),
         "host": state.start.host,
         "usd": state.usd,
         "tokens": state.tokens,
