@@ -256,14 +256,8 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
 
 def _learned(reader: JournalReader, node: Node) -> ev.LearnDone | None:
     """Return the learn event of a node's round: what its design was shown."""
-    if node.round == 0:
-        return None
-    rows = reader.rows()
-    for seq, _, kind, round_, _, _ in rows:
-        if kind == ev.LearnDone.KIND and round_ == node.round:
-            event = next(reader.events(after=seq - 1, upto=seq))
-            return event.data if isinstance(event.data, ev.LearnDone) else None
-    return None
+    learned = (event for event in reader.events_of(ev.LearnDone) if event.round == node.round)
+    return next((event.data for event in learned if isinstance(event.data, ev.LearnDone)), None)
 
 
 @app.command()
