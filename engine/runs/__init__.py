@@ -3,10 +3,15 @@
 - `folder`: find a run, lock it
 - `status`: status and summary of a run
 - `manage`: start its engine, rename it, delete it
-- `changes`: checks of a `set`
+- `command_kinds`, `asking`: the commands that a run takes; give it one and get the answer
+- `effects`, `changes`: what a command brings about; checks of a `set`
+- `resting`: read and write a run that has no engine
 - `create`: make a run
+- `secret`: seeds of data that no program can know
 - `fork`: branch off
 - `replace_task`: put another task in place of the recorded copy
+- `check_task`: try a task's seeds and report what is wrong
+- `prior_files`: priors that a fork brought along; proposals of a renamed run
 - `configure`: settings of a new run from config.toml, task, preset and options
 - `presets`: named settings
 - `compare`: runs beside each other

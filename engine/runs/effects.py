@@ -32,7 +32,7 @@ from engine.state.run_state import RunState
 from engine.task.interface import check_program
 from engine.task.spec import TaskSpec
 
-__all__ = ["EFFECTS", "Ground", "Outcome"]
+__all__ = ["EFFECTS", "Effects", "Ground", "Outcome"]
 
 Effects = list[tuple[Data, int | None]]
 """Events, each with the node that it is about."""

@@ -18,7 +18,7 @@ from engine.errors import JournalError, RunError
 from engine.journal.reader import JournalReader
 from engine.workspace import runs_folder
 
-__all__ = ["AmbiguousRun", "Run", "all_runs", "check_name", "find_run", "is_alive", "lock_run"]
+__all__ = ["AmbiguousRun", "Run", "all_runs", "check_name", "find_run", "is_alive", "lock_is_deleted", "lock_run"]
 
 _LOCK_SECONDS = 2.0
 _MOST_NAMED = 8
