@@ -256,8 +256,8 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
 
 def _learned(reader: JournalReader, node: Node) -> ev.LearnDone | None:
     """Return the learn event of a node's round: what its design was shown."""
-    learned = (event for event in reader.events_of(ev.LearnDone) if event.round == node.round)
-    return next((event.data for event in learned if isinstance(event.data, ev.LearnDone)), None)
+    found = (event.data for event in reader.round_events(node.round))
+    return next((data for data in found if isinstance(data, ev.LearnDone)), None)
 
 
 @app.command()
