@@ -32,7 +32,7 @@ class LiveRow(NamedTuple):
     """Milliseconds since 1970, UTC, by a clock that takes no steps while one engine is at work."""
     kind: str
     """`stream`: data is `{"call", "role", "round", "model", "text"}`, a piece of an answer as it is written, with
-    `"thought": true` for what a model thinks before it answers."""
+    `"thought": true` for what a model thinks before it answers. `telemetry`: data is that of the event of this name."""
     round: int | None
     data: dict[str, Any]
 
