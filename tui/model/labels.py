@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 
 from engine.state.node import Node
-from engine.text import one_line
 from tui.model.run_model import RunModel, has_mark
 
 __all__ = ["age", "beside", "clock", "cut_middle", "fit", "marks", "outcome", "score_text", "short_score"]
@@ -90,8 +89,3 @@ def clock(milliseconds: int) -> str:
     import time
 
     return time.strftime("%H:%M", time.localtime(milliseconds / 1000))
-
-
-def node_title(node: Node, length: int) -> str:
-    """Return a node's number and name on one line."""
-    return one_line(f"#{node.id} {node.name}", length)
