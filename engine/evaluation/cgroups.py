@@ -1,6 +1,8 @@
 """Find where the cgroup of each evaluation can be made on this machine, and end what killed engines left in one.
 
-A group is always made below the engine's own, so that every limit that a container or a login session has still holds.
+A group is made below the engine's own, so that every limit that a container or a login session has still holds. Where
+a version 2 group above the engine's is the user's and shares out memory, it is made there, and the limits of that one
+hold.
 `[sandbox]` in the workspace's config.toml, or `EVOLVE_CGROUP` for one command, switches cgroups off.
 """
 
@@ -10,19 +12,24 @@ import functools
 import os
 import shutil
 import subprocess
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.evaluation.bubblewrap import sandbox_settings
+from engine.errors import UsageError
+from engine.evaluation.bubblewrap import OFF, SandboxSettings, sandbox_settings
 from engine.evaluation.supervisor.cgroup import Cgroup, is_abandoned, name_for
+from engine.settings.decode import convert_table
 
 __all__ = ["CGROUP_VARIABLE", "Cgroups", "configured_cgroups", "end_abandoned", "find_cgroups"]
 
 CGROUP_VARIABLE = "EVOLVE_CGROUP"
 """`off` switches cgroups off; empty or `auto` uses them where they can be had."""
 
+_FINDING = threading.Lock()
 _SELF = Path("/proc/self")
+_LEAF = "engine-of-"
 _WANTED = ("memory", "pids")
 _TRIAL = {"memory_mb": 64, "processes": 4}
 _ADVICE = (
@@ -72,12 +79,20 @@ def find_cgroups(wanted: str = "auto") -> Cgroups:
 
     Args:
         wanted: `off` for none; `EVOLVE_CGROUP` takes precedence.
+
+    Raises:
+        UsageError: the variable holds something else than `auto` or `off`.
     """
-    if (os.environ.get(CGROUP_VARIABLE) or wanted) == "off":
+    said = os.environ.get(CGROUP_VARIABLE)
+    if said:
+        wanted = convert_table({"cgroup": said}, SandboxSettings, CGROUP_VARIABLE, UsageError).cgroup
+    if wanted == OFF:
         return Cgroups(
             reason="cgroups are switched off", advice=f"Set `cgroup` in [sandbox], or {CGROUP_VARIABLE}, to auto"
         )
-    return _find()
+    # The group that is tried out has one name in this process.
+    with _FINDING:
+        return _find()
 
 
 @functools.cache
@@ -223,7 +238,8 @@ def _make_room(own: str) -> bool:
     """
     if not _may_hold(own) or "memory" not in _controllers(own, "cgroup.controllers"):
         return False
-    leaf = Path(own, name_for(os.getpid()))
+    # What outlives this process in it, such as a hook, is no evaluation to be ended: the name is not one of theirs.
+    leaf = Path(own, f"{_LEAF}{name_for(os.getpid())}")
     try:
         if Path(own, "cgroup.procs").read_text().split() != [str(os.getpid())]:
             return False

@@ -79,14 +79,17 @@ class Cgroup:
         """Make the group with its limits.
 
         Raises:
-            OSError: it cannot be made; nothing of it is left.
+            OSError: it cannot be made; nothing of it is left, and a group of this name that was there stays.
         """
+        made = []
         try:
             for folder in self.folders.values():
                 os.mkdir(folder)
+                made.append(folder)
             self._limit(limits)
         except OSError:
-            self.remove(0.0)
+            for folder in made:
+                os.rmdir(folder)
             raise
 
     def _limit(self, limits: dict[str, Any]) -> None:

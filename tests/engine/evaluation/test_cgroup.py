@@ -7,10 +7,12 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from engine.errors import UsageError
 from engine.evaluation import cgroups as cg
 from engine.evaluation.supervisor import cgroup as cgroup_module
 from engine.evaluation.supervisor.cgroup import Cgroup, is_abandoned, name_for
@@ -236,7 +238,9 @@ def test_process_alone_in_a_delegated_group_makes_room(tmp_path: Path, monkeypat
     own = {"scope__controllers": "memory pids\n", "scope__procs": f"{os.getpid()}\n"}
     scope = _tree(tmp_path, monkeypatch, **own)
     assert cg._version_2() == {"unified": str(scope)}
-    assert (scope / name_for(os.getpid()) / "cgroup.procs").read_text() == str(os.getpid())
+    leaf = f"engine-of-{name_for(os.getpid())}"
+    assert (scope / leaf / "cgroup.procs").read_text() == str(os.getpid())
+    assert not is_abandoned(leaf)
     assert (scope / "cgroup.subtree_control").read_text() == "+pids"  # each name is a write of its own
 
 
@@ -279,3 +283,27 @@ async def test_killed_supervisor_leaves_no_group(work: Workplace) -> None:
 
 def test_group_that_another_engine_removed_holds_no_process() -> None:
     assert Cgroup({}, name_for(1)).pids() == []
+
+
+def test_word_other_than_auto_and_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cg.CGROUP_VARIABLE, "of")
+    with pytest.raises(UsageError, match="EVOLVE_CGROUP"):
+        cg.find_cgroups()
+
+
+def test_group_of_another_is_not_removed_if_its_name_is_taken(tmp_path: Path) -> None:
+    taken = tmp_path / "b" / "name"
+    taken.mkdir(parents=True)
+    (tmp_path / "a").mkdir()
+    with pytest.raises(FileExistsError):
+        Cgroup({"pids": str(tmp_path / "a"), "memory": str(tmp_path / "b")}, "name").make(LIMITS)
+    assert taken.is_dir()
+    assert not (tmp_path / "a" / "name").exists()
+
+
+def test_threads_that_look_at_once_find_the_same() -> None:
+    cg._find.cache_clear()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: cg.find_cgroups(), range(4)))
+    assert all(each == cg.find_cgroups() for each in found)
+    assert len({each.reason for each in found}) == 1
