@@ -28,7 +28,11 @@ def edit_text(app: App[int], guard: Guard, text: str, name: str) -> str | None:
     Raises:
         UsageError: there is no editor, or it cannot be started.
     """
-    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
+    named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
+    try:
+        command = shlex.split(named)
+    except ValueError as exc:
+        raise UsageError(f"the editor {named!r} is not a command: {exc}", "Set EDITOR, as in EDITOR=vim") from None
     if not command:
         found = next((name for name in ("nano", "vi") if shutil.which(name)), None)
         if found is None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.events import EvalDone
+from engine.journal.events import BestCrowned, EvalDone
 from engine.journal.reader import JournalReader
 from engine.state.node import Node
 from engine.state.ranking import Ranking
@@ -180,15 +180,17 @@ def test_plot_drawn_node_by_node_equals_the_plot_drawn_at_once(ranking: Ranking)
     stepwise = ScorePlot(40, 8, ranking)
     for event in events:
         model.apply(event)
-        if isinstance(event.data, EvalDone):
+        if isinstance(event.data, EvalDone | BestCrowned):
             assert event.node is not None
-            stepwise.update(model.state.nodes[event.node], model.state.nodes, [])
+            node, is_new = model.state.nodes[event.node], isinstance(event.data, EvalDone)
+            stepwise.update(node, model.state.nodes, model.state.best_steps, is_new)
     state = model.state
     at_once = ScorePlot(40, 8, ranking)
     at_once._sorted, at_once._low, at_once._high = stepwise._sorted, stepwise._low, stepwise._high
     at_once._capacity = stepwise._capacity
     at_once._clear()
     at_once._draw(state.nodes)
+    at_once._draw_best(state.best_steps, len(state.nodes))
     assert [stepwise.text(row) for row in range(8)] == [at_once.text(row) for row in range(8)]
 
 

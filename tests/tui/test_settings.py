@@ -191,6 +191,20 @@ async def test_edited_config_is_applied_or_refused(
         assert given[-1] == pose
 
 
+async def test_editor_and_file_that_are_no_use_are_told(
+    make_app: Maker, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISUAL", "vim '")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("f2", "e")
+        await until(pilot, lambda: "is not a command" in text_of(app), "the word about the editor")
+        workspace.mkdir(exist_ok=True)
+        (workspace / "config.toml").write_bytes(b"\xff\xfe")
+        await pilot.press("e")
+        await until(pilot, lambda: "cannot be read" in text_of(app), "the word about the file")
+
+
 async def start(runs: Path, hinted: bool) -> None:
     """Start the application as the command does, and open a run."""
     app = EvolveApp(runs, None, TuiSettings(), LiveFeed, hints=True)

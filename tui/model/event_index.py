@@ -1,4 +1,4 @@
-"""The outline of a journal: the time of each event, and the places of rounds, improvements and acts of people.
+"""The index of a journal's events: the time of each event, and the places of rounds, improvements and acts of people.
 
 Replay moves by it. Recorded time has long gaps (an evaluation of an hour, a night's pause), so a replay has its own
 clock, on which no gap is longer than `LONGEST_GAP_MS`.

@@ -80,7 +80,12 @@ class ScorePlot:
             self.load(nodes, steps)
             return
         self._draw([node])
-        self._draw_best(steps[-2:], len(nodes))
+        if is_new:
+            self._draw_best(steps[-2:], len(nodes))
+        else:
+            # With several workers the new best may be an older node than the newest: its old level is drawn beyond it.
+            self.best = Canvas(self.width, self.height)
+            self._draw_best(steps, len(nodes))
 
     def text(self, row: int) -> str:
         """Return one row of dots as characters, both layers together."""

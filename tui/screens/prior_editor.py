@@ -84,7 +84,7 @@ class PriorText(TextArea):
         self.move_cursor(self.document.end if end else (0, 0))
 
     def get_line(self, line_index: int) -> Text:
-        """Return the line as drawn, one sign for each character, so that the cursor update_entry at the right place."""
+        """Return the line as drawn, one sign for each character, so that the cursor stands at the right place."""
         drawn = "".join("▯" if visible(sign) != sign else sign for sign in self.document.get_line(line_index))
         return Text(drawn, end="", no_wrap=True)
 

@@ -142,8 +142,12 @@ class SettingsScreen(BaseScreen):
 
     def action_edit(self) -> None:
         """Open the file in the user's editor; refuse an invalid text and leave the file unchanged."""
-        kept = self._config.read_text(encoding="utf-8") if self._config.exists() else _TEMPLATE
         refused = self._refused
+        try:
+            kept = self._config.read_text(encoding="utf-8") if self._config.exists() else _TEMPLATE
+        except (OSError, UnicodeDecodeError) as exc:
+            self.say(f"{self._config.name} cannot be read: {exc}", "bad", 10.0)
+            return
         try:
             written = edit_text(self.app, self.navigator.guard, kept if refused is None else refused, "config.toml")
             if written is not None:
