@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["counted", "is_text", "legible", "one_line", "visible"]
+__all__ = ["counted", "is_text", "legible", "one_line", "sentence", "visible"]
 
 # C0 without tab and newline, DEL, C1, zero-width and invisible characters, line and paragraph separators, bidirectional
 # marks, embeddings, overrides and isolates, byte-order mark, interlinear annotations, tags, lone surrogates.
@@ -22,6 +22,11 @@ def visible(text: str) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: `1 prior`, `2 priors`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def sentence(text: str) -> str:
+    """Return a text with a full stop behind it, unless it has a mark there already."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def is_text(name: str) -> bool:

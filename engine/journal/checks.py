@@ -1,21 +1,20 @@
-"""Check what a run.db holds before it is used: the file may have come from anybody.
+"""Check a run.db before it is used: the file may come from an untrusted source.
 
-SQL of the file itself (views, triggers, generated columns) never runs, numbers lie within what the program can count,
-JSON has a bounded depth, blobs inflate to a bounded size, and no query goes on for ever.
+SQL in the file (views, triggers, generated columns) never runs, numbers are within their ranges, the depth of JSON and
+the size of inflated blobs are bounded, and every query has a time limit.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
-import zlib
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
 from engine.errors import JournalError
 
-__all__ = ["MOST_BLOB_BYTES", "QUERY_SECONDS", "check_row", "check_tables", "guard", "inflated", "is_deep", "regular"]
+__all__ = ["MOST_BLOB_BYTES", "QUERY_SECONDS", "check_row", "check_tables", "guard", "is_deep", "regular"]
 
 MOST_BLOB_BYTES = 128 << 20
 """Bytes of the largest blob: more than the files of a task, an output or an answer can have."""
@@ -27,7 +26,7 @@ _MOST_MS = 253_402_300_799_000
 """The end of the year 9999, in milliseconds since 1970: the last moment that a date can name."""
 _MOST_DEPTH = 100
 QUERY_SECONDS = 30.0
-"""A query of a sound journal takes less; in a damaged file one may never end."""
+"""Longest time of a query; in a damaged file one may never end."""
 
 _COLUMNS = {
     "events": {
@@ -52,7 +51,7 @@ def guard(connection: sqlite3.Connection) -> None:
 
 
 def check_tables(connection: sqlite3.Connection, path: Path) -> None:
-    """See that the file holds the tables of a journal and nothing that acts by itself.
+    """Check that the file holds the tables of a journal, and no views or triggers.
 
     Raises:
         JournalError: it holds a view or a trigger, lacks a table, or a table has other columns.
@@ -76,7 +75,7 @@ def check_tables(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def check_row(row: tuple[Any, ...], free_form: bool = True) -> str:
-    """Return what is wrong with a row of `events`, one clause; empty if nothing is.
+    """Return the problem of a row of `events`, one clause; empty if there is none.
 
     Args:
         row: seq, at, kind, round, node, data.
@@ -108,7 +107,7 @@ def _name_fault(seq: object, at: object, round_: object, node: object) -> str:
 
 
 def is_deep(raw: str) -> bool:
-    """Tell whether JSON is nested deeper than what a journal holds."""
+    """Return whether JSON is nested deeper than in any journal."""
     if raw.count("[") + raw.count("{") <= _MOST_DEPTH:
         return False
     depth = 0
@@ -117,28 +116,6 @@ def is_deep(raw: str) -> bool:
         if depth > _MOST_DEPTH:
             return True
     return False
-
-
-def inflated(stored: bytes, codec: str) -> bytes:
-    """Return the content of a blob.
-
-    Raises:
-        ValueError: it is damaged, or larger than any that a journal keeps.
-    """
-    if not isinstance(stored, bytes):
-        raise ValueError("it does not hold bytes")
-    if codec == "raw":
-        return stored
-    if codec != "zlib":
-        raise ValueError(f"its codec {str(codec)[:20]!r} is unknown")
-    machine = zlib.decompressobj()
-    try:
-        content = machine.decompress(stored, MOST_BLOB_BYTES)
-    except zlib.error as exc:
-        raise ValueError(str(exc)) from None
-    if machine.unconsumed_tail or not machine.eof:
-        raise ValueError(f"it is cut off, or larger than {MOST_BLOB_BYTES >> 20} MiB")
-    return content
 
 
 def regular(path: Path) -> bool:

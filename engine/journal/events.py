@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
-__all__ = ["DATA_KINDS", "Data", "Event", "Status", "decode_data", "encode_data"]
+__all__ = ["DATA_KINDS", "DECODERS", "Data", "Event", "Status", "decode_data", "encode_data"]
 
 Status = Literal["ok", "rejected", "invalid", "crashed", "timeout", "cancelled"]
 """How the evaluation of a node ended; only `ok` has a score."""
@@ -34,14 +34,14 @@ class Event(NamedTuple):
     at: int
     """Milliseconds since 1970, UTC."""
     round: int | None
-    """The round it belongs to; None where it concerns the run. Round 0 holds the seeds."""
+    """The round it belongs to; None if it is about the run. Round 0 holds the seeds."""
     node: int | None
     """The node it is about, from 0."""
     data: Data
 
 
 class PriorShown(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One prior as a design was shown it."""
+    """One prior as it was shown to a design."""
 
     id: str
     revision: str
@@ -49,16 +49,16 @@ class PriorShown(msgspec.Struct, frozen=True, omit_defaults=True):
     title: str
     score: float
     why: str
-    """What made it be chosen."""
+    """Why it was chosen."""
     number: int = 0
-    """Its revision in the cognition base, from 1; 0 where the base was not at hand and the file alone was read."""
+    """Its revision in the cognition base, from 1; 0 if the base could not be read and the file was."""
 
 
 # The run
 
 
 class RunStarted(Data, frozen=True):
-    """The first event of a run: all it needs to go on without its surroundings."""
+    """The first event of a run: everything that the run needs to be self-contained."""
 
     KIND = "run.started"
 
@@ -78,10 +78,10 @@ class RunStarted(Data, frozen=True):
     host: str = ""
     versions: dict[str, str] = {}
     environment: dict[str, str] = {}
-    """What was there when it started: sandbox, Python, platform."""
+    """The environment at its start: sandbox, Python, platform."""
     secret: str = ""
-    """Commitment of the secret that the seeds of data follow from; empty: they follow from a number that anybody may
-    know. The secret itself is never in the journal."""
+    """Commitment of the secret that data seeds are derived from; empty: they are derived from a public number. The
+    secret itself is never in the journal."""
 
 
 class EngineStarted(Data, frozen=True):
@@ -99,22 +99,26 @@ class EngineStarted(Data, frozen=True):
     designer: str
     version: str = ""
     missing: list[str] = []
-    """What the run had and this engine does not find, one sentence each; the run goes on without."""
+    """Things that the run had and this engine does not find, one sentence each; the run goes on without them."""
     unconfined: str = ""
     """Why the level is no better than `sandbox` says, what does not hold at it, and what to do about it."""
     secret: str = ""
-    """Commitment of the secret that it draws with; another than before where that was lost."""
+    """Commitment of the secret that it draws with; a new one if the former was lost."""
+    executor: str = ""
+    """Where evaluations run, if that is not this machine: `ray`."""
+    address: str = ""
+    """The cluster's address."""
 
 
 class RunPaused(Data, frozen=True):
-    """No stage starts any more; `now`: running evaluations are frozen too."""
+    """No further stage starts; `now`: running evaluations are frozen, too."""
 
     KIND = "run.paused"
 
     now: bool = False
     reason: str = ""
     no_design: bool = False
-    """Nothing can be designed any more as things are: it does not go on by itself."""
+    """Whether nothing can be designed until something changes: it does not go on by itself."""
 
 
 class RunResumed(Data, frozen=True):
@@ -150,27 +154,27 @@ class RunFailed(Data, frozen=True):
 
 
 class EngineGone(Data, frozen=True):
-    """Whoever writes next found the run without the engine that should be at work: it left no word of its end."""
+    """The next writer found that the engine had died without recording its end."""
 
     KIND = "run.engine_gone"
 
 
 class ClockStepped(Data, frozen=True):
-    """The wall clock did not move as time did since the event before: it was set, or the machine slept.
+    """The wall clock made a step since the event before: it was set, or the machine slept.
 
-    Events of one engine carry the wall's time; this one says how much of it was no time.
+    Events carry the wall clock's time; this one says by how much it is off.
     """
 
     KIND = "clock.stepped"
 
     by_ms: int
-    """How far the wall clock moved beyond the time that passed, in milliseconds; negative where it was set back."""
+    """How far the wall clock moved beyond the time that passed, in milliseconds; negative if it was set back."""
     passed_ms: int
-    """How much time passed, by a clock that nobody sets and that stands still while the machine sleeps."""
+    """How much time passed, by a clock that is never set and that stands still while the machine sleeps."""
 
 
 class RunForked(Data, frozen=True):
-    """This run began as a copy of another one up to `at_seq`; what comes after is its own."""
+    """This run began as a copy of another one up to `at_seq`; later events are its own."""
 
     KIND = "run.forked"
 
@@ -180,7 +184,7 @@ class RunForked(Data, frozen=True):
     own_priors: bool = False
     """True: from here on priors are read from the folder `priors` in the run's own folder."""
     prior_files: dict[str, str] = {}
-    """What that folder begins with: file name to blob."""
+    """The files of that folder at first: file name to blob."""
 
 
 # Rounds and their stages
@@ -204,7 +208,11 @@ class RoundEnded(Data, frozen=True):
     outcome: Literal["node", "no_design"]
     reason: str = ""
     exhausted: bool = False
-    """The designer is certain that no other round would get a design either, as things are."""
+    """Whether the designer is certain that no other round can get a design until something changes."""
+    tokens: int = 0
+    """Tokens in and out of the round's designs that were refused, if it ended without a node."""
+    seconds: float = 0.0
+    """How long their calls took."""
 
 
 class LearnDone(Data, frozen=True):
@@ -216,11 +224,11 @@ class LearnDone(Data, frozen=True):
     inspirations: list[int] = []
     priors: list[PriorShown] = []
     why: str = ""
-    """How the sampler came to this parent."""
+    """How the sampler chose the parent."""
     island: int | None = None
-    """The island that the parent was drawn from, from 0, where the sampler has islands; the child joins it."""
+    """The island that the parent was drawn from, from 0, if the sampler has islands; the child joins it."""
     mode: Literal["full", "diff", "crossover", "fix"] = "diff"
-    """How the design is to be written; of `fix` the parent is a node that failed."""
+    """How the design is written; for `fix` the parent is a node that failed."""
 
 
 class CallStarted(Data, frozen=True):
@@ -238,11 +246,47 @@ class CallStarted(Data, frozen=True):
     parameters: dict[str, Any] = {}
     """The model as it was configured then."""
     key: str = ""
-    """Tells the calls of a round, or of a node, apart."""
+    """Identifies the call among those of its round or node."""
+    tokens: int = 0
+    """Estimated tokens of the prompt; 0 if an earlier version wrote this."""
+    patience: float = 0.0
+    """Seconds of silence before the first piece of the answer after which the engine hangs up."""
+    cap: int = 0
+    """Tokens of the answer, thoughts left out, at which it hangs up; 0: never."""
+    brief: bool = False
+    """Whether the prompt has the short form."""
+    aim: int | None = None
+    """Tokens that the prompt was shortened to; None if only the model's context bounded it."""
+    continues: int = 0
+    """The call whose conversation this one continues, so that its prompt begins with that; 0 if none."""
+    room: int = 0
+    """Most tokens of the prompt that there was room for; 0 if an earlier version wrote this."""
 
 
-REQUEST_KINDS = frozenset({"context", "moderation", "bad_request"})
-"""Faults of the request itself: the same one would be refused again."""
+class CallRetried(Data, frozen=True):
+    """A try of a call gave no answer, and another one is made."""
+
+    KIND = "call.retried"
+
+    call: int
+    number: int
+    """Number of the try that failed, from 1."""
+    role: str = ""
+    model: str = ""
+    fault: str = ""
+    """One of `engine.llm.faults.FaultKind`, or `empty`; or `form`: the endpoint takes requests in another form only."""
+    reason: str = ""
+    ended_by: str = ""
+    """The setting whose limit ended it; empty if none did."""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float = 0.0
+    """What this try cost; `call.done` counts it too."""
+    seconds: float = 0.0
+
+
+REQUEST_KINDS = frozenset({"context", "moderation", "bad_request", "answer"})
+"""Faults of the request itself, or of its answer: the same request would end so again."""
 
 
 class CallDone(Data, frozen=True):
@@ -260,12 +304,12 @@ class CallDone(Data, frozen=True):
     tokens_cached: int = 0
     usd: float = 0.0
     estimated: bool = False
-    """True where tokens or cost are ours, not the server's."""
+    """True if tokens or cost are our estimate, not the server's figures."""
     seconds: float = 0.0
-    """From the first request to the end, tries and the waits between them included."""
+    """From the first request to the end, including all tries and the waits between them."""
     retries: int = 0
     error: str = ""
-    """Why no answer came; what it cost is counted all the same."""
+    """Why there is no answer; its cost counts nevertheless."""
     fault: str = ""
     """Kind of the error, one of `engine.llm.faults.FaultKind`."""
     key: str = ""
@@ -274,9 +318,34 @@ class CallDone(Data, frozen=True):
     truncated: bool = False
     """The answer reached its limit of tokens."""
     priced: bool = True
-    """False where no price is configured and the endpoint tells no cost, so that `usd` says nothing."""
+    """False if no price is configured and the endpoint reports no cost, so that `usd` is unknown."""
+    ended_by: str = ""
+    """What made the engine hang up: the setting whose limit was reached, or `repetition`; empty if nothing did."""
     replayed: bool = False
-    """True where the answer comes from the record of another run, and no model was asked."""
+    """True if the answer comes from the record of another run, and no model was asked."""
+    brief: bool = False
+    """Whether the prompt had the short form."""
+    reading: float = 0.0
+    """Tokens of a prompt that the endpoint has shown to read in a second; 0 if it has not."""
+    characters: float = 0.0
+    """Characters of a prompt in a token there; 0 if that is not known."""
+    items_blob: str = ""
+    """JSON: the items of the answer, thoughts included, to be sent again; only by the Responses API."""
+    prompt_blob: str = ""
+    """Its prompt, if there are items."""
+    tokens_thought: int = 0
+    """How many of `tokens_out` were thoughts; 0 if the endpoint does not tell."""
+
+
+class PromptsShortened(Data, frozen=True):
+    """Most answers of a model could not be used: from here on it gets the short form of prompts."""
+
+    KIND = "prompts.shortened"
+
+    model: str
+    """Its name under `models` of the settings."""
+    reason: str
+    """How many of its answers could not be used."""
 
 
 class DesignRejected(Data, frozen=True):
@@ -291,6 +360,12 @@ class DesignRejected(Data, frozen=True):
     operator: str = ""
     program: str = ""
     credit: dict[str, str] = {}
+    call: int = 0
+    """Number of the call whose answer it was; 0 if no model was asked."""
+    tokens: int = 0
+    """Tokens in and out of that call."""
+    seconds: float = 0.0
+    """How long it took."""
 
 
 class DesignDone(Data, frozen=True):
@@ -305,15 +380,19 @@ class DesignDone(Data, frozen=True):
     parents: list[int] = []
     """The node that was edited first, then those that gave parts."""
     priors: list[str] = []
-    """Ids of the priors that went into the program, where the designer knows."""
+    """Ids of the priors that went into the program, if the designer knows."""
     digest: str = ""
     """sha256 of the normalised syntax tree, by which duplicates are known."""
+    canon: str = ""
+    """The same without names and unused helpers; empty in a run without a model, which renames nothing."""
     credit: dict[str, str] = {}
-    """What the designer wants rewarded for the outcome, in its own words."""
+    """What the designer credits with the outcome, in its own terms."""
     size: int = 0
     """Bytes of the program."""
     sketch: str = ""
     """64 hexadecimal digits from which `engine.programs.minhash` tells how far two programs differ."""
+    origin: str = ""
+    """Its id in the run of another system that it was imported from."""
 
 
 class EvalStarted(Data, frozen=True):
@@ -324,7 +403,7 @@ class EvalStarted(Data, frozen=True):
     stage: str
     repeat: int = 0
     seed: int = 0
-    """0 where it follows from the run's secret."""
+    """0 if it is derived from the run's secret."""
     device: str = ""
 
 
@@ -358,6 +437,68 @@ class EvalStageDone(Data, frozen=True):
     stderr_blob: str = ""
     curve_blob: str = ""
     """JSON list of `[step, {name: value}]` that the evaluator reported, thinned."""
+    feedback_blob: str = ""
+    """What the evaluator said in words."""
+    picture_blob: str = ""
+    """What the evaluator drew: JSON with `kind` and `data`."""
+    host: str = ""
+    """The machine that measured it; empty for the engine's own."""
+    machine: str = ""
+    """That machine's fingerprint, as in `machine.seen`; empty for the engine's own."""
+
+
+class EvalSubmitted(Data, frozen=True):
+    """An evaluation is about to be submitted to an executor that outlives engines."""
+
+    KIND = "eval.submitted"
+
+    work: str
+    """Names the evaluation among those of the run: `NODE-STAGE-REPEAT`, or `NODE-freshDRAW-OF`."""
+    key: str
+    """Names it everywhere, also to the executor; the same for all attempts."""
+    attempt: int = 0
+    """From 0; a result of an earlier attempt than the last is refused."""
+    executor: str = ""
+
+
+class EvalPlaced(Data, frozen=True):
+    """The executor has said where a submitted evaluation runs."""
+
+    KIND = "eval.placed"
+
+    work: str
+    key: str
+    attempt: int = 0
+    handle: str = ""
+    """What finds it again, in the executor's own terms."""
+    host: str = ""
+    """The machine's name."""
+
+
+class EvalLost(Data, frozen=True):
+    """A submitted evaluation ended without an outcome, which is no fault of its program; it is submitted again."""
+
+    KIND = "eval.lost"
+
+    work: str
+    key: str
+    attempt: int = 0
+    host: str = ""
+    """The machine's name; empty if it never had one."""
+    reason: str = ""
+
+
+class MachineSeen(Data, frozen=True):
+    """An evaluation of this run ended for the first time on a machine of this kind."""
+
+    KIND = "machine.seen"
+
+    machine: str
+    """Names this fingerprint: 12 hexadecimal digits that follow from `facts`."""
+    host: str = ""
+    """The first machine that had it."""
+    facts: dict[str, str] = {}
+    """What scores may depend on: processor, GPU and its driver, versions of Python and of libraries."""
 
 
 class EvalDone(Data, frozen=True):
@@ -374,10 +515,93 @@ class EvalDone(Data, frozen=True):
     seconds: float = 0.0
     measurements: int = 1
     spread: float | None = None
-    """Standard deviation over the measurements, where there are several."""
+    """Standard deviation over the measurements, if there are several."""
     verified: float | None = None
     judge: float | None = None
-    """The judge's mark from 0 to 1; None where nobody judged, or the judgement failed."""
+    """The judge's mark from 0 to 1; None if there was no judge, or it failed."""
+
+
+class VerifyStarted(Data, frozen=True):
+    """A node is to be measured on fresh data, and another one on the same beside it."""
+
+    KIND = "verify.started"
+
+    draws: list[int]
+    """Numbers, from 1, that no evaluation drew its data with before; never the seeds that follow from them."""
+    reference: int | None = None
+    """The node to compare with: the best so far, or node 0 if a person asks; None: the score alone decides."""
+    asked: bool = False
+    """Whether a person asked for it."""
+    resting: bool = False
+    """Whether it is done without an engine; no engine goes on with it."""
+
+
+class VerifyMeasured(Data, frozen=True):
+    """One measurement on fresh data ended; its node is the one that is verified."""
+
+    KIND = "verify.measured"
+
+    of: int
+    """The node whose program was measured."""
+    draw: int
+    status: Status
+    score: float | None = None
+    metrics: dict[str, Any] = {}
+    reason: str = ""
+    guarantee: Literal["guarded", "open"] = "open"
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_mb: float = 0.0
+    stdout_blob: str = ""
+    stderr_blob: str = ""
+    host: str = ""
+    """As of `eval.stage_done`."""
+    machine: str = ""
+
+
+class VerifyDone(Data, frozen=True):
+    """What measurements say of a node's gain over another one; an `eval.done` of it may follow."""
+
+    KIND = "verify.done"
+
+    outcome: Literal["confirmed", "unsupported", "quarantined"]
+    """`confirmed`: it may be the best; `unsupported`: its gain is within its spread, or could not be measured;
+    `quarantined`: fresh data do not show it. Only the first is crowned."""
+    reason: str = ""
+    """For people; empty if it is confirmed."""
+    reference: int | None = None
+    draws: list[int] = []
+    """Numbers of the fresh draws; empty if the recorded measurements were enough."""
+    scores: list[float] = []
+    """Its scores on them."""
+    reference_scores: list[float] = []
+    gains: list[float] = []
+    """Differences in what ranks, higher is better: on the recorded data first, then on the fresh."""
+    fresh: int = 0
+    """How many of the gains, the last ones, are on fresh data."""
+    gain: float | None = None
+    """Their mean."""
+    spread: float | None = None
+    """Their standard deviation."""
+    least: float | None = None
+    """The one-sided lower bound of the mean that the spread supports."""
+    confidence: float = 0.0
+    """Of that bound."""
+    asked: bool = False
+
+
+class NoiseMeasured(Data, frozen=True):
+    """What the measurements of the seed say of the noise of a noisy task."""
+
+    KIND = "noise.measured"
+
+    measurements: int
+    spread: float
+    """Standard deviation of what ranks."""
+    chance: float
+    """Share of designs no better than the best that would be crowned."""
+    note: str = ""
+    """For people, what would help; empty if few would be."""
 
 
 class AnalyzeDone(Data, frozen=True):
@@ -388,6 +612,10 @@ class AnalyzeDone(Data, frozen=True):
     lesson: str
     note: str = ""
     analyzer: str = "rules"
+    causes: list[str] = []
+    """What made the result, the most important first; only a model's report has any."""
+    next_step: str = ""
+    """The change that is most worth trying next; only a model's report names one."""
 
 
 # Priors
@@ -403,15 +631,15 @@ class PriorChanged(Data, frozen=True):
     change: Literal["added", "edited", "enabled", "disabled", "removed"] = "edited"
     title: str = ""
     number: int = 0
-    """Its revision in the cognition base; 0 where the base was not at hand."""
+    """Its revision in the cognition base; 0 if the base could not be read."""
     author: Literal["", "human", "file", "analyzer", "import"] = ""
     """Where the change was made: in a `file`, in the base by a `human`, by an `analyzer`, or by an `import`."""
     message: str = ""
-    """What was said about it."""
+    """The message of the change."""
 
 
 class PriorWarned(Data, frozen=True):
-    """What is wrong with the cognition base or with files of priors, as it is from now on; empty: all is well again."""
+    """Problems with the cognition base or with files of priors from now on; empty: none are left."""
 
     KIND = "prior.warned"
 
@@ -419,7 +647,7 @@ class PriorWarned(Data, frozen=True):
 
 
 class PriorsRecalled(Data, frozen=True):
-    """What came of the task's priors in earlier runs on the same cognition base: the designer begins with it."""
+    """Outcomes of the task's priors in earlier runs on the same cognition base; the designer begins with them."""
 
     KIND = "prior.recalled"
 
@@ -468,7 +696,7 @@ class Injected(Data, frozen=True):
     program: str = ""
     name: str = ""
     parent: int | None = None
-    """The node that the program was made from, where a person says so."""
+    """The node that the program was made from, if a person names one."""
 
 
 class NodePinned(Data, frozen=True):
@@ -504,7 +732,7 @@ class NodeStarred(Data, frozen=True):
 
 
 class NodeCommented(Data, frozen=True):
-    """A person wrote something about the node, or about the run."""
+    """A person commented on the node, or on the run."""
 
     KIND = "node.commented"
 
@@ -512,7 +740,7 @@ class NodeCommented(Data, frozen=True):
 
 
 class NodeRerun(Data, frozen=True):
-    """The node is to be measured again in the stage that ranks; a further `eval.done` says what came of it."""
+    """The node is to be measured again in the ranking stage; another `eval.done` has the result."""
 
     KIND = "node.rerun"
 
@@ -527,6 +755,8 @@ class BestCrowned(Data, frozen=True):
 
     score: float
     previous: int | None = None
+    machines: str = ""
+    """How the machine that measured it differs from its parent's, if the task's scores depend on that; else empty."""
 
 
 class SettingsChanged(Data, frozen=True):
@@ -544,10 +774,10 @@ class TaskChanged(Data, frozen=True):
     KIND = "task.changed"
 
     files: dict[str, str]
-    """Every path that differs now: `edited`, `added` or `removed`; empty: all is as recorded again. Where the copy was
+    """Every path that differs now: `edited`, `added` or `removed`; empty: nothing differs any more. If the copy was
     replaced: path to the new blob, or `removed`."""
     adopted: bool = False
-    """True: a person replaced the copy; what follows is the new one where it is given."""
+    """True: a person replaced the copy; the fields below describe the new one."""
     spec: dict[str, Any] = {}
     large_files: dict[str, str] = {}
     source: str = ""
@@ -575,7 +805,7 @@ class CommandDone(Data, frozen=True):
     name: str
     ok: bool
     result: str = ""
-    """What the person is told."""
+    """The answer, for people."""
     code: str = ""
     """As in `engine.command_kinds.Answer`."""
 
@@ -600,11 +830,22 @@ FREE_FORM = frozenset(
 """Kinds whose data holds tables of any shape, such as settings and metrics."""
 
 _ENCODER = msgspec.json.Encoder()
-_DECODERS = {kind: msgspec.json.Decoder(data) for kind, data in DATA_KINDS.items()}
+
+
+class _Decoders(dict[str, "msgspec.json.Decoder[Data]"]):
+    """Make the decoder of a kind when it is first asked for: all of them take 4 ms."""
+
+    def __missing__(self, kind: str) -> msgspec.json.Decoder[Data]:
+        made = self[kind] = msgspec.json.Decoder(DATA_KINDS[kind])
+        return made
+
+
+DECODERS = _Decoders()
+"""By kind, what decodes an event's data; a KeyError for a kind that this version does not know."""
 
 
 def encode_data(data: Data) -> bytes:
-    """The JSON of an event's data.
+    """Return an event's data as JSON.
 
     Raises:
         ValueError: it holds what would not be read back: a number that is not finite, or text that is no Unicode.
@@ -625,10 +866,9 @@ def _is_finite(value: Any) -> bool:
 
 
 def decode_data(kind: str, raw: bytes | str) -> Data | None:
-    """An event's data from its JSON, or None for a kind this version does not know.
+    """Return an event's data from its JSON; None for a kind that this version does not know.
 
     Raises:
         msgspec.DecodeError: the JSON does not fit the kind.
     """
-    decoder = _DECODERS.get(kind)
-    return decoder.decode(raw) if decoder is not None else None
+    return DECODERS[kind].decode(raw) if kind in DATA_KINDS else None

@@ -1,4 +1,4 @@
-"""The ring of live rows in run.db: what is watched while it happens. Nothing is derived from it."""
+"""The ring of live rows in run.db: streamed text and telemetry for display. No state is derived from it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-__all__ = ["LIVE_KEPT", "LIVE_SCHEMA", "LiveInsert", "LiveRow", "insert_live"]
+__all__ = ["LIVE_BYTES", "LIVE_KEPT", "LIVE_SCHEMA", "LIVE_TELEMETRY", "LIVE_TRIMMED", "LiveInsert", "LiveRow"]
+__all__ += ["add_live", "insert_live"]
 
 LIVE_SCHEMA = """
 CREATE TABLE IF NOT EXISTS live (
@@ -17,22 +18,30 @@ CREATE TABLE IF NOT EXISTS live (
     data TEXT NOT NULL
 ) STRICT;
 """
-"""Made by whoever writes, so that a journal of an older version gets it too."""
+"""Executed by every writer, so that a journal of an older version gets the table, too."""
 
 LIVE_KEPT = 2_000
-"""Rows; older ones make room."""
+"""Rows that are kept; the oldest are dropped."""
+LIVE_BYTES = 384 << 10
+"""Bytes of data that are kept; older rows make room."""
+LIVE_TRIMMED = 32
+"""The oldest are dropped once for so many new rows: to add up all that are kept takes a millisecond."""
+
+
+LIVE_TELEMETRY = "telemetry"
+"""Kind of rows with the data of the event of the same name."""
 
 
 class LiveRow(NamedTuple):
-    """One row, as it is read."""
+    """One row as it is read."""
 
     id: int
     """Rises from row to row."""
     at: int
-    """Milliseconds since 1970, UTC, by a clock that takes no steps while one engine is at work."""
+    """Milliseconds since 1970, UTC, by a clock that is not set while one engine is at work."""
     kind: str
     """`stream`: data is `{"call", "role", "round", "model", "text"}`, a piece of an answer as it is written, with
-    `"thought": true` for what a model thinks before it answers. `telemetry`: data is that of the event of this name."""
+    `"thought": true` for thoughts before the answer. `telemetry`: data is that of the event of this name."""
     round: int | None
     data: dict[str, Any]
 
@@ -50,8 +59,7 @@ def insert_live(connection: sqlite3.Connection, rows: Iterable[LiveInsert]) -> N
     connection.execute("PRAGMA synchronous=NORMAL")
     try:
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT INTO live (at, kind, round, data) VALUES (?, ?, ?, ?)", rows)
-        connection.execute("DELETE FROM live WHERE id <= (SELECT max(id) FROM live) - ?", (LIVE_KEPT,))
+        add_live(connection, rows)
         connection.execute("COMMIT")
     except sqlite3.Error:
         if connection.in_transaction:
@@ -59,3 +67,21 @@ def insert_live(connection: sqlite3.Connection, rows: Iterable[LiveInsert]) -> N
         raise
     finally:
         connection.execute("PRAGMA synchronous=FULL")
+
+
+def add_live(connection: sqlite3.Connection, rows: Iterable[LiveInsert]) -> None:
+    """Add rows and drop the oldest, now and then, inside the caller's transaction."""
+    added = list(rows)
+    connection.executemany("INSERT INTO live (at, kind, round, data) VALUES (?, ?, ?, ?)", added)
+    (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM live").fetchone()
+    if newest // LIVE_TRIMMED == (newest - len(added)) // LIVE_TRIMMED:
+        return
+    connection.execute("DELETE FROM live WHERE id <= (SELECT max(id) FROM live) - ?", (LIVE_KEPT,))
+    connection.execute(_DROP_BEYOND, (LIVE_BYTES,))
+
+
+_DROP_BEYOND = """
+DELETE FROM live WHERE id <= (
+    SELECT max(id) FROM (SELECT id, sum(length(data)) OVER (ORDER BY id DESC) AS bytes FROM live) WHERE bytes > ?
+)
+"""

@@ -14,7 +14,8 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from engine.errors import DamagedJournal, JournalError
-from engine.journal.checks import QUERY_SECONDS, guard, inflated, is_deep
+from engine.journal.blobs import DICTIONARY, WITH_DICTIONARY, inflated
+from engine.journal.checks import QUERY_SECONDS, guard, is_deep
 from engine.journal.database import Command, check_file, check_identity, decode_row, read_command, sha256_of, unreadable
 from engine.journal.events import CommandDone, Data, Event, decode_data
 from engine.journal.live import LiveRow
@@ -56,6 +57,7 @@ class JournalReader:
             self.close()
             raise
         self._version = -1
+        self._dictionary: bytes | None = None
 
     def _connect(self) -> sqlite3.Connection:
         """Open read-only; in a folder that cannot be written SQLite needs help to read a WAL file."""
@@ -72,7 +74,7 @@ class JournalReader:
         wal = Path(f"{self.path}-wal")
         if not wal.exists() or wal.stat().st_size == 0:
             return sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None)
-        # After a crash `immutable` would hide what is committed in the -wal file, so a copy is read in its place.
+        # After a crash `immutable` would hide commits in the -wal file, so a copy is read instead.
         self._copy = tempfile.TemporaryDirectory(prefix="evolve-")
         copy = Path(self._copy.name) / "run.db"
         shutil.copyfile(self.path, copy)
@@ -136,13 +138,13 @@ class JournalReader:
         return [event for row in rows if (event := decode_row(row, self.path)) is not None]
 
     def times(self, after: int = 0) -> Iterator[list[tuple[int, int]]]:
-        """`(seq, at)` of all events after one of them, without reading what they say, some thousands at a time."""
+        """Yield `(seq, at)` of all events after one of them, without reading their data, some thousands at a time."""
         while page := self._execute("SELECT seq, at FROM events WHERE seq > ? ORDER BY seq LIMIT 5000", (after,)):
             yield page
             after = self._advance(after, page[-1][0])
 
     def places_of(self, kinds: Iterable[type[Data]], after: int = 0) -> list[tuple[int, str, int | None]]:
-        """`(seq, kind, round)` of the events of some kinds after a place, without reading what they say."""
+        """Return `(seq, kind, round)` of the events of some kinds after a place, without reading their data."""
         names = [kind.KIND for kind in kinds]
         marks = ", ".join("?" * len(names))
         rows = self._execute(
@@ -151,14 +153,14 @@ class JournalReader:
         return [(seq, kind, round_) for seq, kind, round_ in rows]
 
     def round_events(self, round_: int) -> list[Event]:
-        """The events of one round, in order; goes through the whole journal."""
+        """Return the events of one round, in order; scans the whole journal."""
         rows = self._execute(
             "SELECT seq, at, kind, round, node, data FROM events WHERE round = ? ORDER BY seq", (round_,)
         )
         return [event for row in rows if (event := decode_row(row, self.path)) is not None]
 
     def live_after(self, id_: int) -> list[LiveRow]:
-        """Live rows after one of them, oldest first; those that were dropped meanwhile are missing."""
+        """Return the live rows after one of them, oldest first; rows that were dropped since are missing."""
         if not self._execute("SELECT 1 FROM sqlite_master WHERE name = 'live'"):
             return []
         rows = self._execute("SELECT id, at, kind, round, data FROM live WHERE id > ? ORDER BY id", (id_,))
@@ -186,12 +188,26 @@ class JournalReader:
             raise JournalError(f"{self.path} has no blob {sha256[:12]}")
         codec, stored = rows[0]
         try:
-            content = inflated(stored, codec)
+            content = inflated(stored, codec, self._known_dictionary() if codec == WITH_DICTIONARY else b"")
         except ValueError as exc:
             raise DamagedJournal(f"blob {sha256[:12]}: {exc}", where=self.path) from None
         if sha256_of(content) != sha256:
             raise DamagedJournal(f"blob {sha256[:12]} does not match its name", where=self.path)
         return content
+
+    def _known_dictionary(self) -> bytes:
+        """Return the dictionary of the blobs; empty if there is none."""
+        if self._dictionary is None:
+            name = self.dictionary_name()
+            stored = self.stored_blob(name) if name else None
+            if stored is None or stored[1] == WITH_DICTIONARY:
+                return b""
+            self._dictionary = self.blob(name)
+        return self._dictionary
+
+    def dictionary_name(self) -> str:
+        """Return the name of the blob that others are stored as differences to; empty if there is none."""
+        return self.meta(DICTIONARY) or ""
 
     def stored_blob(self, sha256: str) -> tuple[bytes, str, bytes] | None:
         """Return a blob as it is stored, a row of the table `blobs`; None if there is none."""
@@ -206,11 +222,11 @@ class JournalReader:
             raise DamagedJournal(f"{sha256[:12]!r} is not the name of a blob", where=self.path) from None
 
     def text(self, sha256: str) -> str:
-        """A blob as text, or an empty string for an empty name; bytes that are no UTF-8 are shown as such."""
+        """Return a blob as text, empty for an empty name; bytes that are not UTF-8 are shown as escapes."""
         return self.blob(sha256).decode("utf-8", "backslashreplace") if sha256 else ""
 
     def answer_to(self, command_id: int, after: int) -> CommandDone | None:
-        """The answer to a command, once it is recorded; `after`: an event that is older."""
+        """Return the answer to a command, if it is recorded; `after`: an event before the answer."""
         rows = self._execute(
             "SELECT data FROM events WHERE seq > ? AND kind = ? ORDER BY seq DESC", (after, CommandDone.KIND)
         )
@@ -248,7 +264,7 @@ class JournalReader:
             raise unreadable(self.path, exc) from None
 
     def _advance(self, after: int, last: int) -> int:
-        """Return the place to read on from; in a damaged file it could go back for ever."""
+        """Return the place to read on from; in a damaged file it might go back again and again."""
         if last <= after:
             raise DamagedJournal("its events are not in order", where=self.path)
         return last

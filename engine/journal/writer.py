@@ -1,16 +1,17 @@
 """The one writer of events: a thread that owns the engine's connection to run.db.
 
 A commit that is flushed to the disk takes milliseconds and must not stop the loop, so events are queued here and
-committed in order, many in one transaction. What is committed is always a prefix of what was appended: state that
-runs ahead in memory can never be contradicted by what a crash leaves on the disk.
+committed in order, many in one transaction. The commits are always a prefix of what was appended, so that state that
+runs ahead in memory never contradicts what a crash leaves on the disk.
 
-A commit is flushed where somebody asks for that, or where it answers a command; that flushes those before it, too.
+A commit is flushed if a caller asks for it, or if it answers a command; that also flushes earlier commits.
 The others survive the engine's death in any case, and a power cut may take the last of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 import time
@@ -20,23 +21,28 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import JournalError
+from engine.journal.blobs import BlobWriter
 from engine.journal.clock import WallClock, now_ms
 from engine.journal.database import (
     Command,
     Row,
     connect_writer,
-    insert_blob,
     insert_meta,
     insert_result,
-    insert_row,
+    insert_rows,
     pending_commands,
 )
-from engine.journal.live import LIVE_SCHEMA, LiveInsert, insert_live
+from engine.journal.live import LIVE_SCHEMA, LiveInsert, add_live, insert_live
 
 __all__ = ["JournalWriter"]
 
 _POLL_SECONDS = 0.1
+_LAZY_SECONDS = 0.3
+"""Seconds that events nobody waits for stay queued, so that most of them are written with those that follow."""
 _RESERVE_BYTES = 4 << 20
+
+_Batch = tuple[list[Row], list[bytes], list[tuple[int, str]], dict[str, str]]
+"""What one transaction writes: events, blobs, answers to commands, values of `meta`."""
 
 
 class JournalWriter:
@@ -65,11 +71,14 @@ class JournalWriter:
         self._on_command = on_command
         self._on_trouble = on_trouble
         self._reserve = path.with_name("reserve")
-        self._wake = threading.Condition()
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
         self._rows: list[Row] = []
         self._blobs: list[bytes] = []
         self._answers: list[tuple[int, str]] = []
         self._meta: dict[str, str] = {}
+        self._queued_at = 0.0
+        """When the oldest of these was queued, on the monotonic clock."""
         self._live: list[LiveInsert] = []
         self._live_at = 0.0
         self._live_clock = WallClock()
@@ -79,11 +88,13 @@ class JournalWriter:
         self._closing = False
         self._failed: JournalError | None = None
         self._last_command = 0
+        self._synchronous = ""
+        """How commits are flushed now, as SQLite calls it; used by the thread alone."""
         self._data_version = -1
         self._unflushed = False
-        """Whether a power cut may take a commit."""
+        """Whether a power cut may lose a commit."""
         self._make_reserve()
-        # Checked in the caller's thread, so that a bad file is an error here and not a dead thread later.
+        # Checked in the caller's thread, so that a bad file raises here instead of ending the thread later.
         connection = connect_writer(path)
         try:
             connection.execute(LIVE_SCHEMA)
@@ -101,7 +112,7 @@ class JournalWriter:
         answer: tuple[int, str] | None = None,
         meta: dict[str, str] | None = None,
     ) -> None:
-        """Queue events and what they refer to; all of one call is committed in one transaction.
+        """Queue events and the blobs they refer to; all of one call is committed in one transaction.
 
         Args:
             rows: events as they are stored, in order of `seq`.
@@ -109,7 +120,9 @@ class JournalWriter:
             answer: id and result of the command that the events carry out.
             meta: values for the `meta` table.
         """
-        with self._wake:
+        with self._lock:
+            if not (self._rows or self._blobs or self._answers or self._meta):
+                self._queued_at = time.monotonic()
             self._rows.extend(rows)
             self._blobs.extend(blobs)
             if answer is not None:
@@ -119,11 +132,11 @@ class JournalWriter:
 
     def live(self, kind: str, round_: int | None, data: bytes) -> None:
         """Queue a live row; it is written within a moment, ten times a second at most, and may be lost in a crash."""
-        with self._wake:
+        with self._lock:
             self._live.append((self._live_clock.now_ms(), kind, round_, data.decode()))
 
     async def committed(self) -> None:
-        """Wait until all that was appended before is committed; a power cut may still lose it.
+        """Wait until everything appended before is committed; a power cut may still lose it.
 
         Raises:
             JournalError: it could not be written.
@@ -131,7 +144,7 @@ class JournalWriter:
         await self._wait(flush=False)
 
     async def durable(self) -> None:
-        """Wait until all that was appended before is on the disk.
+        """Wait until everything appended before is on the disk.
 
         Raises:
             JournalError: it could not be written.
@@ -140,7 +153,7 @@ class JournalWriter:
 
     async def _wait(self, flush: bool) -> None:
         future: asyncio.Future[None] = self._loop.create_future()
-        with self._wake:
+        with self._lock:
             if self._failed is not None:
                 raise self._failed
             self._waiting.append(future)
@@ -149,7 +162,7 @@ class JournalWriter:
         await future
 
     async def close(self) -> None:
-        """Commit what is queued, leave one plain file behind, end the thread."""
+        """Commit the queue, leave one plain file behind, and end the thread."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -158,10 +171,10 @@ class JournalWriter:
             self._reserve.unlink(missing_ok=True)
 
     def _make_reserve(self) -> None:
-        """Keep some space back, so that a full disk still takes what was measured and the reason for the end."""
+        """Reserve some space, so that a full disk still takes the last results and the reason for the end."""
         try:
             with self._reserve.open("wb") as file:
-                file.write(b"\0" * _RESERVE_BYTES)
+                os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
         except OSError as exc:
             self._reserve.unlink(missing_ok=True)
             raise JournalError(
@@ -175,7 +188,7 @@ class JournalWriter:
         try:
             self._write_until_closed(waiting)
         except BaseException as exc:
-            # Whatever it was, nobody may wait for this thread for ever.
+            # Whatever happened, no caller may wait for this thread for ever.
             traceback.print_exc()
             self._failed = JournalError(f"{self._path} cannot be written: {type(exc).__name__}: {exc}")
             with self._wake:
@@ -185,27 +198,32 @@ class JournalWriter:
             self._call(self._settle, waiting, self._failed)
 
     def _write_until_closed(self, waiting: list[asyncio.Future[None]]) -> None:
-        """Commit what comes in; `waiting` holds those who wait for the commit that is under way."""
+        """Commit the queue whenever it grows; `waiting` holds the callers that wait for the current commit."""
         connection = connect_writer(self._path)
+        self._store = BlobWriter(connection)
+        self._synchronous = ""
         try:
             while True:
                 with self._wake:
                     if not self._waiting and not self._closing:
                         self._wake.wait(_POLL_SECONDS)
-                    batch = (self._rows, self._blobs, self._answers, self._meta)
-                    self._rows, self._blobs, self._answers, self._meta = [], [], [], {}
-                    waiting[:], self._waiting = self._waiting, []
                     closing = self._closing
-                    flush, self._flush = self._flush or closing or bool(batch[2]), False
                     live = self._take_live(closing)
+                    batch: _Batch = ([], [], [], {})
+                    if self._waiting or self._answers or closing or live or self._is_due():
+                        batch = (self._rows, self._blobs, self._answers, self._meta)
+                        self._rows, self._blobs, self._answers, self._meta = [], [], [], {}
+                    waiting[:], self._waiting = self._waiting, []
+                    flush, self._flush = self._flush or closing or bool(batch[2]), False
                 error = self._failed
                 if error is None and (any(batch) or (flush and self._unflushed)):
-                    error = self._commit(connection, *batch, flush)
-                if live and self._failed is None:
-                    # What is only watched is worth neither a wait nor an error.
+                    error = self._commit(connection, *batch, flush, live)
+                elif live and self._failed is None:
+                    # Live rows are only for display: they are worth neither a wait nor an error.
+                    self._synchronous = ""  # it is set to another value there
                     with suppress(sqlite3.Error):
                         insert_live(connection, live)
-                # Before those who wait are told: an engine that starts hears what was asked of it before it goes on.
+                # Before the callers are woken: an engine that starts gets its pending commands before it goes on.
                 if error is None and not closing:
                     self._hear(connection)
                 if waiting:
@@ -217,6 +235,9 @@ class JournalWriter:
                 self._make_plain(connection)
         finally:
             connection.close()
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._queued_at >= _LAZY_SECONDS
 
     def _take_live(self, closing: bool) -> list[LiveInsert]:
         if not self._live or (time.monotonic() - self._live_at < _POLL_SECONDS and not closing):
@@ -233,30 +254,37 @@ class JournalWriter:
         answers: list[tuple[int, str]],
         meta: dict[str, str],
         flush: bool,
+        live: list[LiveInsert],
     ) -> JournalError | None:
         for attempt in (1, 2):
             try:
-                connection.execute(f"PRAGMA synchronous={'FULL' if flush else 'NORMAL'}")
+                synchronous = "FULL" if flush else "NORMAL"
+                if synchronous != self._synchronous:
+                    connection.execute(f"PRAGMA synchronous={synchronous}")
+                    self._synchronous = synchronous
                 connection.execute("BEGIN IMMEDIATE")
                 for content in blobs:
-                    insert_blob(connection, content)
-                for row in rows:
-                    insert_row(connection, row)
+                    self._store.insert(content)
+                insert_rows(connection, rows)
                 for command, result in answers:
                     insert_result(connection, command, result)
                 for key, value in meta.items():
                     insert_meta(connection, key, value)
+                if live and attempt == 1:  # a transaction less to write
+                    add_live(connection, live)
                 if flush and not (rows or answers or meta):
-                    # All was committed before, and a transaction that changes nothing flushes nothing.
+                    # Everything is committed already, and a transaction that changes nothing flushes nothing.
                     connection.execute("INSERT OR REPLACE INTO meta VALUES ('flushed', ?)", (str(now_ms()),))
                 connection.execute("COMMIT")
                 self._unflushed = not flush
                 return None
             except sqlite3.Error as exc:
+                # SQLite itself rolls back if there is no space.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                self._store = BlobWriter(connection)
                 if attempt == 1 and self._reserve.exists():
-                    # "disk I/O error" is what some file systems answer when there is no space for the -shm file.
+                    # Some file systems answer "disk I/O error" if there is no space for the -shm file.
                     self._reserve.unlink()
                     reason = f"no space left for {self._path}" if _is_full(exc) else f"{self._path}: {exc}"
                     self._call(self._on_trouble, JournalError(reason, "Free some space and resume the run"))
@@ -267,7 +295,7 @@ class JournalWriter:
         return None
 
     def _hear(self, connection: sqlite3.Connection) -> None:
-        """Pass on the commands that came in since the last look."""
+        """Pass on commands that were stored since the last look."""
         try:
             (version,) = connection.execute("PRAGMA data_version").fetchone()
             if version == self._data_version:
@@ -278,11 +306,11 @@ class JournalWriter:
                     self._last_command = command.id
                     self._call(self._on_command, command)
         except sqlite3.Error:
-            # Somebody held the file for seconds; the next look will see the same commands.
+            # Another process held the file for seconds; the next look sees the same commands.
             self._data_version = -1
 
     def _make_plain(self, connection: sqlite3.Connection) -> None:
-        """Fold the write-ahead log in; a reader may hold the file, and then the next opener's close does it."""
+        """Fold the write-ahead log in; if a reader holds the file, the next one that closes it does this."""
         try:
             connection.execute("PRAGMA busy_timeout = 200")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -303,7 +331,7 @@ class JournalWriter:
         try:
             self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
-            # The loop is closed: nobody is left to tell.
+            # The loop is closed: no caller is left.
             return
 
 

@@ -1,30 +1,33 @@
-"""run.db: what is appended is there in order; damage, foreign files and a crash are told apart."""
+"""run.db: appended events are read in order; damage, foreign files and crashes have different errors."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sqlite3
 import subprocess
 import sys
 import textwrap
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import engine.journal.writer
 from engine.errors import JournalBusy, JournalError
 from engine.journal import events as ev
+from engine.journal.blobs import insert_blob
 from engine.journal.database import (
     connect_writer,
     create_journal,
-    insert_blob,
     insert_event,
     send_command,
     sha256_of,
     to_row,
 )
+from engine.journal.live import LIVE_BYTES, LIVE_KEPT, LIVE_TRIMMED, add_live
 from engine.journal.reader import JournalReader
 from engine.journal.writer import JournalWriter
 
@@ -49,7 +52,7 @@ def writer(db: Path, commands: list[object] | None = None, troubles: list[Journa
     )
 
 
-async def test_a_step_of_the_clock_is_no_time_between_live_rows(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clock_step_adds_no_time_between_live_rows(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pen = writer(db)
     pen.live("stream", 1, b"{}")
     monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000)
@@ -60,7 +63,7 @@ async def test_a_step_of_the_clock_is_no_time_between_live_rows(db: Path, monkey
     assert 0 <= second.at - first.at < 60_000
 
 
-async def test_what_is_appended_is_read_back_in_order(db: Path) -> None:
+async def test_appended_events_are_read_in_order(db: Path) -> None:
     pen = writer(db)
     written = [event(n, ev.RoundStarted(worker=n % 3), round=n) for n in range(1, 1201)]
     content = b"print('x')\n" * 200
@@ -78,9 +81,7 @@ async def test_what_is_appended_is_read_back_in_order(db: Path) -> None:
     assert not (db.parent / "reserve").exists()
 
 
-async def test_what_is_to_be_durable_is_flushed_to_the_disk_and_nothing_else(
-    db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_only_durable_appends_are_flushed_to_disk(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
 
     def connect(path: Path) -> sqlite3.Connection:
@@ -103,7 +104,7 @@ async def test_what_is_to_be_durable_is_flushed_to_the_disk_and_nothing_else(
     monkeypatch.setattr(engine.journal.writer, "connect_writer", connect)
     pen = writer(db)
     pen.append([to_row(event(1, ev.RunResumed()))])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while not modes():
             await asyncio.sleep(0.01)
     assert modes() == ["NORMAL"], "nobody waits for it"
@@ -128,7 +129,7 @@ async def test_what_is_to_be_durable_is_flushed_to_the_disk_and_nothing_else(
         assert [(e.seq, e.at) for e in reader.events()] == [(1, 1_001), (2, 1_002), (3, 1_003)]
 
 
-async def test_a_reader_sees_commits_and_says_when_there_are_none(db: Path) -> None:
+async def test_reader_notices_commits_of_others(db: Path) -> None:
     pen = writer(db)
     with JournalReader(db) as reader:
         assert reader.changed()
@@ -140,7 +141,7 @@ async def test_a_reader_sees_commits_and_says_when_there_are_none(db: Path) -> N
     await pen.close()
 
 
-async def test_commands_are_heard_once_and_answered_with_their_events(db: Path) -> None:
+async def test_commands_are_passed_on_once_and_answered_with_their_events(db: Path) -> None:
     heard: list[object] = []
     pen = writer(db, heard)
     number = send_command(db, "pause", {"now": True})
@@ -157,8 +158,41 @@ async def test_commands_are_heard_once_and_answered_with_their_events(db: Path) 
     assert len(heard) == 1
 
 
+class FullOnce(sqlite3.Connection):
+    """A connection whose first commit finds no space: SQLite itself has rolled back then."""
+
+    full = True
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if sql == "COMMIT" and self.full:
+            self.full = False
+            super().execute("ROLLBACK")
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().execute(sql, parameters)
+
+
+async def test_blobs_can_be_read_if_their_first_commit_found_no_space(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(path: Path) -> sqlite3.Connection:
+        return sqlite3.connect(path, isolation_level=None, factory=FullOnce)
+
+    monkeypatch.setattr(engine.journal.writer, "connect_writer", connect)
+    (db.parent / "reserve").write_bytes(b"space")
+    troubles: list[JournalError] = []
+    pen = writer(db, troubles=troubles)
+    # Enough for the dictionary, and more that is stored by it, in one transaction.
+    contents = [f"{number} {random.Random(number % 3).randbytes(5000).hex()}" for number in range(6)]
+    pen.append([to_row(event(1, ev.RunResumed()))], [content.encode() for content in contents])
+    await pen.durable()
+    await pen.close()
+    assert "no space" in str(troubles[0])
+    with JournalReader(db) as reader:
+        assert [reader.text(sha256_of(content)) for content in contents] == contents
+
+
 @pytest.mark.needs("unshare", "mount")
-async def test_a_full_disk_is_told_and_what_was_queued_is_kept(tmp_path: Path) -> None:
+async def test_full_disk_is_reported_and_queue_is_written(tmp_path: Path) -> None:
     """A real file system of 8 MB, mounted in a user namespace of the child."""
     script = textwrap.dedent(
         """
@@ -220,7 +254,7 @@ async def test_a_full_disk_is_told_and_what_was_queued_is_kept(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", [b"", b"hello" * 100, b"SQLite format 3\0" + b"\xff" * 4000])
-def test_a_file_that_is_no_journal_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_no_journal_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "run.db"
     path.write_bytes(content)
     for open_it in (JournalReader, connect_writer):
@@ -228,7 +262,7 @@ def test_a_file_that_is_no_journal_is_refused_in_one_sentence(tmp_path: Path, co
             open_it(path)
 
 
-def test_looking_at_a_run_never_drops_the_locks_of_its_engine(db: Path) -> None:
+def test_reading_run_keeps_locks_of_its_engine(db: Path) -> None:
     """A log that is in use must outlive whoever else opens and closes the file."""
     engine = connect_writer(db)
     JournalReader(db).close()
@@ -245,7 +279,7 @@ def test_looking_at_a_run_never_drops_the_locks_of_its_engine(db: Path) -> None:
     engine.close()
 
 
-def test_a_journal_that_another_process_holds_is_busy_and_not_damaged(db: Path) -> None:
+def test_locked_journal_is_busy_not_damaged(db: Path) -> None:
     with JournalReader(db) as reader, closing(sqlite3.connect(db, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode=EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
@@ -254,7 +288,7 @@ def test_a_journal_that_another_process_holds_is_busy_and_not_damaged(db: Path) 
         other.execute("ROLLBACK")
 
 
-def test_a_foreign_or_newer_file_is_told_apart(tmp_path: Path) -> None:
+def test_foreign_and_newer_files_have_different_errors(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.db"
     connection = sqlite3.connect(foreign)
     connection.execute("CREATE TABLE events (seq)")
@@ -284,7 +318,7 @@ def test_unknown_kinds_are_skipped_and_damaged_rows_are_named(db: Path) -> None:
         list(reader.events())
 
 
-def test_a_blob_that_was_altered_is_noticed(db: Path) -> None:
+def test_altered_blob_is_detected(db: Path) -> None:
     connection = connect_writer(db)
     insert_blob(connection, b"honest")
     connection.execute("UPDATE blobs SET bytes = ?", (b"forged",))
@@ -297,7 +331,7 @@ def test_a_blob_that_was_altered_is_noticed(db: Path) -> None:
 
 
 @pytest.mark.needs("unshare", "mount")
-def test_a_crashed_run_in_a_folder_that_cannot_be_written_is_read_whole(tmp_path: Path, db: Path) -> None:
+def test_crashed_run_in_read_only_folder_is_read_in_full(tmp_path: Path, db: Path) -> None:
     """What is committed but not yet checkpointed stands in the -wal file; `immutable` alone would hide it."""
     connection = connect_writer(db)
     insert_event(connection, event(1, ev.RunResumed()))
@@ -322,7 +356,7 @@ def test_a_crashed_run_in_a_folder_that_cannot_be_written_is_read_whole(tmp_path
     assert sorted(path.name for path in crashed.iterdir()) == ["run.db", "run.db-wal"]
 
 
-def test_the_newest_event_about_a_node_is_found_without_the_others(db: Path) -> None:
+def test_newest_event_of_node_is_read_alone(db: Path) -> None:
     connection = connect_writer(db)
     for seq, node in enumerate((0, 1, 0, 2), start=1):
         insert_event(connection, event(seq, ev.EvalDone("ok", float(seq)), 0, node))
@@ -332,3 +366,16 @@ def test_the_newest_event_about_a_node_is_found_without_the_others(db: Path) -> 
         newest = reader.newest_of(0, ev.EvalDone)
         assert newest is not None and newest.score == 3.0
         assert reader.newest_of(1, ev.AnalyzeDone) is None and reader.newest_of(9, ev.EvalDone) is None
+
+
+@pytest.mark.parametrize("length", [10, 1000])
+def test_live_rows_stay_within_bounds(tmp_path: Path, length: int) -> None:
+    connection = create_journal(tmp_path / "run.db")
+    connection.execute("BEGIN")
+    for number in range(LIVE_KEPT // 3 + LIVE_TRIMMED):
+        add_live(connection, [(number, "stream", 1, "x" * length)] * 3)
+    rows, size, newest = connection.execute("SELECT count(*), sum(length(data)), max(at) FROM live").fetchone()
+    connection.close()
+    assert newest == number
+    assert rows < LIVE_KEPT + LIVE_TRIMMED + 3 and size < LIVE_BYTES + (LIVE_TRIMMED + 3) * length
+    assert rows >= LIVE_KEPT or size >= LIVE_BYTES - length, "no more is dropped than has to be"
