@@ -15,8 +15,9 @@ from engine.state.run_state import RunState
 
 __all__ = ["apply", "damage_named", "first_state", "fold", "fold_run"]
 
-_UNCOUNTED = (ev.EngineStarted, ev.EngineGone, ev.RunForked, ev.ClockStepped)
-"""The time before these is not what their `at` says: nobody was at work, or the event itself tells how long it was."""
+_UNCOUNTED = frozenset((ev.EngineStarted, ev.EngineGone, ev.RunForked, ev.ClockStepped))
+"""The time before these events is not engine time: no engine was at work, or the event itself says how long it was."""
+_BY_TYPE = {ev.DATA_KINDS[kind]: handler for kind, handler in HANDLERS.items()}
 
 
 def apply(state: RunState, event: Event) -> None:
@@ -25,21 +26,25 @@ def apply(state: RunState, event: Event) -> None:
     Raises:
         DamagedJournal: the event contradicts those before it.
     """
-    if state.status == "running" and not state.engine_gone and not isinstance(event.data, _UNCOUNTED):
-        state.engine_ms += max(0, event.at - state.at)
-    state.seq = event.seq
-    state.at = event.at
-    handler = HANDLERS.get(event.data.KIND)
+    seq, at, _, _, data = event
+    kind = type(data)
+    if state.status == "running" and not state.engine_gone and kind not in _UNCOUNTED:
+        passed = at - state.at
+        if passed > 0:
+            state.engine_ms += passed
+    state.seq = seq
+    state.at = at
+    handler = _BY_TYPE.get(kind)
     if handler is None:
         return
     try:
-        handler(state, event, event.data)
+        handler(state, event, data)
     except (LookupError, TypeError, ValueError) as exc:
-        raise DamagedJournal(f"{event.data.KIND}: {exc}", event.seq) from exc
+        raise DamagedJournal(f"{data.KIND}: {exc}", seq) from exc
 
 
 def fold(events: Iterable[Event]) -> RunState:
-    """Return the state after some events, of which the first starts the run.
+    """Return the state after some events; the first must start the run.
 
     Raises:
         DamagedJournal: there is no such event, or events contradict each other.
@@ -82,11 +87,11 @@ def fold_run(reader: JournalReader, upto: int | None = None) -> RunState:
 
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
-    """Raise what goes wrong while events are folded as a `DamagedJournal` that names the file."""
+    """Turn errors of folding into a `DamagedJournal` that names the file."""
     try:
         yield
     except DamagedJournal as exc:
         raise DamagedJournal(exc.reason, exc.seq, path) from exc
     except (LookupError, TypeError, ValueError) as exc:
-        # A sampler, a designer or a view that folds beside the state trips over the same damage.
+        # A sampler, a designer or a view that folds the same events fails on the same damage.
         raise DamagedJournal(str(exc), where=path) from exc

@@ -1,4 +1,4 @@
-"""What each kind of event changes in the state of a run; kinds without a handler change nothing but its position.
+"""Change the state of a run by an event, one handler a kind; other kinds change only its position.
 
 A handler raises LookupError or ValueError if its event contradicts those before it.
 """
@@ -11,12 +11,19 @@ from typing import Any
 import msgspec
 
 from engine.journal import events as ev
-from engine.journal.events import REQUEST_KINDS, Event
+from engine.journal.events import Event
 from engine.settings.decode import deep_merge
 from engine.settings.model import Settings
+from engine.state.attempts import behaves_as, count_child, count_refused
+from engine.state.calls import CALL_HANDLERS
+from engine.state.model_record import ModelRecord, count_answer
 from engine.state.no_design import count_in_vain, is_stuck, try_anew
-from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, RoleSpent, RunStatus
+from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, RunStatus
+from engine.state.ranks import rank_all, rank_one
 from engine.state.run_state import RunState
+from engine.state.submissions import SUBMISSION_HANDLERS, name_of_evaluation, settle
+from engine.state.trouble import count_refusal
+from engine.state.verification import VERIFY_HANDLERS
 from engine.task.spec import TaskSpec
 
 __all__ = ["HANDLERS"]
@@ -28,13 +35,6 @@ _END_STATUS: dict[str, RunStatus] = {
     ev.RunFinished.KIND: "finished",
     ev.RunFailed.KIND: "failed",
 }
-
-
-def _node(state: RunState, number: int | None) -> Node:
-    """Return a node by its number."""
-    if number is None or not 0 <= number < len(state.nodes):
-        raise LookupError(f"there is no node {number}")
-    return state.nodes[number]
 
 
 def _round(event: Event) -> int:
@@ -59,6 +59,7 @@ def _engine_started(state: RunState, event: Event, data: ev.EngineStarted) -> No
     state.frozen = False
     state.waits_for_person = False
     try_anew(state)
+    state.verifications = {node: item for node, item in state.verifications.items() if not item.started.resting}
     for evaluation in state.evaluations.values():
         evaluation.running = None
         evaluation.progress = None
@@ -77,7 +78,7 @@ def _resumed(state: RunState, event: Event, data: ev.RunResumed) -> None:
     state.reason = ""
     state.waits_for_person = False
     if is_stuck(state):
-        # Below that the rounds still count: a model that was away and is back is no better a designer for it.
+        # If the run is not stuck, the rounds still count: a model that was away is no better a designer now.
         try_anew(state)
 
 
@@ -96,7 +97,7 @@ def _engine_gone(state: RunState, event: Event, data: ev.EngineGone) -> None:
 def _clock_stepped(state: RunState, event: Event, data: ev.ClockStepped) -> None:
     if state.status == "running":
         state.engine_ms += data.passed_ms
-    # What is under way keeps its age.
+    # Open rounds, evaluations and calls keep their age.
     for round_ in state.open_rounds.values():
         round_.started_at += data.by_ms
     for evaluation in state.evaluations.values():
@@ -113,8 +114,10 @@ def _run_forked(state: RunState, event: Event, data: ev.RunForked) -> None:
     state.waits_for_person = False
     state.reason = f"forked from {data.parent} at {data.at_seq}"
     if not data.own_priors:
-        # They wait in the base that both read, as the other run's.
+        # They wait in the base that both runs read, as proposals of the other run.
         state.proposed = {}
+    # What the other run has submitted is its own.
+    state.submitted = {}
     for evaluation in state.evaluations.values():
         evaluation.running = None
         evaluation.progress = None
@@ -139,12 +142,12 @@ def _task_changed(state: RunState, event: Event, data: ev.TaskChanged) -> None:
 
 def _settings_changed(state: RunState, event: Event, data: ev.SettingsChanged) -> None:
     state.settings_table = deep_merge(state.settings_table, data.settings)
-    # A raised budget is warned of anew.
+    # A budget that was changed is warned of again.
     state.warned = {name: share for name, share in state.warned.items() if name not in data.settings}
     try_anew(state)
     before, state.settings = state.settings.fitness, msgspec.convert(state.settings_table, Settings)
     if state.settings.fitness != before:
-        _rank_all(state)
+        rank_all(state)
 
 
 # Rounds
@@ -166,7 +169,7 @@ def _round_ended(state: RunState, event: Event, data: ev.RoundEnded) -> None:
         return
     state.rounds_done += 1
     if data.outcome == "node":
-        # What was measured may be a parent that other designs come of.
+        # The new node may be a parent that allows other designs.
         try_anew(state)
         return
     state.no_design += 1
@@ -174,10 +177,10 @@ def _round_ended(state: RunState, event: Event, data: ev.RoundEnded) -> None:
 
 
 def _learned(state: RunState, event: Event, data: ev.LearnDone) -> None:
-    _node(state, data.parent).expanded += 1
+    state.node(data.parent).expanded += 1
     state.failed.pop(data.parent, None)
     for shown in {data.parent, *data.inspirations}:
-        _node(state, shown).shown += 1
+        state.node(shown).shown += 1
     state.priors_shown = state.priors_shown or bool(data.priors)
     for prior in data.priors:
         state.prior_revisions[prior.id] = prior.revision
@@ -186,26 +189,8 @@ def _learned(state: RunState, event: Event, data: ev.LearnDone) -> None:
         round_.learned = data
 
 
-def _call_started(state: RunState, event: Event, data: ev.CallStarted) -> None:
-    state.last_call = max(state.last_call, data.call)
-    state.calls[data.call] = event
-
-
-def _call_done(state: RunState, event: Event, data: ev.CallDone) -> None:
-    state.calls.pop(data.call, None)
-    state.usd += data.usd
-    state.tokens += data.tokens_in + data.tokens_out
-    if data.tokens_in + data.tokens_out:
-        spent = state.spent.setdefault(data.role, RoleSpent())
-        spent.calls += 1
-        spent.usd += data.usd
-        spent.tokens += data.tokens_in + data.tokens_out
-    if data.key and (not data.error or data.fault in REQUEST_KINDS):
-        state.answered[event.round, event.node, data.key] = data
-
-
 def _forget_answers(state: RunState, round_: int | None, node: int | None = None) -> None:
-    """What was answered for a round that is over, or for one node of it, is not asked for again."""
+    """Drop the recorded answers of a round, or of one of its nodes: they are not needed again."""
     for name in [name for name in state.answered if name[0] == round_ and node in (None, name[1])]:
         del state.answered[name]
 
@@ -213,7 +198,16 @@ def _forget_answers(state: RunState, round_: int | None, node: int | None = None
 def _design_rejected(state: RunState, event: Event, data: ev.DesignRejected) -> None:
     round_ = state.open_rounds.get(event.round or 0)
     if round_ is not None:
+        if data.check not in ("designer", "duplicate"):
+            count_answer(state.models, state.answered, round_, False)
         round_.rejected.append(data)
+        if round_.learned is not None:
+            count_refused(state.attempts, round_.learned.parent, data)
+    count_refusal(state, event, data)
+
+
+def _prompts_shortened(state: RunState, event: Event, data: ev.PromptsShortened) -> None:
+    state.models.setdefault(data.model, ModelRecord()).brief = True
 
 
 def _designed(state: RunState, event: Event, data: ev.DesignDone) -> None:
@@ -221,7 +215,7 @@ def _designed(state: RunState, event: Event, data: ev.DesignDone) -> None:
     if event.node != number:
         raise ValueError(f"node {event.node} comes out of order")
     for parent in data.parents:
-        _node(state, parent)
+        state.node(parent)
     round_number = event.round or 0
     round_ = state.open_rounds.get(round_number)
     learned = None if round_ is None else round_.learned
@@ -241,11 +235,13 @@ def _designed(state: RunState, event: Event, data: ev.DesignDone) -> None:
             island=learned.island if learned is not None and data.parents[:1] == [learned.parent] else None,
         )
     )
-    state.digests.setdefault(data.digest, number)
+    for digest in (data.digest, data.canon):
+        state.digests.setdefault(digest, number)
     try_anew(state)
     state.refusals.clear()
     state.evaluations[number] = NodeEvaluation()
     if round_ is not None:
+        count_answer(state.models, state.answered, round_, True)
         round_.node = number
 
 
@@ -257,6 +253,7 @@ def _eval_started(state: RunState, event: Event, data: ev.EvalStarted) -> None:
     if evaluation is not None:
         evaluation.running = data
         evaluation.progress = None
+        evaluation.host = ""
         evaluation.started_at = event.at
 
 
@@ -271,10 +268,13 @@ def _eval_stage_done(state: RunState, event: Event, data: ev.EvalStageDone) -> N
     if evaluation is not None:
         evaluation.done.append(data)
         evaluation.running = None
+    if state.submitted:
+        settle(state, name_of_evaluation(event.node or 0, data.stage, data.repeat))
 
 
 def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
-    node = _node(state, event.node)
+    node = state.node(event.node)
+    again = node.status is not None
     if node.status is not None:
         state.counts[node.status] -= 1
     node.status = data.status
@@ -286,33 +286,31 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
     node.judge = data.judge
     node.measurements = data.measurements
     node.spread = data.spread
+    # Another node may have become the best, so that it was verified in vain.
+    state.verifications.pop(node.id, None)
     evaluation = state.evaluations.pop(node.id, None)
     if evaluation is not None and evaluation.done:
+        node.machine = evaluation.done[-1].machine
         node.stderr_blob = evaluation.done[-1].stderr_blob
+        node.feedback_blob = evaluation.done[-1].feedback_blob
+        node.picture_blob = evaluation.done[-1].picture_blob
     state.counts[data.status] = state.counts.get(data.status, 0) + 1
     if node.id == 0 and state.settings.fitness.kind == "composite":
-        # It is the baseline of all.
-        _rank_all(state)
+        # All nodes are ranked against it.
+        rank_all(state)
     else:
-        _rank(state, node)
+        rank_one(state, node)
+    if node.parents:
+        node.same_as = behaves_as(node, state.nodes[node.parents[0]])
+        if not again:
+            count_child(state.attempts, node)
     state.failed.pop(node.id, None)
     if data.status in _MENDABLE and node.round and not node.expanded:
         state.failed[node.id] = None
 
 
-def _rank_all(state: RunState) -> None:
-    state.rankings += 1
-    for node in state.nodes:
-        _rank(state, node)
-    state.best_steps = [step._replace(fitness=state.nodes[step.node].fitness) for step in state.best_steps]
-
-
-def _rank(state: RunState, node: Node) -> None:
-    node.fitness = state.fitness(node.id, node.score, node.metrics, node.judge)
-
-
 def _crowned(state: RunState, event: Event, data: ev.BestCrowned) -> None:
-    node = _node(state, event.node)
+    node = state.node(event.node)
     state.best = node.id
     # Round 0 is not counted; a node that was crowned later, after its round, adds none.
     state.rounds_at_best = state.rounds_done + (node.round > 0 and node.round in state.open_rounds)
@@ -320,10 +318,11 @@ def _crowned(state: RunState, event: Event, data: ev.BestCrowned) -> None:
 
 
 def _analyzed(state: RunState, event: Event, data: ev.AnalyzeDone) -> None:
-    node = _node(state, event.node)
+    node = state.node(event.node)
     node.lesson = data.lesson
+    node.causes, node.next_step = tuple(data.causes), data.next_step
     node.analyzed = True
-    # Of a rerun it is the end.
+    # A rerun ends with its analysis.
     if node.round not in state.open_rounds:
         _forget_answers(state, node.round, node.id)
 
@@ -368,7 +367,7 @@ def _injected(state: RunState, event: Event, data: ev.Injected) -> None:
 
 
 def _pinned(state: RunState, event: Event, data: ev.NodePinned | ev.NodeUnpinned) -> None:
-    node = _node(state, event.node)
+    node = state.node(event.node)
     node.pinned = isinstance(data, ev.NodePinned)
     state.pinned.pop(node.id, None)
     if node.pinned:
@@ -376,22 +375,22 @@ def _pinned(state: RunState, event: Event, data: ev.NodePinned | ev.NodeUnpinned
 
 
 def _pruned(state: RunState, event: Event, data: ev.NodePruned | ev.NodeRestored) -> None:
-    _node(state, event.node).pruned = isinstance(data, ev.NodePruned)
+    state.node(event.node).pruned = isinstance(data, ev.NodePruned)
 
 
 def _starred(state: RunState, event: Event, data: ev.NodeStarred) -> None:
-    _node(state, event.node).starred = data.starred
+    state.node(event.node).starred = data.starred
 
 
 def _commented(state: RunState, event: Event, data: ev.NodeCommented) -> None:
     if event.node is None:
         state.comments.append(data.text)
     else:
-        _node(state, event.node).comments += (data.text,)
+        state.node(event.node).comments += (data.text,)
 
 
 def _rerun(state: RunState, event: Event, data: ev.NodeRerun) -> None:
-    node = _node(state, event.node)
+    node = state.node(event.node)
     state.evaluations[node.id] = NodeEvaluation(rerun=data.repeat)
     _forget_answers(state, event.round, node.id)
 
@@ -412,14 +411,16 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.RoundStarted.KIND: _round_started,
     ev.RoundEnded.KIND: _round_ended,
     ev.LearnDone.KIND: _learned,
-    ev.CallStarted.KIND: _call_started,
-    ev.CallDone.KIND: _call_done,
+    **CALL_HANDLERS,
     ev.DesignRejected.KIND: _design_rejected,
     ev.DesignDone.KIND: _designed,
+    ev.PromptsShortened.KIND: _prompts_shortened,
     ev.EvalStarted.KIND: _eval_started,
     ev.EvalProgress.KIND: _eval_progress,
     ev.EvalStageDone.KIND: _eval_stage_done,
     ev.EvalDone.KIND: _eval_done,
+    **SUBMISSION_HANDLERS,
+    **VERIFY_HANDLERS,
     ev.BestCrowned.KIND: _crowned,
     ev.AnalyzeDone.KIND: _analyzed,
     ev.BudgetWarned.KIND: _warned,
@@ -438,4 +439,4 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.NodeCommented.KIND: _commented,
     ev.NodeRerun.KIND: _rerun,
 }
-"""By kind, what takes an event into a state."""
+"""The handler of each kind of event."""

@@ -1,8 +1,8 @@
-"""Rounds that end without a design: when a run has had enough of them, and what it says then.
+"""Rounds that end without a design: decide when a run stops trying, and explain why.
 
-Three in a row (`designer.give_up`), or one whose designer is certain that nothing new can come, and no further round
-starts. Those in flight see what they have begun to its end; a design among them, or a node that is measured, and the
-run goes on. Otherwise it waits for a person, or ends where nobody is there to be waited for.
+After three of them in a row (`designer.give_up`), or one whose designer is certain that nothing new is possible, no
+further round starts. Rounds in flight are completed; if one of them yields a design or measures a node, the run goes
+on. Otherwise it waits for a person, or ends if it is unattended.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ __all__ = ["count_in_vain", "is_stuck", "reason_of", "try_anew", "was_in_vain"]
 
 _ADD = "'evolve priors add FILE.md --task TASK'"
 _SAID = 200
-"""Characters of a refusal."""
+"""Characters that are shown of a refusal."""
 
 
 def is_stuck(state: RunState) -> bool:
-    """Whether no further round is worth its start until something changes."""
+    """Return whether no further round should start until something changes."""
     return state.without_design >= state.settings.designer.give_up or bool(state.exhausted)
 
 
 def was_in_vain(state: RunState) -> bool:
-    """Whether rounds were done and not one of them made a node."""
+    """Return whether rounds were done and none of them made a node."""
     return 0 < state.rounds_done == state.no_design
 
 
 def try_anew(state: RunState) -> None:
-    """Something changed that designs depend on, or a person wants it: what was in vain before may not be now."""
+    """Reset the count of rounds without a design: their causes may be gone, or a person wants another try."""
     state.without_design = 0
     state.exhausted = ""
 
 
 def count_in_vain(state: RunState, ended: RoundEnded, refused: Sequence[DesignRejected]) -> None:
-    """Take a round in that ended without a design."""
+    """Count a round that ended without a design."""
     state.without_design += 1
     state.exhausted = ended.reason if ended.exhausted else ""
     for rejected in refused:
@@ -47,8 +47,8 @@ def count_in_vain(state: RunState, ended: RoundEnded, refused: Sequence[DesignRe
 
 
 def _count_refusal(state: RunState, rejected: DesignRejected) -> None:
-    """Count it among those that are refused alike; numbers and details tell none apart."""
-    # Behind a semicolon stands what the designer is to do about it, which is nothing to the person.
+    """Count a refusal by its kind: reasons that differ in numbers or details alone are the same kind."""
+    # The text after a semicolon is advice for the designer, not for the person.
     reason = rejected.reason if rejected.check == "designer" else rejected.reason.partition("; ")[0]
     kind = re.sub(r"\d+", "#", reason.partition(": ")[0])
     said = reason if rejected.check in ("designer", "answer") else f"{rejected.check}: {reason}"
@@ -57,7 +57,7 @@ def _count_refusal(state: RunState, rejected: DesignRejected) -> None:
 
 
 def reason_of(state: RunState) -> str:
-    """Why the run does not go on by itself, and the ways out."""
+    """Return why the run does not go on by itself, and what a person can do."""
     if state.exhausted:
         said = f"nothing new can be designed: {one_line(state.exhausted, _SAID)}"
     else:

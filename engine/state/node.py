@@ -1,21 +1,23 @@
-"""What the state of a run is made of: candidate programs, their evaluations, rounds in flight."""
+"""The parts of a run's state: candidate programs, their evaluations, rounds in flight."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from engine.journal import events as ev
 
-__all__ = ["BestStep", "Node", "NodeEvaluation", "OpenRound", "Phase", "RoleSpent", "RunStatus"]
+__all__ = ["BestStep", "Node", "NodeEvaluation", "OpenRound", "Phase", "RoleSpent", "RunStatus", "Submitted"]
+__all__ += ["Verification"]
 
 RunStatus = Literal["running", "paused", "finished", "stopped", "failed"]
 Phase = Literal["inject", "learn", "design", "experiment", "analyze", "end"]
 
 
 class Node(msgspec.Struct, gc=False):
-    """One candidate program and what came of it. Nothing that it holds leads back to it."""
+    """One candidate program with its results. It holds no reference that leads back to it."""
 
     id: int
     round: int
@@ -28,11 +30,11 @@ class Node(msgspec.Struct, gc=False):
     priors: tuple[str, ...]
     designed_at: int
     size: int = 0
-    """Bytes of its source; 0 where the journal does not tell."""
+    """Bytes of its source; 0 if the journal does not say."""
     sketch: str = ""
-    """What `engine.programs.minhash` says of its source."""
+    """Sketch of its source, by `engine.programs.minhash`."""
     island: int | None = None
-    """The island that its parent was drawn from, where the sampler had islands."""
+    """The island that its parent was drawn from; None if the sampler had no islands."""
     status: ev.Status | None = None
     """None while its evaluation has not ended."""
     score: float | None = None
@@ -40,6 +42,13 @@ class Node(msgspec.Struct, gc=False):
     reason: str = ""
     seconds: float = 0.0
     verified: float | None = None
+    """Its score in the last promotion stage that it passed."""
+    check: ev.VerifyDone | None = None
+    """Whether its gain over another node is confirmed; None if that was never checked."""
+    asked: ev.VerifyDone | None = None
+    """Result of the newest verification that a person asked for."""
+    cap: float | None = None
+    """Upper bound on the fitness that it is sampled by, if fresh data do not show its gain; None: no bound."""
     measurements: int = 0
     """How often it was measured in the stage that ranks."""
     spread: float | None = None
@@ -47,35 +56,84 @@ class Node(msgspec.Struct, gc=False):
     judge: float | None = None
     """The judge's mark from 0 to 1."""
     fitness: float | None = None
-    """What it is ranked by under the settings of now, higher is better; None: it is not ranked."""
+    """The value that ranks it under the current settings, higher is better; None: it is not ranked."""
+    machine: str = ""
+    """Fingerprint of the machine of its last evaluation, as in `machine.seen`; empty for the engine's own."""
     stderr_blob: str = ""
-    """What its last evaluation printed to stderr."""
+    """Stderr of its last evaluation."""
+    picture_blob: str = ""
+    """What the evaluator drew, at the last measurement; empty if it drew nothing."""
+    feedback_blob: str = ""
+    """Text that its evaluator returned in the last evaluation."""
     lesson: str = ""
+    causes: tuple[str, ...] = ()
+    """Causes of its result, as a model reported them, the most important first."""
+    next_step: str = ""
+    """The change that a model's report thinks most worth trying next."""
+    same_as: int | None = None
+    """The earliest node of its line that gave the very same metrics to the last digit, if its parent did."""
     analyzed: bool = False
     expanded: int = 0
-    """How often it was taken as a parent, rounds in flight included."""
+    """How often it was taken as a parent, including rounds in flight."""
     shown: int = 0
-    """How often a design was shown it, as the parent or beside it."""
+    """How often it was shown to a design, as the parent or an inspiration."""
     pinned: bool = False
     pruned: bool = False
     starred: bool = False
     comments: tuple[str, ...] = ()
 
+    @property
+    def doubted(self) -> bool:
+        """Whether its gain is not confirmed, so that it is not crowned, whatever its score."""
+        return self.check is not None and self.check.outcome != "confirmed"
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether fresh data did not show its gain."""
+        return self.check is not None and self.check.outcome == "quarantined"
+
+    @property
+    def standing(self) -> float | None:
+        """The fitness that it is sampled and credited by, lower in quarantine; None: it is not ranked."""
+        if self.cap is None or self.fitness is None:
+            return self.fitness
+        return None if self.cap == -math.inf else min(self.fitness, self.cap)
+
 
 class NodeEvaluation(msgspec.Struct):
-    """The evaluation of a node, as far as it has come."""
+    """The evaluation of a node so far."""
 
     done: list[ev.EvalStageDone] = []
     running: ev.EvalStarted | None = None
     progress: ev.EvalProgress | None = None
+    host: str = ""
+    """The machine that the running repeat is on; empty for the engine's own, or while it is not known."""
     started_at: int = 0
-    """When the repeat that is running began, in milliseconds."""
+    """When the running repeat began, in milliseconds."""
     rerun: int | None = None
     """Number of the measurement that a person asked for; None for a first evaluation."""
 
 
+class Submitted(msgspec.Struct):
+    """The last attempt at an evaluation whose outcome is not recorded."""
+
+    key: str
+    attempt: int
+    handle: str = ""
+    host: str = ""
+    avoid: tuple[str, ...] = ()
+    """Machines that lost an attempt."""
+
+
+class Verification(msgspec.Struct):
+    """A verification on fresh data that has not ended."""
+
+    started: ev.VerifyStarted
+    measured: list[ev.VerifyMeasured] = []
+
+
 class RoleSpent(msgspec.Struct):
-    """What the calls of one role came to, those left out that cost nothing."""
+    """Sums over the calls of one role that used tokens."""
 
     calls: int = 0
     usd: float = 0.0
@@ -89,7 +147,7 @@ class OpenRound(msgspec.Struct):
     worker: int
     started_at: int
     injected: ev.Injected | None = None
-    """The program of a person that takes this round."""
+    """The injected program that this round measures."""
     learned: ev.LearnDone | None = None
     rejected: list[ev.DesignRejected] = []
     node: int | None = None

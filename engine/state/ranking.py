@@ -14,15 +14,15 @@ class Ranked(Protocol):
 
     @property
     def score(self) -> float | None:
-        """In the task's metric, with its own sign."""
+        """The score, in the task's metric and with its sign."""
 
     @property
     def fitness(self) -> float | None:
-        """Higher is better; None: it is not ranked."""
+        """The fitness, higher is better; None: it is not ranked."""
 
 
 class Figures(NamedTuple):
-    """The two numbers of a node that is not at hand."""
+    """Score and fitness of a node that is not loaded."""
 
     score: float | None
     fitness: float | None
@@ -35,7 +35,7 @@ class Ranking(msgspec.Struct, frozen=True):
     """
 
     metric: str = "score"
-    """What the task calls its score."""
+    """The task's name for its score."""
     direction: Literal["maximize", "minimize"] = "maximize"
     """Whether a higher or a lower score is better."""
     by_fitness: bool = False
@@ -43,17 +43,17 @@ class Ranking(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> Literal["score", "fitness"]:
-        """The field of a node that holds what is ranked."""
+        """The field of a node that ranks it."""
         return "fitness" if self.by_fitness else "score"
 
     @property
     def name(self) -> str:
-        """What is ranked, as the task names it."""
+        """The task's name for the ranked quantity."""
         return "fitness" if self.by_fitness else self.metric
 
     @property
     def maximize(self) -> bool:
-        """Whether a higher value of what is ranked is better."""
+        """Whether a higher value ranks higher."""
         return self.by_fitness or self.direction == "maximize"
 
     def of(self, item: Ranked) -> float | None:

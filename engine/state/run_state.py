@@ -5,6 +5,7 @@ The engine folds to sample and to resume, the terminal folds live, replay folds 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Any
 
 import msgspec
@@ -14,7 +15,19 @@ from engine.journal import events as ev
 from engine.journal.events import Event
 from engine.settings.fitness import fitness_of, least_gain
 from engine.settings.model import Settings
-from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, Phase, RoleSpent, RunStatus
+from engine.state.attempts import Attempts
+from engine.state.model_record import ModelRecord
+from engine.state.node import (
+    BestStep,
+    Node,
+    NodeEvaluation,
+    OpenRound,
+    Phase,
+    RoleSpent,
+    RunStatus,
+    Submitted,
+    Verification,
+)  # fmt: skip
 from engine.state.ranking import Ranking
 from engine.task.spec import TaskSpec
 
@@ -50,101 +63,119 @@ class RunState:
         except msgspec.ValidationError as exc:
             raise DamagedJournal(f"{first.data.KIND}: {exc}", first.seq) from None
         self.settings_table: dict[str, Any] = dict(first.data.settings)
-        """The settings as plain data, only what was said."""
+        """The settings as plain data, only those that were given."""
         self.status: RunStatus = "stopped"
         self.frozen = False
-        """Paused at once: running evaluations stand still too."""
+        """Whether the run is paused at once: running evaluations stand still, too."""
         self.waits_for_person = False
-        """Paused since nothing can be designed: it does not go on by itself."""
+        """Whether it is paused because nothing can be designed: it does not go on by itself."""
         self.reason = ""
         self.interrupted = False
         """Whether SIGINT (Ctrl-C) ended the run."""
         self.engine: ev.EngineStarted | None = None
         self.engine_gone = False
-        """Whether it is known that the engine left without a word; people may have written since."""
+        """Whether the engine is known to have died without recording its end; commands may have been recorded since."""
         self.engine_ms = 0
-        """Time in which an engine was at work and not paused, in milliseconds."""
+        """Time that an engine worked and was not paused, in milliseconds."""
         self.nodes: list[Node] = []
         self.rounds_started = 0
         self.rounds_done = 0
-        """Rounds that ended, round 0 not counted."""
+        """Rounds that ended, without round 0."""
         self.no_design = 0
         """Rounds that ended without a design."""
         self.without_design = 0
-        """How many of them ended one after the other since anything changed that designs depend on."""
+        """How many of them ended in a row since the last change that designs depend on."""
         self.exhausted = ""
-        """Why the designer of the last of these is certain that no other gets one; empty while it is not."""
+        """Why the designer of the last of these is certain that no design is possible; empty if it is not."""
         self.refusals: dict[tuple[str, str], tuple[int, str]] = {}
-        """How often designs were refused since the last that was not: by check and kind of reason; the newest words."""
+        """Refusals since the last accepted design, by check and kind of reason: how many, and the newest reason."""
         self.open_rounds: dict[int, OpenRound] = {}
         self.evaluations: dict[int, NodeEvaluation] = {}
         """Nodes whose evaluation has not ended."""
+        self.verifications: dict[int, Verification] = {}
+        """By node, the verifications that have not ended."""
+        self.draws = 0
+        """The highest number that a fresh draw of data has taken."""
         self.seeds_done = False
         self.best: int | None = None
         self.best_steps: list[BestStep] = []
         self.rounds_at_best = 0
-        """Rounds that were done when the best was crowned, its own among them."""
+        """Rounds done when the best was crowned, including its own."""
+        self.submitted: dict[str, Submitted] = {}
+        """By the evaluation's name, the last attempts whose outcomes are not recorded."""
+        self.losses: dict[str, int] = {}
+        """By the name of a machine, the attempts that were lost on it."""
+        self.machines: dict[str, ev.MachineSeen] = {}
+        """By fingerprint, what is known of the machines that measured."""
         self.digests: dict[str, int] = {}
-        """Normalised syntax tree to the first node that has it."""
+        """Normalised syntax tree, with names and without, to the first node that has it."""
         self.counts: dict[str, int] = {}
         """Nodes by status."""
+        self.ranked: list[float] = []
+        """Fitness of all nodes that have one, ascending."""
+        self.attempts: dict[int, Attempts] = {}
+        """Results of the designs made from each node."""
         self.usd = 0.0
         self.tokens = 0
         self.spent: dict[str, RoleSpent] = {}
-        """What the calls of each role came to."""
+        """Sums over the calls of each role."""
+        self.in_vain: dict[str, int] = {}
+        """How often models' tries, answers and designs came to nothing, by kind; see `engine.state.trouble`."""
         self.last_call = 0
         """Number of the newest call."""
         self.calls: dict[int, Event] = {}
         """Calls that have not ended, by number: their `call.started`."""
         self.answered: dict[tuple[int | None, int | None, str], ev.CallDone] = {}
-        """Calls of open rounds and of reruns that need not be made again, by round, node and key."""
+        """Answered calls of open rounds and of reruns, by round, node and key; they are not made again."""
+        self.models: dict[str, ModelRecord] = {}
+        """What each model has shown, by its name under `models` of the settings."""
         self.warned: dict[str, float] = {}
-        """The largest share of each budget that was warned of."""
+        """The largest share of each budget that a warning was issued for."""
         self.rankings = 0
-        """How often all nodes were ranked anew, so that what follows their order must look at all of them."""
+        """How often all nodes were ranked anew; whoever follows their order must then read all of them."""
         self.failed: dict[int, None] = {}
-        """Nodes that failed and that nobody took up yet, oldest first."""
+        """Nodes that failed and that no design has tried to fix, oldest first."""
         self.pinned: dict[int, None] = {}
-        """Nodes that are taken as parents before all others, in the order they were pinned."""
+        """Nodes that are taken as parents first, in the order they were pinned."""
         self.injected: dict[int, ev.Injected] = {}
-        """Programs of people that wait for a round, by position of their event."""
+        """Injected programs that wait for a round, by position of their event."""
         self.hints: list[str] = []
-        """What people told the designer, oldest first."""
+        """Hints of people for the designer, oldest first."""
         self.comments: list[str] = []
-        """What people wrote about the run."""
+        """Comments of people on the run."""
         self.forked: ev.RunForked | None = None
-        """Where this run left the one it is a copy of; the last time, if it is a copy of a copy."""
+        """The fork that made this run; the last one, if it is a fork of a fork."""
         self.forked_at = 0
         """When that was, in milliseconds."""
         self.priors_recalled = False
-        """Whether the run began with what came of priors in earlier ones."""
+        """Whether the run began with the outcomes of priors in earlier runs."""
         self.priors_shown = False
         """Whether any design was shown a prior."""
         self.prior_revisions: dict[str, str] = {}
-        """Revision of every prior that was shown or told of, as last recorded; empty for one that was taken away."""
+        """Newest recorded revision of every prior that was shown or changed; empty for a removed one."""
         self.proposed: dict[str, ev.PriorProposed] = {}
-        """Priors that the analyzer proposed and nobody has decided on."""
+        """Priors that the analyzer proposed and that wait for a decision."""
         self.proposed_titles: set[str] = set()
-        """Titles of all that were ever proposed."""
+        """Titles of all priors that were ever proposed."""
         self.prior_problems: list[str] = []
-        """What is wrong with the cognition base or files of priors, as last reported."""
+        """Problems with the cognition base or files of priors, as last reported."""
         self.task_changes: dict[str, str] = {}
-        """How the task's folder differs from the recorded copy, as last reported."""
+        """Differences of the task's folder from the recorded copy, as last reported."""
 
     @property
     def secret(self) -> str:
-        """Commitment of the secret that seeds of data follow from; empty where they follow from a known number."""
+        """Commitment of the secret that data seeds are derived from; empty if they are derived from a known number."""
         taken_up = self.engine.secret if self.engine is not None else ""
         return taken_up or self.start.secret
 
     @property
     def seed_known(self) -> bool:
-        """Whether the data that programs are judged on follow from a number that anybody may know."""
+        """Whether the data that programs are judged on are derived from a public number."""
         return self.settings.data_seed is not None or not self.secret
 
     @property
     def newest_hints(self) -> list[str]:
-        """The hints that a design is shown, oldest first."""
+        """The hints that are shown to a design, oldest first."""
         return self.hints[-_HINTS_SHOWN:]
 
     @property
@@ -154,11 +185,21 @@ class RunState:
 
     @property
     def ranking(self) -> Ranking:
-        """What nodes are ranked by under the settings of now."""
+        """The ranking of nodes under the current settings."""
         return Ranking(self.spec.metric, self.spec.direction, not self.settings.fitness.is_score)
 
+    def node(self, number: int | None) -> Node:
+        """Return a node by its number.
+
+        Raises:
+            LookupError: there is none.
+        """
+        if number is None or not 0 <= number < len(self.nodes):
+            raise LookupError(f"there is no node {number}")
+        return self.nodes[number]
+
     def phase(self, round_: OpenRound) -> Phase:
-        """The stage that an open round is in, or goes on with."""
+        """Return the stage that an open round is in, or continues with."""
         if round_.node is None:
             if round_.injected is not None:
                 return "inject"
@@ -169,25 +210,41 @@ class RunState:
         return "end" if node.analyzed else "analyze"
 
     def fitness(self, node: int, score: float | None, metrics: dict[str, Any], judge: float | None) -> float | None:
-        """What a node is, or would be, ranked by with these results; None: not at all."""
+        """Return the fitness of a node with these results; None if it would not be ranked."""
         if score is None:
             return None
-        metric = self.spec.metric
+        metric, settings = self.spec.metric, self.settings.fitness
+        if settings.kind == "score":
+            # Neither other metrics nor the baseline count.
+            return fitness_of(settings, metric, self.spec.direction, {metric: score}, {}, judge)
         measured = {**metrics, metric: score}
         seed = self.nodes[0]
         baseline = measured if node == 0 else {**seed.metrics, metric: seed.score}
+        return fitness_of(settings, metric, self.spec.direction, measured, baseline, judge)
+
+    def measured_fitness(self, score: float | None, metrics: dict[str, Any], judge: float | None) -> float | None:
+        """Return the fitness of one measurement against node 0 as recorded, node 0 too; None if it is not ranked."""
+        if score is None:
+            return None
+        metric, seed = self.spec.metric, self.nodes[0]
+        measured, baseline = {**metrics, metric: score}, {**seed.metrics, metric: seed.score}
         return fitness_of(self.settings.fitness, metric, self.spec.direction, measured, baseline, judge)
 
+    def rank(self, node: int) -> int | None:
+        """Return the rank of a node, 1 for the best; None if it is not ranked."""
+        fitness = self.nodes[node].fitness
+        return None if fitness is None else len(self.ranked) - bisect_right(self.ranked, fitness) + 1
+
     def gained(self, node: int, other: int | None) -> bool:
-        """Whether a node is ranked, and above another one by more than noise; any is above none."""
-        return self.beats(self.nodes[node].fitness, other)
+        """Return whether a node ranks above another one by more than noise; any ranked node is above none."""
+        return self.beats(self.nodes[node].standing, other)
 
     def beats(self, fitness: float | None, other: int | None) -> bool:
-        """Whether a fitness is above that of a node by more than noise."""
+        """Return whether a fitness is above that of a node by more than noise."""
         return self.exceeds(fitness, None if other is None else self.nodes[other].fitness)
 
     def exceeds(self, fitness: float | None, before: float | None) -> bool:
-        """Whether a fitness is above another one by more than noise; any is above none."""
+        """Return whether a fitness is above another one by more than noise; any is above none."""
         if fitness is None or before is None:
             return fitness is not None
         return fitness - before > self.noise
@@ -198,6 +255,18 @@ class RunState:
         return least_gain(self.settings.fitness, self.spec.min_gain)
 
     def fittest(self) -> Node | None:
-        """The node that ranks highest of all, the earliest of equal ones; goes through all nodes."""
-        ranked = (node for node in self.nodes if node.fitness is not None)
+        """Return the highest ranked node whose gain is not doubted, the earliest among equals.
+
+        It goes through all nodes.
+        """
+        ranked = (node for node in self.nodes if node.fitness is not None and not node.doubted)
         return max(ranked, key=lambda node: (node.fitness, -node.id), default=None)
+
+    def next_best(self) -> Node | None:
+        """Return the fittest node if it is above the best by more than noise, or if the best is doubted.
+
+        It goes through all nodes.
+        """
+        node, best = self.fittest(), self.best_node
+        falls = best is not None and best.doubted
+        return node if node is not None and (falls or self.gained(node.id, self.best)) else None

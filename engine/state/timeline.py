@@ -1,6 +1,6 @@
 """Compute a run's state at any event: keep some states in memory, and fold from the nearest one.
 
-Kept states are a cache, never truth: the journal is read again for whatever they do not hold.
+Kept states are only a cache: everything else is read from the journal again.
 """
 
 from __future__ import annotations
@@ -22,26 +22,28 @@ from engine.state.run_state import RunState
 
 __all__ = ["Timeline", "copy_state", "run_timeline", "uncollected"]
 
-_EVERY = 2_500
-_FAR = 4 * _EVERY
+_EVERY = 5_000
+_FAR = 10_000
 _MOST_WEIGHT = 300_000
-"""Nodes of all kept states together; most of them are shared between neighbours."""
+"""Most nodes of all kept states together; neighbouring states share most of theirs."""
 
 S = TypeVar("S")
 
 
 class Timeline(Generic[S]):
-    """Computes a run's state after any prefix of its events, with a bounded number of events to fold.
+    """Compute a run's state after any prefix of its events, with a bounded number of events to fold.
 
-    Use from one thread, as the reader that it is given.
+    Use it from the thread of its reader.
 
     Args:
         reader: the run's journal.
-        make: the state after the first event.
-        fold: takes one event into a state.
-        twin: a copy of a state that shares nothing which folding changes.
-        nodes: the list of nodes in a state; its length bounds the memory.
-        every: events between two kept states; doubled when they grow too heavy together.
+        make: returns the state after the first event.
+        fold: folds one event into a state.
+        twin: returns a copy of a state that shares nothing that folding changes.
+        nodes: returns the list of nodes in a state; its length bounds the memory.
+        every: events between two kept states; doubled when they hold too many nodes together.
+        leap: returns the events after one place and up to another that a state far ahead, folded once and not kept,
+            needs; by default all of them.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Timeline(Generic[S]):
         twin: Callable[[S], S],
         nodes: Callable[[S], list[Node]],
         every: int = _EVERY,
+        leap: Callable[[int, int], Iterable[Event]] | None = None,
     ) -> None:
         self._reader = reader
+        self._leap = leap or reader.events
         self._make = make
         self._fold = fold
         self._twin = twin
@@ -61,11 +65,11 @@ class Timeline(Generic[S]):
         self._every = every
         self._head = make()
         self.reached = 1
-        """The last event that was folded on the way through the run."""
+        """The last event folded so far, from the start of the run on."""
         self._kept: list[tuple[int, S]] = []
 
     def grow(self, upto: int) -> None:
-        """Fold further, keeping states on the way, up to an event; a run may be folded in slices.
+        """Fold up to an event and keep states on the way; a run may be folded in slices.
 
         Raises:
             JournalError: the journal cannot be read, or does not fold.
@@ -87,9 +91,11 @@ class Timeline(Generic[S]):
         """
         with uncollected():
             if seq > self.reached + _FAR:
-                # Whoever asks waits for this one only; the states on the way can be kept afterwards.
+                # The caller waits for this state only; those on the way can be kept later.
                 state = self._twin(self._head)
-                self._take(state, self.reached, seq)
+                with damage_named(self._reader.path):
+                    for event in self._leap(self.reached, seq):
+                        self._fold(state, event)
                 return state
             if seq >= self.reached:
                 self.grow(seq)
@@ -107,7 +113,7 @@ class Timeline(Generic[S]):
     def _keep(self) -> None:
         state = self._twin(self._head)
         if self._kept:
-            # Nobody changes a kept state, so that what stayed as it was need not be there twice.
+            # Kept states never change, so nodes that are equal in both can be shared.
             before, now = self._nodes(self._kept[-1][1]), self._nodes(state)
             now[: len(before)] = [old if old == new else new for old, new in zip(before, now, strict=False)]
         self._kept.append((self.reached, state))
@@ -146,7 +152,7 @@ def _changes(item: Any) -> bool:
 def _items(items: Iterable[Any]) -> list[Any]:
     twins = [copy.copy(item) for item in items]
     if not isinstance(twins[0], Node):
-        # What a node holds is only ever replaced.
+        # The values in a node are replaced, never changed.
         for twin in twins:
             for name in twin.__struct_fields__:
                 setattr(twin, name, _copied(getattr(twin, name)))
@@ -155,7 +161,7 @@ def _items(items: Iterable[Any]) -> list[Any]:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Suspend garbage collection while many objects are made: it would go through them again and again."""
+    """Suspend garbage collection while many objects are made: it would scan them again and again."""
     was_on = gc.isenabled()
     gc.disable()
     try:

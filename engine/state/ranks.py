@@ -1,0 +1,33 @@
+"""Keep what nodes are ranked by, and their order, up to date."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+
+from engine.state.node import Node
+from engine.state.run_state import RunState
+from engine.state.verification import cap_of
+
+__all__ = ["rank_all", "rank_one"]
+
+
+def rank_one(state: RunState, node: Node) -> None:
+    """Rank a node that was measured."""
+    if node.fitness is not None:
+        del state.ranked[bisect_left(state.ranked, node.fitness)]
+    node.fitness = state.fitness(node.id, node.score, node.metrics, node.judge)
+    node.cap = cap_of(state, node)
+    if node.fitness is not None:
+        insort(state.ranked, node.fitness)
+
+
+def rank_all(state: RunState) -> None:
+    """Rank all nodes anew: the settings or the baseline changed."""
+    state.rankings += 1
+    for node in state.nodes:
+        node.fitness = state.fitness(node.id, node.score, node.metrics, node.judge)
+    for node in state.nodes:
+        # Those that were ranked before the node that they are held below.
+        node.cap = cap_of(state, node)
+    state.ranked = sorted(node.fitness for node in state.nodes if node.fitness is not None)
+    state.best_steps = [step._replace(fitness=state.nodes[step.node].fitness) for step in state.best_steps]
