@@ -23,13 +23,17 @@ _FACTORS = np.array([_RNG.getrandbits(64) | 1 for _ in range(_SLOTS)], dtype=np.
 _OFFSETS = np.array([_RNG.getrandbits(64) for _ in range(_SLOTS)], dtype=np.uint64)
 
 
-def sketch(code: str) -> str:
+def sketch(code: str, comment: str = "#") -> str:
     """Return the sketch of a program, 64 hexadecimal digits; empty for a program without lines.
 
     Indentation, blank lines, lines that hold only a comment and the order of lines do not count.
+
+    Args:
+        code: the program.
+        comment: the sign that begins a comment; empty if there is none.
     """
     stripped = {line.strip() for line in code.splitlines()}
-    lines = [line for line in stripped if line and not line.startswith("#")]
+    lines = [line for line in stripped if line and not (comment and line.startswith(comment))]
     if not lines:
         return ""
     digests = b"".join(map(_digest, lines))

@@ -9,21 +9,10 @@ import re
 import warnings
 from dataclasses import dataclass
 
+from engine.programs.errors import ProgramError
+from engine.programs.trees import nodes_of, parsed
+
 __all__ = ["Outline", "ProgramError", "changed_parts", "outline", "remember_outline", "unbound_names"]
-
-
-class ProgramError(Exception):
-    """A program fails a check.
-
-    Attributes:
-        check: `syntax`, `size`, `interface` or `static`.
-        reason: what is wrong and where.
-    """
-
-    def __init__(self, check: str, reason: str) -> None:
-        super().__init__(f"{check}: {reason}")
-        self.check = check
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -70,7 +59,7 @@ def _read_outline(code: str) -> Outline:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(code)
+            tree = parsed(code)
             # Lines as the parser counts them; str.splitlines would also split at form feeds and others.
             lines = re.split(r"\r\n|\r|\n", code)
             read = [_read_part(item, lines) for item in tree.body[_is_docstring(tree.body) :]]
@@ -189,6 +178,14 @@ def changed_parts(before: str, after: str) -> list[str]:
     return changed + [name for name in old if name not in new]
 
 
+_BOUND = frozenset({*dir(builtins), "__file__", "__builtins__", "__class__"})
+_BINDING = frozenset({
+    ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.arg, ast.Import, ast.ImportFrom, ast.ExceptHandler,
+    ast.MatchAs, ast.MatchStar, ast.MatchMapping,
+})  # fmt: skip
+"""Nodes that bind names, beside names themselves."""
+
+
 def unbound_names(code: str) -> list[str]:
     """Return, sorted, the names that a program reads but never binds by assignment, import, parameter or builtin.
 
@@ -199,13 +196,16 @@ def unbound_names(code: str) -> list[str]:
     """
     outline(code)
     read: set[str] = set()
-    bound = set(dir(builtins)) | {"__file__", "__builtins__", "__class__"}
-    for item in ast.walk(ast.parse(code)):
+    bound = set(_BOUND)
+    for item in nodes_of(parsed(code)):
+        kind = item.__class__
+        if kind is ast.Name:
+            # Most nodes by far are names or cannot bind any.
+            (read if isinstance(item.ctx, ast.Load) else bound).add(item.id)  # type: ignore[attr-defined]
+            continue
+        if kind not in _BINDING:
+            continue
         match item:
-            case ast.Name(ctx=ast.Load()):
-                read.add(item.id)
-            case ast.Name():
-                bound.add(item.id)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 bound.add(item.name)
             case ast.arg():
