@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from engine.designers.base import Design, DesignerError
 from engine.journal.events import Event
-from engine.llm.answers import AnswerError, Program, parse_diff, parse_parts, parse_program
-from engine.llm.hunks import has_hunks
-from engine.llm.messages import Answer, CallFailed, Role
-from engine.llm.parts import is_part, put_parts
-from engine.llm.prompts import Prompts, PromptTooLong, researcher_prompt
+from engine.llm.answers import AnswerError, Program, holds_hunks, parse_diff, parse_parts, parse_program
+from engine.llm.json_parts import is_placeholder
+from engine.llm.messages import Answer, CallFailed, Message, PromptSize, Role
+from engine.llm.parts import EDITS, is_part, put_parts
+from engine.llm.prompts import (
+    Prompts,
+    PromptTooLong,
+    again_prompt,
+    form_of,
+    researcher_prompt,
+    without_echo,
+)
+from engine.llm.refusal import refusal_of
 from engine.llm.requests import DesignRequest, Mode
-from engine.programs.outline import ProgramError, changed_parts, outline, unbound_names
+from engine.programs.languages.base import Language
+from engine.programs.outline import ProgramError
 from engine.task.spec import TaskSpec
 from engine.text import one_line
 
@@ -22,6 +31,7 @@ __all__ = ["LlmDesigner"]
 
 _PARTS_NAMED = 3
 _DECLINED_LENGTH = 200
+_ANY = PromptSize(1 << 40)
 
 
 class LlmDesigner:
@@ -34,18 +44,17 @@ class LlmDesigner:
         spec: the task.
         brief: its problem statement.
         prompts: the templates, including the task's own.
-        room: returns the most tokens of a prompt under the current settings.
     """
 
     name = "llm"
     modes: tuple[Mode, ...] = ("full", "diff", "crossover", "fix")
     reads_hints = True
 
-    def __init__(self, spec: TaskSpec, brief: str, prompts: Prompts, room: Callable[[], int]) -> None:
+    def __init__(self, spec: TaskSpec, brief: str, prompts: Prompts) -> None:
         self._spec = spec
+        self._language = spec.language
         self._brief = brief
         self._prompts = prompts
-        self._room = room
 
     def apply(self, event: Event) -> None:
         """Do nothing: the next request holds all that a model learns from."""
@@ -58,78 +67,120 @@ class LlmDesigner:
             Stopping: the engine is ending.
             TaskError: a template of the task is invalid.
         """
-        if request.ask is None:
+        ask = request.ask
+        if ask is None:
             raise DesignerError("no model is configured")
+        request = _without_twins(request)
+        form = ""
+
+        def write(size: PromptSize) -> Sequence[Message]:
+            nonlocal form
+            if size.again:
+                return again_prompt(self._prompts, self._spec, self._brief, request)
+            messages = researcher_prompt(self._prompts, self._spec, self._brief, request, size)
+            form = form_of(messages)
+            return messages
+
         try:
-            messages = researcher_prompt(self._prompts, self._spec, self._brief, request, self._room())
             role: Role = "fixer" if request.mode == "fix" else "researcher"
-            answer = await request.ask(role, messages, key=f"design/{request.attempt}")
+            answer = await ask(role, write, key=f"design/{request.attempt}")
+            if not form:
+                # It was asked by an earlier engine, in either form, or the form stands earlier in the conversation.
+                form = "\n".join(form_of(write(size)) for size in (_ANY, replace(_ANY, brief=True)))
         except PromptTooLong as exc:
             raise DesignerError(str(exc)) from None
         except CallFailed as exc:
+            if exc.kind == "answer":
+                raise DesignerError(str(exc), "answer") from None
             raise DesignerError(f"the model's endpoint refused the call: {exc}") from None
         if answer.refused:
             said = one_line(answer.text, _DECLINED_LENGTH)
             raise DesignerError(f"the model declined to answer{f': {said}' if said else ''}", "answer")
+        own = replace(answer, text=without_echo(answer.text, form))
         try:
-            program, operator = self._read(answer, request)
+            program, operator = self._read(own, request)
         except AnswerError as exc:
-            raise DesignerError(str(exc), "answer") from None
-        _check_names(program.code, request.parent.code)
+            told = refusal_of(exc, request.mode, answer)
+            if own.text != answer.text.replace("\r\n", "\n"):
+                if not own.text.strip():
+                    told = "the answer repeats the prompt's example and says nothing else"
+                told += "; the prompt's example is no answer"
+            raise DesignerError(told, "answer") from None
+        _check_names(program.code, request.parent.code, self._language)
         parents = [request.parent.id]
         if operator == "crossover":
             parents += [node.id for node in request.inspirations[:1] if node.id != request.parent.id]
         return Design(
             code=program.code,
             operator=operator,
-            name=program.name or _changes(request.parent.code, program.code),
-            motivation=program.motivation or "the model gave no reason",
+            name=_said(program.name) or _changes(request.parent.code, program.code, self._language),
+            motivation=_said(program.motivation) or "the model gave no reason",
             parents=parents,
         )
 
     def _read(self, answer: Answer, request: DesignRequest) -> tuple[Program, Mode]:
         """Return the program of an answer and the mode in which it was actually written."""
-        if request.mode == "diff" and has_hunks(answer.text):
-            return parse_diff(answer.text, request.parent.code, truncated=answer.truncated), "diff"
+        language = self._language
+        if request.mode == "diff" and holds_hunks(answer.text, language):
+            return parse_diff(answer.text, request.parent.code, truncated=answer.truncated, language=language), "diff"
         try:
-            written = parse_program(answer.text, self._spec.interface, truncated=answer.truncated)
+            written = parse_program(answer.text, self._spec.interface, truncated=answer.truncated, language=language)
         except AnswerError as exc:
             if request.mode != "diff":
                 raise
-            raise AnswerError(f"there is neither a SEARCH/REPLACE block nor a function in the answer: {exc}") from None
-        if self._is_whole(written.code, request):
+            told = str(exc).partition("; ")[0]
+            raise AnswerError(
+                f"there is neither a SEARCH/REPLACE block nor a function in the answer ({told}); {EDITS}"
+            ) from None
+        interface = self._spec.interface
+        # The short form asks for a function: it is a whole program only if it has all that one must have.
+        asked_for_part = answer.brief and language.has_functions and not interface.functions and not interface.classes
+        if not asked_for_part and self._is_whole(written.code, request):
             return written, "full" if request.mode == "diff" else request.mode
         # Also accept a model that writes a few functions instead of the whole program.
-        parts = parse_parts(answer.text, self._spec.interface, truncated=answer.truncated)
-        edited = dataclasses.replace(parts, code=put_parts(parts.code, request.parent.code))
+        parts = parse_parts(answer.text, self._spec.interface, truncated=answer.truncated, language=language)
+        edited = replace(parts, code=put_parts(parts.code, request.parent.code, language))
         return edited, "diff" if request.mode == "full" else request.mode
 
     def _is_whole(self, code: str, request: DesignRequest) -> bool:
         """Tell whether code is a complete program: it lacks no required function and nothing that it uses."""
         interface = self._spec.interface
         try:
-            shape = outline(code)
+            shape = self._language.outline(code)
         except ProgramError:
             # As a program it goes to the check, which stores it with the reason; as an edit it is refused here.
             return request.mode != "diff"
         required = {*interface.functions, *interface.classes}
-        return required <= shape.functions | shape.classes and not is_part(code, request.parent.code)
+        return required <= shape.functions | shape.classes and not is_part(code, request.parent.code, self._language)
 
     async def aclose(self) -> None:
         """Do nothing: it has no processes."""
 
 
-def _check_names(code: str, parent: str) -> None:
+def _without_twins(request: DesignRequest) -> DesignRequest:
+    """Leave out nodes beside the parent that behave as it does: they show nothing new."""
+    others = [node for node in request.inspirations if not node.repeats_parent]
+    if not others and request.mode == "crossover":
+        others = request.inspirations[:1]
+    return replace(request, inspirations=others)
+
+
+def _said(text: str) -> str:
+    """Return a name or a motivation; empty for dots that stand in place of one."""
+    return "" if is_placeholder(text) else text
+
+
+def _check_names(code: str, parent: str, language: Language) -> None:
     """Refuse a program that would raise NameError: models omit helpers and constants that they saw elsewhere.
 
     A name that the parent lacks too, in a function that nothing calls, is not the design's fault.
     """
     try:
-        unbound = set(unbound_names(code))
+        unbound = set(language.unbound_names(code))
     except ProgramError:
         return  # the stage checks its syntax and stores the program with the reason
     with suppress(ProgramError):
-        unbound -= set(unbound_names(parent)) if unbound else set()
+        unbound -= set(language.unbound_names(parent)) if unbound else set()
     if unbound:
         raise DesignerError(
             f"the program uses {', '.join(sorted(unbound)[:5])}, which nothing in it defines; define or import it",
@@ -137,10 +188,10 @@ def _check_names(code: str, parent: str) -> None:
         )
 
 
-def _changes(before: str, after: str) -> str:
+def _changes(before: str, after: str, language: Language) -> str:
     """Name a design whose model gave it no name."""
     try:
-        changed = changed_parts(before, after)
+        changed = language.changed_parts(before, after)
     except ProgramError:
         return "a new program"
     more = ", …" if len(changed) > _PARTS_NAMED else ""

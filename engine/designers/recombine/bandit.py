@@ -47,7 +47,8 @@ class Bandit:
 
     def choose(self, arms: Sequence[str], rng: random.Random) -> str:
         """Draw a probability for each arm and return the arm with the highest."""
-        return max(arms, key=lambda arm: self._draw(arm, rng))
+        drawn = [rng.betavariate(*self._posterior(arm)) for arm in arms]
+        return arms[drawn.index(max(drawn))]
 
     def chance(self, arm: str) -> float:
         """Return the expected probability of a gain."""
@@ -69,9 +70,6 @@ class Bandit:
         self._counts[arm] = (gains + share, failures) if gained else (gains, failures + share)
         if len(self._counts) > _ARMS_KEPT:
             del self._counts[next(iter(self._counts))]
-
-    def _draw(self, arm: str, rng: random.Random) -> float:
-        return rng.betavariate(*self._posterior(arm))
 
     def _posterior(self, arm: str) -> tuple[float, float]:
         gains, failures = self._counts.get(arm) or self._start(arm)

@@ -31,6 +31,8 @@ _BLAME = re.compile(r"\b(crashed|failed|fails|invalid|lost|rejected|slower|timeo
 _TITLE_LENGTH = 48
 _NAMED = 2
 """The most changed numbers that a title names."""
+_STEPS_KEPT = 1024
+"""Values whose steps are remembered; a kilobyte each."""
 
 
 class Choice(NamedTuple):
@@ -70,7 +72,7 @@ def list_choices(
     choices = [_swap(option, code, priors) for option in options.swaps]
     choices += [_exchange(option, code) for option in options.exchanges]
     choices += [_cross(option, code) for option in options.crossings]
-    choices += [choice for tunable in options.tunables for choice in _tune(tunable)]
+    choices += [choice for tunable in options.tunables for choice in _known_steps(tunable)]
     choices += _drop([parent, *others], options, code, priors)
     return choices
 
@@ -170,6 +172,32 @@ def _blamed(nodes: Sequence[ContextNode], options: Options) -> Iterator[tuple[st
             if function in words and own and function not in blamed:
                 blamed.add(function)
                 yield function, node.lesson
+
+
+def _known_steps(tunable: Tunable) -> list[Choice]:
+    """List one step in each allowed direction, from memory if possible: a program shares most values with others."""
+    if tunable.kind == "choice":
+        return list(_tune(tunable))
+    # The value as text, since 1, 1.0 and True are equal, and so are 0.0 and -0.0.
+    key = (
+        tunable.owner,
+        tunable.index,
+        tunable.arm,
+        tunable.name,
+        tunable.kind,
+        repr(tunable.value),
+        tunable.low,
+        tunable.high,
+    )
+    steps = _steps.get(key)
+    if steps is None:
+        if len(_steps) == _STEPS_KEPT:
+            _steps.clear()
+        steps = _steps[key] = list(_tune(tunable))
+    return steps
+
+
+_steps: dict[tuple[object, ...], list[Choice]] = {}
 
 
 def _tune(tunable: Tunable) -> Iterator[Choice]:

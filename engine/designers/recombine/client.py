@@ -42,7 +42,10 @@ class _Child(asyncio.SubprocessProtocol):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._waiting: dict[int, tuple[asyncio.Future[Reply], float]] = {}
+        """By request, who waits for its answer, and until when."""
+        self._timer: asyncio.TimerHandle | None = None
+        """One for all of them: most answers come within a thousandth of the time that they may take."""
         self._line = bytearray()
         """The received part of an incomplete answer."""
         self._reason = "its output ended"
@@ -66,14 +69,24 @@ class _Child(asyncio.SubprocessProtocol):
             _Died: the child ended first.
         """
         future: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiting[number] = future
-        timer = self._loop.call_later(seconds, _expire, future)
+        self._waiting[number] = future, self._loop.time() + seconds
+        if self._timer is None:
+            self._timer = self._loop.call_later(seconds, self._expire)
         try:
             self.write(line)
             return await future
         finally:
-            timer.cancel()
             del self._waiting[number]
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for future, until in self._waiting.values():
+            if until <= now and not future.done():
+                future.set_exception(TimeoutError())
+        later = [until for future, until in self._waiting.values() if not future.done()]
+        if later:
+            self._timer = self._loop.call_at(min(later), self._expire)
 
     def write(self, line: bytes) -> None:
         """Send a line."""
@@ -111,9 +124,9 @@ class _Child(asyncio.SubprocessProtocol):
         except (msgspec.DecodeError, ValueError) as exc:
             self._refuse(str(exc))
             return
-        future = self._waiting.get(reply.id)
-        if future is not None and not future.done():
-            future.set_result(reply)
+        waiting = self._waiting.get(reply.id)
+        if waiting is not None and not waiting[0].done():
+            waiting[0].set_result(reply)
 
     def _refuse(self, what: str) -> None:
         self._reason = f"it wrote nonsense: {what}"
@@ -126,16 +139,13 @@ class _Child(asyncio.SubprocessProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The process has ended and its pipes are closed."""
         self._transport.close()
+        if self._timer is not None:
+            self._timer.cancel()
         if not self.ended.done():
             self.ended.set_result(None)
-        for future in self._waiting.values():
+        for future, _ in self._waiting.values():
             if not future.done():
                 future.set_exception(_Died(f"{self._reason}, exit code {self.returncode}"))
-
-
-def _expire(future: asyncio.Future[Reply]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())
 
 
 class EditorClient:

@@ -14,14 +14,14 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal as OneOf
 
 from engine.designers.recombine.literals import Literal, value_of
 from engine.designers.recombine.messages import Value
 
-__all__ = ["KINDS", "Rule", "Rules", "TuneError", "read_rules", "same_value"]
+__all__ = ["KINDS", "Rule", "Rules", "TuneError", "match_rules", "read_rules", "said_in", "same_value"]
 
 KINDS = ("effort", "scale", "tolerance", "flip", "choice", "fixed")
 
@@ -55,6 +55,13 @@ class Rule:
             case _:
                 return isinstance(value, int | float) and not isinstance(value, bool)
 
+    def allows(self, value: Value) -> bool:
+        """Tell whether the rule lets a literal have a value."""
+        if self.bounds is None or not isinstance(value, int | float):
+            return self.fits(value)
+        low, high = self.bounds
+        return low <= (value if low < 0 else abs(value)) <= high
+
 
 def same_value(a: Value, b: Value) -> bool:
     """Tell whether two literals are equal in value and type: 1, 1.0 and True all differ."""
@@ -81,23 +88,48 @@ def read_rules(code: str, statements: Sequence[tuple[Sequence[ast.stmt], Sequenc
         code: the program.
         statements: its top-level statements, each with its literals.
     """
+    said = said_in(_comments(code))
+    if not said:
+        return Rules({}, [])
+    places = {
+        (number, index): (literal.node.lineno, literal.value)
+        for number, (_, literals) in enumerate(statements)
+        for index, literal in enumerate(literals)
+    }
+    return match_rules(said, places, [span for nodes, _ in statements for span in _spans(nodes)])
+
+
+def said_in(comments: Iterable[tuple[int, str]]) -> dict[int, Rule | TuneError]:
+    """Return the rule of each comment by its line, or the error of one that is invalid.
+
+    Args:
+        comments: line of each comment, and what follows `tune:` in it.
+    """
     said: dict[int, Rule | TuneError] = {}
-    for line, text in _comments(code):
+    for line, text in comments:
         try:
             said[line] = _rule(text)
         except TuneError as exc:
             said[line] = exc
-    if not said:
-        return Rules({}, [])
-    places = {
-        (number, index): literal
-        for number, (_, literals) in enumerate(statements)
-        for index, literal in enumerate(literals)
-    }
+    return said
+
+
+def match_rules(
+    said: Mapping[int, Rule | TuneError],
+    places: Mapping[tuple[int, int], tuple[int, Value]],
+    brackets: Iterable[tuple[int, int]],
+) -> Rules:
+    """Match rules with literals, as `read_rules` says.
+
+    Args:
+        said: rules by their line.
+        places: line and value of every literal, by statement and position among its literals.
+        brackets: first and last line of brackets, calls and signatures that span several lines.
+    """
     lines: dict[int, list[tuple[int, int]]] = {}
-    for place, literal in places.items():
-        lines.setdefault(literal.node.lineno, []).append(place)
-    spans = sorted((span for nodes, _ in statements for span in _spans(nodes)), key=lambda span: span[0] - span[1])
+    for place, (line, _) in places.items():
+        lines.setdefault(line, []).append(place)
+    spans = sorted(brackets, key=lambda span: span[0] - span[1])
     rules: dict[tuple[int, int], Rule | TuneError] = {}
     problems = {line: f"{rule}" for line, rule in said.items() if isinstance(rule, TuneError)}
     # Wide brackets first, single lines last, so that the nearest comment wins.
@@ -106,11 +138,11 @@ def read_rules(code: str, statements: Sequence[tuple[Sequence[ast.stmt], Sequenc
     for line, span in [*wide, *((line, (line, line)) for line in said if line in lines)]:
         rule = said[line]
         within = [] if span is None else [p for at in range(span[0], span[1] + 1) for p in lines.get(at, [])]
-        fitting = [p for p in within if isinstance(rule, TuneError) or rule.fits(places[p].value)]
+        fitting = [p for p in within if isinstance(rule, TuneError) or rule.fits(places[p][1])]
         for place in fitting:
             rules[place] = rule
         if isinstance(rule, Rule):
-            problem = _misfit(rule, [places[place] for place in fitting])
+            problem = _misfit(rule, [places[place][1] for place in fitting])
             if problem:
                 problems[line] = problem
     return Rules(rules, sorted(problems.items()))
@@ -130,13 +162,12 @@ def _spans(nodes: Sequence[ast.stmt]) -> Iterator[tuple[int, int]]:
                 yield first, last
 
 
-def _misfit(rule: Rule, literals: Sequence[Literal]) -> str:
-    """Return why a rule does not fit its literals, or an empty string."""
-    if not literals:
+def _misfit(rule: Rule, values: Sequence[Value]) -> str:
+    """Return why a rule does not fit its values, or an empty string."""
+    if not values:
         sort = {"flip": "no True or False", "choice": "none of these values", "fixed": "nothing"}
         return f"there is {sort.get(rule.kind, 'no number')} here that could be tuned"
-    for literal in literals:
-        value = literal.value
+    for value in values:
         if not rule.fits(value) or rule.kind in ("flip", "choice", "fixed"):
             continue
         assert isinstance(value, int | float)

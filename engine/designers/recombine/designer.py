@@ -26,6 +26,10 @@ from engine.journal.events import (
     PriorsRecalled,
 )
 from engine.llm.requests import ContextNode, DesignRequest, Mode
+from engine.programs.blocks import read_blocks
+from engine.programs.errors import ProgramError
+from engine.programs.folders import check_editable, file_lines
+from engine.programs.languages.base import Language
 from engine.programs.outline import remember_outline
 from engine.task.spec import Seed, TaskSpec
 from engine.text import counted
@@ -46,6 +50,8 @@ _DRAWS = 24
 """Random combinations to try before giving a program up."""
 _SWEPT = 256
 """The most combinations to enumerate if no random one is new."""
+_TELLING = frozenset((DesignDone, DesignRejected, EvalDone, NodePruned, NodeRestored, PriorChanged, PriorsRecalled))
+"""The events to learn from; most others are passed over with one look."""
 
 
 @dataclass
@@ -120,12 +126,21 @@ class RecombineDesigner:
         """Exhausted nodes, each with the other nodes that it was tried with. It is not a fold of the journal: after a
         resume it is found again."""
         required = [*spec.interface.functions, *spec.interface.classes]
-        hello = Hello([seed.code for seed in seeds], required, spec.max_program_bytes)
+        hello = Hello(
+            [seed.code for seed in seeds],
+            required,
+            spec.max_program_bytes,
+            spec.program.language,
+            spec.program.check_syntax,
+        )
+        self._language, self._editable = spec.language, spec.program.editable
         self._editor = EditorClient(hello, timeout)
 
     def apply(self, event: Event) -> None:
         """Learn from an event of the journal."""
         data = event.data
+        if type(data) not in _TELLING:
+            return
         if isinstance(data, DesignDone) and event.node is not None:
             if data.digest:
                 self._digests.add(data.digest)
@@ -188,7 +203,7 @@ class RecombineDesigner:
 
     async def _survey(self, request: DesignRequest, parent: ContextNode) -> _Search:
         others = _others(request, parent)
-        recipes, priors = _recipes(request)
+        recipes, priors = _recipes(request, self._language)
         nodes = [Donor(str(node.id), node.code) for node in others]
         options = await self._editor.survey(parent.code, recipes, nodes)
         code = {donor.key: donor.code for donor in [*recipes, *nodes]}
@@ -236,10 +251,14 @@ class RecombineDesigner:
         if shape is None:
             search.problem = edited.problem or search.problem
             return None
+        if _leaves_blocks(search.parent.code, edited.program, self._editable):
+            search.known = True
+            return None
         if edited.program in search.seen or shape.digest in self._digests:
             search.known = True
             return None
-        remember_outline(edited.program, shape)
+        if self._language.is_python:
+            remember_outline(edited.program, shape)
         made = [(choice, changes) for (choice, _), changes in zip(edits, edited.changes, strict=True) if changes]
         return _describe(search, edited.program, made)
 
@@ -267,8 +286,11 @@ class RecombineDesigner:
         """Choose level by level of the arm's path: the operator, the part, and its replacement."""
         depth = 1
         while True:
-            arm = self._bandit.choose(_unique(_path(choice.arm, depth) for choice in choices), rng)
-            choices = [choice for choice in choices if _path(choice.arm, depth) == arm]
+            arms: dict[str, list[Choice]] = {}
+            for choice in choices:
+                arms.setdefault(_path(choice.arm, depth), []).append(choice)
+            arm = self._bandit.choose(list(arms), rng)
+            choices = arms[arm]
             if all(choice.arm == arm for choice in choices):
                 return rng.choice(choices)
             depth += 1
@@ -282,6 +304,28 @@ class RecombineDesigner:
 def _path(arm: str, depth: int) -> str:
     """Return the first parts of an arm's name: `swap/refine/some-prior` at depth 2 is `swap/refine`."""
     return "/".join(arm.split("/")[:depth])
+
+
+def _leaves_blocks(parent: str, program: str, editable: Sequence[str]) -> bool:
+    """Tell whether a program differs from its parent in what must stay: outside of EVOLVE-BLOCKs, in its files.
+
+    Args:
+        parent: the parent.
+        program: the program.
+        editable: patterns of the files that may change; empty for all.
+    """
+    if file_lines(parent) != file_lines(program):
+        return True
+    if editable:
+        try:
+            check_editable(parent, program, editable)
+        except ProgramError:
+            return True
+    before = read_blocks(parent)
+    if before is None:
+        return False
+    after = read_blocks(program)
+    return after is None or after.outside != before.outside
 
 
 def _unique(items: Iterable[T]) -> list[T]:
@@ -315,12 +359,13 @@ def _others(request: DesignRequest, parent: ContextNode) -> list[ContextNode]:
     return [node for node in shown.values() if node.id != parent.id]
 
 
-def _recipes(request: DesignRequest) -> tuple[list[Donor], dict[str, Prior]]:
+def _recipes(request: DesignRequest, language: Language) -> tuple[list[Donor], dict[str, Prior]]:
     """Return the request's recipes, and the prior of each by its key."""
     recipes: list[Donor] = []
     priors: dict[str, Prior] = {}
     for prior in request.priors:
-        for index, recipe in enumerate(prior.recipes):
+        own = [recipe for recipe in prior.recipes if recipe.language in language.fences]
+        for index, recipe in enumerate(own):
             key = prior.id if index == 0 else f"{prior.id}#{index + 1}"
             recipes.append(Donor(key, recipe.code))
             priors[key] = prior

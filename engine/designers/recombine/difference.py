@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from engine.designers.recombine.comments import same_value
-from engine.designers.recombine.likeness import shape
-from engine.designers.recombine.literals import Literal
 from engine.designers.recombine.messages import Difference, Value
-from engine.designers.recombine.program import Item, Program
-from engine.designers.recombine.tune import name_of
+from engine.designers.recombine.parted import Part, Parted
+from engine.designers.recombine.tunable import Valued, name_of
 
-__all__ = ["differences"]
+__all__ = ["differences", "kept_changes"]
 
 _OUTSIDE = "what stands outside of functions"
 _TEXT_LENGTH = 24
 
 
-def differences(before: Program, after: Program, names: Collection[str] | None = None) -> list[Difference]:
+def differences(before: Parted, after: Parted, names: Collection[str] | None = None) -> list[Difference]:
     """List differences in the order of the second program, removed parts last. Comments and layout do not count.
 
     Args:
@@ -44,7 +42,7 @@ def differences(before: Program, after: Program, names: Collection[str] | None =
     return list(dict.fromkeys(found))
 
 
-def _between(name: str, before: Program, old: Sequence[Item], after: Program, new: Sequence[Item]) -> list[Difference]:
+def _between(name: str, before: Parted, old: Sequence[Part], after: Parted, new: Sequence[Part]) -> list[Difference]:
     """List differences between the statements that define a name, pair by pair."""
     if old and all(item.kind == "import" for item in [*old, *new]):
         return [] if before.origins(name) == after.origins(name) else [Difference("changed", name, name)]
@@ -52,7 +50,7 @@ def _between(name: str, before: Program, old: Sequence[Item], after: Program, ne
         return [Difference("changed", name, name)]
     found: list[Difference] = []
     for left, right in zip(old, new, strict=True):
-        if shape(before, left) == shape(after, right):
+        if before.form(left.index) == after.form(right.index):
             continue
         pairs = _values(before, left, after, right)
         if pairs is None:
@@ -63,12 +61,14 @@ def _between(name: str, before: Program, old: Sequence[Item], after: Program, ne
     return found
 
 
-def _values(before: Program, left: Item, after: Program, right: Item) -> list[tuple[Literal, Literal]] | None:
+def _values(before: Parted, left: Part, after: Parted, right: Part) -> list[tuple[Valued, Valued]] | None:
     """Return pairs of differing literals of two statements; None if they differ in more than literals."""
-    if left.kind != right.kind or shape(before, left, "all") != shape(after, right, "all"):
+    old, new = before.literals[left.index], after.literals[right.index]
+    if left.kind != right.kind or len(old) != len(new):
         return None
-    pairs = zip(before.literals[left.index], after.literals[right.index], strict=True)
-    return [(here, there) for here, there in pairs if not same_value(here.value, there.value)]
+    if before.shape(left.index, "all") != after.shape(right.index, "all"):
+        return None
+    return [(here, there) for here, there in zip(old, new, strict=True) if not same_value(here.value, there.value)]
 
 
 def _texts(old: Value, new: Value) -> tuple[str, str]:
@@ -82,3 +82,11 @@ def _text(value: Value) -> str:
         return f"{value:.5g}"
     text = repr(value)
     return text if len(text) <= _TEXT_LENGTH else text[: _TEXT_LENGTH - 1] + "…"
+
+
+def kept_changes(step: list[Difference], found: list[Difference]) -> list[Difference]:
+    """Return the changes of one edit that remain, reachable, in the program after all edits."""
+    whole = {(change.what, change.name): change for change in found}
+    owners = {change.owner for change in found}
+    kept = [whole.get((change.what, change.name), change) for change in step]
+    return [change for change in kept if change.owner in owners]

@@ -9,7 +9,7 @@ from typing import Literal as OneOf
 
 from engine.designers.recombine.messages import Value
 
-__all__ = ["Literal", "Place", "find_literals", "is_main_guard", "value_of"]
+__all__ = ["Literal", "Place", "find_literals", "is_main_guard", "spelled", "value_of"]
 
 Place = OneOf["named", "element", "local", "loose", "structure"]
 """`named`: the whole value of a name of a module or class; `element`: in a list, dict, tuple, array, dataclass, keyword
@@ -55,6 +55,15 @@ def value_of(node: ast.expr) -> tuple[Value] | None:
     if isinstance(value, int | float) and abs(value) > (_LARGEST if isinstance(value, int) else 1e300):
         return None
     return (value,) if value is None or isinstance(value, bool | int | float | str) else None
+
+
+def spelled(value: Value, old: str, loose: bool) -> str:
+    """Return a literal's text, with the quotes of the old one."""
+    text = repr(value)
+    if isinstance(value, str) and old.endswith('"') and '"' not in text:
+        return f'"{text[1:-1]}"'
+    # `x ** 2` with a negative number for x would be parsed as -(x ** 2).
+    return f"({text})" if loose and text.startswith("-") and not old.startswith("-") else text
 
 
 def find_literals(statements: Sequence[ast.stmt]) -> list[Literal]:

@@ -88,6 +88,9 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     required: list[str]
     """Functions and classes that every program must keep."""
     max_bytes: int
+    language: str = "python"
+    strict: bool = True
+    """Whether a syntax error that the language's grammar finds is one."""
 
 
 class Survey(msgspec.Struct, frozen=True, tag=True):

@@ -9,14 +9,18 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal as OneOf
 
 from engine.designers.recombine.comments import Rules, read_rules
-from engine.designers.recombine.literals import Literal, find_literals
+from engine.designers.recombine.literals import Literal, find_literals, spelled
+from engine.designers.recombine.messages import Value
 from engine.designers.recombine.scopes import Names, names_of, postponed
+from engine.designers.recombine.shapes import shape_of
+from engine.designers.recombine.tunable import Blank, owner_of, tunables_of
+from engine.programs.folders import file_lines
 
 __all__ = [
     "BUILTINS",
@@ -25,7 +29,6 @@ __all__ = [
     "Program",
     "aliases",
     "origin",
-    "owner_of",
     "parse_program",
     "positional",
     "source_lines",
@@ -70,11 +73,6 @@ def positional(function: Function) -> int:
     return len(function.args.posonlyargs) + len(function.args.args)
 
 
-def owner_of(item: Item) -> str:
-    """Return the name under which a statement's literals are listed."""
-    return item.names[0] if item.names and item.kind != "other" else f"<{item.index}>"
-
-
 @lru_cache(maxsize=64)
 def parse_program(code: str) -> Program:
     """Analyse a program; the result is cached for later requests.
@@ -104,12 +102,12 @@ class Program:
             self.items = self._split()
         except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
             raise EditError(f"not valid Python: {exc}") from None
-        self.shapes: dict[tuple[int, str], tuple[str, tuple[str, ...]]] = {}
-        """Cache of `likeness.shape`."""
+        self._shapes: dict[tuple[int, Blank], tuple[str, tuple[str, ...]]] = {}
         self.by_name: dict[str, list[Item]] = {}
         for item in self.items:
             for name in item.names:
                 self.by_name.setdefault(name, []).append(item)
+        self._join_files()
 
     @cached_property
     def functions(self) -> dict[str, Function]:
@@ -120,6 +118,16 @@ class Program:
             if len(items) == 1 and items[0].kind == "function" and isinstance(node, Function):
                 found[name] = node
         return found
+
+    @cached_property
+    def parameters(self) -> dict[str, int]:
+        """Return how many positional parameters each of the functions has."""
+        return {name: positional(function) for name, function in self.functions.items()}
+
+    @property
+    def public(self) -> set[str]:
+        """Return the functions whose names do not begin with an underscore."""
+        return {name for name in self.functions if not name.startswith("_")}
 
     @cached_property
     def identifiers(self) -> frozenset[str]:
@@ -213,6 +221,56 @@ class Program:
             found.setdefault(owner_of(item), item)
         return found
 
+    def _join_files(self) -> None:
+        """Take imports from one file of the program by another for no definitions, where the other one defines it."""
+        lines = file_lines(self.code)
+        modules = {line.split()[-2].removesuffix(".py").replace("/", ".") for line in lines}
+        for items in self.by_name.values() if modules else ():
+            if any(item.kind != "import" for item in items):
+                items[:] = [item for item in items if item.kind != "import" or not _imports_from(item, modules)]
+
+    def form(self, index: int) -> object:
+        """Return what equals for statements that differ in comments and layout alone."""
+        return self.shape(index)
+
+    def shape(self, index: int, blank: Blank = "nothing") -> tuple[str, tuple[str, ...]]:
+        """Return a statement's syntax tree as text without docstring and names, and the names in order.
+
+        Names of parameters and attributes, and the names that classes and loose statements define, stay in the text.
+        """
+        found = self._shapes.get((index, blank))
+        if found is None:
+            item, literals = self.items[index], self.literals[index]
+            if blank == "tunables":
+                left_out = {id(literals[tunable.index].node) for tunable in tunables_of(self, item)}
+            else:
+                sorts = {"nothing": (), "numbers": (int, float), "all": (object,)}[blank]
+                left_out = {id(literal.node) for literal in literals if isinstance(literal.value, sorts)}
+            found = self._shapes[index, blank] = shape_of(item.nodes, left_out)
+        return found
+
+    def with_values(self, values: Sequence[tuple[int, int, Value]]) -> str:
+        """Return the source with some of its literals changed.
+
+        Args:
+            values: for each literal its statement, its place among the statement's literals, and the new value.
+        """
+        lines = source_lines(self.code)
+        changes = [(self.literals[item][index], value) for item, index, value in values]
+        # From the end, so that earlier literals keep their positions; columns of `ast` count bytes.
+        for literal, value in sorted(changes, key=lambda pair: (pair[0].node.lineno, pair[0].node.col_offset))[::-1]:
+            node = literal.node
+            line = lines[node.lineno - 1].encode()
+            before, old, after = (
+                line[: node.col_offset],
+                line[node.col_offset : node.end_col_offset],
+                line[node.end_col_offset :],
+            )
+            text = spelled(value, old.decode(), literal.place == "loose").encode()
+            space = b" " if before[-1:].isalnum() and text[:1].isalnum() else b""
+            lines[node.lineno - 1] = (before + space + text + after).decode()
+        return "".join(lines)
+
     def _split(self) -> list[Item]:
         groups: list[list[ast.stmt]] = []
         for node in self.tree.body:
@@ -222,6 +280,16 @@ class Program:
             else:
                 groups.append([node])
         return [_item(index, group, lazy_annotations=self.postponed) for index, group in enumerate(groups)]
+
+
+def _imports_from(item: Item, modules: set[str]) -> bool:
+    """Tell whether a statement imports names from these modules alone, under their own names."""
+    return all(
+        isinstance(node, ast.ImportFrom)
+        and all(alias.asname is None for alias in node.names)
+        and (node.module in modules or any(module.endswith(f".{node.module}") for module in modules if node.level))
+        for node in item.nodes
+    )
 
 
 def aliases(item: Item) -> list[tuple[str, ast.Import | ast.ImportFrom, ast.alias]]:

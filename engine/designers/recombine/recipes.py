@@ -6,6 +6,9 @@ import ast
 from collections.abc import Iterable, Sequence
 
 from cognition.prior import Prior, Recipe
+from engine.designers.recombine.languages.inventory import recipe_problems
+from engine.programs.languages.base import Language
+from engine.programs.languages.registry import PYTHON
 from engine.task.spec import Seed
 
 __all__ = ["check_recipes"]
@@ -15,13 +18,20 @@ _ALLOWED = (
 )
 
 
-def check_recipes(seeds: Iterable[Seed], priors: Iterable[Prior]) -> list[str]:
+def check_recipes(seeds: Sequence[Seed], priors: Iterable[Prior], language: Language = PYTHON) -> list[str]:
     """Return the errors in priors' recipes, one message each with prior and line; empty if all recipes fit.
 
     A recipe must be Python, have only functions, classes, imports and assignments at its top level (other statements
     would not be copied with its function), and define at least one function with the name and the number of positional
-    parameters of a seed's top-level function.
+    parameters of a seed's top-level function. In another language the last of these counts alone.
     """
+    if not language.is_python:
+        return [
+            f"priors/{prior.id}.md:{line}: {problem}"
+            for prior in priors
+            for recipe in prior.recipes
+            for line, problem in _check_other(recipe, [seed.code for seed in seeds], language)
+        ]
     known: dict[str, set[int]] = {}
     for seed in seeds:
         for name, count in _functions(ast.parse(seed.code)).items():
@@ -34,7 +44,19 @@ def check_recipes(seeds: Iterable[Seed], priors: Iterable[Prior]) -> list[str]:
     ]
 
 
+def _check_other(recipe: Recipe, seeds: Sequence[str], language: Language) -> Iterable[tuple[int, str]]:
+    if recipe.language not in language.fences:
+        return [(recipe.line, _wrong_language(recipe, language))]
+    return recipe_problems(recipe, seeds, language)
+
+
+def _wrong_language(recipe: Recipe, language: Language) -> str:
+    return f"the recipe is in {recipe.language}, and the task's programs are in {language.title or 'text'}"
+
+
 def _check(recipe: Recipe, known: dict[str, set[int]]) -> Sequence[str]:
+    if recipe.language not in PYTHON.fences:
+        return [f"{recipe.line}: {_wrong_language(recipe, PYTHON)}"]
     try:
         tree = ast.parse(recipe.code)
     except (RecursionError, MemoryError):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from engine.designers.recombine.likeness import alike, matched
-from engine.designers.recombine.messages import Donor, Options, Replaced
-from engine.designers.recombine.program import EditError, Program, parse_program, positional
-from engine.designers.recombine.tune import tunables
+from engine.designers.recombine.messages import Donor, Options, Replaced, Tunable
+from engine.designers.recombine.parted import Parted
+from engine.designers.recombine.program import EditError
 
 __all__ = ["survey"]
+
+P = TypeVar("P", bound=Parted)
 
 _TUNABLES = 1000
 """The most literals in one survey."""
@@ -17,7 +20,9 @@ _TUNABLES = 1000
 
 def survey(
     request: int,
-    program: Program,
+    program: P,
+    read: Callable[[str], P],
+    tunables: Callable[[P, Sequence[str]], list[Tunable]],
     recipes: Sequence[Donor],
     nodes: Sequence[Donor],
     seeds: Sequence[str],
@@ -29,37 +34,48 @@ def survey(
     Args:
         request: number of the request, repeated in the answer.
         program: the parent.
+        read: takes a donor's program apart.
+        tunables: lists the values of a program that can be tuned.
         recipes: code blocks of the request's priors; one that does not parse is ignored.
         nodes: programs of the other nodes of the request.
         seeds: programs that the run started from.
         required: names that the task requires.
         components: functions that belong to the task's design, not to one recipe.
     """
-    swaps: list[Replaced] = []
+
+    def offered(code: str) -> list[tuple[str, P]]:
+        """Return the code's functions that match one of the program's in name and number of parameters."""
+        try:
+            other = read(code)
+        except EditError:
+            return []
+        known = program.parameters
+        return [(name, other) for name, count in other.parameters.items() if known.get(name) == count]
+
+    swaps, reverts = [
+        [
+            Replaced(name, donor.key)
+            for donor in donors
+            for name, other in offered(donor.code)
+            if not alike(program, other, name, components, values=False)
+        ]
+        for donors in (recipes, [Donor(str(index), code) for index, code in enumerate(seeds)])
+    ]
     exchanges: list[Replaced] = []
     crossings: list[Replaced] = []
     shared: list[Replaced] = []
-    reverts: list[Replaced] = []
-    for recipe in recipes:
-        for name, other in _offered(program, recipe.code):
-            if not alike(program, other, name, components, values=False):
-                swaps.append(Replaced(name, recipe.key))
     live = program.live(required)
     for node in nodes:
-        for name, other in _offered(program, node.code):
+        for name, other in offered(node.code):
             if alike(program, other, name, components, values=True):
                 shared.append(Replaced(name, node.key))
             elif matched(program, other, name, components, outside="tunables", inside="tunables") is None:
                 exchanges.append(Replaced(name, node.key))
             elif name in live:
                 crossings.append(Replaced(name, node.key))
-    for index, code in enumerate(seeds):
-        for name, other in _offered(program, code):
-            if not alike(program, other, name, components, values=False):
-                reverts.append(Replaced(name, str(index)))
     return Options(
         id=request,
-        functions=list(program.functions),
+        functions=list(program.parameters),
         swaps=swaps,
         exchanges=exchanges,
         crossings=crossings,
@@ -67,16 +83,3 @@ def survey(
         tunables=tunables(program, required)[:_TUNABLES],
         shared=shared,
     )
-
-
-def _offered(program: Program, code: str) -> list[tuple[str, Program]]:
-    """Return the code's functions that match one of the program's in name and number of positional parameters."""
-    try:
-        other = parse_program(code)
-    except EditError:
-        return []
-    return [
-        (name, other)
-        for name, function in other.functions.items()
-        if name in program.functions and positional(function) == positional(program.functions[name])
-    ]

@@ -186,3 +186,16 @@ async def test_rejections_of_round_count_as_tried(start: Any) -> None:
     refused = [Rejection("static", "no", design.code)]
     with pytest.raises(NothingToDesign):
         await run.designer.design(run.request(0, attempt=1, rejections=refused))
+
+
+async def test_nothing_outside_of_blocks_is_changed() -> None:
+    outside = "B = True  # tune: flip\n\n\ndef plot(x):\n    return x * 3\n"
+    run = Population(
+        f"# EVOLVE-BLOCK-START\nA = True  # tune: flip\n# EVOLVE-BLOCK-END\n{outside}\n\ndef total():\n    return A\n"
+    )
+    try:
+        await until_the_end(run)
+    finally:
+        await run.designer.aclose()
+    assert [node.code.splitlines()[1].partition("  #")[0] for node in run.nodes] == ["A = True", "A = False"]
+    assert all(outside in node.code for node in run.nodes)

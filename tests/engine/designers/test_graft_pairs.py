@@ -40,7 +40,7 @@ def check(program: str, donor: str) -> bool:
     return True
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False), st.randoms(use_true_random=False))
 def test_grafted_function_gives_what_it_gives_at_home(one: Random, two: Random) -> None:
     program, donor = random_program(one), random_program(two)
@@ -50,9 +50,9 @@ def test_grafted_function_gives_what_it_gives_at_home(one: Random, two: Random) 
 
 def test_most_pairs_can_be_grafted() -> None:
     rng = Random(7)
-    programs = [code for code in (random_program(rng) for _ in range(400)) if sound(code)]
+    programs = [code for code in (random_program(rng) for _ in range(240)) if sound(code)]
     made = [check(program, donor) for program, donor in zip(programs[::2], programs[1::2], strict=False)]
-    assert len(made) > 80
+    assert len(made) > 50
     assert sum(made) > 0.9 * len(made)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from engine.designers.recombine.editor import Editor
 from engine.designers.recombine.messages import (
     Apply,
     Edited,
@@ -14,9 +15,9 @@ from engine.designers.recombine.messages import (
     Survey,
     Tunable,
 )
-from engine.designers.recombine.program import EditError, parse_program
+from engine.designers.recombine.program import EditError, Program, parse_program
 from engine.designers.recombine.tune import set_value, tunables
-from engine.designers.recombine.worker import Editor
+from engine.designers.recombine.worker import editor_of
 from tests.engine.designers.programs import RECIPE, SEED, donor
 
 
@@ -263,8 +264,8 @@ def test_quotes_of_text_are_kept() -> None:
     assert set_value(parse_program(code), "Y", 0, "a", "b") == code.replace("'a'", "'b'")
 
 
-def editor() -> Editor:
-    return Editor(Hello([SEED], ["total"], 10_000))
+def editor() -> Editor[Program]:
+    return editor_of(Hello([SEED], ["total"], 10_000))
 
 
 def test_survey_offers_new_alternatives() -> None:
@@ -290,7 +291,7 @@ def test_edit_without_effect_is_reported() -> None:
 
 
 def test_program_over_size_limit_is_not_made() -> None:
-    small = Editor(Hello([SEED], ["total"], len(SEED) + 1))
+    small = editor_of(Hello([SEED], ["total"], len(SEED) + 1))
     edited = small.handle(Apply(1, SEED, [SetValue("RATE", 0, 0.5, 0.123456789)]))
     assert isinstance(edited, Edited)
     assert edited.changes == [[]]

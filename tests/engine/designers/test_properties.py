@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.designers.recombine.comments import same_value
+from engine.designers.recombine.editor import Editor
 from engine.designers.recombine.messages import (
     Apply,
     Donor,
@@ -25,9 +26,9 @@ from engine.designers.recombine.messages import (
     Tunable,
 )
 from engine.designers.recombine.moves import directions, move, reach
-from engine.designers.recombine.program import parse_program
+from engine.designers.recombine.program import Program, parse_program
 from engine.designers.recombine.tune import set_value, tunables
-from engine.designers.recombine.worker import Editor
+from engine.designers.recombine.worker import editor_of
 from engine.programs.outline import outline
 
 floats = st.floats(-1e6, 1e6).map(lambda number: float(f"{number:.3g}"))
@@ -216,11 +217,11 @@ def total():
     return member(), member()
 
 
-def editor(seed: str) -> Editor:
-    return Editor(Hello([seed], ["total"], 10_000))
+def editor(seed: str) -> Editor[Program]:
+    return editor_of(Hello([seed], ["total"], 10_000))
 
 
-def edited(made: Editor, code: str, edit: Edit) -> Edited:
+def edited(made: Editor[Program], code: str, edit: Edit) -> Edited:
     reply = made.handle(Apply(1, code, [edit]))
     assert isinstance(reply, Edited), reply
     return reply

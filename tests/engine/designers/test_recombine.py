@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -21,6 +20,7 @@ from engine.designers.recombine.messages import Hello
 from engine.journal.events import Data, DesignDone, DesignRejected, EvalDone, Event, PriorsRecalled
 from engine.llm.requests import ContextNode, Rejection
 from engine.programs.outline import outline
+from tests.e2e.runs import is_running, wait_for
 from tests.engine.designers.programs import COMPONENTS, RECIPE, SEED, SEEDS, SPEC, Scores, prior, request, run
 
 BAD = "def first(x):\n    return x - 1000\n"
@@ -264,7 +264,7 @@ async def test_many_designs_run_at_once(designer: RecombineDesigner) -> None:
 async def test_failing_child_is_reported_and_ended(script: str, why: str) -> None:
     client = EditorClient(Hello([], [], 1000), timeout=0.3, command=[sys.executable, "-c", script])
     if "died" in why:
-        client._timeout = 20
+        client._timeout = 90
     with pytest.raises(DesignerError, match=why):
         await client.apply(SEED, [])
     child = client._child
@@ -287,15 +287,7 @@ async def test_child_ends_with_engine() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     child = int(ended.stdout)
-    for _ in range(100):
-        try:
-            os.kill(child, 0)
-        except ProcessLookupError:
-            return
-        if "\nState:\tZ" in Path(f"/proc/{child}/status").read_text():
-            return
-        await asyncio.sleep(0.1)
-    pytest.fail("the child outlived its engine")
+    wait_for(lambda: not is_running(child), "the end of the child")
 
 
 def test_recipes_that_fit_no_function_are_reported() -> None:
