@@ -1,8 +1,9 @@
 """The supervisor of one evaluation: start it, enforce its limits, receive its result, end all its processes.
 
-The engine runs it in a process and a session of its own, as `supervisor.main.main(FOLDER, COMMAND)` in an interpreter
-without site-packages. It needs only the standard library (Python 3.9 or later), imports its own files by relative
-names, since `engine` is not importable there, and has a single thread.
+The engine runs it in a process and a session of its own, as `supervisor.main.main(FOLDER, COMMAND)`: in an interpreter
+without site-packages, or forked (`forker`) with nurseries, which then start evaluator and candidate instead. It needs
+only the standard library (Python 3.9 or later), imports its own files by relative names, since `engine` is not
+importable there, and has a single thread.
 
 Descriptors that it gets:
     0, 1    the engine: lines of JSON; first line in is the job, later ones are orders (freeze, thaw, cancel,

@@ -1,8 +1,8 @@
-"""The cgroup of one evaluation: what the kernel counts and bounds for all its processes together.
+"""The cgroup of one evaluation: the kernel counts and bounds the usage of all its processes together.
 
 A candidate can leave neither the group nor its limits: the group lies outside its view, and every process that it
 starts is born in it. The kernel counts what no process shows: memfds, detached shared memory, page tables, buffers of
-sockets and pipes, and the CPU of children that nobody waits for.
+sockets and pipes, and the CPU of children that no process waits for.
 
 One class for both versions. `parents` says where the group is made: `unified` for version 2, where one folder holds
 every controller; `memory`, `pids`, `cpuacct`, `freezer` for version 1, where each has a folder of its own. A machine
@@ -72,6 +72,8 @@ class Cgroup:
         self.counts_memory = "memory" in parents
         """Whether the kernel counts and bounds the group's memory."""
         self.folders = {hierarchy: f"{parent}/{name}" for hierarchy, parent in parents.items()}
+        self._open: dict[str, int] = {}
+        """Descriptors of the files that are read again and again; -1 for one that this kernel lacks."""
 
     # Start and end
 
@@ -94,7 +96,7 @@ class Cgroup:
 
     def _limit(self, limits: dict[str, Any]) -> None:
         memory = str(int(limits["memory_mb"] * 2**20))
-        # Threads count too. What counts processes only ends an evaluation earlier; this bounds what it misses.
+        # Threads count, too. The count of processes ends an evaluation earlier; this bounds what it misses.
         tasks = str(int(limits["processes"]) * 16 + 256)
         if "memory" in self.folders:
             self._write("memory", "memory.limit_in_bytes", memory)
@@ -113,8 +115,12 @@ class Cgroup:
             self._write("unified", "pids.max", tasks)
 
     def remove(self, seconds: float = 2.0) -> bool:
-        """Remove the group once no process is in it; return whether it is gone. What is in it is not ended."""
+        """Remove the group if no process is in it; return whether it is gone. Processes in it are not ended."""
         deadline = time.monotonic() + seconds
+        for fd in self._open.values():
+            if fd >= 0:
+                os.close(fd)
+        self._open.clear()
         for folder in self.folders.values():
             while True:
                 try:
@@ -131,7 +137,7 @@ class Cgroup:
     # Processes
 
     def add(self, pid: int) -> None:
-        """Put a process into the group; what it starts from then on is in it too.
+        """Put a process into the group; processes that it starts later are in it, too.
 
         Raises:
             OSError: it cannot be put there.
@@ -145,6 +151,17 @@ class Cgroup:
             return []
         hierarchy = "unified" if "unified" in self.folders else next(iter(self.folders))
         return [int(word) for word in self._read(hierarchy, "cgroup.procs").split()]
+
+    def count(self) -> int:
+        """Return how many processes are in the group."""
+        hierarchy = "unified" if "unified" in self.folders else next(iter(self.folders))
+        count = at = 0
+        # A read gives no more than a page of this file, whatever it asks for.
+        while part := self._look(hierarchy, "cgroup.procs", at):
+            count, at = count + part.count(b"\n"), at + len(part)
+            if len(part) < 2048:
+                break
+        return count
 
     def stop(self) -> None:
         """Stop all processes at once with SIGSTOP: frozen together, none can continue another that has stopped."""
@@ -188,26 +205,28 @@ class Cgroup:
     def cpu_seconds(self) -> float:
         """Return the CPU time of all that was ever in the group; 0 if nothing counts it."""
         if "unified" in self.folders:
-            return self._table("unified", "cpu.stat").get("usage_usec", 0) / 1e6
+            return _number_of(b"usage_usec", self._look("unified", "cpu.stat")) / 1e6
         if "cpuacct" in self.folders:
-            return int(self._read("cpuacct", "cpuacct.usage") or 0) / 1e9
+            return int(self._look("cpuacct", "cpuacct.usage") or 0) / 1e9
         return 0.0
 
     def memory_bytes(self) -> int:
         """Return the memory that the kernel cannot take back: of processes, in files in memory, its own for them."""
         if "memory" in self.folders:
-            found = self._table("memory", "memory.stat")
-            own = sum(int(self._read("memory", f"memory.kmem.{name}usage_in_bytes") or 0) for name in ("", "tcp."))
-            return found.get("rss", 0) + found.get("shmem", 0) + found.get("swap", 0) + own
-        found = self._table("unified", "memory.stat")
-        parts = ("kernel",) if "kernel" in found else ("slab_unreclaimable", "kernel_stack", "pagetables", "percpu")
-        return sum(found.get(name, 0) for name in ("anon", "shmem", "sock", *parts))
+            found = self._look("memory", "memory.stat")
+            own = sum(int(self._look("memory", f"memory.kmem.{name}usage_in_bytes") or 0) for name in ("", "tcp."))
+            return sum(_number_of(name, found) for name in (b"rss", b"shmem", b"swap")) + own
+        found = self._look("unified", "memory.stat")
+        parts: tuple[bytes, ...] = (b"slab_unreclaimable", b"kernel_stack", b"pagetables", b"percpu")
+        if b"\nkernel " in found:
+            parts = (b"kernel",)
+        return sum(_number_of(name, found) for name in (b"anon", b"shmem", b"sock", *parts))
 
     def oom_kills(self) -> int:
         """Return how many processes the kernel has killed because the memory limit was reached."""
         if "memory" in self.folders:
-            return self._table("memory", "memory.oom_control").get("oom_kill", 0)
-        return self._table("unified", "memory.events").get("oom_kill", 0)
+            return _number_of(b"oom_kill", self._look("memory", "memory.oom_control"))
+        return _number_of(b"oom_kill", self._look("unified", "memory.events"))
 
     # Files
 
@@ -225,14 +244,41 @@ class Cgroup:
             if not optional:
                 raise
 
+    def _look(self, hierarchy: str, file: str, at: int = 0) -> bytes:
+        """Read a file that is kept open for the next look; nothing if this kernel lacks it, or the group is gone."""
+        if file not in self._open:
+            try:
+                self._open[file] = os.open(f"{self.folders[hierarchy]}/{file}", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                self._open[file] = -1
+        fd = self._open[file]
+        try:
+            return os.pread(fd, 65536, at) if fd >= 0 else b""
+        except OSError:
+            return b""
+
     def _read(self, hierarchy: str, file: str) -> str:
         try:
-            with open(f"{self.folders[hierarchy]}/{file}") as opened:
-                return opened.read()
+            fd = os.open(f"{self.folders[hierarchy]}/{file}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return ""  # this kernel has no such file, or the group is gone
+        try:
+            found = b""
+            while part := os.read(fd, 65536):
+                found += part
+            return found.decode()
+        except OSError:
+            return ""
+        finally:
+            os.close(fd)
 
-    def _table(self, hierarchy: str, file: str) -> dict[str, int]:
-        """Return the numbers of a file with a name and a number a line."""
-        words = [line.split() for line in self._read(hierarchy, file).splitlines()]
-        return {row[0]: int(row[1]) for row in words if len(row) == 2 and row[1].isdigit()}
+
+def _number_of(name: bytes, lines: bytes) -> int:
+    """Return the number behind a name in a file with a name and a number a line; 0 if it is not there."""
+    at = lines.find(b"\n" + name + b" ")
+    if at < 0:
+        if not lines.startswith(name + b" "):
+            return 0
+        at = -1
+    number = lines[at + len(name) + 2 : lines.find(b"\n", at + 1)]
+    return int(number) if number.isdigit() else 0

@@ -1,4 +1,4 @@
-"""Count memory that no process shows, where no cgroup counts it."""
+"""Count memory that no process shows, if no cgroup counts it."""
 
 # ruff: noqa: PTH208
 
@@ -23,11 +23,11 @@ def count_folders(folders: list[int]) -> list[tuple[int, int]]:
 
 
 class Hidden:
-    """Memory in files without a name, page tables and swap, and what the whole machine lacks.
+    """Count memory in files without a name, page tables and swap, and watch the free memory of the machine.
 
-    What a candidate has attached to nothing (detached shared memory, buffers of sockets and pipes, descriptors on
-    their way through a socket) is seen only in what the machine has left: this ends an evaluation if the machine runs
-    low while the memory that no process shows has grown by more than the limit.
+    Memory that is attached to no process (detached shared memory, buffers of sockets and pipes, descriptors in transit
+    through a socket) shows only in the free memory of the machine: this ends an evaluation if the machine runs low and
+    the memory that no process shows has grown by more than the limit.
 
     Args:
         limit: the memory limit, in bytes.
@@ -59,7 +59,7 @@ class Hidden:
             status = _read_table(f"/proc/{pid}/status")
             own += status.get("VmPTE", 0) + status.get("VmSwap", 0)
             mapped += status.get("RssShmem", 0)
-        # What is mapped is resident, too, and counts once.
+        # Mapped files are resident, too, and count once.
         return own + max(0, files - mapped)
 
 

@@ -10,7 +10,13 @@ import os
 import sys
 import time
 
-from .box import Box
+from .box import Box, spawner
+
+TYPE_CHECKING = False  # defined here because importing typing takes time
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .nursery import Nursery
 
 __all__ = ["FAULT", "main"]
 
@@ -18,35 +24,55 @@ FAULT = 3
 """Exit code if the evaluation's first process cannot be started; stderr says why."""
 
 _CHANNEL, _CHANNEL_OF_CHILD = 4, 5
+_NONE: Mapping[str, Nursery] = {}
 
 
-def main(folder: str, command: list[str]) -> None:
+def main(folder: str, command: list[str], nurseries: Mapping[str, Nursery] = _NONE, kept: Sequence[int] = ()) -> None:
     """Supervise one evaluation to its end, then exit this process.
 
     Args:
-        folder: the evaluation's folder, with program.py and an empty scratch folder.
+        folder: the evaluation's folder, with the program and an empty scratch folder.
         command: the evaluator's command line.
+        nurseries: what evaluator and candidate are forked from; by default each starts as a program of its own.
+        kept: descriptors that stay open.
     """
     for fd in (_CHANNEL, _CHANNEL_OF_CHILD):
         os.set_inheritable(fd, False)
-    _close_others()
+    if nurseries:
+        _close_all_but(kept)
+    else:
+        _close_others()
     # Started before the import below, which takes as long as the evaluator's interpreter needs to start: both overlap.
     # The evaluator runs none of the task's code before it gets the job, and by then the limits are in place.
     try:
         _hold_lock(folder)
-        evaluator = Box(command, dict(os.environ), _CHANNEL, _CHANNEL_OF_CHILD)
+        if nurseries:
+            nursery = nurseries["evaluator"]
+            evaluator = Box(lambda fds: nursery.start("evaluator", folder, fds), _CHANNEL, _CHANNEL_OF_CHILD)
+            evaluator.forked = True
+        else:
+            evaluator = Box(spawner(command, dict(os.environ)), _CHANNEL, _CHANNEL_OF_CHILD)
     except OSError as exc:
         sys.stderr.write(f"{exc.filename or folder}: {exc.strerror}\n")
         sys.exit(FAULT)
     from .supervisor import Supervisor
 
-    code = Supervisor(folder, evaluator).run()
+    code = Supervisor(folder, evaluator, nurseries).run()
     sys.stderr.flush()
     os._exit(code)  # skip the interpreter's shutdown, which takes as long as its start
 
 
+def _close_all_but(kept: Sequence[int]) -> None:
+    """Close what a forked process does not need."""
+    low = _CHANNEL_OF_CHILD + 1
+    for fd in sorted(kept):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, 4096)
+
+
 def _close_others() -> None:
-    """Close what the engine inherited from whoever started it, such as a lock of a shell: it is none of the task's."""
+    """Close descriptors that the engine inherited, such as a lock of a shell: the task must not get them."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > _CHANNEL_OF_CHILD:
             try:

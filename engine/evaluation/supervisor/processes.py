@@ -69,8 +69,10 @@ class Watch:
         self.root = root
         self.ours: set[int] = set()
         self.foreign: set[int] = set()
+        self.helpers: set[int] = set()
+        """Processes of the tree that are ours, not the task's: neither they nor their memory count."""
         self.threads = 0
-        """Threads of all processes at the last look; one that ended and that nobody has waited for is one."""
+        """Threads of all processes at the last look; a zombie counts as one."""
         self.own_cpu: dict[int, float] = {}
         """CPU seconds of each process when it was last seen."""
         self.ended_cpu = 0.0
@@ -79,12 +81,45 @@ class Watch:
     def seen(self) -> float:
         """Return the CPU seconds of every process ever seen, as far as it was seen.
 
-        A child that nobody waits for adds its time to no other process.
+        A child that no process waits for adds its time to none.
         """
         return self.ended_cpu + sum(self.own_cpu.values())
 
     def look(self, most: int) -> tuple[int, float, dict[int, int]]:
         """Return live processes, their CPU seconds and resident bytes of each; stop counting above `most` processes."""
+        self._take_in(most)
+        alive, cpu, resident = 0, 0.0, {}
+        self.threads = 0
+        for pid in self.ours:
+            stat = _read_stat(pid)
+            if stat is not None:
+                cpu += stat[2]
+                self.own_cpu[pid] = max(stat[4], self.own_cpu.get(pid, 0.0))
+                if pid in self.helpers:
+                    continue
+                if stat[1] != "Z":
+                    alive += 1
+                    resident[pid] = stat[3]
+                self.threads += max(1, stat[5])
+            if alive > most:
+                break
+        return alive, cpu, resident
+
+    def below(self, root: int, most: int) -> list[int]:
+        """Return the descendants of a process of the tree; as `look`, read no process that is known to be foreign."""
+        self._take_in(most)
+        children: dict[int, list[int]] = {}
+        for pid in self.ours:
+            stat = _read_stat(pid)
+            if stat is not None:
+                children.setdefault(stat[0], []).append(pid)
+        found = list(children.get(root, []))
+        for pid in found:  # it grows meanwhile
+            found += children.get(pid, [])
+        return found
+
+    def _take_in(self, most: int) -> None:
+        """List the processes, forget those that have ended, and place those that are new."""
         listed = _list_pids()
         for pid in self.ours - listed:
             self.ended_cpu += self.own_cpu.pop(pid, 0.0)
@@ -103,20 +138,6 @@ class Watch:
         while placed := [pid for pid, parent in unknown.items() if self.place(pid, parent)]:
             for pid in placed:
                 del unknown[pid]
-        alive, cpu, resident = 0, 0.0, {}
-        self.threads = 0
-        for pid in self.ours:
-            stat = _read_stat(pid)
-            if stat is not None:
-                cpu += stat[2]
-                self.own_cpu[pid] = max(stat[4], self.own_cpu.get(pid, 0.0))
-                if stat[1] != "Z":
-                    alive += 1
-                    resident[pid] = stat[3]
-                self.threads += max(1, stat[5])
-            if alive > most:
-                break
-        return alive, cpu, resident
 
     def place(self, pid: int, parent: int) -> bool:
         """Record whether a process belongs to the tree, if its parent is known; return whether it is."""

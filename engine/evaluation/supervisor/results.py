@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 __all__ = ["clean_result", "is_number", "plain_number", "plain_text"]
 
 _LARGEST = 1e300
+_FEEDBACK = 20480
+_PICTURE = 131072
 _STATUSES = ("ok", "invalid", "crashed", "timeout")
 
 
@@ -55,4 +57,6 @@ def clean_result(message: dict[str, Any]) -> dict[str, Any]:
         "score": float(score) if status == "ok" else None,  # type: ignore[arg-type]
         "metrics": metrics,
         "reason": reason,
+        "feedback": plain_text(message.get("feedback"), _FEEDBACK),
+        "picture": plain_text(message.get("picture"), _PICTURE),
     }

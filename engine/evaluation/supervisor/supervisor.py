@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 import time
 
-from .box import IGNORED, Box, set_urgent
+from .box import IGNORE, IGNORED, Box, set_action, set_urgent
 from .calls import Calls, Fault
 from .capture import Capture
 from .cgroup import Cgroup, name_for
@@ -19,6 +18,7 @@ from .clock import Clock
 from .folders import discard
 from .frames import pack, take
 from .link import Link
+from .native import libc
 from .outcome import make_outcome, spool
 from .poller import Poller
 from .processes import continue_tree, describe_exit, end_tree, send_signal, stop_tree
@@ -27,23 +27,35 @@ from .usage import Usage
 
 TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
+
+    from .nursery import Nursery
 
 __all__ = ["Supervisor"]
 
 _LOOK_SECONDS = 0.005
 """Least time between two checks of usage because of answers, so that a session of many calls stays fast."""
+_FIRST_LOOK = 0.05
+"""Seconds to the first check of usage if the kernel itself bounds memory: many evaluations end before."""
 
 
 class Supervisor:
-    """Supervise one evaluation whose evaluator has been started and waits for its job."""
+    """Supervise one evaluation whose evaluator has been started and waits for its job.
 
-    def __init__(self, folder: str, evaluator: Box) -> None:
+    Args:
+        folder: the evaluation's folder.
+        evaluator: the process that has been started.
+        nurseries: as of `supervisor.main`.
+    """
+
+    def __init__(self, folder: str, evaluator: Box, nurseries: Mapping[str, Nursery]) -> None:
         self.folder = folder
         self.evaluator = evaluator
+        self.nurseries = set(nurseries.values())
         self.clock = Clock()
         self.poller = Poller()
-        self.calls = Calls(folder, evaluator, self.clock, self.adopt)
+        self.calls = Calls(folder, evaluator, self.clock, self.adopt, nurseries.get("candidate"))
         self.captures = (Capture(), Capture())
         self.wake = os.pipe()
         self.progress: list[list[object]] = []
@@ -71,14 +83,14 @@ class Supervisor:
 
     def run(self) -> int:
         """Run the evaluation to its end and return the exit code."""
-        if ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) != 0:  # PR_SET_CHILD_SUBREAPER
+        if libc.prctl(36, 1, 0, 0, 0) != 0:  # PR_SET_CHILD_SUBREAPER
             self.fault = "the supervisor cannot become a subreaper"
         set_urgent(True)
         for fd in self.wake:
             os.set_blocking(fd, False)
         # It ends when the engine says so or has ended; no signal of a candidate may end it before.
         for number in IGNORED:
-            signal.signal(number, signal.SIG_IGN)
+            set_action(number, IGNORE)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self.wake[1], warn_on_full_buffer=False)
         self.poller.listen(self.wake[0], lambda: self.on_signals(os.read(self.wake[0], 4096)))
@@ -95,17 +107,18 @@ class Supervisor:
     def begin(self) -> None:
         """Send the evaluator its job; it starts on receipt."""
         limits = self.job["limits"]
-        self.wrapped = self.job["sandbox"] == "bubblewrap"
+        self.calls.wrapped = self.job["sandbox"] == "bubblewrap"
+        self.wrapped = self.calls.wrapped and not self.job["trusted"]
         if not self.wrapped:
-            # PR_SET_DUMPABLE: what the same user runs may neither read nor write this process's memory.
-            ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+            # PR_SET_DUMPABLE: other processes of the same user may neither read nor write this process's memory.
+            libc.prctl(4, 0, 0, 0, 0)
         self.result_limit = int(limits["result_mb"] * 2**20) + 65536
         try:
             if self.job["cgroup"]:
                 cgroup = Cgroup(self.job["cgroup"], name_for(os.getpid()))
                 cgroup.make(limits)
                 self.cgroup = cgroup
-            with open(self.folder + "/program.py", "rb") as file:
+            with open(f"{self.folder}/{self.job['program']}", "rb") as file:
                 program = file.read()
             try:
                 os.unlink(self.folder + "/outcome.json")
@@ -115,7 +128,10 @@ class Supervisor:
             self.fault = f"{exc.filename or 'its cgroup'}: {exc.strerror}"
             return
         self.usage = Usage(self.job, self.cgroup)
-        self.calls.job, self.calls.program, self.calls.wrapped = self.job, program, self.wrapped
+        if self.usage.counted:
+            self.next_look = _FIRST_LOOK
+        self.calls.job, self.calls.program = self.job, program
+        self.calls.descendants = self.usage.descendants
         self.adopt(self.evaluator)
         self.evaluator.write(pack({"limits": limits, **self.job["evaluator"]}, program))
 
@@ -145,7 +161,7 @@ class Supervisor:
             self.link.tell({"type": "pong"})
 
     def abandon(self) -> None:
-        """Give the evaluation up: nobody waits for its outcome any more."""
+        """Give up the evaluation: the engine no longer waits for its outcome."""
         self.abandoned = True
 
     # Signals and timers
@@ -162,6 +178,9 @@ class Supervisor:
                 if box.pid == pid:
                     box.status = status
                     self.on_exit(box)
+            for nursery in self.nurseries:
+                if nursery.pid == pid:
+                    nursery.pid = 0
 
     def time_left(self) -> float | None:
         """Return the seconds until the next deadline or check; None while frozen."""
@@ -200,6 +219,7 @@ class Supervisor:
         if self.calls.candidate is not None and self.calls.candidate.scratch:
             scratches.append(self.calls.candidate.scratch)
         self.looked = self.clock.now()
+        self.usage.watch.helpers = {nursery.pid for nursery in self.nurseries} | {b.pid for b in self.boxes if b.forked}
         often = self.usage.look(self.boxes, scratches, self.looked)
         if self.usage.excess is not None:
             self.end(*self.usage.excess)
@@ -270,7 +290,9 @@ class Supervisor:
             self.check_usage()  # a limit may have been passed since the last check
             if self.result is None:
                 self.result = clean_result(header)
-        elif kind in ("call", "close"):
+                if self.job["is_build"]:
+                    self.result["built"] = body.decode("ascii", "replace")
+        elif kind in ("call", "close", "cpu"):
             self.calls.ask(header, body)
         else:
             raise ValueError("a message of a kind that there is not")
@@ -293,13 +315,13 @@ class Supervisor:
             self.on_channel(box)
             if len(box.inbox) == before:
                 break
-        how, number = describe_exit(box.status, self.wrapped)
+        how, number = describe_exit(box.status, self.wrapped if box is self.evaluator else self.calls.wrapped)
         if not box.ready and not (self.result or self.abandoned):
             self.drain(box)
             lines = self.captures[1].content().decode("utf-8", "replace").strip().splitlines()
             self.fault = f"the sandboxed interpreter {how}: {lines[-1] if lines else 'it said nothing'}"
             return
-        if self.result is None and not self.abandoned:
+        if self.result is None and not self.abandoned and box.answer is None:
             self.check_usage()  # the kernel may have ended it at a limit
         cpu_seconds = self.job["limits"]["cpu_seconds"]
         if number == signal.SIGXCPU and cpu_seconds is not None and box.answer is None:
@@ -346,6 +368,8 @@ class Supervisor:
         for box in self.boxes:
             if box.status is None:
                 send_signal(box.pid, signal.SIGKILL)
+        for nursery in self.nurseries:
+            nursery.end()
         if self.cgroup is not None and not self.wrapped:
             self.cgroup.kill()
         return end_tree(os.getpid(), self.wake[0], self.wrapped, seconds)

@@ -33,12 +33,13 @@ class Usage:
     def __init__(self, job: dict[str, Any], cgroup: Cgroup | None) -> None:
         self.limits = job["limits"]
         self.wrapped = job["sandbox"] == "bubblewrap"
+        self.trusted = bool(job["trusted"])
         self.cgroup = cgroup
         self.in_memory = bool(job["scratch_in_memory"])
         self.counted = cgroup is not None and cgroup.counts_memory
         """Whether the kernel counts memory, so that nothing can hide."""
         self.watch = Watch(os.getpid())
-        self.hidden = Hidden(int(self.limits["memory_mb"] * 2**20))
+        self.hidden = None if self.counted else Hidden(int(self.limits["memory_mb"] * 2**20))
         self.scratch_limit = job["scratch_mb"] * 2**20
         self.scratch = Scratch(self.scratch_limit)
         self.cpu = 0.0
@@ -76,27 +77,31 @@ class Usage:
             self.excess = ("crashed", f"scratch limit of {MOST_FILES} files")
         elif self.scratch.excess:
             self.excess = ("crashed", self.scratch.excess)
-        elif not self.counted and self.hidden.excess:
+        elif self.hidden is not None and self.hidden.excess:
             self.excess = ("crashed", self.hidden.excess)
         return bool(memory > most / 2) or alive > limits["processes"] / 2
+
+    def descendants(self, pid: int) -> list[int]:
+        """Return the processes that one of this process's children has started."""
+        return self.watch.below(pid, int(self.limits["processes"]))
 
     def measure(self, boxes: list[Box]) -> tuple[int, int]:
         """Return the live processes and the bytes that they use, and add up their CPU time."""
         alive = memory = 0
         if self.cgroup is not None:
             self.cpu = max(self.cpu, self.cgroup.cpu_seconds())
-            alive, memory = len(self.cgroup.pids()), self.cgroup.memory_bytes()
+            alive, memory = self.cgroup.count(), self.cgroup.memory_bytes()
             if self.counted and self.in_memory:
                 return alive, memory
         # Without a sandbox a process of the same user may leave the group, so both are counted.
-        own = 2 * self.wrapped * len(boxes)
+        own = 2 * self.wrapped * (sum(not box.forked for box in boxes) - self.trusted)
         found, cpu, resident = self.watch.look(int(self.limits["processes"]) + own)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         self.cpu = max(self.cpu, used.ru_utime + used.ru_stime + cpu, self.watch.seen())
         pids = list(resident)
         unnamed, self.scratch.unnamed = count_open_files(pids)
         seen = sum(resident.values())
-        if not self.counted:
+        if self.hidden is not None:
             files = sum(size + count * _INODE for box in boxes for size, count in count_folders(box.folders))
             seen += self.hidden.look(pids, files + unnamed)
         if seen > self.limits["memory_mb"] * 2**20:
