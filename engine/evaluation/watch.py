@@ -1,4 +1,4 @@
-"""Watch an evaluation's supervisor from the engine, and end what it leaves if it dies or stands still.
+"""Watch an evaluation's supervisor from the engine, and end its processes if it dies or hangs.
 
 Where a candidate shares the process namespace it may reach its supervisor, whatever the filter of system calls keeps
 from it. Then it ends only its own evaluation.
@@ -20,13 +20,13 @@ _LOOK_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 _PING_LOOKS = 5
 _SILENT_LOOKS = 60
-"""Looks without a word from the supervisor before it counts as standing still. Looks and not seconds, since an engine
-that was itself stopped has not looked."""
+"""Looks without an answer before the supervisor counts as hanging. Counted in looks, not seconds, since an engine that
+was stopped itself does not look."""
 _SWEEP_SECONDS = 10.0
 
 
 class SupervisorWatch:
-    """The engine's eye on one supervisor; its callbacks run in the event loop.
+    """Watch one supervisor; the callbacks run in the event loop.
 
     Args:
         pid: the supervisor, a child of this process that has not been reaped.
@@ -95,14 +95,14 @@ def _state_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
     except OSError:
-        return ""  # it has ended, of which the pidfd tells
+        return ""  # it has ended, which the pidfd reports
 
 
 def mark_of(folder: Path) -> int:
     """Return the number that marks the processes of the evaluation in a folder: their limit of file locks.
 
-    Linux has not heeded this limit since 2003, every child inherits it, and the filter lets nobody change it: a process
-    keeps it however it cuts its ties.
+    Linux has ignored this limit since 2003, every child inherits it, and the filter forbids changes of it: a process
+    keeps it even if it becomes a daemon.
     """
     return 1 << 60 | int.from_bytes(hashlib.sha256(os.fsencode(folder)).digest()[:7], "big")
 

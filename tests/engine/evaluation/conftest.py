@@ -104,13 +104,15 @@ def processes_with(text: str) -> list[int]:
     return [pid for pid in found if pid != os.getpid()]
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+async def until(condition: Callable[[], Any], seconds: float = 90.0) -> Any:
     """Wait for a condition, and fail if it does not hold in time."""
     deadline = time.monotonic() + seconds
-    while not (value := condition()):
+    while True:
+        before = time.thread_time()
+        if value := condition():
+            return value
         assert time.monotonic() < deadline, "it did not come true in time"
-        await asyncio.sleep(0.005)
-    return value
+        await asyncio.sleep(max(0.005, 9 * (time.thread_time() - before)))
 
 
 LEVELS = [

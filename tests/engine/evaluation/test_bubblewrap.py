@@ -15,6 +15,7 @@ import pytest
 from engine.errors import UsageError
 from engine.evaluation import bubblewrap as bw
 from engine.evaluation import sandbox as sb
+from engine.evaluation.forker import Forker
 from engine.evaluation.kernel import probe_kernel
 from tests.conftest import COMMAND, Evolve, TaskMaker
 from tests.needs import leave_out
@@ -106,7 +107,7 @@ def test_config_and_environment_choose_bubblewrap(workspace: Path, monkeypatch: 
 def test_config_mistake_is_reported_before_anything_is_created(
     table: str, told: str, workspace: Path, make_task: TaskMaker, evolve: Evolve, tmp_path: Path
 ) -> None:
-    workspace.mkdir()
+    workspace.mkdir(exist_ok=True)
     (workspace / "config.toml").write_text(f"[sandbox]\n{table}\n")
     without = {bw.VARIABLE: ""}
     done = evolve("run", make_task(), "--headless", "--runs", tmp_path / "runs", **without)
@@ -117,7 +118,7 @@ def test_config_mistake_is_reported_before_anything_is_created(
 
 
 def test_config_can_disable_bubblewrap(workspace: Path, make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
-    workspace.mkdir()
+    workspace.mkdir(exist_ok=True)
     (workspace / "config.toml").write_text('[sandbox]\nbubblewrap = "off"\n')
     task = make_task(evaluate=GUARDED.replace('"run"', '"left"'), guarded=True)
     where = ("--headless", "--rounds", 0, "--runs", tmp_path / "runs")
@@ -215,9 +216,12 @@ def run():
 
 
 def test_doctor_names_bubblewrap_in_use(evolve: Evolve) -> None:
-    found = next(check for check in evolve("doctor", "--json").json if check["name"] == "sandbox")
+    checks = {check["name"]: check for check in evolve("doctor", "--json").json}
+    found = checks["sandbox"]
     sandbox = sb.find_sandbox()
     if sandbox.path:
         assert found["found"].startswith(f"{sandbox.label} works") and sandbox.path in sandbox.label
+        forks = sandbox.size and Forker.works()
+        assert ("are forked into fresh namespaces" in checks["start"]["found"]) == forks, checks["start"]
     else:
         assert sandbox.reason in found["found"] and found["advice"] == sandbox.advice

@@ -187,12 +187,12 @@ def evaluate(path):
 async def test_call_freezes_with_evaluation(guarded: Workplace) -> None:
     program = "import time\ndef run():\n    time.sleep(0.3)\n    return 1\n"
     evaluator = "import evolve_task\ndef evaluate(p, report):\n    report(step=1)\n" + (
-        "    return {'score': evolve_task.call('run', seconds=0.8)}\n"
+        "    return {'score': evolve_task.call('run', seconds=3)}\n"
     )
     evaluation = await guarded.start(program, evaluator, guarded=True)
     await until(lambda: guarded.progress)
     evaluation.freeze()
-    await asyncio.sleep(0.9)
+    await asyncio.sleep(3.1)
     evaluation.thaw()
     outcome = await evaluation.outcome()
     assert outcome.score == 1
@@ -204,7 +204,7 @@ async def test_candidate_cannot_extend_time_of_call(guarded: Workplace) -> None:
 import evolve_task
 def evaluate(path):
     try:
-        gained = evolve_task.call("attack", seconds=1)
+        gained = evolve_task.call("attack", seconds=5)
     except evolve_task.CandidateError as error:
         gained = str(error)
     return {"score": 1.0, "gained": str(gained)}
@@ -220,7 +220,7 @@ def attack():
 """
     outcome = await guarded.evaluate(program, evaluator, guarded=True)
     assert outcome.metrics["gained"] == "the candidate sent a second message that it is ready"
-    assert outcome.seconds < 5
+    assert outcome.seconds < 10
     frame = r"""b'\0\0\0\x11{"type":"ready"}\n'"""
     program = f"import os\ndef run(report):\n    os.write(3, {frame})\n    return {{'score': 1}}\n"
     outcome = await guarded.evaluate(program)

@@ -19,7 +19,7 @@ from engine.evaluation.supervisor.cgroup import Cgroup, is_abandoned, name_for
 from engine.evaluation.supervisor.processes import find_tree
 from tests.needs import require
 
-from .conftest import Workplace, processes_with, until
+from .conftest import Workplace, until
 
 LIMITS = {"memory_mb": 64, "processes": 4}
 FILES = {
@@ -135,7 +135,7 @@ def _spawn(group: Cgroup, code: str) -> subprocess.Popen[bytes]:
 @pytest.mark.needs("cgroup")
 def test_kernel_ends_what_passes_the_memory_limit(group: Cgroup) -> None:
     process = _spawn(group, "x = bytearray(100 * 2**20)")
-    assert process.wait(10) == -9
+    assert process.wait(90) == -9
     assert group.oom_kills() == 1
 
 
@@ -153,21 +153,34 @@ def test_stop_reaches_every_process_and_leaves_the_group_unfrozen(group: Cgroup)
         assert group.cpu_seconds() == before > 0
     finally:
         group.kill()
-        assert process.wait(10) == -9
+        assert process.wait(90) == -9
 
 
 @pytest.mark.needs("cgroup")
 @pytest.mark.parametrize("hierarchies", [("memory", "pids", "cpuacct", "freezer"), ("memory", "pids", "unified")])
 def test_each_way_to_kill_and_count(hierarchies: tuple[str, ...]) -> None:
-    parents = {name: parent for name, parent in cg.find_cgroups().parents.items() if name in hierarchies}
+    there = cg._version_1() | cg.find_cgroups().parents
+    parents = {name: parent for name, parent in there.items() if name in hierarchies}
     group = Cgroup(parents, f"{name_for(os.getpid())}-{uuid.uuid4().hex[:6]}")
     group.make(LIMITS)
     process = _spawn(group, "import os; os.fork()\nwhile True: pass")
     while len(group.pids()) < 2 or group.cpu_seconds() < 0.05:
         pass
     group.kill()
-    assert process.wait(10) == -9
+    assert process.wait(90) == -9
     assert group.remove()
+
+
+@pytest.mark.parametrize("freezes", [True, False])
+def test_version_1_does_only_what_version_2_does_not_do_beside_it(tmp_path: Path, freezes: bool) -> None:
+    parents = {name: str(tmp_path / name) for name in ("memory", "pids", "cpuacct", "freezer", "unified")}
+    group = Cgroup(parents, "evolve-x")
+    (tmp_path / "unified" / "evolve-x").mkdir(parents=True)
+    if freezes:
+        (tmp_path / "unified" / "evolve-x" / "cgroup.freeze").touch()
+    assert set(cg._needed(group, parents)) == {"memory", "pids", "unified"} | (
+        set() if freezes else {"cpuacct", "freezer"}
+    )
 
 
 @pytest.mark.needs("cgroup")
@@ -182,7 +195,7 @@ def test_only_abandoned_groups_are_ended(group: Cgroup) -> None:
     others.make(LIMITS)
     try:
         cg.end_abandoned(cg.find_cgroups())
-        assert inside.wait(10) == -9 and not any(map(os.path.exists, left.folders.values()))
+        assert inside.wait(90) == -9 and not any(map(os.path.exists, left.folders.values()))
         assert outside.poll() is None and all(map(os.path.exists, others.folders.values()))
     finally:
         outside.kill()
@@ -272,12 +285,12 @@ async def test_killed_supervisor_leaves_no_group(work: Workplace) -> None:
     evaluation = await work.start("import time\ndef run(report):\n    report(step=1)\n    time.sleep(1000)\n")
     await until(lambda: work.progress)
     parent = Path(cg.find_cgroups().parents["memory" if cg.find_cgroups().version == "v1" else "unified"])
-    supervisors = [pid for pid in processes_with("supervisor.main") if pid in find_tree(os.getpid())]
-    name = name_for(supervisors[0])
+    name = name_for(evaluation._pid)
     assert (parent / name).exists()
-    os.kill(supervisors[0], 9)
+    os.kill(evaluation._pid, 9)
     assert (await evaluation.outcome()).status == "crashed"
-    assert not (parent / name).exists()
+    # Another engine on this machine may be the one that removes it.
+    await until(lambda: not (parent / name).exists())
     await evaluation.acknowledge()
 
 

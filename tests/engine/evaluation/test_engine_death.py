@@ -69,7 +69,7 @@ async def start_engine(work: Workplace, program: str, *options: str) -> tuple[as
 
 async def read_line(engine: asyncio.subprocess.Process) -> str:
     assert engine.stdout is not None
-    return (await asyncio.wait_for(engine.stdout.readline(), 20)).decode().strip()
+    return (await asyncio.wait_for(engine.stdout.readline(), 90)).decode().strip()
 
 
 async def test_no_process_survives_engine_killed_during_evaluation(work: Workplace) -> None:
@@ -172,16 +172,11 @@ def run(report):
 """It cuts every tie to its evaluation: session, parent, environment, command line."""
 
 
-def supervisor_of_ours() -> int:
-    (found,) = [pid for pid in processes_with("supervisor.main") if pid in find_tree(os.getpid())]
-    return found
-
-
 @pytest.mark.parametrize("program", [HANG, CLEAN_DAEMON], ids=["children", "clean daemon"])
 async def test_no_process_survives_killed_supervisor(work: Workplace, program: str) -> None:
     evaluation = await work.start(program)
     await until(lambda: work.progress and work.alive())
-    os.kill(supervisor_of_ours(), signal.SIGKILL)
+    os.kill(evaluation._pid, signal.SIGKILL)
     outcome = await evaluation.outcome()
     assert (outcome.status, outcome.reason) == ("crashed", "its supervisor was killed by SIGKILL")
     await until(lambda: not work.alive())
@@ -191,7 +186,7 @@ async def test_no_process_survives_killed_supervisor(work: Workplace, program: s
 async def test_no_process_survives_stopped_supervisor(work: Workplace) -> None:
     evaluation = await work.start(HANG)
     await until(lambda: len(work.alive()) == 2)
-    os.kill(supervisor_of_ours(), signal.SIGSTOP)
+    os.kill(evaluation._pid, signal.SIGSTOP)
     outcome = await evaluation.outcome()
     assert (outcome.status, outcome.reason) == ("crashed", "its supervisor was stopped")
     await until(lambda: not work.alive())
@@ -204,7 +199,7 @@ async def test_silent_supervisor_is_killed(work: Workplace, monkeypatch: pytest.
     monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.02)
     evaluation = await work.start(HANG)
     await until(lambda: len(work.alive()) == 2)
-    os.kill(supervisor_of_ours(), signal.SIGSTOP)
+    os.kill(evaluation._pid, signal.SIGSTOP)
     outcome = await evaluation.outcome()
     assert (outcome.status, outcome.reason) == ("crashed", "its supervisor stood still")
     await until(lambda: not work.alive())
@@ -215,7 +210,7 @@ async def test_supervisor_ignores_every_signal_that_can_be_ignored(work: Workpla
     program = "import time\ndef run(report):\n    report(step=1)\n    time.sleep(1)\n    return {'score': 5}\n"
     evaluation = await work.start(program)
     await until(lambda: work.progress)
-    supervisor = supervisor_of_ours()
+    supervisor = evaluation._pid
     ignored = ignored_by(supervisor)
     for number in range(1, 65):
         if ignored >> number - 1 & 1:

@@ -190,7 +190,7 @@ def attack(settings):
         seen += filter(hidden, (os.path.join(folder, name) for name in files))
     return seen[:5]
 """
-    from engine.evaluation.sandbox import find_interpreter
+    from engine.evaluation.interpreter import find_interpreter
 
     shown = list(find_interpreter(None, guarded.folder).prefixes)
     assert await attack(guarded, program, home=str(Path.home()), shown=shown) == "[]"

@@ -37,6 +37,29 @@ def run(report):
     assert 0 < outcome.seconds < 10 and outcome.cpu_seconds > 0 and outcome.peak_mb > 1
 
 
+async def test_words_of_the_evaluator_become_feedback(work: Workplace) -> None:
+    program = """
+def run(report):
+    report.feedback("two circles overlap")
+    return {"score": 1, "feedback": "move #3 left", "artifacts": {"log": "a\\nb", "raw": b"\\xff!", "n": 3}}
+"""
+    outcome = await work.evaluate(program)
+    assert outcome.feedback == "two circles overlap\nmove #3 left\n[log]\na\nb\n[raw] \ufffd!\n[n] 3"
+    assert (outcome.status, outcome.metrics) == ("ok", {})
+
+
+async def test_feedback_is_capped_and_kept_with_a_failure(work: Workplace) -> None:
+    program = """
+def run(report):
+    for part in range(40):
+        report.feedback(str(part % 10) * 1000)
+    raise ValueError("no")
+"""
+    outcome = await work.evaluate(program)
+    assert (outcome.status, outcome.reason) == ("crashed", "ValueError: no")
+    assert outcome.feedback.startswith("0000") and 20_000 < len(outcome.feedback) <= 20_480
+
+
 async def test_report_holds_parameters_of_evaluation(work: Workplace) -> None:
     program = """
 import os

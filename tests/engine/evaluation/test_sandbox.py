@@ -11,7 +11,9 @@ import pytest
 
 import engine.evaluation
 from engine.errors import EvolveError, UsageError
+from engine.evaluation import interpreter as interpreters
 from engine.evaluation import sandbox as sb
+from engine.evaluation.interpreter import Interpreter, find_interpreter
 from engine.evaluation.supervisor.folders import remove_tree
 from engine.workspace import workspace
 
@@ -47,8 +49,8 @@ def test_environment_is_allow_list(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_only_gpu_tasks_get_device_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nvidia0").touch()
-    monkeypatch.setattr(sb, "_DEVICES", [f"{tmp_path}/nvidia*"])
-    interpreter = sb.Interpreter(sys.executable, (), "")
+    monkeypatch.setattr(sb, "GPU_DEVICES", [f"{tmp_path}/nvidia*"])
+    interpreter = Interpreter(sys.executable, (), "")
     for gpu in (True, False):
         view = sb.View(interpreter, scratch="/scratch", gpu=gpu)
         command = sb.build_command(sb.Sandbox("bwrap", ""), view, "evaluator")
@@ -64,7 +66,7 @@ def test_old_interpreter_is_refused(tmp_path: Path) -> None:
     name_in_config(f'[interpreters]\npaths = ["{old}"]\n')
     for python in ("../python", "./../python", str(old)):
         with pytest.raises(EvolveError, match=r"is Python 3\.8, below 3\.9"):
-            sb.find_interpreter(python, tmp_path / "task")
+            find_interpreter(python, tmp_path / "task")
 
 
 def test_interpreter_that_nobody_named_is_not_started(tmp_path: Path) -> None:
@@ -75,10 +77,10 @@ def test_interpreter_that_nobody_named_is_not_started(tmp_path: Path) -> None:
     name_in_config('[interpreters]\npaths = ["/usr/bin/python3"]\n')
     for python in ("../evil", str(evil), f"/usr/bin/../..{evil}"):
         with pytest.raises(EvolveError, match=r"is not named in config\.toml"):
-            sb.find_interpreter(python, tmp_path / "task")
+            find_interpreter(python, tmp_path / "task")
     name_in_config('[interpreters]\npaths = ["evil"]\n')
     with pytest.raises(UsageError, match="a path starts with /"):
-        sb.find_interpreter("../evil", tmp_path / "task")
+        find_interpreter("../evil", tmp_path / "task")
     assert not (tmp_path / "ran").exists()
 
 
@@ -106,18 +108,18 @@ def test_interpreter_in_task_folder_is_not_started(tmp_path: Path, monkeypatch: 
     for python in paths:
         for folder in (task, real):
             with pytest.raises(EvolveError, match="lies in the task folder"):
-                sb.find_interpreter(python, folder)
+                find_interpreter(python, folder)
     # A bare name is looked up on PATH, and never in the task even if PATH has the current folder.
     monkeypatch.chdir(real)
     with pytest.raises(EvolveError, match="not on PATH"):
-        sb.find_interpreter("evil", task)
+        find_interpreter("evil", task)
     for entry in (".", str(task)):
         monkeypatch.setenv("PATH", entry)
         with pytest.raises(EvolveError, match="lies in the task folder"):
-            sb.find_interpreter("evil", task)
+            find_interpreter("evil", task)
     assert not (tmp_path / "ran").exists()
     # The engine's own may lie anywhere.
-    assert sb.find_interpreter(None, Path(sys.prefix)).path == sys.executable
+    assert find_interpreter(None, Path(sys.prefix)).path == sys.executable
 
 
 def test_checkout_on_path_shows_only_packages(tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_checkout_on_path_shows_only_packages(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     for name in (".env", "module.py", "notes.txt"):
         (tmp_path / name).touch()
-    shown = {Path(path).name for path in sb._importable(str(tmp_path))}
+    shown = {Path(path).name for path in interpreters._importable(str(tmp_path))}
     assert shown == {"package", "module.py"}
 
 

@@ -64,18 +64,20 @@ async def test_helper_is_loaded_once(work: Workplace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "first", "then"),
+    ("program", "seconds", "first", "then"),
     [
-        ("import time\ndef run():\n    time.sleep(60)\n", "no answer within 0.5 s", "is gone"),
-        ("import os\ndef run():\n    os._exit(3)\n", "exited with code 3", "is gone"),
+        ("import time\ndef run():\n    time.sleep(60)\n", 0.5, "no answer within 0.5 s", "is gone"),
+        ("import os\ndef run():\n    os._exit(3)\n", 15, "exited with code 3", "is gone"),
     ],
 )
-async def test_ended_candidate_stays_ended_for_session(work: Workplace, program: str, first: str, then: str) -> None:
-    body = """
+async def test_ended_candidate_stays_ended_for_session(
+    work: Workplace, program: str, seconds: float, first: str, then: str
+) -> None:
+    body = f"""
     with evolve_task.Session() as candidate:
-        found += [trial(candidate, "run", seconds=0.5), trial(candidate, "run")]
+        found += [trial(candidate, "run", seconds={seconds}), trial(candidate, "run")]
     with evolve_task.Session() as candidate:
-        found.append(trial(candidate, "run", seconds=0.5))
+        found.append(trial(candidate, "run", seconds={seconds}))
 """
     found = await evaluate(work, program, body)
     assert found.count(first) == 2 and found.count(then) == 1
@@ -133,3 +135,28 @@ async def test_many_calls_carry_arrays(work: Workplace) -> None:
     found += [array.dtype.name, array.shape, float(array.sum())]
 """
     assert await evaluate(work, program, body) == f"['float32', (3, 4), {12.0 * 2**20}]"
+
+
+async def test_cpu_time_is_read_outside_and_has_threads(work: Workplace) -> None:
+    program = """
+import threading, time
+def burn():
+    def work():
+        end = time.thread_time() + 0.2
+        while time.thread_time() < end:
+            pass
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    time.process_time = time.thread_time = time.clock_gettime = lambda *_: 0.0
+def rest():
+    return 1
+"""
+    body = """
+    with evolve_task.Session() as candidate:
+        for name in ("rest", "burn", "rest"):
+            before = candidate.cpu_seconds
+            candidate.call(name)
+            found.append(candidate.cpu_seconds - before > 0.15)
+"""
+    assert await evaluate(work, program, body) == "[False, True, False]"

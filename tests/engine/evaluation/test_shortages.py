@@ -42,7 +42,7 @@ class Wrapped:
                 f"n=$(cat {self.folder}/starts 2>/dev/null); printf . >> {self.folder}/starts; "
                 f'test -e {self.folder}/${{#n}} && kill -9 $$; exec "$@"'
             )
-            plan = self.real(*args)
+            plan = replace(self.real(*args), warm=None)
             return replace(plan, **{of: ["/bin/sh", "-c", script, "sh", *getattr(plan, of)]})
 
         self.monkeypatch.setattr(evaluator, "make_plan", build)
@@ -121,11 +121,15 @@ async def test_orders_survive_failed_start(work: Workplace, wrapped: Wrapped) ->
     wrapped.fail(1, of="evaluator")
     job = work.job("import time\ndef run(report):\n    time.sleep(1000)\n")
     evaluation = await evaluator.Evaluation.start(job, lambda step, values: None)
+    await until(lambda: evaluation._control is None)  # the first supervisor has ended, and the second is to start
     evaluation.freeze()
-    await until(lambda: wrapped.starts() == 2)
+
+    def states() -> set[str]:
+        return {state for pid, state in find_tree(os.getpid()).items() if _mentions(pid, "evolve_task._main")}
+
+    await until(lambda: states() == {"T"})
     await asyncio.sleep(0.3)
-    states = [state for pid, state in find_tree(os.getpid()).items() if _mentions(pid, "evolve_task._main")]
-    assert states and set(states) == {"T"}
+    assert states() == {"T"}
     evaluation.thaw()
     evaluation.cancel("enough")
     assert (await evaluation.outcome()).status == "cancelled"
@@ -133,7 +137,7 @@ async def test_orders_survive_failed_start(work: Workplace, wrapped: Wrapped) ->
     wrapped.fail(1, of="evaluator")
     evaluation = await evaluator.Evaluation.start(work.job(job.program), lambda step, values: None)
     evaluation.cancel("at once")
-    outcome = await asyncio.wait_for(evaluation.outcome(), 20)
+    outcome = await asyncio.wait_for(evaluation.outcome(), 90)
     assert (outcome.status, outcome.reason) == ("cancelled", "at once")
     await evaluation.acknowledge()
 

@@ -1,0 +1,69 @@
+"""What is to be evaluated, and how it is built before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.task.spec import Limits
+
+__all__ = ["Build", "Job"]
+
+
+@dataclass(frozen=True)
+class Build:
+    """A command that builds a candidate."""
+
+    command: tuple[str, ...]
+    files: dict[str, bytes]
+    """Files beside the candidate's, by name."""
+    limits: Limits
+    mounts: tuple[str, ...] = ()
+    """Folders that it may read, absolute."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One evaluation: one program, one stage, one repeat."""
+
+    program: str
+    """The candidate's source text."""
+    task_folder: Path
+    folder: Path
+    """The evaluation's own folder, created at its start and removed by `acknowledge`."""
+    metric: str
+    """The key of the score in the value that `evaluate` returns."""
+    guarded: bool
+    gpu: bool
+    python: str | None
+    mounts: list[str]
+    """More folders that the evaluator may read, absolute or relative to the task folder."""
+    stage: str
+    repeat: int
+    seed: int
+    settings: dict[str, Any]
+    limits: Limits
+    threads: int
+    device: str = ""
+    """The assigned GPU, in the format of CUDA_VISIBLE_DEVICES."""
+    cores: int = 0
+    """How many processors the candidate is pinned to, in one process; 0: it is not pinned."""
+    data_seed: int | None = None
+    """The seed of data that the candidate is judged on; `seed` by default."""
+    sandbox_seed: int | None = None
+    """The seed that the candidate's process may see; by default one that `seed` is hashed to."""
+    trusted: bool = False
+    """Whether the evaluator runs unconfined, which a person has agreed to; its candidates do not."""
+    suffix: str = ".py"
+    """The suffix of the candidate's file."""
+    tree: dict[str, bytes] | None = None
+    """The files of a candidate that is a folder, by path, with those that no design changes; None if it is a file."""
+    build: Build | None = None
+    """How the candidate is built before it is evaluated."""
+    is_build: bool = False
+    """Whether this is that build: no evaluator runs, and nothing of the task can be read."""
+    built: dict[str, bytes] | None = None
+    """What the build made, by name; None without one."""
+    containers: bool = False
+    """Whether a trusted evaluator starts containers, for which it keeps the privileges of its user."""
