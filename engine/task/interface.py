@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from engine.programs.outline import Outline, ProgramError, outline
+from engine.programs.folders import check_editable, check_files
+from engine.programs.outline import Outline, ProgramError
 from engine.task.spec import TaskSpec
 
 __all__ = ["check_program"]
 
 
-def check_program(code: str, spec: TaskSpec) -> Outline:
+def check_program(code: str, spec: TaskSpec, before: str = "") -> Outline:
     """Check a program before any experiment.
 
+    Args:
+        code: the program.
+        spec: the task.
+        before: a program with the files that may not change, if the program was not there from the start.
+
     Raises:
-        ProgramError: the program is too long, is not valid Python, lacks a required part or uses a forbidden one.
+        ProgramError: the program is too long, is not valid, lacks a required part or uses a forbidden one.
     """
     size = len(code.encode("utf-8", "surrogatepass"))
     if size > spec.max_program_bytes:
@@ -21,7 +27,11 @@ def check_program(code: str, spec: TaskSpec) -> Outline:
         code.encode()
     except UnicodeEncodeError as exc:
         raise ProgramError("syntax", f"it is not valid UTF-8 text: {exc.reason}") from None
-    shape = outline(code)
+    if spec.program.files:
+        check_files(code, spec.program.files)
+        if spec.program.editable and before:
+            check_editable(before, code, spec.program.editable)
+    shape = spec.language.outline(code)
     for what, required, present in (
         ("function", spec.interface.functions, shape.functions),
         ("class", spec.interface.classes, shape.classes),
@@ -41,4 +51,4 @@ def check_program(code: str, spec: TaskSpec) -> Outline:
 
 
 def _is_within(name: str, module: str) -> bool:
-    return name == module or name.startswith(f"{module}.")
+    return name == module or name.startswith((f"{module}.", f"{module}::", f"{module}/"))

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import difflib
 import shlex
 from pathlib import Path
 
+import msgspec
+
 from engine.errors import TaskError
+from engine.programs.folders import join_files, matches
 from engine.programs.outline import ProgramError
 from engine.settings.decode import convert_table, read_toml
 from engine.settings.model import check_settings
 from engine.task.interface import check_program
-from engine.task.spec import Limits, Seed, Task, TaskSpec
+from engine.task.records import read_records
+from engine.task.snapshot import task_files
+from engine.task.spec import Container, Limits, Seed, Task, TaskSpec, seed_paths
 
-__all__ = ["BUILTIN_TASKS", "builtin_tasks", "find_task", "load_task"]
+__all__ = ["BUILTIN_TASKS", "builtin_tasks", "find_task", "load_task", "write_converted"]
+
 
 BUILTIN_TASKS = Path(__file__).parents[1] / "tasks"
 
@@ -50,22 +57,96 @@ def find_task(name: str) -> Path:
     )
 
 
-def load_task(folder: Path) -> Task:
-    """Read a task folder.
+def load_task(folder: Path, python: str = "", metric: str = "", container: Container | None = None) -> Task:
+    """Read a task folder, ours or one of another system.
+
+    A folder of another system becomes a task of ours in the workspace; it stays as it is.
+
+    Args:
+        folder: the folder.
+        python: the interpreter for a task of another system, by default the engine's own.
+        metric: the key of its score, by default that of its format.
+        container: that its evaluator may be run in containers; without it none is started.
 
     Raises:
         TaskError: a part is missing or wrong; the message names the file and the key.
     """
     path = folder / "task.toml"
-    if not path.is_file():
-        raise _no_task(folder)
+    # A task of Harbor has a task.toml, too.
+    if not path.is_file() or ((folder / "instruction.md").is_file() and not (folder / "brief.md").is_file()):
+        foreign = None if (folder / "run.db").is_file() else _convert(folder, python, metric, container)
+        if foreign is not None:
+            return foreign
+        if not path.is_file():
+            raise _no_task(folder)
+    if python or metric or container is not None:
+        raise TaskError(
+            f"{path} names interpreter, metric and evaluator of this task: --python, --metric and --container are for "
+            "folders without it",
+            "Write `python`, `metric` and `evaluator` there",
+        )
     spec = convert_table(read_toml(path, TaskError), TaskSpec, str(path), TaskError)
+    if records := read_records(folder):
+        spec = msgspec.structs.replace(spec, records=records)
     _check_tables(spec, path)
     brief = _read(folder / "brief.md", "the problem statement that the Researcher reads")
     if not brief.strip():
         raise TaskError(f"{folder / 'brief.md'} is empty", "Say in it what a program must do and how it is scored")
     _check_evaluator(folder / "evaluate.py")
     return Task(folder=folder, spec=spec, brief=brief, seeds=_read_seeds(folder, spec))
+
+
+def write_converted(
+    folder: Path, target: Path, python: str, metric: str, container: Container | None = None
+) -> tuple[str, ...]:
+    """Write a folder of another system out as a task of ours, to be edited; return what was taken and what not.
+
+    Args:
+        folder: that folder.
+        target: the folder to make.
+        python: as for `load_task`.
+        metric: as for `load_task`.
+        container: as for `load_task`.
+
+    Raises:
+        TaskError: the folder is of no system that is known, a part of it is wrong, or `target` cannot be made.
+    """
+    from engine.task.formats.recognise import read_foreign
+    from engine.task.formats.write import Options, hidden_files, write_foreign
+
+    foreign = read_foreign(folder, container)
+    if foreign is None:
+        raise TaskError(
+            f"{folder} is a task of no system that is known here",
+            "Known are OpenEvolve, SkyDiscover, ShinkaEvolve and ASI-Evolve: docs/formats.md says by which files",
+        )
+    foreign.ignored += hidden_files(folder)
+    try:
+        write_foreign(foreign, Options(python, metric), target)
+    except OSError as exc:
+        raise TaskError(f"{exc.filename or target} cannot be written: {exc.strerror}") from None
+    return foreign.notes()
+
+
+def _convert(folder: Path, python: str, metric: str, container: Container | None) -> Task | None:
+    """Return the task of a folder of another system; None if it is of none that is known."""
+    # Lazy: few tasks are of another system.
+    from engine.task.formats.needs import missing_needs
+    from engine.task.formats.recognise import read_foreign
+    from engine.task.formats.write import Options, converted_folder, hidden_files
+
+    foreign = read_foreign(folder, container)
+    if foreign is None:
+        return None
+    missing = missing_needs(foreign, python)
+    if missing:
+        raise TaskError(
+            f"{folder} needs what is missing: {'; '.join(missing)}",
+            "Install it, or name an interpreter that has it with --python",
+        )
+    foreign.ignored += hidden_files(folder)
+    loaded = load_task(converted_folder(foreign, Options(python, metric)))
+    return dataclasses.replace(loaded, notes=foreign.notes(), origin=folder)
 
 
 def _no_task(folder: Path) -> TaskError:
@@ -93,6 +174,11 @@ def _check_tables(spec: TaskSpec, path: Path) -> None:
     for index, stage in enumerate(spec.stages):
         convert_table(stage.limits, Limits, f"{path}: stages[{index}].limits", TaskError)
     check_settings(spec.run, f"{path}: run", TaskError)
+    if spec.build is not None:
+        convert_table(spec.build.limits, Limits, f"{path}: build.limits", TaskError)
+        for file in spec.build.files:
+            if not (path.parent / file).is_file():
+                raise TaskError(f"{path}: build.files names '{file}', which is no file in the task folder")
 
 
 def _read(path: Path, what: str) -> str:
@@ -105,17 +191,44 @@ def _read(path: Path, what: str) -> str:
 
 
 def _read_seeds(folder: Path, spec: TaskSpec) -> tuple[Seed, ...]:
-    paths = sorted((folder / "seeds").glob("*.py")) or [folder / "seed.py"]
+    language = spec.language
+    if spec.program.files:
+        return (_read_folder(folder, spec),)
+    paths = sorted((folder / "seeds").glob(f"*{language.suffix}")) or [folder / language.file("seed")]
     seeds = []
     for path in paths:
-        code = _read(path, "the program to start from (or several as seeds/*.py)")
-        _parse(path, code)
+        code = _read(path, f"the program to start from (or several as seeds/*{language.suffix})")
+        if language.is_python:
+            _parse(path, code)
         try:
             check_program(code, spec)
         except ProgramError as exc:
             raise TaskError(f"{path}: {exc.check}: {exc.reason}") from None
         seeds.append(Seed(path.stem, code))
     return tuple(seeds)
+
+
+def _read_folder(folder: Path, spec: TaskSpec) -> Seed:
+    """Return the seed of a task whose programs are folders."""
+    place = folder / "seed"
+    known = {path.relative_to(place).as_posix(): path for path in task_files(folder) if path.is_relative_to(place)}
+    own = seed_paths(known, spec)
+    if not own:
+        raise TaskError(
+            f"{place} holds no file of the program: it is made of {', '.join(spec.program.files)}",
+            "Put the program to start from there, or correct `files` of [program] in task.toml",
+        )
+    if spec.program.editable and not any(matches(path, one) for path in own for one in spec.program.editable):
+        raise TaskError(
+            f"{place} holds no file that may change: `editable` is {', '.join(spec.program.editable)}",
+            "Correct `editable` of [program] in task.toml",
+        )
+    code = join_files({path: _read(known[path], "a file of the program") for path in own}, spec.language)
+    try:
+        check_program(code, spec)
+    except ProgramError as exc:
+        raise TaskError(f"{place}: {exc.check}: {exc.reason}") from None
+    return Seed("seed", code)
 
 
 def _check_evaluator(path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from engine.errors import TaskError, UsageError
+from engine.programs.languages.registry import language_named
 from engine.task.spec import is_name
+from engine.task.starters import LANGUAGES as STARTERS
+from engine.task.starters import starter_of, toolchain_of
 
 __all__ = ["write_task"]
 
@@ -100,11 +104,24 @@ def correct(value):
 """
 
 
-def write_task(folder: Path) -> Path:
+_BRIEF_OF = """\
+# Approximate sin(x)
+
+Write {what}: for each x in [0, pi] the value comes as close to sin(x) as possible, with additions, multiplications and
+constants only. The score is the largest absolute error over a grid; lower is better.
+"""
+
+
+def write_task(folder: Path, language: str = "python", several: bool = False) -> Path:
     """Write a working example into a new folder and return it.
 
+    Args:
+        folder: the new folder.
+        language: what its programs are written in.
+        several: whether they are folders of two files.
+
     Raises:
-        UsageError: the folder exists, or its name cannot name a task.
+        UsageError: the folder exists, its name cannot name a task, or there is no such example.
         TaskError: it cannot be written.
     """
     name = folder.name
@@ -117,6 +134,8 @@ def write_task(folder: Path) -> Path:
         "evaluate.py": _EVALUATE,
         "priors/rational-shape.md": _PRIOR,
     }
+    if language != "python" or several:
+        files = _in_language(files, language, several)
     try:
         folder.mkdir(parents=True)
         for relative, text in files.items():
@@ -128,3 +147,49 @@ def write_task(folder: Path) -> Path:
     except OSError as exc:
         raise TaskError(f"{exc.filename or folder} cannot be written: {exc.strerror}") from None
     return folder
+
+
+def _in_language(files: dict[str, str], language: str, several: bool) -> dict[str, str]:
+    """Return the example's files in another language or as a folder."""
+    starter = starter_of(language, several)
+    if starter is None:
+        known = [name for name in STARTERS if starter_of(name, several)]
+        what = f"{language} as a folder" if several and language in STARTERS else language
+        raise UsageError(f"there is no example in {what}: there are {', '.join(known)}", "docs/languages.md has more")
+    kind = language_named(language)
+    own = [f"correct{kind.suffix}", f"approximate{kind.suffix}"]
+    program = f"[program]\nlanguage = {json.dumps(language)}\n" + (f"files = {json.dumps(own)}\n" if several else "")
+    if starter.build:
+        call, mounts = toolchain_of(starter.tool) or (starter.tool, [])
+        mine = own if several else [f"program{kind.suffix}"]
+        words: list[str] = []
+        for word in starter.build:
+            if word == "{files}":
+                words += mine
+            else:
+                words.append(call if word == starter.tool else mine[-1] if word == "{main}" else word)
+        program += f"\n[build]\ncommand = {json.dumps(words)}\n"
+        if starter.beside and not several:
+            program += f"files = {json.dumps(list(starter.beside))}\n"
+        program += f"mounts = {json.dumps(mounts)}\n" if mounts else ""
+        program += "limits = { seconds = 60 }\n"
+    toml = files["task.toml"].replace("[interface]\n", f"{program}\n[interface]\n")
+    if not kind.has_functions:
+        start, end = toml.index("[interface]"), toml.index("[limits]")
+        toml = toml[:start] + toml[end:]
+    what = "coefficients of a polynomial" if not kind.has_functions else f"`approximate(x)` in {kind.title}"
+    written = {
+        "task.toml": toml,
+        "brief.md": _BRIEF_OF.replace("{what}", what),
+        "evaluate.py": files["evaluate.py"].replace('"approximate", grid', '"run.py:values", grid'),
+        "run.py": starter.run,
+        **starter.seed(kind.suffix, several),
+    }
+    if starter.recipe:
+        prior = files["priors/rational-shape.md"]
+        written["priors/rational-shape.md"] = (
+            f"{prior[: prior.index('```')]}```{kind.fence} recipe\n{starter.head}{starter.recipe}```\n"
+        )
+    if starter.beside and not several:
+        written |= starter.beside
+    return written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,8 @@ from engine.errors import RunError, TaskError
 from engine.journal.database import sha256_of
 from engine.text import is_text, legible
 
-__all__ = ["TaskCopy", "TaskWatch", "large_paths", "read_copy", "task_files", "unpack_copy"]
+__all__ = ["TaskCopy", "TaskWatch", "content_digest", "large_paths", "links_out", "read_copy", "task_files"]
+__all__ += ["unpack_copy"]
 
 _KEPT_BYTES = 20 << 20
 """Most bytes of a task's files, in all, to keep as blobs."""
@@ -40,34 +42,66 @@ def task_files(folder: Path) -> Iterator[Path]:
 def _contents(folder: Path) -> Iterator[Path]:
     """Yield the files and folders that belong to a task, sorted."""
     for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if parts[0] != "priors" and not any(part.startswith(".") or part == "__pycache__" for part in parts):
+        relative = path.relative_to(folder)
+        if relative.parts[0] != "priors" and not _is_hidden(relative):
             yield path
 
 
 def read_copy(folder: Path) -> TaskCopy:
-    """Read a task folder; files beyond 20 MiB in all are kept by hash and path only.
+    """Read a task folder; files beyond 20 MiB in all, the largest, are kept by hash and path only.
+
+    So code is among what is kept, whatever data lie beside it: what was agreed to is what runs.
 
     Raises:
         TaskError: a file's name is not text.
         OSError: a file cannot be read.
     """
     copy = TaskCopy({}, {}, [])
+    sizes = {path: path.stat().st_size for path in task_files(folder)}
+    large: set[Path] = set()
     kept = 0
-    for path in task_files(folder):
-        size = path.stat().st_size
+    for path in sorted(sizes, key=lambda path: (sizes[path], path)):
+        kept += sizes[path]
+        if kept > _KEPT_BYTES:
+            large.add(path)
+    for path, size in sizes.items():
         relative = path.relative_to(folder).as_posix()
         if not is_text(relative):
             raise TaskError(f"{folder} holds '{legible(relative)}', whose name is not valid UTF-8: rename it")
-        if kept + size > _KEPT_BYTES:
+        if path in large:
             with path.open("rb") as file:
                 copy.large_files[relative] = f"{hashlib.file_digest(file, 'sha256').hexdigest()} {size} {path}"
             continue
         content = path.read_bytes()
-        kept += size
         copy.files[relative] = sha256_of(content)
         copy.blobs.append(content)
     return copy
+
+
+def content_digest(files: Mapping[str, str], large_files: Mapping[str, str]) -> str:
+    """Return a hash of a task's files: the same for a folder and for a run's copy of it, wherever they lie.
+
+    Args:
+        files: path to the SHA-256 of the content.
+        large_files: path to `sha256 size path`.
+    """
+    named = {**files, **{name: note.split(" ", 1)[0] for name, note in large_files.items()}}
+    return sha256_of(repr(sorted(named.items())).encode("utf-8", "surrogateescape"))
+
+
+def links_out(folder: Path) -> list[Path]:
+    """Return what links in a task folder lead to outside of it, priors included, sorted.
+
+    A run takes along what they lead to, as if it lay in the folder.
+    """
+    own = Path(os.path.realpath(folder))
+    links = (path for path in folder.rglob("*") if path.is_symlink() and not _is_hidden(path.relative_to(folder)))
+    targets = {Path(os.path.realpath(path)) for path in links}
+    return sorted(target for target in targets if not target.is_relative_to(own))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
 
 
 def large_paths(large_files: Mapping[str, str]) -> dict[str, Path]:
