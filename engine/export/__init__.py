@@ -1,8 +1,9 @@
-"""A run as a file for others: JSON, CSV, GraphML, or a report in HTML."""
+"""Export a run: to a file of JSON, CSV or GraphML, a report in HTML, or a checkpoint of OpenEvolve."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +16,16 @@ if TYPE_CHECKING:
 
     from engine.export.record import Record
 
-__all__ = ["FORMATS", "export_run"]
+__all__ = ["FORMATS", "export_checkpoint", "export_run"]
 
 FORMATS = ("json", "csv", "graphml", "html")
-"""What can be written, by the file's suffix."""
+"""The formats, named by a file's suffix."""
 
 
 def export_run(run: Run, out: Path) -> int:
     """Write a run to a file in the format that its suffix names, and return how many nodes it holds.
 
-    The file appears when it is whole; one that is there already is replaced. The run may be live.
+    The file appears once it is complete, and replaces one of that name. The run may be live.
 
     Raises:
         UsageError: the suffix names no format.
@@ -51,8 +52,52 @@ def export_run(run: Run, out: Path) -> int:
     return len(record.state.nodes)
 
 
+def export_checkpoint(run: Run, folder: Path, replace: bool) -> int:
+    """Write a run as a checkpoint that OpenEvolve resumes from, and return how many programs it holds.
+
+    The folder appears once it is complete. The run may be live.
+
+    Args:
+        run: the run.
+        folder: a folder that is not there yet, or is empty.
+        replace: whether a checkpoint that is there already may be replaced; nothing else ever is.
+
+    Raises:
+        UsageError: something is there already.
+        JournalError: the run cannot be read.
+        RunError: the folder cannot be written.
+    """
+    from engine.export.openevolve import write_openevolve
+    from engine.export.record import read_record
+
+    is_checkpoint = (folder / "metadata.json").is_file() and (folder / "programs").is_dir()
+    if is_checkpoint and not replace:
+        raise UsageError(f"{folder} is a checkpoint already", "--force replaces it; or name another folder")
+    if not is_checkpoint and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and is no checkpoint", "Name a new folder")
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    former = folder.with_name(f".{folder.name}.{os.getpid()}.former")
+    with JournalReader(run.db) as reader:
+        record = read_record(run, reader)
+        try:
+            partial.mkdir(parents=True)
+            written = write_openevolve(record, partial)
+            if folder.exists():
+                folder.rename(former)
+            partial.rename(folder)
+        except OSError as exc:
+            if former.exists() and not folder.exists():
+                former.rename(folder)
+            raise RunError(f"{folder} cannot be written: {exc.strerror or exc}") from None
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            if folder.exists():
+                shutil.rmtree(former, ignore_errors=True)
+    return written
+
+
 def _writer(kind: str) -> Callable[[Record, Path], None]:
-    # networkx and jinja2 are loaded only for what needs them.
+    # Lazy imports: only GraphML needs networkx, and only HTML jinja2.
     if kind == "graphml":
         from engine.export.graphml import write_graphml
 

@@ -1,4 +1,4 @@
-"""GraphML: the lineage for programs that draw and measure graphs; networkx reads it back."""
+"""Write the lineage as GraphML, for programs that draw and analyze graphs; networkx reads it back."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NOT_XML = re.compile("[\ufffe\uffff]")
 
 
 def write_graphml(record: Record, path: Path) -> None:
-    """Write the graph with typed attributes; what a node does not have is left out of it.
+    """Write the graph with typed attributes; a node lacks the attributes that it has no value for.
 
-    A metric is `metric.NAME`: a double where it is a number in every node that has it, else a string.
+    A metric is `metric.NAME`: a double if it is a number in every node that has it, else a string.
 
     Raises:
         OSError: the file cannot be written.
@@ -58,6 +58,7 @@ def _describe(record: Record, graph: nx.DiGraph[int]) -> None:
             "program": node.program,
             "starred": node.starred,
             "pruned": node.pruned,
+            "quarantined": node.quarantined,
         }
         if node.score is not None:
             attributes["score"] = float(node.score)
@@ -80,5 +81,5 @@ def _numeric(record: Record) -> set[str]:
 
 
 def _text(text: str) -> str:
-    """Text without what XML cannot hold."""
+    """Return the text without characters that XML cannot hold."""
     return _NOT_XML.sub("\ufffd", visible(text))

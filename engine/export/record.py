@@ -1,4 +1,4 @@
-"""What an export tells of a run beside its state: notes, what designs were shown, what people did, what models cost."""
+"""Read everything that an export holds beside a run's state: notes, shown priors, human acts, costs of models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECOMBINED = (
     "The designer 'recombine' invents nothing: these results are a search among what people wrote down "
     "(seeds, recipes in priors, injected programs) and the numbers in it."
 )
-"""Said wherever results of that designer are shown."""
+"""Shown beside all results of that designer."""
 
 
 class Act(NamedTuple):
@@ -33,7 +33,7 @@ class Act(NamedTuple):
 
 @dataclass(slots=True)
 class Cost:
-    """What the calls of one role to one model came to."""
+    """Sums over the calls of one role to one model."""
 
     calls: int = 0
     tokens_in: int = 0
@@ -45,7 +45,7 @@ class Cost:
 
 @dataclass
 class Record:
-    """A run, read whole; programs and logs stay in the journal until they are asked for."""
+    """A run, read in full; programs and logs stay in the journal until they are needed."""
 
     run: Run
     reader: JournalReader
@@ -70,7 +70,7 @@ class Record:
 
     @property
     def guarantee(self) -> str:
-        """`guarded` where every measurement was, else `open`."""
+        """`guarded` if every measurement was, else `open`."""
         return "guarded" if set(self.guarantees) == {"guarded"} else "open"
 
     @property
@@ -79,7 +79,7 @@ class Record:
         return "recombine" in self.designers
 
     def code(self, node: int) -> str:
-        """A node's program."""
+        """Return a node's program."""
         return self.reader.text(self.state.nodes[node].program)
 
 
@@ -119,13 +119,13 @@ def _take(record: Record, event: ev.Event) -> None:
             cost.seconds += data.seconds
             cost.failed += bool(data.error)
         case _:
-            told = _act(event.data)
-            if told is not None:
-                record.acts.append(Act(event.seq, event.at, event.node, *told))
+            described = _describe_act(event.data)
+            if described is not None:
+                record.acts.append(Act(event.seq, event.at, event.node, *described))
 
 
-def _act(data: ev.Data) -> tuple[str, str] | None:
-    """What a person did, in a word or two, and the words that go with it."""
+def _describe_act(data: ev.Data) -> tuple[str, str] | None:
+    """Return what a person did in a word or two, and its text; None if the event is no act of a person."""
     match data:
         case ev.Injected():
             return f"injected a {data.what}", data.text if data.what == "hint" else f"{data.name} {data.text}".strip()

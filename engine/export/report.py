@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that needs nothing beside it and asks nobody for anything."""
+"""Write the report of a run: one HTML file that needs no other file and makes no request."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from engine.evaluation.picture import decode_picture
+from engine.export.drawing import SIDE, draw_picture
 from engine.export.record import RECOMBINED, Record
 from engine.export.score_curve import HEIGHT, WIDTH, draw_curve
 from engine.journal.clock import iso_time
+from engine.state.best_known import describe_record
+from engine.state.gain import describe_check
 from engine.state.lineage import best_path
 from engine.state.node import Node
 from engine.state.run_state import RunState
@@ -27,7 +31,7 @@ _FOLDER = Path(__file__).parent
 _OPEN_BELOW = 200
 """A tree of more nodes begins with only the best path unfolded."""
 _DEEPEST = 24
-"""Levels that are indented; what lies deeper says so in words."""
+"""Levels that are indented; deeper nodes show their level as a number."""
 _LESSONS = 500
 _ACTS = 1000
 
@@ -39,11 +43,11 @@ class TreeRow(NamedTuple):
     depth: int
     children: int
     gain: float | None
-    """What is ranked, above that of the parent that was edited, in the direction of better."""
+    """Gain in the ranked quantity over the edited parent; positive is better."""
 
 
 class DiffLine(NamedTuple):
-    """A line of a diff and what it is: `same`, `added`, `removed` or `place`."""
+    """A line of a diff and its kind: `same`, `added`, `removed` or `place`."""
 
     kind: str
     text: str
@@ -52,8 +56,8 @@ class DiffLine(NamedTuple):
 def write_report(record: Record, path: Path) -> None:
     """Write the report.
 
-    Every text from programs, models and people is escaped, and characters that steer or hide are shown as such. The
-    page's own policy lets nothing run or load but the one script and the one style sheet that it brings.
+    Every text from programs, models and people is escaped, and control characters are shown as escapes. The page's
+    content security policy allows only its own script and style sheet.
 
     Raises:
         OSError: the file cannot be written.
@@ -66,7 +70,13 @@ def write_report(record: Record, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "time": iso_time, "line": one_line, "seconds": _seconds}
+    environment.filters |= {
+        "number": _number,
+        "time": iso_time,
+        "line": one_line,
+        "seconds": _seconds,
+        "checked": describe_check,
+    }
     stream = environment.get_template("report.html.j2").stream(_context(record))
     stream.enable_buffering(64)
     with path.open("wb") as file:
@@ -74,7 +84,7 @@ def write_report(record: Record, path: Path) -> None:
 
 
 def _shown(value: Any) -> Any:
-    """What an expression of the template puts out; markup of our own passes."""
+    """Return the output of a template expression; only plain text is escaped, our own markup passes."""
     return visible(value) if type(value) is str else value
 
 
@@ -102,6 +112,9 @@ def _context(record: Record) -> dict[str, Any]:
         "script_hash": _hash(script),
         "recombined": RECOMBINED if record.recombined else "",
         "curve": draw_curve(state),
+        "to_record": describe_record(state),
+        "drawing": _drawing(record, best),
+        "drawing_side": SIDE,
         "width": WIDTH,
         "height": HEIGHT,
         "rows": _rows(state),
@@ -120,8 +133,15 @@ def _context(record: Record) -> dict[str, Any]:
     }
 
 
+def _drawing(record: Record, best: Node | None) -> str:
+    """Return what the evaluator drew of the best, as path data; empty if it drew nothing."""
+    raw = record.reader.blob(best.picture_blob) if best is not None and best.picture_blob else b""
+    picture = decode_picture(raw) if raw else None
+    return "" if picture is None else draw_picture(picture)
+
+
 def _rows(state: RunState) -> Iterator[TreeRow]:
-    """All nodes, each after the parent that was edited, siblings in the order of their numbers."""
+    """Yield all nodes, each after its edited parent, siblings in the order of their numbers."""
     children: dict[int, list[int]] = {}
     roots = []
     for node in state.nodes:
@@ -144,7 +164,7 @@ def _diff(before: str, after: str) -> Iterator[DiffLine]:
     kinds = {"+": "added", "-": "removed", "@": "place"}
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3)
     for number, line in enumerate(lines):
-        # The first two lines name files, and there are none.
+        # The first two lines would name files.
         if number >= 2:
             yield DiffLine(kinds.get(line[:1], "same"), line)
 

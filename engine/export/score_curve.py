@@ -1,4 +1,4 @@
-"""The curve of a run as SVG geometry: what every node is ranked by, the best so far, axes with round numbers."""
+"""Draw the curve of a run as SVG geometry: the ranked value of every node, the best so far, and axes."""
 
 from __future__ import annotations
 
@@ -15,37 +15,43 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 16, 14, 40
 
 @dataclass(frozen=True)
 class Step:
-    """A node that was better than all before it, as a mark that can be pointed at."""
+    """A node that was better than all before it: a mark with a tooltip."""
 
     x: float
     y: float
-    told: str
+    label: str
+    """The tooltip."""
 
 
 @dataclass
 class ScoreCurve:
-    """Path data and labels, in the picture's units."""
+    """Path data and labels, in units of the picture."""
 
     points: str = ""
-    """Every node that is ranked: a path of dots."""
+    """A dot for every ranked node."""
     failed: str = ""
-    """Every other node: ticks on the lower edge."""
+    """A tick on the lower edge for every other node."""
     best: str = ""
-    """The best so far: a line of steps."""
+    """The best so far, as a line of steps."""
     steps: list[Step] = field(default_factory=list)
     x_ticks: list[tuple[float, str]] = field(default_factory=list)
     y_ticks: list[tuple[float, str]] = field(default_factory=list)
+    record: float | None = None
+    """The height of the best value that is known; None if that is not in the picture."""
     clipped: int = 0
-    """Values so far off that they are drawn on the edge."""
+    """How many values lie so far off that they are drawn on the edge."""
 
 
 def draw_curve(state: RunState) -> ScoreCurve | None:
-    """The curve over the nodes in order; None where none is ranked."""
+    """Return the curve over the nodes in order; None if no node is ranked."""
     ranking = state.ranking
     ranked = [(node, value) for node in state.nodes if (value := ranking.of(node)) is not None]
     if not ranked:
         return None
     low, high = _bounds([value for _, value in ranked], ranking.maximize)
+    record = state.spec.record if not ranking.by_fitness else None
+    if record is not None and low - (high - low) <= record.value <= high + (high - low):
+        low, high = min(low, record.value), max(high, record.value)
     last = max(1, len(state.nodes) - 1)
     floor = HEIGHT - _BOTTOM
 
@@ -62,22 +68,24 @@ def draw_curve(state: RunState) -> ScoreCurve | None:
     curve.failed = "".join(
         f"M{x(node.id)} {floor}v5" for node in state.nodes if ranking.of(node) is None and node.status is not None
     )
-    # In the order of the nodes: with rounds in flight a node may be crowned after one that came later.
+    # In the order of the nodes: with rounds in flight a node may be crowned after a later one.
     best: float | None = None
     for node, value in ranked:
-        if state.exceeds(node.fitness, best):
+        if not node.doubted and state.exceeds(node.fitness, best):
             at = x(node.id), y(value)
             curve.best += f"M{at[0]} {at[1]}" if best is None else f"H{at[0]}V{at[1]}"
             curve.steps.append(Step(*at, f"#{node.id}, round {node.round}: {ranking.describe(node, 8)}"))
             best = node.fitness
     curve.best += f"H{x(last)}"
+    if record is not None and low <= record.value <= high:
+        curve.record = y(record.value)
     curve.y_ticks = [(y(value), f"{value:.6g}") for value in _ticks(low, high, 5)]
     curve.x_ticks = [(x(int(value)), str(int(value))) for value in _ticks(0, last, 8) if value == int(value)]
     return curve
 
 
 def _bounds(scores: list[float], maximize: bool) -> tuple[float, float]:
-    """The range to draw: all scores, but without the worst tenth where that would flatten the rest."""
+    """Return the range to draw: all scores, without the worst tenth if that would flatten the rest."""
     ordered = sorted(scores, reverse=not maximize)
     worst, tenth, best = ordered[0], ordered[len(ordered) // 10], ordered[-1]
     edge = tenth + (tenth - best) * 0.25 if abs(tenth - worst) > abs(best - tenth) > 0 else worst
@@ -87,7 +95,7 @@ def _bounds(scores: list[float], maximize: bool) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, count: int) -> list[float]:
-    """Round numbers between two bounds, about so many."""
+    """Return about `count` round numbers between two bounds."""
     rough = (high - low) / count
     power: float = 10.0 ** math.floor(math.log10(rough))
     step = next((factor * power for factor in (1, 2, 5, 10) if factor * power >= rough), rough)

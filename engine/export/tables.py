@@ -1,4 +1,4 @@
-"""JSON, the whole run in one value, and CSV, one row a node; both are written node by node."""
+"""Write a run as JSON, one value for the whole run, or as CSV, one row a node; both node by node."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_json(record: Record, path: Path) -> None:
-    """Write all that was searched, found, said and spent: settings, task, nodes with their programs, human acts.
+    """Write the whole run: settings, task, nodes with their programs, human acts, costs.
 
     Raises:
         OSError: the file cannot be written.
@@ -89,6 +89,9 @@ def _node(record: Record, node: Node) -> dict[str, Any]:
         "measurements": node.measurements,
         "spread": node.spread,
         "verified": node.verified,
+        "quarantined": node.quarantined,
+        "check": msgspec.to_builtins(node.check),
+        "asked": msgspec.to_builtins(node.asked),
         "judge": node.judge,
         "fitness": node.fitness,
         "designed_at": iso_time(node.designed_at),
@@ -120,7 +123,7 @@ def write_csv(record: Record, path: Path) -> None:
 
 
 def _row(record: Record, nodes: list[Node]) -> dict[str, Any]:
-    """Column to cell; without a node, the columns alone matter."""
+    """Return a node's row, column to cell; without a node only the columns count."""
     node = nodes[0] if nodes else Node(0, 0, (), "", "", "", "", (), 0)
     return {
         "id": node.id,
@@ -140,6 +143,7 @@ def _row(record: Record, nodes: list[Node]) -> dict[str, Any]:
         "measurements": node.measurements,
         "spread": _cell(node.spread),
         "verified": _cell(node.verified),
+        "quarantined": int(node.quarantined),
         "judge": _cell(node.judge),
         "fitness": _cell(node.fitness),
         "designed_at": iso_time(node.designed_at),

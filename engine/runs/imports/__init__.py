@@ -1,0 +1,1 @@
+"""Runs of other systems, read as they are and written as journals of ours."""
