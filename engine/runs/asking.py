@@ -28,7 +28,7 @@ def ask(run: Run, kind: str, data: Mapping[str, Any] | None = None) -> Answer:
     Args:
         run: the run.
         kind: one of `COMMANDS`.
-        data: what it takes.
+        data: its fields.
 
     Raises:
         RunError: the run cannot be written, or its engine gave no answer within 10 s.
@@ -58,7 +58,7 @@ def hand_over(run: Run, kind: str, data: Mapping[str, Any] | None = None, key: s
     Args:
         run: the run.
         kind: one of `COMMANDS`.
-        data: what it takes.
+        data: its fields.
         key: what to press to let the run go on, for people who see no command line.
 
     Raises:
@@ -76,12 +76,12 @@ def hand_over(run: Run, kind: str, data: Mapping[str, Any] | None = None, key: s
 def carry_out(
     run: Run, kind: str, data: Mapping[str, Any] | None = None, command_id: int | None = None, key: str = ""
 ) -> Answer | None:
-    """Do with a command what can be done without an engine; None if one is at work meanwhile.
+    """Carry out or keep a command without an engine; None if an engine has started meanwhile.
 
     Args:
         run: the run.
         kind: one of `COMMANDS`.
-        data: what it takes.
+        data: its fields.
         command_id: of a command that its engine left unanswered.
         key: what to press to let the run go on, for people who see no command line.
 
@@ -105,7 +105,7 @@ def carry_out(
         with lock_run(run, engine=False):
             return _apply(run, kind, given, command_id, more)
     except RunError:
-        # Whoever took the lock first may be an engine.
+        # The holder of the lock may be an engine.
         if is_alive(run):
             return None
         raise
@@ -117,7 +117,7 @@ def carry_out(
 
 
 def _keep(run: Run, kind: str, data: dict[str, Any], command_id: int | None, more: str) -> Answer:
-    """Leave a command to the run's next engine, if that would carry it out as the run stands."""
+    """Keep a command for the run's next engine, if the command is valid now."""
     with RestingRun(run) as resting:
         resting.expect_pending(command_id)
         outcome = EFFECTS[kind](resting, data)
@@ -130,7 +130,7 @@ def _keep(run: Run, kind: str, data: dict[str, Any], command_id: int | None, mor
 
 
 def _apply(run: Run, kind: str, data: dict[str, Any], command_id: int | None, more: str) -> Answer:
-    """Carry a command out; the run's lock is held."""
+    """Carry out a command; the caller holds the run's lock."""
     raw = encode_command(kind, data)
     with RestingRun(run) as resting:
         outcome = EFFECTS[kind](resting, data)
@@ -141,5 +141,5 @@ def _apply(run: Run, kind: str, data: dict[str, Any], command_id: int | None, mo
 
 
 def _condition(resting: RestingRun, kind: str, more: str) -> str:
-    """What it takes for a command to have a meaning for the search."""
+    """Return what must happen before a command can affect the search; empty if nothing."""
     return "" if resting.goes_on or kind not in _OF_THE_SEARCH else f"; the run is finished: {more}"

@@ -13,9 +13,9 @@ from engine.settings.fitness import fitness_of
 from engine.settings.model import Settings, check_whole
 from engine.state.run_state import RunState
 
-__all__ = ["check_fitness", "check_set"]
+__all__ = ["FIXED", "check_fitness", "check_set"]
 
-_FIXED = ("designer.name", "designer.bandit", "devices", "seed", "data_seed")
+FIXED = ("designer.name", "designer.bandit", "devices", "seed", "data_seed")
 """Settings that are read once, when the engine starts."""
 
 
@@ -26,7 +26,7 @@ def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
         UsageError: a key is unknown, a value does not fit, or the setting cannot change during a run.
     """
     merged = convert_table(deep_merge(msgspec.to_builtins(settings), change), Settings, "set", UsageError)
-    fixed = [path for path in _FIXED if attrgetter(path)(merged) != attrgetter(path)(settings)]
+    fixed = [path for path in FIXED if attrgetter(path)(merged) != attrgetter(path)(settings)]
     if fixed:
         raise UsageError(f"set: {', '.join(fixed)} cannot change during a run")
     check_whole(merged)
@@ -46,7 +46,7 @@ def check_fitness(state: RunState, settings: Settings) -> None:
     measured, baseline = ({**node.metrics, spec.metric: node.score} for node in (best, seed))
     if fitness_of(settings.fitness, spec.metric, spec.direction, measured, baseline, best.judge) is None:
         known = [name for name in measured if name in baseline]
-        judged = "it was judged" if best.judge is not None else "nobody judged it"
+        judged = "it was judged" if best.judge is not None else "it was not judged"
         raise UsageError(
             f"set: the best node, {best.id}, lacks a part of that fitness",
             f"It and the baseline have {', '.join(known)}; {judged}",

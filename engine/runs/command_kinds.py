@@ -1,4 +1,4 @@
-"""The commands that people give a run: what each holds, and what becomes of it if no engine is at work.
+"""The kinds of commands for a run: the fields of each, and how it is handled if no engine is at work.
 
 The engine, the command line and the application read them here, and an answer is the same for all of them.
 """
@@ -16,16 +16,16 @@ from engine.journal.events import CommandDone
 __all__ = ["COMMANDS", "Answer", "CommandKind", "Refusal", "check_command", "read_answer", "refuse"]
 
 WhenNoEngine = Literal["apply", "keep", "refuse"]
-"""`apply`: whoever asks carries it out at once; `keep`: it waits for the next engine; `refuse`: only an engine can."""
+"""`apply`: the caller carries it out at once; `keep`: it waits for the next engine; `refuse`: it needs an engine."""
 
 
 class Answer(NamedTuple):
-    """What became of a command."""
+    """The answer to a command."""
 
     ok: bool
     code: str
     """One word for programs: `done`, `unchanged` (it was so already), `kept` (for the next engine) or `retrying` (no
-    model has answered yet); of a refusal `refused`, `stopping`, `finished`, `no_engine` or `ended`."""
+    model has answered yet); for a refusal `refused`, `stopping`, `finished`, `no_engine` or `ended`."""
     text: str
     """For people."""
 
@@ -50,9 +50,9 @@ class CommandKind:
 
     when_no_engine: WhenNoEngine
     label: str
-    """What the status line says until it is answered."""
+    """Text of the status line until it is answered."""
     fields: Mapping[str, type]
-    """What its data may hold; each may be missing."""
+    """The fields that its data may have; all are optional."""
 
 
 _NODE: Mapping[str, type] = {"node": int}
@@ -67,6 +67,7 @@ COMMANDS: dict[str, CommandKind] = {
     "set": CommandKind("keep", "setting…", {"settings": dict}),
     "inject": CommandKind("keep", "injecting…", _INJECTED),
     "rerun": CommandKind("keep", "asking…", _NODE),
+    "verify": CommandKind("keep", "asking…", {"node": int, "fresh": int}),
     "pin": CommandKind("apply", "pinning…", _NODE),
     "unpin": CommandKind("apply", "unpinning…", _NODE),
     "prune": CommandKind("apply", "pruning…", _NODES),
@@ -77,7 +78,7 @@ COMMANDS: dict[str, CommandKind] = {
 
 
 def check_command(kind: str, data: Mapping[str, Any]) -> None:
-    """Raise Refusal for a command that nobody knows, or for data that it does not take."""
+    """Raise Refusal for an unknown command, or for data that it does not take."""
     known = COMMANDS.get(kind)
     if known is None:
         raise Refusal(f"this version knows no command '{kind}'", _meant(kind, COMMANDS))
@@ -99,10 +100,10 @@ def _meant(name: str, known: Mapping[str, object]) -> str:
 
 
 def refuse(error: EvolveError) -> Answer:
-    """The answer to a command that an error ended."""
+    """Return the answer to a command that failed."""
     return Answer(False, error.code if isinstance(error, Refusal) else "refused", str(error))
 
 
 def read_answer(done: CommandDone) -> Answer:
-    """The answer that an engine recorded; engines of earlier versions gave no code."""
+    """Return the answer that an engine recorded; earlier versions recorded no code."""
     return Answer(done.ok, done.code or ("done" if done.ok else "refused"), done.result)

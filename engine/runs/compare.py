@@ -43,7 +43,7 @@ class Step(NamedTuple):
     node: int
     score: float
     rounds: int
-    """Rounds that were done, the node's own among them."""
+    """Rounds that were done, including the node's own."""
     usd: float
     tokens: int
     seconds: float
@@ -51,15 +51,15 @@ class Step(NamedTuple):
 
 
 class ComparedRun(msgspec.Struct, frozen=True):
-    """What is compared of one run."""
+    """The figures of one run that are compared."""
 
     run: Run
     task: str
     ranking: Ranking
     fitness: FitnessSettings
-    """What makes its ranking, where that is by fitness."""
+    """The parts of its fitness, if fitness ranks."""
     baseline: dict[str, Any]
-    """What a composite fitness counts from: those metrics of its first seed."""
+    """The baseline of a composite fitness: those metrics of its first seed."""
     status: str
     rounds: int
     nodes: int
@@ -68,21 +68,21 @@ class ComparedRun(msgspec.Struct, frozen=True):
     tokens: int
     seconds: float
     generations: int
-    """Nodes on the way from the seed to the best, both counted; 0 without a best."""
+    """Nodes on the path from the seed to the best, both included; 0 without a best."""
     steps: list[Step]
     settings: dict[str, Any]
-    """Settings as they are now, nested keys with dots."""
+    """The current settings, nested keys with dots."""
     program: str
     """The best program; empty without one."""
 
     @property
     def best(self) -> Step | None:
-        """The best node, or None where no node has a score."""
+        """The best node; None if no node has a score."""
         return self.steps[-1] if self.steps else None
 
 
 def read_compared(run: Run) -> ComparedRun:
-    """Fold a run with an eye on its improvements.
+    """Fold a run and collect its improvements.
 
     Raises:
         JournalError: the journal cannot be read, does not fold or holds no run.
@@ -99,7 +99,7 @@ def read_compared(run: Run) -> ComparedRun:
                     spent.append((rounds, state.usd, state.tokens, state.engine_ms / 1000))
         best = state.best_node
         program = reader.text(best.program) if best is not None else ""
-    # From the state as it ended: other weights, set later, rank what was crowned before anew.
+    # From the final state: weights that were set later rank earlier bests anew.
     steps = [
         Step(step.node, step.score, *figures, step.fitness)
         for step, figures in zip(state.best_steps, spent, strict=True)
@@ -134,12 +134,12 @@ def _baseline(state: RunState) -> dict[str, Any]:
 
 
 def extent(run: ComparedRun, axis: Axis) -> float:
-    """How far a run went along an axis; a round that has its best node counts before it has ended."""
+    """Return how far a run went along an axis; an open round with its best node counts."""
     return float(max(getattr(run, axis), getattr(run.steps[-1], axis) if run.steps else 0))
 
 
 def best_at(run: ComparedRun, axis: Axis, place: float) -> Step | None:
-    """The best up to a place on an axis; None where there was none yet."""
+    """Return the best up to a place on an axis; None if there was none yet."""
     best = None
     for step in run.steps:
         if getattr(step, axis) > place:
@@ -149,7 +149,7 @@ def best_at(run: ComparedRun, axis: Axis, place: float) -> Step | None:
 
 
 def common_ranking(runs: Sequence[ComparedRun]) -> Ranking:
-    """What runs are set beside each other by: what all of them rank by, else the score, which all of them have."""
+    """Return the ranking to compare runs by: their common one, else the score, which all of them have."""
     ranking = runs[0].ranking
     if any(run.fitness != runs[0].fitness for run in runs):
         return msgspec.structs.replace(ranking, by_fitness=False)
@@ -157,19 +157,19 @@ def common_ranking(runs: Sequence[ComparedRun]) -> Ranking:
 
 
 def doubts(runs: Sequence[ComparedRun]) -> list[str]:
-    """What stands against a comparison of these runs."""
+    """Return the reasons against a comparison of these runs."""
     found = []
     if len({(run.task, run.ranking.metric, run.ranking.direction) for run in runs}) > 1:
         found.append("runs of different tasks: their scores cannot be compared")
     if any(run.fitness != runs[0].fitness for run in runs):
-        found.append("ranked by different fitness: what is set side by side is the score")
+        found.append("ranked by different fitness: the score is compared")
     elif any(run.baseline != runs[0].baseline for run in runs):
         found.append("the seeds that fitness counts from differ: compare the scores too")
     return found
 
 
 def shared_places(runs: Sequence[ComparedRun], axis: Axis) -> list[float]:
-    """A quarter, a half, three quarters and the whole of what all runs have gone along an axis; empty if nothing."""
+    """Return a quarter, a half, three quarters and the whole of the extent that all runs reach; empty if it is 0."""
     shared = min(extent(run, axis) for run in runs)
     places = [shared * part / 4 for part in (1, 2, 3, 4)]
     if axis in ("rounds", "tokens"):
@@ -178,7 +178,7 @@ def shared_places(runs: Sequence[ComparedRun], axis: Axis) -> list[float]:
 
 
 def differing(runs: Sequence[ComparedRun]) -> dict[str, list[Any]]:
-    """Settings that are not the same in all runs: key to a value a run, None where it has none."""
+    """Return the settings that differ: key to one value for each run, None if the run lacks it."""
     keys = dict.fromkeys(key for run in runs for key in run.settings)
     found = {key: [run.settings.get(key) for run in runs] for key in keys}
     return {key: values for key, values in found.items() if any(value != values[0] for value in values)}

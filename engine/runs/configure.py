@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,37 +16,40 @@ from engine.journal.reader import JournalReader
 from engine.llm.faults import key_of
 from engine.runs.folder import Run
 from engine.runs.presets import Preset
+from engine.runs.prices import with_public_prices
+from engine.runs.reach import Layer, check_way_out, foreign_endpoints, reads_outside
 from engine.settings.decode import deep_merge, read_toml
 from engine.settings.model import Settings, analyzes_by_model, designs_by_model, merge_settings
 from engine.settings.models import NO_ANALYZER, RULES, ModelSpec, RoleSettings
-from engine.settings.named_paths import named_mounts
 from engine.state.fold import fold_run
 from engine.task.spec import Task
 from engine.workspace import workspace
 
-__all__ = ["check_way_out", "choose_settings", "configured", "lacks_limit", "model_table", "replayed", "require_limit"]
+__all__ = ["asks_models", "choose_settings", "configured", "lacks_limit", "model_table", "own_layers", "replayed"]
+__all__ += ["require_limit", "task_settings"]
 
-Layer = tuple[str, Mapping[str, Any]]
-"""Where a table of settings came from, and the table."""
+
+_TABLES = ("models", "roles", "executor")
 
 
 def configured() -> dict[str, Any]:
-    """What config.toml of the workspace says of runs: `[run]`, `[models.NAME]` and `[roles]`, as one table of settings.
+    """Return the settings of runs in the workspace's config.toml: `[run]`, `[models.NAME]`, `[roles]` and
+    `[executor]`, as one table.
 
     Raises:
-        UsageError: it is no TOML, or one of them is no table.
+        UsageError: it is not TOML, or one of them is not a table.
     """
     path = workspace() / "config.toml"
     whole = read_toml(path, UsageError) if path.exists() else {}
-    for key in ("run", "models", "roles"):
+    for key in ("run", *_TABLES):
         if not isinstance(whole.get(key, {}), dict):
             raise UsageError(f"{path}: {key} is no table")
-    return deep_merge(whole.get("run", {}), {key: whole[key] for key in ("models", "roles") if key in whole})
+    return deep_merge(whole.get("run", {}), {key: whole[key] for key in _TABLES if key in whole})
 
 
-def model_table(task: Task, model: str, base_url: str) -> tuple[str, dict[str, Any]]:
-    """What `--model` and `--base-url` mean: the name of a configured model, or of a new one, and what is said of it."""
-    known = deep_merge(configured(), task.spec.run).get("models", {})
+def model_table(model: str, base_url: str, task: Task | None = None) -> tuple[str, dict[str, Any]]:
+    """Return the model that `--model` and `--base-url` name, configured or new, and its settings."""
+    known = deep_merge(configured(), task.spec.run if task else {}).get("models", {})
     where = {"base_url": base_url} if base_url else {}
     if model in known:
         return model, where
@@ -57,17 +60,17 @@ def model_table(task: Task, model: str, base_url: str) -> tuple[str, dict[str, A
 def choose_settings(
     task: Task, preset: Preset, own: Sequence[Layer], only: str = "", base: Layer | None = None
 ) -> Settings:
-    """The settings of a new run.
+    """Return the settings of a new run.
 
     Args:
-        task: its own settings stand above those of config.toml.
-        preset: stands above the task.
-        own: what a person says for this run, on top of all.
+        task: its settings override those of config.toml.
+        preset: overrides the task.
+        own: settings that a person gives for this run; they override all others.
         only: name of the one model that the run is to have; empty: all that are configured.
-        base: stands in the place of config.toml, task and preset.
+        base: replaces config.toml, task and preset.
 
     Raises:
-        UsageError: a key is unknown, a value does not fit, or the models cannot be what they are to be.
+        UsageError: a key is unknown, a value does not fit, or a model cannot be used as configured.
     """
     config = workspace() / "config.toml"
     layers: list[Layer] = [(str(config), configured()), (f"{task.folder / 'task.toml'}: run", task.spec.run)]
@@ -75,6 +78,12 @@ def choose_settings(
         layers = [base]
     else:
         layers.append(("preset", preset.settings))
+    _check_names([*layers, *own])
+    if "executor" in task.spec.run:
+        raise UsageError(
+            f"{layers[1][0] if base is None else task.folder}: `executor` is not a task's to set",
+            "Set it in config.toml, or with --executor",
+        )
     settings = merge_settings(*layers, *own)
     if only:
         analyzer = settings.roles.analyzer if settings.roles.analyzer in (RULES, NO_ANALYZER) else ""
@@ -85,13 +94,13 @@ def choose_settings(
     if base is None:
         settings = preset.sample(settings)
         _check_keys(task, settings, [layers[0], *own])
-        check_way_out(task, [layers[0], *own])
+        check_way_out(reads_outside(task), settings, [layers[0], *own])
     _check_roles(task, settings)
-    return settings
+    return with_public_prices(settings) if base is None and asks_models(settings) else settings
 
 
 def replayed(run: Run) -> Layer:
-    """The settings of a run whose recorded answers are to be given again."""
+    """Return the settings for a run that replays the recorded answers of another one."""
     with JournalReader(run.db) as reader:
         state = fold_run(reader)
     settings = msgspec.to_builtins(state.settings)
@@ -101,27 +110,40 @@ def replayed(run: Run) -> Layer:
 
 
 def lacks_limit(settings: Settings) -> bool:
-    """Whether models that cost money would be asked without a limit."""
+    """Return whether models that cost money would be asked without a limit."""
     priced = any(model.priced for model in settings.models.values())
-    return _asks(settings) and priced and settings.usd is None
+    return asks_models(settings) and priced and settings.usd is None
 
 
 def require_limit(settings: Settings) -> None:
-    """Raise UsageError where models that cost money would be asked without a limit."""
+    """Raise UsageError if models that cost money would be asked without a limit."""
     if lacks_limit(settings):
         raise UsageError("the models cost money, and no limit is given", "Give one with --usd X, or usd = X in [run]")
 
 
-def _asks(settings: Settings) -> bool:
-    """Whether the run is going to ask models."""
+def asks_models(settings: Settings) -> bool:
+    """Return whether a run with these settings asks models."""
     asked = designs_by_model(settings) or analyzes_by_model(settings) or settings.fitness.judge > 0
     return asked and not settings.answers
+
+
+def _check_names(layers: Sequence[Layer]) -> None:
+    """Raise UsageError if settings are for a model that no layer describes: its name may have been mistaken."""
+    tables = [(label, values["models"]) for label, values in layers if isinstance(values.get("models"), dict)]
+    known = [
+        name for _, models in tables for name, table in models.items() if isinstance(table, dict) and "model" in table
+    ]
+    for label, models in tables:
+        for name in models:
+            if name not in known:
+                there = f"The models are {', '.join(dict.fromkeys(known))}" if known else "No model is configured"
+                raise UsageError(f"{label}: no model is called '{name}'", there)
 
 
 def _check_reachable(settings: Settings, only: str) -> None:
     """Raise UsageError for the one model of a run if it has neither an endpoint nor a key for OpenAI's own."""
     model = settings.models[only]
-    if not _asks(settings) or model.base_url or os.environ.get("OPENAI_BASE_URL") or key_of(model):
+    if not asks_models(settings) or model.base_url or os.environ.get("OPENAI_BASE_URL") or key_of(model):
         return
     named = f"{model.key_env} is not set" if model.key_env else "key_env names no variable"
     raise UsageError(
@@ -141,52 +163,31 @@ def _check_roles(task: Task, settings: Settings) -> None:
         raise UsageError(f"fitness.judge = {settings.fitness.judge:g} wants a judge, and {lack}")
 
 
-def check_way_out(task: Task, own: Sequence[Layer]) -> None:
-    """Refuse folders of this machine together with an endpoint, if the task brings both and a person named neither.
+def own_layers(own: Sequence[Layer]) -> list[Layer]:
+    """Return the layers of settings that a person gives: config.toml, then those for this run."""
+    return [(str(workspace() / "config.toml"), configured()), *own]
 
-    Args:
-        task: it may have come from anywhere.
-        own: the tables of settings that a person wrote.
+
+def task_settings(task: Task) -> Settings:
+    """Return the settings of a task's next run if none are given for it.
 
     Raises:
-        UsageError: it names the folder and the endpoint.
+        UsageError: a key is unknown or a value does not fit.
     """
-    known = {table.get("base_url", "") for table in _model_tables(own).values()} | {""}
-    tables = task.spec.run.get("models", {})
-    foreign = {name: table["base_url"] for name, table in tables.items() if table.get("base_url", "") not in known}
-    if not foreign or not task.spec.mounts:
-        return
-    allowed = [task.folder.resolve(), *(Path(path).resolve() for path in named_mounts())]
-    for mount in ((task.folder / each).resolve() for each in task.spec.mounts):
-        if not any(mount.is_relative_to(folder) for folder in allowed):
-            name, url = next(iter(foreign.items()))
-            raise UsageError(
-                f"the task lets its programs read {mount} and sends texts to an endpoint of its own, {url}",
-                f'If you trust it, name one of the two in config.toml: [mounts] paths = ["{mount}"], or '
-                f'base_url = "{url}" in [models.{name}]',
-            )
-
-
-def _model_tables(own: Sequence[Layer]) -> dict[str, Any]:
-    """Return what a person says of models, by name: config.toml and the command line, not the task."""
-    tables: dict[str, Any] = {}
-    for _, layer in own:
-        tables = deep_merge(tables, layer.get("models", {}))
-    return tables
+    return merge_settings(*own_layers(()), (f"{task.folder / 'task.toml'}: run", task.spec.run))
 
 
 def _check_keys(task: Task, settings: Settings, own: Sequence[Layer]) -> None:
-    """A task may have come from anywhere: it must not say where the keys of a person are sent."""
-    tables = _model_tables(own).values()
-    trusted = {(table.get("base_url", ""), table.get("key_env", ModelSpec().key_env)) for table in tables}
-    for name, table in task.spec.run.get("models", {}).items():
-        model = settings.models.get(name)
-        if model is None or not model.key_env or table.keys().isdisjoint(("base_url", "key_env")):
+    """Raise UsageError if a task, which may come from anywhere, would send a person's key to an endpoint of its own."""
+    said = {f"models.{name}": table for name, table in task.spec.run.get("models", {}).items()}
+    said["run.retrieval"] = task.spec.run.get("retrieval", {})
+    for name, base_url, key_env in foreign_endpoints(settings, own):
+        if not key_env or said.get(name, {}).keys().isdisjoint(("base_url", "key_env")):
             continue
-        here = urlsplit(model.base_url).hostname in ("127.0.0.1", "localhost", "::1")
-        if not here and (model.base_url, model.key_env) not in trusted:
+        if urlsplit(base_url).hostname not in ("127.0.0.1", "localhost", "::1"):
+            setting = name.removeprefix("run.")
             raise UsageError(
-                f"the task's models.{name} would send the key in {model.key_env} to {model.base_url or 'OpenAI'}",
+                f"the task's {setting} would send the key in {key_env} to {base_url or 'OpenAI'}",
                 f"If that is right, say it in {Path(workspace(), 'config.toml')} or with "
-                f"--set models.{name}.base_url=… --set models.{name}.key_env=…",
+                f"--set {setting}.base_url=… --set {setting}.key_env=…",
             )

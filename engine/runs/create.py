@@ -12,15 +12,18 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import EvolveError, RunError
+from engine.journal.blobs import insert_blob
 from engine.journal.clock import now_ms
-from engine.journal.database import create_journal, insert_blob, insert_event
+from engine.journal.database import create_journal, insert_event
 from engine.journal.events import Event, RunStarted
 from engine.journal.reader import JournalReader
 from engine.priors.place import priors_folder
 from engine.runs.folder import Run, check_name
+from engine.runs.review import agree_to_run
 from engine.runs.secret import copy_secret, make_secret
 from engine.settings.model import Settings
 from engine.state.fold import fold_run
+from engine.state.run_state import RunState
 from engine.task.snapshot import read_copy
 from engine.task.spec import Task
 from engine.workspace import network_file_system
@@ -28,8 +31,25 @@ from engine.workspace import network_file_system
 __all__ = ["check_file_system", "create_run", "make_folder"]
 
 
-def create_run(task: Task, settings: Settings, runs: Path, name: str = "", allow_network_fs: bool = False) -> Run:
+def create_run(
+    task: Task,
+    settings: Settings,
+    runs: Path,
+    name: str = "",
+    allow_network_fs: bool = False,
+    at: int | None = None,
+) -> Run:
     """Make a run's folder with a journal that holds all the run needs to go on.
+
+    Whoever makes a run agrees to its task: it goes on here without a question.
+
+    Args:
+        task: what is searched for.
+        settings: of the run.
+        runs: the folder of runs.
+        name: the run's name; empty for one made of the task and the time.
+        allow_network_fs: make it even on a network file system.
+        at: when it began, in milliseconds since 1970; by default now.
 
     Raises:
         RunError: the folder exists, cannot be written, or lies on a network file system.
@@ -38,7 +58,7 @@ def create_run(task: Task, settings: Settings, runs: Path, name: str = "", allow
         check_file_system(runs)
     folder = make_folder(runs, name or f"{task.spec.name}-{time.strftime('%Y%m%d-%H%M%S')}", exact=bool(name))
     try:
-        _write_start(folder, task, settings)
+        agree_to_run(RunState(_write_start(folder, task, settings, at)), folder)
     except (OSError, EvolveError) as exc:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(exc, EvolveError):
@@ -48,7 +68,7 @@ def create_run(task: Task, settings: Settings, runs: Path, name: str = "", allow
 
 
 def check_file_system(runs: Path) -> None:
-    """Raise RunError where SQLite's log would not be safe."""
+    """Raise RunError if the file system is not safe for SQLite's log."""
     kind = network_file_system(runs)
     if kind:
         raise RunError(
@@ -58,7 +78,7 @@ def check_file_system(runs: Path) -> None:
 
 
 def make_folder(runs: Path, name: str, exact: bool) -> Path:
-    """A new folder for a run; unless the name is `exact`, a number is added where it is taken.
+    """Make a folder for a run; unless the name is `exact`, add a number if it is taken.
 
     Raises:
         RunError: the name is taken or cannot name a run, or the folder cannot be made.
@@ -85,7 +105,7 @@ def make_folder(runs: Path, name: str, exact: bool) -> Path:
     raise RunError(f"{runs} holds too many runs named {name}")
 
 
-def _write_start(folder: Path, task: Task, settings: Settings) -> None:
+def _write_start(folder: Path, task: Task, settings: Settings, at: int | None) -> Event:
     copy = read_copy(task.folder)
     started = RunStarted(
         task=task.spec.name,
@@ -100,28 +120,30 @@ def _write_start(folder: Path, task: Task, settings: Settings) -> None:
         environment={"python": platform.python_version(), "platform": platform.platform()},
         secret=_secret(folder, settings),
     )
-    # Renamed into place when it is whole, so that nobody ever finds half a run.
+    # Renamed into place when it is complete, so that no other process finds half a run.
     partial = folder / "new.db"
     connection = create_journal(partial)
     try:
         connection.execute("BEGIN")
         for content in copy.blobs:
             insert_blob(connection, content)
-        insert_event(connection, Event(1, now_ms(), None, None, started))
+        first = Event(1, now_ms() if at is None else at, None, None, started)
+        insert_event(connection, first)
         connection.execute("COMMIT")
     except Exception as exc:
         raise RunError(f"{folder / 'run.db'} cannot be written: {exc}") from None
     finally:
         connection.close()
     partial.rename(folder / "run.db")
+    return first
 
 
 def _secret(folder: Path, settings: Settings) -> str:
-    """Give the run a secret; returns its commitment, or nothing where the seed of the data is known."""
+    """Give the run a secret and return its commitment; empty if the data seed is known."""
     if settings.data_seed is not None:
         return ""
     if settings.answers:
-        # What models answered was about the other run's measurements.
+        # The recorded answers are about the other run's measurements.
         with JournalReader(Run(Path(settings.answers)).db) as reader:
             wanted = fold_run(reader).secret
         if copy_secret(Path(settings.answers), folder, wanted):

@@ -1,6 +1,6 @@
-"""What commands bring about on a run as it stands: events, and what the person is told.
+"""Compute the effects of commands on a run: events, and the answer for the person.
 
-Whoever carries a command out asks here: the engine, or, if none is at work, whoever gave the command.
+Used by the engine, and by the process that gives the command if no engine is at work.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from engine.journal.events import (
     NodeStarred,
     NodeUnpinned,
     SettingsChanged,
+    VerifyStarted,
 )
-from engine.programs.outline import ProgramError, outline
+from engine.programs.outline import ProgramError
 from engine.runs.changes import check_fitness, check_set
 from engine.runs.command_kinds import Refusal
 from engine.settings.model import Settings, designs_by_model
@@ -34,22 +35,24 @@ from engine.task.spec import TaskSpec
 
 __all__ = ["EFFECTS", "Effects", "Ground", "Outcome"]
 
+_MOST_FRESH = 100
+
 Effects = list[tuple[Data, int | None]]
 """Events, each with the node that it is about."""
 
 
 class Outcome(NamedTuple):
-    """What a command brings about."""
+    """The effects of a command."""
 
     effects: Effects
     text: str
-    """What the person is told."""
+    """The answer, for people."""
     code: str = "done"
     """As in `Answer`."""
 
 
 class Ground(Protocol):
-    """A run as it stands."""
+    """The current state of a run."""
 
     state: RunState
 
@@ -60,19 +63,19 @@ class Ground(Protocol):
 
     @property
     def goes_on(self) -> bool:
-        """Whether an engine is at work, or the next one will be without being given more rounds."""
+        """Whether an engine is at work, or the next one has work without more rounds."""
         ...
 
     def text(self, sha256: str) -> str:
-        """A blob as text."""
+        """Return a blob as text."""
         ...
 
     def past_of(self, node: int) -> list[Event]:
-        """All events about a node, in order."""
+        """Return all events about a node, in order."""
         ...
 
     def keep(self, content: bytes) -> None:
-        """Keep a blob that the effects name."""
+        """Store a blob that the effects name."""
         ...
 
 
@@ -84,8 +87,8 @@ def _set(run: Ground, data: dict[str, Any]) -> Outcome:
     after = check_set(before, change)
     if after.fitness != before.fitness:
         check_fitness(run.state, after)
-    told = [f"{path} = {_value(after, path)} (was {_value(before, path)})" for path in _leaves(change)]
-    return Outcome([(SettingsChanged(change), None)], ", ".join(told))
+    changes = [f"{path} = {_value(after, path)} (was {_value(before, path)})" for path in _leaves(change)]
+    return Outcome([(SettingsChanged(change), None)], ", ".join(changes))
 
 
 def _value(settings: Settings, path: str) -> Any:
@@ -96,7 +99,7 @@ def _value(settings: Settings, path: str) -> Any:
 
 
 def _leaves(table: dict[str, Any]) -> list[str]:
-    """The dotted keys of what a nested table sets."""
+    """Return the dotted keys of the leaves of a nested table."""
     found = []
     for key, value in table.items():
         found += [f"{key}.{below}" for below in _leaves(value)] if isinstance(value, dict) else [key]
@@ -104,7 +107,7 @@ def _leaves(table: dict[str, Any]) -> list[str]:
 
 
 def _node(run: Ground, number: int | None) -> Node:
-    """The node that a command names."""
+    """Return the node that a command names."""
     nodes = run.state.nodes
     if number is None:
         raise Refusal("no node is named")
@@ -147,18 +150,18 @@ def _prune(run: Ground, data: dict[str, Any]) -> Outcome:
     effects: Effects = [(NodeUnpinned(), node.id) for node in changed if node.pinned]
     lost = f"; no longer pinned: {', '.join(str(node) for _, node in effects)}" if effects else ""
     effects += [(NodePruned(), node.id) for node in changed]
-    return Outcome(effects, _told(changed, "pruned: never a parent again, until restored") + lost)
+    return Outcome(effects, _describe(changed, "pruned: never a parent again, until restored") + lost)
 
 
 def _restore(run: Ground, data: dict[str, Any]) -> Outcome:
     changed = [node for node in _chosen(run, data) if node.pruned]
     if not changed:
         return Outcome([], "it is not pruned", "unchanged")
-    return Outcome([(NodeRestored(), node.id) for node in changed], _told(changed, "restored"))
+    return Outcome([(NodeRestored(), node.id) for node in changed], _describe(changed, "restored"))
 
 
 def _chosen(run: Ground, data: dict[str, Any]) -> list[Node]:
-    """The node that a command names, and with `subtree` all that descends from it by first parents."""
+    """Return the node that a command names, with `subtree` also its descendants by first parents."""
     root = _node(run, data.get("node"))
     found = [root]
     if data.get("subtree"):
@@ -171,7 +174,7 @@ def _chosen(run: Ground, data: dict[str, Any]) -> list[Node]:
     return found
 
 
-def _told(nodes: list[Node], what: str) -> str:
+def _describe(nodes: list[Node], what: str) -> str:
     return f"node {nodes[0].id} is {what}" if len(nodes) == 1 else f"{len(nodes)} nodes are {what}"
 
 
@@ -219,15 +222,18 @@ def _inject(run: Ground, data: dict[str, Any]) -> Outcome:
 
 
 def _check_program(run: Ground, code: str) -> None:
-    """Raise Refusal for a program that breaks the task's rules, or that the run has already."""
+    """Raise Refusal for a program that breaks the task's rules or is already in the run."""
+    seed = run.text(run.state.nodes[0].program) if run.spec.program.editable and run.state.nodes else ""
     try:
-        digest = check_program(code, run.spec).digest
+        digest = check_program(code, run.spec, seed).digest
     except ProgramError as exc:
         raise Refusal(f"{exc.check}: {exc.reason}") from None
     twin = run.state.digests.get(digest)
     if twin is not None:
         raise Refusal(f"duplicate: the program is the same as node {twin}", "'rerun' measures it again")
-    if any(outline(run.text(other.program)).digest == digest for other in run.state.injected.values()):
+    if any(
+        run.spec.language.outline(run.text(other.program)).digest == digest for other in run.state.injected.values()
+    ):
         raise Refusal("duplicate: the program waits for its round already")
 
 
@@ -235,6 +241,8 @@ def _rerun(run: Ground, data: dict[str, Any]) -> Outcome:
     node, state = _node(run, data.get("node")), run.state
     if not run.goes_on:
         raise Refusal("the run is finished, and measures nothing more", code="finished")
+    if node.id in state.verifications and not state.verifications[node.id].started.resting:
+        raise Refusal(f"node {node.id} is being verified")
     if node.id in state.evaluations:
         raise Refusal(
             f"node {node.id} is being measured"
@@ -251,10 +259,28 @@ def _rerun(run: Ground, data: dict[str, Any]) -> Outcome:
     return Outcome([(NodeRerun(max(repeats, default=-1) + 1), node.id)], f"node {node.id} is measured once more{when}")
 
 
+def _verify(run: Ground, data: dict[str, Any]) -> Outcome:
+    state = run.state
+    chosen = state.best if data.get("node") is None else data["node"]
+    node, fresh = _node(run, chosen), 3 if data.get("fresh") is None else data["fresh"]
+    if not 1 <= fresh <= _MOST_FRESH:
+        raise Refusal(f"verify: {fresh} draws cannot be; ask for 1 to {_MOST_FRESH}")
+    if node.score is None:
+        raise Refusal(f"node {node.id} has no score to verify")
+    known = state.verifications.get(node.id)
+    if node.id in state.evaluations or (known is not None and not known.started.resting):
+        raise Refusal(f"node {node.id} is being measured")
+    draws = list(range(state.draws + 1, state.draws + 1 + fresh))
+    started = VerifyStarted(draws, reference=0 if node.id else None, asked=True)
+    when = " when the run goes on" if state.status == "paused" else ""
+    return Outcome([(started, node.id)], f"node {node.id} is measured on fresh data{when}")
+
+
 EFFECTS: dict[str, Callable[[Ground, dict[str, Any]], Outcome]] = {
     "set": _set,
     "inject": _inject,
     "rerun": _rerun,
+    "verify": _verify,
     "pin": _pin,
     "unpin": _unpin,
     "prune": _prune,
@@ -262,4 +288,4 @@ EFFECTS: dict[str, Callable[[Ground, dict[str, Any]], Outcome]] = {
     "star": _star,
     "comment": _comment,
 }
-"""By kind of command, what it brings about. Those that are not here act on a living engine alone."""
+"""The function of each kind of command; the other kinds act on a live engine only."""

@@ -18,7 +18,8 @@ from engine.errors import JournalError, RunError
 from engine.journal.reader import JournalReader
 from engine.workspace import runs_folder
 
-__all__ = ["AmbiguousRun", "Run", "all_runs", "check_name", "find_run", "is_alive", "lock_is_deleted", "lock_run"]
+__all__ = ["AmbiguousRun", "Run", "all_runs", "check_name", "check_resting", "find_run", "is_alive", "lock_is_deleted"]
+__all__ += ["lock_run"]
 
 _LOCK_SECONDS = 2.0
 _MOST_NAMED = 8
@@ -73,7 +74,7 @@ class AmbiguousRun(RunError):
     """The beginning of a name fits several runs; `newest` is the one that was started last.
 
     Args:
-        name: what was written.
+        name: the name as typed.
         fitting: the runs that it fits, newest first.
     """
 
@@ -91,7 +92,7 @@ def all_runs(runs: Path) -> list[Run]:
     """Return the runs in a folder, newest first."""
     found = []
     for path in runs.glob("*/run.db") if runs.is_dir() else []:
-        # One that is being deleted is no run any more.
+        # A folder that is being deleted is no longer a run.
         with suppress(FileNotFoundError):
             found.append((path.stat().st_ctime_ns, path.parent))
     return [Run(folder) for _, folder in sorted(found, reverse=True)]
@@ -135,7 +136,7 @@ def _not_found(name: str, runs: Path, known: list[str]) -> RunError:
             f"{name} is a folder, no run: it has no run.db",
             f"'evolve runs --runs {typed}' lists the runs in it" if inside else "'evolve runs' lists the runs",
         )
-    # What was written may be a part of a name, or like a name, or like its beginning.
+    # The text may be a part of a name, or similar to a name or to its beginning.
     close = difflib.get_close_matches(name, [*known, *(run[: len(name)] for run in known)], 1)
     meant = next((run for run in known if len(name) > 2 and name in run), "")
     meant = meant or next((run for run in known if close and run.startswith(close[0])), "")
@@ -166,7 +167,7 @@ def lock_run(run: Run, engine: bool = True) -> Iterator[int]:
 
     Args:
         run: the run.
-        engine: False for whoever only writes a few events; the run does not count as alive meanwhile.
+        engine: False if the caller only writes a few events; the run does not count as alive meanwhile.
 
     Raises:
         RunError: another engine holds it, or the folder cannot be written.
@@ -178,7 +179,7 @@ def lock_run(run: Run, engine: bool = True) -> Iterator[int]:
     try:
         deadline = time.monotonic() + _LOCK_SECONDS
         while not _try_lock(descriptor):
-            # Whoever only asks whether the engine lives holds the lock for an instant.
+            # A process that only asks whether the engine is alive holds the lock for an instant.
             if time.monotonic() > deadline:
                 holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").replace("\n", ", ").strip(", ")
                 if not holder:
@@ -227,6 +228,19 @@ def is_alive(run: Run) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def check_resting(run: Run, but: str = "") -> None:
+    """Raise RunError if an engine holds the run's lock.
+
+    Args:
+        run: the run.
+        but: a clause that says what cannot be done meanwhile; empty if it is obvious.
+    """
+    if is_alive(run):
+        raise RunError(
+            f"run '{run.name}' has an engine at work{but and ', '}{but}", f"'evolve stop {run.typed}' ends it"
+        )
 
 
 def check_name(name: str) -> None:

@@ -1,7 +1,8 @@
-"""Fork: a new run that begins as a copy of another one up to some event and goes its own way from there."""
+"""Fork: make a new run that begins as a copy of another one up to some event and continues on its own."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import sqlite3
@@ -12,8 +13,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.errors import EvolveError, RunError, UsageError
+from engine.journal.blobs import DICTIONARY, insert_blob
 from engine.journal.clock import now_ms
-from engine.journal.database import create_journal, insert_blob, insert_event, sha256_of
+from engine.journal.database import create_journal, insert_event, insert_meta, sha256_of
 from engine.journal.events import (
     BestCrowned,
     Data,
@@ -23,6 +25,7 @@ from engine.journal.events import (
     PriorChanged,
     RunForked,
     SettingsChanged,
+    VerifyDone,
 )
 from engine.journal.reader import JournalReader
 from engine.priors.place import priors_of
@@ -40,16 +43,18 @@ __all__ = ["Fork", "fork_run"]
 _BLOB = re.compile(r'(?<!"digest"):"([0-9a-f]{64})"')
 """A field of an event that may name a blob; in JSON a quote inside of a text never stands bare."""
 _PAGE = 500
+_TOGETHER = {(EvalDone, BestCrowned), (VerifyDone, EvalDone)}
+"""Events of one node that are written in one transaction, one after the other."""
 
 
 class Fork(NamedTuple):
-    """What came of a fork."""
+    """A new fork."""
 
     run: Run
     at_seq: int
     """The last event that it shares with the other run."""
     own_priors: int | None
-    """How many priors it brought along; None where it reads the other run's folder, live."""
+    """How many priors it copied; None if it reads the other run's folder, live."""
 
 
 def fork_run(
@@ -78,7 +83,7 @@ def fork_run(
             other run reads them.
         change: settings to change, nested as in `Settings`.
         name: the new run's name; by default made of the other's name and `at_seq`.
-        allow_network_fs: write it on a network file system all the same.
+        allow_network_fs: write it even on a network file system.
 
     Raises:
         UsageError: there is no such event, or the settings do not fit.
@@ -122,7 +127,7 @@ def fork_run(
 
 
 def _settings(state: RunState, seed: int | None, change: Mapping[str, Any]) -> dict[str, Any]:
-    """What the fork changes, checked against the settings at its event."""
+    """Return the settings that the fork changes, checked against those at its event."""
     settings = deep_merge(change, {} if seed is None else {"seed": seed})
     # Nothing is drawn yet with the new seed, so that here it may change.
     before = msgspec.structs.replace(state.settings, seed=settings.get("seed", state.settings.seed))
@@ -133,7 +138,7 @@ def _settings(state: RunState, seed: int | None, change: Mapping[str, Any]) -> d
 
 
 def _own_priors(source: Run, reader: JournalReader, state: RunState, at: int, at_seq: bool) -> dict[str, bytes] | None:
-    """The priors that the fork takes along, by file name; None where it goes on reading the other run's folder."""
+    """Return the priors that the fork copies, by file name; None if it keeps reading the other run's folder."""
     if at_seq:
         return {f"{prior}.md": reader.blob(sha256) for prior, sha256 in _priors_at(reader, at).items()}
     if state.forked is None or not state.forked.own_priors:
@@ -146,7 +151,7 @@ def _own_priors(source: Run, reader: JournalReader, state: RunState, at: int, at
 
 
 def _priors_at(reader: JournalReader, at: int) -> dict[str, str]:
-    """Id and revision of every prior as the journal last had it."""
+    """Return id and revision of every prior as last recorded up to an event."""
     known: dict[str, str] = {}
     for event in reader.events(upto=at):
         match event.data:
@@ -162,17 +167,20 @@ def _priors_at(reader: JournalReader, at: int) -> dict[str, str]:
 
 
 def _torn(reader: JournalReader, at: int) -> list[tuple[Data, int | None, int | None]]:
-    """What the other run wrote in one transaction with its last copied event, and the search cannot do without."""
-    both = list(reader.events(after=at - 1, upto=at + 1))
-    if len(both) == 2 and isinstance(both[0].data, EvalDone) and isinstance(both[1].data, BestCrowned):
-        return [(both[1].data, both[1].round, both[1].node)]
-    return []
+    """Return the events of the last copied event's transaction that follow it and that the search needs."""
+    first, *rest = reader.events(after=at - 1, upto=at + 2)
+    torn: list[tuple[Data, int | None, int | None]] = []
+    for before, event in itertools.pairwise([first, *rest]):
+        if (type(before.data), type(event.data)) not in _TOGETHER or event.node != before.node:
+            break
+        torn.append((event.data, event.round, event.node))
+    return torn
 
 
 def _crowned(state: RunState) -> list[tuple[Data, int | None, int | None]]:
-    """The node that is best under the fitness of now, where the run has crowned another one."""
-    best = state.fittest()
-    if best is None or best.score is None or state.best is None or not state.gained(best.id, state.best):
+    """Return the crowning of another best, if the fork's fitness puts one above the best of the run."""
+    best = state.next_best()
+    if best is None or best.score is None or state.best is None:
         return []
     return [(BestCrowned(score=best.score, previous=state.best), best.round, best.id)]
 
@@ -192,10 +200,13 @@ def _write(
             connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", page)
             for row in page:
                 named |= dict.fromkeys(_BLOB.findall(row[5]))
-        for sha256 in named:
+        dictionary = reader.dictionary_name()
+        if dictionary:
+            insert_meta(connection, DICTIONARY, dictionary)
+        for sha256 in [dictionary, *named] if dictionary else named:
             stored = reader.stored_blob(sha256)
             if stored is not None:
-                connection.execute("INSERT INTO blobs VALUES (?, ?, ?)", stored)
+                connection.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)", stored)
         for content in contents:
             insert_blob(connection, content)
         time = now_ms()

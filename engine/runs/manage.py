@@ -11,22 +11,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import JournalError, RunError
-from engine.evaluation.supervisor.folders import remove_tree
-from engine.runs.folder import Run, check_name, is_alive
+from engine.runs.folder import Run, check_name, check_resting, is_alive
 
 __all__ = ["delete_run", "rename_run", "spawn_engine"]
 
 
 def rename_run(run: Run, name: str) -> Run:
-    """Give a run's folder another name beside the old one; what it proposed goes by its new name from then on.
+    """Rename a run's folder; its proposals get the new name, too.
 
     Raises:
         RunError: its engine is alive, the name is taken or cannot name a run; or it has its new name, and its proposals
             keep the old one.
     """
     check_name(name)
-    if is_alive(run):
-        raise RunError(f"run '{run.name}' has an engine at work", f"'evolve stop {run.typed}' ends it")
+    check_resting(run)
     target = run.folder.with_name(name)
     if target.exists():
         raise RunError(f"there is a run '{name}' already in {run.folder.parent}", "Choose another name")
@@ -49,8 +47,10 @@ def delete_run(run: Run) -> None:
     Raises:
         RunError: its engine is alive, or the folder cannot be removed.
     """
-    if is_alive(run):
-        raise RunError(f"run '{run.name}' has an engine at work", f"'evolve stop {run.typed}' ends it")
+    check_resting(run)
+    # Lazy: the application loads this module at its start.
+    from engine.evaluation.supervisor.folders import remove_tree
+
     try:
         remove_tree(str(run.folder))
     except OSError as exc:
@@ -60,12 +60,12 @@ def delete_run(run: Run) -> None:
 def spawn_engine(run: Run) -> int:
     """Start the run's engine, detached from this terminal, and return its process id.
 
-    Waits until the engine holds the run's lock, so that whoever looks next finds it alive.
+    Wait until the engine holds the run's lock, so that every later look finds it alive.
 
     Raises:
-        RunError: the engine ended before it took the run up; the message ends with its last words.
+        RunError: the engine ended before it took up the run; the message ends with its last line.
     """
-    # It works in the run's folder, where a relative path would lead elsewhere.
+    # The engine works in the run's folder, so a relative path would lead elsewhere.
     command = [sys.executable, "-m", "engine", str(run.folder.absolute())]
     if _lingers():
         # Without a scope of its own, systemd would end it with the login session (KillUserProcesses).
@@ -82,7 +82,7 @@ def spawn_engine(run: Run) -> int:
             if process.returncode == 0:
                 return process.pid
             raise RunError(
-                f"the engine of '{run.name}' ended at once: {words.splitlines()[-1] if words else 'no word'}"
+                f"the engine of '{run.name}' ended at once: {words.splitlines()[-1] if words else 'it printed nothing'}"
             )
         if is_alive(run):
             # Popen would warn of a child that still runs when it is collected; this one is meant to outlive us.

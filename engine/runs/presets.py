@@ -10,7 +10,7 @@ import msgspec
 
 from engine.errors import UsageError
 from engine.settings.model import Settings
-from engine.settings.models import ModelSpec
+from engine.settings.models import NO_ANALYZER, ModelSpec
 from engine.task.spec import Task
 
 __all__ = ["PRESETS", "Preset", "find_preset"]
@@ -28,21 +28,21 @@ class Preset:
     """Fields of `ModelSpec` for models that leave them open."""
 
     def limit(self, task: Task) -> Task:
-        """The task with the preset's limits."""
+        """Return the task with the preset's limits."""
         if self.seconds is None:
             return task
         limits = task.spec.limits
         cpu = limits.cpu_seconds
         if cpu is not None:
-            # Time on the processors that the wall clock leaves: as many of them as the task allows, one at least.
+            # CPU time within the wall-clock limit, on as many processors as the task allows, at least one.
             cpu = max(cpu, self.seconds * max(1.0, cpu / limits.seconds))
         limits = msgspec.structs.replace(limits, seconds=self.seconds, cpu_seconds=cpu)
         return dataclasses.replace(task, spec=msgspec.structs.replace(task.spec, limits=limits))
 
     def sample(self, settings: Settings) -> Settings:
-        """The settings with the preset's way of sampling, where a model leaves it open and takes any.
+        """Return the settings with the preset's sampling parameters for models that set none and accept them.
 
-        Endpoints refuse it for models that reason at a stated effort.
+        Endpoints refuse them for models with a `reasoning_effort`.
         """
         models = {name: self._fill(model) for name, model in settings.models.items()}
         return msgspec.structs.replace(settings, models=models)
@@ -52,6 +52,18 @@ class Preset:
             return model
         missing = {name: value for name, value in self.sampling.items() if getattr(model, name) is None}
         return msgspec.structs.replace(model, **missing)
+
+
+def _baseline(sampler: str) -> Preset:
+    """Return a search without what evolution adds: no other nodes, no crossover, no mended failures, no lessons."""
+    modes = {"full": 0.3, "diff": 0.6, "crossover": 0.0, "fix": 0.0}
+    return Preset(
+        settings={
+            "designer": {"modes": modes},
+            "sampler": {"name": sampler},
+            "roles": {"analyzer": NO_ANALYZER},
+        }
+    )
 
 
 PRESETS = {
@@ -70,22 +82,26 @@ PRESETS = {
                 "migration_rate": 0.1,
                 "exploration": 0.2,
                 "exploitation": 0.6,
+                "archive": 100,
             },
         },
         seconds=300.0,
         sampling={"temperature": 0.7, "top_p": 0.95},
     ),
+    "iid": _baseline("iid"),
+    "sequential": _baseline("sequential"),
 }
 """`paper` is appendix A of arXiv 2603.29640: 3 nodes shown, of the best 70; every program written anew; no judge. The
-settings of its islands are there for `--set sampler=map_elites`, the paper's other sampler."""
+settings of its islands are there for `--set sampler=map_elites`, the paper's other sampler. `iid` and `sequential` are
+the baselines of the same names: nothing is passed from one node to the next but the parent, and nobody reports."""
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of this name.
+    """Return the preset of this name.
 
     Raises:
         UsageError: there is none.
     """
     if name not in PRESETS:
-        raise UsageError(f"there is no preset '{name}'", f"There is {', '.join(PRESETS)}")
+        raise UsageError(f"there is no preset '{name}'", f"There are {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -10,16 +10,15 @@ from cognition.store import BaseError
 from engine.errors import RunError
 from engine.journal.events import PriorProposed
 from engine.journal.reader import JournalReader
-from engine.priors.place import open_collection, place_of_run, proposal_names
+from engine.priors.place import open_collection, place_in_journal, proposal_names
 from engine.runs.folder import Run
-from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 
 __all__ = ["rename_proposals", "unpack_priors"]
 
 
 def unpack_priors(run: Run, state: RunState, blob: Callable[[str], bytes]) -> None:
-    """Lay out the priors that a fork brought along, unless they are there: what a person edited is left alone.
+    """Write the priors that a fork copied, unless the files exist: a person's edits are kept.
 
     Raises:
         OSError: they cannot be written.
@@ -36,7 +35,7 @@ def unpack_priors(run: Run, state: RunState, blob: Callable[[str], bytes]) -> No
 
 
 def rename_proposals(run: Run, former: str) -> None:
-    """Let what a run proposed go by the run's name of now, so that it is not proposed once more.
+    """Rename a run's proposals to the run's new name, so that they are not proposed again.
 
     Args:
         run: the run.
@@ -49,7 +48,7 @@ def rename_proposals(run: Run, former: str) -> None:
     with JournalReader(run.db) as reader:
         events = reader.events_of(PriorProposed)
         proposed = [event.data for event in events if isinstance(event.data, PriorProposed)]
-        place = place_of_run(run.folder, fold_run(reader)) if proposed else None
+        place = place_in_journal(run.folder, reader) if proposed else None
     if place is None:
         return
     try:
@@ -60,5 +59,5 @@ def rename_proposals(run: Run, former: str) -> None:
                     collection.rename_run(name, former, run.name)
     except BaseError as exc:
         raise RunError(
-            f"the run is '{run.name}' now, but what it proposed still goes by '{former}': {exc.message}", exc.hint
+            f"the run is '{run.name}' now, but its proposals keep the name '{former}': {exc.message}", exc.hint
         ) from None

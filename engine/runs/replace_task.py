@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.errors import RunError, TaskError
+from engine.errors import TaskError
 from engine.journal.events import TaskChanged
 from engine.priors.place import priors_folder
-from engine.runs.folder import Run, is_alive, lock_run
+from engine.runs.folder import Run, check_resting, lock_run
 from engine.runs.resting import RestingRun
+from engine.runs.review import agree_to_run
 from engine.state.run_state import RunState
 from engine.task.snapshot import read_copy
 from engine.task.spec import Task
@@ -17,9 +18,10 @@ __all__ = ["adopt_task"]
 
 
 def adopt_task(run: Run, task: Task) -> str:
-    """Let a run that has no engine go on with another copy of its task; returns what to tell the person.
+    """Let a run that has no engine go on with another copy of its task; return a message for the person.
 
-    Nodes keep the scores that the old copy gave them, and no seed is measured again.
+    Nodes keep the scores that the old copy gave them, and no seed is measured again. Whoever asks for it agrees to the
+    task.
 
     Args:
         run: the run; its lock is held meanwhile, so that no engine starts.
@@ -30,11 +32,7 @@ def adopt_task(run: Run, task: Task) -> str:
         TaskError: it is another task, or scores would mean the opposite.
         JournalError: the journal cannot be read or written.
     """
-    if is_alive(run):
-        raise RunError(
-            f"run '{run.name}' has an engine at work, and its task cannot be replaced meanwhile",
-            f"'evolve stop {run.typed}' ends it",
-        )
+    check_resting(run, "and its task cannot be replaced meanwhile")
     with lock_run(run, engine=False), RestingRun(run) as resting:
         state = resting.state
         _check(state, task)
@@ -54,8 +52,9 @@ def adopt_task(run: Run, task: Task) -> str:
             priors=str(priors_folder(task)),
         )
         resting.write([(changed, None)], copy.blobs)
-    told = ", ".join(sorted(files)) or "no file differs"
-    return f"task replaced by {task.folder} ({told}); nodes keep the scores that the old copy gave them"
+        agree_to_run(resting.state, run.folder)
+    changes = ", ".join(sorted(files)) or "no file differs"
+    return f"task replaced by {task.folder} ({changes}); nodes keep the scores that the old copy gave them"
 
 
 def _check(state: RunState, task: Task) -> None:

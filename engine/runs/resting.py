@@ -1,4 +1,4 @@
-"""A run that has no engine, as it stands: its state, and single events that are written to it."""
+"""Read a run that has no engine, and write single events to it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Self
 import msgspec
 
 from engine.errors import EvolveError, JournalError, RunError
+from engine.journal.blobs import insert_blob
 from engine.journal.clock import now_ms
 from engine.journal.database import (
     connect_writer,
-    insert_blob,
     insert_command,
     insert_event,
     insert_meta,
@@ -35,7 +35,7 @@ __all__ = ["RestingRun", "check_writable"]
 
 
 def check_writable(run: Run) -> None:
-    """Raise RunError for a run that nothing can be noted in."""
+    """Raise RunError if a run cannot be written to."""
     for path in (run.folder, run.db):
         if not os.access(path, os.W_OK):
             raise RunError(
@@ -45,7 +45,7 @@ def check_writable(run: Run) -> None:
 
 
 class RestingRun:
-    """Reads a run whose engine is gone; to write, hold its lock.
+    """Read a run without an engine; to write, hold its lock.
 
     Args:
         run: the run's folder.
@@ -59,7 +59,7 @@ class RestingRun:
         self._reader = JournalReader(run.db)
         try:
             self.state = fold_run(self._reader)
-            # Kinds that a newer version wrote are skipped when folding, but their places are taken.
+            # Events of kinds that a newer version wrote are skipped when folding, but count as places.
             self.state.seq = self._reader.last_seq()
         except JournalError:
             self._reader.close()
@@ -79,12 +79,12 @@ class RestingRun:
         return state.status != "finished" or (self._given_more and state.settings.rounds > state.rounds_done)
 
     def text(self, sha256: str) -> str:
-        """A blob as text."""
+        """Return a blob as text."""
         kept = self._kept.get(sha256)
         return self._reader.text(sha256) if kept is None else kept.decode()
 
     def past_of(self, node: int) -> list[Event]:
-        """All events about a node, in order."""
+        """Return all events about a node, in order."""
         return self._reader.node_events(node)
 
     def keep(self, content: bytes) -> None:
@@ -126,7 +126,7 @@ class RestingRun:
             kind: of the command.
             raw: its data, as JSON.
             effects: each with the node that it is about.
-            answer: what the person is told.
+            answer: the answer for the person.
             command_id: of a command that is written down already.
 
         Raises:

@@ -28,16 +28,16 @@ class EvaluationSeeds(NamedTuple):
     data: int
     """63 bits, too many to try one by one: data that a candidate is judged on."""
     sandbox: int
-    """31 bits: what a candidate's process may see."""
+    """31 bits: the seed that a candidate's process may see."""
 
 
 class DataSeeds:
     """Derive the seeds of every evaluation of a run; the same stage and repeat always has the same ones.
 
     Args:
-        secret: the run's secret; None where the seeds follow from `known`.
-        known: a number that anybody may know: `data_seed`, or the seed of a run from before there were secrets.
-        lack: what was lost, for whoever resumes the run; empty if nothing was.
+        secret: the run's secret; None if the seeds are derived from `known`.
+        known: a public number: `data_seed`, or the seed of a run of an earlier version without secrets.
+        lack: what was lost, for the person who resumes the run; empty if nothing was.
     """
 
     def __init__(self, secret: bytes | None, known: int = 0, lack: str = "") -> None:
@@ -47,13 +47,20 @@ class DataSeeds:
 
     @property
     def commitment(self) -> str:
-        """The hash of the secret, which tells nothing of it; empty without a secret."""
+        """The hash of the secret, which reveals nothing about it; empty without a secret."""
         return "" if self._secret is None else commitment_of(self._secret)
 
     def draw(self, stage: str, repeat: int) -> EvaluationSeeds:
-        """The seeds of one evaluation."""
+        """Return the seeds of one evaluation."""
+        return self._derive(stage, repeat)
+
+    def draw_fresh(self, stage: str, number: int) -> EvaluationSeeds:
+        """Return the seeds of a verification: no other number and no ranking evaluation draws the same data."""
+        return self._derive(f"fresh {stage}", number)
+
+    def _derive(self, stage: str, repeat: int) -> EvaluationSeeds:
         if self._secret is None:
-            # As in runs from before there were secrets: their evaluators know `seed` alone.
+            # As in runs of earlier versions without secrets: their evaluators know only `seed`.
             key = f"{self._known}/0/evaluate {stage}/{repeat}"
             seed = random.Random(hashlib.sha256(key.encode()).digest()).getrandbits(31)
             return EvaluationSeeds(seed, seed, _bits(hashlib.sha256(f"sandbox {key}".encode()).digest(), 31))
@@ -69,7 +76,7 @@ def _bits(digest: bytes, bits: int) -> int:
 
 
 def commitment_of(secret: bytes) -> str:
-    """The hash of a secret, by which it is recognised."""
+    """Return the hash that identifies a secret."""
     return hashlib.sha256(b"the secret of a run: " + secret).hexdigest()
 
 
@@ -85,7 +92,7 @@ def make_secret(folder: Path) -> str:
 
 
 def copy_secret(source: Path, folder: Path, commitment: str) -> bool:
-    """Copy the secret of one run's folder to another's; False where there is none with that commitment.
+    """Copy the secret of one run's folder to another's; return False if none has that commitment.
 
     Raises:
         OSError: the copy cannot be written.
@@ -98,7 +105,7 @@ def copy_secret(source: Path, folder: Path, commitment: str) -> bool:
 
 
 def open_data_seeds(folder: Path, state: RunState) -> DataSeeds:
-    """The seeds of a run that is taken up; where its secret is lost, a new one is made, and `lack` says so.
+    """Return the seeds of a run; if its secret is lost, make a new one and say so in `lack`.
 
     Raises:
         RunError: the secret is not this run's, or a new one cannot be written.

@@ -102,7 +102,7 @@ def run_summary(run: Run, kept: dict[str, Any], alive: bool) -> RunSummary:
         name=run.name,
         task=kept["task"],
         status=status,
-        # What a dead engine said last is no reason for its death.
+        # The last recorded reason does not explain why an engine died.
         reason="" if status in ("dead", "running") else kept.get("reason", ""),
         rounds=kept["rounds"],
         nodes=kept["nodes"],
@@ -142,7 +142,7 @@ class _Best(TypedDict):
 
 
 class _Kept(TypedDict):
-    """What `summary_of` returns; earlier versions wrote less."""
+    """The result of `summary_of`; earlier versions wrote less."""
 
     seq: int
     task: str
@@ -164,7 +164,7 @@ def _is_sound(summary: _Kept) -> bool:
 
 
 def kept_summary(reader: JournalReader) -> dict[str, Any] | None:
-    """Return what `summary_of` said at the end of the run; None if only a fold of the journal can tell."""
+    """Return the kept result of `summary_of` at the end of the run; None if the journal must be folded."""
     kept = reader.meta("summary")
     try:
         summary = msgspec.json.decode(kept, type=_Kept) if kept and not is_deep(kept) else None
@@ -200,7 +200,7 @@ def best_entry(state: RunState) -> dict[str, Any] | None:
 
 
 def best_of(summary: RunSummary) -> tuple[Figures | None, Ranking]:
-    """Return the figures of a summary's best node, if there is one, and what they are ranked by."""
+    """Return the figures of a summary's best node, if there is one, and its ranking."""
     best = summary["best"]
     ranking = Ranking(by_fitness=summary["ranked_by"] == "fitness")
     return Figures(best["score"], best["fitness"]) if best else None, ranking
