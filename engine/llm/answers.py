@@ -1,30 +1,43 @@
 """Read answers of models tolerantly; raise an error that the model can read if an answer cannot be used.
 
 A program is taken from `<program>` tags, else from code fences, else from JSON; else the whole answer is the program.
-If there are several, prefer those that are valid Python and define what the task requires.
+If there are several, prefer those that are valid programs and define what the task requires.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from engine.llm.blocks import (
     AnswerError,
     Block,
     fence_blocks,
-    json_object,
     read_fences,
     tag_blocks,
     tag_text,
     variants,
-    without_reasoning,
 )
-from engine.llm.hunks import apply_hunks, read_hunks
-from engine.programs.outline import ProgramError, outline
+from engine.llm.hunks import apply_hunks, has_hunks, read_hunks
+from engine.llm.json_parts import in_object, is_placeholder, json_object
+from engine.llm.program_blocks import (
+    Budget,
+    Reading,
+    choose,
+    defines,
+    fences_in,
+    in_program,
+    named_parts_removed,
+    read_blocks,
+)  # fmt: skip
+from engine.llm.thoughts import opens_thoughts, without_thoughts
+from engine.programs.languages.base import Language
+from engine.programs.languages.registry import PYTHON
+from engine.programs.outline import ProgramError
 from engine.task.spec import Interface
 from engine.text import one_line, visible
 
@@ -35,6 +48,7 @@ __all__ = [
     "Idea",
     "Judgement",
     "Program",
+    "holds_hunks",
     "judgement_schema",
     "parse_diff",
     "parse_judgement",
@@ -48,14 +62,9 @@ _MOTIVATION_LENGTH = 600
 _LESSON_LENGTH = 300
 _REASON_LENGTH = 400
 _NOTE_LENGTH = 8000
-_MOST_TRIED = 1_000_000
-"""Most characters of possible programs to parse per answer, so that an odd answer cannot stop the loop."""
 _HUNK = re.compile(
     r"^[ \t]*<{5,9}[ \t]*SEARCH.*?^[ \t]*>{5,9}[ \t]*REPLACE[^\n]*$", re.DOTALL | re.MULTILINE | re.IGNORECASE
 )
-_PYTHON = ("", "py", "python", "python3")
-_SHORT = 0.5
-"""Least length of a later program, as a share of an earlier one's, to count as its correction."""
 _CUT = (
     "the answer was cut off before the program was complete; write a shorter answer: no explanation, "
     "and a program no longer than it has to be"
@@ -102,7 +111,9 @@ class Judgement:
     reason: str
 
 
-def parse_program(text: str, interface: Interface | None = None, *, truncated: bool = False) -> Program:
+def parse_program(
+    text: str, interface: Interface | None = None, *, truncated: bool = False, language: Language = PYTHON
+) -> Program:
     """Read an answer that holds a whole program.
 
     Args:
@@ -110,11 +121,12 @@ def parse_program(text: str, interface: Interface | None = None, *, truncated: b
         interface: what a program must define; it tells the program among several blocks. If no program has all of
             it, the best one is returned, and later checks say what is missing.
         truncated: whether the answer ended at the limit of tokens; an unclosed program is then an error.
+        language: what it is written in.
 
     Raises:
         AnswerError: the answer has no program, or was cut off.
     """
-    text = without_reasoning(text)
+    text = without_thoughts(text, partial(in_program, language=language))
     required = [*interface.functions, *interface.classes] if interface else []
     # Text in tags within a line is prose about code.
     tags = [block for block in tag_blocks(text, "program", "code") if "\n" in block.text]
@@ -126,42 +138,44 @@ def parse_program(text: str, interface: Interface | None = None, *, truncated: b
     unclosed = any(not block.closed for block in tags) or (not tags and read_fences(text)[1])
     if truncated and unclosed:
         raise AnswerError(_CUT)
-    budget = _Budget(_MOST_TRIED)
-    fenced = [inner for block in tags for inner in _fences_in(block)]
-    readings = [_read_blocks([*tags, *fenced], budget), _read_blocks(fences, budget)]
+    budget = Budget()
+    fenced = [inner for block in tags for inner in fences_in(block)]
+    readings = [read_blocks([*tags, *fenced], budget, language), read_blocks(fences, budget, language)]
     if not tags and not fences and not truncated:
-        bare = _named_parts_removed(text)
-        readings.append(_read_blocks([Block(0, len(bare), bare, closed=True)], budget, prose=True))
+        bare = named_parts_removed(text)
+        readings.append(read_blocks([Block(0, len(bare), bare, closed=True)], budget, language, prose=True))
     for fits in (True, False):
         for found in readings:
-            chosen = _choose([item for item in found if not fits or _defines(item.code, required)])
+            chosen = choose(
+                [item for item in found if not fits or defines(item.code, required, language)], fits and bool(required)
+            )
             if chosen is not None and (chosen.closed or fits):
                 return _described(chosen, text)
     return _as_it_stands(text, tags, fences)
 
 
 def _as_it_stands(text: str, tags: list[Block], fences: list[Block]) -> Program:
-    """Return a block that is not valid Python, so that the syntax check can say where."""
+    """Return a block that is not a valid program, so that the syntax check can say where."""
     if any(not block.closed for block in tags) or (not tags and read_fences(text)[1]):
         raise AnswerError("nothing closes the program; end it with </program>, and write nothing behind that")
     # From the first opening to the first closing after it, as a reader of the form would take it.
     block = min(tags or fences, key=lambda item: (item.start, item.end), default=None)
     if block is not None and tags:
-        block = min(_fences_in(block), key=lambda item: (item.start, item.end), default=block)
+        block = min(fences_in(block), key=lambda item: (item.start, item.end), default=block)
     if block is None or not block.text.strip():
         raise AnswerError(
             "the answer holds no program; write all of it between <program> and </program>, each on a line of its own"
         )
-    return _described(_Reading(block.start, block.end, next(variants(block.text)), True), text)
+    return _described(Reading(block.start, block.end, next(variants(block.text)), True), text)
 
 
-def parse_diff(text: str, parent: str, *, truncated: bool = False) -> Program:
+def parse_diff(text: str, parent: str, *, truncated: bool = False, language: Language = PYTHON) -> Program:
     """Read an answer made of SEARCH/REPLACE blocks and apply them, all or none, to the parent's program.
 
     Raises:
         AnswerError: there are no blocks, one cannot be applied, or blocks may be missing at its cut-off end.
     """
-    text = without_reasoning(text)
+    text = without_thoughts(text, partial(_in_edit, language=language))
     if truncated:
         raise AnswerError("the answer was cut off; write fewer and shorter blocks, and no explanation")
     code = apply_hunks(read_hunks(text), parent)
@@ -169,91 +183,48 @@ def parse_diff(text: str, parent: str, *, truncated: bool = False) -> Program:
     return Program(code, *_name_and_motivation(around, around))
 
 
-def parse_parts(text: str, interface: Interface | None = None, *, truncated: bool = False) -> Program:
+def holds_hunks(text: str, language: Language = PYTHON) -> bool:
+    """Return whether the answer behind a model's thoughts opens a SEARCH/REPLACE block."""
+    try:
+        return has_hunks(without_thoughts(text, partial(_in_edit, language=language)))
+    except AnswerError:
+        return False
+
+
+def _in_edit(text: str, at: int, language: Language) -> bool:
+    """Tell whether an offset lies within a SEARCH/REPLACE block, or within a program."""
+    for match in _HUNK.finditer(text):
+        if match.start() <= at < match.end():
+            # A block that thoughts left open seems to reach to the end of the answer's.
+            left_open = has_hunks(text[at : match.end()]) and opens_thoughts(text[: match.start()])
+            return not left_open
+    return in_program(text, at, language)
+
+
+def parse_parts(
+    text: str, interface: Interface | None = None, *, truncated: bool = False, language: Language = PYTHON
+) -> Program:
     """Read an answer that holds parts of a program, in one code fence or in several.
 
     Raises:
-        AnswerError: there are no parts, one is not valid Python, or some may be missing because the answer was cut off.
+        AnswerError: there are no parts, one is not valid, or the answer was cut off so that some may be missing.
     """
-    whole = parse_program(text, interface, truncated=truncated)
-    blocks, _ = read_fences(without_reasoning(text))
-    parts = [next(variants(block)) for info, block in blocks if info in _PYTHON]
+    whole = parse_program(text, interface, truncated=truncated, language=language)
+    text = without_thoughts(text, partial(in_program, language=language))
+    blocks, _ = read_fences(text)
+    parts = [next(variants(block)) for info, block in blocks if not info or info in language.fences]
     if truncated:
         raise AnswerError(_CUT)
     if len(parts) < 2 or tag_blocks(text, "program", "code"):
         return whole
     for number, part in enumerate(parts, start=1):
         try:
-            outline(part)
+            language.outline(part)
         except ProgramError as exc:
-            raise AnswerError(f"code block {number} of the answer is not valid Python: {exc.reason}") from None
+            raise AnswerError(
+                f"code block {number} of the answer is not valid {language.title}: {exc.reason}"
+            ) from None
     return replace(whole, code="\n\n".join(parts))
-
-
-# Programs among the blocks of an answer
-
-
-@dataclass(frozen=True)
-class _Reading:
-    start: int
-    end: int
-    code: str
-    closed: bool
-
-
-class _Budget:
-    """Count down the characters that may still be parsed."""
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def take(self, count: int) -> bool:
-        self.left -= count
-        return self.left >= 0
-
-
-def _fences_in(block: Block) -> list[Block]:
-    return [
-        Block(block.start + inner.start, block.start + inner.end, inner.text)
-        for inner in fence_blocks(block.text)
-        if inner.closed
-    ]
-
-
-def _read_blocks(blocks: Sequence[Block], budget: _Budget, prose: bool = False) -> list[_Reading]:
-    """Return the blocks that are valid Python and more than a word of prose, longest first."""
-    found: list[_Reading] = []
-    for block in sorted(blocks, key=lambda item: (-len(item.text), item.start)):
-        if any(item.start <= block.start and block.end <= item.end for item in found):
-            continue
-        for code in variants(block.text):
-            if not budget.take(len(code)):
-                return found
-            parts = _parts(code)
-            if parts is not None and (parts - {"<other>"} if prose else parts):
-                found.append(_Reading(block.start, block.end, code, block.closed))
-                break
-    return found
-
-
-def _parts(code: str) -> set[str] | None:
-    try:
-        return set(outline(code).parts)
-    except ProgramError:
-        return None
-
-
-def _defines(code: str, required: Sequence[str]) -> bool:
-    shape = outline(code)
-    return all(name in shape.functions or name in shape.classes for name in required)
-
-
-def _choose(found: Sequence[_Reading]) -> _Reading | None:
-    """Choose the last block not much shorter than the longest: corrections come last, examples are short."""
-    longest = max((len(item.code) for item in found), default=0)
-    return max(
-        (item for item in found if len(item.code) >= _SHORT * longest), key=lambda item: item.start, default=None
-    )
 
 
 def _from_json(whole: dict[str, Any]) -> Program:
@@ -268,22 +239,18 @@ def _from_json(whole: dict[str, Any]) -> Program:
     return Program(code, one_line(name, _NAME_LENGTH), one_line(motivation, _MOTIVATION_LENGTH))
 
 
-def _described(chosen: _Reading, text: str) -> Program:
+def _described(chosen: Reading, text: str) -> Program:
     before, behind = text[: chosen.start], text[chosen.end :]
-    return Program(chosen.code, *_name_and_motivation(before + "\n" + behind, before))
+    return Program(chosen.code, *_name_and_motivation(before + "\n" + behind, before, behind))
 
 
-def _named_parts_removed(text: str) -> str:
-    return re.sub(r"<(name|motivation)>.*?</\1>", "", text, flags=re.DOTALL | re.IGNORECASE)
-
-
-def _name_and_motivation(around: str, before: str) -> tuple[str, str]:
-    """Return name and motivation from the text around a program; without a motivation, take the text before it."""
+def _name_and_motivation(around: str, *proses: str) -> tuple[str, str]:
+    """Return name and motivation from the text around a program; without a motivation, the first of `proses` is it."""
     name = tag_text(around, "name") or _labelled(around, "name")
     motivation = tag_text(around, "motivation") or _labelled(around, "motivation")
-    if not motivation:
-        prose = re.sub(r"<[^<>\n]{1,40}>|`{3,}[^\n]*|~{3,}[^\n]*", " ", _named_parts_removed(before))
-        motivation = prose.strip()
+    for prose in proses:
+        plain = re.sub(r"<[^<>\n]{1,40}>|`{3,}[^\n]*|~{3,}[^\n]*", " ", named_parts_removed(prose))
+        motivation = motivation or plain.strip()
     return one_line(name.strip("`*\"' "), _NAME_LENGTH), one_line(motivation, _MOTIVATION_LENGTH)
 
 
@@ -335,18 +302,21 @@ def judgement_schema(criteria: Collection[str]) -> dict[str, Any]:
     }
 
 
-def parse_report(text: str) -> Findings:
+def parse_report(text: str, *, truncated: bool = False) -> Findings:
     """Read an Analyzer's answer: JSON, or the same parts in tags.
+
+    Args:
+        text: the answer.
+        truncated: whether it ended at the limit of tokens; then only complete JSON counts.
 
     Raises:
         AnswerError: the answer has no lesson.
     """
-    text = without_reasoning(text)
-    found: dict[str, Any] = json_object(text, "lesson") or {
-        name: tag_text(text, name) for name in ("lesson", "causes", "next_step", "note")
-    }
+    text = without_thoughts(text, in_object)
+    report = json_object(text, "lesson", usable=_has_lesson, mend=not truncated)
+    found: dict[str, Any] = report or {name: tag_text(text, name) for name in ("lesson", "causes", "next_step", "note")}
     lesson = one_line(str(found.get("lesson") or ""), _LESSON_LENGTH)
-    if not lesson:
+    if not lesson or is_placeholder(lesson):
         raise AnswerError("the answer holds no lesson; answer with the JSON object that is asked for and nothing else")
     return Findings(
         lesson=lesson,
@@ -355,6 +325,10 @@ def parse_report(text: str) -> Findings:
         next_step=one_line(str(found.get("next_step") or ""), _REASON_LENGTH),
         priors=tuple(_ideas(found.get("priors")))[:3],
     )
+
+
+def _has_lesson(found: dict[str, Any]) -> bool:
+    return bool(found.get("lesson")) and not is_placeholder(found["lesson"])
 
 
 def _markdown(value: Any) -> str:
@@ -382,7 +356,7 @@ def parse_judgement(text: str, criteria: Collection[str]) -> dict[str, Judgement
     Raises:
         AnswerError: a criterion is missing, or a score is not a number from 0 to 1.
     """
-    found = json_object(without_reasoning(text), *criteria)
+    found = json_object(without_thoughts(text, in_object), *criteria, usable=_is_judged)
     if found is None:
         raise AnswerError("the answer holds no scores; answer with the JSON object that is asked for and nothing else")
     judged: dict[str, Judgement] = {}
@@ -396,3 +370,9 @@ def parse_judgement(text: str, criteria: Collection[str]) -> dict[str, Judgement
         reason = item.get("reason") if isinstance(item, dict) else ""
         judged[name] = Judgement(float(score), one_line(str(reason or ""), _REASON_LENGTH))
     return judged
+
+
+def _is_judged(found: dict[str, Any]) -> bool:
+    """Tell a judgement from the example in the prompt, whose reasons are dots."""
+    reasons = [item["reason"] for item in found.values() if isinstance(item, dict) and "reason" in item]
+    return not reasons or not all(reason and is_placeholder(reason) for reason in reasons)

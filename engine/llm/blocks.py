@@ -1,9 +1,8 @@
-"""Locate the parts of an answer: reasoning, tags, code fences, JSON. Their content is not judged here."""
+"""Locate the parts of an answer: tags, code fences. Their content is not judged here."""
 
 from __future__ import annotations
 
 import html
-import json
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -14,22 +13,16 @@ __all__ = [
     "AnswerError",
     "Block",
     "fence_blocks",
-    "json_object",
     "read_fences",
     "tag_blocks",
     "tag_text",
     "variants",
-    "without_reasoning",
 ]
 
-_REASONING = re.compile(r"\s*<(?P<tag>think|thinking|thought|reasoning)>", re.IGNORECASE)
-_LONE_CLOSING = re.compile(r"^[ \t]*</(?:think|thinking)>[ \t]*\n?", re.IGNORECASE | re.MULTILINE)
-_ANSWER_BEGINS = re.compile(r"<(?:program|code)\b|<{5,9}|`{3,}|~{3,}", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]{0,8}(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*?)[ \t]*$", re.MULTILINE)
 _CDATA = re.compile(r"\A\s*<!\[CDATA\[(?P<text>.*)\]\]>\s*\Z", re.DOTALL)
 _MOST_MARKS = 40
 """Most openings and closings of one kind to consider: half from the start, half from the end."""
-_MOST_OBJECTS = 20
 
 
 class AnswerError(Exception):
@@ -47,27 +40,6 @@ class Block:
     text: str
     closed: bool = True
     """False: nothing closes it, so it extends to the end of the answer."""
-
-
-def without_reasoning(text: str) -> str:
-    """Return the answer without the reasoning that some models put before it, with line ends as `\\n`.
-
-    Raises:
-        AnswerError: nothing follows the reasoning.
-    """
-    text = text.replace("\r\n", "\n").removeprefix("\ufeff")
-    while opening := _REASONING.match(text):
-        closing = re.compile(f"</{opening['tag']}>", re.IGNORECASE).search(text, opening.end())
-        if closing is None:
-            raise AnswerError("the answer ends within its reasoning; reason less and write the answer itself")
-        text = text[closing.end() :]
-    # Some servers drop the opening tag. A program may contain such a line, so this must come before any answer.
-    lone = _LONE_CLOSING.search(text)
-    if lone is not None and not _ANSWER_BEGINS.search(text, 0, lone.start()):
-        text = text[lone.end() :]
-    if not text.strip():
-        raise AnswerError("the answer is empty; write it in the form that is asked for")
-    return text
 
 
 def tag_blocks(text: str, *names: str) -> list[Block]:
@@ -143,20 +115,3 @@ def variants(text: str) -> Iterator[str]:
         yield level
     if re.search("&(?:lt|gt|amp|quot|#39);", plain):
         yield html.unescape(plain)
-
-
-def json_object(text: str, *keys: str) -> dict[str, Any] | None:
-    """Return the first JSON object in an answer that has one of these keys, whatever surrounds it; else None."""
-    decoder = json.JSONDecoder(strict=False)
-    position = -1
-    for _ in range(_MOST_OBJECTS):
-        position = text.find("{", position + 1)
-        if position < 0:
-            return None
-        try:
-            found, _ = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(found, dict) and any(key in found for key in keys):
-            return found
-    return None

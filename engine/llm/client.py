@@ -3,55 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from engine.evaluation.capacity import CapacityLimiter
-from engine.llm.faults import Fault, check_key, fault_of, key_of, place_of
+from engine.llm import forms
+from engine.llm.accounts import characters, count, learn
+from engine.llm.connections import Connections
+from engine.llm.faults import NO_TEXT, Fault, check_key, fault_of, moved, place_of
+from engine.llm.forms import Form, body_of, first_form, has_schema
+from engine.llm.frames import Frames
 from engine.llm.messages import Message
+from engine.llm.meter import AnswerMeter
+from engine.llm.patience import Patience, Pulse, Shown, estimate_tokens, tap
+from engine.llm.received import OnText, Received, Reply, reply_of
+from engine.llm.responses import Items
+from engine.llm.tries import Retry, Spent, Wait, retry_of
 from engine.settings.models import ModelSpec
+from engine.text import sentence
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import AsyncStream
 
-__all__ = ["Client", "Reply", "Spent", "estimate_tokens", "list_models"]
+__all__ = ["Client", "Reply", "Retry", "Spent", "estimate_tokens"]
 
 _FIRST_WAIT, _LAST_WAIT = 0.5, 30.0
 """Seconds before the first retry, and at most before any other; doubled from one to the next."""
 _LONGEST_ANSWER = 1_000_000
 """Most characters of an answer, thoughts included; an endpoint that sends more is cut off."""
 
-OnText = Callable[[str, bool], None]
-"""Called with each piece of an answer as it arrives, and whether it is thought."""
+_REST_SECONDS = 0.1
+"""Seconds to wait for the end of a body whose answer is complete, so that its connection can be used again."""
 
 
-@dataclass
-class Spent:
-    """The cost of a request so far, failed tries included."""
-
-    tokens_in: int = 0
-    tokens_out: int = 0
-    tokens_cached: int = 0
-    usd: float = 0.0
-    estimated: bool = False
-    """Whether any figure is our estimate, not the server's."""
-    retries: int = 0
-    """Tries after the first."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A whole answer as received."""
-
-    text: str
-    reasoning: str
-    refused: bool
-    truncated: bool
+_MOST_CHANGES = 10
+"""Most forms of one request that are tried one after another; a refused one costs nothing."""
+_DOUBTS = 2
+"""How often a failure without a reason must be put down to a schema or to streaming before it is left out."""
 
 
 @dataclass
@@ -61,8 +54,15 @@ class _Endpoint:
     slots: CapacityLimiter
     not_before: float = 0.0
     """Loop time before which the endpoint wants no request."""
-    counts_usage: bool = True
-    """False after it has refused to report token counts."""
+    said: str = ""
+    """Why it wants none."""
+    forms: dict[str, Form] = field(default_factory=dict)
+    """The form in which it takes requests, by model, where it has refused another."""
+    doubts: dict[str, int] = field(default_factory=dict)
+    """How often a model answered in another form after it had failed and had not said why."""
+    pulse: Pulse = field(default_factory=Pulse)
+    shown: dict[str, Shown] = field(default_factory=dict)
+    """What it has shown, by model."""
 
 
 class Client:
@@ -74,11 +74,9 @@ class Client:
 
     def __init__(self, sleep: Callable[[float], Awaitable[object]]) -> None:
         self._sleep = sleep
-        self._connections: dict[tuple[str, str, float], AsyncOpenAI] = {}
+        self._connections = Connections()
         self._endpoints: dict[str, _Endpoint] = {}
         self._library: asyncio.Future[ModuleType] | None = None
-        self._no_schema: set[tuple[str, str]] = set()
-        """Address and model of those that have refused a schema."""
 
     def prepare(self) -> asyncio.Future[ModuleType]:
         """Load the library for requests in a thread, which takes a second; the future is done when it is loaded."""
@@ -95,6 +93,10 @@ class Client:
         on_text: OnText,
         schema: dict[str, Any] | None = None,
         concurrency: int = 0,
+        cap: int = 0,
+        on_retry: Callable[[Retry], None] = lambda retry: None,
+        on_wait: Callable[[Wait], None] = lambda wait: None,
+        items: Sequence[Items] = (),
     ) -> Reply:
         """Ask a model and return its answer, after as many tries as the model is given.
 
@@ -105,42 +107,61 @@ class Client:
             on_text: receives each piece of the answer as it arrives; an empty piece before a new start.
             schema: the JSON schema of the answer, sent if the endpoint supports schemas.
             concurrency: requests to the endpoint at once; by default the model's setting.
+            cap: tokens of an answer, thoughts left out, at which to hang up; 0: never.
+            on_retry: called for each try that gave no answer before the next is made, and once for each form of
+                request that the endpoint has refused (`form`).
+            on_wait: called before each wait for the next try.
+            items: for each answer in the prompt its items, which the Responses API takes in place of the text.
 
         Raises:
             Fault: there was no answer.
         """
         await self.prepare()
-        endpoint = self._endpoints.setdefault(spec.base_url, _Endpoint(CapacityLimiter(1)))
+        endpoint = self._endpoint(spec)
         endpoint.slots.limit = concurrency or spec.concurrency
         loop = asyncio.get_running_loop()
         failures = 0
-        anew = True
+        anew = plain = True
         while True:
             while endpoint.not_before > loop.time():
-                await self._sleep(endpoint.not_before - loop.time())
+                left = endpoint.not_before - loop.time()
+                on_wait(Wait(left, failures + 1, spec.retries + 1, endpoint.said))
+                await self._sleep(left)
+            before, begun = replace(spent), loop.time()
+            fault: Fault | None = None
             try:
                 async with endpoint.slots:
                     # Raises if the wait was ended while this request waited for its turn.
                     await self._sleep(0)
-                    reply = await self._adapted(spec, endpoint, messages, schema, spent, on_text)
+                    begun = loop.time()
+                    reply = await self._adapted(
+                        spec, endpoint, messages, schema, items, spent, on_text, cap, on_retry, plain
+                    )
                 if reply.text or reply.refused or reply.truncated or failures >= spec.retries:
                     return reply
                 wait = None
-            except Fault as fault:
+            except Fault as exc:
+                fault = exc
                 if fault.unanswered and anew:
                     # The endpoint has closed a connection kept from an earlier answer: this costs no try.
                     anew = False
                     continue
                 if not fault.passing or failures >= spec.retries:
                     raise
+                # The form is not to blame if the same request failed in another one.
+                plain = False
                 wait = fault.wait
-            if wait is not None:
-                endpoint.not_before = max(endpoint.not_before, loop.time() + wait)
-            else:
-                await self._sleep(min(_LAST_WAIT, _FIRST_WAIT * 2**failures) * random.uniform(0.5, 1.0))
+            retry = retry_of(failures + 1, fault, before, spent, loop.time() - begun)
+            on_retry(retry)
+            on_text("", False)
             failures += 1
             spent.retries += 1
-            on_text("", False)
+            if wait is not None:
+                endpoint.not_before, endpoint.said = max(endpoint.not_before, loop.time() + wait), retry.reason
+            else:
+                wait = min(_LAST_WAIT, _FIRST_WAIT * 2 ** (failures - 1)) * random.uniform(0.5, 1.0)
+                on_wait(Wait(wait, failures + 1, spec.retries + 1, retry.reason))
+                await self._sleep(wait)
 
     async def _adapted(
         self,
@@ -148,68 +169,119 @@ class Client:
         endpoint: _Endpoint,
         messages: Sequence[Message],
         schema: dict[str, Any] | None,
+        items: Sequence[Items],
         spent: Spent,
         on_text: OnText,
+        cap: int,
+        on_retry: Callable[[Retry], None],
+        plain: bool,
     ) -> Reply:
-        """Make one try; repeat it without the parameters that the endpoint refuses."""
-        name = (spec.base_url, spec.model)
-        if spec.structured == "off" or (spec.structured == "auto" and name in self._no_schema):
-            schema = None
+        """Make one try; repeat it in another form if the endpoint refuses this one.
+
+        Args:
+            plain: whether a failure that does not say why may be the form's.
+        """
+        learnt = endpoint.forms.get(spec.model)
+        form = first = first_form(spec, learnt)
+        changes: list[tuple[str, Fault | None]] = []
+        doubtful, anew = False, True
         while True:
+            body = body_of(spec, messages, schema, form, items)
+            refusal: Fault | None = None
             try:
-                return await self._once(spec, endpoint, messages, schema, spent, on_text)
+                reply = await self._once(spec, endpoint, messages, body, spent, on_text, cap)
+                if not (has_schema(body) and spec.structured == "auto" and _says_nothing(reply)):
+                    break
+                change = _without_schema(form)
             except Fault as fault:
-                if fault.kind != "bad_request" or fault.status not in (400, 422):
-                    raise
-                if endpoint.counts_usage and "stream_options" in fault.message:
-                    endpoint.counts_usage = False
-                elif schema is not None and spec.structured == "auto":
-                    reply = await self._once(spec, endpoint, messages, None, spent, on_text)
-                    self._no_schema.add(name)
-                    return reply
-                else:
-                    raise
+                if fault.unanswered and changes and anew:
+                    # The refusal has closed the connection that this was sent on.
+                    anew = False
+                    continue
+                refusal = fault
+                found = forms.other_api(form, fault, body) if form.api == first.api else None
+                found = found or forms.simpler(form, fault, body, spec)
+                if fault.said == NO_TEXT and has_schema(body) and spec.structured == "auto":
+                    found = _without_schema(form)
+                if found is None or len(changes) >= _MOST_CHANGES:
+                    raise _telling(fault, changes) from None
+                change = found
+                if forms.is_guess(form, change[0], fault):
+                    if not plain:
+                        raise
+                    doubtful = True
+            form = change[0]
+            changes.append((change[1], refusal))
+            on_text("", False)
+        self._learn_form(spec, endpoint, form, changes, doubtful, spent, on_retry)
+        return reply
+
+    def _learn_form(
+        self,
+        spec: ModelSpec,
+        endpoint: _Endpoint,
+        form: Form,
+        changes: Sequence[tuple[str, Fault | None]],
+        doubtful: bool,
+        spent: Spent,
+        on_retry: Callable[[Retry], None],
+    ) -> None:
+        """Keep the form that an endpoint took, and tell once what is new about it."""
+        spent.retries += len(changes)
+        known = endpoint.forms.get(spec.model, Form())
+        if doubtful:
+            endpoint.doubts[spec.model] = endpoint.doubts.get(spec.model, 0) + 1
+            if endpoint.doubts[spec.model] < _DOUBTS:
+                form = replace(form, schema=known.schema, stream=known.stream)
+        if not changes or form == first_form(spec, known):
+            return
+        endpoint.forms[spec.model] = forms.learnt_form(spec, form)
+        told = "; ".join(text for text, _ in changes)
+        said = next((fault.message for _, fault in changes if fault is not None), f"{place_of(spec)} answered nothing")
+        told = f"{sentence(said)} From now on for '{spec.model}': {told}"
+        on_retry(Retry(spent.retries, "form", told, "", 0, 0, 0.0, 0.0))
 
     async def _once(
         self,
         spec: ModelSpec,
         endpoint: _Endpoint,
         messages: Sequence[Message],
-        schema: dict[str, Any] | None,
+        body: dict[str, Any],
         spent: Spent,
         on_text: OnText,
+        cap: int,
     ) -> Reply:
-        """Send one request and stream its answer to the end."""
-        from openai import AsyncStream
-
+        """Send one request and read its answer to the end."""
         check_key(spec)
-        loop = asyncio.get_running_loop()
-        last = loop.time() + spec.total_seconds
-        got = _Received(on_text)
+        shown = endpoint.shown.setdefault(spec.model, Shown())
+        patience = Patience(spec, shown, endpoint.pulse, shown.tokens(characters(messages)), at_once=not body["stream"])
+        got, frames = Received(on_text, AnswerMeter(cap)), Frames()
         sent = False
+        too_long: str | None = None
         try:
-            async with asyncio.timeout_at(min(last, loop.time() + spec.first_token_seconds)) as clock:
+            async with asyncio.timeout(None) as clock:
+                patience.start(clock)
                 try:
-                    stream = await self._connection(spec).post(
-                        "/chat/completions",
-                        # Read plain data: an object per piece of an answer would cost more than all the rest.
-                        cast_to=object,
-                        body=_body(spec, messages, schema, endpoint.counts_usage),
-                        stream=True,
-                        stream_cls=AsyncStream[object],
-                    )
+                    stream = await self._post(spec, body)
                     sent = True
+                    tap(stream.response, patience.alive)
                     try:
-                        if "json" in stream.response.headers.get("content-type", ""):
-                            got.take(json.loads(await stream.response.aread()))
-                        else:
-                            async for chunk in stream:
-                                got.take(chunk)
-                                if got.begun:
-                                    clock.reschedule(min(last, loop.time() + spec.idle_seconds))
-                                if got.size > _LONGEST_ANSWER:
-                                    got.finish = "length"
-                                    break
+                        lost = moved(stream.response, spec)
+                        if lost is not None:
+                            raise lost
+                        async for value in _values(stream.response, frames):
+                            got.take(value)
+                            # No mark follows the last event of a response.
+                            frames.done = frames.done or got.over
+                            if got.begun:
+                                patience.begun()
+                            elif got.output.thinks:
+                                patience.thinks()
+                            if got.problem is not None:
+                                break
+                            if got.size > _LONGEST_ANSWER or got.meter.stop:
+                                too_long = got.meter.stop
+                                break
                     finally:
                         await stream.close()
                 except Exception as error:
@@ -219,167 +291,101 @@ class Client:
                     raise fault from None
         except TimeoutError:
             sent = True
-            if not got.begun:
-                limit = min(spec.first_token_seconds, spec.total_seconds)
-                raise Fault("down", f"{place_of(spec)} sent nothing within {limit:g} s", passing=True) from None
-            if loop.time() < last:
-                raise Fault(
-                    "down", f"{place_of(spec)} fell silent for {spec.idle_seconds:g} s within an answer", passing=True
-                ) from None
+            if patience.ended_by != "total_seconds" or not got.begun:
+                raise patience.fault() from None
             # The part received so far counts as an answer that is too long.
-            got.finish = "length"
+            too_long = patience.ended_by
         except asyncio.CancelledError:
             sent = True
             raise
         finally:
-            if sent or got.begun:
-                _count(spent, spec, messages, got)
-        if not got.finish:
-            raise Fault("down", f"{place_of(spec)} cut an answer off", passing=True)
-        return Reply(
-            text=_clean("".join(got.text) or "".join(got.refusal)),
-            reasoning=_clean("".join(got.reasoning)),
-            refused=bool(got.refusal) or got.finish == "content_filter",
-            truncated=got.finish == "length",
+            patience.close()
+            # An error or a page in place of an answer costs nothing.
+            nothing = got.problem is not None or frames.kind in ("html", "text", "empty")
+            nothing = nothing or (frames.done and not got.chat)
+            if got.begun or got.usage.told or (sent and not nothing):
+                count(spent, spec, messages, got)
+                learn(shown, messages, got, patience)
+        try:
+            return reply_of(got, frames, spec, too_long)
+        except Fault as fault:
+            if got.begun and fault.said != NO_TEXT:
+                # It took the request: another form of it would only cost more.
+                fault.said = ""
+            raise
+
+    async def _post(self, spec: ModelSpec, body: dict[str, Any]) -> AsyncStream[object]:
+        """Send a request; return its response once its head has come."""
+        from openai import AsyncStream
+
+        return await self._connections.of(spec).post(
+            forms.path_of(body),
+            # Only the response is used: the library's reader of events knows fewer forms than there are.
+            cast_to=object,
+            body=body,
+            stream=True,
+            stream_cls=AsyncStream[object],
         )
 
-    def _connection(self, spec: ModelSpec) -> AsyncOpenAI:
-        key = key_of(spec)
-        name = (spec.base_url, key, spec.connect_seconds)
-        if name not in self._connections:
-            from openai import AsyncOpenAI, Timeout
+    def reading(self, spec: ModelSpec) -> float | None:
+        """Return how many tokens of a prompt the endpoint reads in a second; None before it has shown it."""
+        return self.shown(spec).reading or None
 
-            self._connections[name] = AsyncOpenAI(
-                # An endpoint that needs no key accepts any.
-                api_key=key or "none",
-                base_url=spec.base_url or None,
-                max_retries=0,
-                timeout=Timeout(None, connect=spec.connect_seconds),
-            )
-        return self._connections[name]
+    def recall(self, spec: ModelSpec, shown: Shown) -> None:
+        """Take what an endpoint has shown to an earlier engine, unless it has shown something to this one."""
+        self._endpoint(spec).shown.setdefault(spec.model, shown)
+
+    def shown(self, spec: ModelSpec) -> Shown:
+        """Return what an endpoint has shown of a model."""
+        return self._endpoint(spec).shown.get(spec.model, Shown())
+
+    def form_of(self, spec: ModelSpec) -> Form:
+        """Return the form in which a model is asked now."""
+        return first_form(spec, self._endpoint(spec).forms.get(spec.model))
+
+    def expect(self, spec: ModelSpec, messages: Sequence[Message]) -> tuple[int, float]:
+        """Return about how many tokens a prompt has, and for how many seconds its answer is waited for in silence."""
+        shown = self.shown(spec)
+        tokens = shown.tokens(characters(messages))
+        return tokens, shown.first_seconds(spec, tokens)
+
+    def _endpoint(self, spec: ModelSpec) -> _Endpoint:
+        return self._endpoints.setdefault(spec.base_url, _Endpoint(CapacityLimiter(1)))
 
     async def aclose(self) -> None:
         """Close all connections."""
         if self._library is not None:
             await self._library
-        for connection in self._connections.values():
-            await connection.close()
-        self._connections.clear()
+        await self._connections.aclose()
 
 
-def list_models(spec: ModelSpec, seconds: float) -> list[str] | Fault:
-    """Return the names of the models that an endpoint lists, or the fault if it lists none."""
-    from openai import OpenAI
-
-    try:
-        check_key(spec)
-        with OpenAI(
-            api_key=key_of(spec) or "none", base_url=spec.base_url or None, max_retries=0, timeout=seconds
-        ) as connection:
-            return [model.id for model in connection.models.list()]
-    except Fault as fault:
-        return fault
-    except Exception as error:
-        return fault_of(error, spec)
-
-
-class _Received:
-    """Collect the pieces of one answer."""
-
-    def __init__(self, on_text: OnText) -> None:
-        self._on_text = on_text
-        self.text: list[str] = []
-        self.reasoning: list[str] = []
-        self.refusal: list[str] = []
-        self.size = 0
-        self.finish = ""
-        self.usage: dict[str, Any] = {}
-
-    @property
-    def begun(self) -> bool:
-        return self.size > 0
-
-    def take(self, chunk: object) -> None:
-        """Add one piece; tolerate the variants of the format that endpoints send."""
-        if not isinstance(chunk, dict):
-            return
-        if isinstance(chunk.get("usage"), dict):
-            self.usage = chunk["usage"]
-        choices = chunk.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        if not isinstance(choice, dict):
-            return
-        self.finish = str(choice.get("finish_reason") or self.finish)
-        delta = choice.get("delta") or choice.get("message")
-        if not isinstance(delta, dict):
-            return
-        for thought in (delta.get("reasoning_content"), delta.get("reasoning")):
-            if isinstance(thought, str) and thought:
-                self._add(self.reasoning, thought, True)
-                break
-        for pieces, name in ((self.text, "content"), (self.refusal, "refusal")):
-            if isinstance(delta.get(name), str) and delta[name]:
-                self._add(pieces, delta[name], False)
-
-    def _add(self, pieces: list[str], piece: str, thought: bool) -> None:
-        pieces.append(piece)
-        self.size += len(piece)
-        self._on_text(piece, thought)
+async def _values(response: Any, frames: Frames) -> AsyncIterator[Any]:
+    """Yield the JSON values in the body of a response as they arrive."""
+    pieces = response.aiter_bytes()
+    async for piece in pieces:
+        for value in frames.feed(piece):
+            yield value
+        if frames.done:
+            break
+    if frames.done:
+        # An endpoint may keep the connection open.
+        with suppress(Exception):
+            async with asyncio.timeout(_REST_SECONDS):
+                async for _ in pieces:
+                    pass
+    for value in frames.finish():
+        yield value
 
 
-def _body(
-    spec: ModelSpec, messages: Sequence[Message], schema: dict[str, Any] | None, counts_usage: bool
-) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "model": spec.model,
-        "messages": [{"role": message.role, "content": message.content} for message in messages],
-        "stream": True,
-    }
-    if counts_usage:
-        body["stream_options"] = {"include_usage": True}
-    for name in ("temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort"):
-        if getattr(spec, name) is not None:
-            body[name] = getattr(spec, name)
-    if schema is not None:
-        body["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": schema, "strict": True},
-        }
-    return body | spec.extra_body
+def _telling(fault: Fault, changes: Sequence[tuple[str, Fault | None]]) -> Fault:
+    """Return the fault that tells more: that of the configured API if the other one takes nothing, either."""
+    first = changes[0][1] if changes else None
+    return first if first is not None and fault.no_place and first.kind == "model" else fault
 
 
-def estimate_tokens(characters: int) -> int:
-    """Estimate the number of tokens in a text of this many characters."""
-    return -(-characters // 4)
+def _without_schema(form: Form) -> tuple[Form, str]:
+    return replace(form, schema=False), 'it answers no text to a schema (structured = "off" says so)'
 
 
-def _count(spent: Spent, spec: ModelSpec, messages: Sequence[Message], got: _Received) -> None:
-    """Add the cost of one try: the server's figures, else our estimate."""
-    tokens_in, tokens_out = _number(got.usage.get("prompt_tokens")), _number(got.usage.get("completion_tokens"))
-    details = got.usage.get("prompt_tokens_details")
-    cached = int(_number(details.get("cached_tokens")) or 0) if isinstance(details, dict) else 0
-    if tokens_in is None or tokens_out is None:
-        spent.estimated = True
-        tokens_in = estimate_tokens(sum(len(message.content) for message in messages))
-        tokens_out = estimate_tokens(got.size)
-    cost = _number(got.usage.get("cost"))
-    if cost is None:
-        price_in, price_out = spec.price_in or 0.0, spec.price_out or 0.0
-        price_cached = price_in if spec.price_cached is None else spec.price_cached
-        cost = ((tokens_in - cached) * price_in + cached * price_cached + tokens_out * price_out) / 1e6
-    spent.tokens_in += int(tokens_in)
-    spent.tokens_out += int(tokens_out)
-    spent.tokens_cached += cached
-    spent.usd += max(0.0, cost)
-
-
-def _number(value: object) -> float | None:
-    """Return a figure of the server if it is plausible, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if 0 <= value < 1e12 else None
-
-
-def _clean(text: str) -> str:
-    """Return text that can be encoded as UTF-8: JSON may contain lone surrogates."""
-    return text.encode("utf-8", "replace").decode()
+def _says_nothing(reply: Reply) -> bool:
+    return not (reply.text.strip() or reply.refused or reply.truncated)

@@ -2,45 +2,86 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
-import time
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
+from engine.llm.environment import proxy_of
+from engine.llm.error_body import Told, read_error
+from engine.llm.frames import BadFrame
 from engine.settings.models import ModelSpec
 from engine.text import one_line
 
-__all__ = ["Fault", "FaultKind", "check_key", "fault_of", "held_back", "key_of", "place_of", "redact"]
+__all__ = [
+    "NOTHING", "NO_TEXT", "Fault", "FaultKind", "check_key", "fault_of", "fault_within", "held_back", "key_of",
+    "moved", "no_chat", "place_of", "redact",
+]  # fmt: skip
 
-FaultKind = Literal["down", "auth", "model", "quota", "context", "moderation", "bad_request", "stopped"]
-"""`down` may pass by itself; `auth`, `model` and `quota` need a person; the next three are the request's fault."""
+FaultKind = Literal[
+    "down", "auth", "model", "quota", "environment", "context", "moderation", "bad_request", "answer", "stopped"
+]
+"""`down` may pass by itself; `auth`, `model`, `quota` and `environment` need a person; the next four are the fault of
+the request or of its answer."""
 
-_LONGEST_WAIT = 60.0
-"""Most seconds to wait for an endpoint that asks for more; then it is asked again."""
+NO_TEXT, NOTHING = "no text", "nothing"
+"""What a fault says of an answer without text and of an empty body: another form of the request may bring it."""
+
 _SHORTEST_SECRET = 8
 """Least length of a key to redact: shorter ones are placeholders and could occur anywhere in a text."""
 
 _CONTEXT = re.compile(
-    r"context.{0,20}(length|size|window|limit)|maximum context|too (long|many tokens)|n_ctx|prompt is too"
-    r"|exceed\w*.{0,40}(context|token)",
+    r"context.{0,20}(length|size|window|limit)|maximum context|n_ctx|exceed\w*.{0,40}(context|token)"
+    r"|(?<!took )too (long|many tokens)|(prompt|input|request|payload).{0,40}too large|string_above_max_length"
+    r"|larger than the.{0,20}context",
     re.IGNORECASE,
 )
-_MODERATION = re.compile(r"content.?(filter|policy)|moderation|safety (system|policy)|flagged", re.IGNORECASE)
+_CONTEXT_SIZE = re.compile(
+    r"(?:context.{0,12}(?:length|size|window|limit)|n_ctx|max_model_len|tokens allowed|limit)\D{0,12}(\d[\d,]*)"
+    r"|(\d[\d,]*) (?:tokens? )?(?:maximum|context)",
+    re.IGNORECASE,
+)
+_RATE = re.compile(r"\b(?:per|a) (?:second|minute|min|hour|day)\b|/ ?(?:s|min)\b|\b[TR]P[SMHD]\b", re.IGNORECASE)
+"""A limit on what is sent in a time says nothing of the context."""
+_LEAST_CONTEXT = 256
+"""A smaller number is another figure: a gateway's limit of megabytes, or of requests."""
+_MODERATION = re.compile(
+    r"usage polic|policy_violation|bio_policy|invalid_prompt|content.?(filter|policy|management)|moderation"
+    r"|safety (system|policy)|flagged|responsible.?ai|prohibited.?content"
+    r"|data.?inspection.?failed|sensitive (content|word)",
+    re.IGNORECASE,
+)
 _MODEL = re.compile(
-    r"model.{0,80}(not found|not exist|doesn.t exist|unknown|not supported|not available)"
-    r"|(unknown|invalid|no such) model",
+    r"(model|deployment).{0,80}(not.?found|not exist|doesn.t exist|unknown|not supported|not available|decommissioned"
+    r"|deprecated|no longer)|(unknown|invalid|no such) model|(not a valid|no) model\b",
     re.IGNORECASE,
 )
-_QUOTA = re.compile(r"insufficient.?(quota|credit|balance|fund)|billing|exceeded your current quota", re.IGNORECASE)
-_PASSING = frozenset({408, 409, 425, 429})
+_NO_MODEL = re.compile(r"no (allowed )?(endpoints|providers)", re.IGNORECASE)
+"""A gateway that knows the model, and no server that fits the request."""
+_QUOTA = re.compile(
+    r"insufficient.?(\w+.)?(quota|credit|balance|fund)|billing|exceeded your current quota|payment.?required"
+    r"|out of credit|credit balance",
+    re.IGNORECASE,
+)
+_AUTH = re.compile(
+    r"api.?key.{0,20}(not valid|invalid|expired)|(invalid|incorrect|expired).{0,12}api.?key|unauthenticated"
+    # LiteLLM without a database answers this to every key but its own.
+    r"|authentication.?error|no_db_connection",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(
+    r"unexpected endpoint|cannot post|page not found|method not allowed|resource.?not.?found|no static|unknown path"
+    r"|unknown_url|invalid url|not found",
+    re.IGNORECASE,
+)
+_PASSING = frozenset({408, 409, 425, 429, 498, 499})
+_REFUSES = frozenset({400, 404, 405, 422, 0})
+_NEVER = frozenset({501, 505})
 _TRANSPORT = re.compile(r"httpx\d*\b")
 """Modules of the errors of the HTTP client below `openai`, which has had two names."""
 _BROKEN = frozenset({"ReadError", "RemoteProtocolError", "WriteError"})
 """Its errors that mean an established connection broke."""
+_AT_PROXY = frozenset({"ConnectError", "ProxyError"})
+"""Its errors that are the proxy's if there is one."""
 
 
 class Fault(Exception):
@@ -53,6 +94,10 @@ class Fault(Exception):
         wait: seconds after which the endpoint wants to be asked again, if it said so.
         status: the HTTP status of the endpoint's answer, if there was one.
         unanswered: whether the connection broke before any answer, as one does that was kept too long.
+        setting: the setting whose limit ended it, such as `first_token_seconds`; empty if none did.
+        said: the endpoint's codes and message, to look for words in; never shown.
+        no_place: whether the endpoint has nothing at the address of the request.
+        context: tokens of prompt and answer that the endpoint says it takes; 0 if it says nothing of it.
     """
 
     def __init__(
@@ -64,6 +109,10 @@ class Fault(Exception):
         wait: float | None = None,
         status: int = 0,
         unanswered: bool = False,
+        setting: str = "",
+        said: str = "",
+        no_place: bool = False,
+        context: int = 0,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -72,6 +121,10 @@ class Fault(Exception):
         self.wait = wait
         self.status = status
         self.unanswered = unanswered
+        self.setting = setting
+        self.said = said
+        self.no_place = no_place
+        self.context = context
 
 
 def key_of(spec: ModelSpec) -> str:
@@ -108,35 +161,68 @@ def place_of(spec: ModelSpec) -> str:
 
 def fault_of(error: Exception, spec: ModelSpec) -> Fault:
     """Translate an exception of the HTTP client into a fault; raise an unknown one again."""
+    if isinstance(error, Fault):
+        return error
     import openai
 
     place = place_of(spec)
     if isinstance(error, openai.APIStatusError):
-        return _status_fault(error.status_code, error.body, error.response.headers, spec)
+        return moved(error.response, spec) or _refusal(
+            error.status_code, read_error(error.body, error.response.headers), spec
+        )
+    via = proxy_of(spec.base_url)
     if isinstance(error, openai.APITimeoutError):
-        return Fault("down", f"{place} took no connection within {spec.connect_seconds:g} s", passing=True)
+        return Fault(
+            "down",
+            f"{via or place} took no connection within {spec.connect_seconds:g} s",
+            passing=True,
+            setting="connect_seconds",
+        )
     if isinstance(error, openai.APIConnectionError):
         root = _root(error)
         # asyncio has its own wording.
         why = os.strerror(root.errno) if isinstance(root, ConnectionError) and root.errno else str(root)
-        unanswered = type(error.__cause__).__name__ in _BROKEN
-        return Fault("down", f"no connection to {place}: {_short(why, spec)}", passing=True, unanswered=unanswered)
-    if isinstance(error, openai.APIError):
-        # An error in the middle of a stream, after status 200.
-        body = error.body if isinstance(error.body, Mapping) else {}
-        code = body.get("code")
-        if isinstance(code, int) and code >= 400:
-            return _status_fault(code, body, {}, spec)
-        return Fault("down", f"{place} broke off with an error: {_short(error.message, spec)}", passing=True)
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return Fault("down", f"{place} sent an answer that is not JSON: {_short(str(error), spec)}", passing=True)
-    if isinstance(error, RecursionError):
-        return Fault("down", f"{place} sent JSON that is nested too deeply", passing=True)
+        cause = type(error.__cause__).__name__
+        where = f"{place}: {via} does not let us through" if via and cause in _AT_PROXY else place
+        unanswered = cause in _BROKEN
+        return Fault("down", f"no connection to {where}: {_short(why, spec)}", passing=True, unanswered=unanswered)
+    if isinstance(error, BadFrame):
+        return Fault("down", f"{place} sent {_short(str(error), spec)}", passing=True)
+    if isinstance(error, UnicodeEncodeError):
+        # A header that cannot be sent; its name is not told, and its value may be a secret.
+        raise error
     if _TRANSPORT.match(type(error).__module__):
-        # Raised while a whole body is read; the library does not wrap it.
+        # Raised while a body is read.
         why = _short(str(error) or type(error).__name__, spec)
-        return Fault("down", f"{place} sent an answer that cannot be read: {why}", passing=True)
+        what = "cut an answer off" if type(error).__name__ in _BROKEN else "sent an answer that cannot be read"
+        return Fault("down", f"{place} {what}: {why}", passing=True)
     raise error
+
+
+def fault_within(body: object, spec: ModelSpec) -> Fault:
+    """Return the fault that an error inside an answer with status 200 means."""
+    told = read_error(body, {})
+    return _refusal(told.status, told, spec, within=True)
+
+
+def moved(response: Any, spec: ModelSpec) -> Fault | None:
+    """Return the fault of an endpoint whose redirect has lost the request on its way; None if none has."""
+    if not response.history or response.request.method == "POST":
+        return None
+    there = one_line(str(response.url).removesuffix("/chat/completions").removesuffix("/responses"), 200)
+    return Fault("model", f"{place_of(spec)} redirects to {there}: set base_url to the address that is meant")
+
+
+def no_chat(spec: ModelSpec, answered: str) -> Fault:
+    """Return the fault of a server that answers something else than a chat.
+
+    Args:
+        spec: the model.
+        answered: what it answered, such as `HTML`.
+    """
+    return Fault(
+        "model", f"{place_of(spec)} is no chat endpoint: it answered {answered}; does the base URL end in /v1?"
+    )
 
 
 def _root(error: BaseException) -> BaseException:
@@ -148,73 +234,64 @@ def _root(error: BaseException) -> BaseException:
         error = below
 
 
-def _status_fault(status: int, body: object, headers: Mapping[str, str], spec: ModelSpec) -> Fault:
-    place = place_of(spec)
-    told = _message_of(body, spec)
-    said = f": {told}" if told else ""
-    codes = " ".join(_codes(body))
-    if status == 401:
+def _refusal(status: int, told: Told, spec: ModelSpec, within: bool = False) -> Fault:
+    """Return the fault that an endpoint's error means.
+
+    Args:
+        status: of the answer; 0 if it has no meaning.
+        told: what its body says.
+        spec: the model.
+        within: whether the error came inside an answer that had begun well.
+    """
+    place, words = place_of(spec), told.words
+    said = f": {_short(told.message, spec)}" if told.message else ""
+    code = f" ({status})" if status else ""
+
+    def fault(kind: FaultKind, message: str, passing: bool = False) -> Fault:
+        return Fault(kind, message, passing=passing, wait=told.wait if passing else None, status=status, said=words)
+
+    if status == 401 or (status in (400, 403, 0) and _AUTH.search(words)):
         # The server's message about a wrong key may contain parts of it.
         state = "is wrong" if key_of(spec) else "is not set"
-        return Fault("auth", f"{place} refuses the key (401): {_key_name(spec, state)}", status=status)
-    if status == 402 or (status == 429 and _QUOTA.search(f"{codes} {told}")):
-        return Fault("quota", f"{place} says that the account has nothing left ({status}){said}", status=status)
-    if status == 413 or (status in (400, 422) and _CONTEXT.search(f"{codes} {told}")):
-        return Fault("context", f"the prompt is too long for '{spec.model}' ({status}){said}", status=status)
-    if status in (400, 403, 422, 451) and _MODERATION.search(f"{codes} {told}"):
-        return Fault("moderation", f"{place} declines this prompt ({status}){said}", status=status)
+        return fault("auth", f"{place} refuses the key{code}: {_key_name(spec, state)}")
+    quota = status in (400, 403, 429, 0) and _QUOTA.search(words) and not (status == 429 and told.wait)
+    if status == 402 or quota:
+        return fault("quota", f"{place} says that the account has nothing left{code}{said}")
+    if status == 413 or (status in (400, 422, 429, 500, 0) and _CONTEXT.search(words)):
+        long = fault("context", f"the prompt is too long for '{spec.model}'{code}{said}")
+        long.context = _context_in(told.message)
+        return long
+    if status in (400, 403, 422, 451, 0) and _MODERATION.search(words):
+        return fault("moderation", f"{place} declines this prompt{code}{said}")
     if status == 403:
-        return Fault("auth", f"{place} forbids this (403){said}; {_key_name(spec, 'may not do this')}", status=status)
-    if status == 404 or (status in (400, 422) and _MODEL.search(f"{codes} {told}")):
-        return Fault("model", f"{place} knows no model '{spec.model}' ({status}){said}", status=status)
-    if status in _PASSING or status >= 500:
-        what = "is overloaded" if status == 429 else "fails"
-        return Fault("down", f"{place} {what} ({status}){said}", passing=True, wait=_wait_of(headers), status=status)
-    return Fault("bad_request", f"{place} refuses the request ({status}){said}", status=status)
+        return fault("auth", f"{place} forbids this{code}{said}; {_key_name(spec, 'may not do this')}")
+    if status in _REFUSES and _MODEL.search(words):
+        return fault("model", f"{place} knows no model '{spec.model}'{code}{said}")
+    if status == 404 and _NO_MODEL.search(words):
+        return fault("bad_request", f"{place} has no server for this request{code}{said}")
+    if status == 405 or (status in (404, 0) and (told.html or not told.message or _PLACE.search(words))):
+        answered = f"an HTML page{said}" if told.html else f"'{_short(told.message, spec)}'" if said else "nothing"
+        wrong = no_chat(spec, f"{answered}{code}")
+        wrong.status, wrong.said, wrong.no_place = status, words, True
+        return wrong
+    if status == 404:
+        return fault("model", f"{place} knows no model '{spec.model}'{code}{said}")
+    if status in _PASSING or (status >= 500 and status not in _NEVER) or status == 0:
+        what = "is overloaded" if status in (429, 529) else "broke off with an error" if within else "fails"
+        return fault("down", f"{place} {what}{code}{said}", passing=True)
+    return fault("bad_request", f"{place} refuses the request{code}{said}")
+
+
+def _context_in(message: str) -> int:
+    """Return how many tokens of prompt and answer an endpoint takes, by its words; 0 if they do not say it."""
+    found = None if _RATE.search(message) else _CONTEXT_SIZE.search(message)
+    tokens = int((found[1] or found[2]).replace(",", "")[:9]) if found else 0
+    return tokens if tokens >= _LEAST_CONTEXT else 0
 
 
 def _key_name(spec: ModelSpec, state: str) -> str:
     return f"the key in {spec.key_env} {state}" if spec.key_env else "no `key_env` is configured for it"
 
 
-def _message_of(body: object, spec: ModelSpec) -> str:
-    """Return the message in an error's body, on one line."""
-    found: object = body
-    if isinstance(body, Mapping):
-        inner = body.get("error", body)
-        found = inner.get("message") or inner.get("detail") or "" if isinstance(inner, Mapping) else inner
-    return _short(found if isinstance(found, str) else json.dumps(found, default=str), spec) if found else ""
-
-
-def _codes(body: object) -> list[str]:
-    inner: Any = body.get("error", body) if isinstance(body, Mapping) else {}
-    return [str(inner[key]) for key in ("code", "type") if key in inner] if isinstance(inner, Mapping) else []
-
-
 def _short(text: str, spec: ModelSpec) -> str:
     return one_line(redact(text, spec), 300)
-
-
-def _wait_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that the header Retry-After asks for, as a number or as a date; None without it."""
-    value = headers.get("retry-after")
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        until = _moment(value)
-        if until is None:
-            return None
-        # Use the server's clock if it is given: ours may differ.
-        now = _moment(headers.get("date", ""))
-        seconds = until - (time.time() if now is None else now)
-    return min(max(seconds, 0.0), _LONGEST_WAIT) if math.isfinite(seconds) else None
-
-
-def _moment(date: str) -> float | None:
-    """Return the seconds since 1970 of a header's date; None if it is not a date."""
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except ValueError:
-        return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["Answer", "Ask", "CallFailed", "Message", "Role"]
+__all__ = ["Answer", "Ask", "CallFailed", "Message", "PromptSize", "Role", "WritePrompt"]
 
 Role = Literal["researcher", "analyzer", "judge", "fixer"]
 
@@ -17,6 +17,29 @@ class Message:
 
     role: Literal["system", "user", "assistant"]
     content: str
+
+
+@dataclass(frozen=True)
+class PromptSize:
+    """How long a prompt to one model may be."""
+
+    room: int
+    """Most tokens: what its context leaves beside an answer."""
+    aim: int | None = None
+    """Tokens that sections beyond the necessary ones are left out for; None: as many as there is room for."""
+    brief: bool = False
+    """Whether it is to be the short form for small models."""
+    again: bool = False
+    """Whether the model has its last prompt and answer before it, so that only what was wrong with it is to be said."""
+
+    @property
+    def goal(self) -> int:
+        """Return the tokens up to which nothing is left out."""
+        return self.room if self.aim is None else min(self.room, self.aim)
+
+
+WritePrompt = Callable[[PromptSize], Sequence[Message]]
+"""Writes a prompt for the model that is going to be asked."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +58,10 @@ class Answer:
     """Whether the model declined, or a filter of the endpoint withheld the answer."""
     truncated: bool
     """Whether the answer ended at its limit of tokens."""
+    ended_by: str = ""
+    """What made the engine hang up on it, as in `call.done`; empty if nothing did."""
+    brief: bool = False
+    """Whether the prompt had the short form, so that parts of a program were asked for."""
 
 
 class CallFailed(Exception):
@@ -57,7 +84,7 @@ class Ask(Protocol):
     async def __call__(
         self,
         role: Role,
-        messages: Sequence[Message],
+        write: WritePrompt,
         *,
         key: str,
         models: Mapping[str, float] | None = None,
@@ -67,7 +94,7 @@ class Ask(Protocol):
 
         Args:
             role: the model's task; it decides which models may be asked.
-            messages: the prompt.
+            write: writes the prompt for the model that is asked.
             key: names the call within its round or node, such as `design/0`; after a resume the same key returns the
                 recorded answer, and no model is asked.
             models: weights by the models' names, instead of those configured for the role.

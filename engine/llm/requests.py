@@ -13,7 +13,7 @@ from engine.state.node import Node
 from engine.state.ranking import Ranking
 from engine.task.spec import TaskSpec
 
-__all__ = ["ContextNode", "DesignRequest", "Facts", "Mode", "Rejection"]
+__all__ = ["ContextNode", "DesignRequest", "Facts", "Failed", "Mode", "Rejection", "Standing", "Tried"]
 
 Mode = Literal["full", "diff", "crossover", "fix"]
 """How a design is written: from scratch, by editing the parent, with parts of other nodes, or by fixing a failure."""
@@ -36,6 +36,61 @@ class ContextNode:
     """The end of its evaluation's stderr, if it failed."""
     fitness: float | None = None
     """Higher is better; None if it is not ranked."""
+    causes: tuple[str, ...] = ()
+    """What made its result, as a model reported it."""
+    next_step: str = ""
+    """The change that the report thinks most worth trying next."""
+    feedback: str = ""
+    """What the evaluator said of it in words."""
+    why: str = ""
+    """Why it stands beside the parent; empty for the parent."""
+    repeats_parent: bool = False
+    """Whether it behaves the same as the parent, to the last digit."""
+
+    @property
+    def told(self) -> str:
+        """Return the report on it, else the reason why it was made; a few lines."""
+        lines = [self.lesson or self.motivation]
+        lines += [f"Causes: {'; '.join(self.causes)}"] if self.causes else []
+        lines += [f"Worth trying next: {self.next_step}"] if self.next_step else []
+        return "\n".join(line for line in lines if line)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A program that was made from the parent before."""
+
+    name: str
+    """The change in a few words."""
+    outcome: str
+    """Its score against the parent's, or why it has none."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Programs made from the parent that failed alike."""
+
+    told: str
+    """What happened to the newest of them."""
+    count: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far the search has come."""
+
+    rank: int | None
+    """The parent's place among all that are ranked, 1 for the best."""
+    ranked: int
+    """How many are ranked."""
+    rounds: int
+    """Rounds that are done."""
+    rounds_since_best: int
+    """How many of them ended since the best was found."""
+    bests: tuple[tuple[int, float], ...] = ()
+    """The best node and those that were it before, newest first, at most three: number and what it is ranked by."""
+    target: float | None = None
+    """The score at which the run finishes."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +124,17 @@ class DesignRequest:
     """Ask a model on behalf of the round; None if no model is configured."""
     ranking: Ranking | None = None
     """What nodes are ranked by; None: by the task's score."""
+    modes: Sequence[Mode] = ("full", "diff", "crossover", "fix")
+    """The modes that this run draws from."""
+    best: ContextNode | None = None
+    """The best node, without its code unless it is shown anyway."""
+    origin: ContextNode | None = None
+    """The node that a failed parent was made from; only to fix one."""
+    tried: Sequence[Tried] = ()
+    """The last programs made from the parent, oldest first."""
+    failed: Sequence[Failed] = ()
+    """Failures of programs made from the parent, by cause."""
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +151,8 @@ class Facts:
     """The best node, this one included."""
     stdout: str = ""
     stderr: str = ""
+    feedback: str = ""
+    """What the evaluator said in words."""
     curve: Sequence[Point] = ()
     """Values that the evaluator reported while it ran."""
     proposed: frozenset[str] = frozenset()
@@ -98,3 +166,8 @@ class Facts:
     def ranked_by(self) -> Ranking:
         """Return what nodes are ranked by."""
         return self.ranking or Ranking(self.spec.metric, self.spec.direction)
+
+    @property
+    def least_gain(self) -> float:
+        """Return the difference up to which two nodes count as equal."""
+        return self.spec.min_gain if self.noise is None else self.noise

@@ -2,23 +2,26 @@
 
 from engine.llm.prompts.build import (
     PromptTooLong,
+    again_prompt,
     analyzer_prompt,
-    estimate_tokens,
     judge_prompt,
-    prompt_room,
+    most_tokens,
     researcher_prompt,
 )
 from engine.llm.prompts.check import check_prompts
+from engine.llm.prompts.echo import form_of, without_echo
 from engine.llm.prompts.templates import TEMPLATES, Prompts
 
 __all__ = [
     "TEMPLATES",
     "PromptTooLong",
     "Prompts",
+    "again_prompt",
     "analyzer_prompt",
     "check_prompts",
-    "estimate_tokens",
+    "form_of",
     "judge_prompt",
-    "prompt_room",
+    "most_tokens",
     "researcher_prompt",
+    "without_echo",
 ]

@@ -2,70 +2,89 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cognition.prior import Prior
 from engine.evaluation.curve import Point
-from engine.llm.messages import Message
+from engine.llm.messages import Message, PromptSize
+from engine.llm.prompts.sections import (
+    change_of,
+    functions_of,
+    lead_of,
+    measured,
+    metrics_told,
+    prior_body,
+    shorter_change,
+)
+from engine.llm.prompts.small import small_part
 from engine.llm.prompts.templates import Prompts
-from engine.llm.requests import DesignRequest, Facts
-from engine.programs.outline import ProgramError, outline
-from engine.settings.models import ModelSpec
+from engine.llm.requests import ContextNode, DesignRequest, Facts
 from engine.task.spec import Criterion, TaskSpec
 
-__all__ = ["PromptTooLong", "analyzer_prompt", "estimate_tokens", "judge_prompt", "prompt_room", "researcher_prompt"]
+__all__ = ["PromptTooLong", "again_prompt", "analyzer_prompt", "judge_prompt", "most_tokens", "researcher_prompt"]
 
 _BYTES_A_TOKEN = 3.2
 _MESSAGE_TOKENS = 8
 _METRICS_SHOWN = 20
 _POINTS_SHOWN = 12
 _OUTPUT_SHOWN = 3000
-_DIFF_LINES = 3
+_FAILURES_SHOWN = 4
 
 
 class PromptTooLong(Exception):
     """The sections that a prompt must have do not fit the model's context; the message gives both sizes."""
 
 
-def estimate_tokens(messages: Iterable[Message]) -> int:
-    """Estimate a prompt's tokens: one per 3.2 bytes; programs were measured at 3.5."""
+def most_tokens(messages: Iterable[Message]) -> int:
+    """Return how many tokens a prompt has at most: one per 3.2 bytes; programs were measured at 3.5."""
     sizes = [len(item.content.encode("utf-8", "replace")) for item in messages]
     return sum(math.ceil(size / _BYTES_A_TOKEN) + _MESSAGE_TOKENS for size in sizes)
-
-
-def prompt_room(models: Iterable[ModelSpec]) -> int:
-    """Return how many tokens a prompt may have so that each of these models has room for its answer."""
-    return min(model.context_tokens - model.answer_tokens for model in models)
 
 
 _Shed = tuple[str, int, int]
 """A variable, the end from which its items are left out (0 or -1), and how many items to keep."""
 
 
-def researcher_prompt(prompts: Prompts, spec: TaskSpec, brief: str, request: DesignRequest, room: int) -> list[Message]:
+def researcher_prompt(
+    prompts: Prompts, spec: TaskSpec, brief: str, request: DesignRequest, size: PromptSize
+) -> list[Message]:
     """Return the prompt for a design in the request's mode.
 
-    If it is longer than `room` tokens, whole sections are left out in this order: refused attempts but the last
-    (oldest first), nodes shown beside the parent (last first; a crossover keeps the first), priors (last first), hints
-    (oldest first), the output of a failed program, the last refused attempt.
+    If it is longer than the size allows, recipes are shortened to the functions that the parent has; then whole
+    sections are left out in this order: refused attempts but the last (oldest first), nodes shown beside the parent
+    (last first; a crossover keeps the first), priors (last first), metrics beside the score (last first), what was
+    tried before (oldest first) and failed, hints (oldest first), the evaluator's words, the output of a failed
+    program, the last refused attempt.
 
     Raises:
         PromptTooLong: the task and the programs that the mode needs do not fit.
         TaskError: a template of the task is wrong.
     """
+    parent = request.parent
+    beside = [_as_change(node, parent) for node in request.inspirations]
+    language = spec.language
+    functions = functions_of(parent.code, language)
     context: dict[str, Any] = {
         **_task_variables(spec, brief),
+        "metrics_told": metrics_told(spec),
         "ranked_by": request.ranking.key if request.ranking is not None else "score",
         "mode": request.mode,
-        "parent": request.parent,
-        "functions": _functions(request.parent.code),
-        "error": request.parent.error,
-        "inspirations": list(request.inspirations),
-        "priors": [{"title": prior.title, "body": _body(prior)} for prior in request.priors],
+        "forms": _forms(request),
+        "parent": parent,
+        "origin_change": change_of(request.origin.code, parent.code, language) if request.origin is not None else "",
+        "origin": request.origin,
+        "functions": functions,
+        "error": parent.error,
+        "feedback": parent.feedback,
+        "inspirations": beside,
+        "priors": [{"title": prior.title, "body": prior_body(prior, language)} for prior in request.priors],
         "hints": list(request.hints),
+        "best": request.best,
+        "measured": measured(spec, parent, request.best, request.inspirations),
+        "tried": [f"{item.name}: {item.outcome}" for item in request.tried],
+        "failed": [f"{item.count} × {item.told}" for item in request.failed[:_FAILURES_SHOWN]],
+        "standing": request.standing,
         "rejections": _rejections(request),
     }
     partners = 1 if request.mode == "crossover" else 0
@@ -73,24 +92,48 @@ def researcher_prompt(prompts: Prompts, spec: TaskSpec, brief: str, request: Des
         ("rejections", 0, 1),
         ("inspirations", -1, partners),
         ("priors", -1, 0),
+        ("measured", -1, 0),
+        ("tried", 0, 0),
+        ("failed", -1, 0),
         ("hints", 0, 0),
+        ("feedback", 0, 0),
         ("error", 0, 0),
         ("rejections", 0, 0),
     ]
-    return _fit(prompts, f"researcher_{request.mode}", context, order, room, f"node {request.parent.id}")
+    name, what = f"researcher_{request.mode}", f"node {parent.id}"
+    is_brief = size.brief and language.has_functions
+    if is_brief:
+        name = "researcher_brief"
+        required = spec.interface.functions + spec.interface.classes
+        context |= small_part(request, functions, language, required) | {"brief": lead_of(brief)}
+        del order[1]
+    shorter = [{"title": prior.title, "body": prior_body(prior, language, functions)} for prior in request.priors]
+    return _fit(prompts, name, context, order, size, what, {"priors": shorter} if not is_brief else {})
 
 
-def analyzer_prompt(prompts: Prompts, brief: str, facts: Facts, room: int, problem: str = "") -> list[Message]:
+def again_prompt(prompts: Prompts, spec: TaskSpec, brief: str, request: DesignRequest) -> list[Message]:
+    """Return what is said of the last refused attempt to a model that has its prompt and its answer before it.
+
+    Raises:
+        TaskError: a template of the task is wrong.
+    """
+    last = request.rejections[-1]
+    rejection = {"check": last.check, "reason": last.reason}
+    context = {**_task_variables(spec, brief), "mode": request.mode, "parent": request.parent, "rejection": rejection}
+    return prompts.messages("researcher_again", context)[1:]
+
+
+def analyzer_prompt(prompts: Prompts, brief: str, facts: Facts, size: PromptSize, problem: str = "") -> list[Message]:
     """Return the prompt for the report on a node.
 
-    If it is too long, sections are left out in this order: the evaluation's stdout, the curve, its stderr, the best
-    node, the change itself.
+    If it is too long, sections are left out in this order: the evaluation's stdout, the curve, its stderr, its
+    feedback, the best node, the change itself.
 
     Args:
         prompts: the templates.
         brief: the problem statement.
         facts: the facts about the node.
-        room: tokens that the prompt may have.
+        size: how long the prompt may be.
         problem: why the answer to an earlier prompt could not be used.
 
     Raises:
@@ -99,21 +142,24 @@ def analyzer_prompt(prompts: Prompts, brief: str, facts: Facts, room: int, probl
     """
     node = facts.node
     context: dict[str, Any] = {
-        **_task_variables(facts.spec, brief),
+        **_task_variables(facts.spec, lead_of(brief) if size.brief else brief),
         "ranked_by": facts.ranked_by.key,
         "node": node,
         "parent": facts.parent,
         "best": facts.best if facts.best is not None and facts.best.id != node.id else None,
         "program": "" if facts.parent is not None else facts.code,
-        "change": _change(facts.parent_code, facts.code) if facts.parent is not None else "",
+        "change": change_of(facts.parent_code, facts.code, facts.spec.language) if facts.parent is not None else "",
         "metrics": _metrics(node.metrics, facts.parent.metrics if facts.parent is not None else {}),
         "curve": _thinned(facts.curve),
         "stdout": facts.stdout[-_OUTPUT_SHOWN:].strip(),
         "stderr": facts.stderr[-_OUTPUT_SHOWN:].strip(),
+        "feedback": facts.feedback[-_OUTPUT_SHOWN:].strip(),
         "problem": problem,
     }
-    order: list[_Shed] = [(name, 0, 0) for name in ("stdout", "curve", "stderr", "best", "change", "program")]
-    return _fit(prompts, "analyzer", context, order, room, f"the report on node {node.id}")
+    order: list[_Shed] = [
+        (name, 0, 0) for name in ("stdout", "curve", "stderr", "feedback", "best", "change", "program")
+    ]
+    return _fit(prompts, "analyzer", context, order, size, f"the report on node {node.id}")
 
 
 def judge_prompt(
@@ -123,7 +169,7 @@ def judge_prompt(
     criteria: Sequence[Criterion],
     code: str,
     metrics: Mapping[str, Any],
-    room: int,
+    size: PromptSize,
     problem: str = "",
 ) -> list[Message]:
     """Return the prompt for a judgement of a program by a task's criteria; no section can be left out.
@@ -139,25 +185,42 @@ def judge_prompt(
         "metrics": _metrics(metrics, {}),
         "problem": problem,
     }
-    return _fit(prompts, "judge", context, [], room, "the program to be judged")
+    return _fit(prompts, "judge", context, [], size, "the program to be judged")
 
 
 def _fit(
-    prompts: Prompts, name: str, context: dict[str, Any], order: Sequence[_Shed], room: int, what: str
+    prompts: Prompts,
+    name: str,
+    context: dict[str, Any],
+    order: Sequence[_Shed],
+    size: PromptSize,
+    what: str,
+    shorter: Mapping[str, Any] | None = None,
 ) -> list[Message]:
+    """Render a prompt; shorten it, then leave out sections, until it is as long as it should be.
+
+    Raises:
+        PromptTooLong: nothing is left to leave out, and it is longer than it may be.
+    """
     sheds = iter(order)
     shed = next(sheds, None)
     while True:
         messages = prompts.messages(name, context)
-        tokens = estimate_tokens(messages)
-        if tokens <= room:
+        tokens = most_tokens(messages)
+        if tokens <= size.goal:
             return messages
+        if shorter:
+            context, shorter = {**context, **shorter}, None
+            continue
         while shed is not None and not _leave_out(context, *shed):
             shed = next(sheds, None)
         if shed is None:
+            if tokens <= size.room:
+                return messages
             raise PromptTooLong(
-                f"{what} and the task take about {tokens} tokens, and the model's context has room for {max(room, 0)}: "
-                "raise `context_tokens` or lower `max_tokens` of the model, or use one with a longer context"
+                f"{what} and the task take about {tokens} tokens, and the model's context has room for "
+                f"{max(size.room, 0)}: raise `context_tokens` or lower `max_tokens` of the model, or use one with a "
+                "longer context"
             )
 
 
@@ -177,19 +240,16 @@ def _task_variables(spec: TaskSpec, brief: str) -> dict[str, Any]:
     return {"task": spec, "brief": brief.strip(), "limits": spec.limits_of(spec.score_stage)}
 
 
-def _functions(code: str) -> list[str]:
-    """Return the names of a program's functions and classes in order; none if it is not valid Python."""
-    try:
-        shape = outline(code)
-    except ProgramError:
-        return []
-    return [name for name in shape.parts if name in shape.functions or name in shape.classes]
+def _forms(request: DesignRequest) -> list[str]:
+    """Return the forms of answers that this run asks for, so that all its prompts begin alike."""
+    forms = {"edits" if mode == "diff" else "program" for mode in request.modes}
+    return [form for form in ("program", "edits") if form in forms]
 
 
-def _body(prior: Prior) -> str:
-    """Return a prior's text without a heading that only repeats its title."""
-    first, _, rest = prior.body.lstrip().partition("\n")
-    return (rest if first.lstrip("# ").strip() == prior.title else prior.body).strip()
+def _as_change(node: ContextNode, parent: ContextNode) -> dict[str, Any]:
+    """Return a node with its difference to the parent, where that is shorter than its program."""
+    shown: dict[str, Any] = {name: getattr(node, name) for name in node.__dataclass_fields__}
+    return {**shown, "told": node.told, "change": shorter_change(parent.code, node.code)}
 
 
 def _rejections(request: DesignRequest) -> list[dict[str, str]]:
@@ -199,23 +259,6 @@ def _rejections(request: DesignRequest) -> list[dict[str, str]]:
         code = rejection.code if number == len(request.rejections) and rejection.check != "duplicate" else ""
         shown.append({"check": rejection.check, "reason": rejection.reason, "code": code})
     return shown
-
-
-def _change(before: str, after: str) -> str:
-    """Return a unified diff; empty if only layout or comments differ."""
-    if _same(before, after):
-        return ""
-    lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), "parent", "program", n=_DIFF_LINES, lineterm=""
-    )
-    return "\n".join(lines)
-
-
-def _same(before: str, after: str) -> bool:
-    try:
-        return outline(before).digest == outline(after).digest
-    except ProgramError:
-        return before == after
 
 
 def _metrics(metrics: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
 
 from cognition.prior import parse_prior
 from engine.errors import TaskError
-from engine.llm.messages import Message
-from engine.llm.prompts.build import analyzer_prompt, judge_prompt, researcher_prompt
+from engine.llm.messages import Message, PromptSize
+from engine.llm.prompts.build import again_prompt, analyzer_prompt, judge_prompt, researcher_prompt
 from engine.llm.prompts.templates import TEMPLATES, Prompts
-from engine.llm.requests import ContextNode, DesignRequest, Facts, Mode, Rejection
+from engine.llm.requests import ContextNode, DesignRequest, Facts, Failed, Mode, Rejection, Standing, Tried
 from engine.state.node import Node
 from engine.state.ranking import Ranking
 from engine.task.spec import Criterion, Task
 
 __all__ = ["check_prompts"]
 
-_ROOM = 1_000_000
+_SIZES = (PromptSize(1_000_000), PromptSize(1_000_000, brief=True))
 _MODES: tuple[Mode, ...] = ("full", "diff", "crossover", "fix")
 
 
@@ -56,12 +58,13 @@ def _render_all(task: Task, prompts: Prompts) -> Iterator[tuple[str, str]]:
 def _samples(task: Task, prompts: Prompts) -> Iterator[Callable[[], list[Message]]]:
     code = task.seeds[0].code
     for mode in _MODES:
-        for request in (_full_request(code, mode), _bare_request(code, mode)):
-            yield lambda request=request: researcher_prompt(prompts, task.spec, task.brief, request, _ROOM)  # type: ignore[misc]
+        for request, size in product((_full_request(code, mode), _bare_request(code, mode)), _SIZES):
+            yield partial(researcher_prompt, prompts, task.spec, task.brief, request, size)
+        yield partial(again_prompt, prompts, task.spec, task.brief, _full_request(code, mode))
     for facts in _facts(task, code):
-        yield lambda facts=facts: analyzer_prompt(prompts, task.brief, facts, _ROOM)  # type: ignore[misc]
+        yield partial(analyzer_prompt, prompts, task.brief, facts, _SIZES[0])
     criteria = task.spec.judge.criteria if task.spec.judge else [Criterion(name="clarity", text="It can be read.")]
-    yield lambda: judge_prompt(prompts, task.spec, task.brief, criteria, code, {"score": 1.0}, _ROOM, "no scores")
+    yield lambda: judge_prompt(prompts, task.spec, task.brief, criteria, code, {"score": 1.0}, _SIZES[0], "no scores")
 
 
 def _node(code: str, number: int, status: str = "ok") -> ContextNode:
@@ -76,6 +79,10 @@ def _node(code: str, number: int, status: str = "ok") -> ContextNode:
         reason="" if status == "ok" else "ValueError: no",
         error="" if status == "ok" else "Traceback (most recent call last):\nValueError: no",
         fitness=0.5 if status == "ok" else None,
+        causes=("a cause",),
+        next_step="a step",
+        feedback="what the evaluator says",
+        why="better by 1",
     )
 
 
@@ -91,6 +98,11 @@ def _full_request(code: str, mode: Mode) -> DesignRequest:
         hints=["a hint"],
         mode=mode,
         ranking=Ranking(by_fitness=True),
+        best=_node(code, 4),
+        origin=_node(code, 5),
+        tried=[Tried("a change", "crashed: ValueError: no")],
+        failed=[Failed("crashed: ValueError: no", 2)],
+        standing=Standing(2, 4, 9, 3, ((4, 1.0), (2, 0.5)), 2.0),
     )
 
 
@@ -116,6 +128,7 @@ def _facts(task: Task, code: str) -> Iterator[Facts]:
         best=node(2, "ok", 2.0),
         stdout="printed",
         stderr="warned",
+        feedback="too slow",
         curve=[(1.0, {"loss": 0.5}), (None, {"loss": 0.25})],
         ranking=Ranking(by_fitness=True),
     )

@@ -23,10 +23,16 @@ TEMPLATES = (
     "researcher_diff",
     "researcher_crossover",
     "researcher_fix",
+    "researcher_brief",
+    "researcher_again",
     "analyzer",
     "judge",
 )
-"""`researcher` is the base of the four after it. A task's `prompts/NAME.j2` replaces the template of that name."""
+"""`researcher` is the base of the four after it; `researcher_brief` stands in their place for small models.
+`researcher_again` follows a refused answer within its conversation.
+
+A task's `prompts/NAME.j2` replaces the template of that name.
+"""
 
 _FOLDER = Path(__file__).parent
 _TICKS = re.compile(r"`{3,}")

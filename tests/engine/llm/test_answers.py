@@ -33,7 +33,7 @@ def read(kind: str, text: str, truncated: bool) -> Any:
         case "diff":
             return parse_diff(text, PARENT, truncated=truncated)
         case "report":
-            return parse_report(text)
+            return parse_report(text, truncated=truncated)
         case _:
             return parse_judgement(text, ["clarity", "novelty"])
 
@@ -171,6 +171,7 @@ def test_diff_of_two_programs_turns_one_into_other(before: str, after: str) -> N
 
 
 @given(PROGRAMS, PROGRAMS)
+@example('def solve():\n    return 1\nY0 = r"""\n</think>\n<<<<<<< SEARCH\n"""\n', "def solve():\n    return 1\n\n")
 def test_diff_of_hostile_programs_applies_or_raises(before: str, after: str) -> None:
     # A fence around a part is taken for the model's, and lines of a program that look so cannot be told from it.
     assume(before != after and "```" not in before + after and "~~~" not in before + after)

@@ -9,22 +9,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from engine.errors import UsageError
 from engine.journal import events as ev
 from engine.journal.database import send_command
 from engine.journal.reader import JournalReader
-from engine.llm import client
-from engine.llm.messages import Message
+from engine.llm.messages import Message, PromptSize
+from engine.llm.stream import LiveText
 from engine.loop import failover
 from engine.loop.engine import Engine
-from engine.loop.serve import watch_children_without_threads
 from engine.runs.folder import Run, lock_run
-from engine.settings.model import merge_settings
-from engine.state.run_state import RunState
+from engine.settings.models import ModelSpec
 from tests.conftest import TaskMaker
-from tests.e2e.runs import check_integrity, events, fold, make_run
+from tests.e2e.runs import events, fold, make_run
+from tests.engine.llm.engine_runs import Start, be_quick, calls, starter, work
 from tests.engine.loop.parts import open_parts
 from tests.llm_server import LlmServer, Reply, Request, error, llm_server, search
 
@@ -33,11 +32,7 @@ JUDGE = '\n[judge]\ncriteria = [{ name = "plain", text = "It is plain." }]\n'
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove waits between tries and probes."""
-    watch_children_without_threads()
-    monkeypatch.setattr(client, "_FIRST_WAIT", 0.001)
-    monkeypatch.setattr(failover, "_FIRST_WAIT", 0.02)
-    monkeypatch.setattr(failover, "_LAST_WAIT", 0.1)
+    be_quick(monkeypatch)
 
 
 @pytest.fixture
@@ -46,36 +41,14 @@ def server() -> Iterator[LlmServer]:
         yield served
 
 
-Start = Callable[..., Run]
-
-
 @pytest.fixture
 def start(make_task: TaskMaker, tmp_path: Path, server: LlmServer) -> Start:
-    """Create a run whose model is the server; `model` are more fields of the model, `toml` of the task."""
-
-    def make(model: dict[str, Any] | None = None, toml: str = "", **settings: Any) -> Run:
-        spec = {"model": "m", "base_url": server.url, "retries": 1, **(model or {})}
-        settings = {"rounds": 2, "workers": 1, "models": {"m": spec}, **settings}
-        return make_run(make_task(toml=toml), tmp_path / "runs", **settings)
-
-    return make
-
-
-async def work(run: Run, patience: float | None = None) -> RunState:
-    """Run an engine in this process until it ends."""
-    with lock_run(run):
-        await Engine(run, patience_endpoint=patience).work()
-    check_integrity(run)
-    return fold(run)
+    return starter(make_task, tmp_path, server)
 
 
 async def until(condition: Callable[[], object]) -> None:
     while not condition():
         await asyncio.sleep(0.01)
-
-
-def calls(run: Run) -> list[ev.CallDone]:
-    return [event.data for event in events(run, ev.CallDone) if isinstance(event.data, ev.CallDone)]
 
 
 def reasons(run: Run) -> list[str]:
@@ -87,8 +60,9 @@ async def test_every_call_is_recorded_with_prompt_answer_and_cost(start: Start, 
     state = await work(run)
     assert (state.status, len(state.nodes)) == ("finished", 3)
     done = calls(run)
-    assert [(call.role, call.key) for call in done] == [
-        ("analyzer", "analyze/1"), ("researcher", "design/0"), ("analyzer", "analyze/1"), ("researcher", "design/0"),
+    asked = [event.data for event in events(run, ev.CallStarted) if isinstance(event.data, ev.CallStarted)]
+    assert [(call.role, call.key) for call in asked] == [
+        ("researcher", "design/0"), ("analyzer", "analyze/1"), ("researcher", "design/0"), ("analyzer", "analyze/1"),
         ("analyzer", "analyze/1"),
     ]  # fmt: skip
     assert len(server.requests) == len(done) == 5
@@ -100,12 +74,26 @@ async def test_every_call_is_recorded_with_prompt_answer_and_cost(start: Start, 
     assert first.parameters["temperature"] == 0.5
     with JournalReader(run.db) as reader:
         assert "Move the point" in reader.text(first.prompt_blob)
-        assert "<program>" in reader.text(done[1].answer_blob)
-        streamed = [row for row in reader.live_after(0) if row.kind == "stream"]
-    text = "".join(row.data["text"] for row in streamed if row.data["call"] == 2)
-    assert "<program>" in text
-    assert {row.data["model"] for row in streamed} == {"m"}
+        assert "<program>" in reader.text(next(call for call in done if call.call == 1).answer_blob)
     assert not state.calls and not state.answered
+
+
+async def test_pieces_of_an_answer_are_passed_on_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.llm.stream._GATHER_SECONDS", 0.0)
+    sent: list[dict[str, Any]] = []
+    passed = asyncio.Event()
+
+    def send(row: bytes) -> None:
+        sent.append(msgspec.json.decode(row))
+        passed.set()
+
+    text = LiveText(send, {"call": 1, "model": "m"}, ModelSpec(model="m", base_url="http://127.0.0.1:1/v1"))
+    text("one ", False)
+    text("two ", False)
+    await asyncio.wait_for(passed.wait(), 90)
+    text("three", False)
+    text.close()
+    assert [(row["call"], row["text"]) for row in sent] == [(1, "one two ")], "the journal has the whole answer"
 
 
 async def test_prompts_show_fitness_if_fitness_ranks(start: Start, server: LlmServer) -> None:
@@ -189,20 +177,19 @@ async def test_misbehaving_endpoint_loses_no_round(start: Start, server: LlmServ
     assert len(rejected) == 5
 
 
-async def test_dead_endpoint_pauses_run_until_it_answers(start: Start, server: LlmServer) -> None:
-    port = server.port
-    server.close()
-    run = start(roles={"analyzer": "rules"}, rounds=1)
+async def test_dead_endpoint_pauses_run_until_it_answers(start: Start) -> None:
+    dead = LlmServer(search, listens=False)
+    run = start({"base_url": dead.url}, roles={"analyzer": "rules"}, rounds=1)
     working = asyncio.create_task(work(run))
     await until(lambda: run.db.exists() and fold(run).status == "paused")
     state = fold(run)
-    assert f"127.0.0.1:{port}" in state.reason
+    assert f"127.0.0.1:{dead.port}" in state.reason
     assert "no model answers" in state.reason
-    back = LlmServer(search, port=port)
+    dead.listen()
     try:
         state = await working
     finally:
-        back.close()
+        dead.close()
     assert (state.status, state.rounds_done, state.no_design) == ("finished", 1, 0)
     assert len(events(run, ev.RunPaused)) == len(events(run, ev.RunResumed)) == 1
     assert any(call.fault == "down" for call in calls(run))
@@ -330,10 +317,10 @@ async def test_immediate_stop_aborts_call_and_resume_repeats_it(start: Start, se
     with lock_run(run):
         engine = Engine(run)
         working = asyncio.create_task(engine.work())
-        await until(lambda: server.open)
+        await until(lambda: server.requests)
         engine.stop("enough", now=True)
         await working
-    assert await asyncio.to_thread(server.hung_up.wait, 10)
+    assert await asyncio.to_thread(server.hung_up.wait, 90)
     (call,) = calls(run)
     assert call.fault == "stopped" and call.tokens_in > 0
     server.answer = search
@@ -388,25 +375,14 @@ async def test_same_key_gives_same_answer(start: Start, server: LlmServer) -> No
     async with open_parts(run) as parts:
         parts.session.emit(ev.RoundStarted(), round=7)
         ask = parts.models.for_round(7)
-        prompt = [Message("user", "half a character: \ud800")]
-        first = await ask("researcher", prompt, key="design/0")
-        second = await ask("researcher", prompt, key="design/0")
-        other = await ask("researcher", prompt, key="design/1")
+
+        def write(size: PromptSize) -> list[Message]:
+            return [Message("user", f"half a character in {size.room} tokens: \ud800")]
+
+        first = await ask("researcher", write, key="design/0")
+        second = await ask("researcher", write, key="design/0")
+        other = await ask("researcher", write, key="design/1")
         assert (first, len(server.requests)) == (second, 2)
         assert other.text != first.text
         parts.session.emit(ev.RoundEnded("no_design"), round=7)
         assert not parts.session.state.answered
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"roles": {"analyzer": "x"}}, r"there is no models\.x"),
-        ({"models": {"m": {"base_url": "http://127.0.0.1/v1"}}}, r"models\.m\.model: missing"),
-        ({"models": {"m": {"base_url": "https://me:secret@example.org/v1"}}}, "neither a name, a password nor"),
-        ({"models": {"m": {"key_env": "sk-abc-123"}}}, "not the key itself"),
-    ],
-)
-def test_settings_are_checked_as_a_whole(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        merge_settings(("test", {"models": {"m": {"model": "m"}}, **settings}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,8 +18,9 @@ from engine.llm.client import Client, Spent
 from engine.llm.client import Reply as Answer
 from engine.llm.faults import Fault
 from engine.llm.messages import Message
+from engine.llm.models_listed import list_models
 from engine.settings.models import ModelSpec
-from tests.llm_server import LlmServer, Reply, error, llm_server
+from tests.llm_server import LlmServer, Reply, Request, error, llm_server
 
 PROMPT = [Message("system", "s" * 40), Message("user", "u" * 60)]
 SCHEMA = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -88,10 +90,11 @@ async def test_answer_is_streamed_and_counted(server: LlmServer) -> None:
 
 
 async def test_missing_token_counts_are_estimated(server: LlmServer) -> None:
-    server.script.append(Reply("x" * 80, usage=None))
+    # Most endpoints send a token in each piece, however long it is.
+    server.script.append(Reply("        return" * 20, pieces=40, usage=None))
     asked = Asked(base_url=server.url, price_in=4.0)
     await asked()
-    assert (asked.spent.tokens_in, asked.spent.tokens_out, asked.spent.estimated) == (25, 20, True)
+    assert (asked.spent.tokens_in, asked.spent.tokens_out, asked.spent.estimated) == (25, 40, True)
     assert asked.spent.usd == pytest.approx(25 * 4.0 / 1e6)
 
 
@@ -164,7 +167,6 @@ async def test_retry_after_is_honoured_as_number_and_date(server: LlmServer) -> 
     date = email.utils.formatdate(time.time() + 30, usegmt=True)
     server.script.extend([error(429, "slow down", Retry_After="7"), error(429, "slow", Retry_After=date)])
     asked = Asked(base_url=server.url)
-    sleeping = time.monotonic()
 
     async def sleep(seconds: float) -> None:
         if seconds > 0.01:
@@ -176,7 +178,6 @@ async def test_retry_after_is_honoured_as_number_and_date(server: LlmServer) -> 
     assert (await asked()).text == "answer 2"
     assert 6.5 < asked.slept[0] <= 7
     assert 25 < asked.slept[1] <= 31
-    assert time.monotonic() - sleeping < 5
 
 
 async def test_retry_after_date_uses_clock_of_server(server: LlmServer) -> None:
@@ -242,7 +243,7 @@ async def test_key_invalid_in_header_is_never_sent_or_shown(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
     asked = Asked(base_url=server.url)
-    listed = client_module.list_models(asked.spec, 5.0)
+    listed = list_models(asked.spec, 5.0)
     assert isinstance(listed, Fault)
     for fault in (await asked.fault(), listed):
         assert fault.kind == "auth" and "OPENAI_API_KEY holds a line break" in fault.message
@@ -309,14 +310,14 @@ async def test_endless_answer_is_cut_off(server: LlmServer, monkeypatch: pytest.
     asked = Asked(base_url=server.url)
     reply = await asked()
     assert reply.truncated
-    assert 50_000 < len(reply.text) < 70_000
+    assert 50_000 < len(reply.text) < 70_000 and not reply.ended_by
     assert asked.spent.estimated
-    assert await asyncio.to_thread(server.hung_up.wait, 10)
+    assert await asyncio.to_thread(server.hung_up.wait, 90)
 
 
 async def test_answer_over_total_time_keeps_received_part(server: LlmServer) -> None:
     server.script.append(Reply("0123456789", pieces=10, pause=0.4))
-    reply = await Asked(base_url=server.url, total_seconds=1.5)()
+    reply = await Asked(base_url=server.url, total_seconds=3)()
     assert reply.truncated
     assert "0123456789".startswith(reply.text) and reply.text
     assert len(server.requests) == 1
@@ -336,15 +337,28 @@ async def test_cancelling_closes_connection(server: LlmServer) -> None:
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
-    assert await asyncio.to_thread(server.hung_up.wait, 10)
+    assert await asyncio.to_thread(server.hung_up.wait, 90)
     assert asked.spent.tokens_in == 25
 
 
 async def test_concurrent_requests_are_limited(server: LlmServer) -> None:
-    server.answer = lambda request: Reply("x", before=0.05)
+    together, lock = threading.Barrier(3), threading.Lock()
+    asking: set[int] = set()
+    most: list[int] = []
+
+    def answer(request: Request) -> Reply:
+        with lock:
+            asking.add(request.number)
+            most.append(len(asking))
+        together.wait(90)
+        with lock:  # before the client hears of it, and asks once more
+            asking.remove(request.number)
+        return Reply("x")
+
+    server.answer = answer
     asked = Asked(base_url=server.url, concurrency=3)
     client = Client(asked.sleep)
-    spec = msgspec.structs.replace(asked.spec, first_token_seconds=10)
+    spec = msgspec.structs.replace(asked.spec, first_token_seconds=90)
     await asyncio.gather(*(client.ask(spec, PROMPT, asked.spent, lambda *piece: None) for _ in range(9)))
     await client.aclose()
-    assert server.most_open == 3
+    assert max(most) == 3

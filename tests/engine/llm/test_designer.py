@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from engine.designers.recombine import RecombineDesigner
 from engine.errors import TaskError
 from engine.journal.events import DesignDone, EvalDone, Event
 from engine.llm.answers import REPORT_SCHEMA
-from engine.llm.messages import Answer, CallFailed, Message, Role
+from engine.llm.messages import Answer, CallFailed, PromptSize, Role, WritePrompt
 from engine.llm.parts import put_parts
 from engine.llm.prompts import Prompts
 from engine.llm.requests import ContextNode, DesignRequest, Facts, Mode, Rejection
@@ -34,28 +35,29 @@ from tests.engine.designers.programs import SEED, SEEDS, SPEC
 from tests.engine.designers.programs import request as recombine_request
 
 BRIEF = "Make total() large."
-ROOM = 20_000
+SIZE = PromptSize(20_000)
 
 
 class Script:
     """Give answers in order, and keep the prompts."""
 
-    def __init__(self, *answers: str | Answer | Exception) -> None:
-        self.answers = list(answers)
+    def __init__(self, *answers: str | Answer | Exception, size: PromptSize = SIZE) -> None:
+        self.answers, self.size = list(answers), size
         self.calls: list[tuple[Role, str, dict[str, Any] | None]] = []
         self.prompts: list[str] = []
 
     async def __call__(
         self,
         role: Role,
-        messages: Sequence[Message],
+        write: WritePrompt,
         *,
         key: str,
         models: Mapping[str, float] | None = None,
         schema: dict[str, Any] | None = None,
     ) -> Answer:
+        prompt = "\n".join(message.content for message in write(self.size))
         self.calls.append((role, key, schema))
-        self.prompts.append("\n".join(message.content for message in messages))
+        self.prompts.append(prompt)
         given = self.answers.pop(0)
         if isinstance(given, Exception):
             raise given
@@ -81,8 +83,8 @@ def ask_for(script: Script, mode: Mode = "full", **fields: Any) -> DesignRequest
     )
 
 
-def designer(room: int = ROOM) -> LlmDesigner:
-    return LlmDesigner(SPEC, BRIEF, Prompts(), lambda: room)
+def designer() -> LlmDesigner:
+    return LlmDesigner(SPEC, BRIEF, Prompts())
 
 
 WHOLE = "<name>twice</name>\n<motivation>More.</motivation>\n<program>\ndef total():\n    return 2\n</program>\n"
@@ -174,6 +176,24 @@ async def test_parts_that_cannot_be_applied_are_reported(text: str, told: str) -
     assert caught.value.check == "answer"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        answer("Use a smaller rate."), answer("<program>\ndef total(:\n"), answer("<program>\n\n</program>"),
+        answer("<program>\ndef total():\n", truncated=True), answer('{"program": 3}'),
+        replace(answer("def total():\n" * 50, truncated=True), ended_by="repetition"),
+    ],
+)  # fmt: skip
+async def test_refusal_of_edits_asks_for_edits_and_never_for_a_program(given: Answer) -> None:
+    with pytest.raises(DesignerError) as caught:
+        await design(given, mode="diff")
+    told = str(caught.value)
+    assert "program>" not in told and "whole program" not in told
+    assert "SEARCH/REPLACE blocks, or whole functions" in told
+    if given.ended_by:
+        assert "said the same over and over" in told
+
+
 async def test_program_with_unbound_names_is_refused_before_evaluation() -> None:
     with pytest.raises(DesignerError, match="uses JITTER, which nothing in it defines") as caught:
         await design("```python\ndef third():\n    return JITTER\n```", mode="diff")
@@ -233,9 +253,9 @@ async def test_next_prompt_gives_reason_of_last_rejection() -> None:
 
 
 async def test_prompt_without_room_and_missing_model_are_reported() -> None:
-    script = Script(WHOLE)
+    script = Script(WHOLE, size=PromptSize(100))
     with pytest.raises(DesignerError, match="context_tokens"):
-        await designer(room=100).design(ask_for(script))
+        await designer().design(ask_for(script))
     assert script.calls == []
     bare = ask_for(script)
     with pytest.raises(DesignerError, match="no model"):
@@ -244,7 +264,7 @@ async def test_prompt_without_room_and_missing_model_are_reported() -> None:
 
 async def test_invalid_template_raises_task_error(tmp_path: Any) -> None:
     (tmp_path / "researcher_full.j2").write_text("{{ nothing }}")
-    made = LlmDesigner(SPEC, BRIEF, Prompts(tmp_path), lambda: ROOM)
+    made = LlmDesigner(SPEC, BRIEF, Prompts(tmp_path))
     with pytest.raises(TaskError, match=r"researcher_full\.j2:1: .*'nothing' is undefined"):
         await made.design(ask_for(Script(WHOLE)))
 
@@ -297,7 +317,7 @@ async def test_both_designers_learn_from_every_outcome(recombine: RecombineDesig
         def apply(self, event: Event) -> None:
             noted.append(event)
 
-    mixed = MixedDesigner(Noting(SPEC, BRIEF, Prompts(), lambda: ROOM), recombine, lambda: 1.0)
+    mixed = MixedDesigner(Noting(SPEC, BRIEF, Prompts()), recombine, lambda: 1.0)
     before = await mixed.design(recombine_request(3))
     done = DesignDone(program="", operator="x", name="", motivation="", parents=[0], credit=before.credit)
     events = [Event(1, 0, 1, 1, done), Event(2, 0, 1, 1, EvalDone(status="crashed"))]
@@ -326,12 +346,12 @@ REPORT = (
 
 async def report(*answers: str | Answer | Exception) -> tuple[Report, Script]:
     script = Script(*answers)
-    return await analyze_by_model(script, Prompts(), BRIEF, FACTS, ROOM), script
+    return await analyze_by_model(script, Prompts(), BRIEF, FACTS), script
 
 
 async def test_report_of_model_keeps_measured_figures() -> None:
     made, script = await report(REPORT.replace('"priors": []', '"priors": [{"title": "T", "body": "B"}]'))
-    assert made.lesson == "third() counts. [gained 0.5 over #1, score 1.5]"
+    assert made.lesson == "gained 0.5 over #1, score 1.5: third() counts."
     assert made.analyzer == "fast"
     for part in ("Fine.", "- it is added", "Next: Raise it."):
         assert part in made.note
@@ -370,7 +390,7 @@ JUDGED = TaskSpec(
 
 async def judge(*answers: str | Answer | Exception) -> tuple[Any, Script]:
     script = Script(*answers)
-    return await judge_program(script, Prompts(), JUDGED, BRIEF, "X = 1\n", {"score": 1.0}, ROOM), script
+    return await judge_program(script, Prompts(), JUDGED, BRIEF, "X = 1\n", {"score": 1.0}), script
 
 
 MARKS = '{"clear": {"reason": "Yes.", "score": 1.0}, "short": {"reason": "No.", "score": 0.2}}'

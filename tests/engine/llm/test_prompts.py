@@ -13,20 +13,18 @@ from hypothesis import strategies as st
 
 from cognition.prior import parse_prior
 from engine.errors import TaskError
-from engine.llm.messages import Message
+from engine.llm.messages import Message, PromptSize
 from engine.llm.prompts import (
     Prompts,
     PromptTooLong,
     analyzer_prompt,
     check_prompts,
-    estimate_tokens,
     judge_prompt,
-    prompt_room,
+    most_tokens,
     researcher_prompt,
 )
 from engine.llm.prompts.templates import fenced
 from engine.llm.requests import ContextNode, DesignRequest, Facts, Mode, Rejection
-from engine.settings.models import ModelSpec
 from engine.state.node import Node
 from engine.state.ranking import Ranking
 from engine.task.load import find_task, load_task
@@ -37,7 +35,7 @@ MODES: tuple[Mode, ...] = ("full", "diff", "crossover", "fix")
 PROMPTS = Prompts()
 TASK = load_task(find_task("circle_packing"))
 SEED = TASK.seeds[0].code
-ROOMY = 100_000
+ROOMY = PromptSize(100_000)
 
 
 def context(number: int, code: str, score: float | None = 1.0, **fields: str) -> ContextNode:
@@ -58,8 +56,10 @@ def request(mode: Mode = "full", rejections: Sequence[Rejection] = (), **fields:
     return DesignRequest(1, len(rejections), 0, parent, mode=mode, rejections=list(rejections), **given_)  # type: ignore[arg-type]
 
 
-def prompt(asked: DesignRequest, room: int = ROOMY, task: Task = TASK, prompts: Prompts = PROMPTS) -> list[Message]:
-    return researcher_prompt(prompts, task.spec, task.brief, asked, room)
+def prompt(
+    asked: DesignRequest, size: PromptSize = ROOMY, task: Task = TASK, prompts: Prompts = PROMPTS
+) -> list[Message]:
+    return researcher_prompt(prompts, task.spec, task.brief, asked, size)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -74,15 +74,17 @@ def test_design_prompt_holds_context_of_round(mode: Mode) -> None:
     assert "Rows shifted by half." in user.content
     assert user.content.count("Hexagonal rows") == 1
     assert "try rows" in user.content
-    assert ("<<<<<<< SEARCH" in user.content) == (mode == "diff")
-    assert ("<program>" in user.content) == (mode != "diff")
+    assert ("Write edits, in the form given above" in user.content) == (mode == "diff")
+    assert ("Write the whole program, in the form" in user.content) == (mode != "diff")
     assert ("ValueError: no" in user.content) == (mode == "fix")
     assert [system, user] == prompt(request(mode)), "the same request, the same prompt"
 
 
 def test_constant_parts_of_prompt_come_first() -> None:
     """Servers cache prefixes: the system part for a run, everything before the rejections for a round."""
-    assert len({prompt(request(mode))[0].content for mode in MODES}) == 1
+    (system,) = {prompt(request(mode))[0].content for mode in MODES}
+    assert system.index(TASK.brief.strip()) < system.index("construct_packing (functions)") < system.index("<program>")
+    assert system.index("<program>") < system.index("<<<<<<< SEARCH")
     first = prompt(request())[1].content
     second = prompt(request(rejections=[Rejection("syntax", "line 3: no", "x = (")]))[1].content
     shared = first[: first.index("# Your answer")]
@@ -158,7 +160,7 @@ def test_analyzer_prompt_holds_change_and_outcome() -> None:
     for told in ("-A = 1", "+A = 2", "loss: 0.5 (before: 0.5)", "- 99: loss 0.01", "out", "err", "#0 with sum_radii 2"):
         assert told in user
     assert user.count(": loss 0") <= 12
-    short = analyzer_prompt(PROMPTS, TASK.brief, facts, estimate_tokens(messages) - 1)[1].content
+    short = analyzer_prompt(PROMPTS, TASK.brief, facts, PromptSize(most_tokens(messages) - 1))[1].content
     assert "out\n" not in short
     assert "- 99: loss 0.01" in short
     seed = analyzer_prompt(PROMPTS, TASK.brief, Facts(TASK.spec, node(0, 1.0), "A = 1\n"), ROOMY)[1].content
@@ -212,13 +214,13 @@ def test_prompt_fits_without_cutting_programs(
         hints=wishes,
     )
     try:
-        messages = prompt(asked, room)
+        messages = prompt(asked, PromptSize(room))
     except PromptTooLong as exc:
         assert "context_tokens" in str(exc)
         bare = request(mode, inspirations=asked.inspirations[:1] if mode == "crossover" else [], priors=[], hints=[])
-        assert estimate_tokens(prompt(bare)) > room - 60
+        assert most_tokens(prompt(bare)) > room - 60
         return
-    assert estimate_tokens(messages) <= room
+    assert most_tokens(messages) <= room
     user = messages[1].content
     lines = user.split("\n")
     assert fenced(SEED, "python") in user
@@ -247,11 +249,6 @@ def test_prompt_fits_without_cutting_programs(
             assert not any(left for left, _ in order[:index])
 
 
-def test_room_is_that_of_smallest_model() -> None:
-    models = [ModelSpec("a", context_tokens=9000, max_tokens=1000), ModelSpec("b", context_tokens=5000, max_tokens=500)]
-    assert prompt_room(models) == 4500
-
-
 # A task's own templates
 
 
@@ -273,7 +270,7 @@ def test_task_replaces_block_or_whole_prompt(make_task: TaskMaker) -> None:
     prompts = Prompts(task.folder / "prompts")
     system, user = prompt(request(), task=task, prompts=prompts)
     assert "Only edit left()." in user.content
-    assert "<program>" in user.content
+    assert "Write the whole program" in user.content
     assert "Move the point" in system.content
     assert "Only edit left()." not in prompt(request("diff"), task=task, prompts=prompts)[1].content
     told = analyzer_prompt(prompts, task.brief, Facts(task.spec, node(4, 1.0), "A = 1\n"), ROOMY)
