@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.llm.answers import AnswerError, Judgement, judgement_schema, parse_judgement
-from engine.llm.messages import Ask, CallFailed
+from engine.llm.json_parts import is_placeholder
+from engine.llm.messages import Ask, CallFailed, Message, PromptSize
 from engine.llm.prompts import Prompts, PromptTooLong, judge_prompt
 from engine.task.spec import Criterion, TaskSpec
 
@@ -33,7 +34,6 @@ async def judge_program(
     brief: str,
     code: str,
     metrics: Mapping[str, Any],
-    room: int,
     key: str = "judge",
 ) -> Mark:
     """Have a program judged; after an unusable answer ask once more, with the reason.
@@ -45,7 +45,6 @@ async def judge_program(
         brief: the problem statement.
         code: the program.
         metrics: its measured metrics.
-        room: tokens that the prompt may have.
         key: names this judgement among those of the same node.
 
     Raises:
@@ -56,21 +55,38 @@ async def judge_program(
     criteria = spec.judge.criteria
     names = [criterion.name for criterion in criteria]
     problem = ""
+
+    def write(size: PromptSize) -> list[Message]:
+        return judge_prompt(prompts, spec, brief, criteria, code, metrics, size, problem)
+
     for attempt in (key, f"{key}/repair"):
         try:
-            messages = judge_prompt(prompts, spec, brief, criteria, code, metrics, room, problem)
-            answer = await ask("judge", messages, key=attempt, schema=judgement_schema(names))
+            answer = await ask("judge", write, key=attempt, schema=judgement_schema(names))
         except (CallFailed, PromptTooLong) as exc:
             return Mark(None, problem=str(exc))
         if answer.refused:
             return Mark(None, problem="the model declined to judge")
         try:
-            judged = parse_judgement(answer.text, names)
+            judged = _own(parse_judgement(answer.text, names))
         except AnswerError as exc:
             problem = "the answer was cut off; give shorter reasons" if answer.truncated else str(exc)
         else:
             return Mark(_blend(criteria, judged), judged)
     return Mark(None, problem=problem)
+
+
+def _own(judged: dict[str, Judgement]) -> dict[str, Judgement]:
+    """Return a judgement if its reasons are the model's own.
+
+    Raises:
+        AnswerError: it repeats the example of the prompt, whose scores are no marks.
+    """
+    for name, judgement in judged.items():
+        if is_placeholder(judgement.reason):
+            raise AnswerError(
+                f"'{name}' has no reason; look at the program, and give each score with a reason of yours"
+            )
+    return judged
 
 
 def _blend(criteria: Sequence[Criterion], judged: Mapping[str, Judgement]) -> float:

@@ -29,3 +29,7 @@ class Report:
     analyzer: str = "rules"
     """`rules`, or the configured name of the model that wrote it."""
     proposals: list[Proposal] = field(default_factory=list)
+    causes: tuple[str, ...] = ()
+    """What made the result, the most important first; the rules name none."""
+    next_step: str = ""
+    """The change that is most worth trying next; the rules name none."""
