@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from engine.errors import EvolveError
 from engine.journal.database import Command
-from engine.journal.events import CommandDone, Data, NodeRerun, RunPaused, SettingsChanged
+from engine.journal.events import CommandDone, Data, NodeRerun, RunPaused, SettingsChanged, VerifyStarted
 from engine.loop.session import RunSession
 from engine.loop.stages.best import crown_fittest
 from engine.runs.command_kinds import COMMANDS, Answer, Refusal, check_command, refuse
@@ -62,6 +62,9 @@ class Controls(Protocol):
     def rerun(self, node: int) -> None:
         """Measure a node again; the journal says already that a person asked for it."""
 
+    def verify(self, node: int) -> None:
+        """Measure a node on fresh data; the journal says already that a person asked for it."""
+
 
 class Commands:
     """Carry out commands and record what they bring about.
@@ -94,6 +97,8 @@ class Commands:
         for data, node in outcome.effects:
             if isinstance(data, NodeRerun) and node is not None:
                 self._controls.rerun(node)
+            elif isinstance(data, VerifyStarted) and node is not None:
+                self._controls.verify(node)
             elif isinstance(data, SettingsChanged):
                 self._apply_settings(data)
 

@@ -16,7 +16,7 @@ import msgspec
 from engine.errors import JournalError
 from engine.evaluation.capacity import CapacityLimiter
 from engine.evaluation.early_stop import MedianRule
-from engine.evaluation.gpus import Gpus
+from engine.evaluation.executors.choose import make_executor
 from engine.journal.database import Command
 from engine.journal.writer import JournalWriter
 from engine.llm.client import Client
@@ -25,6 +25,7 @@ from engine.loop.evaluations import Evaluations
 from engine.loop.failover import Failover, record_hold, record_release
 from engine.loop.gate import PauseGate
 from engine.loop.hooks import RunHooks, read_hooks
+from engine.loop.lessons import Lessons
 from engine.loop.limits import Limits
 from engine.loop.models import ModelGateway
 from engine.loop.past import recall_past
@@ -33,6 +34,7 @@ from engine.loop.run_files import RunFiles
 from engine.loop.scheduler import Scheduler
 from engine.loop.session import Follower, RunSession
 from engine.loop.stages.analyze import Analyze
+from engine.loop.stages.confirm import Confirm
 from engine.loop.stages.design import Design
 from engine.loop.stages.experiment import Experiment
 from engine.loop.stages.judge import Judge
@@ -41,6 +43,7 @@ from engine.loop.stages.measure import Measure
 from engine.loop.stages.rerun import Rerun
 from engine.loop.stages.round import Stages
 from engine.loop.stages.seeds import Seeds
+from engine.loop.stages.verify import Verify
 from engine.loop.startup import announce, recall_curves, recall_priors
 from engine.loop.task_copy import TaskCopy, lay_out
 from engine.loop.telemetry import watch_machine
@@ -81,7 +84,8 @@ class Engine:
         self._closing = False
         past = recall_past(run)
         state, spec, start = past.state, past.state.spec, past.state.start
-        gpus = Gpus(state.settings.devices) if spec.gpu else None
+        self._place = past.executor()
+        executor = self._executor = make_executor(self._place, spec, state.settings.devices)
         hooks = read_hooks()
         task = TaskCopy(run.task, start, spec)
         # Nothing is written before this line, so that a run that cannot go on is left as it was.
@@ -98,14 +102,14 @@ class Engine:
         gate = self._gate = PauseGate()
         failover = Failover(gate, partial(record_hold, session, gate), partial(record_release, session, gate))
         models = self._models = ModelGateway(session, gate, Client(gate.sleep), failover, partial(self.stop, now=False))
-        self._limits = Limits(session, None if gpus is None else len(gpus), models.committed)
+        self._limits = Limits(session, executor.slots, models.committed)
         self._early_stop: dict[str, MedianRule] = {
             stage.name: MedianRule(stage.early_stop) for stage in spec.stages if stage.early_stop
         }
         stage_slots: dict[str, CapacityLimiter] = {
             stage.name: CapacityLimiter(stage.slots) for stage in spec.stages if stage.slots
         }
-        self._evaluations = Evaluations(run.work, gate, self._limits.capacity, gpus, self._early_stop, stage_slots)
+        self._evaluations = Evaluations(run.work, gate, self._limits.capacity, self._early_stop, stage_slots, executor)
         place = place_of_run(run.folder, state)
         self._prior_folder = place.folder
         self._priors = RunPriors(
@@ -118,20 +122,23 @@ class Engine:
         self._files = RunFiles(session, watch, self._priors)
         measure = Measure(session, self._evaluations, task, self._seeds)
         judge = Judge(session, gate, models, past.prompts)
-        experiment = Experiment(session, measure, judge, self._hooks)
+        confirm = Confirm(session, measure)
+        experiment = Experiment(session, measure, judge, confirm, self._hooks)
         analyze = Analyze(session, models, past.prompts)
+        lessons = Lessons(session, gate, analyze, self._limits)
         stages = Stages(
             session,
             gate,
             Learn(session, past.sampler, self._priors, past.designer),
             Design(session, past.designer, models),
             experiment,
-            analyze,
-            Seeds(session, gate, experiment, analyze),
-            Rerun(session, measure, judge, self._hooks, analyze),
+            lessons,
+            Seeds(session, gate, experiment, lessons),
+            Rerun(session, measure, judge, confirm, self._hooks, analyze),
+            Verify(session, measure),
         )
         self._scheduler = Scheduler(
-            session, gate, stages, self._limits, self._evaluations, models, patience_endpoint, attended
+            session, gate, stages, self._limits, self._evaluations, models, patience_endpoint, attended, lessons
         )
         self._commands = Commands(session, self._scheduler, past.last_command)
 
@@ -164,6 +171,7 @@ class Engine:
             await self._models.aclose()
             await self._priors.aclose()
             await self._designer.aclose()
+            await self._executor.aclose()
             await self._session.aclose()
         with suppress(OSError):
             self._run.work.rmdir()
@@ -177,12 +185,17 @@ class Engine:
     async def _begin(self) -> None:
         """Announce this engine, and recall the past."""
         session, limits = self._session, self._limits
-        announce(session, self._seeds, self._prior_folder, self._designer.name, limits.workers, limits.slots)
+        # Before anything is written, so that a run whose machines cannot be reached is left as it was.
+        await self._executor.open()
+        limits.update()
+        announce(
+            session, self._seeds, self._prior_folder, self._designer.name, limits.workers, limits.slots, self._place
+        )
         self._models.close_lost()
         self._models.prepare()
         recall_curves(session, self._early_stop)
         await recall_priors(session, self._run.folder)
-        await self._evaluations.sweep(session.state.evaluations)
+        await self._evaluations.sweep(session.state.evaluations, session.state.verifications)
         await self._files.look_at_task()
         await session.durable()
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import os
+import secrets
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 
-from engine.errors import Stopping
+from engine.errors import EvolveError, Stopping
+from engine.evaluation.build import Builds
 from engine.evaluation.capacity import CapacityLimiter
 from engine.evaluation.curve import Curve
 from engine.evaluation.early_stop import MedianRule, RunningCurve
-from engine.evaluation.evaluator import Job, Outcome
-from engine.evaluation.executor import Executor, LocalExecutor, RunningEvaluation
-from engine.evaluation.gpus import Gpus
-from engine.evaluation.supervisor.folders import remove_tree
+from engine.evaluation.evaluator import Job, Outcome, Progress
+from engine.evaluation.executors.base import EvaluationLost, Executor, RunningEvaluation, Submission
+from engine.evaluation.executors.local import LocalExecutor
 from engine.loop.gate import PauseGate
-from engine.state.node import NodeEvaluation
+from engine.state.node import NodeEvaluation, Verification
+from engine.state.submissions import name_of_draw, name_of_evaluation
 
 __all__ = ["EvaluationRecord", "Evaluations"]
+
+_TRIES = 4
+"""How often an engine starts an evaluation that is lost each time."""
 
 
 class EvaluationRecord(Protocol):
@@ -36,6 +39,20 @@ class EvaluationRecord(Protocol):
     async def ended(self, outcome: Outcome, curve: Curve) -> None:
         """Record its outcome; return once that is on the disk, since nothing else keeps it any longer."""
 
+    # The following are called only if the executor needs it.
+
+    def last_submission(self) -> Submission | None:
+        """Return the last attempt that the journal has, if its outcome is not recorded."""
+
+    async def submitted(self, submission: Submission, executor: str) -> None:
+        """Record that it is about to be submitted; return once that is on the disk."""
+
+    def placed(self, submission: Submission, host: str) -> None:
+        """Record where it runs."""
+
+    def lost(self, submission: Submission, loss: EvaluationLost) -> None:
+        """Record that an attempt ended without an outcome."""
+
 
 class Evaluations:
     """Run evaluations. Nothing else knows which of them run.
@@ -44,7 +61,6 @@ class Evaluations:
         work: the folder in which each evaluation has a folder of its own.
         gate: lets evaluations start, and tells when the engine is ending.
         slots: evaluations at once.
-        gpus: the GPUs to lease, one for each evaluation; None if the task needs none.
         early_stop: by stage, the rule that ends hopeless evaluations.
         stage_slots: further slots of stages that have fewer than the run.
         executor: where evaluations run; by default this machine.
@@ -55,16 +71,16 @@ class Evaluations:
         work: Path,
         gate: PauseGate,
         slots: CapacityLimiter,
-        gpus: Gpus | None = None,
         early_stop: Mapping[str, MedianRule] | None = None,
         stage_slots: Mapping[str, CapacityLimiter] | None = None,
         executor: Executor | None = None,
     ) -> None:
-        self._work, self._gate, self._slots, self._gpus = work, gate, slots, gpus
+        self._work, self._gate, self._slots = work, gate, slots
         self._early_stop = early_stop or {}
         self._stage_slots = stage_slots or {}
         self._executor: Executor = executor or LocalExecutor()
         self._running: set[RunningEvaluation] = set()
+        self._builds = Builds(self._build)
         self._frozen = False
         self._cancelled = ""
         """Why all evaluations are cancelled, and those that start as well."""
@@ -75,21 +91,26 @@ class Evaluations:
 
     def folder(self, node: int, stage: str, repeat: int) -> Path:
         """Return the folder of an evaluation."""
-        return self._work / f"{node}-{stage}-{repeat}"
+        return self._work / name_of_evaluation(node, stage, repeat)
 
-    async def run(self, job: Job, round_: int, record: EvaluationRecord) -> None:
+    def fresh_folder(self, node: int, draw: int, of: int) -> Path:
+        """Return the folder of a measurement on fresh data: of one node's program, to verify a node."""
+        return self._work / name_of_draw(node, draw, of)
+
+    async def run(self, job: Job, round_: int, record: EvaluationRecord, early_stop: bool = True) -> None:
         """Run an evaluation and record it, or record the result that an earlier engine left unrecorded.
 
         Args:
             job: what to evaluate; its device and its threads are filled in at the start.
             round_: the round that the gate must be open for.
             record: records it.
+            early_stop: whether the stage's rule may end it, and learns of it.
 
         Raises:
             Stopping: the engine is ending; the evaluation runs at the next start.
             EvolveError: it could not run, for a reason other than the candidate.
         """
-        if job.folder.exists() and await self._recover(job, record):
+        if await self._adopt(job, record):
             return
         while True:
             await self._gate.wait(round_)
@@ -98,13 +119,10 @@ class Evaluations:
                 # While this round waited for the slot, a person may have paused the run.
                 if not self._gate.open_for(round_):
                     continue
-                if self._gpus is None:
-                    await self._run(job, "", record)
-                else:
-                    async with self._gpus.lease(lambda: self._gate.open_for(round_)) as device:
-                        if device is None:
-                            continue
-                        await self._run(job, device, record)
+                async with self._executor.lease(lambda: self._gate.open_for(round_)) as device:
+                    if device is None:
+                        continue
+                    await self._run(job, device, round_, record, early_stop)
                 return
 
     def freeze(self) -> None:
@@ -126,66 +144,87 @@ class Evaluations:
         for evaluation in self._running:
             evaluation.cancel(reason)
 
-    async def sweep(self, awaited: Mapping[int, NodeEvaluation]) -> None:
+    async def sweep(
+        self, awaited: Mapping[int, NodeEvaluation], verifications: Mapping[int, Verification] | None = None
+    ) -> None:
         """Remove folders of evaluations whose results were recorded just before an engine died.
 
         Args:
             awaited: by node, the evaluations that have not ended.
+            verifications: by node, the verifications that have not ended.
         """
-        prefixes = tuple(f"{node}-" for node in awaited)
+        verified = verifications or {}
+        prefixes = tuple(f"{node}-" for node in awaited) + tuple(f"{node}-fresh" for node in verified)
         recorded = {
             self.folder(node, result.stage, result.repeat)
             for node, evaluation in awaited.items()
             for result in evaluation.done
+        } | {
+            self.fresh_folder(node, result.draw, result.of)
+            for node, verification in verified.items()
+            for result in verification.measured
         }
         for folder in self._work.iterdir():
             if folder in recorded or not folder.name.startswith(prefixes):
-                # Its supervisor may still be at work in it.
-                await self._executor.recover(folder)
-                await asyncio.to_thread(remove_tree, str(folder))
+                await self._executor.discard(folder)
 
-    async def _recover(self, job: Job, record: EvaluationRecord) -> bool:
-        """Record what a dead engine's supervisor left in the folder, and remove that; return whether it counts."""
-        outcome = await self._executor.recover(job.folder)
-        # A power cut may have taken the node that had this number, and its program may have been another one.
-        counts = outcome is not None and _holds(job.folder, job.program)
-        if outcome is not None and counts:
-            await record.ended(outcome, Curve())
-        await asyncio.to_thread(remove_tree, str(job.folder))
-        return counts
+    async def _adopt(self, job: Job, record: EvaluationRecord) -> bool:
+        """Record the outcome of an evaluation that an earlier engine started; return whether there was one."""
+        submission = record.last_submission() if self._executor.records_submissions else None
+        evaluation = await self._executor.adopt(job, submission)
+        if evaluation is None:
+            return False
+        try:
+            outcome = await self._outcome(evaluation)
+        except EvaluationLost as loss:
+            assert submission is not None, "an outcome in a folder is there"
+            record.lost(submission, loss)
+            return False
+        await record.ended(outcome, Curve())
+        await evaluation.acknowledge()
+        return True
 
-    async def _run(self, job: Job, device: str, record: EvaluationRecord) -> None:
-        # All evaluations together fill the cores.
-        threads = max(1, len(os.sched_getaffinity(0)) // self._slots.limit)
-        job = dataclasses.replace(job, device=device, threads=threads)
+    async def _run(self, job: Job, device: str, round_: int, record: EvaluationRecord, early_stop: bool) -> None:
+        job = dataclasses.replace(job, device=device, threads=job.cores or self._executor.threads(self._slots.limit))
         record.started(job)
         curve = Curve()
-        rule = self._early_stop.get(job.stage)
+        if job.build is not None:
+            made = await self._builds.of(job)
+            if isinstance(made, Outcome):
+                await record.ended(made, curve)
+                return
+            job = dataclasses.replace(job, built=made)
+        rule = self._early_stop.get(job.stage) if early_stop else None
         running = RunningCurve(rule) if rule is not None else None
         given_up = ""
+        evaluation: RunningEvaluation | None = None
 
         def on_progress(step: float | None, values: dict[str, float]) -> None:
             nonlocal given_up
             curve.add(step, values)
             if running is not None and not given_up:
                 given_up = running.should_stop(step, values)
-                if given_up:
+                if given_up and evaluation is not None:
                     evaluation.cancel(given_up)
             record.progressed(step, values)
 
-        evaluation = await self._executor.start(job, on_progress)
-        self._running.add(evaluation)
-        if self._cancelled:
-            evaluation.cancel(self._cancelled)
-        elif self._frozen:
-            evaluation.freeze()
-        try:
-            outcome = await evaluation.outcome()
-        finally:
-            self._running.discard(evaluation)
-        if outcome.status == "cancelled" and self._gate.stopping:
-            await evaluation.acknowledge()
-            raise Stopping
+        submission = self._submission(job, record)
+        end = submission.attempt + _TRIES  # what earlier engines left is no loss
+        while True:
+            evaluation = await self._start(job, on_progress, submission, record)
+            if given_up:
+                evaluation.cancel(given_up)
+            try:
+                outcome = await self._outcome(evaluation)
+                break
+            except EvaluationLost as loss:
+                submission = self._after_loss(submission, end, loss, record)
+                if submission.attempt >= end:
+                    await record.ended(_given_up(job, loss), Curve())
+                    return
+            evaluation, curve, given_up = None, Curve(), ""
+            running = RunningCurve(rule) if rule is not None else None
+            await self._gate.wait(round_)
         if outcome.status == "cancelled" and given_up:
             outcome = dataclasses.replace(outcome, status="rejected", reason=given_up)
         elif outcome.status == "ok" and rule is not None:
@@ -193,10 +232,107 @@ class Evaluations:
         await record.ended(outcome, curve)
         await evaluation.acknowledge()
 
+    def _submission(self, job: Job, record: EvaluationRecord) -> Submission:
+        """Return the next attempt at an evaluation; the journal may have earlier ones."""
+        last = record.last_submission() if self._executor.records_submissions else None
+        if last is None:
+            return Submission(f"{job.folder.name}-{secrets.token_hex(8)}")
+        return dataclasses.replace(last, attempt=last.attempt + 1, handle="")
 
-def _holds(folder: Path, program: str) -> bool:
-    """Tell whether an evaluation's folder is about this program."""
-    try:
-        return (folder / "program.py").read_bytes() == program.encode("utf-8", "surrogatepass")
-    except OSError:
-        return False
+    async def _start(
+        self, job: Job, on_progress: Progress, submission: Submission, record: EvaluationRecord
+    ) -> RunningEvaluation:
+        """Start an attempt, with a record before and after."""
+        if self._executor.records_submissions:
+            await record.submitted(submission, self._executor.name)
+
+        def on_placed(handle: str, node: str) -> None:
+            record.placed(dataclasses.replace(submission, handle=handle), node)
+
+        return await self._executor.start(job, on_progress, submission, on_placed)
+
+    def _after_loss(
+        self, submission: Submission, end: int, loss: EvaluationLost, record: EvaluationRecord | None
+    ) -> Submission:
+        """Record a loss; return the next attempt, which is not made if it is `end`.
+
+        Raises:
+            EvolveError: another attempt would end the same way.
+        """
+        if record is not None:
+            record.lost(submission, loss)
+        following = submission.attempt + 1
+        if loss.permanent and following >= end:
+            where = f" on {loss.node}" if loss.node else ""
+            raise EvolveError(
+                f"an evaluation could not run{where}: {loss.reason}",
+                f"'evolve doctor --executor {self._executor.name}' looks at each machine",
+            )
+        avoid = (*submission.avoid, loss.node) if loss.node and loss.node not in submission.avoid else submission.avoid
+        return Submission(submission.key, following, avoid=avoid)
+
+    async def _outcome(self, evaluation: RunningEvaluation) -> Outcome:
+        """Wait for the outcome of an evaluation that was started just now.
+
+        Raises:
+            Stopping: the engine is ending.
+            EvaluationLost: it ended without one.
+        """
+        self._running.add(evaluation)
+        if self._cancelled:
+            evaluation.cancel(self._cancelled)
+        elif self._frozen:
+            evaluation.freeze()
+        try:
+            outcome = await evaluation.outcome()
+        except EvaluationLost:
+            if self._cancelled:
+                raise Stopping from None
+            raise
+        finally:
+            self._running.discard(evaluation)
+        if outcome.status == "cancelled" and self._gate.stopping:
+            await evaluation.acknowledge()
+            raise Stopping
+        return outcome
+
+    async def _build(self, job: Job) -> Outcome:
+        """Run a build, and return its outcome."""
+        await self._executor.adopt(job, None)  # what is left of one whose engine is gone
+        submission = Submission(f"{job.folder.name}-{secrets.token_hex(8)}")
+        while True:
+            evaluation = await self._executor.start(job, _unheard, submission, _unseen)
+            try:
+                outcome = await self._outcome(evaluation)
+                break
+            except EvaluationLost as loss:
+                submission = self._after_loss(submission, _TRIES, loss, None)
+                if submission.attempt >= _TRIES:
+                    return _given_up(job, loss)
+        await evaluation.acknowledge()
+        return outcome
+
+
+def _unheard(step: float | None, values: dict[str, float]) -> None:
+    """Ignore a report."""
+
+
+def _unseen(handle: str, node: str) -> None:
+    """Ignore where it runs."""
+
+
+def _given_up(job: Job, loss: EvaluationLost) -> Outcome:
+    """Return the outcome of an evaluation that was lost each time; its program is not to blame as far as we know."""
+    return Outcome(
+        status="cancelled",
+        score=None,
+        metrics={},
+        reason=f"lost {_TRIES} times, at last: {loss.reason}",
+        guarantee="guarded" if job.guarded else "open",
+        sandbox="limits",
+        seconds=0.0,
+        cpu_seconds=0.0,
+        peak_mb=0.0,
+        stdout=b"",
+        stderr=b"",
+    )

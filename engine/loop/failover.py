@@ -11,6 +11,8 @@ from engine.journal.events import RunResumed
 from engine.llm.faults import Fault, FaultKind
 from engine.loop.gate import PauseGate
 from engine.loop.session import RunSession
+from engine.state.trouble import NO_MODEL_ANSWERS
+from engine.text import sentence
 
 __all__ = ["Failover", "record_hold", "record_release"]
 
@@ -24,6 +26,8 @@ _CURES: dict[FaultKind, str] = {
     "model": "'evolve set RUN models.{name}.model=…' names another one, models.{name}.base_url=… another place",
     "quota": "It goes on when there is credit again",
     "bad_request": "'evolve set RUN models.{name}.…' changes what is asked of it",
+    "answer": "'evolve set RUN models.{name}.…' changes what is asked of it",
+    "environment": "Correct it and start the engine anew: 'evolve stop RUN --now', then 'evolve resume RUN'",
 }
 
 
@@ -88,7 +92,7 @@ class Failover:
         before = self._known.get(name)
         wait = _FIRST_WAIT if before is None else min(_LAST_WAIT, before.wait * 2)
         cure = _CURES.get(fault.kind, "").format(name=name)
-        message = f"{fault.message}. {cure}" if cure else fault.message
+        message = f"{sentence(fault.message)} {cure}" if cure else fault.message
         self._known[name] = _Trouble(fault.kind, message, asyncio.get_running_loop().time() + wait, wait)
         self._notify()
 
@@ -129,7 +133,7 @@ class Failover:
         if not self.reason:
             self.since = asyncio.get_running_loop().time()
         self._announced = announced
-        self.reason = "no model answers: " + "; ".join(f"{name}: {t.message}" for name, t in troubles.items())
+        self.reason = f"{NO_MODEL_ANSWERS}: " + "; ".join(f"{name}: {t.message}" for name, t in troubles.items())
         self._gate.pause("endpoint", self.reason)
         self._on_hold()
 

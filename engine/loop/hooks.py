@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -34,16 +35,20 @@ class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on_stop: str = ""
     """Run with EVOLVE_RUN, EVOLVE_TASK, EVOLVE_STATUS and EVOLVE_REASON."""
 
-    def start(self, command: str, **facts: object) -> None:
-        """Start a hook without waiting for it; it outlives the engine and shares its output."""
+    def start(self, command: str, **facts: object) -> int | None:
+        """Start a hook without waiting for it; it outlives the engine and shares its output.
+
+        Returns:
+            The id of its process, which the caller reaps; None if there is no command or it cannot be started.
+        """
         if not command:
-            return
+            return None
         environment = {
             **os.environ,
             **{f"EVOLVE_{key.upper()}": str(value).replace("\0", "") for key, value in facts.items()},
         }
         try:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 ["/bin/sh", "-c", command],
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno(),
@@ -52,6 +57,9 @@ class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         except (OSError, ValueError) as exc:
             sys.stderr.write(f"warning: the hook {command!r} cannot be started: {exc}\n")
+            return None
+        process.returncode = 0  # it is meant to outlive this object, which else warns that it still runs
+        return process.pid
 
 
 class RunHooks:
@@ -65,17 +73,33 @@ class RunHooks:
 
     def __init__(self, hooks: Hooks, folder: Path, session: RunSession) -> None:
         self._hooks, self._folder, self._session = hooks, folder, session
+        self._running: set[int] = set()
+        """Processes of hooks that have not been reaped."""
 
     def new_best(self, node: Node) -> None:
         """Start the hook for a new best."""
         facts = {"node": node.id, "score": node.score, "fitness": node.fitness}
-        self._hooks.start(self._hooks.on_best, run=self._folder, task=self._session.spec.name, **facts)
+        self._start(self._hooks.on_best, facts)
 
     def ended(self) -> None:
         """Start the hook for the end of the run."""
         state = self._session.state
         facts = {"status": state.status, "reason": state.reason}
-        self._hooks.start(self._hooks.on_stop, run=self._folder, task=self._session.spec.name, **facts)
+        self._start(self._hooks.on_stop, facts)
+
+    def _start(self, command: str, facts: Mapping[str, object]) -> None:
+        self._running = {pid for pid in self._running if not _reap(pid)}
+        pid = self._hooks.start(command, run=self._folder, task=self._session.spec.name, **facts)
+        if pid is not None:
+            self._running.add(pid)
+
+
+def _reap(pid: int) -> bool:
+    """Return whether a child has ended, and reap it if so."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True  # an engine that was started with SIGCHLD ignored keeps no children that have ended
 
 
 def read_hooks() -> Hooks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from engine.evaluation.capacity import CapacityLimiter
@@ -12,27 +11,29 @@ from engine.state.limits import limit_reached, new_warnings
 
 __all__ = ["Limits"]
 
+Room = Callable[[int | None], int]
+
 
 class Limits:
     """Read the limits from the settings of now.
 
     Args:
         session: the run.
-        gpus: how many GPUs it may use; None if it needs none.
+        room: returns how many evaluations may run at once, given how many the settings ask for.
         committed: returns the US dollars and tokens that the calls in flight may cost.
     """
 
-    def __init__(self, session: RunSession, gpus: int | None, committed: Callable[[], tuple[float, float]]) -> None:
-        self._session, self._gpus, self._committed = session, gpus, committed
+    def __init__(self, session: RunSession, room: Room, committed: Callable[[], tuple[float, float]]) -> None:
+        self._session, self._room, self._committed = session, room, committed
         self.capacity = CapacityLimiter(self.slots)
         """Grants the slots; `update` brings it up to date."""
 
     @property
     def slots(self) -> int:
         """Evaluations at once."""
-        if self._session.state.settings.slots:
-            return self._session.state.settings.slots
-        return self._gpus if self._gpus is not None else len(os.sched_getaffinity(0))
+        if self._session.spec.exclusive:
+            return 1
+        return self._room(self._session.state.settings.slots)
 
     @property
     def workers(self) -> int:

@@ -111,6 +111,6 @@ class RunDesigner:
         from engine.designers.llm import LlmDesigner
         from engine.designers.mixed import MixedDesigner
 
-        model = LlmDesigner(self._spec, self._prompts.brief, self._prompts.templates, self._prompts.room)
+        model = LlmDesigner(self._spec, self._prompts.brief, self._prompts.templates)
         state = self._state
         self.current = MixedDesigner(model, self._recombine, lambda: state.settings.designer.recombine_share)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,20 @@ import msgspec
 
 from engine.errors import RunError, Stopping
 from engine.journal.database import sha256_of
-from engine.journal.events import REQUEST_KINDS, CallDone, CallStarted
-from engine.llm.client import Client, Reply, Spent, estimate_tokens
+from engine.journal.events import REQUEST_KINDS, CallDone, CallRetried, CallStarted
+from engine.llm.client import Client, Reply, Retry, Spent, estimate_tokens
 from engine.llm.faults import Fault, redact
-from engine.llm.messages import Answer, Ask, CallFailed, Message, Role
-from engine.llm.record import Place, Recorded
+from engine.llm.messages import Answer, Ask, CallFailed, Message, PromptSize, Role, WritePrompt
+from engine.llm.patience import Shown
+from engine.llm.prompt_size import prompt_size, room_after
+from engine.llm.prompts import most_tokens
+from engine.llm.record import Place, Recorded, clean, written
+from engine.llm.responses import items_to_keep
 from engine.llm.stream import LiveText
+from engine.loop.caps import answer_cap
+from engine.loop.conversation import Conversation, conversation_before
 from engine.loop.failover import Failover
+from engine.loop.flights import Flights, flight_of
 from engine.loop.gate import PauseGate
 from engine.loop.session import RunSession
 from engine.settings.model import analyzes_by_model, designs_by_model
@@ -27,18 +35,11 @@ from engine.settings.models import ModelSpec
 
 __all__ = ["ModelGateway"]
 
+_fields = functools.cache(msgspec.structs.fields)
+"""Fields of a class; it evaluates the annotations of all of them."""
 _NO_ANSWER = "the engine ended before the answer came"
-
-
-@dataclass
-class _Flight:
-    """A call that runs, and the most that each try of it may cost."""
-
-    role: str
-    usd: float
-    tokens: int
-    spent: Spent
-    """What its tries have cost so far."""
+_HEAD_START = 0.2
+"""Seconds in which a request reaches its endpoint, connecting included."""
 
 
 class ModelGateway:
@@ -57,37 +58,46 @@ class ModelGateway:
     ) -> None:
         self._session, self._gate, self._client = session, gate, client
         self.failover = failover
-        self._stop = stop
-        self._flights: dict[int, _Flight] = {}
-        self._landed = asyncio.Event()
+        self._flights = Flights(session, gate, stop)
         self._requests: set[asyncio.Task[Reply]] = set()
         self._recorded: Recorded | None = None
+        self._rooms: dict[tuple[str, str], int] = {}
+        """Tokens of a prompt for which an endpoint has room, by address and model, where it has refused one."""
 
     def for_round(self, round_: int, node: int | None = None) -> Ask:
         """Return the function that asks models on behalf of a round, or of one node of it."""
 
         async def ask(
             role: Role,
-            messages: Sequence[Message],
+            write: WritePrompt,
             *,
             key: str,
             models: Mapping[str, float] | None = None,
             schema: dict[str, Any] | None = None,
         ) -> Answer:
-            return await self._ask((round_, node, key), role, messages, models, schema)
+            return await self._ask((round_, node, key), role, write, models, schema)
 
         return ask
 
     def committed(self) -> tuple[float, float]:
         """Estimate the US dollars and tokens that the calls in flight are going to cost, from earlier calls."""
-        expected = [self._expected(flight) for flight in self._flights.values()]
-        return sum(usd for usd, _ in expected), sum(tokens for _, tokens in expected)
+        return self._flights.committed()
 
     def prepare(self) -> None:
         """Load the client while the run begins, if models are to be asked."""
         settings = self._session.state.settings
         if settings.models and not settings.answers and (designs_by_model(settings) or analyzes_by_model(settings)):
             self._client.prepare()
+
+    async def give_way(self) -> None:
+        """Wait until requests that were begun before have reached their endpoints, which may answer one by one.
+
+        Raises:
+            Stopping: the engine is ending.
+        """
+        if not self._session.state.settings.answers:
+            await self._client.prepare()
+            await self._gate.sleep(_HEAD_START)
 
     def close_lost(self) -> None:
         """Close the record of calls that an earlier engine left open; what their prompts cost is estimated."""
@@ -133,7 +143,7 @@ class ModelGateway:
         self,
         place: Place,
         role: Role,
-        messages: Sequence[Message],
+        write: WritePrompt,
         models: Mapping[str, float] | None,
         schema: dict[str, Any] | None,
     ) -> Answer:
@@ -141,20 +151,25 @@ class ModelGateway:
         known = session.state.answered.get(place)
         if known is not None:
             return self._known_answer(known)
-        messages = [Message(message.role, _clean(message.content)) for message in messages]
-        prompt = msgspec.json.encode({"messages": messages, "schema": schema})
         if session.state.settings.answers:
-            return await self._replay(place, role, prompt)
+            return await self._replay(place, role, write, self._candidates(place, role, models)[0], schema)
         while True:
             name, probe = await self.failover.next(place, self._candidates(place, role, models))
             try:
+                # Written for the model that is asked: another one may have less room.
                 spec = session.state.settings.models[name]
+                self._recall(name, spec)
+                room = self._rooms.get((spec.base_url, spec.model))
+                size = prompt_size(session.state, name, self._client.reading(spec), room)
+                before = conversation_before(session, place, name, size)
+                messages, prompt = written(write, size, schema, before.messages if before else ())
                 if probe:
                     # It is asked again and again anyway.
                     spec = msgspec.structs.replace(spec, retries=0)
-                answer = await self._call(place, role, name, spec, messages, prompt, schema)
+                answer = await self._call(place, role, name, spec, messages, prompt, schema, size, before)
             except Fault as fault:
-                if fault.kind not in REQUEST_KINDS or (fault.kind == "bad_request" and self.failover.refused(name)):
+                lasting = fault.kind in ("bad_request", "answer")
+                if fault.kind not in REQUEST_KINDS or (lasting and self.failover.refused(name)):
                     self.failover.add(name, fault)
                     continue
                 self.failover.clear(name, answered=False)
@@ -165,6 +180,12 @@ class ModelGateway:
                 raise
             self.failover.clear(name)
             return answer
+
+    def _recall(self, name: str, spec: ModelSpec) -> None:
+        """Tell the client what an endpoint has shown to an earlier engine, if the model is still asked there."""
+        record = self._session.state.models.get(name)
+        if record is not None and record.characters and record.endpoint == (spec.base_url, spec.model):
+            self._client.recall(spec, Shown(record.reading, record.characters))
 
     def _candidates(self, place: Place, role: Role, models: Mapping[str, float] | None) -> list[str]:
         """Return the names of the models to ask, in the order in which they are tried."""
@@ -195,6 +216,8 @@ class ModelGateway:
         messages: Sequence[Message],
         prompt: bytes,
         schema: dict[str, Any] | None,
+        size: PromptSize,
+        before: Conversation | None,
     ) -> Answer:
         """Call one model once, and record the call however it ends.
 
@@ -205,32 +228,58 @@ class ModelGateway:
         session = self._session
         round_, node, key = place
         spent = Spent()
-        flight = _Flight(role, *_most(spec, len(prompt)), spent)
-        await self._admit(flight)
+        flight = flight_of(role, spec, len(prompt), spent)
+        await self._flights.admit(flight)
         call = session.state.last_call + 1
-        self._flights[call] = flight
+        self._flights.begin(call, flight)
         parameters = {
-            field.name: value
-            for field in msgspec.structs.fields(spec)
-            if (value := getattr(spec, field.name)) != field.default
+            field.name: value for field in _fields(type(spec)) if (value := getattr(spec, field.name)) != field.default
         }
-        session.emit(
-            CallStarted(call, role, name, sha256_of(prompt), parameters, key), round=round_, node=node, blobs=[prompt]
-        )
+        tokens, patience = self._client.expect(spec, messages)
+        cap = answer_cap(session, role, place, spec)
+        started = CallStarted(
+            call, role, name, sha256_of(prompt), parameters, key, tokens, patience, cap, size.brief, size.aim,
+            before.call if before else 0, size.room,
+        )  # fmt: skip
+        session.emit(started, round=round_, node=node, blobs=[prompt])
         head = {"call": call, "role": role, "round": round_, "model": name}
         text = LiveText(lambda row: session.live("stream", round_, row), head, spec)
         begun = time.monotonic()
         reply: Reply | None = None
         fault: Fault | None = None
+
+        def retried(retry: Retry) -> None:
+            reason = _named(retry.reason, name, retry.setting)
+            session.emit(
+                CallRetried(
+                    call, retry.number, role, name, retry.fault, clean(redact(reason, spec)), retry.setting,
+                    retry.tokens_in, retry.tokens_out, retry.usd, retry.seconds,
+                ),
+                round=round_,
+                node=node,
+            )  # fmt: skip
+
         shared = [other for other in session.state.settings.models.values() if other.base_url == spec.base_url]
         request = asyncio.create_task(
-            self._client.ask(spec, messages, spent, text, schema, min(other.concurrency for other in shared))
+            self._client.ask(
+                spec,
+                messages,
+                spent,
+                text,
+                schema,
+                min(other.concurrency for other in shared),
+                cap,
+                retried,
+                text.wait,
+                before.items if before else (),
+            )
         )
         self._requests.add(request)
         try:
             reply = await request
         except Fault as exc:
             fault = exc
+            fault.message = _named(fault.message, name, fault.setting)
         except Stopping:
             fault = Fault("stopped", _NO_ANSWER)
         except asyncio.CancelledError:
@@ -240,12 +289,23 @@ class ModelGateway:
             fault = Fault("stopped", _NO_ANSWER)
         finally:
             self._requests.discard(request)
-            del self._flights[call]
             text.close()
-            self._landed.set()
-            self._landed = asyncio.Event()
+            self._flights.end(call)
+        if fault is not None and fault.kind == "context":
+            # Told with the call, so that a resume and a replay say the same of it to the model.
+            refused = most_tokens(messages)
+            room = self._rooms[spec.base_url, spec.model] = room_after(fault.context, refused, spec)
+            how = f"prompts are made to fit {room:,} tokens from now on, since"
+            if room >= refused:
+                how = (
+                    f"no prompt shorter than {refused:,} tokens is written, so this endpoint needs more context, since"
+                )
+            fault.message = f"{how} {fault.message}"
+        shown = self._client.shown(spec)
         answer, reasoning = (redact(part, spec) for part in ((reply.text, reply.reasoning) if reply else ("", "")))
-        blobs = [part.encode() for part in (answer, reasoning) if part]
+        whole = reply is not None and bool(answer) and not (reply.truncated or reply.refused)
+        kept = redact(items_to_keep(reply.items), spec) if reply is not None and whole else ""
+        blobs = [part.encode() for part in (answer, reasoning, kept) if part]
         done = CallDone(
             call=call,
             role=role,
@@ -259,12 +319,19 @@ class ModelGateway:
             estimated=spent.estimated,
             seconds=round(time.monotonic() - begun, 3),
             retries=spent.retries,
-            error=_clean(redact(fault.message, spec)) if fault else "",
+            error=clean(redact(fault.message, spec)) if fault else "",
             fault=fault.kind if fault else "",
             key=key,
             refused=reply.refused if reply else False,
             truncated=reply.truncated if reply else False,
+            ended_by=reply.ended_by if reply else fault.setting if fault else "",
             priced=spec.priced or spent.usd > 0,
+            brief=size.brief,
+            reading=round(shown.reading, 1),
+            characters=round(shown.characters, 2) if shown.learnt else 0.0,
+            items_blob=sha256_of(kept) if kept else "",
+            prompt_blob=sha256_of(prompt) if kept else "",
+            tokens_thought=spent.tokens_thought,
         )
         session.emit(done, round=round_, node=node, blobs=blobs)
         if fault is not None:
@@ -292,10 +359,14 @@ class ModelGateway:
             usd=done.usd,
             refused=done.refused,
             truncated=done.truncated,
+            ended_by=done.ended_by,
+            brief=done.brief,
         )
 
-    async def _replay(self, place: Place, role: Role, prompt: bytes) -> Answer:
-        """Return the answer that another run recorded for this prompt.
+    async def _replay(
+        self, place: Place, role: Role, write: WritePrompt, name: str, schema: dict[str, Any] | None
+    ) -> Answer:
+        """Return the answer that another run recorded for this prompt, which is written as it was there.
 
         Raises:
             RunError: there is none.
@@ -304,6 +375,14 @@ class ModelGateway:
         folder = Path(session.state.settings.answers)
         if self._recorded is None:
             self._recorded = Recorded(folder / "run.db")
+        asked = self._recorded.asked(role, place)
+        if asked is not None and asked.model in session.state.settings.models:
+            name = asked.model
+        size = prompt_size(session.state, name)
+        if asked is not None:
+            size = replace(size, room=asked.room or size.room, aim=asked.aim, brief=asked.brief)
+        before = conversation_before(session, place, name, size) if asked is not None and asked.continues else None
+        _, prompt = written(write, size, schema, before.messages if before else ())
         found = self._recorded.find(role, sha256_of(prompt), place)
         round_, node, key = place
         if found is None:
@@ -311,66 +390,22 @@ class ModelGateway:
                 f"{folder} holds no answer to the prompt of the {role} in round {round_} ({key})",
                 "Answers fit a run of the same task with the same settings, seed and one worker",
             )
-        texts = [self._recorded.text(name) for name in (found.answer_blob, found.reasoning_blob)]
+        texts = [self._recorded.text(name) for name in (found.answer_blob, found.reasoning_blob, found.items_blob)]
         call = session.state.last_call + 1
         done = msgspec.structs.replace(
-            found, call=call, tokens_in=0, tokens_out=0, tokens_cached=0, usd=0.0, seconds=0.0, retries=0, key=key,
-            replayed=True,
+            found, call=call, tokens_in=0, tokens_out=0, tokens_cached=0, tokens_thought=0, usd=0.0, seconds=0.0,
+            retries=0, key=key, replayed=True, reading=0.0, characters=0.0,
         )  # fmt: skip
-        started = CallStarted(call, role, found.model, sha256_of(prompt), {}, key)
+        started = CallStarted(
+            call, role, found.model, sha256_of(prompt), {}, key, brief=size.brief, aim=size.aim,
+            continues=before.call if before else 0, room=size.room,
+        )  # fmt: skip
         blobs = [prompt, *(text.encode() for text in texts if text)]
         session.emit(started, done, round=round_, node=node, blobs=blobs)
         await session.durable()
         return self._known_answer(done)
 
-    # Budgets
 
-    def _expected(self, flight: _Flight) -> tuple[float, float]:
-        """Estimate the US dollars and tokens of a call.
-
-        Its failed tries count with what they cost; the try under way with the mean of its role, or with the most that
-        it can cost if it is the first of its role.
-        """
-        usd, tokens = flight.spent.usd, flight.spent.tokens_in + flight.spent.tokens_out
-        role = self._session.state.spent.get(flight.role)
-        if role is None or not role.calls:
-            return usd + flight.usd, tokens + flight.tokens
-        return usd + role.usd / role.calls, tokens + role.tokens / role.calls
-
-    async def _admit(self, flight: _Flight) -> None:
-        """Wait until the budgets have room for a call; stop the run if they never will.
-
-        Raises:
-            Stopping: the engine is ending.
-        """
-        session = self._session
-        while True:
-            await self._gate.sleep(0)
-            state, settings = session.state, session.state.settings
-            usd, tokens = (a + b for a, b in zip(self.committed(), self._expected(flight), strict=True))
-            over = ""
-            if settings.usd is not None and state.usd + usd > settings.usd:
-                over = f"the {settings.usd:g} dollars are spent: {state.usd:.4g}, and one more call may cost {usd:.2g}"
-            elif settings.tokens is not None and state.tokens + tokens > settings.tokens:
-                over = (
-                    f"the {settings.tokens} tokens are spent: {state.tokens}, and one more call may take {tokens:.0f}"
-                )
-            if not over:
-                return
-            if not self._flights:
-                self._stop(over)
-                raise Stopping
-            # What is in flight may cost less than is feared.
-            await self._gate.sleep(3600.0, self._landed)
-
-
-def _most(spec: ModelSpec, characters: int) -> tuple[float, int]:
-    """Return the US dollars and tokens that a call can cost at most."""
-    tokens_in, tokens_out = estimate_tokens(characters), spec.answer_tokens
-    usd = (tokens_in * (spec.price_in or 0.0) + tokens_out * (spec.price_out or 0.0)) / 1e6
-    return usd, tokens_in + tokens_out
-
-
-def _clean(text: str) -> str:
-    """Replace what UTF-8 cannot encode."""
-    return text.encode("utf-8", "replace").decode()
+def _named(message: str, name: str, setting: str) -> str:
+    """Return what happened, with the setting that made it happen."""
+    return f"{message} (models.{name}.{setting})" if setting else message

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
+from engine.errors import UsageError
 from engine.journal.events import SettingsChanged, TaskChanged
 from engine.journal.reader import JournalReader
 from engine.loop.memory import RunDesigner, RunSampler
 from engine.loop.task_prompts import TaskPrompts
+from engine.runs.changes import check_set
 from engine.runs.folder import Run
+from engine.settings.executor import ExecutorSettings
 from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import RunState
-from engine.task.spec import Seed, seed_files
+from engine.task.spec import seed_texts
 
 __all__ = ["Past", "recall_past"]
 
@@ -28,6 +31,16 @@ class Past:
     prompts: TaskPrompts
     sampler: RunSampler
     designer: RunDesigner
+
+    def executor(self) -> ExecutorSettings:
+        """Return where evaluations run, with what a person has set while no engine was at work."""
+        settings = self.state.settings
+        for command in self.reader.pending():
+            change = command.data.get("settings") if command.kind == "set" else None
+            if isinstance(change, dict) and "executor" in change:
+                with suppress(UsageError):  # the command is refused when it is carried out
+                    settings = check_set(settings, {"executor": change["executor"]})
+        return settings.executor
 
 
 def recall_past(run: Run) -> Past:
@@ -55,8 +68,8 @@ def _recall(run: Run, reader: JournalReader) -> Past:
             for event in reader.events_of(kind):
                 apply(now, event)
     brief = now.start.files.get("brief.md", "")
-    prompts = TaskPrompts(run.task / "prompts", reader.text(brief) if brief else "", state)
-    seeds = [Seed(Path(name).stem, reader.text(sha256)) for name, sha256 in seed_files(now.start.files)]
+    prompts = TaskPrompts(run.task / "prompts", reader.text(brief) if brief else "")
+    seeds = seed_texts(now.start.files, now.spec, reader.text)
     sampler = RunSampler(state)
     designer = RunDesigner(state, now.spec, seeds, prompts, now.settings)
     with damage_named(reader.path):

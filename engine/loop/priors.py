@@ -60,7 +60,7 @@ class RunPriors:
                 loop.call_soon_threadsafe(self._record_beside, look)
             return retriever.search(look.priors, texts, settings.top_k, settings.drawn, settings.threshold, rng)
 
-        hits = await asyncio.to_thread(look_and_search)
+        hits = await loop.run_in_executor(None, look_and_search)
         self._warn()
         return hits
 

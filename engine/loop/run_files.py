@@ -27,7 +27,7 @@ class RunFiles:
     def __init__(self, session: RunSession, task: TaskWatch, priors: RunPriors) -> None:
         self._session, self._task, self._priors = session, task, priors
         self._watch = FileWatch(self._paths, self._look)
-        session.subscribe(self._follow)
+        session.subscribe(self._follow, [PriorProposed, SettingsChanged])
 
     async def watch(self) -> None:
         """Look whenever something changes, until cancelled."""

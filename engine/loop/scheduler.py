@@ -15,10 +15,12 @@ from engine.errors import EvolveError, Stopping
 from engine.journal.events import Data, Event, RoundStarted, RunFailed, RunFinished, RunPaused, RunResumed, RunStopped
 from engine.loop.evaluations import Evaluations
 from engine.loop.gate import PauseGate
+from engine.loop.lessons import Lessons
 from engine.loop.limits import Limits
 from engine.loop.models import ModelGateway
 from engine.loop.session import RunSession
 from engine.state.no_design import is_stuck, reason_of
+from engine.state.node import OpenRound
 from engine.state.run_state import RunState
 
 __all__ = ["Rounds", "Scheduler"]
@@ -35,6 +37,9 @@ class Rounds(Protocol):
     async def measure_again(self, node: int) -> None:
         """Measure a node once more."""
 
+    async def verify(self, node: int) -> None:
+        """Measure a node on fresh data."""
+
 
 class Scheduler:
     """Start rounds and reruns, and end the run.
@@ -48,6 +53,7 @@ class Scheduler:
         models: are asked by rounds; their failover tells how long none has answered.
         patience: seconds without a model that answers after which the run stops; for ever by default.
         attended: whether a run that needs a person is paused and waits; if not, it stops.
+        lessons: rounds that only they are missing to keep no worker busy.
     """
 
     def __init__(
@@ -60,18 +66,22 @@ class Scheduler:
         models: ModelGateway,
         patience: float | None = None,
         attended: bool = True,
+        lessons: Lessons | None = None,
     ) -> None:
         self._session, self._gate, self._stages, self._limits = session, gate, stages, limits
         self._evaluations, self._models = evaluations, models
         self._patience, self._attended = patience, attended
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        """What runs now: rounds by their numbers, reruns of nodes by negative ones."""
+        self._tasks: dict[int | tuple[str, int], asyncio.Task[None]] = {}
+        """What runs now: rounds by their numbers, reruns of nodes by negative ones, verifications by a pair."""
         self._steps = 0
         """Rounds that may start although the run is paused."""
         self._end: RunFinished | RunStopped | RunFailed | None = None
-        session.subscribe(self._follow)
+        self._lessons = lessons
+        if lessons is not None:
+            lessons.wake = self.wake
+        session.subscribe(self._follow, [RunResumed])
 
     async def run(self) -> RunFinished | RunStopped | RunFailed:
         """Keep as many rounds in flight as there are workers until something ends the run; return what.
@@ -84,24 +94,33 @@ class Scheduler:
         for node, evaluation in state.evaluations.items():
             if evaluation.rerun is not None:
                 self.rerun(node)
+        for node, verification in state.verifications.items():
+            if verification.started.asked:
+                self.verify(node)
         if 0 not in self._tasks and not state.seeds_done:
             self._session.emit(RoundStarted(), round=0)
             self._start(0, self._stages.run(0))
+        self._tick()
         while self._end is None:
             self._changed.clear()
             self._limits.update()
             self._lose_patience()
-            if state.seeds_done:
+            if state.seeds_done or (self._lessons is not None and self._lessons.seeds_measured):
                 self._start_rounds()
+                if self._lessons is not None:
+                    self._lessons.settle()
                 if not self._tasks and self._end is None and not self._gate.stopping:
                     self._end = self._limits.reached()
                 self._give_up_designing()
             if self._end is None:
-                # A timer of its own costs less than `wait_for`, which makes a task.
-                tick = self._loop.call_later(_TICK_SECONDS, self._changed.set)
                 await self._changed.wait()
-                tick.cancel()
         return self._end
+
+    def _tick(self) -> None:
+        """Look at limits and patience once a second, too: time alone may have reached them."""
+        self._changed.set()
+        if self._end is None:
+            self._loop.call_later(_TICK_SECONDS, self._tick)
 
     async def drain(self) -> None:
         """Wait for all that is in flight; `run` has returned or failed."""
@@ -209,25 +228,32 @@ class Scheduler:
         if -1 - node not in self._tasks:
             self._start(-1 - node, self._stages.measure_again(node))
 
+    def verify(self, node: int) -> None:
+        """Measure a node on fresh data, beside the rounds; the journal says already that a person asked for it."""
+        if ("verify", node) not in self._tasks:
+            self._start(("verify", node), self._stages.verify(node))
+
     # Rounds
 
-    def _start(self, number: int, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, number: int | tuple[str, int], work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks[number] = task
         task.add_done_callback(lambda done: self._finish(number, done))
 
-    def _finish(self, number: int, task: asyncio.Task[None]) -> None:
+    def _finish(self, number: int | tuple[str, int], task: asyncio.Task[None]) -> None:
         del self._tasks[number]
-        self._gate.end(number)
+        if isinstance(number, int):
+            self._gate.end(number)
         self._changed.set()
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Stopping):
-            self.fail(f"round {number}" if number >= 0 else f"the rerun of node {-1 - number}", error)
+            self.fail(_name_of(number), error)
 
     def _start_rounds(self) -> None:
         state = self._session.state
         while (
-            len(state.open_rounds) < self._limits.workers
+            len(self._busy()) < self._limits.workers
+            and (self._lessons is None or self._lessons.may_start())
             and self._limits.reached() is None
             and not self._gate.stopping
             and self._may_start()
@@ -236,11 +262,16 @@ class Scheduler:
             if self._gate.paused:
                 self._steps -= 1
                 self._gate.step(number)
-            taken = {round_.worker for round_ in state.open_rounds.values()}
+            taken = {round_.worker for round_ in self._busy()}
             worker = next(index for index in range(len(taken) + 1) if index not in taken)
             injected = next(iter(state.injected), None)
             self._session.emit(RoundStarted(worker=worker, injected=injected), round=number)
             self._start(number, self._stages.run(number))
+
+    def _busy(self) -> list[OpenRound]:
+        """Return the rounds that keep a worker busy."""
+        beside = set() if self._lessons is None else self._lessons.rounds
+        return [round_ for number, round_ in self._session.state.open_rounds.items() if number not in beside]
 
     def _may_start(self) -> bool:
         """Tell whether one more round may start: asked for by a step, or likely to get a design."""
@@ -270,7 +301,13 @@ class Scheduler:
             self.stop(reason, now=False)
 
     def _follow(self, event: Event, state: RunState) -> None:
-        if isinstance(event.data, RunResumed):
-            # Steps that were asked for and not taken are forgotten.
-            self._steps = 0
-            self._changed.set()
+        # The run was resumed: steps that were asked for and not taken are forgotten.
+        self._steps = 0
+        self._changed.set()
+
+
+def _name_of(number: int | tuple[str, int]) -> str:
+    """Return what runs under a number, for people."""
+    if isinstance(number, tuple):
+        return f"the verification of node {number[1]}"
+    return f"round {number}" if number >= 0 else f"the rerun of node {-1 - number}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from engine.errors import DamagedJournal
 from engine.journal import events as ev
@@ -39,7 +39,9 @@ class RunSession:
         self._reader, self._writer = reader, writer
         self.state = state
         self._clock = StepWatch()
-        self._followers: list[Follower] = []
+        self._subscribed: list[tuple[Follower, Sequence[type[ev.Data]]]] = []
+        self._followers: dict[type[ev.Data], list[Follower]] = {}
+        """By type of event, those who are called for it."""
         self._listeners: list[Follower] = []
         self._texts: OrderedDict[str, str] = OrderedDict()
         self._kept = 0
@@ -55,15 +57,20 @@ class RunSession:
         """Always: an engine is at work."""
         return True
 
-    def subscribe(self, follower: Follower, *, queued: bool = False) -> None:
-        """Call a function for every new event.
+    def subscribe(self, follower: Follower, kinds: Sequence[type[ev.Data]] = (), *, queued: bool = False) -> None:
+        """Call a function for new events.
 
         Args:
             follower: the function.
-            queued: call it once all events that were emitted together are folded and queued for the disk; by default
-                at once after its event is folded.
+            kinds: types of the events that it is called for at once; by default all.
+            queued: call it, for every event, once all that were emitted together are folded and queued for the disk; by
+                default at once after its event is folded.
         """
-        (self._listeners if queued else self._followers).append(follower)
+        if queued:
+            self._listeners.append(follower)
+        else:
+            self._subscribed.append((follower, kinds))
+            self._followers.clear()
 
     def rng(self, round_: int, stage: str, attempt: int = 0) -> random.Random:
         """Return the generator for one draw: never a shared stream, so that a resume needs no state of generators."""
@@ -89,7 +96,7 @@ class RunSession:
         """
         for content in blobs:
             self.keep(content)
-        self._append([(item, round, node) for item in data], None)
+        self._append([(item, round, node) for item in data])
 
     def emit_all(self, effects: Iterable[tuple[ev.Data, int | None]], answer: tuple[int, str] | None = None) -> None:
         """Append events about different nodes in one transaction.
@@ -170,29 +177,38 @@ class RunSession:
         """Return the results of the newest repeats of stages, oldest first, a thousand at most."""
         return self._reader.newest(ev.EvalStageDone, 1000)
 
-    def _append(self, items: Iterable[tuple[ev.Data, int | None, int | None]], answer: tuple[int, str] | None) -> None:
+    def _append(
+        self, added: list[tuple[ev.Data, int | None, int | None]], answer: tuple[int, str] | None = None
+    ) -> None:
         # The clock is read once for all of them: events that are written together are not torn by a step.
         at, step = self._clock.read()
-        added = list(items)
         if step is not None:
             added.insert(0, (ev.ClockStepped(step.by_ms, step.passed_ms), None, None))
-        batch = [
-            ev.Event(seq, at, round_, node, data) for seq, (data, round_, node) in enumerate(added, self.state.seq + 1)
-        ]
+        state = self.state
+        seq, batch, rows = state.seq, [], []
         # Encoded first: what cannot be kept must not become state.
-        rows = [to_row(event) for event in batch]
+        for data, round_, node in added:
+            seq += 1
+            event = ev.Event(seq, at, round_, node, data)
+            batch.append(event)
+            rows.append(to_row(event))
         for event in batch:
             try:
-                apply(self.state, event)
+                apply(state, event)
             except DamagedJournal as exc:
                 raise RuntimeError("an event of this engine contradicts the run's state") from exc
-            for follow in self._followers:
-                follow(event, self.state)
+            for follow in self._followers.get(type(event.data)) or self._find_followers(type(event.data)):
+                follow(event, state)
         blobs, self._blobs = self._blobs, []
         self._writer.append(rows, blobs, answer)
         for listen in self._listeners:
             for event in batch:
-                listen(event, self.state)
+                listen(event, state)
+
+    def _find_followers(self, kind: type[ev.Data]) -> list[Follower]:
+        found = [follower for follower, kinds in self._subscribed if not kinds or kind in kinds]
+        self._followers[kind] = found
+        return found
 
     def _remember(self, sha256: str, text: str) -> None:
         if sha256 in self._texts or len(text) > _KEPT_CHARACTERS // 16:

@@ -18,11 +18,22 @@ from engine.priors.place import open_collection, place_of_run
 from engine.priors.usage import use_over_runs
 from engine.runs.folder import all_runs
 from engine.runs.secret import DataSeeds
+from engine.settings.executor import ExecutorSettings
 
 __all__ = ["announce", "recall_curves", "recall_priors"]
 
+_TRUSTED = "the evaluator runs unconfined, as its task asks."
 
-def announce(session: RunSession, seeds: DataSeeds, priors: Path, designer: str, workers: int, slots: int) -> None:
+
+def announce(
+    session: RunSession,
+    seeds: DataSeeds,
+    priors: Path,
+    designer: str,
+    workers: int,
+    slots: int,
+    executor: ExecutorSettings,
+) -> None:
     """Record that this engine continues the run, and with what.
 
     Args:
@@ -32,8 +43,9 @@ def announce(session: RunSession, seeds: DataSeeds, priors: Path, designer: str,
         designer: the name of its designer.
         workers: rounds in flight.
         slots: evaluations at once.
+        executor: where they run; the run's settings may say so only after this.
     """
-    sandbox = find_sandbox()
+    sandbox, trusted = find_sandbox(), session.spec.unconfined
     session.emit(
         EngineStarted(
             pid=os.getpid(),
@@ -45,9 +57,14 @@ def announce(session: RunSession, seeds: DataSeeds, priors: Path, designer: str,
             designer=designer,
             missing=_missing(session, seeds, priors),
             secret=seeds.commitment,
-            unconfined=sandbox.shortfall,
+            **_place(executor),
+            unconfined=f"{_TRUSTED} {sandbox.shortfall}".strip() if trusted else sandbox.shortfall,
         )
     )
+
+
+def _place(settings: ExecutorSettings) -> dict[str, str]:
+    return {} if settings.name == "local" else {"executor": settings.name, "address": settings.address}
 
 
 def _missing(session: RunSession, seeds: DataSeeds, priors: Path) -> list[str]:

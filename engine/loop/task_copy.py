@@ -1,12 +1,13 @@
-"""The recorded copy of a task, from which a run evaluates, whatever became of the folder it came from."""
+"""The recorded copy of a task: a run evaluates with it even if the task's folder has changed or is gone."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from engine.errors import RunError
+from engine.evaluation.interpreter import locate_interpreter
 from engine.journal.events import RunStarted
 from engine.runs.folder import Run
 from engine.runs.prior_files import unpack_priors
@@ -18,11 +19,11 @@ __all__ = ["TaskCopy", "lay_out"]
 
 
 class TaskCopy:
-    """What evaluations need of a task beside a program.
+    """The task of a run: its files, mounts and interpreter.
 
     Args:
-        folder: where the copy lies.
-        start: the recorded files, and where they came from.
+        folder: the folder of the copy.
+        start: the recorded files, and the folder that they came from.
         spec: the task as recorded.
     """
 
@@ -50,21 +51,15 @@ class TaskCopy:
         folders = [str(Path(self._start.source, mount)) for mount in self._spec.mounts]
         return folders + [str(path) for path in large_paths(self._start.large_files).values()]
 
-    @property
+    @cached_property
     def python(self) -> str | None:
         """The task's interpreter; a relative path starts at the folder that the task was read from.
 
         Raises:
-            RunError: it lies inside the task's folder, which may have come from anywhere.
+            EvolveError: it may not be started (see `locate_interpreter`).
         """
-        source, name = self._start.source, self._spec.python
-        if name is None or "/" not in name:
-            return name
-        path = Path(os.path.normpath(Path(source, name)))
-        for inside in (path, path.resolve()):
-            if inside.is_relative_to(source) or inside.is_relative_to(Path(source).resolve()):
-                raise RunError(f"python = {name!r} lies inside the task's folder", "Name an interpreter of your own")
-        return str(path)
+        name = self._spec.python
+        return name if name is None or "/" not in name else locate_interpreter(name, Path(self._start.source))
 
 
 def lay_out(run: Run, task: TaskCopy, state: RunState, blob: Callable[[str], bytes]) -> None:

@@ -1,12 +1,10 @@
-"""What the prompts of a run are built from: the task's templates, its brief and the room that its models leave."""
+"""What the prompts of a run are built from: the task's templates and its brief."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from engine.state.run_state import RunState
 
 if TYPE_CHECKING:
     from engine.llm.prompts import Prompts
@@ -20,13 +18,11 @@ class TaskPrompts:
     Args:
         folder: the task's own templates, which take the place of ours; it may be missing.
         brief: the problem statement that a model reads.
-        state: the run, whose models limit the length of prompts.
     """
 
-    def __init__(self, folder: Path, brief: str, state: RunState) -> None:
+    def __init__(self, folder: Path, brief: str) -> None:
         self._folder = folder
         self.brief = brief
-        self._state = state
 
     @cached_property
     def templates(self) -> Prompts:
@@ -34,9 +30,3 @@ class TaskPrompts:
         from engine.llm.prompts import Prompts
 
         return Prompts(self._folder)
-
-    def room(self) -> int:
-        """Return how many tokens a prompt may have."""
-        from engine.llm.prompts import prompt_room
-
-        return prompt_room(self._state.settings.models.values())

@@ -13,12 +13,10 @@ from typing import Any
 import msgspec
 
 from engine.journal.events import Telemetry
+from engine.journal.live import LIVE_TELEMETRY
 from engine.loop.session import RunSession
 
-__all__ = ["LIVE_TELEMETRY", "Machine", "watch_machine"]
-
-LIVE_TELEMETRY = "telemetry"
-"""Kind of the live rows; their data is that of the event of the same name."""
+__all__ = ["Machine", "watch_machine"]
 
 _LOOK_SECONDS = 1.0
 _FIRST_SECONDS = 5.0

@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 from cognition.collection import Collection
 from cognition.store import BaseError, Store
-from engine.journal.events import PriorProposed
+from engine.errors import EvolveError
+from engine.journal.events import PriorProposed, RunForked, TaskChanged
+from engine.journal.reader import JournalReader
+from engine.state.fold import apply, first_state
 from engine.state.run_state import RunState
 from engine.task.load import BUILTIN_TASKS
 from engine.task.spec import Task
@@ -20,6 +23,7 @@ __all__ = [
     "PriorPlace",
     "base_path",
     "open_collection",
+    "place_in_journal",
     "place_of_run",
     "place_of_task",
     "priors_folder",
@@ -42,7 +46,7 @@ class PriorPlace(NamedTuple):
 
     @property
     def paths(self) -> set[Path]:
-        """What changes if the priors do: the folder, and the base with its write-ahead log."""
+        """Paths that change if the priors do: the folder, and the base with its write-ahead log."""
         return {self.folder, self.base, self.base.with_name(f"{self.base.name}-wal")}
 
 
@@ -57,7 +61,7 @@ def place_of_task(task: Task) -> PriorPlace:
 
 
 def place_of_run(folder: Path, state: RunState) -> PriorPlace:
-    """Where the run in a folder reads its priors; a fork with priors of its own has a base of its own beside them."""
+    """Return where the run in a folder reads its priors; a fork with its own priors has its own base beside them."""
     priors = priors_of(folder, state)
     task = state.start.task
     if priors == folder / "priors":
@@ -65,27 +69,51 @@ def place_of_run(folder: Path, state: RunState) -> PriorPlace:
     return _in_workspace(task, priors)
 
 
+def place_in_journal(folder: Path, reader: JournalReader) -> PriorPlace:
+    """Return where the run in a folder reads its priors, by the few events that say so.
+
+    Raises:
+        JournalError: the journal cannot be read, or holds no run.
+    """
+    state = first_state(reader)
+    for event in sorted(reader.events_of(TaskChanged) + reader.events_of(RunForked), key=lambda event: event.seq):
+        apply(state, event)
+    return place_of_run(folder, state)
+
+
 def priors_of(folder: Path, state: RunState) -> Path:
-    """The folder that the run in `folder` reads its priors from; it may be missing."""
+    """Return the folder that the run in `folder` reads its priors from; it may be missing."""
     if state.forked is not None and state.forked.own_priors:
         return folder / "priors"
     return Path(state.start.priors)
 
 
 def priors_folder(task: Task) -> Path:
-    """The folder from which the task's priors are read, live.
+    """Return the folder from which the task's priors are read, live.
 
-    A task of one's own keeps them beside its other files. Those of a built-in task are copied into the workspace at
-    first use, where a person may edit them; what is there already is never overwritten.
+    A user's task keeps them beside its other files. Those of a built-in task are copied into the workspace at first
+    use, where the user may edit them; existing files are never overwritten.
+
+    Raises:
+        EvolveError: they cannot be copied.
     """
     if task.folder.parent != BUILTIN_TASKS:
         return task.priors
     folder = workspace() / "priors" / task.spec.name
     if not folder.exists() and task.priors.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
         # Renamed into place, so that a second command never sees half of the files.
         partial = folder.with_name(f".{folder.name}.{os.getpid()}")
-        shutil.copytree(task.priors, partial)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(task.priors, partial)
+        except OSError as exc:
+            shutil.rmtree(partial, ignore_errors=True)
+            # copytree() gathers the errors of all files in one.
+            why = exc.strerror or str(exc.args[0][0][2] if isinstance(exc, shutil.Error) else exc).partition(": '")[0]
+            raise EvolveError(
+                f"the priors of {task.spec.name} cannot be copied to {folder}: {why}",
+                "Free some space, or set EVOLVE_HOME to another folder",
+            ) from None
         try:
             partial.rename(folder)
         except OSError:
@@ -97,11 +125,11 @@ def open_collection(place: PriorPlace, busy_seconds: float = 5.0) -> Collection:
     """Open the base, and the collection in it; `collection.store.close()` closes both.
 
     Args:
-        place: where it is.
+        place: the place.
         busy_seconds: how long a write waits for another process.
 
     Raises:
-        BaseError: the base is locked, damaged, or lies where SQLite's log is not safe.
+        BaseError: the base is locked or damaged, or its file system is not safe for SQLite's log.
     """
     kind = network_file_system(place.base)
     if kind:

@@ -128,8 +128,7 @@ def _count(result: RunUse, node: Node, shown: list[ev.PriorShown], on_path: bool
 def credited(node: Node, shown: Iterable[ev.PriorShown]) -> tuple[str, ...]:
     """Return the ids of the priors that went into a node: those its designer names, else those its text names.
 
-    A model does not say which priors it used; one that was shown and whose title or id stands in the node's name or
-    motivation is taken to be one.
+    A model does not say which priors it used: a shown one counts if the node's name or motivation has its title or id.
     """
     if node.priors or not node.round:
         return tuple(dict.fromkeys(node.priors))
@@ -152,7 +151,7 @@ def idea_of(node: Node, ids: Iterable[str]) -> Idea:
 
 
 def use_over_runs(collection: Collection, folders: Iterable[Path]) -> dict[str, PriorUse]:
-    """Return what a collection's priors gained over the runs in some folders, by id; a former id counts as the prior.
+    """Return the use and gain of a collection's priors over the runs in some folders, by id; former ids count, too.
 
     A run is folded when its journal has grown since the last time; the figures between are kept in the base. A run that
     cannot be read is left out.

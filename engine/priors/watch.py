@@ -23,7 +23,7 @@ _BUSY_SECONDS = 1.0
 
 
 class Proposal(NamedTuple):
-    """A prior that the run's analyzer proposed; according to the journal nobody has decided on it."""
+    """A prior that the run's analyzer proposed and that, by the journal, waits for a decision."""
 
     data: PriorProposed
     text: str
@@ -50,7 +50,7 @@ class PriorWatch:
     Its methods may be called from any thread.
 
     Args:
-        place: where the priors are.
+        place: the place of the priors.
         run: the run's name, for its proposals.
         recorded: revisions of priors by id according to the journal; an empty revision if a prior was removed.
     """
@@ -163,7 +163,7 @@ class PriorWatch:
         return changes
 
     def _changes_since_recorded(self, now: Mapping[str, Prior]) -> Iterator[PriorChanged]:
-        """Yield what changed while no engine was at work, compared with what the journal knows."""
+        """Yield the changes since the journal's last record, made while no engine was at work."""
         for prior_id, revision in self._recorded.items():
             prior = now.get(prior_id)
             if prior is None:

@@ -10,10 +10,12 @@ import msgspec
 
 from engine.errors import EvolveError, UsageError
 from engine.settings.decode import convert_table, deep_merge, parse_assignment
+from engine.settings.executor import ExecutorSettings
 from engine.settings.fitness import FitnessSettings
 from engine.settings.models import NO_ANALYZER, RULES, ModelSpec, RoleSettings, check_address, check_models
 
 __all__ = [
+    "AnalyzerSettings",
     "DesignerSettings",
     "ModeWeights",
     "RetrievalSettings",
@@ -29,6 +31,8 @@ __all__ = [
 
 
 _MOST_ISLANDS = 1_000
+_KEPT_BY_WEIGHTED = 40
+"""Over all nodes the median falls behind the front, and soon parts nothing any more."""
 _MOST_CELLS = 10_000
 """Most cells of a grid, because every draw goes through all of them."""
 
@@ -36,19 +40,21 @@ _MOST_CELLS = 10_000
 class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which nodes a design is shown. Parameters of other samplers are kept and have no effect."""
 
-    name: Literal["ucb1", "ucb1_paper", "greedy", "random", "power_law", "weighted", "map_elites"] = "ucb1"
+    name: Literal[
+        "ucb1", "ucb1_paper", "greedy", "random", "power_law", "weighted", "map_elites", "iid", "sequential"
+    ] = "ucb1"
     inspirations: int = 2
     """Nodes shown beside the parent."""
-    keep: int | None = None
+    keep: int | Literal["auto"] | None = "auto"
     """Number of nodes to sample from, the best ones; others stay in the run and move up when a better one is pruned.
-    By default all."""
+    None: all; `auto`: 40 for weighted, else all; iid and sequential ignore it."""
     c: float = 0.1
     """ucb1: weight of the exploration term. The published form, ucb1_paper, always has 1.414."""
     alpha: float = 1.0
     """power_law: exponent; 0 draws evenly, a large one takes the best."""
     steepness: float = 10.0
     """weighted: λ, how sharply the median parts good from bad."""
-    islands: int = 5
+    islands: int = 2
     """map_elites: number of populations; they exchange nodes only by migration."""
     features: list[str] = msgspec.field(default_factory=lambda: ["complexity", "diversity"])
     """map_elites: dimensions of the grid: complexity (bytes of the program), diversity (share of its lines that the
@@ -61,16 +67,16 @@ class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """map_elites: share of the nodes born on an island, the best ones, that the next island gets too."""
     exploration: float = 0.2
     """map_elites: chance that the parent is drawn evenly from its island."""
-    exploitation: float = 0.3
+    exploitation: float = 0.7
     """map_elites: chance that the parent comes from its island's elite archive; else it is the elite of a cell."""
-    archive: int = 100
+    archive: int = 20
     """map_elites: places in the elite archives of all islands together."""
 
     def __post_init__(self) -> None:
         leasts = {"inspirations": 0, "keep": 1, "islands": 1, "bins": 1, "migration_interval": 1, "archive": 1}
         for name, least in leasts.items():
             value = getattr(self, name)
-            if value is not None and value < least:
+            if isinstance(value, int) and value < least:
                 raise ValueError(f"`{name}` must be at least {least}, not {value}")
         for name in ("c", "alpha", "steepness"):
             value = getattr(self, name)
@@ -88,6 +94,13 @@ class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"`features` must name at least one dimension and none twice, not {self.features}")
         if self.bins ** len(self.features) > _MOST_CELLS:
             raise ValueError(f"`bins` and `features` make more than {_MOST_CELLS:,} cells")
+
+    @property
+    def kept(self) -> int | None:
+        """`keep`, decided; None: all."""
+        if self.keep == "auto":
+            return _KEPT_BY_WEIGHTED if self.name == "weighted" else None
+        return self.keep
 
 
 class ModeWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,6 +150,21 @@ class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"`recombine_share` must lie between 0 and 1, not {self.recombine_share}")
 
 
+class AnalyzerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a model reports on nodes; `roles.analyzer` says which."""
+
+    ahead: bool = True
+    """Whether the next design starts while a lesson is written, so that it knows the lessons before that one."""
+    batch: int = 1
+    """Nodes that a model reports on with one call, beside the rounds; fewer at the end of a run."""
+    only: Literal["all", "surprises"] = "all"
+    """`surprises`: ask a model about new bests, failures and large losses alone; the rules report on all others."""
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(f"`batch` must be at least 1, not {self.batch}")
+
+
 class RetrievalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which priors a design is shown."""
 
@@ -145,7 +173,7 @@ class RetrievalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     drawn: int = 2
     """Number of further priors drawn by weight, so that those that match nothing are tried too."""
     threshold: float = 0.0
-    """Least score of a match to show; the best by words and by meaning scores 1, times its weight."""
+    """Least score of a match to show; the best match scores 1, times its weight."""
     embedder: Literal["auto", "off", "wordllama", "endpoint", "sentence-transformers"] = "auto"
     """The model that measures how near two texts are in meaning; `auto` is wordllama if it is installed, `off` compares
     words only."""
@@ -190,9 +218,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_seed: int | None = None
     """A known seed for the data that programs are judged on, so that scores can be reproduced; by default they follow
     from a secret of the run, so that no program can know them."""
+    confidence: float = 0.9
+    """Confidence, one-sided, at which the spread of a new best's gains must support a gain; 0.5 asks for none."""
     designer: DesignerSettings = DesignerSettings()
+    analyzer: AnalyzerSettings = AnalyzerSettings()
     sampler: SamplerSettings = SamplerSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    executor: ExecutorSettings = ExecutorSettings()
     fitness: FitnessSettings = FitnessSettings()
     models: dict[str, ModelSpec] = {}
     """Models that may be asked, by names of your choice."""
@@ -206,6 +238,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"`{name}` must be at least {least}, not {value}")
+        if not 0.5 <= self.confidence <= 0.999:
+            raise ValueError(f"`confidence` must lie between 0.5 and 0.999, not {self.confidence}")
 
 
 def check_settings(table: Mapping[str, Any], where: str, error: type[EvolveError]) -> None:
@@ -266,5 +300,5 @@ def parse_setting(text: str) -> dict[str, Any]:
     return {key: {"name": value} if key in _NAMED and isinstance(value, str) else value for key, value in table.items()}
 
 
-_NAMED = ("designer", "sampler")
+_NAMED = ("designer", "sampler", "executor")
 """Tables whose `name` may be given in place of the table."""

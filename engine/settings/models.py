@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-__all__ = ["NO_ANALYZER", "RULES", "ModelSpec", "RoleSettings", "check_models"]
+__all__ = ["NO_ANALYZER", "RULES", "Api", "ModelSpec", "RoleSettings", "check_models"]
 
 RULES = "rules"
 """Value of `roles.analyzer` for the analyzer that needs no model."""
 NO_ANALYZER = "off"
 """Value of `roles.analyzer` for no analysis, to measure what the analyzer is worth."""
+
+Api = Literal["chat", "responses"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -29,6 +31,9 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Address of the endpoint, usually ending in `/v1`; if empty, OpenAI's."""
     key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key; empty if the endpoint needs none."""
+    api: Api = "chat"
+    """`chat` for chat completions, `responses` for the Responses API; an endpoint that offers only the other one is
+    asked by that."""
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
@@ -40,6 +45,13 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Further fields of the request, as the endpoint documents them."""
     structured: Literal["auto", "json_schema", "off"] = "auto"
     """Whether to send a JSON schema of the answer; `auto` does until the endpoint refuses it."""
+    brief_prompts: bool | None = None
+    """Whether it gets the short form of prompts: about 1,200 tokens that ask for one function. By default it does as
+    soon as most of its designs of the run could not be used."""
+    system_role: Literal["auto", "merge"] = "auto"
+    """`merge` puts the system's text before the user's; `auto` does so once the endpoint refuses a system role."""
+    stream: bool = True
+    """Whether answers are streamed; once the endpoint refuses that, they are not."""
     context_tokens: int = 32768
     """Tokens that prompt and answer may have together."""
     price_in: float | None = None
@@ -48,17 +60,23 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """US dollars per million tokens of an answer, thoughts included."""
     price_cached: float | None = None
     """US dollars per million prompt tokens from the endpoint's cache; by default `price_in`."""
+    price_source: str = ""
+    """Where its prices are from if nobody set them, with their date; for people."""
     concurrency: int = 8
     """Requests to the endpoint at once; models that share an endpoint share the smallest number."""
     retries: int = 3
     """Retries after a temporary failure, before the endpoint counts as down."""
     connect_seconds: float = 10.0
-    first_token_seconds: float = 120.0
-    """Seconds from the request to the first piece of the answer."""
+    first_token_seconds: float | None = None
+    """Longest silence from the request to the first piece of the answer, in seconds; by default as long as the endpoint
+    has shown to need for a prompt of that length, see `engine.llm.patience`."""
     idle_seconds: float = 60.0
-    """Seconds between two pieces of an answer."""
-    total_seconds: float = 900.0
-    """Seconds from the request to the end of the answer."""
+    """Longest silence within an answer, in seconds."""
+    total_seconds: float | None = None
+    """Seconds from the request to the end of the answer; by default 900 from its first piece."""
+    cap_tokens: int | None = None
+    """Tokens of an answer, thoughts left out, at which the engine hangs up; 0: never. By default none if the answer is
+    limited by `max_tokens` or `max_completion_tokens`; else it follows from the program's size."""
 
     def __post_init__(self) -> None:
         check_address(self.base_url, self.key_env)
@@ -67,7 +85,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"`{name}` must be above 0, not {value}")
-        for name in ("price_in", "price_out", "price_cached", "retries", "temperature", "top_p"):
+        for name in ("price_in", "price_out", "price_cached", "retries", "temperature", "top_p", "cap_tokens"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ValueError(f"`{name}` must not be below 0, not {value}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from engine.journal.events import BestCrowned, EvalDone
+from engine.journal.events import BestCrowned, EvalDone, VerifyDone
 from engine.loop.hooks import RunHooks
 from engine.loop.session import RunSession
 from engine.loop.stages.verdict import Verdict
 from engine.state.node import Node
+from engine.state.submissions import machines_differ
 
 __all__ = ["crown_fittest", "is_new_best", "record_end"]
 
@@ -24,26 +25,41 @@ def is_new_best(session: RunSession, node: Node, verdict: Verdict, mark: float |
     return state.beats(state.fitness(node.id, verdict.score, verdict.metrics, mark), state.best)
 
 
-def record_end(session: RunSession, hooks: RunHooks, node: Node, done: EvalDone) -> None:
-    """Record the end of an evaluation and, in the same transaction, a new best; tell the user's hook of that."""
+def record_end(
+    session: RunSession, hooks: RunHooks, node: Node, done: EvalDone, check: VerifyDone | None = None
+) -> None:
+    """Record the end of an evaluation and, in the same transaction, a new best; tell the user's hook of that.
+
+    Args:
+        session: the run.
+        hooks: are told.
+        node: the node.
+        done: the end.
+        check: what is known of its gain over the best so far, if it was looked at; only a confirmed one is crowned.
+    """
     state = session.state
+    checked = [] if check is None else [check]
     fitness = state.fitness(node.id, done.score, done.metrics, done.judge)
-    if state.best != node.id and done.score is not None and state.beats(fitness, state.best):
-        crowned = BestCrowned(score=done.score, previous=state.best)
-        session.emit(done, crowned, round=node.round, node=node.id)
+    supported = check is None or check.outcome == "confirmed"
+    if supported and state.best != node.id and done.score is not None and state.beats(fitness, state.best):
+        crowned = BestCrowned(score=done.score, previous=state.best, machines=machines_differ(state, node.id))
+        session.emit(*checked, done, crowned, round=node.round, node=node.id)
         hooks.new_best(node)
     else:
-        session.emit(done, round=node.round, node=node.id)
+        session.emit(*checked, done, round=node.round, node=node.id)
 
 
 def crown_fittest(session: RunSession) -> None:
-    """Record another best, if there is one after the best was measured again or all nodes were ranked anew.
+    """Record another best after the best was measured again or doubted, or all nodes were ranked anew.
 
-    It goes through all nodes.
+    A node that is above the best by no more than noise does not take its place; a new score of the best is recorded. It
+    goes through all nodes.
     """
     state = session.state
-    best = state.fittest()
-    if best is None or best.score is None:
-        return
-    if best.id != state.best or best.score != state.best_steps[-1].score:
+    best = state.next_best()
+    if best is None:
+        best = state.best_node
+        if best is None or best.fitness is None or best.doubted or best.score == state.best_steps[-1].score:
+            return
+    if best.score is not None:
         session.emit(BestCrowned(score=best.score, previous=state.best), round=best.round, node=best.id)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from cognition.prior import parse_prior
+from dataclasses import replace
+
 from engine.designers.base import Design as Candidate
 from engine.designers.base import DesignerError, NothingToDesign
 from engine.journal.database import sha256_of
-from engine.journal.events import DesignDone, DesignRejected, LearnDone, RoundEnded
-from engine.llm.requests import ContextNode, DesignRequest, Rejection
+from engine.journal.events import DesignDone, DesignRejected, PromptsShortened, RoundEnded
+from engine.loop.design_context import DesignContext
 from engine.loop.memory import RunDesigner
 from engine.loop.models import ModelGateway
 from engine.loop.session import RunSession
+from engine.programs.blocks import keep_outside
 from engine.programs.minhash import sketch
-from engine.programs.outline import Outline, ProgramError, outline
+from engine.programs.outline import Outline, ProgramError
+from engine.settings.model import designs_by_model
 from engine.state.no_design import is_stuck
 from engine.state.node import OpenRound
 from engine.task.interface import check_program
+from engine.task.spec import Seed, TaskSpec
 
 __all__ = ["Design", "add_injected", "add_seed"]
-
-_ERROR_SHOWN = 4_000
-"""Characters of the end of a failed evaluation's stderr that a designer sees."""
 
 
 class Design:
@@ -33,7 +34,8 @@ class Design:
     """
 
     def __init__(self, session: RunSession, designer: RunDesigner, models: ModelGateway) -> None:
-        self._session, self._designer, self._models = session, designer, models
+        self._session, self._designer = session, designer
+        self._context = DesignContext(session, models)
 
     async def run(self, round_: OpenRound) -> bool:
         """Write and check candidates until one becomes a node; return False if the round ended without one.
@@ -50,87 +52,99 @@ class Design:
                 break
             candidate: Candidate | None = None
             try:
-                candidate = await self._designer.design(self._request(round_))
-                shape = check_program(candidate.code, session.spec)
-                self._check_duplicate(shape)
+                candidate = await self._designer.design(self._context.request(round_))
+                if session.spec.interface.blocks:
+                    candidate = self._within_blocks(candidate)
+                first = session.state.nodes[candidate.parents[0]].program if candidate.parents else ""
+                before = session.text(first) if first and session.spec.program.editable else ""
+                shape = check_program(candidate.code, session.spec, before)
+                canon = self._check_duplicate(candidate, shape)
             except DesignerError as exc:
                 self._reject(round_, candidate, exc.check, str(exc))
+                self._shorten_prompts(round_)
                 exhausted = isinstance(exc, NothingToDesign)
             except ProgramError as exc:
                 self._reject(round_, candidate, exc.check, exc.reason)
+                self._shorten_prompts(round_)
             else:
-                self._accept(round_, candidate, shape)
+                self._accept(round_, candidate, shape, canon)
                 # The node's number names the folder of its evaluation, so the node must be in the journal first.
                 await session.committed()
                 return True
-        session.emit(RoundEnded("no_design", _describe(round_, exhausted), exhausted), round=round_.round)
+        session.emit(
+            RoundEnded(
+                "no_design",
+                _describe(round_, exhausted),
+                exhausted=exhausted,
+                tokens=sum(rejected.tokens for rejected in round_.rejected),
+                seconds=round(sum(rejected.seconds for rejected in round_.rejected), 3),
+            ),
+            round=round_.round,
+        )
         return False
 
-    def _request(self, round_: OpenRound) -> DesignRequest:
-        """Return the request for the next attempt of a round."""
-        session, learned = self._session, round_.learned
-        assert learned is not None
-        attempt = len(round_.rejected)
-        return DesignRequest(
-            round=round_.round,
-            attempt=attempt,
-            seed=session.rng(round_.round, "design", attempt).getrandbits(63),
-            parent=self._context(learned.parent),
-            inspirations=[self._context(node) for node in learned.inspirations],
-            priors=[parse_prior(shown.id, session.text(shown.revision)) for shown in learned.priors],
-            all_priors=self._all_shown(learned),
-            rejections=[
-                Rejection(rejected.check, rejected.reason, session.text(rejected.program))
-                for rejected in round_.rejected
-            ],
-            hints=session.state.newest_hints,
-            mode=learned.mode,
-            ask=self._models.for_round(round_.round),
-            ranking=session.state.ranking,
-        )
+    def _within_blocks(self, candidate: Candidate) -> Candidate:
+        """Put back what stands outside the parent's EVOLVE-BLOCKs.
 
-    def _context(self, node_id: int) -> ContextNode:
-        node = self._session.state.nodes[node_id]
-        return ContextNode(
-            id=node.id,
-            code=self._session.text(node.program),
-            status=node.status or "",
-            score=node.score,
-            lesson=node.lesson,
-            motivation=node.motivation,
-            metrics=node.metrics,
-            reason=node.reason,
-            error=self._session.text(node.stderr_blob)[-_ERROR_SHOWN:] if node.status != "ok" else "",
-            fitness=node.fitness,
-        )
+        Raises:
+            ProgramError: the marks are gone.
+        """
+        parent = self._session.text(self._session.state.nodes[candidate.parents[0]].program)
+        return replace(candidate, code=keep_outside(parent, candidate.code))
 
-    def _all_shown(self, learned: LearnDone) -> bool:
-        """Tell whether retrieval left no prior out: it draws from those that do not match until none is left."""
-        drawn = sum(shown.why == "drawn" for shown in learned.priors)
-        return drawn < self._session.state.settings.retrieval.drawn
+    def _check_duplicate(self, candidate: Candidate, shape: Outline) -> str:
+        """Refuse a program that the search has had, be it under other names; return its digest without names.
 
-    def _check_duplicate(self, shape: Outline) -> None:
-        twin = self._session.state.digests.get(shape.digest)
+        Recombination renames nothing: without a model there is no such digest.
+        """
+        state = self._session.state
+        twin = state.digests.get(shape.digest)
         if twin is not None:
             raise ProgramError("duplicate", f"the same program as node {twin}")
+        if not designs_by_model(state.settings):
+            return ""
+        canon = self._session.spec.language.canonical_digest(candidate.code, _required(self._session.spec))
+        twin = state.digests.get(canon) if canon else None
+        if twin is not None:
+            raise ProgramError(
+                "duplicate", f"the same as node {twin} under other names, or with helpers that nothing uses"
+            )
+        return canon
 
     def _reject(self, round_: OpenRound, candidate: Candidate | None, check: str, reason: str) -> None:
         # A program that is refused for its size is not worth its space; its reason is kept.
         kept = [_encode(candidate.code)] if candidate is not None and check != "size" else []
+        attempt = len(round_.rejected)
+        call = self._session.state.answered.get((round_.round, None, f"design/{attempt}"))
         self._session.emit(
             DesignRejected(
-                attempt=len(round_.rejected),
+                attempt=attempt,
                 check=check,
                 reason=reason,
                 operator=candidate.operator if candidate else "",
                 program=sha256_of(kept[0]) if kept else "",
                 credit=candidate.credit if candidate else {},
+                call=call.call if call else 0,
+                tokens=call.tokens_in + call.tokens_out if call else 0,
+                seconds=call.seconds if call else 0.0,
             ),
             round=round_.round,
             blobs=kept,
         )
 
-    def _accept(self, round_: OpenRound, candidate: Candidate, shape: Outline) -> None:
+    def _shorten_prompts(self, round_: OpenRound) -> None:
+        """Go over to the short form of prompts for a model most of whose answers could not be used."""
+        state = self._session.state
+        done = state.answered.get((round_.round, None, f"design/{len(round_.rejected) - 1}"))
+        record = state.models.get(done.model) if done is not None else None
+        spec = state.settings.models.get(done.model) if done is not None else None
+        if done is None or done.brief or record is None or record.brief or not record.fails:
+            return
+        if spec is not None and spec.brief_prompts is None:
+            reason = f"{record.usable.count(False)} of its last {len(record.usable)} designs could not be used"
+            self._session.emit(PromptsShortened(done.model, reason), round=round_.round)
+
+    def _accept(self, round_: OpenRound, candidate: Candidate, shape: Outline, canon: str) -> None:
         content = _encode(candidate.code)
         self._session.emit(
             DesignDone(
@@ -141,9 +155,10 @@ class Design:
                 parents=candidate.parents,
                 priors=candidate.priors,
                 digest=shape.digest,
+                canon=canon,
                 credit=candidate.credit,
                 size=len(content),
-                sketch=sketch(candidate.code),
+                sketch=sketch(candidate.code, self._session.spec.language.comment),
             ),
             round=round_.round,
             node=len(self._session.state.nodes),
@@ -157,38 +172,40 @@ def add_injected(session: RunSession, round_: OpenRound) -> None:
     assert injected is not None
     parents = [] if injected.parent is None else [injected.parent]
     motivation = injected.text or "given by a person"
-    _add_program(session, round_.round, injected.program, "injected", injected.name, motivation, parents)
+    _add_program(session, round_.round, session.text(injected.program), "injected", injected.name, motivation, parents)
 
 
-def add_seed(session: RunSession, name: str, sha256: str) -> None:
-    """Make a node of a seed, in round 0.
-
-    Args:
-        session: the run.
-        name: the node's name.
-        sha256: the blob of the program.
-    """
-    _add_program(session, 0, sha256, "seed", name, "the program to start from", [])
+def add_seed(session: RunSession, seed: Seed) -> None:
+    """Make a node of a seed, in round 0."""
+    _add_program(session, 0, seed.code, "seed", seed.name, "the program to start from", [])
 
 
 def _add_program(
-    session: RunSession, round_: int, sha256: str, operator: str, name: str, motivation: str, parents: list[int]
+    session: RunSession, round_: int, code: str, operator: str, name: str, motivation: str, parents: list[int]
 ) -> None:
-    code = session.text(sha256)
+    content, language = _encode(code), session.spec.language
     session.emit(
         DesignDone(
-            program=sha256,
+            program=sha256_of(content),
             operator=operator,
             name=name,
             motivation=motivation,
             parents=parents,
-            digest=outline(code).digest,
-            size=len(_encode(code)),
-            sketch=sketch(code),
+            digest=language.outline(code).digest,
+            canon=language.canonical_digest(code, _required(session.spec))
+            if designs_by_model(session.state.settings)
+            else "",
+            size=len(content),
+            sketch=sketch(code, language.comment),
         ),
         round=round_,
         node=len(session.state.nodes),
+        blobs=[content],
     )
+
+
+def _required(spec: TaskSpec) -> list[str]:
+    return [*spec.interface.functions, *spec.interface.classes]
 
 
 def _describe(round_: OpenRound, exhausted: bool) -> str:

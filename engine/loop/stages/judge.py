@@ -50,5 +50,4 @@ class Judge:
             prompts.brief,
             session.text(node.program),
             verdict.metrics,
-            prompts.room(),
         )

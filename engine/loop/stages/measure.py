@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from engine.evaluation.curve import Curve
-from engine.evaluation.evaluator import Job, Outcome
-from engine.journal.clock import steady_ms
-from engine.journal.database import sha256_of
-from engine.journal.events import EvalProgress, EvalStageDone, EvalStarted
+from pathlib import Path
+
+from engine.evaluation.build import build_of, tree_of
+from engine.evaluation.evaluator import Job
+from engine.journal.events import EvalStageDone, VerifyMeasured
 from engine.loop.evaluations import Evaluations
 from engine.loop.session import RunSession
+from engine.loop.stages.records import FreshRecord, StageRecord
 from engine.loop.stages.verdict import Verdict, decide
 from engine.loop.task_copy import TaskCopy
-from engine.runs.secret import DataSeeds
+from engine.runs.secret import DataSeeds, EvaluationSeeds
 from engine.state.node import Node
 from engine.task.spec import Stage
 
 __all__ = ["Measure"]
-
-_PROGRESS_MS = 1000
 
 
 class Measure:
@@ -62,9 +61,35 @@ class Measure:
         Raises:
             Stopping: the engine is ending; the evaluation runs at the next start.
         """
-        await self._evaluations.run(
-            self._job(node, stage, repeat), node.round, _Record(self._session, node, stage.name, repeat)
-        )
+        # The same program gets the same seeds, whatever round it came in.
+        drawn = self._seeds.draw(stage.name, repeat)
+        job = self._job(node, stage, repeat, drawn, self._evaluations.folder(node.id, stage.name, repeat))
+        await self._evaluations.run(job, node.round, StageRecord(self._session, node, stage.name, repeat))
+
+    async def fresh(self, node: Node, of: Node, draw: int) -> VerifyMeasured:
+        """Run one evaluation on fresh data, or return its result if it was recorded before.
+
+        Args:
+            node: the node that is verified.
+            of: the node whose program is measured.
+            draw: number of the draw.
+
+        Raises:
+            Stopping: the engine is ending; the evaluation runs at the next start.
+        """
+        known = self._fresh_result(node, of, draw)
+        if known is None:
+            stage = self._session.spec.score_stage
+            drawn = self._seeds.draw_fresh(stage.name, draw)
+            job = self._job(of, stage, 0, drawn, self._evaluations.fresh_folder(node.id, draw, of.id))
+            await self._evaluations.run(job, node.round, FreshRecord(self._session, node, of, draw), early_stop=False)
+            known = self._fresh_result(node, of, draw)
+            assert known is not None, "its record was on the disk before this returned"
+        return known
+
+    def _fresh_result(self, node: Node, of: Node, draw: int) -> VerifyMeasured | None:
+        measured = self._session.state.verifications[node.id].measured
+        return next((result for result in measured if (result.of, result.draw) == (of.id, draw)), None)
 
     def results(self, node: Node, stage: Stage) -> list[EvalStageDone]:
         """Return the results of a stage in the evaluation that is under way."""
@@ -74,17 +99,22 @@ class Measure:
         """Return how long the evaluation that is under way took in all stages."""
         return round(sum(result.seconds for result in self._session.state.evaluations[node.id].done), 3)
 
-    def _job(self, node: Node, stage: Stage, repeat: int) -> Job:
+    def _recorded(self) -> list[str]:
+        """Return the paths of the task's files, as recorded."""
+        start = self._session.state.start
+        return [*start.files, *start.large_files]
+
+    def _job(self, node: Node, stage: Stage, repeat: int, drawn: EvaluationSeeds, folder: Path) -> Job:
         session, spec = self._session, self._session.spec
-        # The same program gets the same seeds, whatever round it came in.
-        drawn = self._seeds.draw(stage.name, repeat)
         return Job(
             program=session.text(node.program),
             task_folder=self._task.folder,
-            folder=self._evaluations.folder(node.id, stage.name, repeat),
+            folder=folder,
             metric=spec.metric,
             guarded=spec.guarded,
             gpu=spec.gpu,
+            trusted=spec.unconfined,
+            containers=spec.evaluator == "container",
             python=self._task.python,
             mounts=self._task.mounts,
             stage=stage.name,
@@ -95,49 +125,8 @@ class Measure:
             settings={**spec.settings, **stage.settings},
             limits=spec.limits_of(stage),
             threads=1,
+            cores=spec.cores,
+            suffix=spec.language.suffix,
+            build=build_of(spec, self._task.folder),
+            tree=tree_of(spec, self._task.folder, session.text(node.program), self._recorded()),
         )
-
-
-class _Record:
-    """Record one evaluation in the journal."""
-
-    def __init__(self, session: RunSession, node: Node, stage: str, repeat: int) -> None:
-        self._session, self._node, self._stage, self._repeat = session, node, stage, repeat
-        self._sampled_at: int | None = None
-
-    def started(self, job: Job) -> None:
-        """Record the start."""
-        seed = job.seed if self._session.state.seed_known else 0
-        event = EvalStarted(stage=self._stage, repeat=self._repeat, seed=seed, device=job.device)
-        self._session.emit(event, round=self._node.round, node=self._node.id)
-
-    def progressed(self, step: float | None, values: dict[str, float]) -> None:
-        """Record one report a second for those who watch; the whole curve is kept with the result."""
-        now = steady_ms()
-        if self._sampled_at is None or now - self._sampled_at >= _PROGRESS_MS:
-            self._sampled_at = now
-            event = EvalProgress(stage=self._stage, repeat=self._repeat, step=step, values=values)
-            self._session.emit(event, round=self._node.round, node=self._node.id)
-
-    async def ended(self, outcome: Outcome, curve: Curve) -> None:
-        """Record the outcome and wait until it is on the disk."""
-        kept = {"stdout": outcome.stdout, "stderr": outcome.stderr, "curve": curve.encode()}
-        names = {key: sha256_of(content) if content else "" for key, content in kept.items()}
-        event = EvalStageDone(
-            stage=self._stage,
-            status=outcome.status,
-            repeat=self._repeat,
-            score=outcome.score,
-            metrics=outcome.metrics,
-            reason=outcome.reason,
-            guarantee=outcome.guarantee,
-            seconds=round(outcome.seconds, 4),
-            cpu_seconds=round(outcome.cpu_seconds, 4),
-            peak_mb=round(outcome.peak_mb, 1),
-            stdout_blob=names["stdout"],
-            stderr_blob=names["stderr"],
-            curve_blob=names["curve"],
-        )
-        blobs = [content for content in kept.values() if content]
-        self._session.emit(event, round=self._node.round, node=self._node.id, blobs=blobs)
-        await self._session.durable()

@@ -7,6 +7,7 @@ from engine.loop.hooks import RunHooks
 from engine.loop.session import RunSession
 from engine.loop.stages.analyze import Analyze
 from engine.loop.stages.best import crown_fittest, record_end
+from engine.loop.stages.confirm import Confirm
 from engine.loop.stages.judge import Judge
 from engine.loop.stages.measure import Measure
 from engine.loop.stages.verdict import decide
@@ -21,13 +22,22 @@ class Rerun:
         session: the run.
         measure: runs the evaluation.
         judge: marks the program, if the run ranks by marks and it has none.
+        confirm: verifies the gain of a new best.
         hooks: are told of a new best.
         analyze: reports on the node anew.
     """
 
-    def __init__(self, session: RunSession, measure: Measure, judge: Judge, hooks: RunHooks, analyze: Analyze) -> None:
+    def __init__(
+        self,
+        session: RunSession,
+        measure: Measure,
+        judge: Judge,
+        confirm: Confirm,
+        hooks: RunHooks,
+        analyze: Analyze,
+    ) -> None:
         self._session, self._measure, self._judge = session, measure, judge
-        self._hooks, self._analyze = hooks, analyze
+        self._confirm, self._hooks, self._analyze = confirm, hooks, analyze
 
     async def run(self, node_id: int) -> None:
         """Add a measurement to a node and record what all its measurements say together.
@@ -53,11 +63,12 @@ class Rerun:
         mark = await self._judge.run(node, verdict)
         if mark.problem:
             problem = f"not judged: {mark.problem}"
+        check = await self._confirm.run(node, verdict, mark.value, good)
         done = EvalDone(
             status=verdict.status,
             score=verdict.score,
             metrics=verdict.metrics,
-            reason=problem or verdict.reason,
+            reason=(check.reason if check is not None else "") or problem or verdict.reason,
             stage=verdict.stage,
             seconds=round(sum(result.seconds for result in past), 3),
             measurements=verdict.measurements,
@@ -65,7 +76,7 @@ class Rerun:
             verified=node.verified,
             judge=mark.value,
         )
-        record_end(session, self._hooks, node, done)
+        record_end(session, self._hooks, node, done, check)
         if session.state.best == node_id:
             crown_fittest(session)
         await self._analyze.run(node_id)

@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 
 from engine.journal.events import RoundEnded
 from engine.loop.gate import PauseGate
+from engine.loop.lessons import Lessons
 from engine.loop.session import RunSession
-from engine.loop.stages.analyze import Analyze
 from engine.loop.stages.design import Design, add_injected
 from engine.loop.stages.experiment import Experiment
 from engine.loop.stages.learn import Learn
 from engine.loop.stages.rerun import Rerun
 from engine.loop.stages.seeds import Seeds
+from engine.loop.stages.verify import Verify
 from engine.state.node import OpenRound, Phase
 
 __all__ = ["Stages"]
@@ -27,9 +28,10 @@ class Stages:
         learn: the first stage of a round.
         design: the second.
         experiment: the third.
-        analyze: the last.
+        lessons: the last.
         seeds: round 0.
         rerun: measures nodes again, beside the rounds.
+        verify: measures nodes on fresh data, beside the rounds.
     """
 
     def __init__(
@@ -39,19 +41,20 @@ class Stages:
         learn: Learn,
         design: Design,
         experiment: Experiment,
-        analyze: Analyze,
+        lessons: Lessons,
         seeds: Seeds,
         rerun: Rerun,
+        verify: Verify,
     ) -> None:
         self._session, self._gate = session, gate
-        self._learn, self._design, self._experiment, self._analyze = learn, design, experiment, analyze
-        self._seeds, self._rerun = seeds, rerun
+        self._learn, self._design, self._experiment, self._lessons = learn, design, experiment, lessons
+        self._seeds, self._rerun, self._verify = seeds, rerun, verify
         self._phases: dict[Phase, Callable[[OpenRound], Awaitable[object]]] = {
             "inject": self._inject,
             "learn": lambda round_: self._learn.run(round_.round),
             "design": self._design.run,
             "experiment": lambda round_: self._experiment.run(_node(round_)),
-            "analyze": lambda round_: self._analyze.run(_node(round_)),
+            "analyze": lambda round_: self._lessons.run(_node(round_)),
             "end": self._end,
         }
 
@@ -78,6 +81,14 @@ class Stages:
             Stopping: the engine is ending; the measurement is taken at the next start.
         """
         await self._rerun.run(node)
+
+    async def verify(self, node: int) -> None:
+        """Measure a node on fresh data; the journal says already that a person asked for it, and on which.
+
+        Raises:
+            Stopping: the engine is ending; the verification goes on at the next start.
+        """
+        await self._verify.run(node)
 
     async def _inject(self, round_: OpenRound) -> None:
         add_injected(self._session, round_)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from engine.evaluation.executors.local import LocalExecutor
 from engine.journal import events as ev
 from engine.journal.database import Command, sha256_of
 from engine.journal.writer import JournalWriter
@@ -16,6 +17,7 @@ from engine.loop.evaluations import Evaluations
 from engine.loop.failover import Failover, record_hold, record_release
 from engine.loop.gate import PauseGate
 from engine.loop.hooks import Hooks, RunHooks
+from engine.loop.lessons import Lessons
 from engine.loop.limits import Limits
 from engine.loop.models import ModelGateway
 from engine.loop.past import recall_past
@@ -23,6 +25,7 @@ from engine.loop.priors import RunPriors
 from engine.loop.scheduler import Scheduler
 from engine.loop.session import RunSession
 from engine.loop.stages.analyze import Analyze
+from engine.loop.stages.confirm import Confirm
 from engine.loop.stages.design import Design, add_seed
 from engine.loop.stages.experiment import Experiment
 from engine.loop.stages.judge import Judge
@@ -31,13 +34,14 @@ from engine.loop.stages.measure import Measure
 from engine.loop.stages.rerun import Rerun
 from engine.loop.stages.round import Stages
 from engine.loop.stages.seeds import Seeds
+from engine.loop.stages.verify import Verify
 from engine.loop.task_copy import TaskCopy, lay_out
 from engine.priors.place import place_of_run
 from engine.priors.search import PriorSearch
 from engine.priors.watch import PriorWatch
 from engine.runs.folder import Run
 from engine.runs.secret import open_data_seeds
-from engine.task.spec import seed_files
+from engine.task.spec import seed_texts
 
 __all__ = ["Parts", "add_node", "open_parts"]
 
@@ -67,27 +71,37 @@ class Parts:
         place = place_of_run(run.folder, self.session.state)
         watch = PriorWatch(place, run.name, self.session.state.prior_revisions)
         self.priors = RunPriors(self.session, watch, PriorSearch(place.base), self.errors.append)
-        self.limits = Limits(self.session, None, self.models.committed)
+        self.limits = Limits(self.session, LocalExecutor().slots, self.models.committed)
         self.evaluations = Evaluations(run.work, self.gate, self.limits.capacity)
         self.hooks = RunHooks(hooks, run.folder, session)
         self.measure = Measure(session, self.evaluations, task, open_data_seeds(run.folder, state))
         self.judge = Judge(session, self.gate, self.models, self.prompts)
-        self.experiment = Experiment(session, self.measure, self.judge, self.hooks)
+        self.confirm = Confirm(session, self.measure)
+        self.experiment = Experiment(session, self.measure, self.judge, self.confirm, self.hooks)
         self.analyze = Analyze(session, self.models, self.prompts)
-        self.rerun = Rerun(session, self.measure, self.judge, self.hooks, self.analyze)
-        self.seeds = Seeds(session, self.gate, self.experiment, self.analyze)
+        self.rerun = Rerun(session, self.measure, self.judge, self.confirm, self.hooks, self.analyze)
+        self.lessons = Lessons(session, self.gate, self.analyze, self.limits)
+        self.seeds = Seeds(session, self.gate, self.experiment, self.lessons)
         self.stages = Stages(
             session,
             self.gate,
             Learn(session, self.sampler, self.priors, self.designer),
             Design(session, self.designer, self.models),
             self.experiment,
-            self.analyze,
+            self.lessons,
             self.seeds,
             self.rerun,
+            Verify(session, self.measure),
         )
         self.scheduler = Scheduler(
-            session, self.gate, self.stages, self.limits, self.evaluations, self.models, attended=attended
+            session,
+            self.gate,
+            self.stages,
+            self.limits,
+            self.evaluations,
+            self.models,
+            attended=attended,
+            lessons=self.lessons,
         )
         self.commands = Commands(session, self.scheduler, past.last_command)
 
@@ -116,8 +130,8 @@ async def open_parts(run: Run, hooks: Hooks | None = None, attended: bool = True
     try:
         if not parts.session.state.nodes:
             parts.session.emit(ev.RoundStarted(), round=0)
-            for name, sha256 in seed_files(parts.session.state.start.files):
-                add_seed(parts.session, name.removesuffix(".py"), sha256)
+            for seed in seed_texts(parts.session.state.start.files, parts.session.spec, parts.session.text):
+                add_seed(parts.session, seed)
         yield parts
         assert not parts.errors
     finally:

@@ -14,18 +14,8 @@ from engine.journal.reader import JournalReader
 from engine.runs.command_kinds import Answer, read_answer
 from engine.runs.folder import Run
 from tests.conftest import TaskMaker
-from tests.e2e.runs import events, make_run
+from tests.e2e.runs import HELD, events, let_go, make_run
 from tests.engine.loop.parts import Parts, measure, open_parts
-
-SLOW = """\
-import time
-
-
-def evaluate(path, report):
-    report(1, x=1.0)
-    time.sleep(0.5)
-    return {"score": 1.0}
-"""
 
 
 @pytest.fixture
@@ -57,7 +47,7 @@ async def test_pause_and_resume_are_recorded_with_their_answers(run: Run) -> Non
 
 
 async def test_pause_now_freezes_running_evaluations(make_task: TaskMaker, tmp_path: Path) -> None:
-    run = make_run(make_task(evaluate=SLOW), tmp_path / "runs")
+    run = make_run(make_task(evaluate=HELD), tmp_path / "runs")
     async with open_parts(run) as parts:
         running = asyncio.create_task(parts.experiment.run(0))
         while not parts.session.state.evaluations[0].progress:
@@ -67,6 +57,7 @@ async def test_pause_now_freezes_running_evaluations(make_task: TaskMaker, tmp_p
         refused = await ask(parts, run, "step")
         assert (refused.ok, refused.code) == (False, "refused")
         assert (await ask(parts, run, "resume")).ok
+        let_go(run)
         await running
         assert parts.session.state.nodes[0].score == 1.0
 

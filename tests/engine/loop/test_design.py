@@ -67,9 +67,8 @@ async def test_duplicate_is_refused_with_its_reason_in_the_next_prompt(run: Run,
     ]
     assert "the same program as node 0" in server.requests[1].text
     (ended,) = (event.data for event in events(run, ev.RoundEnded))
-    assert ended == ev.RoundEnded(
-        "no_design", "2 designs were rejected; the last: duplicate: the same program as node 0"
-    )
+    assert isinstance(ended, ev.RoundEnded) and (ended.tokens, ended.seconds > 0) == (240, True)
+    assert ended.reason == "2 designs were rejected; the last: duplicate: the same program as node 0"
 
 
 async def test_attempt_continues_after_those_that_were_refused_before(run: Run, server: LlmServer) -> None:
@@ -81,6 +80,51 @@ async def test_attempt_continues_after_those_that_were_refused_before(run: Run, 
         assert await Design(parts.session, parts.designer, parts.models).run(round_)
     assert "x = (" in server.requests[0].text
     assert [event.data.key for event in events(run, ev.CallDone)] == ["design/1"]  # type: ignore[attr-defined]
+
+
+async def test_model_that_fails_at_the_form_gets_short_prompts(run: Run, server: LlmServer) -> None:
+    function = "I move it left.\n\n```python\ndef left():\n    return X * Z + {}\n```\n"
+    server.answer = lambda request: Reply(
+        function.format(request.number) if "a function at a time" in request.text else "I would move it."
+    )
+    async with open_parts(run) as parts:
+        design = Design(parts.session, parts.designer, parts.models)
+        assert [await design.run(learned_round(parts, number)) for number in (1, 2)] == [False, False]
+        assert not server.requests[-1].text.startswith("You improve one")
+        assert await design.run(learned_round(parts, 3, "diff"))
+        made = parts.session.state.nodes[-1]
+        assert (made.operator, made.motivation) == ("diff", "I move it left.")
+    told = [event.data for event in events(run, ev.PromptsShortened)]
+    assert told == [ev.PromptsShortened("m", "4 of its last 4 designs could not be used")]
+    calls = [event.data for event in events(run, ev.CallStarted)]
+    assert [call.brief for call in calls] == [False] * 4 + [True]  # type: ignore[attr-defined]
+    assert calls[-1].aim == 1200  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("setting", [{"brief_prompts": False}, {"context_tokens": 4000}])
+async def test_short_prompts_are_told_only_where_they_begin(
+    make_task: TaskMaker, tmp_path: Path, server: LlmServer, setting: dict[str, Any]
+) -> None:
+    """Settings may rule them out, or leave so little room that they are short from the beginning."""
+    server.answer = lambda request: Reply("I would move it.")
+    models: dict[str, Any] = {"m": {"model": "m", "base_url": server.url, **setting}}
+    run = make_run(make_task(), tmp_path / "runs", models=models, designer={"attempts": 5})
+    async with open_parts(run) as parts:
+        assert not await Design(parts.session, parts.designer, parts.models).run(learned_round(parts))
+    assert not events(run, ev.PromptsShortened)
+
+
+async def test_next_design_is_told_what_came_of_those_before(run: Run, server: LlmServer) -> None:
+    async with open_parts(run) as parts:
+        design = Design(parts.session, parts.designer, parts.models)
+        for number, score in ((1, None), (2, 3.5)):
+            await design.run(learned_round(parts, number))
+            measure(parts.session, number, score, "ok" if score else "crashed")
+            parts.session.emit(ev.BestCrowned(score), round=number, node=number) if score else None
+        await design.run(learned_round(parts, 3))
+    user = server.requests[2].text
+    assert "step 0: crashed\nstep 1: 3.5, better by 4.5\n" in user
+    assert "#0 ranks 2 of 2. The best is #2 with 3.5; before it #0 with -1." in user
 
 
 class Exhausted:
@@ -130,3 +174,65 @@ async def test_injected_program_becomes_a_node(run: Run) -> None:
     assert isinstance(made, ev.DesignDone)
     assert (made.operator, made.name, made.motivation, made.parents) == ("injected", "mine", "given by a person", [0])
     assert made.size == len(code)
+
+
+async def test_duplicate_under_other_names_is_refused(run: Run, server: LlmServer) -> None:
+    code = SEED.replace("left", "west").replace("Z = 2.0", "WIDTH = 2.0").replace("Z", "WIDTH")
+    code += "\n\ndef unused(x):\n    return x\n"
+    server.answer = lambda request: Reply(f"<name>n</name><motivation>m</motivation><program>\n{code}</program>")
+    async with open_parts(run) as parts:
+        assert not await Design(parts.session, parts.designer, parts.models).run(learned_round(parts))
+    refused = [event.data for event in events(run, ev.DesignRejected)]
+    assert [item.check for item in refused if isinstance(item, ev.DesignRejected)] == ["duplicate", "duplicate"]
+    assert "the same as node 0 under other names" in server.requests[1].text
+
+
+BLOCK = "# EVOLVE-BLOCK-START\n{}# EVOLVE-BLOCK-END\n\n\ndef point():\n    return X, {}\n"
+
+
+async def test_text_outside_of_blocks_is_put_back(make_task: TaskMaker, tmp_path: Path, server: LlmServer) -> None:
+    models: dict[str, Any] = {"m": {"model": "m", "base_url": server.url, "retries": 0}}
+    task = make_task(seed=BLOCK.format("X = 0.5\n", "1"))
+    toml = (task / "task.toml").read_text().replace("[interface]\n", "[interface]\nblocks = true\n")
+    (task / "task.toml").write_text(toml)
+    run = make_run(task, tmp_path / "runs", models=models, designer={"attempts": 2})
+    answers = iter(["X = 2.5\n\n\ndef point():\n    return X, 7\n", BLOCK.format("X = 2.5\n", "7")])
+    server.answer = lambda request: Reply(
+        f"<name>n</name><motivation>m</motivation><program>\n{next(answers)}</program>"
+    )
+    async with open_parts(run) as parts:
+        assert await Design(parts.session, parts.designer, parts.models).run(learned_round(parts))
+        made = parts.session.text(parts.session.state.nodes[1].program)
+    assert made == BLOCK.format("X = 2.5\n", "1")
+    assert "must keep the 1 pair of lines" in server.requests[1].text
+    assert "`EVOLVE-BLOCK-START`" in server.requests[0].text
+
+
+PARTS = "# ==== FILE: point.py ====\nfrom limits import LOW\n\nX = {}\n\n\ndef point():\n    return X, 1\n"
+LIMITS = "\n# ==== FILE: limits.py ====\nLOW = {}\n"
+
+
+async def test_files_that_must_stay_are_refused_in_a_sentence_that_models_see(
+    make_task: TaskMaker, tmp_path: Path, server: LlmServer
+) -> None:
+    models: dict[str, Any] = {"m": {"model": "m", "base_url": server.url, "retries": 0}}
+    task = make_task()
+    (task / "seed.py").unlink()
+    (task / "seed").mkdir()
+    (task / "seed/point.py").write_text(PARTS.format(0.5).partition("\n")[2])
+    (task / "seed/limits.py").write_text("LOW = 0\n")
+    table = '[program]\nfiles = ["*.py"]\neditable = ["point.py"]\n\n[interface]\n'
+    (task / "task.toml").write_text((task / "task.toml").read_text().replace("[interface]\n", table))
+    run = make_run(task, tmp_path / "runs", models=models, designer={"attempts": 3})
+    programs = [LIMITS.format(1), LIMITS.format(0) + "\n# ==== FILE: new.py ====\nNEW = 1\n", LIMITS.format(0)]
+    answers = iter(PARTS.format(2.5) + other for other in programs)
+    server.answer = lambda request: Reply(
+        f"<name>n</name><motivation>m</motivation><program>\n{next(answers)}</program>"
+    )
+    async with open_parts(run) as parts:
+        assert await Design(parts.session, parts.designer, parts.models).run(learned_round(parts))
+    assert "Only these may be changed, added or left out: point.py;" in server.requests[0].text
+    for number, what in enumerate(["changes the file limits.py", "adds the file new"]):
+        assert what in server.requests[number + 1].text
+    rejected = [event.data for event in events(run, ev.DesignRejected)]
+    assert {data.check for data in rejected if isinstance(data, ev.DesignRejected)} == {"files"}

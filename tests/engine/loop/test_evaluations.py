@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from engine.errors import Stopping
+from engine.evaluation import gpus
 from engine.evaluation.capacity import CapacityLimiter
 from engine.evaluation.curve import Curve
 from engine.evaluation.early_stop import MedianRule
-from engine.evaluation.evaluator import Job, Outcome
+from engine.evaluation.evaluator import Evaluation, Job, Outcome, Progress
+from engine.evaluation.executors.base import EvaluationLost, Placed, RunningEvaluation, Submission
+from engine.evaluation.executors.local import LocalExecutor
 from engine.loop.evaluations import Evaluations
 from engine.loop.gate import PauseGate
 from engine.state.node import NodeEvaluation
@@ -43,11 +46,13 @@ class Record:
         self._folder = folder
         self.log = [] if log is None else log
         self.outcome: Outcome | None = None
+        self.device = ""
         self.reports = 0
         self._reported = asyncio.Event()
 
     def started(self, job: Job) -> None:
         """Note the start."""
+        self.device = job.device
         self.log.append(f"start {self._folder.name}")
 
     def progressed(self, step: float | None, values: dict[str, float]) -> None:
@@ -114,6 +119,25 @@ async def test_one_slot_runs_one_evaluation_at_a_time(tmp_path: Path, job: MakeJ
     running = evaluations(tmp_path, PauseGate(), slots=1)
     await asyncio.gather(*(running.run(job(node), node, Record(job(node).folder, log)) for node in range(3)))
     assert log == [f"{what} {node}-explore-0" for node in range(3) for what in ("start", "end")]
+
+
+async def test_exclusive_evaluations_of_two_engines_wait_for_each_other(
+    tmp_path: Path, job: MakeJob, go: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+    log: list[str] = []
+    engines = [
+        Evaluations(tmp_path / "work", PauseGate(), CapacityLimiter(2), executor=LocalExecutor(exclusive=True))
+        for _ in range(2)
+    ]
+    first, second = (Record(job(node).folder, log) for node in range(2))
+    tasks = [asyncio.create_task(engines[0].run(job(0), 1, first))]
+    await first.report()
+    tasks.append(asyncio.create_task(engines[1].run(job(1), 1, second)))
+    await first.report()
+    go.touch()
+    await asyncio.gather(*tasks)
+    assert log == [f"{what} {node}-explore-0" for node in range(2) for what in ("start", "end")]
 
 
 async def test_nothing_starts_while_the_gate_is_closed(tmp_path: Path, job: MakeJob, go: Path) -> None:
@@ -198,6 +222,32 @@ async def test_sweep_removes_folders_that_nobody_awaits(tmp_path: Path, job: Mak
     assert [folder.name for folder in (tmp_path / "work").iterdir()] == ["1-explore-0"]
 
 
+async def test_each_evaluation_leases_a_gpu_and_waits_if_none_is_free(
+    tmp_path: Path, job: MakeJob, go: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(gpus, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(gpus, "list_gpus", lambda: [gpus.Gpu(n, f"GPU-{n}", "card", 1024, False) for n in range(3)])
+    gate = PauseGate()
+    running = Evaluations(tmp_path / "work", gate, CapacityLimiter(3), executor=LocalExecutor(gpus.Gpus([0, 2])))
+    records = [Record(job(node).folder) for node in range(3)]
+    tasks = [asyncio.create_task(running.run(job(node), node, records[node])) for node in range(3)]
+    await asyncio.gather(records[0].report(), records[1].report())
+    assert {records[0].device, records[1].device} == {"GPU-0", "GPU-2"}
+    assert not records[2].log
+    # While it waits for a GPU, the run is paused: it does not start when one is freed.
+    gate.pause()
+    go.touch()
+    await asyncio.gather(*tasks[:2])
+    await asyncio.sleep(0.05)
+    assert not records[2].log
+    gate.resume()
+    await tasks[2]
+    assert records[2].device in ("GPU-0", "GPU-2")
+    assert [record.outcome.status for record in records if record.outcome] == ["ok"] * 3
+
+
 def leave_result(job: Job, program: str) -> None:
     """Write what a supervisor leaves that lost its engine."""
     left = {"status": "ok", "score": 999.0, "metrics": {}, "reason": "", "guarantee": "open", "sandbox": "limits"}
@@ -205,3 +255,61 @@ def leave_result(job: Job, program: str) -> None:
     job.folder.mkdir()
     (job.folder / "program.py").write_text(program)
     (job.folder / "outcome.json").write_text(json.dumps(left))
+
+
+class Losing(LocalExecutor):
+    """Loses each evaluation once it has started."""
+
+    records_submissions = True
+
+    async def start(
+        self, job: Job, on_progress: Progress, submission: Submission, on_placed: Placed
+    ) -> RunningEvaluation:
+        evaluation = await Evaluation.start(job, on_progress)
+        evaluation.cancel("its machine dies")
+        await evaluation.outcome()
+        await evaluation.acknowledge()
+        return Lost(evaluation)
+
+
+class Lost:
+    """An evaluation whose machine is gone."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.freeze, self.thaw, self.cancel = evaluation.freeze, evaluation.thaw, evaluation.cancel
+        self.acknowledge = evaluation.acknowledge
+
+    async def outcome(self) -> Outcome:
+        raise EvaluationLost("alpha", "it is gone")
+
+
+class Kept(Record):
+    """Keep attempts; an earlier engine ended with its ninth one."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.attempts: list[int] = []
+
+    def last_submission(self) -> Submission | None:
+        return Submission("k", 8)
+
+    async def submitted(self, submission: Submission, executor: str) -> None:
+        self.attempts.append(submission.attempt)
+
+    def placed(self, submission: Submission, host: str) -> None:
+        """Nothing: it never is."""
+
+    def lost(self, submission: Submission, loss: EvaluationLost) -> None:
+        """Note the loss."""
+        self.log.append("lost")
+
+    async def ended(self, outcome: Outcome, curve: Curve) -> None:
+        self.outcome = outcome
+
+
+async def test_attempts_of_earlier_engines_are_no_losses(tmp_path: Path, job: MakeJob) -> None:
+    record = Kept(job().folder)
+    losing = Evaluations(tmp_path / "work", PauseGate(), CapacityLimiter(1), executor=Losing())
+    await losing.run(job(), 1, record)
+    assert record.attempts == [9, 10, 11, 12] and record.log.count("lost") == 4
+    assert record.outcome is not None and record.outcome.status == "cancelled"

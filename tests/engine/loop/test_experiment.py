@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +98,58 @@ async def test_new_best_of_a_noisy_evaluator_is_measured_again(make_task: TaskMa
     assert (decided(run).score, decided(run).measurements, decided(run).spread) == (-1.0, 3, 1.0)
 
 
+@pytest.mark.parametrize(("score", "measured"), [("5.0", 2), ("-float(report.repeat)", 3)])
+async def test_task_of_unknown_noise_is_measured_a_third_time_only_if_two_measurements_differ(
+    score: str, measured: int, make_task: TaskMaker, tmp_path: Path
+) -> None:
+    task = make_task(evaluate=f"def evaluate(path, report):\n    return {{'score': {score}}}\n")
+    (task / "task.toml").write_text('noisy = "unknown"\n' + (task / "task.toml").read_text())
+    run = make_run(task, tmp_path / "runs")
+    async with open_parts(run) as parts:
+        await parts.seeds.run()
+    assert decided(run).measurements == measured
+    assert len(events(run, ev.EvalStarted)) == measured
+    (noise,) = (event.data for event in events(run, ev.NoiseMeasured))
+    assert isinstance(noise, ev.NoiseMeasured)
+    assert (noise.measurements, noise.spread > 0) == (measured, measured == 3)
+    assert noise.note.startswith("noise: the same program has a standard") == (measured == 3)
+
+
+async def test_noise_that_would_crown_what_is_no_better_is_noted(make_task: TaskMaker, tmp_path: Path) -> None:
+    task = make_task(evaluate="def evaluate(path, report):\n    return {'score': -float(report.repeat)}\n")
+    (task / "task.toml").write_text("noisy = true\n" + (task / "task.toml").read_text())
+    run = make_run(task, tmp_path / "runs", confidence=0.5)
+    async with open_parts(run) as parts:
+        await parts.seeds.run()
+    (noise,) = (event.data for event in events(run, ev.NoiseMeasured))
+    assert isinstance(noise, ev.NoiseMeasured)
+    assert (noise.measurements, noise.spread) == (3, 1.0)
+    assert noise.chance > 0.2
+    assert noise.note.startswith("noise: the same program has a standard deviation of 1 over 3 measurements; ")
+
+
+async def test_score_past_its_bound_is_invalid_and_kept(make_task: TaskMaker, tmp_path: Path) -> None:
+    task = make_task(evaluate="def evaluate(path, report):\n    return {'score': 1.5, 'other': 2.0}\n")
+    (task / "task.toml").write_text('bound = 1.0\nbound_source = "a share"\n' + (task / "task.toml").read_text())
+    run = make_run(task, tmp_path / "runs")
+    async with open_parts(run) as parts:
+        await parts.experiment.run(0)
+    assert (decided(run).status, decided(run).score) == ("invalid", None)
+    assert decided(run).reason == "better than is possible: score 1.5, bound 1 (a share)"
+    assert decided(run).metrics == {"score": 1.5, "other": 2.0}
+
+
+@pytest.mark.parametrize(("direction", "impossible"), [("maximize", 2.01), ("minimize", 1.99)])
+def test_bound_is_of_the_better_side(direction: Any, impossible: float) -> None:
+    spec = TaskSpec("t", direction, bound=2.0, bound_source="by hand")
+    assert spec.is_impossible(impossible)
+    assert not spec.is_impossible(4.0 - impossible)
+    assert not spec.is_impossible(2.0 + 1e-12)
+    assert not spec.is_impossible(2.0 - 1e-12)
+    with pytest.raises(ValueError, match="belong together"):
+        TaskSpec("t", direction, bound=2.0)
+
+
 async def test_judge_marks_a_node_once(make_task: TaskMaker, tmp_path: Path) -> None:
     toml = '\n[judge]\ncriteria = [{ name = "plain", text = "It is plain." }]\n'
     with llm_server(search) as server:
@@ -169,6 +222,36 @@ async def test_another_best_is_crowned_after_a_new_ranking(make_task: TaskMaker,
         crown_fittest(parts.session)
         assert parts.session.state.best == better
     assert [event.node for event in events(run, ev.BestCrowned)] == [0, better]
+
+
+async def test_a_new_ranking_crowns_above_noise_only(make_task: TaskMaker, tmp_path: Path) -> None:
+    run = make_run(make_task(), tmp_path / "runs")
+    async with open_parts(run) as parts:
+        await parts.experiment.run(0)
+        state = parts.session.state
+        state.spec = msgspec.structs.replace(state.spec, min_gain=0.5)
+        seed = state.nodes[0].score
+        assert seed is not None
+        add_node(parts.session, seed + 0.25)
+        parts.session.emit(ev.SettingsChanged({"fitness": {"kind": "composite", "parts": {}}}))
+        parts.session.emit(ev.SettingsChanged({"fitness": {"kind": "score"}}))
+        crown_fittest(parts.session)
+        assert (state.best, state.next_best()) == (0, None), "a fork asks next_best()"
+        above = add_node(parts.session, seed + 0.75)
+        crown_fittest(parts.session)
+        assert state.best == above
+
+
+async def test_a_doubted_best_falls_to_a_node_within_noise(make_task: TaskMaker, tmp_path: Path) -> None:
+    run = make_run(make_task(), tmp_path / "runs")
+    async with open_parts(run) as parts:
+        await parts.experiment.run(0)
+        state = parts.session.state
+        state.spec = msgspec.structs.replace(state.spec, min_gain=0.5)
+        other = add_node(parts.session, state.nodes[0].score)
+        parts.session.emit(ev.VerifyDone("quarantined"), round=0, node=0)
+        crown_fittest(parts.session)
+        assert state.best == other
 
 
 SPEC = TaskSpec(name="t", direction="maximize", interface=Interface(functions=["f"]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.evaluation.executors.local import LocalExecutor
 from engine.journal import events as ev
 from engine.loop.limits import Limits
 from tests.conftest import TaskMaker
@@ -31,18 +32,26 @@ async def test_slots_and_workers_follow_settings_then_gpus_then_cores(
 ) -> None:
     run = make_run(make_task(), tmp_path / "runs", **settings)
     async with open_parts(run) as parts:
-        limits = Limits(parts.session, gpus, lambda: (0.0, 0.0))
+        limits = Limits(parts.session, LocalExecutor(gpus and range(gpus)).slots, lambda: (0.0, 0.0))
         assert (limits.slots, limits.workers, limits.capacity.limit) == (slots, workers, slots)
         parts.session.emit(ev.SettingsChanged({"slots": 7}))
         limits.update()
         assert (limits.slots, limits.capacity.limit) == (7, 7)
 
 
+async def test_an_exclusive_task_has_one_slot(make_task: TaskMaker, tmp_path: Path) -> None:
+    task = make_task()
+    (task / "task.toml").write_text("exclusive = true\n" + (task / "task.toml").read_text())
+    run = make_run(task, tmp_path / "runs", slots=4)
+    async with open_parts(run) as parts:
+        assert Limits(parts.session, None, lambda: (0.0, 0.0)).slots == 1
+
+
 async def test_calls_in_flight_count_against_the_budgets(make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(), tmp_path / "runs", usd=1.0, tokens=1000)
     committed = (0.0, 0.0)
     async with open_parts(run) as parts:
-        limits = Limits(parts.session, None, lambda: committed)
+        limits = Limits(parts.session, LocalExecutor().slots, lambda: committed)
         measure(parts.session, 0, 0.0)
         assert limits.reached() is None
         committed = (1.0, 0.0)

@@ -58,6 +58,10 @@ class Held:
         """Note the node."""
         self.measured.append(node)
 
+    async def verify(self, node: int) -> None:
+        """Note the node, turned."""
+        self.measured.append(-node)
+
 
 def hold(parts: Parts) -> tuple[Scheduler, Held]:
     """Return a scheduler of rounds that the test ends."""

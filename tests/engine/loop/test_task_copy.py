@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from engine.errors import RunError
+from engine.errors import EvolveError, RunError
 from engine.loop.past import Past, recall_past
 from engine.loop.task_copy import TaskCopy, lay_out
 from engine.runs.folder import Run
+from engine.workspace import workspace
 from tests.conftest import TaskMaker
 from tests.e2e.runs import make_run
 
@@ -43,17 +45,24 @@ def test_mounts_and_interpreter_start_at_the_source(make_task: TaskMaker, tmp_pa
     folder = make_task(name="one")
     toml = folder / "task.toml"
     toml.write_text('mounts = ["../data"]\npython = "../env/bin/python"\n' + toml.read_text())
+    config = workspace() / "config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(f'[interpreters]\npaths = ["{folder.parent}/env/bin/python"]\n')
     past, task = copy_of(make_run(folder, tmp_path / "runs"))
     past.reader.close()
     assert [Path(mount).resolve() for mount in task.mounts] == [folder.parent / "data"]
     assert task.python == str(folder.parent / "env" / "bin" / "python")
 
 
-def test_interpreter_inside_the_task_is_refused(make_task: TaskMaker, tmp_path: Path) -> None:
+def test_interpreter_of_the_source_is_refused_even_behind_a_link(make_task: TaskMaker, tmp_path: Path) -> None:
     folder = make_task(name="two")
+    (folder / "env").mkdir()
+    (folder / "env" / "python").symlink_to(sys.executable)
+    (folder.parent / "link").symlink_to(folder / "env")
     toml = folder / "task.toml"
-    toml.write_text('python = "./env/bin/python"\n' + toml.read_text())
+    # Its end lies outside, as that of every virtual environment.
+    toml.write_text('python = "../link/python"\n' + toml.read_text())
     past, task = copy_of(make_run(folder, tmp_path / "runs"))
     past.reader.close()
-    with pytest.raises(RunError, match="lies inside the task's folder"):
+    with pytest.raises(EvolveError, match="lies in the task folder"):
         _ = task.python
