@@ -11,9 +11,9 @@ __all__ = ["Sample", "Sampler", "make_sampler", "take_up"]
 
 
 def make_sampler(settings: SamplerSettings) -> Sampler:
-    """The sampler that the settings name, empty; fold the run's events into it."""
-    keep = settings.keep
-    # Imported where they are needed: numpy is not on the path of what only reads settings.
+    """Return the sampler that the settings name, empty; fold the run's events into it."""
+    keep = settings.kept
+    # Lazy imports: code that only reads settings must not load numpy.
     match settings.name:
         case "ucb1":
             from engine.samplers.ucb1 import UCB1
@@ -43,14 +43,18 @@ def make_sampler(settings: SamplerSettings) -> Sampler:
             from engine.samplers.map_elites import MapElites
 
             return MapElites(settings)
+        case "iid" | "sequential":
+            from engine.samplers.by_age import ByAge
+
+            return ByAge(newest=settings.name == "sequential")
 
 
 def take_up(sampler: Sampler, state: RunState) -> None:
-    """Give an empty sampler the population as it stands, in the order of node ids, when it is switched to in a run.
+    """Fill an empty sampler with the population, in the order of node ids, when a run switches to it.
 
-    The state is all that a sampler may depend on, so the same journal gives the same sampler however often it is
-    folded, and nothing is read from the disk. What follows from the order of past events (who migrated when) is as if
-    the nodes had got their scores in this order, and those that are pruned had been so from the start.
+    A sampler depends on the state alone, so the same journal always gives the same sampler, and nothing is read from
+    the disk. The order of past events (such as when a node migrated) is lost: the sampler behaves as if the nodes had
+    got their scores in the order of their ids, and as if pruned nodes had been pruned from the start.
     """
     for node in state.nodes:
         if node.status is not None:

@@ -15,10 +15,10 @@ __all__ = ["Greedy"]
 
 
 class Greedy:
-    """Takes the best nodes.
+    """Take the best nodes.
 
     Args:
-        keep: at most so many nodes, the best, are sampled; None samples all.
+        keep: how many nodes, the best, may be sampled; None: all.
     """
 
     def __init__(self, keep: int | None = None) -> None:
@@ -29,12 +29,12 @@ class Greedy:
         self._population.apply(event, state)
 
     def sample(self, state: RunState, inspirations: int, rng: random.Random) -> Sample | None:
-        """The best node, equal ones drawn, and the best of the others."""
+        """Return the best node as the parent, drawn among equals, and the best of the others."""
         scores, ids = self._population.scores, self._population.ids
         if not len(ids):
             return None
         equals = len(ids) - int(np.searchsorted(scores, scores[-1], side="left"))
         at = len(ids) - 1 - rng.randrange(equals)
-        # The parent is among the best equals, so that the best others are found among so many and one more.
+        # The parent is one of the best, so the best others are among the first `inspirations` + 1.
         others = [int(node) for node in ids[-inspirations - 1 :][::-1] if node != ids[at]] if inspirations else []
         return Sample(int(ids[at]), others[:inspirations], f"greedy, best of {len(ids)}")

@@ -26,9 +26,9 @@ from engine.state.run_state import RunState
 __all__ = ["MapElites"]
 
 _LEAST_WEIGHT = 0.05
-"""What the worst elite weighs, the best one having 1 more."""
+"""Weight of the worst elite; the best one weighs 1 more."""
 _EVERYWHERE = -1
-"""Home of a node that belongs to every island: the seeds."""
+"""Home of seeds, which belong to every island."""
 _NOWHERE = -2
 """Home of a node that never had a score."""
 
@@ -47,12 +47,12 @@ class _View:
 class MapElites:
     """Islands, each with a grid of elites.
 
-    - Seeds belong to every island. A child joins the island that its parent was drawn from (`learn.done` says which);
-      where none was, its parent's; a program without a parent, or with a seed for one, the island with the fewest.
-    - Every `migration_interval` nodes that are born on an island, the best `migration_rate` of those born there, at
-      least one, belong to the next island of the ring too. Guests do not travel on.
+    - Seeds belong to every island. A child joins the island that its parent was drawn from (recorded in `learn.done`),
+      else its parent's island. A program without a parent, or whose parent is a seed, joins the smallest island.
+    - After every `migration_interval` births on an island, the best `migration_rate` of the nodes born there, at least
+      one, also join the next island of the ring. They travel no further.
     - The elite archive of an island is its best `archive`/`islands` nodes.
-    - `keep` divided by `islands` is what an island may sample: elites of cells come first, then the best others.
+    - An island samples at most `keep`/`islands` nodes: elites of cells first, then the best of the others.
 
     Args:
         settings: the sampler's settings.
@@ -65,14 +65,14 @@ class MapElites:
         self._grid = FeatureGrid(settings.features, settings.bins)
         self._views: list[_View | None] = [None] * settings.islands
         self._homes: NDArray[np.int64] = np.full(64, _NOWHERE, dtype=np.int64)
-        """The island that each node was born on, by node id, for all that ever had a score."""
+        """The island that each node was born on, by node id, if it ever had a score."""
         self._travelled: NDArray[np.bool_] = np.zeros(64, dtype=np.bool_)
-        """Whether each node belongs to the island after its home too, by node id."""
+        """Whether each node also belongs to the island after its home, by node id."""
         self._born = [0 for _ in self._islands]
         """How many nodes were born on each island."""
 
     def apply(self, event: Event, state: RunState) -> None:
-        """Give a node that got a score an island, move one that was measured again, leave out one that was pruned."""
+        """Give a newly scored node an island, move a node that was measured again, remove a pruned one."""
         if not isinstance(event.data, EvalDone | NodePruned | NodeRestored) or event.node is None:
             return
         node = state.nodes[event.node]
@@ -81,7 +81,7 @@ class MapElites:
             self._travelled = np.concatenate([self._travelled, np.zeros_like(self._travelled)])
         newborn = self._homes[node.id] == _NOWHERE
         if newborn:
-            if node.fitness is None:
+            if node.standing is None:
                 return
             self._homes[node.id] = self._choose_home(node, state)
         self._put(node, state)
@@ -95,7 +95,7 @@ class MapElites:
         if node.round == 0:
             return _EVERYWHERE
         count, home = len(self._islands), _NOWHERE
-        # One step as a rule: only a parent that never had a score, as where a failure was mended, is looked behind.
+        # Usually one step; further up only if the parent never had a score, as after a failure was fixed.
         while home == _NOWHERE:
             if node.island is not None:
                 return node.island % count
@@ -106,13 +106,13 @@ class MapElites:
         return home if home >= 0 else min(range(count), key=self._born.__getitem__)
 
     def _put(self, node: Node, state: RunState) -> None:
-        """Bring a node to where it belongs in all its islands."""
-        if node.fitness is not None:
+        """Insert or move a node in all its islands."""
+        if node.standing is not None:
             self._grid.put(node, state)
         self._all.put(node)
         for island in self.islands_of(node.id):
             self._islands[island].put(node)
-        # A range that grew moves nodes of every island.
+        # If a range grew, nodes of every island change their cells.
         self._views = [None] * len(self._islands)
 
     def _migrate(self, island: int, state: RunState) -> None:
@@ -123,37 +123,37 @@ class MapElites:
         natives = ids[self._homes[ids] == island]
         count = max(1, int(len(natives) * self._settings.migration_rate))
         best = natives[-count:]
-        # Most of the best were there the last time already.
+        # Most of the best have travelled before.
         for node in best[~self._travelled[best]].tolist():
             self._travelled[node] = True
             self._islands[following].put(state.nodes[node])
 
-    # What there is
+    # Contents
 
     def home(self, node: int) -> int | None:
-        """The island that a node with a score was born on; None for a seed, which belongs to all."""
+        """Return the island that a node with a score was born on; None for a seed, which belongs to all."""
         home = int(self._homes[node])
         return None if home == _EVERYWHERE else home
 
     def islands_of(self, node: int) -> list[int]:
-        """The islands that a node belongs to, unless it is pruned."""
+        """Return the islands that a node belongs to, unless it is pruned."""
         home = int(self._homes[node])
         if home == _EVERYWHERE:
             return list(range(len(self._islands)))
         return [home, (home + 1) % len(self._islands)] if self._travelled[node] else [home]
 
     def members(self, island: int) -> list[int]:
-        """The nodes of an island, best first."""
+        """Return the nodes of an island, best first."""
         ids: list[int] = self._islands[island].ids[::-1].tolist()
         return ids
 
     def archive(self, island: int) -> list[int]:
-        """The elite archive of an island, best first."""
+        """Return the elite archive of an island, best first."""
         ids: list[int] = self._view(island).ids[-self._archive_size :][::-1].tolist()
         return ids
 
     def grid(self, island: int) -> dict[tuple[int, ...], int]:
-        """The elite of every cell of an island that holds one; a cell is its bins."""
+        """Return the elite of every occupied cell of an island, by the cell's bins."""
         view = self._view(island)
         elites = view.ids[view.elites]
         places = map(self._grid.place, self._grid.cells(elites).tolist())
@@ -164,10 +164,10 @@ class MapElites:
         return max(1, self._settings.archive // len(self._islands))
 
     def _view(self, island: int) -> _View:
-        """The island as it is sampled, worked out again after anything changed."""
+        """Return the island as it is sampled; compute it anew after a change."""
         view = self._views[island]
         if view is None:
-            population, keep = self._islands[island], self._settings.keep
+            population, keep = self._islands[island], self._settings.kept
             ids, scores = population.ids, population.scores
             elites = self._grid.elites(ids)
             share = len(ids) if keep is None else max(1, keep // len(self._islands))
@@ -195,7 +195,7 @@ class MapElites:
         return Sample(parent, shown, f"map_elites, island {island + 1}, {how}", island)
 
     def _draw_parent(self, view: _View, rng: random.Random) -> tuple[int, str]:
-        """A position in the view, and how it was come by."""
+        """Return a position in the view and how it was drawn."""
         settings, kind = self._settings, rng.random()
         if kind < settings.exploration:
             return rng.randrange(len(view.ids)), "explored"
@@ -204,7 +204,7 @@ class MapElites:
             at = draw(rank_weights(size, 1.0), 1, rng)[0]
             return len(view.ids) - size + at, f"archive rank {size - at}/{size}"
         scores = view.scores[view.elites]
-        # Halves, since the difference of two very large scores is no number.
+        # Halves, since the difference of two very large scores would overflow.
         spread = float(scores[-1] / 2 - scores[0] / 2)
         above = (scores / 2 - scores[0] / 2) / spread if spread > 0.0 else np.zeros(len(scores))
         at = int(view.elites[draw(above + _LEAST_WEIGHT, 1, rng)[0]])
@@ -212,12 +212,12 @@ class MapElites:
         return at, f"elite of cell {'×'.join(map(str, cell))}"
 
     def _draw_inspirations(self, view: _View, parent: int, count: int, rng: random.Random) -> list[int]:
-        """Elites of other cells, drawn evenly; where they are too few, the best of the island, then of the run."""
+        """Draw elites of other cells evenly; if they are too few, add the best of the island, then of the run."""
         elites = view.ids[view.elites]
         elites = elites[elites != parent]
         chosen = {int(elites[at]): None for at in rng.sample(range(len(elites)), min(count, len(elites)))}
         for ids in (view.ids, self._all.ids):
-            # Of so many nodes enough are left when the parent and those chosen already are left out.
+            # So many nodes are enough even if the parent and all chosen ones are among them.
             for node in ids[-2 * count - 1 :][::-1].tolist():
                 if len(chosen) < count and node != parent:
                     chosen.setdefault(node)

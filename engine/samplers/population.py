@@ -1,4 +1,4 @@
-"""Population: the nodes that can be sampled, sorted by fitness; what most samplers stand on."""
+"""Population: the nodes that can be sampled, sorted by fitness; most samplers are built on it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from engine.state.run_state import RunState
 __all__ = ["Population", "draw", "expansions", "rank_weights"]
 
 
-_MOVING = (EvalDone, NodePruned, NodeRestored)
+_MOVING = frozenset((EvalDone, NodePruned, NodeRestored))
 
 
 def expansions(node: Node) -> int:
-    """How often a node was taken as a parent, rounds in flight included."""
+    """Return how often a node was taken as a parent, including rounds in flight."""
     return node.expanded
 
 
 class Population:
-    """Keeps ranked nodes sorted by fitness in growing arrays, so that a draw is a few passes of numpy over them.
+    """Keep ranked nodes sorted by fitness in growing arrays, so that a draw is a few passes of numpy over them.
 
     A node enters when it gets a fitness, moves when it is measured again, leaves when it is pruned or loses its
-    fitness, and comes back when it is restored. Of equal ones the one that entered last stands higher.
+    fitness, and returns when it is restored. Among equals the one that entered last ranks higher.
 
     Args:
-        keep: at most so many nodes, the best ones, are shown to the sampler; None shows all. The others are not
-            forgotten: one of them moves up when a better one is pruned.
-        count: what is counted of each node, read anew whenever the node was shown to a design.
+        keep: how many nodes, the best, the sampler sees; None: all. The others are kept, and one of them moves up when
+            a better one is pruned.
+        count: counts something of a node; called again whenever the node was shown to a design.
     """
 
     def __init__(self, keep: int | None = None, count: Callable[[Node], int] = expansions) -> None:
@@ -43,10 +43,10 @@ class Population:
         self._ids: NDArray[np.int64] = np.empty(64, dtype=np.int64)
         self._counts: NDArray[np.float64] = np.empty(64)
         self._known: dict[int, float] = {}
-        """The fitness under which each node stands."""
+        """The fitness by which each node is sorted."""
 
     def __len__(self) -> int:
-        """How many nodes are shown."""
+        """Return how many nodes the sampler sees."""
         return self._size if self._keep is None else min(self._keep, self._size)
 
     def __contains__(self, node: int) -> bool:
@@ -54,23 +54,23 @@ class Population:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """Fitness, higher is better, ascending, shape [n]."""
+        """Return the fitness of each node, ascending (higher is better), shape [n]."""
         return self._scores[self._size - len(self) : self._size]
 
     @property
     def ids(self) -> NDArray[np.int64]:
-        """Nodes in the order of `scores`, shape [n]."""
+        """Return the nodes in the order of `scores`, shape [n]."""
         return self._ids[self._size - len(self) : self._size]
 
     @property
     def counts(self) -> NDArray[np.float64]:
-        """What is counted, in the order of `scores`, shape [n]."""
+        """Return the result of `count` for each node, in the order of `scores`, shape [n]."""
         return self._counts[self._size - len(self) : self._size]
 
     def apply(self, event: Event, state: RunState) -> bool:
-        """Take note of an event that `state` has folded; True if nodes came, went or moved."""
+        """Take in an event that `state` has folded; return whether nodes entered, left or moved."""
         data = event.data
-        if isinstance(data, _MOVING) and event.node is not None:
+        if type(data) in _MOVING and event.node is not None:
             return self.put(state.nodes[event.node])
         if isinstance(data, LearnDone):
             for shown in {data.parent, *data.inspirations}:
@@ -79,10 +79,10 @@ class Population:
         return False
 
     def put(self, node: Node) -> bool:
-        """Bring a node to where it belongs now; True if something changed."""
+        """Insert, move or remove a node, as its fitness and marks say; return whether anything changed."""
         changed = self._remove(node.id)
-        if node.fitness is not None and not node.pruned:
-            self._insert(node.id, node.fitness, float(self._count(node)))
+        if node.standing is not None and not node.pruned:
+            self._insert(node.id, node.standing, float(self._count(node)))
             return True
         return changed
 
@@ -117,17 +117,19 @@ class Population:
         score = self._known[node]
         scores = self._scores[: self._size]
         first = int(scores.searchsorted(score, side="left"))
+        if self._ids[first] == node:
+            return first
         last = int(scores.searchsorted(score, side="right"))
         return first + int(np.flatnonzero(self._ids[first:last] == node)[0])
 
     def ranks(self) -> NDArray[np.float64]:
-        """Ranks from 0 for the worst to 1 for the best, shape [n]; equal scores share their mean rank."""
+        """Return ranks from 0 for the worst to 1 for the best, shape [n]; equal scores share their mean rank."""
         scores = self.scores
         count = len(scores)
         ranks = np.arange(count, dtype=np.float64)
         changes = scores[1:] != scores[:-1]
         if not changes.all():
-            # Equal scores stand together: where a run of them begins and ends, their mean is half-way.
+            # Equal scores are adjacent: their mean rank lies half-way between the first and the last of them.
             begins = np.concatenate([[0], changes.nonzero()[0] + 1])
             lengths = np.diff(begins, append=count)
             ranks = np.repeat(begins + (lengths - 1) / 2.0, lengths)
@@ -136,11 +138,11 @@ class Population:
 
 
 def draw(weights: NDArray[np.float64], count: int, rng: random.Random) -> list[int]:
-    """Draw positions one after the other without putting them back, each with a chance in proportion to its weight.
+    """Draw positions without replacement, each with a probability in proportion to its weight.
 
     Args:
-        weights: not negative, shape [n]; where all that is left is 0, what is left is drawn evenly.
-        count: how many; fewer come back where there are fewer.
+        weights: not negative, shape [n]; if all remaining weights are 0, the rest is drawn evenly.
+        count: how many to draw; if there are fewer, all are drawn.
     """
     left = np.array(weights)
     taken: list[int] = []
@@ -148,7 +150,7 @@ def draw(weights: NDArray[np.float64], count: int, rng: random.Random) -> list[i
         sums = left.cumsum()
         if sums[-1] > 0.0:
             at = int(sums.searchsorted(rng.random() * sums[-1], side="right"))
-            # A product that was rounded up to the whole sum belongs to the last that has any weight.
+            # If the product was rounded up to the whole sum, it belongs to the last position with a weight.
             at = at if at < len(left) else int(np.flatnonzero(left)[-1])
         else:
             others = np.setdiff1d(np.arange(len(left)), taken)
@@ -159,5 +161,5 @@ def draw(weights: NDArray[np.float64], count: int, rng: random.Random) -> list[i
 
 
 def rank_weights(count: int, alpha: float) -> NDArray[np.float64]:
-    """r^(−α) for ranks r = count … 1, shape [count]: weights for scores in ascending order."""
+    """Return r^(−α) for ranks r = count … 1, shape [count]: weights for scores in ascending order."""
     return np.arange(count, 0, -1, dtype=np.float64) ** -alpha

@@ -16,11 +16,11 @@ __all__ = ["PowerLaw"]
 
 
 class PowerLaw:
-    """Draws parent and inspirations by rank, none twice for the same design; of equal scores the newer ranks higher.
+    """Draw parent and inspirations by rank, none twice for one design; of equal scores the newer ranks higher.
 
     Args:
         alpha: the exponent.
-        keep: at most so many nodes, the best, are sampled; None samples all.
+        keep: how many nodes, the best, may be sampled; None: all.
     """
 
     def __init__(self, alpha: float, keep: int | None = None) -> None:
@@ -33,11 +33,11 @@ class PowerLaw:
         self._population.apply(event, state)
 
     def sample(self, state: RunState, inspirations: int, rng: random.Random) -> Sample | None:
-        """Nodes drawn by rank; the first is the parent."""
+        """Draw nodes by rank; the first is the parent."""
         ids = self._population.ids
         if not len(ids):
             return None
-        # Powers are slow: they are kept for twice as many ranks as were ever asked for.
+        # Powers are slow to compute: keep them for twice as many ranks as were ever needed.
         if len(self._weights) < len(ids):
             self._weights = rank_weights(2 * len(ids), self.alpha)
         drawn = draw(self._weights[len(self._weights) - len(ids) :], 1 + inspirations, rng)

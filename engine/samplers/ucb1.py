@@ -1,9 +1,9 @@
 """UCB1 over ranks: argmax of rank(s)/(n−1) + c·sqrt(ln N / n_i).
 
 Auer, Cesa-Bianchi and Fischer, "Finite-time Analysis of the Multiarmed Bandit Problem", 2002, with the rank of a score
-in the place of its mean, so that neither scale nor outliers of the scores matter. n_i = 1 + times expanded (birth
-counts, and a round in flight counts as expanded), N = Σ n_i. Birth counts because "unexpanded first" makes a chain of
-newest nodes, not a search.
+instead of its mean, so that neither scale nor outliers of the scores matter. n_i = 1 + times expanded (birth counts,
+and a round in flight counts as expanded), N = Σ n_i. Birth counts because "unexpanded first" yields a chain of newest
+nodes, not a search.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = ["UCB1"]
 
 
 class UCB1:
-    """Takes the node with the highest upper confidence bound.
+    """Take the node with the highest upper confidence bound.
 
     Args:
         c: weight of the exploration term.
-        keep: at most so many nodes, the best, are sampled; None samples all.
+        keep: how many nodes, the best, may be sampled; None: all.
     """
 
     def __init__(self, c: float, keep: int | None = None) -> None:
@@ -35,11 +35,11 @@ class UCB1:
         self._population = Population(keep)
 
     def apply(self, event: Event, state: RunState) -> None:
-        """Insert a node that got a score, move one that was measured again, leave out one that was pruned."""
+        """Insert a newly scored node, move a node that was measured again, remove a pruned one."""
         self._population.apply(event, state)
 
     def values(self) -> NDArray[np.float64]:
-        """The UCB value of each scored node, shape [n], worst score first; equal scores share their mean rank."""
+        """Return the UCB value of each scored node, shape [n], worst score first; equals share their mean rank."""
         visits = self._population.counts + 1.0
         explore: NDArray[np.float64] = np.sqrt(math.log(np.add.reduce(visits)) / visits)
         explore *= self.c
@@ -47,7 +47,7 @@ class UCB1:
         return explore
 
     def sample(self, state: RunState, inspirations: int, rng: random.Random) -> Sample | None:
-        """The node with the highest value, equal ones drawn; the next highest are the inspirations."""
+        """Return the node with the highest value, drawn among equals, and the next highest as inspirations."""
         ids = self._population.ids
         if not len(ids):
             return None

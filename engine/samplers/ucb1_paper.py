@@ -1,8 +1,8 @@
 """UCB1 as ASI-Evolve published it: argmax of (s − min)/(max − min) + 1.414·sqrt(ln N / n_i).
 
 arXiv 2603.29640, section 5.2. n_i is how often a node was shown to a design, as the parent or beside it, and a node
-that was never shown comes before all others, oldest first. Kept for comparison with the paper: it goes through the
-nodes in their order before it searches, and one outlier of a score flattens the first term.
+that was never shown comes before all others, oldest first. It is for comparison with the paper: it visits all nodes in
+their order before it searches, and one outlier among the scores flattens the first term.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ def _shown(node: Node) -> int:
 
 
 class PaperUCB1:
-    """Takes the nodes with the highest values: the first is the parent, all of them are shown and counted.
+    """Take the nodes with the highest values: the first is the parent; all of them are shown and counted.
 
     Args:
-        keep: at most so many nodes, the best, are sampled; None samples all.
+        keep: how many nodes, the best, may be sampled; None: all.
     """
 
     def __init__(self, keep: int | None = None) -> None:
         self._population = Population(keep, _shown)
 
     def apply(self, event: Event, state: RunState) -> None:
-        """Follow scores, pruning, and what was shown."""
+        """Follow scores, pruning, and which nodes were shown."""
         self._population.apply(event, state)
 
     def values(self) -> NDArray[np.float64]:
-        """The value of each scored node, shape [n], worst score first; infinity where it was never shown."""
+        """Return the value of each scored node, shape [n], worst score first; infinity if it was never shown."""
         scores, visits = self._population.scores, self._population.counts
-        # Halves, since the difference of two very large scores is no number.
+        # Halves, since the difference of two very large scores would overflow.
         spread = float(scores[-1] / 2 - scores[0] / 2)
         values: NDArray[np.float64] = (scores / 2 - scores[0] / 2) / spread if spread > 0 else np.zeros(len(scores))
         total = float(visits.sum())
@@ -55,7 +55,7 @@ class PaperUCB1:
         return values
 
     def sample(self, state: RunState, inspirations: int, rng: random.Random) -> Sample | None:
-        """The nodes with the highest values, of equal ones the oldest; the draw is left unused."""
+        """Return the nodes with the highest values, the oldest first among equals; `rng` is not used."""
         ids = self._population.ids
         if not len(ids):
             return None

@@ -1,4 +1,4 @@
-"""Random: every scored node with the same chance. What any other sampler must beat."""
+"""Random: every scored node with the same probability; the baseline for all other samplers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Uniform"]
 
 
 class Uniform:
-    """Takes nodes evenly, none twice for the same design.
+    """Draw nodes evenly, none twice for one design.
 
     Args:
-        keep: at most so many nodes, the best, are sampled; None samples all.
+        keep: how many nodes, the best, may be sampled; None: all.
     """
 
     def __init__(self, keep: int | None = None) -> None:
@@ -27,7 +27,7 @@ class Uniform:
         self._population.apply(event, state)
 
     def sample(self, state: RunState, inspirations: int, rng: random.Random) -> Sample | None:
-        """So many different nodes; the first is the parent."""
+        """Draw different nodes; the first is the parent."""
         ids = self._population.ids
         if not len(ids):
             return None

@@ -1,6 +1,6 @@
-"""Weighted: chances in proportion to sigmoid(λ(s − median)/MAD)/(1 + children).
+"""Weighted: probabilities in proportion to sigmoid(λ(s − median)/MAD)/(1 + children).
 
-As in ShinkaEvolve (arXiv 2509.19349): good nodes are preferred, and of good nodes those with few children. MAD is the
+As in ShinkaEvolve (arXiv 2509.19349): good nodes are preferred, and among them those with few children. MAD is the
 median of |s − median|. Children are counted when a node is taken as a parent, so that rounds in flight count.
 """
 
@@ -19,15 +19,15 @@ from engine.state.run_state import RunState
 __all__ = ["Weighted"]
 
 _LARGEST_EXPONENT = 700.0
-"""exp() of more is no number."""
+"""exp() of a larger number overflows."""
 
 
 class Weighted:
-    """Draws parent and inspirations by weight, none twice for the same design.
+    """Draw parent and inspirations by weight, none twice for one design.
 
     Args:
-        steepness: λ, how sharply the median parts good from bad.
-        keep: at most so many nodes, the best, are sampled; None samples all.
+        steepness: λ, how sharply the median separates good from bad.
+        keep: how many nodes, the best, may be sampled; None: all.
     """
 
     def __init__(self, steepness: float, keep: int | None = None) -> None:
@@ -39,9 +39,9 @@ class Weighted:
         self._population.apply(event, state)
 
     def weights(self) -> NDArray[np.float64]:
-        """The weight of each scored node, shape [n], worst score first; where MAD is 0, its limit."""
+        """Return the weight of each scored node, shape [n], worst score first; if MAD is 0, its limit."""
         scores = self._population.scores
-        # They are sorted, which gives the median without a search.
+        # The scores are sorted, so the median is at hand.
         median = scores[(len(scores) - 1) // 2] / 2.0 + scores[len(scores) // 2] / 2.0
         deviations = scores - median
         mad = float(np.median(np.abs(deviations)))
@@ -52,7 +52,7 @@ class Weighted:
         return weights
 
     def sample(self, state: RunState, inspirations: int, rng: random.Random) -> Sample | None:
-        """Nodes drawn by weight; the first is the parent."""
+        """Draw nodes by weight; the first is the parent."""
         ids = self._population.ids
         if not len(ids):
             return None

@@ -1,0 +1,45 @@
+"""The benchmark of samplers: its landscapes, and that the same seeds give the same rows."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from engine.runs.paired import interval
+from tests.bench import bench_samplers
+from tests.bench.landscapes import LANDSCAPES, Landscape, answer
+
+
+@pytest.mark.parametrize("landscape", LANDSCAPES, ids=lambda landscape: landscape.name)
+def test_search_gains_and_repeats(landscape: Landscape) -> None:
+    begin = landscape.score(landscape.start(random.Random(f"{landscape.name} 0 begin")))
+    found = bench_samplers.search(landscape, {}, 0, 40)
+    assert found > begin
+    assert bench_samplers.search(landscape, {}, 0, 40) == found
+
+
+def test_answers_fail_now_and_then() -> None:
+    smooth, rng = LANDSCAPES[0], random.Random(1)
+    start = smooth.start(rng)
+    failed = sum(answer(smooth, start, [start], rng) is None for _ in range(600))
+    assert 20 < failed < 90
+
+
+def test_rows_compare_with_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {name: bench_samplers.VARIANTS[name] for name in (bench_samplers.DEFAULT, "random")}
+    monkeypatch.setattr(bench_samplers, "VARIANTS", few)
+    monkeypatch.setattr(bench_samplers, "LANDSCAPES", LANDSCAPES[:2])
+    same, random_ = bench_samplers.main(False, rounds=60, repeats=3)
+    assert same["value"] == 0.0, "the default does not differ from itself"
+    assert random_["value"] < 0
+    assert "smooth" in random_["note"] and "valley" in random_["note"]
+
+
+def test_interval_holds_the_mean_and_repeats() -> None:
+    gains = [0.1, 0.4, -0.2, 0.3, 0.2, 0.6]
+    mean, low, high = interval(gains)
+    assert low < mean < high
+    assert interval(gains) == (mean, low, high)
+    assert interval([0.5]) == (0.5, 0.5, 0.5)
+    assert interval(gains, 0.5)[1] > low
