@@ -1,8 +1,9 @@
-"""Import and export whole collections: a folder of Markdown files, JSON lines, the cognition.json of ASI-Evolve.
+"""Import and export whole collections: a folder of Markdown files, JSON lines, ASI-Evolve's cognition.
 
 Each JSON line holds a prior with all its revisions, so that an import elsewhere gives the same collection. A folder
 holds the current texts of the active priors. `cognition.json` is the format of the published ASI-Evolve,
-`{"items": {ID: {"content", "source", "metadata"}}}`; it has no place for a history.
+`{"items": {ID: {"content", "source", "metadata"}}}`; it has no place for a history. Items are also read from the text
+of its init_cognition.py.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Imported:
 
 
 def import_path(collection: Collection, path: Path) -> Imported:
-    """Import priors from a folder of Markdown files, one such file, `.jsonl`, or ASI-Evolve's `.json`.
+    """Import priors from a folder of Markdown files, one such file, `.jsonl`, or ASI-Evolve's `.json` or `.py`.
 
     A refused prior keeps no other one out; a second import of the same path changes nothing.
 
@@ -62,10 +63,13 @@ def import_path(collection: Collection, path: Path) -> Imported:
         elif path.suffix == ".jsonl":
             _import_lines(collection, done, path.read_text(encoding="utf-8"))
         elif path.suffix == ".json":
-            _import_items(collection, done, path, path.read_text(encoding="utf-8"))
+            _import_items(collection, done, _items_of(path, path.read_text(encoding="utf-8")))
+        elif path.suffix == ".py":
+            _import_items(collection, done, _items_in(path, path.read_text(encoding="utf-8-sig"), done))
         else:
             raise CognitionError(
-                f"{path} is not a folder, .md, .jsonl or .json", "Name what 'evolve priors export' wrote"
+                f"{path} is not a folder, .md, .jsonl, .json or .py",
+                "Name what 'evolve priors export' wrote, or ASI-Evolve's cognition.json or init_cognition.py",
             )
     except UnicodeDecodeError as exc:
         raise CognitionError(f"{path} is not UTF-8 text: {exc.reason} at byte {exc.start}") from None
@@ -236,7 +240,8 @@ def _moment(value: Any) -> int:
     return moment
 
 
-def _import_items(collection: Collection, done: Imported, path: Path, text: str) -> None:
+def _items_of(path: Path, text: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the items of a cognition.json by their ids."""
     try:
         data = json.loads(text)
     except ValueError as exc:
@@ -248,9 +253,31 @@ def _import_items(collection: Collection, done: Imported, path: Path, text: str)
     named = list(items.items()) if isinstance(items, dict) else [("", item) for item in listed]
     if not named or not all(isinstance(item, dict) and isinstance(item.get("content"), str) for _, item in named):
         raise CognitionError(f"{path} holds no cognition of ASI-Evolve: no 'items' with a 'content'")
-    known = {entry.evidence.get("item"): entry.id for entry in _all(collection) if entry.evidence.get("item")}
-    for key, item in named:
-        name = str(item.get("id") or key)
+    return [(str(item.get("id") or key), item) for key, item in named]
+
+
+def _items_in(path: Path, text: str, done: Imported) -> list[tuple[str, dict[str, Any]]]:
+    """Return the items in a program's text, which is never run."""
+    from cognition.program_items import items_in_program
+
+    try:
+        found, refused = items_in_program(text)
+    except ValueError as exc:
+        raise CognitionError(f"{path}: {exc}") from None
+    if not found and not refused:
+        raise CognitionError(f"{path} holds no cognition of ASI-Evolve: no CognitionItem(content=…)")
+    done.refused.extend(f"{path.name}, {why}" for why in refused)
+    return [(str(item.get("id") or ""), item) for _, item in found]
+
+
+def _import_items(collection: Collection, done: Imported, named: list[tuple[str, dict[str, Any]]]) -> None:
+    known = {
+        entry.evidence[mark]: entry.id
+        for entry in _all(collection)
+        for mark in ("item", "text")
+        if entry.evidence.get(mark)
+    }
+    for name, item in named:
         try:
             _take_item(collection, done, name, item, known)
         except (ValueError, ArithmeticError, RecursionError) as exc:
@@ -262,8 +289,9 @@ def _take_item(
 ) -> None:
     """Add one item, unless the collection has it.
 
-    An item imported before is recognised by the sha256 of its content. An item that the export of one of the
-    collection's own priors gives is that prior.
+    An item imported before is recognised by a sha256 of it, also if it has got a generated id since: init_cognition.py
+    has none, and the cognition.json that it makes does. An item that the export of one of the collection's own priors
+    gives is that prior.
     """
     own = collection.find(item_id)
     if own is not None and item == _item(own.prior):
@@ -275,7 +303,8 @@ def _take_item(
     content, metadata = item["content"].strip(), item.get("metadata")
     details: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
     first = next((line.strip("#*- \t") for line in content.splitlines() if line.strip("#*- \t")), "")
-    title = _field(details.get("title") or details.get("name") or first[:80])
+    topic = str(details.get("topic") or "").replace("_", " ").strip()
+    title = _field(details.get("title") or details.get("name") or topic[:80] or first[:80])
     tags = details.get("tags")
     text = with_front(content + "\n", "title", title) if title else content + "\n"
     if isinstance(tags, list) and tags:
@@ -285,11 +314,13 @@ def _take_item(
     weight = details.get("weight")
     if isinstance(weight, int | float) and not isinstance(weight, bool) and weight != 1:
         text = with_front(text, "weight", str(weight))
-    mark = hashlib.sha256(json.dumps([item_id, item], sort_keys=True).encode()).hexdigest()
-    if mark in known:
-        done.same.append(known[mark])
+    mark = _sha([item_id, item])
+    alone = _sha([item["content"], item.get("source") or "", details])
+    twin = known.get(mark) or (known.get(alone) if _is_generated(item_id) else None)
+    if twin is not None:
+        done.same.append(twin)
         return
-    evidence = {"item": mark, "item_id": item_id, "metadata": details}
+    evidence = {"item": mark, "text": alone, "item_id": item_id, "metadata": details}
     try:
         with collection.store.writing():
             wanted = slug(item_id) if not _is_generated(item_id) else slug(title)
@@ -299,6 +330,10 @@ def _take_item(
         done.added.append(added.id)
     except PriorError as exc:
         done.refused.append(f"{item_id or title}: {exc}")
+
+
+def _sha(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _field(value: Any) -> str:

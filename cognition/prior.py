@@ -34,7 +34,8 @@ _HEAD_LINES = 12
 """Lines at the start among which front matter is looked for that was not closed, or not begun."""
 _HEADING = re.compile(r"^#{1,6}[ \t]+(?P<title>.+?)[ \t#]*$", re.MULTILINE)
 _RECIPE = re.compile(
-    r"^(?P<fence>`{3,}|~{3,})[ \t]*python[ \t]+recipe[ \t]*\n(?P<code>.*?)^(?P=fence)[ \t]*$", re.DOTALL | re.MULTILINE
+    r"^(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+#-]+)[ \t]+recipe[ \t]*\n(?P<code>.*?)^(?P=fence)[ \t]*$",
+    re.DOTALL | re.MULTILINE,
 )
 
 _HEAVIEST = 1e6
@@ -47,11 +48,16 @@ class PriorError(Exception):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A fenced block opened with `python recipe`: functions that can replace a program's functions of the same name."""
+    """A fenced block opened with `python recipe`: functions that can replace a program's functions of the same name.
+
+    In the place of `python` stands the language of the task's programs.
+    """
 
     code: str
     line: int
     """The line of the prior's text on which the code begins, from 1."""
+    language: str = "python"
+    """The word after the fence, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class Prior:
         """Return the recipes of the body, in order."""
         first = self.text.count("\n", 0, len(self.text) - len(self.body)) + 1
         return tuple(
-            Recipe(match["code"], first + self.body.count("\n", 0, match.start("code")))
+            Recipe(match["code"], first + self.body.count("\n", 0, match.start("code")), match["language"].lower())
             for match in _RECIPE.finditer(self.body)
         )
 

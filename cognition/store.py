@@ -161,6 +161,26 @@ class Store:
             except sqlite3.Error as exc:
                 raise _base_error(self.path, exc) from None
 
+    def wait_for_writer(self) -> bool:
+        """Wait until no other process is in the middle of a write, so that what is read next has all of it.
+
+        A commit is written to the log, brought to the disk, and only then seen by readers: who reads as soon as the
+        log changes may find the base as it was, and nothing says later that it has changed.
+
+        Returns:
+            Whether there is none any more; False if one went on for longer than `busy_seconds`.
+        """
+        with self._lock:
+            if self._depth:
+                return True
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                self.connection.execute("ROLLBACK")
+            except sqlite3.Error as exc:
+                # Any other failure is told by whoever reads or writes next.
+                return not _is_busy(exc)
+            return True
+
     def collections(self) -> list[CollectionInfo]:
         """Return all collections, the most recently used first.
 
@@ -194,12 +214,16 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _is_busy(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def _base_error(path: Path, error: Exception) -> BaseError:
     """Return the error that tells a person what a failure of the file means."""
     if isinstance(error, OSError):
         return BaseError(f"{path} cannot be opened: {error.strerror or error}")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if _is_busy(error):
         return BaseError(f"{path} is locked by another process", "Try again, or end what holds it")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return BaseError(

@@ -92,12 +92,14 @@ class Sync:
         self._problems: list[Problem] = []
 
     def run(self) -> Report:
-        """Sync once. If nothing changed, that costs one scan of the folder and one query.
+        """Sync once. If nothing changed, that costs one scan of the folder, one lock and one query.
 
         Raises:
             BaseError: the base cannot be read or written.
         """
         folder = self.collection.folder
+        if not self.collection.store.wait_for_writer():
+            return Report(problems=[Problem("", "another process is writing the priors' base: try again")])
         try:
             if self._same is not None and self._same == (scan(folder), self.collection.generation()):
                 return Report(problems=self._problems)

@@ -100,6 +100,20 @@ class WordIndex:
         best = sorted((-float(scores[row]), self._ids[row]) for row in found)[:most]
         return [(prior_id, -score) for score, prior_id in best]
 
+    def most(self, text: str) -> float:
+        """Return a bound of the score of any prior: it has every word of the text, also those that none has, often.
+
+        0 for a text without content words.
+        """
+        words, count = content_words(text)[:_QUESTION_WORDS], len(self._row_of)
+        alive = np.frombuffer(self._alive, dtype=np.bool_)
+        stems, whole = self._stems.of(words), 0.0
+        for stem in dict.fromkeys(stems[word] for word in words):
+            rows = self._postings[stem][0] if stem in self._postings else ()
+            having = int(alive[np.frombuffer(rows, dtype=np.intc)].sum()) if rows else 0
+            whole += math.log(1 + (count - having + 0.5) / (having + 0.5)) * (_K1 + 1)
+        return whole
+
     def shared(self, text: str, prior_id: str, most: int) -> list[str]:
         """Return the words of a text that a prior has in some form, the rarest first."""
         row = self._row_of[prior_id]

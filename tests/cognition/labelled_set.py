@@ -12,7 +12,7 @@ from cognition.files import PriorFolder
 from cognition.prior import Prior, parse_prior
 from cognition.retrieve import Retriever
 
-__all__ = ["AT", "Question", "load_priors", "load_questions", "ndcg", "orders", "recall"]
+__all__ = ["AT", "Question", "load_paraphrases", "load_priors", "load_questions", "ndcg", "orders", "recall"]
 
 AT = 5
 """How many of the best are judged."""
@@ -43,6 +43,12 @@ def load_questions() -> list[Question]:
     """Return the questions in the order of the file."""
     table = tomllib.loads((_FOLDER / "queries.toml").read_text(encoding="utf-8"))
     return [Question(tuple(item["texts"]), item["relevant"]) for item in table["query"]]
+
+
+def load_paraphrases() -> list[Question]:
+    """Return questions that share no content word with the one prior that fits, in the order of the file."""
+    table = tomllib.loads((_FOLDER / "paraphrases.toml").read_text(encoding="utf-8"))
+    return [Question((text,), {prior: 2}) for task in table.values() for prior, text in task.items()]
 
 
 def orders(retriever: Retriever, priors: Sequence[Prior], questions: Sequence[Question]) -> list[list[str]]:

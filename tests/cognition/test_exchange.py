@@ -103,6 +103,87 @@ def test_cognition_of_asi_evolve_is_imported_and_exported(tmp_path: Path) -> Non
     other.store.close()
 
 
+PROGRAM = '''
+import sys, textwrap
+from Evolve.utils.structures import CognitionItem
+open("/proof", "w").write("it was run")  # a program that is only read does not
+SOURCE = "Theory of " "packing"
+TAIL: str = "\\nPolish at the end."
+def fill(cog, topics):
+    LOOP = [
+        structures.CognitionItem("Corners hold the largest." + TAIL, SOURCE, metadata={"topic": "edge_effects"}),
+        CognitionItem(content=textwrap.dedent("""
+            Start several times.
+            Keep the best."""), source=f"{SOURCE}!", metadata={"tags": ["search"], "rank": -1, "on": [True, None]}),
+        CognitionItem(content=topics[0]),
+        CognitionItem(content=7),
+        CognitionItem(**{"content": "A table.", "id": "table"}),
+        {"role": "user", "content": "no item"},
+    ]
+    cog.add_batch(LOOP)
+'''
+
+
+def test_items_of_asi_evolve_are_read_from_a_program_that_is_not_run(tmp_path: Path) -> None:
+    base = Base(tmp_path)
+    path = tmp_path / "init_cognition.py"
+    path.write_text(PROGRAM.replace("/proof", str(tmp_path / "proof")))
+    done = import_path(base.priors, path)
+    assert done.added == ["edge-effects", "start-several-times", "table"]
+    assert done.refused == [
+        "init_cognition.py, line 13: topics[0] is known only to the running program, and it is never run",
+        "init_cognition.py, line 14: its content is no text",
+    ]
+    first, second, _ = base.priors.priors()
+    assert (first.title, first.source) == ("edge effects", "Theory of packing")
+    assert first.body.strip() == "Corners hold the largest.\nPolish at the end."
+    assert (second.source, second.tags) == ("Theory of packing!", ("search",))
+    assert base.priors.get("start-several-times").evidence["metadata"]["rank"] == -1
+    assert not (tmp_path / "proof").exists()
+    # The cognition.json that the program makes gives each item an id.
+    made = {"content": "Corners hold the largest.\nPolish at the end.", "source": "Theory of packing"}
+    made_id = "8f14e45f-ceea-467f-ab1c-2f3d4e5a6b7c"
+    items = {made_id: {"id": made_id, **made, "metadata": {"topic": "edge_effects"}}}
+    (tmp_path / "cognition.json").write_text(json.dumps({"items": items}))
+    assert import_path(base.priors, tmp_path / "cognition.json").same == ["edge-effects"]
+    assert import_path(base.priors, path).added == []
+    base.store.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("def", "line 1 is not valid Python"),
+        ("-" * 200_000 + "1", "nested too deeply"),
+        ("x = 1", "holds no cognition"),
+        (b"x = 1\0".decode(), "line|null"),
+    ],
+    ids=["syntax", "depth", "none", "null"],
+)
+def test_program_without_items_is_an_error(text: str, why: str, tmp_path: Path) -> None:
+    base = Base(tmp_path)
+    (tmp_path / "init.py").write_text(text)
+    with pytest.raises(CognitionError, match=why):
+        import_path(base.priors, tmp_path / "init.py")
+    base.store.close()
+
+
+def test_names_that_unfold_into_gigabytes_are_refused(tmp_path: Path) -> None:
+    base = Base(tmp_path)
+    names = "".join(f"b{n} = b{n - 1} + b{n - 1}\nc{n} = [c{n - 1}, c{n - 1}]\n" for n in range(1, 60))
+    calls = [
+        f"CognitionItem(content={content}, metadata={{'x': {more}}})\n"
+        for content, more in (
+            ("b59", "1"), ("'t'", "c59"), ("'t'", f"[{'f, ' * 1000}]"), ("d", "1"), ("b'x'", "1"), ("'good'", "1"),
+        )
+    ]  # fmt: skip
+    long = f"f = '{'y' * 10_000}'\n"
+    (tmp_path / "init.py").write_text(f"b0 = 'x'\nc0 = []\nd = e\ne = d\n{long}{names}{''.join(calls)}")
+    done = import_path(base.priors, tmp_path / "init.py")
+    assert (done.added, len(done.refused)) == (["good"], 5)
+    base.store.close()
+
+
 def test_unchanged_export_for_asi_evolve_adds_nothing(tmp_path: Path) -> None:
     base = Base(tmp_path)
     base.priors.add("gate", "---\ntags: a, b\nweight: 2\nsource: here\n---\n# Gate the update\n\nForget first.\n")

@@ -6,7 +6,8 @@ import statistics
 
 from cognition.embedders import make_embedder
 from cognition.retrieve import Retriever
-from tests.cognition.labelled_set import load_priors, load_questions, ndcg, orders, recall
+from cognition.words import WordIndex
+from tests.cognition.labelled_set import load_paraphrases, load_priors, load_questions, ndcg, orders, recall
 
 
 def test_labelled_set_is_large_enough_and_names_existing_priors() -> None:
@@ -18,6 +19,16 @@ def test_labelled_set_is_large_enough_and_names_existing_priors() -> None:
     for question in questions:
         assert question.relevant.keys() <= ids, question.texts
         assert 2 in question.relevant.values(), question.texts
+
+
+def test_paraphrases_share_no_word_with_their_prior() -> None:
+    priors, questions = load_priors(), load_paraphrases()
+    index = WordIndex()
+    index.update(priors, ())
+    assert len(questions) >= 60
+    for question in questions:
+        for name in question.relevant:
+            assert not index.shared(question.texts[0], name, 9), question.texts
 
 
 def test_words_and_meaning_find_more_than_words_alone() -> None:

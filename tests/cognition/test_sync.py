@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from cognition.collection import Collection
 from cognition.prior import PriorError
 from cognition.store import CognitionError, Store
-from cognition.sync import Sync, problems_of
+from cognition.sync import Sync, SyncChange, problems_of
 from tests.cognition.base import Base
 
 
@@ -276,6 +278,33 @@ def test_sync_by_another_process_is_a_problem(base: Base) -> None:
     report = Sync(base.priors, wait_seconds=0.02).run()
     assert report.changes == [] and "busy" in report.problems[0].text
     os.close(lock)
+    assert base.run() == [("a", "added")]
+
+
+def test_pass_waits_for_a_commit_that_is_being_written(base: Base) -> None:
+    base.save("a.md", "# One\n")
+    os.utime(base.folder / "a.md", (1, 1))
+    base.run()
+    changes: list[SyncChange] = []
+    waiting = threading.Thread(target=lambda: changes.extend(base.sync.run().changes))
+    with Store(base.store.path) as other:
+        theirs = Collection(other, "task", "task", base.folder)
+        with other.writing():
+            theirs.edit("a", "# Two\n")
+            waiting.start()
+            waiting.join(0.2)
+            assert waiting.is_alive(), "the pass has read the base before the commit"
+        waiting.join()
+    assert [(change.id, change.what) for change in changes] == [("a", "written")]
+
+
+def test_pass_says_that_a_write_goes_on(base: Base) -> None:
+    base.save("a.md", "# A\n")
+    with Store(base.store.path, busy_seconds=0.02) as store:
+        impatient = Sync(Collection(store, "task", "task", base.folder))
+        with base.store.writing():
+            (problem,) = impatient.run().problems
+        assert "is writing the priors' base" in problem.text
     assert base.run() == [("a", "added")]
 
 
