@@ -1,0 +1,52 @@
+"""Points whose distances differ little: the best of a few random layouts."""
+
+import numpy as np
+
+SEED = 1  # tune: scale 1..9999
+STARTS = 20  # tune: effort 5..80
+KICK = 0.05  # tune: scale 0.005..0.3
+DIMENSIONS = 2  # tune: fixed
+
+
+def initial(n, rng):
+    """A start layout: points (n, DIMENSIONS) in the unit cube."""
+    return rng.random((n, DIMENSIONS))
+
+
+def squares(p):
+    """All squared distances between two points."""
+    i, j = np.triu_indices(len(p), 1)
+    return ((p[i] - p[j]) ** 2).sum(axis=1)
+
+
+def value(p):
+    """Minus the squared ratio of the largest to the smallest distance: what is to be large."""
+    d = squares(p)
+    return -d.max() / max(d.min(), 1e-12)
+
+
+def refine(p):
+    """Improve a layout locally: nothing is done yet."""
+    return p
+
+
+def perturb(p, rng):
+    """A neighbouring layout: all points shaken."""
+    return p + rng.normal(0, KICK * p.std(), p.shape)
+
+
+def search(n, rng):
+    """The outer search: the best of STARTS layouts."""
+    return max((refine(initial(n, rng)) for _ in range(STARTS)), key=value)
+
+
+def polish(p):
+    """A last, accurate improvement: nothing is done yet."""
+    return p
+
+
+def construct_points(count, dimensions):
+    """The layout as plain lists."""
+    global DIMENSIONS
+    DIMENSIONS = dimensions
+    return polish(search(count, np.random.default_rng(SEED))).tolist()

@@ -1,0 +1,1 @@
+"""What the tasks of open problems share; each task's folder links to the files that it uses."""

@@ -1,0 +1,1 @@
+double score(double room, double item);
