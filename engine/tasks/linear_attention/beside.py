@@ -8,11 +8,17 @@ them before its first line runs.
 
 from __future__ import annotations
 
+import _thread
+import gc
 import math
+import operator
 import os
+import re
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -29,6 +35,10 @@ _device = torch.device("cpu")
 _layers: list[nn.Module] = []
 _shape = (0, 0)
 _trainings: list[_Training] = []
+_seals: list[Callable[[], None]] = []
+
+_formulas = dict(flop_registry)
+_to_numpy = torch.Tensor.numpy
 
 LOOSE = 1024
 """The most characters and bytes of names, strings and plain numbers in a state."""
@@ -39,6 +49,7 @@ def prepare(threads: int, cuda: bool) -> None:
     global _device
     sys.addaudithook(make_guard())
     lock_up()
+    _seals.append(make_seal())
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("high" if cuda else "highest")
     _device = torch.device("cuda" if cuda else "cpu")
@@ -83,7 +94,8 @@ def forward(index: int, x: np.ndarray, counted: bool = False) -> list[Any]:
         before = _held(layer, True)
         with _Work() as work:
             y, state = layer(_tensor(x), None)
-    return [_array(y), [*work.found, _copy(state)[1], _held(layer, True) - before]]
+            y = _array(y)
+    return [y, [*work.found, _copy(state)[1], _held(layer, True) - before]]
 
 
 def piece(index: int, x: np.ndarray, state: Any) -> list[Any]:
@@ -116,16 +128,22 @@ def pieces(x: np.ndarray, lengths: list[int]) -> list[Any]:
     return [outputs, sizes]
 
 
-def gradient(x: np.ndarray, last: int, weights: np.ndarray) -> list[Any]:
-    """Return the gradient by x of the weighted outputs up to token `last`, and names of weights with a bad gradient."""
+def gradient(x: np.ndarray, last: int, weights: np.ndarray, counted: bool = False) -> list[Any]:
+    """Return the gradient by x of the weighted outputs up to token `last`, and names of weights with a bad gradient.
+
+    The third is the work of the pass forwards and backwards, as `_Work.found`, or None.
+    """
     leaf = _tensor(x).requires_grad_()
     layer = _layers[0].train()
-    y, _ = layer(leaf, None)
-    layer.zero_grad(set_to_none=True)
-    (y[:, : last + 1] * _tensor(weights)).sum().backward()
+    work = _Work() if counted else None
+    with work or nullcontext():
+        y, _ = layer(leaf, None)
+        layer.zero_grad(set_to_none=True)
+        (_plain(y)[:, : last + 1] * _tensor(weights)).sum().backward()
     layer.eval()
     bad = [name for name, p in layer.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
-    return [_array(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad), bad[:3]]
+    found = _array(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad)
+    return [found, bad[:3], work.found if work else None]
 
 
 class _Work:
@@ -151,8 +169,11 @@ class _Work:
     def __exit__(self, *error: Any) -> None:
         self._count.__exit__(*error)
         torch.empty(self._mark).add_(1)
+        threads = self._end()
+        for check in _seals:
+            check()
         operations = written = marks = 0
-        for name, shapes in (event for thread in self._end() for event in _outermost(thread)):
+        for name, shapes in (event for thread in threads for event in _outermost(thread)):
             if shapes and name == "add" and shapes[0] == self._mark:
                 marks += 1
             elif name not in _VIEWS:
@@ -197,6 +218,10 @@ _VIEWS = {
 }
 
 
+_UNKNOWN = re.compile(r"conv|attention|ctc|transformer|cdist|pdist|mm$|fbgemm|mkldnn_linear|linear_int|linear_fp")
+"""Names of operators whose work may grow faster than what they read and write, and must be known."""
+
+
 def _largest(shapes: list[list[int]]) -> int:
     """Return the largest number of elements of the inputs, or of what they are broadcast to."""
     sizes = [math.prod(shape) for shape in shapes]
@@ -229,6 +254,10 @@ class _Count(TorchDispatchMode):
         super().__init__()
         self.operations = self.written = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # to be skipped by the compiler takes its import, which takes a second
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if not func.is_view:
@@ -243,6 +272,8 @@ class _Count(TorchDispatchMode):
 
 def _operations(func: Any, args: Any, kwargs: Any, result: Any) -> int:
     name = func._overloadpacket.__name__.rstrip("_")
+    if func.namespace not in ("aten", "prims", "prim"):
+        raise PermissionError(f"the work of operators outside of PyTorch's own cannot be counted: {func}")
     if name in ("mm", "bmm"):
         return 2 * result.numel() * args[0].shape[-1]
     if name in ("addmm", "baddbmm", "addbmm"):
@@ -255,7 +286,9 @@ def _operations(func: Any, args: Any, kwargs: Any, result: Any) -> int:
     if "scaled_dot_product" in name:
         query, key, value = args[:3]
         return 2 * query.numel() // query.shape[-1] * key.shape[-2] * (query.shape[-1] + value.shape[-1])
-    formula = flop_registry.get(func._overloadpacket)
+    formula = _formulas.get(func._overloadpacket)
+    if formula is None and _UNKNOWN.search(name) and not name.endswith("_backward"):
+        raise PermissionError(f"the work of the operator {name} cannot be counted: write it with others")
     return int(formula(*args, **kwargs, out_val=result)) if formula else 0
 
 
@@ -308,6 +341,12 @@ class _Training:
 
 def begin(options: dict[str, Any]) -> int:
     """Create a model and its optimizer; return the number of the training."""
+    if not _trainings:
+        # The first optimizer replaces functions of PyTorch, which the program may not.
+        for check in _seals:
+            check()
+        torch.optim.AdamW([nn.Parameter(torch.zeros(1))])
+        _seals[:] = [make_seal() for _ in _seals]
     _trainings.append(_Training(options))
     return len(_trainings) - 1
 
@@ -341,7 +380,8 @@ def _make(width: int, heads: int) -> nn.Module:
 def _held(layer: nn.Module, texts: bool = False) -> int:
     """Count the numbers of up to four bytes that can be reached from a layer and from its program's names.
 
-    Only plain containers, modules and objects of the program's classes are gone through, without calling its code.
+    Containers, modules, objects and classes of the program's, and what waits to go on (generators, iterators, partial
+    and bound functions) are gone through, without calling the program's code.
     """
     look, seen, size = object.__getattribute__, set(), 0
     pending: list[Any] = [layer, vars(sys.modules["program"])]
@@ -364,23 +404,37 @@ def _held(layer: nn.Module, texts: bool = False) -> int:
             pending += base.__iter__(item)
         elif issubclass(kind, bytearray) or (texts and issubclass(kind, (bytes, str))):
             size += len(item) // 4
+        elif issubclass(kind, np.ndarray):
+            size += -(-np.ndarray.__dict__["nbytes"].__get__(item) // 4)
+        elif issubclass(kind, type):
+            names = type.__dict__["__dict__"].__get__(item)
+            if names.get("__module__") == "program":
+                pending += names.values()
+        elif kind.__name__ == "frame":
+            pending += item.f_locals.values()
         elif kind.__module__ == "program" or issubclass(kind, nn.Module):
             try:
                 pending.append(look(item, "__dict__"))
             except AttributeError:
-                continue
+                pending += gc.get_referents(item)  # it has slots
         elif kind.__name__ in ("function", "method"):
             code = getattr(item, "__func__", item)
             if getattr(code, "__module__", "") == "program":
                 cells = [cell.cell_contents for cell in code.__closure__ or () if cell != type(cell)()]
                 pending += [*cells, code.__defaults__, code.__kwdefaults__, vars(code)]
+        elif kind.__module__ in _HOLDERS and kind.__name__ not in ("module", "code"):
+            pending += gc.get_referents(item)
     return size
+
+
+_HOLDERS = {"builtins", "collections", "functools", "itertools", "operator", "weakref", "_weakref", "types"}
+"""Modules whose objects may hold others: generators, bound methods of C, cells, queues, partial functions."""
 
 
 def _pack(item: Any) -> Any:
     """Return a copied state as data."""
     if isinstance(item, torch.Tensor):
-        raw = item.contiguous().reshape(-1).view(torch.uint8).cpu().numpy()
+        raw = _to_numpy(item.contiguous().reshape(-1).view(torch.uint8).cpu())
         return {"tensor": raw, "kind": str(item.dtype).removeprefix("torch."), "shape": list(item.shape)}
     if isinstance(item, dict):
         return {"dict": [[_pack(name), _pack(value)] for name, value in item.items()]}
@@ -404,6 +458,48 @@ def _unpack(data: Any) -> Any:
     return data["plain"]
 
 
+def make_seal() -> Callable[[], None]:
+    """Note what PyTorch's and this project's modules and classes hold; return a check that nothing of it is replaced.
+
+    Counting relies on them, and a program could keep there what belongs in its state. What PyTorch itself loads late
+    may come in addition. The check raises PermissionError.
+    """
+    same, small = operator.is_, (bool, int, float, str, type(None))
+    library = os.path.dirname(torch.__file__) + os.sep  # noqa: PTH120 - pathlib would be one more thing to seal
+    places: dict[str, Any] = {}
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] in ("torch", "kernels", "math", "operator", "functools", "beside"):
+            places[name] = vars(module)
+    for module in list(places.values()):
+        for found in list(module.values()):
+            if issubclass(type(found), type) and found.__module__.split(".")[0] in ("torch", "kernels", "beside"):
+                places.setdefault(f"{found.__module__}.{found.__qualname__}", type.__dict__["__dict__"].__get__(found))
+    kept = {name: (place, list(place), list(place.values())) for name, place in places.items()}
+    own = {"_device", "_shape", "_layers"}
+
+    def is_late(value: Any, before: Any) -> bool:
+        if isinstance(value, small) and isinstance(before, small):
+            return not isinstance(value, (int, str)) or len(str(value)) < 20
+        if type(value) is type(sys):
+            return before is None
+        # Its code's file cannot be forged, unlike its module.
+        return type(value) is type(check) and value.__code__.co_filename.startswith(library)
+
+    def check() -> None:
+        for name, (place, keys, values) in kept.items():
+            if len(place) == len(values) and all(map(same, place.values(), values)):
+                continue
+            was = dict(zip(keys, values, strict=True))
+            for key in {**was, **place}:
+                if place.get(key) is was.get(key) or (name == "beside" and key in own):
+                    continue
+                if key not in place or not is_late(place[key], was.get(key)):
+                    raise PermissionError(f"a program may not change what is not its own: it changed {name}.{key}")
+            kept[name] = place, list(place), list(place.values())
+
+    return check
+
+
 def lock_up() -> None:
     """Take from torch's modules what reads files, loads libraries, replaces operators or switches counting off.
 
@@ -413,6 +509,14 @@ def lock_up() -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         raise PermissionError("a program may load no files and libraries, and not switch the counting of its work off")
 
+    for name in ("numpy", "tolist", "__array__", "__dlpack__", "apply_", "map_", "map2_"):
+        # Work outside of tensors has no gradients and is seen by no count.
+        setattr(torch.Tensor, name, _no_escape)
+    for module in (_thread, threading):
+        for name in ("start_new_thread", "start_new", "start_joinable_thread"):
+            for own in (name, f"_{name}"):
+                if hasattr(module, own):
+                    setattr(module, own, _no_thread)
     taken = {id(found): found for found in _dangerous()}
     for module in [found for name, found in sys.modules.items() if name.split(".")[0] == "torch"]:
         for name, found in list(getattr(module, "__dict__", {}).items()):
@@ -437,6 +541,14 @@ def _dangerous() -> list[Any]:
     return [found for place, names in places for name in names.split() if (found := getattr(place, name, None))]
 
 
+def _no_thread(*_: Any, **__: Any) -> Any:
+    raise PermissionError("a program may start no threads")
+
+
+def _no_escape(*_: Any, **__: Any) -> Any:
+    raise PermissionError("a program works on tensors alone: it may not take numbers out of them to compute elsewhere")
+
+
 def _no_library(*_: Any, **__: Any) -> Any:
     raise PermissionError("a program may load no files and libraries")
 
@@ -445,10 +557,18 @@ def _tensor(x: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(x).to(_device)
 
 
+def _plain(x: Any) -> torch.Tensor:
+    """Return a tensor as it is, unless it could compute its numbers later or otherwise."""
+    if type(x) not in (torch.Tensor, nn.Parameter) or x.layout is not torch.strided or x.device.type != _device.type:
+        raise TypeError(
+            f"forward(x, state) must return (tensor, state), with a plain tensor: not a {type(x).__name__}"
+            + (f" of {x.layout} on {x.device}" if isinstance(x, torch.Tensor) else "")
+        )
+    return x
+
+
 def _array(x: Any) -> np.ndarray:
-    if not isinstance(x, torch.Tensor):
-        raise TypeError(f"forward(x, state) must return (tensor, state), not a {type(x).__name__} in the first place")
-    return x.detach().float().cpu().numpy()
+    return _to_numpy(_plain(x).detach().float().cpu())
 
 
 def _copy(state: Any) -> tuple[Any, int]:

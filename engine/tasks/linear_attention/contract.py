@@ -6,14 +6,15 @@ never runs candidate code; only operations are counted beside the candidate, sin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import evolve_task
 import numpy as np
 
-__all__ = ["Budget", "audit", "check_layer", "check_state", "checked", "compare", "forward"]
+__all__ = ["Budget", "audit", "audit_time", "check_layer", "check_state", "checked", "compare", "forward"]
 
 LENGTH = 100
 PIECES = (37, 1, 26, 36)
@@ -35,6 +36,20 @@ projections of a layer of width 64, from 32 to 128 tokens) to 16.
 KINDS = ("operations of products", "numbers written", "operations in all", "numbers read or written in all")
 HIDDEN = 1.1
 """The profiler may see so many times the operations that the mode counts: it sees no solves, and nothing besides."""
+TIMED = (512, 640)
+"""Time is compared at lengths drawn from these, and at 16 times as many tokens."""
+TIMED_BACK = (256, 320)
+"""The same for passes forwards and backwards."""
+TIMES, TIMES_BACK = (3, 7), (1, 5)
+"""Pairs of lengths that are timed, and in all if they show too much."""
+FURTHER = 16
+"""The longer length of a pair is so many times the shorter one."""
+SLOWER = 1.3
+"""Time may grow so many times as much as the counted work.
+
+Layers of the base reach from 5 to 15 with 16 times the tokens, since short passes have fixed costs too, on a machine
+with eight times as many tasks as cores. A hidden product of all pairs reaches from 24 to 113.
+"""
 ROUNDING = 1e-3
 """Differences up to this share of the outputs' size count as rounding, from sums in another order."""
 
@@ -57,6 +72,7 @@ def check_layer(
     seed: int,
     lengths: Sequence[int] = (),
     sandbox_seed: int = 0,
+    clock: Callable[[], float] | None = None,
 ) -> dict[str, float]:
     """Check a candidate's layer against the contract.
 
@@ -67,6 +83,7 @@ def check_layer(
         seed: seed of inputs, lengths and cuts, which the sandbox must not be able to predict.
         lengths: lengths of the sequences used for scoring; the state must keep to its budget at these, too.
         sandbox_seed: seed of weights; the sandbox learns it.
+        clock: see `audit_time`.
 
     Returns:
         Metrics: layer_weights, layer_state, operations_per_token, growth (of the work with 4 times the tokens).
@@ -93,6 +110,8 @@ def check_layer(
         )
     many = rng.standard_normal((24, max([LENGTH, *lengths]), width)).astype(np.float32)
     work = audit(session, 0, many, _forward(session, many), budget, rng)
+    audit_time(session, 0, width, rng, clock)
+    _audit_training(session, width, rng, clock)
     _check_pieces(session, x, whole, PIECES, budget)
     for length in lengths:
         x = rng.standard_normal((int(rng.integers(2, 9)), length, width)).astype(np.float32)
@@ -237,6 +256,111 @@ def audit(
     return found | {"operations_per_token": longest[0] / (base * 64), "layer_state": longest[4]}
 
 
+def audit_time(
+    session: Any, index: int, width: int, rng: np.random.Generator, clock: Callable[[], float] | None = None
+) -> float:
+    """Compare how time grows with the length with how the counted work does; return the growth of time.
+
+    The count is taken inside of the sandbox, the time outside: what a count misses takes time all the same. Passes are
+    timed over new inputs, and counted afterwards over the same, with the same outputs.
+
+    Args:
+        clock: seconds that the sandbox has worked; by default the session's CPU time.
+
+    Raises:
+        Invalid: time grows faster.
+    """
+
+    def run(length: int, counted: bool, x: np.ndarray) -> list[int]:
+        y, counts = forward(session, index, x, counted)
+        if not counted:
+            outputs.setdefault(length, y)
+        elif length in outputs:
+            what = (
+                f"complexity: in a pass over {length:,} tokens whose work was counted outputs are others than elsewhere"
+            )
+            compare(y, outputs[length], what)
+        return counts[:4]
+
+    outputs: dict[int, np.ndarray] = {}
+    return _compare_growth(run, width, TIMED, TIMES, rng, clock or (lambda: float(session.cpu_seconds)), "")
+
+
+def _audit_training(
+    session: Any, width: int, rng: np.random.Generator, clock: Callable[[], float] | None = None
+) -> None:
+    """Compare time and counted work of passes forwards and backwards, in training mode, as `audit_time` does."""
+
+    def run(length: int, counted: bool, x: np.ndarray) -> list[int]:
+        found = session.call("gradient", x, length - 1, np.roll(x, 1, 1), counted)
+        if not isinstance(found, list) or len(found) != 3:
+            raise evolve_task.Invalid("gradient: the sandbox handed back none")
+        if not counted:
+            return []
+        counts = found[2]
+        if not isinstance(counts, list) or len(counts) != 4 or not all(type(n) is int and n > 0 for n in counts):
+            raise evolve_task.Invalid("gradient: the sandbox handed back no counts")
+        return counts
+
+    where = " of passes forwards and backwards"
+    _compare_growth(run, width, TIMED_BACK, TIMES_BACK, rng, clock or (lambda: float(session.cpu_seconds)), where)
+
+
+def _compare_growth(
+    run: Callable[[int, bool, np.ndarray], list[int]],
+    width: int,
+    lengths: tuple[int, int],
+    times: tuple[int, int],
+    rng: np.random.Generator,
+    clock: Callable[[], float],
+    where: str,
+) -> float:
+    """Time passes of several pairs of lengths, count the first pair, and compare the growth of both.
+
+    Args:
+        run: runs a pass of so many tokens over inputs, counted or not, and returns the counts.
+        lengths: what the shorter lengths are drawn from.
+        times: pairs at first, and in all if they show too much.
+        clock: seconds that the sandbox has worked.
+        where: names the passes in messages.
+
+    Raises:
+        Invalid: work grows faster than the length, or time faster than the work.
+    """
+    pairs: list[tuple[int, float, float]] = []
+    given: list[np.ndarray] = []
+    growth = claimed = 0.0
+    for most in times:
+        while len(pairs) < most:
+            short = int(rng.integers(*lengths))
+            spent = []
+            for length in (short, FURTHER * short):
+                x = rng.standard_normal((1, length, width)).astype(np.float32)
+                given = [*given, x][:2]
+                began = clock()
+                run(length, False, x)
+                spent.append(max(clock() - began, 1e-4))
+            pairs.append((short, spent[0], spent[1]))
+        if not claimed:
+            short = pairs[0][0]
+            then, now = (run(x.shape[1], True, x) for x in given)
+            claimed = max(b / max(1, a) for a, b in zip(then, now, strict=True))
+            if claimed > GROWTH**2:
+                raise evolve_task.Invalid(
+                    f"complexity: the work{where} grows {claimed:.1f}-fold from {short:,} to {FURTHER * short:,} "
+                    f"tokens; up to {GROWTH**2:g}-fold may be, and quadratic is {FURTHER**2}-fold"
+                )
+        growth = statistics.median(long / brief for _, brief, long in pairs)
+        if growth <= SLOWER * max(FURTHER, claimed):
+            return growth
+    least, largest = min(pair[0] for pair in pairs), max(pair[0] for pair in pairs)
+    raise evolve_task.Invalid(
+        f"complexity: the time{where}, measured outside of the sandbox, grows {growth:.1f}-fold with {FURTHER} times "
+        f"the tokens (median of {len(pairs)} pairs from {least:,} to {FURTHER * largest:,} tokens), and the counted "
+        f"work {claimed:.1f}-fold: the program works where it is not counted"
+    )
+
+
 def _check_batch(session: Any, x: np.ndarray, whole: np.ndarray) -> None:
     for row in (0, 2):
         compare(
@@ -269,7 +393,7 @@ def _check_gradient(session: Any, x: np.ndarray, whole: np.ndarray, rng: np.rand
     for last in (31, 64):
         weights = rng.standard_normal(whole[:, : last + 1].shape).astype(np.float32)
         found = session.call("gradient", x, last, weights)
-        if not isinstance(found, list) or len(found) != 2:
+        if not isinstance(found, list) or len(found) != 3:
             raise evolve_task.Invalid("gradient: the sandbox handed back none")
         by_x = checked(found[0], x)
         if found[1]:

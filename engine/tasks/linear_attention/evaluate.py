@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -38,7 +38,9 @@ def evaluate(program_path: str, report: Any) -> dict[str, Any]:
         with session(report) as opened:
             width, heads, context = opened.call("shape", str(settings["size"]))
             limits, lengths = budget(width, heads, settings), (context, int(settings["recall_length"]))
-            found = check_layer(opened, width, heads, limits, report.data_seed, lengths, report.sandbox_seed)
+            found = check_layer(
+                opened, width, heads, limits, report.data_seed, lengths, report.sandbox_seed, clock_of(opened, report)
+            )
             return {"score": 0.0, **found}
 
     # Imported here because the stage `quick` does not need torch in this process.
@@ -63,6 +65,7 @@ def evaluate(program_path: str, report: Any) -> dict[str, Any]:
             # In the process whose outputs are scored, and which does not know which passes these are.
             model.check_pieces(opened, parts, limits)
             work = {name: max(value, work.get(name, 0)) for name, value in model.audit(opened, limits).items()}
+        models[-1].audit_time(opened, clock_of(opened, report))
     return summarise(models, whole) | speed | work | {"leakage": moved}
 
 
@@ -72,6 +75,11 @@ def session(report: Any) -> Iterator[Any]:
     with evolve_task.Session("beside.py") as opened:
         opened.call("prepare", int(report.settings["threads"]), bool(report.device))
         yield opened
+
+
+def clock_of(opened: Any, report: Any) -> Callable[[], float]:
+    """Return what tells how long a sandbox has worked: its CPU time, or with a GPU the time of day."""
+    return time.perf_counter if report.device else lambda: float(opened.cpu_seconds)
 
 
 def budget(width: int, heads: int, settings: dict[str, Any]) -> Budget:

@@ -11,7 +11,7 @@ import evolve_task
 import numpy as np
 import torch
 import torch.nn.functional as F
-from contract import Budget, audit, check_state, checked, compare, forward
+from contract import Budget, audit, audit_time, check_state, checked, compare, forward
 from problems import Problem
 from torch import nn
 
@@ -138,6 +138,16 @@ class Trained:
             for index, (x, y) in sorted(self.passes.items())
         ]
         return found[0] | {"growth": max(part["growth"] for part in found)}
+
+    def audit_time(self, session: Any, clock: Callable[[], float]) -> None:
+        """Compare how the time of one of the layers grows with the length with how the counted work does.
+
+        Raises:
+            Invalid: time grows faster.
+        """
+        rng = np.random.default_rng([self.problem.seed, 23])
+        index = int(rng.integers(self.problem.size.layers))
+        audit_time(session, index, self.problem.size.width, rng, clock)
 
     def cuts(self) -> np.ndarray:
         """Return a random position in each held-out sequence."""
