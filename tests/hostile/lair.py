@@ -82,6 +82,8 @@ class Case:
     """Whether what it reaches with limits changes the decoys."""
     seconds: float = 20.0
     """Its time limit; shorter if that is what ends it."""
+    forked: str | None = None
+    """What it reaches in bubblewrap if it is forked; None if that is `inside`, too."""
 
     def reaches(self, level: str) -> str | None:
         return {"bubblewrap": self.inside, "landlock": self.landlock, "limits": self.limits}[level]
@@ -109,6 +111,9 @@ def numbers(*names: str) -> str:
 @dataclass
 class Lair(Workplace):
     """A workplace with decoys beside it."""
+
+    forks: bool = False
+    """Whether evaluators and candidates are forked."""
 
     @property
     def decoys(self) -> Path:
@@ -148,6 +153,7 @@ class Lair(Workplace):
 
         evaluation = await Evaluation.start(job, lambda step, values: None)
         outcome = await evaluation.outcome()
+        assert evaluation.warm is self.forks
         mark = f" {mark_of(job.folder)} "
         left = [pid for pid in Path("/proc").iterdir() if pid.name.isdigit() and mark in _limits_of(pid)]
         assert left == [] and self.alive() == []
@@ -169,7 +175,7 @@ class Lair(Workplace):
         told = (outcome.status, outcome.reason, outcome.stderr[-2000:])
         assert outcome.status in case.status.split(), told
         assert case.reason in outcome.reason, told
-        expected = case.reaches(self.sandbox)
+        expected = case.forked if self.forks and case.forked is not None else case.reaches(self.sandbox)
         if outcome.status == "ok" and expected is not None:
             assert outcome.metrics["reached"] == expected, told
         if not (case.changes and self.sandbox == "limits"):

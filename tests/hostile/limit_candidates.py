@@ -1,6 +1,7 @@
 """Candidates that try to pass a limit, each with the outcome that is right with a cgroup and without one.
 
 Each takes about 450 MiB where 192 MiB are allowed, or 1.5 s of CPU where 0.5 s are, and holds it long enough to be seen.
+Where another process takes it, on a busy machine long after the one that holds, that is nine seconds.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ def fork(function):
     if os.fork() == 0:
         try: function()
         finally: os._exit(0)
-def hold():
-    time.sleep(1.0)
+def hold(seconds=1.0):
+    time.sleep(seconds)
     return 1.0
 """
 
@@ -49,6 +50,8 @@ class Candidate:
     limits: dict[str, Any] = field(default_factory=dict)
     calls: int = 1
     """How often the evaluator calls it."""
+    alike: bool = False
+    """Whether a cgroup plays no part in it, so that it is tried without one only."""
 
     @property
     def program(self) -> str:
@@ -62,21 +65,21 @@ CANDIDATES = [
     # Memory of processes
     Candidate("one block", "x = bytearray(b'x') * (450 * MIB)\nreturn hold()", MEMORY),
     Candidate("block kept at the return", "global x\nx = bytearray(b'x') * (450 * MIB)\nreturn 1.0", MEMORY),
-    Candidate("children", "for _ in range(8): fork(lambda: (bytearray(b'x') * (60 * MIB), hold()))\nreturn hold()", MEMORY),
+    Candidate("children", "for _ in range(8): fork(lambda: (bytearray(b'x') * (60 * MIB), hold(9)))\nreturn hold(9)", MEMORY),
     Candidate(
         "daemon in a session of its own",
         """
         def daemon():
             os.setsid()
-            fork(lambda: (bytearray(b'x') * (450 * MIB), hold()))
+            fork(lambda: (bytearray(b'x') * (450 * MIB), hold(9)))
         fork(daemon)
-        return hold()
+        return hold(9)
         """,
         MEMORY,
     ),
     Candidate(
         "another program",
-        "subprocess.Popen([sys.executable, '-c', 'import time; x = b\"x\" * (450 << 20); time.sleep(9)'])\nreturn hold()",
+        "subprocess.Popen([sys.executable, '-c', 'import time; x = b\"x\" * (450 << 20); time.sleep(9)'])\nreturn hold(9)",
         MEMORY,
     ),
     Candidate(
@@ -171,6 +174,7 @@ CANDIDATES = [
             for at in range(0, len(x), 2 * MIB): x[at]
             hold()
         for _ in range(4): fork(one)
+        for _ in range(4): os.wait()
         return hold()
         """,
         MEMORY,
@@ -294,6 +298,7 @@ CANDIDATES = [
             f"for n in range(130000): os.close(os.open(f'{folder}/{{n}}', 65))\nreturn hold()",
             ("crashed", "scratch limit of 100000 files"),
             limits=_FILES,
+            alike=True,
         )
         for folder in (".", "/tmp", "/dev/shm")
     ),
@@ -302,6 +307,7 @@ CANDIDATES = [
         "open('x', 'w').close()\nfor n in range(130000): os.link('x', f'{n}')\nreturn hold()",
         ("crashed", "scratch limit of 100000 files"),
         limits=_FILES,
+        alike=True,
     ),
     Candidate(
         "too many folders, one in the other",
@@ -312,6 +318,7 @@ CANDIDATES = [
         """,
         ("crashed", "scratch limit of 100000 files"),
         limits=_FILES,
+        alike=True,
     ),
     # Processes
     Candidate("forks", "while True: os.fork()", ("crashed", "limit of 8 processes"), limits={"processes": 8}),
@@ -335,8 +342,8 @@ CANDIDATES = [
     ),
     # CPU
     Candidate("endless loop", "while True: pass", CPU, limits=_CPU),
-    Candidate("CPU of threads", "for _ in range(3): threading.Thread(target=burn, args=(9,)).start()\ntime.sleep(5)", CPU, limits=_CPU),
-    Candidate("CPU of a child", "fork(lambda: burn(1.5))\ntime.sleep(5)", CPU, limits=_CPU),
+    Candidate("CPU of threads", "for _ in range(3): threading.Thread(target=burn, args=(9,)).start()\ntime.sleep(15)", CPU, limits=_CPU),
+    Candidate("CPU of a child", "fork(lambda: burn(1.5))\ntime.sleep(15)", CPU, limits=_CPU),
     Candidate(
         "CPU of children one after the other",
         "for _ in range(30):\n    fork(lambda: burn(0.05)); os.wait()\nreturn 1.0",
@@ -349,7 +356,7 @@ CANDIDATES = [
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         for _ in range(8):
             fork(lambda: burn(0.2)); time.sleep(0.25)
-        time.sleep(5)
+        time.sleep(15)
         return 1.0
         """,
         CPU,
@@ -360,7 +367,7 @@ CANDIDATES = [
         """
         for _ in range(8):
             fork(lambda: fork(lambda: burn(0.2))); os.wait(); time.sleep(0.25)
-        time.sleep(5)
+        time.sleep(15)
         return 1.0
         """,
         CPU,
@@ -372,6 +379,8 @@ CANDIDATES = [
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         for _ in range(250):
             fork(lambda: burn(0.004)); time.sleep(0.004)
+        try: os.wait()
+        except ChildProcessError: pass
         return 1.0
         """,
         CPU,

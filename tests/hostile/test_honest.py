@@ -80,3 +80,22 @@ async def test_torch_runs(lair: Lair, case: Case) -> None:
 @cases([Case("a pool of processes", POOL, limits="pool", inside="pool", landlock="")])
 async def test_pool_of_processes_runs_where_shared_memory_is_private(lair: Lair, case: Case) -> None:
     await lair.judge(case)
+
+
+@pytest.mark.needs("landlock")
+@pytest.mark.parametrize("level", ["landlock"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "multiprocessing.Lock()",
+        "multiprocessing.get_context('fork').Pool(2)",
+        "shared_memory.SharedMemory(create=True, size=9)",
+    ],
+)
+async def test_landlock_says_why_shared_memory_fails(lair: Lair, body: str) -> None:
+    outcome = await lair.loose(
+        f"import multiprocessing\nfrom multiprocessing import shared_memory\ndef solve():\n    {body}\n"
+    )
+    assert outcome.status == "crashed"
+    assert "the level landlock gives no named semaphores" in outcome.reason, outcome.reason
+    assert "use processes with pipes, threads, or num_workers=0" in outcome.reason

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,16 +23,20 @@ def evaluate(program_path):
 """
 
 
-@pytest.fixture(params=[pytest.param("cgroup", marks=pytest.mark.needs("cgroup")), "no cgroup"])
-def counted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Tell whether each evaluation has a cgroup."""
-    monkeypatch.setenv(CGROUP_VARIABLE, "auto" if request.param == "cgroup" else "off")
-    return bool(request.param == "cgroup")
+def _cases() -> Iterator[Any]:
+    """Each candidate, with a cgroup for the evaluation and without one."""
+    for candidate in CANDIDATES:
+        for way in ("no cgroup",) if candidate.alike else ("cgroup", "no cgroup"):
+            marks = [pytest.mark.needs("cgroup")] if way == "cgroup" else []
+            yield pytest.param(candidate, way == "cgroup", id=f"{way}-{candidate.name}", marks=marks)
 
 
 @pytest.mark.needs("bubblewrap")
-@pytest.mark.parametrize("candidate", CANDIDATES, ids=lambda candidate: candidate.name)
-async def test_limit_holds(candidate: Candidate, counted: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("candidate", "counted"), _cases())
+async def test_limit_holds(
+    candidate: Candidate, counted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CGROUP_VARIABLE, "auto" if counted else "off")
     work = Workplace(tmp_path, "bubblewrap")
     evaluator = EVALUATE.replace("CALLS", str(candidate.calls))
     limits = {"memory_mb": 192, "seconds": 20.0, **candidate.limits}

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -90,7 +95,117 @@ def make():
 look = make()
 """
 
+
+def layer(after: str, more: str = "") -> str:
+    """The seed with statements after its forward pass, where `y` is its output."""
+    lines = "".join(f"        {line}\n" for line in after.splitlines())
+    return (
+        f"{SEED}\n\n{more}\n\nclass Layer(Layer):\n    def forward(self, x, state=None):\n"
+        f"        y, state = super().forward(x, state)\n{lines}        return y, state\n"
+    )
+
+
+NO_NUMBERS = r"PermissionError: a program works on tensors alone"
+NOT_OWN = r"PermissionError: a program may not change what is not its own: it changed "
+KEEPS = r"state: after a pass over [\d,]+ tokens the layer and its program keep [\d,]+ numbers more"
+TIME = r"complexity: the time, measured outside of the sandbox, grows \d+\.\d-fold with 16 times the tokens"
+BACK = r"complexity: the work of passes forwards and backwards grows \d+\.\d-fold from \d+ to [\d,]+ tokens"
+UNKNOWN = r"PermissionError: the work of the operator \w+ cannot be counted"
+ARRAY = "a = super(torch.Tensor, x.detach()).numpy()\n"
+LONG = "v, n = x.mT.contiguous(), x.shape[1]\n"
+LATE = """
+class Late(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        y = torch.Tensor.as_subclass(args[0], torch.Tensor)
+        return func(y + 0 * (y @ y.mT @ y), *args[1:], **(kwargs or {}))
+"""
+HOLDING = """
+def holding():
+    kept = None
+    while True:
+        kept = yield kept
+
+HELD = holding()
+next(HELD)
+"""
+
 CHEATS = {
+    "work in arrays": (
+        starting("a = x.detach().numpy()\nx = x + 0 * float((a @ a.swapaxes(1, 2)).mean())"),
+        NO_NUMBERS,
+    ),
+    "work in arrays by the base class": (starting(f"{ARRAY}x = x + 0 * float((a @ a.swapaxes(1, 2)).mean())"), TIME),
+    "work in arrays where it is not counted": (
+        starting(
+            "from torch.utils._python_dispatch import _get_current_dispatch_mode\nkey = float(x[0, 0, 0])\n"
+            f"if _get_current_dispatch_mode() is None:\n    {ARRAY}    MEMO[key] = float((a @ a.swapaxes(1, 2)).mean())\n"
+            "x = x + 0 * MEMO.get(key, 0.0)"
+        )
+        + "\n\nMEMO = {}\n",
+        TIME,
+    ),
+    "work in numbers of Python": (
+        starting("a = [float(v) for v in x[0, :, 0]]\nfor i in range(len(a)):\n    x = x if sum(a[: i + 1]) else x"),
+        TIME,
+    ),
+    "work in callbacks": (starting("x = x.clone().apply_(lambda v: v)"), NO_NUMBERS),
+    "work in a thread": (
+        starting("import threading\nt = threading.Thread(target=lambda: x @ x.mT @ x)\nt.start()\nt.join()"),
+        r"PermissionError: a program may start no threads",
+    ),
+    "work in a fused operator": (
+        starting(
+            "w, n = torch.eye(x.shape[2]), x.shape[2]\n"
+            "with torch.no_grad():\n"
+            "    h = torch._native_multi_head_attention(x, x, x, n, 2, torch.cat([w, w, w]), torch.zeros(3 * n), w, "
+            "torch.zeros(n), need_weights=False)[0]\n"
+            "x = x + 0 * h"
+        ),
+        UNKNOWN,
+    ),
+    "work in a library's convolution": (
+        starting(
+            f"{LONG}x = x + 0 * torch.mkldnn_convolution(v, torch.ones(len(v[0]), 1, n), None, (n - 1,), (1,), (1,), "
+            "len(v[0]))[..., :n].mT"
+        ),
+        UNKNOWN,
+    ),
+    "work in a convolution without its formula": (
+        starting(
+            "torch.utils.flop_counter.flop_registry.clear()\n"
+            f"{LONG}x = x + 0 * F.conv1d(v, torch.ones(len(v[0]), 1, n), None, 1, n - 1, 1, len(v[0]))[..., :n].mT"
+        )
+        + "\n\nimport torch.utils.flop_counter\n",
+        r"complexity: operations of products grow",
+    ),
+    "work in a subclass, later": (
+        layer("y = y.as_subclass(Late)", LATE),
+        r"TypeError: .* with a plain tensor: not a Late",
+    ),
+    "work in a hook of the backward pass": (
+        layer("if y.requires_grad:\n    y.register_hook(lambda g: g + 0 * (g @ g.mT @ g))"),
+        BACK,
+    ),
+    "work in training only": (starting("if torch.is_grad_enabled():\n    x = x + 0 * (x @ x.mT @ x)"), BACK),
+    "sizes that lie": (f"{SEED}\nimport math\nmath.prod = lambda shape: 7\n", f"{NOT_OWN}math.prod"),
+    "tensors that lie": (
+        starting("torch.Tensor.element_size = lambda self: 0"),
+        rf"{NOT_OWN}torch\.Tensor\.element_size",
+    ),
+    "cache in a generator": (starting("HELD.send(x)") + HOLDING, KEEPS),
+    "cache on a class": (starting("Held.past = x") + "\n\nclass Held:\n    past = None\n", KEEPS),
+    "cache in slots": (
+        starting("HELD.past = x") + "\n\nclass Held:\n    __slots__ = ('past',)\n\nHELD = Held()\n",
+        KEEPS,
+    ),
+    "cache in an iterator": (starting("HELD[0] = map(lambda a, b=x: b, [1])") + "\n\nHELD = [None]\n", KEEPS),
+    "cache in the frame of an error": (
+        starting("hold(x)")
+        + "\n\nHELD = []\n\ndef hold(x):\n    try:\n        raise ValueError\n"
+        + "    except ValueError as error:\n        HELD[:] = [error]\n",
+        KEEPS,
+    ),
     "cache on the module": (
         attention(seen="self.own[0]", after="self.own[:] = [(k, v)]\nreturn y, [x[:, -1:]]"),
         r"pieces: fed in pieces|list index out of range|state: after a pass .* keep",
@@ -101,7 +216,7 @@ CHEATS = {
     ),
     "cache on a module of torch": (
         attention(seen="F.past", after="F.past = (k, v)\nreturn y, [x[:, -1:]]"),
-        r"complexity: (operations|numbers)",
+        r"PermissionError: a program may not change what is not its own: it changed torch.nn.functional.past",
     ),
     "cache in a closure": (
         attention(seen="look()", after="look(k, v)\nreturn y, [x[:, -1:]]") + LOOK,
@@ -164,8 +279,44 @@ CHEATS = {
 }
 
 
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Callable[[str], list[str]]]:
+    """Judge layers in forks of one process: to start an interpreter for each takes longer than the checks."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "tests.hostile.layer_judge"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **threads},
+    ) as process:
+        assert process.stdin and process.stdout
+        ask, answers = process.stdin, process.stdout
+
+        def judged(code: str) -> list[str]:
+            ask.write(json.dumps(code) + "\n")
+            ask.flush()
+            found: list[str] = json.loads(answers.readline())
+            return found
+
+        yield judged
+        ask.close()
+
+
+def test_honest_layer_passes(judge: Callable[[str], list[str]]) -> None:
+    assert judge(SEED) == ["", ""]
+
+
 @pytest.mark.parametrize("cheat", CHEATS, ids=str)
-def test_layer_that_cheats_is_refused_with_the_measured_reason(tmp_path: Path, cheat: str) -> None:
+def test_layer_that_cheats_is_refused_with_the_measured_reason(judge: Callable[[str], list[str]], cheat: str) -> None:
+    code, why = CHEATS[cheat]
+    status, reason = judge(code)
+    assert status in ("invalid", "crashed")
+    assert re.search(why, reason), reason
+
+
+@pytest.mark.parametrize("cheat", ["modes off", "work in arrays by the base class"])
+def test_sandbox_refuses_them_too(tmp_path: Path, cheat: str) -> None:
     code, why = CHEATS[cheat]
     outcome, _ = asyncio.run(LINEAR.evaluate(tmp_path, code, stage="quick"))
     assert outcome.status in ("invalid", "crashed") and outcome.score is None

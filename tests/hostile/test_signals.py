@@ -62,7 +62,7 @@ os.kill(child, 9)
          "attempt('b', lambda: open(f'/proc/{SUPERVISOR}/mem', 'r+b'))"),
     Case("descriptors of its parent", numbers("pidfd_open", "pidfd_getfd") +
          "attempt('a', lambda: call(pidfd_getfd, call(pidfd_open, SUPERVISOR, 0), 0, 0))\n"
-         "attempt('b', lambda: os.open(f'/proc/{SUPERVISOR}/fd/0', os.O_RDWR))", inside="b"),
+         "attempt('b', lambda: os.open(f'/proc/{SUPERVISOR}/fd/0', os.O_RDWR))", inside="b", forked=""),
     Case("environment of the engine", "attempt('keys', lambda: open('/proc/ENGINE/environ').read())"),
     Case("a sibling in place of a child", numbers("clone") + "attempt('sibling', lambda: call(clone, 0x8000 | 17, 0, 0, 0, 0) or os._exit(0))"),
     Case("stop itself", "os.kill(os.getpid(), signal.SIGSTOP)", status="timeout", reason="time limit", seconds=4.0),
