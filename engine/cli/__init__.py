@@ -56,7 +56,10 @@ def _run() -> int:
     from engine.cli.app import app
 
     # Importing a module registers its commands.
-    from engine.cli import acts, bench, compare, control, doctor, export, fork, look, priors, replay, tasks  # noqa: F401  # isort: skip
+    # isort: off
+    from engine.cli import acts, bench, compare, control, digest, doctor, export, fork, imports, look, priors  # noqa: F401
+    from engine.cli import replay, tasks, verify  # noqa: F401
+    # isort: on
 
     result = get_command(app).main(args=sys.argv[1:], prog_name="evolve", standalone_mode=True)
     return int(result or 0)

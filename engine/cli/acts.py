@@ -10,10 +10,12 @@ import typer
 
 from engine.cli.app import RunName, RunsOption, app, pick
 from engine.cli.control import command_run
+from engine.cli.programs import read_program
 from engine.errors import EvolveError, UsageError
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run
 from engine.runs.manage import delete_run, rename_run
+from engine.state.fold import first_state
 from engine.text import visible
 
 __all__: list[str] = []
@@ -26,7 +28,8 @@ Subtree = Annotated[bool, typer.Option("--subtree", help="Include all its descen
 def inject(
     run: RunName,
     program: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own program; it takes the next round.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Your own program, a folder if it has several files; it takes a round."),
     ] = None,
     hint: Annotated[str | None, typer.Option(metavar="TEXT", help="Text to show to the next designs.")] = None,
     parent: Annotated[
@@ -38,15 +41,18 @@ def inject(
     if (program is None) == (hint is None):
         raise UsageError("inject takes either --program FILE or --hint TEXT")
     data: dict[str, Any] = {"what": "hint", "text": hint}
+    picked = pick(run, runs)
     if program is not None:
+        with JournalReader(picked.db) as reader:
+            spec = first_state(reader).spec
         try:
-            code = program.read_text(encoding="utf-8")
+            code = read_program(program, spec)
         except OSError as exc:
             raise UsageError(f"{program} cannot be read: {exc.strerror}") from None
         except UnicodeDecodeError as exc:
             raise UsageError(f"{program} is not UTF-8 text: {exc.reason} at byte {exc.start}") from None
         data = {"what": "program", "code": code, "name": program.stem, "parent": parent}
-    command_run(pick(run, runs), "inject", data)
+    command_run(picked, "inject", data)
 
 
 @app.command()

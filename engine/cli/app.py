@@ -98,8 +98,8 @@ def print_json(value: Any) -> None:
 
 
 def refuse_to_replace(file: Path, force: bool) -> None:
-    """Raise UsageError if a file exists, unless `--force` is given."""
-    if file.is_file() and not force:
+    """Raise UsageError if a file, or a folder with something in it, exists, unless `--force` is given."""
+    if not force and (file.is_file() or (file.is_dir() and any(file.iterdir()))):
         raise UsageError(f"{file} is there already", "--force replaces it; or name another file")
 
 

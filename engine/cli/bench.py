@@ -15,6 +15,7 @@ from engine.errors import UsageError
 
 __all__ = ["load_bench"]
 
+_SEARCHES = ("peers", "samplers")
 _BENCHES = Path(__file__).parents[2] / "tests" / "bench"
 
 
@@ -23,10 +24,19 @@ def bench(
     what: Annotated[str, typer.Argument(metavar="BENCH", help="Benchmark to run; by default all.")] = "all",
     full: Annotated[bool, typer.Option("--full", help="Measure for longer and on more data.")] = False,
     against: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--against", metavar="PATH", help="kernels: a checkout of flash-linear-attention to compare with."
+            "--against",
+            metavar="WHAT",
+            help="peers, or all: other systems with their environments, openevolve=/path/to/venv,shinka=/path/to/venv. "
+            "kernels: a checkout of flash-linear-attention.",
         ),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", metavar="N", min=2, help="peers, samplers: rounds of a search.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option("--repeats", metavar="N", min=1, help="peers: runs of each system; samplers: seeds.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -36,15 +46,19 @@ def bench(
         raise UsageError("the benchmarks are not installed", "Run them from a checkout of the project")
     if what != "all" and what not in known:
         raise UsageError(f"there is no benchmark '{what}'", f"There are {', '.join(known)}")
-    if against is not None and what != "kernels":
-        raise UsageError("--against compares kernels only", "evolve bench kernels --against PATH")
+    if against is not None and what not in ("all", "kernels", "peers"):
+        raise UsageError("--against compares kernels or peers", f"Leave it out, or measure those instead of {what}")
+    if (rounds is not None or repeats is not None) and what not in _SEARCHES:
+        raise UsageError("--rounds and --repeats are for peers and samplers", "evolve bench peers --rounds N")
+    arguments: dict[str, tuple[Any, ...]] = {"peers": (against, rounds, repeats), "samplers": (rounds, repeats)}
+    if what == "kernels":
+        arguments["kernels"] = (Path(against) if against else None,)
     rows: dict[str, list[dict[str, Any]]] = {}
     for name in known:
         if what in ("all", name):
             print(f"measuring {name} …", file=sys.stderr, flush=True)
-            main = load_bench(name).main
             try:
-                rows[name] = main(full, against) if name == "kernels" else main(full)
+                rows[name] = load_bench(name).main(full, *arguments.get(name, ()))
             except UsageError as exc:
                 if what == name:
                     raise
@@ -53,7 +67,7 @@ def bench(
         # The shape of the kernel rows is a contract.
         print_json(rows[what] if what == "kernels" else [{"bench": n, **row} for n in rows for row in rows[n]])
         return
-    kernels = rows.pop("kernels", [])
+    kernels, peers = rows.pop("kernels", []), rows.pop("peers", [])
     if rows:
         print_table(
             ["bench", "what", "value", "unit", "budget", "note"],
@@ -65,6 +79,9 @@ def bench(
         )
     if kernels:
         print_table(list(kernels[0]), [[_cell(value) for value in row.values()] for row in kernels])
+    if peers:
+        columns, lines = load_bench("peers").matrix(peers)
+        print_table(columns, lines, spare=["spread"])
 
 
 def _cell(value: object) -> str:

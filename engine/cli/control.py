@@ -23,7 +23,27 @@ from engine.cli.app import (
     print_json,
 )
 from engine.cli.complete import preset_names, run_names
+from engine.cli.foreign import ContainerOption, MetricOption, NetworkOption, PythonOption, keep_interpreter, open_task
+from engine.cli.options import (
+    Address,
+    Detach,
+    ExecutorOption,
+    Headless,
+    Hours,
+    Patience,
+    PatienceEndpoint,
+    Rounds,
+    SetOption,
+    Slots,
+    Target,
+    Tokens,
+    Usd,
+    Workers,
+    place_of,
+)
+from engine.cli.programs import write_program
 from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run, tell
+from engine.cli.trust import TrustOption, settle
 from engine.errors import RunError, UsageError
 from engine.evaluation.bubblewrap import wanted_bubblewrap
 from engine.journal.events import EvalStageDone
@@ -31,19 +51,27 @@ from engine.journal.reader import JournalReader
 from engine.runs.asking import ask, hand_over
 from engine.runs.changes import check_set
 from engine.runs.command_kinds import Answer
-from engine.runs.configure import choose_settings, lacks_limit, model_table, replayed, require_limit
+from engine.runs.configure import (
+    choose_settings,
+    lacks_limit,
+    model_table,
+    own_layers,
+    replayed,
+    require_limit,
+    task_settings,
+)
 from engine.runs.create import create_run
 from engine.runs.folder import Run, is_alive
 from engine.runs.manage import spawn_engine
 from engine.runs.presets import PRESETS, Preset, find_preset
 from engine.runs.replace_task import adopt_task
+from engine.runs.review import agree_to_change, review_run, review_task
 from engine.runs.status import RunSummary, summary_now
 from engine.settings.decode import deep_merge
 from engine.settings.model import Settings, parse_setting
 from engine.state.fold import fold_run
 from engine.state.node import Node
 from engine.state.run_state import RunState
-from engine.task.load import find_task, load_task
 
 __all__ = ["command_run", "write_best"]
 
@@ -51,34 +79,6 @@ _STOP_SECONDS = 10.0
 _PATIENCE_SECONDS = 600.0
 
 _PRESET_NAMES = ", ".join(PRESETS)
-
-Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds in all.", min=0)]
-Hours = Annotated[float | None, typer.Option(metavar="H", help="Stop after this many hours of engine time.", min=0)]
-Usd = Annotated[
-    float | None, typer.Option(metavar="X", help="Stop when the models have cost this many US dollars.", min=0)
-]
-Tokens = Annotated[
-    int | None, typer.Option(metavar="N", help="Stop when the models have used this many tokens.", min=0)
-]
-Target = Annotated[float | None, typer.Option(metavar="X", help="Finish when the best score reaches this value.")]
-Patience = Annotated[
-    int | None, typer.Option(metavar="N", help="Finish after this many rounds without a new best.", min=1)
-]
-Workers = Annotated[int | None, typer.Option(metavar="N", help="Rounds in flight; by default slots + 2.", min=1)]
-Slots = Annotated[int | None, typer.Option(metavar="N", help="Evaluations at once; by default one per core.", min=1)]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, for example sampler.c=0.2.")
-]
-Headless = Annotated[
-    bool, typer.Option("--headless", help="Run the engine in the foreground and print progress on stderr.")
-]
-PatienceEndpoint = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SECONDS", help="With --headless: stop if no model answers for this long; by default 600.", min=0
-    ),
-]
-Detach = Annotated[bool, typer.Option("--detach", help="Start the engine, print the run's path and return.")]
 
 
 @app.command()
@@ -92,6 +92,8 @@ def run(
     patience: Patience = None,
     workers: Workers = None,
     slots: Slots = None,
+    executor: ExecutorOption = None,
+    address: Address = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of every random draw of the search; by default 0.")
     ] = None,
@@ -136,6 +138,11 @@ def run(
     headless: Headless = False,
     patience_endpoint: PatienceEndpoint = None,
     detach: Detach = False,
+    python: PythonOption = "",
+    metric: MetricOption = "",
+    container: ContainerOption = False,
+    container_network: NetworkOption = False,
+    trust: TrustOption = False,
     json: JsonOption = False,
 ) -> None:
     """Start a run. Its engine outlives this terminal (not with --headless)."""
@@ -144,23 +151,22 @@ def run(
     if base_url and not model:
         raise UsageError("--base-url needs --model NAME, the model's name at the endpoint")
     wait = _patience(patience_endpoint, headless)
-    loaded = load_task(find_task(task))
+    loaded = open_task(task, python, metric, container, container_network)
     chosen = find_preset(preset) if preset else Preset()
     loaded = chosen.limit(loaded)
-    options: dict[str, Any] = {
-        "rounds": rounds, "hours": hours, "usd": usd, "tokens": tokens, "target": target, "patience": patience,
-        "workers": workers, "slots": slots, "seed": seed, "data_seed": data_seed,
-    }  # fmt: skip
-    given = {key: value for key, value in options.items() if value is not None}
+    options = {"rounds": rounds, "hours": hours, "usd": usd, "tokens": tokens, "target": target, "patience": patience}
+    options |= {"workers": workers, "slots": slots, "seed": seed, "data_seed": data_seed}
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     if designer is not None:
         given["designer"] = {"name": designer}
-    only = ""
-    if model:
-        only, table = model_table(loaded, model, base_url)
-        given["models"] = {only: table}
+    given |= place_of(executor, address)
+    only, table = model_table(model, base_url, loaded) if model else ("", {})
+    given |= {"models": {only: table}} if model else {}
     own = [("command line", given), *((f"--set {text}", parse_setting(text)) for text in set_ or [])]
     base = replayed(pick(answers, runs)) if answers else None
     settings = choose_settings(loaded, chosen, own, only, base)
+    settle(review_task(loaded, settings, own_layers(own)), trust, may_ask=not (headless or detach or json))
+    keep_interpreter(python)
     if lacks_limit(settings) and not headless and sys.stdin.isatty():
         limit = typer.prompt("The models cost money. US dollars to spend at most", type=float)
         settings = choose_settings(loaded, chosen, [*own, ("limit", {"usd": limit})], only, base)
@@ -194,7 +200,11 @@ def _serve(run: Run, wait: float) -> tuple[RunState, RunSummary]:
     from engine.loop.serve import serve
 
     tell(f"run {run.folder}")
-    serve(run, ProgressLines(), wait, attended=False)
+    lines = ProgressLines()
+    try:
+        serve(run, lines, wait, attended=False)
+    finally:
+        lines.end()
     with JournalReader(run.db) as reader:
         state = fold_run(reader)
     return state, summary_now(run, state)
@@ -202,7 +212,8 @@ def _serve(run: Run, wait: float) -> tuple[RunState, RunSummary]:
 
 def _attend(run: Run, json: bool, mouse: bool = False) -> None:
     """Watch a run: in the application if this is a terminal, else as lines until it ends."""
-    if not json and sys.stdin.isatty() and sys.stdout.isatty():
+    # The application draws on stderr, so a terminal whose stderr goes into a file gets lines.
+    if not json and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         from tui.app import run_tui
 
         raise typer.Exit(run_tui(run.folder.parent, run, mouse))
@@ -223,15 +234,18 @@ def _close(run: Run, state: RunState, summary: RunSummary, json: bool) -> None:
         print(f"{status}: no node has a score")
     if best is not None and best.score is not None:
         with JournalReader(run.db) as reader:
-            code = reader.blob(best.program)
+            code = reader.text(best.program)
             measured = {e.data.guarantee for e in reader.node_events(best.id) if isinstance(e.data, EvalStageDone)}
+        path = best_path(run, state.spec)
         try:
-            best_path(run).write_bytes(code)
+            write_program(path, code, state.spec)
         except OSError as exc:
-            tell(f"warning: {best_path(run)} cannot be written: {exc.strerror}")
+            tell(f"warning: {path} cannot be written: {exc.strerror}")
+        except RunError as exc:
+            tell(f"warning: {exc.message}")
         if not json:
             badge = "guarded" if measured == {"guarded"} else "open"
-            print(f"{status}: best {state.ranking.describe(best)} (#{best.id}), {badge}, in {best_path(run)}")
+            print(f"{status}: best {state.ranking.describe(best)} (#{best.id}), {badge}, in {path}")
     if status in ("paused", "stopped", "dead") and not json:
         tell(f"'evolve resume {run.typed}' goes on with it.")
     interrupted = status == "stopped" and state.interrupted
@@ -256,17 +270,18 @@ def resume(
     runs: RunsOption = None,
     headless: Headless = False,
     patience_endpoint: PatienceEndpoint = None,
+    trust: TrustOption = False,
     json: JsonOption = False,
 ) -> None:
     """Resume a run: unpause it, or restart its engine. A limit given here replaces the run's."""
     picked = pick(run, runs)
     wait = _patience(patience_endpoint, headless)
     if task is not None:
-        tell(adopt_task(picked, load_task(find_task(task))))
-    options: dict[str, Any] = {
-        "rounds": rounds, "hours": hours, "usd": usd, "tokens": tokens, "target": target, "patience": patience,
-        "workers": workers, "slots": slots,
-    }  # fmt: skip
+        loaded = open_task(task)
+        settle(review_task(loaded, task_settings(loaded), own_layers(())), trust, may_ask=not (headless or json))
+        tell(adopt_task(picked, loaded))
+    options = {"rounds": rounds, "hours": hours, "usd": usd, "tokens": tokens, "target": target, "patience": patience}
+    options |= {"workers": workers, "slots": slots}
     change: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     for text in set_ or []:
         change = deep_merge(change, parse_setting(text))
@@ -274,13 +289,19 @@ def resume(
         state = fold_run(reader)
         kept = [command.data.get("settings") for command in reader.pending() if command.kind == "set"]
     alive = is_alive(picked)
-    if change:
-        check_set(state.settings, change)
-        _require_ok(picked, ask(picked, "set", {"settings": msgspec.to_builtins(change)}))
+    whole = change
     for earlier in reversed(kept):
         # Settings changed while no engine ran count as if they were given here.
-        change = deep_merge(earlier, change) if isinstance(earlier, dict) else change
-    if not alive and state.status == "finished" and not _goes_on(state, change):
+        whole = deep_merge(earlier, whole) if isinstance(earlier, dict) else whole
+    if change:
+        check_set(state.settings, change)
+    at_its_end = not alive and state.status == "finished" and not _goes_on(state, whole)
+    if not alive and not at_its_end:
+        settle(review_run(picked, state), trust, may_ask=not (headless or json))
+    if change:
+        agree_to_change(picked, state, change)
+        _require_ok(picked, ask(picked, "set", {"settings": msgspec.to_builtins(change)}))
+    if at_its_end:
         if not json:
             tell(f"'evolve resume {picked.typed} {_limit_to_raise(state)}' goes on with it.")
         _close(picked, state, summary_now(picked, state), json)
@@ -377,8 +398,10 @@ def set_setting(
     for text in assignments:
         change = deep_merge(change, parse_setting(text))
     with JournalReader(picked.db) as reader:
-        check_set(fold_run(reader).settings, change)
+        state = fold_run(reader)
+    check_set(state.settings, change)
     command_run(picked, "set", {"settings": msgspec.to_builtins(change)})
+    agree_to_change(picked, state, change)
 
 
 @app.command()
@@ -408,7 +431,7 @@ def _require_ok(run: Run, answer: Answer) -> Answer:
 
 
 def write_best(run: Run, out: Path | None) -> tuple[RunState, Node, str]:
-    """Return a run's state, best node and that node's program; write the program to `out` if given.
+    """Return a run's state, best node and that node's program; write the program to `out`, a file or folder, if given.
 
     Raises:
         RunError: no node has a score, or the file cannot be written.
@@ -421,7 +444,7 @@ def write_best(run: Run, out: Path | None) -> tuple[RunState, Node, str]:
         code = reader.text(best.program)
     if out is not None:
         try:
-            out.write_text(code, encoding="utf-8")
+            write_program(out, code, state.spec)
         except OSError as exc:
             raise RunError(f"{out} cannot be written: {exc.strerror}") from None
     return state, best, code

@@ -2,52 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import shutil
 import sqlite3
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from engine.cli.app import JsonOption, RunsOption, app, fail, folder_of, print_json
-from engine.errors import EvolveError
+from engine.cli.doctor_models import Check, check_calls, check_environment, check_models, check_prices
+from engine.cli.options import Address, ExecutorOption, place_of
+from engine.errors import EvolveError, UsageError
 from engine.evaluation.cgroups import configured_cgroups
 from engine.evaluation.gpus import list_gpus
 from engine.evaluation.sandbox import find_sandbox, in_memory
-from engine.llm.client import list_models
-from engine.llm.faults import Fault, key_of, place_of
-from engine.runs.configure import configured
+from engine.evaluation.warm_trial import find_cold_reason
+from engine.runs.configure import configured, model_table
 from engine.settings.model import merge_settings
-from engine.settings.models import ModelSpec
 from engine.text import one_line
 from engine.workspace import network_file_system, workspace
 
 __all__: list[str] = []
 
 _LOW_SPACE = 1 << 30
-_ENDPOINT_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class Check:
-    """The result of one check."""
-
-    name: str
-    state: str
-    """`ok`, `note` (works, but less well) or `bad` (something will not work)."""
-    found: str
-    advice: str = ""
 
 
 @app.command()
-def doctor(runs: RunsOption = None, json: JsonOption = False) -> None:
+def doctor(
+    runs: RunsOption = None,
+    json: JsonOption = False,
+    call: Annotated[
+        bool, typer.Option("--call", help="Ask each model once in each role, shortly; this costs what the calls cost.")
+    ] = False,
+    model: Annotated[str, typer.Option(metavar="NAME", help="Check this model in place of the configured ones.")] = "",
+    base_url: Annotated[str, typer.Option(metavar="URL", help="Address of that model's endpoint.")] = "",
+    executor: ExecutorOption = None,
+    address: Address = None,
+) -> None:
     """Check terminal, sandbox, disk, Python and models, and advise what to change."""
+    if base_url and not model:
+        raise UsageError("--base-url needs --model NAME, the model's name at the endpoint")
     folder = folder_of(runs)
-    checks = [_python(), _sandbox(), _limits(), _disk(folder), _file_system(folder), _gpus(), _torch(),
-              *_models(), _embedder(), _settings(), _terminal(), _lingering()]  # fmt: skip
+    checks = [_python(), _sandbox(), _starts(), _limits(), _disk(folder), _file_system(folder), _gpus(),
+              _torch(), *_models(call, model, base_url), check_prices(), _embedder(), _settings(), _terminal(),
+              _lingering(), *_cluster(executor, address)]  # fmt: skip
     if json:
         print_json([asdict(check) for check in checks])
     else:
@@ -61,6 +66,19 @@ def doctor(runs: RunsOption = None, json: JsonOption = False) -> None:
 def _python() -> Check:
     found = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {len(os.sched_getaffinity(0))} cores"
     return Check("python", "ok", found)
+
+
+def _cluster(executor: str | None, address: str | None) -> list[Check]:
+    """The cluster that the settings name, if they name one."""
+    try:
+        settings = merge_settings(("config.toml", configured()), ("command line", place_of(executor, address))).executor
+    except UsageError:
+        return []  # told with the settings
+    if settings.name == "local":
+        return []
+    from engine.cli.doctor_cluster import check_cluster
+
+    return asyncio.run(check_cluster(settings))
 
 
 def _sandbox() -> Check:
@@ -85,6 +103,22 @@ def _sandbox() -> Check:
     passed = f"; passed over: {sandbox.reason}" if sandbox.reason else ""
     state = "note" if sandbox.advice or sandbox.lacks else "ok"
     return Check("sandbox", state, one_line(found + missed + passed, 600), sandbox.advice)
+
+
+def _starts() -> Check:
+    """How evaluators and candidates start."""
+    try:
+        reason = asyncio.run(find_cold_reason())
+    except EvolveError as exc:
+        return Check("start", "bad", exc.message, exc.hint)
+    if reason:
+        cold = "evaluators and candidates start cold, an interpreter each, which costs two to three times the CPU time"
+        return Check("start", "note", one_line(f"{cold}: {reason}", 600), "")
+    found = (
+        "from the second evaluation on, evaluators and candidates are forked into fresh namespaces; those with a GPU, "
+        "another interpreter, a build or an unconfined evaluator start cold"
+    )
+    return Check("start", "ok", found, "")
 
 
 def _limits() -> Check:
@@ -134,35 +168,20 @@ def _torch() -> Check:
     return Check("torch", "ok", f"installed; triton {'installed' if find_spec('triton') else 'not installed'}")
 
 
-def _models() -> list[Check]:
-    """Check each configured model: whether its endpoint answers, takes the key and lists the model."""
+def _models(call: bool, only: str, base_url: str) -> list[Check]:
+    """Check each configured model, or the one named, and what the environment does to requests; with `call` ask it."""
     try:
-        settings = merge_settings(("config.toml", configured()))
+        name, table = model_table(only, base_url) if only else ("", {})
+        models = merge_settings(
+            ("config.toml", configured()), ("command line", {"models": {name: table}} if only else {})
+        ).models
+        models = {name: models[name]} if only else models
     except EvolveError as exc:
         return [Check("models", "bad", exc.message, exc.hint)]
-    if not settings.models:
+    if not models:
         advice = "Without one the designer is 'recombine'; --model and --base-url, or [models.NAME] in config.toml"
-        return [Check("models", "ok", "none configured", advice)]
-    listed: dict[tuple[str, str], list[str] | Fault] = {}
-    for spec in settings.models.values():
-        if (spec.base_url, spec.key_env) not in listed:
-            listed[spec.base_url, spec.key_env] = list_models(spec, _ENDPOINT_SECONDS)
-    return [_model(name, spec, listed[spec.base_url, spec.key_env]) for name, spec in settings.models.items()]
-
-
-def _model(name: str, spec: ModelSpec, known: list[str] | Fault) -> Check:
-    where = f"{spec.model} at {place_of(spec)}"
-    key = f", key in {spec.key_env}" if key_of(spec) else f", {spec.key_env} is not set" if spec.key_env else ""
-    if isinstance(known, Fault):
-        if known.kind == "model":
-            return Check(
-                f"model {name}", "note", f"{where}{key}: the endpoint lists no models, so this one is not verified"
-            )
-        return Check(f"model {name}", "bad", f"{where}{key}: {known.message}", "A run would wait for it")
-    if spec.model not in known:
-        some = ", ".join(one_line(other, 60) for other in known[:8]) or "none"
-        return Check(f"model {name}", "note", f"{where}{key}: the endpoint does not list it", f"It lists {some}")
-    return Check(f"model {name}", "ok", f"{where}{key}")
+        return [Check("models", "ok", "none configured", advice), check_environment([])]
+    return [check_environment(models.values()), *check_models(models), *(check_calls(models) if call else [])]
 
 
 def _gpus() -> Check:

@@ -1,4 +1,4 @@
-"""`evolve export`: write a run to a file for other programs and people."""
+"""`evolve export`: write a run for other programs and people."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.cli.app import ForceOption, JsonOption, RunArgument, RunsOption, app, pick, print_json, refuse_to_replace
+from engine.errors import UsageError
 
 __all__: list[str] = []
 
@@ -20,18 +21,30 @@ def export(
         typer.Option(
             "-o",
             "--out",
-            metavar="FILE",
-            help="FILE.json, FILE.csv, FILE.graphml or FILE.html; by default RUN.html in this folder.",
+            metavar="PATH",
+            help="FILE.json, FILE.csv, FILE.graphml, FILE.html (by default RUN.html here); with --as, a folder.",
         ),
     ] = None,
+    as_: Annotated[
+        str,
+        typer.Option("--as", metavar="SYSTEM", help="'openevolve': a checkpoint that OpenEvolve resumes from."),
+    ] = "",
     force: ForceOption = False,
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write a run to a file: all of it as JSON, its nodes as CSV, its lineage as GraphML, a report as HTML."""
-    from engine.export import export_run
+    from engine.export import export_checkpoint, export_run
 
+    if as_ not in ("", "openevolve"):
+        raise UsageError(f"no run can be exported as '{as_}'", "Known is 'openevolve'")
     picked = pick(run, runs)
+    if as_:
+        folder = Path(f"{picked.name}-openevolve") if out is None else out.expanduser()
+        programs = export_checkpoint(picked, folder, force)
+        made = {"folder": str(folder.absolute()), "run": str(picked.folder), "programs": programs}
+        print_json(made) if json else print(folder)
+        return
     target = Path(f"{picked.name}.html") if out is None else out
     refuse_to_replace(target, force)
     nodes = export_run(picked, target)

@@ -8,10 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli.app import JsonOption, RunName, RunsOption, app, folder_of, pick, print_json
-from engine.cli.control import SetOption
+from engine.cli.options import SetOption
+from engine.journal.reader import JournalReader
 from engine.runs.fork import fork_run
+from engine.runs.review import agree_to_change
 from engine.settings.decode import deep_merge
 from engine.settings.model import parse_setting
+from engine.state.fold import fold_run
 
 __all__: list[str] = []
 
@@ -43,6 +46,9 @@ def fork(
         source, folder_of(runs), at_seq=at, seed=seed, priors_at_seq=priors_at_seq, change=change, name=name,
         allow_network_fs=allow_network_fs,
     )  # fmt: skip
+    if change:
+        with JournalReader(source.db) as reader:
+            agree_to_change(made.run, fold_run(reader, made.at_seq), change)
     if json:
         print_json({"run": str(made.run.folder), "parent": str(source.folder), "at_seq": made.at_seq})
         return

@@ -14,10 +14,10 @@ from engine.task.load import builtin_tasks
 __all__ = ["SECTIONS", "CommandGroup"]
 
 SECTIONS = {
-    "Start and watch": ("run", "attach", "replay", "resume", "fork"),
+    "Start and watch": ("run", "attach", "replay", "resume", "fork", "import"),
     "Steer": ("pause", "step", "stop", "set", "inject"),
-    "Nodes": ("rerun", "pin", "unpin", "prune", "restore", "star", "comment"),
-    "Look": ("runs", "show", "best", "diff", "compare", "events"),
+    "Nodes": ("rerun", "verify", "pin", "unpin", "prune", "restore", "star", "comment"),
+    "Look": ("runs", "status", "digest", "show", "best", "diff", "compare", "events"),
     "Keep and carry": ("export", "rename", "delete"),
     "Tasks and priors": ("tasks", "new", "check", "priors"),
     "This machine": ("doctor", "bench"),

@@ -24,20 +24,24 @@ from engine.cli.app import (
     print_json,
     refuse_to_replace,
 )
-from engine.cli.calls import calls_of, print_calls, spending
+from engine.cli.calls import calls_of, print_calls, print_round, print_run_calls, round_of, run_calls, spending
 from engine.cli.control import write_best
 from engine.cli.filter import filtered
 from engine.cli.progress import tell
 from engine.cli.table import print_table
 from engine.errors import EvolveError, RunError, UsageError
 from engine.evaluation.curve import decode_curve
+from engine.evaluation.picture import decode_picture
 from engine.journal import events as ev
+from engine.journal.clock import local_time, local_zone
 from engine.journal.database import row_data
 from engine.journal.reader import JournalReader
 from engine.priors.usage import credited, idea_of
 from engine.runs.folder import Run, all_runs, is_alive
-from engine.runs.status import RunSummary, best_entry, best_of, summarize, summary_now
+from engine.runs.status import RunSummary, best_entry, best_of, started_ms, summarize, summary_now
+from engine.state.best_known import describe_record, record_entry
 from engine.state.fold import fold_run
+from engine.state.gain import describe_check
 from engine.state.lineage import ancestors, best_path, descendants, first_parents, lineage
 from engine.state.node import Node
 from engine.state.run_state import RunState
@@ -71,15 +75,15 @@ def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
             entry["name"], entry["task"], entry["status"], str(entry["rounds"]), str(entry["nodes"]),
             _best(entry),
             *([f"{entry['tokens']:,}", f"{entry['usd']:.4f}"] if asked else []),
-            entry["started"][:16].replace("T", " "),
+            local_time(started_ms(entry)),
         ]
         for entry in found
     ]  # fmt: skip
-    spent = ["tokens", "$"] if asked else []
+    spent, started = ["tokens", "$"] if asked else [], f"started ({local_zone()})"
     print_table(
-        ["name", "task", "status", "rounds", "nodes", "best", *spent, "started"],
+        ["name", "task", "status", "rounds", "nodes", "best", *spent, started],
         rows,
-        ("started", *reversed(spent), "task"),
+        (started, *reversed(spent), "task"),
     )
     for entry in found:
         if entry["status"] == "paused" and entry["reason"]:
@@ -96,7 +100,15 @@ def _best(entry: RunSummary) -> str:
 def show(
     run: RunArgument = None,
     node: NodeArgument = None,
-    calls: Annotated[bool, typer.Option("--calls", help="With NODE: print prompts and answers of models.")] = False,
+    calls: Annotated[
+        bool, typer.Option("--calls", help="List all calls of models; with NODE print its prompts and answers.")
+    ] = False,
+    round_: Annotated[
+        int | None,
+        typer.Option(
+            "--round", metavar="N", help="One round, its prompts and answers, also if it made no node.", min=0
+        ),
+    ] = None,
     filter_: Annotated[
         str | None,
         typer.Option(
@@ -108,15 +120,22 @@ def show(
     runs: RunsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show a run with its nodes, or one node in full."""
+    """Show a run with its nodes, one node in full, or one round with all its calls of models."""
     picked = pick(run, runs)
     with JournalReader(picked.db) as reader:
         state = fold_run(reader)
-        if node is None and calls:
-            raise UsageError("--calls needs a node: evolve show RUN NODE --calls")
+        if round_ is not None and node is not None:
+            raise UsageError("--round shows a round: do not name a node as well")
+        if filter_ is not None and (calls or round_ is not None):
+            raise UsageError("--filter selects among nodes: leave out --calls and --round")
         if node is not None and filter_ is not None:
             raise UsageError("--filter selects among a run's nodes: do not name a node as well")
-        if node is None:
+        if round_ is not None:
+            found = round_of(reader, round_)
+            print_json(found) if json else print_round(found)
+        elif node is None and calls:
+            print_json({**summary_now(picked, state), **run_calls(reader)}) if json else print_run_calls(reader)
+        elif node is None:
             _show_run(picked, state, state.nodes if filter_ is None else filtered(state, filter_), json)
         elif node >= len(state.nodes):
             raise RunError(f"run '{picked.name}' has no node {node}; its nodes are 0 to {len(state.nodes) - 1}")
@@ -131,11 +150,11 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
             {
                 "id": node.id, "parents": list(node.parents), "round": node.round, "status": node.status,
                 "score": node.score, "fitness": node.fitness, "operator": node.operator, "name": node.name,
-                "priors": list(node.priors),
+                "priors": list(node.priors), "quarantined": node.quarantined,
             }
             for node in shown
         ]  # fmt: skip
-        print_json({**entry, "nodelist": nodes})
+        print_json({**entry, "record": record_entry(state), "nodelist": nodes})
         return
     best, ranking = state.best_node, state.ranking
     print(
@@ -146,6 +165,8 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
     if best is not None and best.score is not None:
         print(f"best {ranking.describe(best, 10)}, node {best.id}: {one_line(best.name, 100)}")
         print(f"best path {_path(best_path(state))}")
+    if record := describe_record(state):
+        print(f"record {visible(record)}")
     if spending(state):
         print(spending(state))
     guarantee = str(state.engine.guarantee) if state.engine else "–"
@@ -156,7 +177,8 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
     rows = [
         [
             f"{'*' if node is best else ''}{node.id}", ",".join(map(str, node.parents)) or "–", str(node.round),
-            node.status or "…", *([_figure(node.fitness)] if ranking.by_fitness else []), _figure(node.score),
+            "quarantined" if node.quarantined else node.status or "…",
+            *([_figure(node.fitness)] if ranking.by_fitness else []), _figure(node.score),
             f"{node.seconds:.1f}", node.operator, one_line(node.name, 60),
         ]
         for node in shown
@@ -195,16 +217,21 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
         "priors": list(node.priors), "idea": idea,
         "metrics": node.metrics, "reason": node.reason, "seconds": node.seconds,
         "verified": node.verified, "spread": node.spread, "measurements": node.measurements,
-        "fitness": node.fitness, "judge": node.judge,
+        "fitness": node.fitness, "judge": node.judge, "quarantined": node.quarantined,
+        "check": msgspec.to_builtins(node.check), "asked": msgspec.to_builtins(node.asked),
+        "fresh": [msgspec.to_builtins(e.data) for e in events if isinstance(e.data, ev.VerifyMeasured)],
         "pinned": node.pinned, "pruned": node.pruned, "starred": node.starred, "comments": node.comments,
+        "same_as": node.same_as, "causes": list(node.causes), "next_step": node.next_step,
         "lesson": node.lesson, "note": analyses[-1].note if analyses else "",
         "shown": msgspec.to_builtins(learned) if learned else None,
         "program": node.program, "code": reader.text(node.program),
         "stages": [
             {
                 **msgspec.to_builtins(stage),
+                "feedback": reader.text(stage.feedback_blob),
                 "stdout": reader.text(stage.stdout_blob),
                 "stderr": reader.text(stage.stderr_blob),
+                "picture": _picture(reader, stage),
                 "curve": decode_curve(reader.blob(stage.curve_blob)) if stage.curve_blob else [],
             }
             for stage in stages
@@ -222,12 +249,18 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
     print(f"path {_path(first_parents(state, node.id))}; {len(above)} ancestors, {len(below)} descendants")
     if node.judge is not None:
         print(f"judge's mark {node.judge:.6g} of 1")
+    if node.check is not None and not node.doubted:
+        print(describe_check(node.check))
+    if node.asked is not None:
+        print(f"verified on request: {describe_check(node.asked)}")
     if node.score is not None and node.fitness is None:
         print("not ranked: a part of its fitness is missing")
+    if node.same_as is not None:
+        print(f"behaves the same as #{node.same_as}, to the last digit")
     for label, text in (("why", node.motivation), ("reason", node.reason), ("lesson", node.lesson)):
         if text:
             print(f"{label}: {visible(text)}")
-    marks = [mark for mark in ("pinned", "pruned", "starred") if getattr(node, mark)]
+    marks = [mark for mark in ("quarantined", "pinned", "pruned", "starred") if getattr(node, mark)]
     if marks:
         print(f"marks: {', '.join(marks)}")
     for text in node.comments:
@@ -246,12 +279,23 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
             f"\nstage {stage.stage}/{stage.repeat}: {stage.status} ({stage.guarantee}), {stage.seconds:.2f} s, "
             f"{stage.cpu_seconds:.2f} CPU s, {stage.peak_mb:.0f} MB"
         )
-        for label, sha256 in (("stdout", stage.stdout_blob), ("stderr", stage.stderr_blob)):
+        said = (("feedback", stage.feedback_blob), ("stdout", stage.stdout_blob), ("stderr", stage.stderr_blob))
+        for label, sha256 in said:
             if sha256:
                 print(f"--- {label}\n{visible(reader.text(sha256)).rstrip()}")
+        if stage.picture_blob and (picture := decode_picture(reader.blob(stage.picture_blob))) is not None:
+            from tui.model.picture import picture_rows
+
+            print("--- picture", *picture_rows(picture, 60), sep="\n")
     print(f"\n--- program\n{visible(reader.text(node.program)).rstrip()}")
     if calls:
         print_calls(asked)
+
+
+def _picture(reader: JournalReader, stage: ev.EvalStageDone) -> dict[str, Any] | None:
+    """Return what the evaluator drew, as data; None if it drew nothing."""
+    picture = decode_picture(reader.blob(stage.picture_blob)) if stage.picture_blob else None
+    return None if picture is None else picture._asdict()
 
 
 def _learned(reader: JournalReader, node: Node) -> ev.LearnDone | None:

@@ -84,15 +84,14 @@ def _place(task: str | None) -> Any:
     """Return the place of the priors of `--task`."""
     from cognition.store import Store
     from engine.journal.reader import JournalReader
-    from engine.priors.place import PriorPlace, base_path, place_of_run, place_of_task
+    from engine.priors.place import PriorPlace, base_path, place_in_journal, place_of_task
     from engine.runs.folder import Run
-    from engine.state.fold import fold_run
     from engine.task.load import find_task, load_task
 
     if task is not None and (Path(task) / "run.db").is_file():
         run = Run(Path(task).absolute())
         with JournalReader(run.db) as reader:
-            return place_of_run(run.folder, fold_run(reader))
+            return place_in_journal(run.folder, reader)
     if task is not None:
         return place_of_task(load_task(find_task(task)))
     known = []

@@ -34,6 +34,7 @@ from engine.cli.prior_base import (
 )
 from engine.cli.table import print_table
 from engine.errors import EvolveError, UsageError
+from engine.journal.clock import local_time, local_zone
 from engine.text import one_line, visible
 
 __all__: list[str] = []
@@ -84,17 +85,17 @@ def list_(
         print(f"There is no prior in {collection.folder} yet. 'evolve priors add FILE.md' adds one.")
         return
     print_table(
-        ["id", "state", "weight", "rev", "shown", "used", "gain", "best path", "last", "title"],
+        ["id", "state", "weight", "rev", "shown", "used", "gain", "best path", f"last ({local_zone()})", "title"],
         [
             [
                 entry.id, state_of(entry), f"{entry.prior.weight:g}", str(entry.prior.number), str(use.shown),
                 str(use.given), "–" if use.gain is None else f"{use.gain:+.4g}",
-                "–" if not use.share else f"{use.share:.0%}", iso(use.last)[:10] or "–",
+                "–" if not use.share else f"{use.share:.0%}", local_time(use.last)[:10] if use.last else "–",
                 one_line(entry.prior.title, 80),
             ]
             for entry, use in rows
         ],
-        ("last", "best path", "rev", "weight", "shown", "used"),
+        (f"last ({local_zone()})", "best path", "rev", "weight", "shown", "used"),
     )  # fmt: skip
 
 
@@ -267,12 +268,19 @@ def history(prior: PriorId, task: TaskOption = None, json: JsonOption = False) -
         print_json([revision._asdict() | {"at": iso(revision.at)} for revision in revisions])
         return
     print_table(
-        ["revision", "at", "by", "bytes", "sha256", "message"],
+        ["revision", f"at ({local_zone()})", "by", "bytes", "sha256", "message"],
         [
-            [str(r.number), iso(r.at), r.author, str(len(r.text.encode())), r.sha256[:8], one_line(r.message, 80)]
+            [
+                str(r.number),
+                local_time(r.at),
+                r.author,
+                str(len(r.text.encode())),
+                r.sha256[:8],
+                one_line(r.message, 80),
+            ]
             for r in revisions
         ],
-    )
+    )  # fmt: skip
 
 
 @priors.command()
@@ -341,7 +349,7 @@ def reject(
 @priors.command("import")
 def import_(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A folder of .md files, a .md, a .jsonl, or ASI-Evolve's .json.")
+        Path, typer.Argument(metavar="PATH", help="A folder of .md, a .md, a .jsonl, or ASI-Evolve's .json or .py.")
     ],
     task: TaskOption = None,
     json: JsonOption = False,

@@ -12,9 +12,13 @@ from typing import Any
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, is_alive
+from engine.runs.prices import told_prices
 from engine.runs.status import RunSummary, summary_now
+from engine.settings.model import analyzes_by_model
 from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import RunState
+from engine.state.trouble import trouble_key, trouble_line
+from engine.task.spec import TaskSpec
 from engine.text import counted, one_line
 
 __all__ = ["ProgressLines", "best_path", "closing_object", "follow_run", "tell"]
@@ -29,21 +33,46 @@ _LEAST_OF_A_NAME = 16
 class ProgressLines:
     """Print a line on stderr for each event that a person wants to know.
 
+    Trouble that repeats itself is told once, then its number: after 10, 100, … times, and before the next other line.
+
     Args:
         quiet_until: print nothing for events up to this one, which happened before.
     """
 
     def __init__(self, quiet_until: int = 0) -> None:
         self._quiet_until = quiet_until
+        self._clock = ""
+        self._told: dict[tuple[object, ...], tuple[str, int]] = {}
+        """Trouble told since the last other line: its line, and how often it came again."""
 
     def __call__(self, event: ev.Event, state: RunState) -> None:
         """Print the line of one event, if it has one."""
         if event.seq <= self._quiet_until:
             return
-        line = self._line(event, state)
-        if line:
-            elapsed = state.engine_ms // 1000
-            tell(f"{elapsed // 3600:d}:{elapsed // 60 % 60:02d}:{elapsed % 60:02d}  {line}")
+        trouble = trouble_line(event)
+        line = trouble or self._line(event, state)
+        if not line:
+            return
+        elapsed = state.engine_ms // 1000
+        clock = self._clock = f"{elapsed // 3600:d}:{elapsed // 60 % 60:02d}:{elapsed % 60:02d}"
+        if not trouble:
+            self.end()
+        else:
+            key = trouble_key(event)
+            first, count = self._told.get(key, (line, -1))
+            self._told[key] = first, count + 1
+            if count >= 0:
+                if not _is_milestone(count + 1):
+                    return
+                line = f"{count + 1} times more: {first}"
+        tell(f"{clock}  {line}")
+
+    def end(self) -> None:
+        """Print how often trouble came again since that was last told; nothing of it is repeated."""
+        for first, count in self._told.values():
+            if not _is_milestone(count):
+                tell(f"{self._clock}  {counted(count, 'time')} more: {first}")
+        self._told.clear()
 
     def _line(self, event: ev.Event, state: RunState) -> str:
         match event.data:
@@ -54,6 +83,8 @@ class ProgressLines:
                 )
                 if state.seed_known:
                     started += ", seed known"
+                for told in told_prices(state.settings):
+                    started += f"; prices of {one_line(told, 300)}"
                 if data.unconfined:
                     started += f": {one_line(data.unconfined, 600)}"
                 return "; missing: ".join([started, *(one_line(lack, 400) for lack in data.missing)])
@@ -61,10 +92,16 @@ class ProgressLines:
                 return f"forked from {one_line(data.parent, 200)} at event {data.at_seq}"
             case ev.TaskChanged() as data:
                 return _task_line(data)
+            case ev.EvalDone() if event.node is not None and _has_lesson_later(state, event.node):
+                node = state.nodes[event.node]
+                shown = node.status if node.score is None else state.ranking.describe(node)
+                return (
+                    f"#{node.id} {shown} {node.seconds:.1f} s, its lesson comes  {one_line(node.name, _MOST_OF_A_NAME)}"
+                )
             case ev.AnalyzeDone() if event.node is not None:
                 return _node_line(state, event.node)
-            case ev.RoundEnded(outcome="no_design") as data:
-                return f"round {event.round}/{state.settings.rounds}  no design: {one_line(data.reason, 120)}"
+            case ev.PromptsShortened() as data:
+                return f"{one_line(data.model, 60)} gets short prompts from now on: {one_line(data.reason, 200)}"
             case ev.RunPaused() as data:
                 told = f": {one_line(data.reason, _REASON_LENGTH)}" if data.reason else ""
                 return "paused" + (", evaluations frozen" if data.now else "") + told
@@ -79,6 +116,13 @@ class ProgressLines:
                 return (
                     f"prior proposed: {one_line(data.title, 100)} ('evolve priors list' shows it, accept or reject it)"
                 )
+            case ev.NoiseMeasured() as data:
+                return one_line(data.note, _REASON_LENGTH)
+            case ev.EvalLost() as data:
+                where = f" on {one_line(data.host, 60)}" if data.host else ""
+                return f"#{event.node} lost{where}, to be tried again: {one_line(data.reason, _REASON_LENGTH)}"
+            case ev.BestCrowned() as data if data.machines:
+                return f"best #{event.node} {one_line(data.machines, _REASON_LENGTH)}"
             case ev.BudgetWarned() as data:
                 return f"{data.share:.0%} of the {data.budget} are used: {data.spent:.4g} of {data.limit:g}"
             case ev.SettingsChanged() as data:
@@ -88,6 +132,11 @@ class ProgressLines:
         return ""
 
 
+def _is_milestone(count: int) -> bool:
+    """Return whether a number of repetitions is told at once: 10, 100, …; none is told as nothing."""
+    return count == 0 or (count >= 10 and str(count).strip("0") == "1")
+
+
 def _task_line(data: ev.TaskChanged) -> str:
     if data.adopted:
         return f"task replaced: {one_line(', '.join(data.files), 200) or 'no file differs'}; nodes keep their scores"
@@ -95,6 +144,13 @@ def _task_line(data: ev.TaskChanged) -> str:
         return "task: its folder is as recorded again"
     told = ", ".join(f"{path} {what}" for path, what in data.files.items())
     return f"task changed on the disk: {one_line(told, 200)}; the recorded copy goes on ('resume --task' takes it)"
+
+
+def _has_lesson_later(state: RunState, node: int) -> bool:
+    """Return whether a model reports on a node beside the rounds, so that its line comes much later."""
+    settings = state.settings
+    beside = settings.analyzer.ahead or settings.analyzer.batch > 1
+    return beside and analyzes_by_model(settings) and not state.nodes[node].analyzed
 
 
 def tell(line: str) -> None:
@@ -107,6 +163,7 @@ def _node_line(state: RunState, node_id: int) -> str:
     node = state.nodes[node_id]
     best = state.best_node
     told = node.status if node.score is None else state.ranking.describe(node)
+    told = f"{told}, quarantined" if node.quarantined else told
     star = "*" if best is node else " "
     top = f"best {state.ranking.describe(best)} #{best.id}" if best is not None else "no best yet"
     rounds = f"{state.rounds_done + (node.round > 0)}/{state.settings.rounds} rounds"
@@ -154,10 +211,11 @@ def follow_run(run: Run, waits: bool = False) -> tuple[RunState, RunSummary]:
                         lines(event, state)
             # Return only when the engine is gone, so that a waiting script may start the next run.
             if not alive or (state.waits_for_person and not waits):
+                lines.end()
                 return state, summary_now(run, state)
             time.sleep(_POLL_SECONDS)
 
 
-def best_path(run: Run) -> Path:
+def best_path(run: Run, spec: TaskSpec) -> Path:
     """Return the path at which a headless run leaves its best program."""
-    return run.folder / "best.py"
+    return run.folder / ("best" if spec.program.files else spec.language.file("best"))

@@ -15,13 +15,16 @@ import engine.cli.acts
 import engine.cli.bench
 import engine.cli.compare
 import engine.cli.control
+import engine.cli.digest
 import engine.cli.doctor
 import engine.cli.export
 import engine.cli.fork
+import engine.cli.imports
 import engine.cli.look
 import engine.cli.priors
 import engine.cli.replay
-import engine.cli.tasks  # noqa: F401
+import engine.cli.tasks
+import engine.cli.verify  # noqa: F401
 from engine.cli.app import app
 from engine.cli.group import SECTIONS
 from tests.conftest import COMMAND, Evolve
@@ -120,7 +123,7 @@ def test_version(evolve: Evolve) -> None:
         (["run", "circl"], "Did you mean 'circle_packing'?"),
         (["run", "sample_runs/circle_packing_llm"], "is a run, not a task folder"),
         (["run", "docs"], "it has no task.toml; brief.md, evaluate.py, seed.py are missing too"),
-        (["run", "engine/tasks"], "It holds task folders: circle_packing, "),
+        (["run", "engine/tasks"], "It holds task folders: autocorrelation, "),
         (["run", "engine/tasks/circle_packing/seed.py"], "Name the folder: 'engine/tasks/circle_packing'"),
         (["--runs", "sample_runs", "show"], "--runs belongs after the command"),
         (["--runs", "sample_runs"], "'evolve runs' prints it"),

@@ -170,7 +170,8 @@ def test_run_works_in_locale_that_cannot_encode_names(
 ) -> None:
     """Evaluations run without the locale and still find their files."""
     folder = tmp_path / "π-café"
-    command = [*COMMAND, "run", str(make_task()), "--headless", "--rounds", "1", "--name", "r", "--runs", str(folder)]
+    command = [*COMMAND, "run", str(make_task()), "--headless", "--trust", "--rounds", "1", "--name", "r"]
+    command += ["--runs", str(folder)]
     done = subprocess.run(command, capture_output=True, check=False, env=latin)
     assert done.returncode == 0, done.stderr
     assert "?-café/r/best.py".encode("iso8859-1") in done.stdout

@@ -48,7 +48,7 @@ def test_newest_run_is_offered_in_terminal(runs: Path, answer: str, taken: bool)
     import pexpect
 
     command = shlex.join([*COMMAND, "show", "point", "--json", "--runs", str(runs)])
-    child = pexpect.spawn("/bin/sh", ["-c", f"{command} >{runs}/out"], encoding="utf-8", timeout=30)
+    child = pexpect.spawn("/bin/sh", ["-c", f"{command} >{runs}/out"], encoding="utf-8", timeout=90)
     child.expect_exact("Take the newest, point-b? [Y/n]")
     child.send(answer)
     child.expect(pexpect.EOF)
@@ -61,7 +61,7 @@ def test_irreversible_command_offers_no_run(runs: Path) -> None:
     import pexpect
 
     child = pexpect.spawn(
-        COMMAND[0], [*COMMAND[1:], "delete", "point", "--yes", "--runs", str(runs)], encoding="utf-8", timeout=30
+        COMMAND[0], [*COMMAND[1:], "delete", "point", "--yes", "--runs", str(runs)], encoding="utf-8", timeout=90
     )
     child.expect_exact("fits several runs")
     child.expect(pexpect.EOF)

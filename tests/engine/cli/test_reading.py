@@ -68,6 +68,19 @@ def test_export_is_named_after_run_and_replaces_no_file_without_force(
     assert "<html" in made.read_text()
 
 
+def test_export_as_a_checkpoint_names_its_folder(
+    evolve: Evolve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = tmp_path / "circle_packing_mixed-openevolve"
+    done = evolve("export", RUN, "--as", "openevolve", "--json").json
+    assert (done["folder"], done["programs"]) == (str(made), len(list((made / "programs").iterdir())))
+    again = evolve("export", RUN, "--as", "openevolve")
+    assert (again.code, "is a checkpoint already\n  --force replaces it" in again.err) == (2, True)
+    unknown = evolve("export", RUN, "--as", "shinka")
+    assert (unknown.code, unknown.err) == (2, "error: no run can be exported as 'shinka'\n  Known is 'openevolve'\n")
+
+
 def test_best_replaces_no_file_without_force(evolve: Evolve, tmp_path: Path) -> None:
     out = tmp_path / "best.py"
     assert evolve("best", RUN, "-o", out).out == f"{out}\n"
