@@ -7,15 +7,19 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.errors import JournalError, UsageError
+from engine.errors import EvolveError, JournalError, UsageError
 from engine.journal.database import send_command
 from engine.journal.reader import JournalReader
+from engine.programs.errors import ProgramError
+from engine.programs.folders import split_files
 from engine.runs.command_kinds import Answer
 from engine.runs.folder import Run, is_alive
 from engine.runs.manage import spawn_engine
-from engine.task.load import find_task, load_task
+
+if TYPE_CHECKING:
+    from engine.runs.review import Review
 
 __all__ = [
     "ask",
@@ -25,8 +29,10 @@ __all__ = [
     "path_of",
     "program_of",
     "read_text",
+    "save_program",
     "save_text",
     "set_and_start",
+    "to_agree",
 ]
 
 
@@ -61,9 +67,15 @@ def set_and_start(run: Run, settings: dict[str, Any] | None = None) -> None:
     """Start the run's engine, which applies the settings first.
 
     Raises:
+        NotTrusted: the run is from elsewhere, and nobody has agreed to it.
         RunError: it ended at once; the message holds its last words.
         JournalError: the run cannot be written.
     """
+    # Lazy: what is to be agreed to takes as long to load as the application.
+    from engine.runs.review import NotTrusted, review_run
+
+    if not is_alive(run) and (review := review_run(run)) is not None:
+        raise NotTrusted(review)
     if settings:
         send_command(run.db, "set", {"settings": settings})
     if not is_alive(run):
@@ -97,21 +109,34 @@ def new_run(task: str, runs: Path, rounds: int | None, name: str, started: Calla
 
     Raises:
         TaskError: the task is invalid.
+        NotTrusted: the task is from elsewhere, and nobody has agreed to it.
         UsageError: a setting is invalid.
         RunError: the run cannot be created, or its engine ended at once.
     """
     # Lazy: this looks up versions of packages, which would delay the application's start.
-    from engine.runs.configure import choose_settings, require_limit
+    from engine.runs.configure import choose_settings, own_layers, require_limit
     from engine.runs.create import create_run
     from engine.runs.presets import Preset
+    from engine.runs.review import NotTrusted, review_task
+    from engine.task.load import find_task, load_task
 
     loaded = load_task(find_task(task))
     over = {"rounds": rounds} if rounds is not None else {}
     settings = choose_settings(loaded, Preset(), [("rounds", over)])
+    review = review_task(loaded, settings, own_layers([("rounds", over)]))
+    if review is not None:
+        raise NotTrusted(review)
     require_limit(settings)
     run = create_run(loaded, settings, runs, name)
     started(run)
     _spawn(run)
+
+
+def to_agree(error: EvolveError) -> Review | None:
+    """Return what a person has to agree to, if an act failed for lack of that."""
+    from engine.runs.review import NotTrusted
+
+    return error.review if isinstance(error, NotTrusted) else None
 
 
 def fork_run_at(source: Run, runs: Path, seq: int, name: str) -> Run:
@@ -161,6 +186,31 @@ def read_text(path: Path) -> str:
         raise UsageError(f"{path} cannot be read: {exc.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8") from None
+
+
+def save_program(code: str, path: Path, is_folder: bool) -> None:
+    """Write a program to a new file, or its files to a new folder if programs are folders.
+
+    Raises:
+        JournalError: there is one already, it cannot be written, or the program is not parted into files.
+    """
+    if not is_folder:
+        save_text(code, path)
+        return
+    try:
+        files = split_files(code)
+    except ProgramError as exc:
+        raise JournalError(f"the program cannot be written to {path}: {exc.reason}") from None
+    try:
+        path.mkdir()
+        for name in files:
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise JournalError(f"{path} exists already", "Choose another name") from None
+    except OSError as exc:
+        raise JournalError(f"{path} cannot be written: {exc.strerror}") from None
+    for name, text in files.items():
+        save_text(text, path / name)
 
 
 def save_text(text: str, path: Path) -> None:

@@ -44,6 +44,15 @@ class Navigator(Protocol):
     def show_writing(self) -> None:
         """Open the answers that models are writing for the run."""
 
+    def show_calls(self) -> None:
+        """List all calls of the run's models."""
+
+    def show_run_settings(self) -> None:
+        """Show the settings of the run."""
+
+    def show_money(self) -> None:
+        """Show what models and operators of the run cost and gained."""
+
     def show_priors(self, run: Run, node: int | None = None) -> None:
         """Open the priors of a run, or those that retrieval finds for one of its nodes."""
 

@@ -145,7 +145,7 @@ class Session:
         self.trouble = batch.trouble
         if batch.model is not None:
             if self.model is not None:
-                batch.model.population.fold_again(self.model.population.folded)
+                batch.model.forest.fold_again(self.model.forest.folded)
             self.model = batch.model
         parts: set[Part] = {"status", "rounds"} if changed else set()
         if self.model is not None and batch.telemetry is not None:

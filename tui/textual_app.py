@@ -230,6 +230,27 @@ class EvolveApp(App[int]):
         if self.session is not None:
             self.push_screen(WritingScreen(self.session))
 
+    def show_calls(self) -> None:
+        """List all calls of the run's models."""
+        from tui.screens.calls import CallsScreen
+
+        if self.session is not None:
+            self.push_screen(CallsScreen(self.session))
+
+    def show_run_settings(self) -> None:
+        """Show the settings of the run."""
+        from tui.screens.run_settings import RunSettingsScreen
+
+        if self.session is not None:
+            self.push_screen(RunSettingsScreen(self.session))
+
+    def show_money(self) -> None:
+        """Show what models and operators of the run cost and gained."""
+        from tui.screens.money import MoneyScreen
+
+        if self.session is not None:
+            self.push_screen(MoneyScreen(self.session))
+
     def leave_node(self, node: int) -> None:
         """Go back to the population, with the cursor on the node."""
         self.pop_screen()

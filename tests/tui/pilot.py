@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +15,7 @@ from tui.screens.replay import ReplayScreen
 from tui.textual_app import EvolveApp
 from tui.widgets.painted import Painted, Throttle
 
-__all__ = ["SIZES", "Maker", "hint_of", "opened", "row_of", "settled", "text_of", "until"]
+__all__ = ["SIZES", "Maker", "hint_of", "opened", "press", "rested", "row_of", "settled", "text_of", "until"]
 
 Maker = Callable[..., EvolveApp]
 
@@ -32,11 +34,12 @@ def text_of(app: EvolveApp) -> str:
 
 async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str) -> None:
     """Let the application work until something holds."""
-    for _ in range(400):
+    deadline = time.monotonic() + 90
+    while True:
         await pilot.pause(0.02)
         if condition():
             return
-    raise AssertionError(f"waited for {what}\n{text_of(pilot.app)}")  # type: ignore[arg-type]
+        assert time.monotonic() < deadline, f"waited for {what}\n{text_of(pilot.app)}"  # type: ignore[arg-type]
 
 
 async def settled(pilot: Pilot[Any]) -> None:
@@ -57,6 +60,25 @@ async def opened(pilot: Pilot[Any]) -> LiveScreen | ReplayScreen:
     return app.screen
 
 
+async def rested(seconds: float, painted: list[object]) -> None:
+    """Wait until nothing was painted for so long.
+
+    Args:
+        seconds: how long.
+        painted: what the test appends to at each painting.
+
+    Raises:
+        AssertionError: the painting never ends.
+    """
+    deadline = time.monotonic() + 90
+    while True:
+        painted.clear()
+        await asyncio.sleep(seconds)
+        if not painted:
+            return
+        assert time.monotonic() < deadline, f"painted {len(painted)} times in {seconds} s"
+
+
 def hint_of(app: EvolveApp) -> str:
     """What stands below the line of a prompt."""
     return str(app.screen.query_one("#hint", Static).render())
@@ -65,3 +87,9 @@ def hint_of(app: EvolveApp) -> str:
 def row_of(app: EvolveApp, node: int) -> str:
     """The row of a node in the tree; empty if it is not seen."""
     return next((line for line in text_of(app).splitlines() if f"#{node} " in line), "")
+
+
+def press(widget: Any, action: str) -> None:
+    """Do what a key does."""
+    name, _, number = action.rstrip(")").partition("(")
+    getattr(widget, f"action_{name}")(*([int(number)] if number else []))

@@ -15,11 +15,12 @@ from typing import Any
 import msgspec
 
 from engine.journal import events as ev
-from engine.journal.database import connect_writer, create_journal, insert_blob, insert_event, sha256_of
+from engine.journal.blobs import insert_blob
+from engine.journal.database import connect_writer, create_journal, insert_event, sha256_of
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run
 from engine.settings.model import Settings
-from engine.task.spec import TaskSpec
+from engine.task.spec import ProgramSpec, TaskSpec
 
 HOSTILE = (
     "\x1b[2J\x1b]52;c;ZXZpbA==\x07 [bold red]markup[/] [link=file:///etc] \u202ertl\u202c zero\u200bwidth "
@@ -77,6 +78,7 @@ class Synthesizer:
         workers: rounds in flight.
         rates: evaluations report `tokens_per_s` and `tflops`.
         priors: the folder of its priors.
+        folder: programs are folders of two files.
     """
 
     seed: int = 0
@@ -86,6 +88,7 @@ class Synthesizer:
     progress: int = 2
     rates: bool = False
     priors: str = ""
+    folder: bool = False
     seq: int = 0
     at: int = _START_AT
     scores: list[float | None] = field(default_factory=list)
@@ -113,6 +116,8 @@ class Synthesizer:
     def begin(self, rounds: int = 100) -> list[ev.Event]:
         """The start of the run and its seed."""
         spec = TaskSpec(name="circle_packing", direction="maximize", metric="sum_radii", summary="Pack 26 circles")
+        if self.folder:
+            spec = msgspec.structs.replace(spec, program=ProgramSpec(files=["*.py"]))
         settings = Settings(rounds=rounds, workers=self.workers)
         started = ev.RunStarted(
             task=spec.name,
@@ -264,13 +269,17 @@ class Synthesizer:
 
     def _program(self, gain: float) -> str:
         rng = self.random
-        return _PROGRAM.format(
+        text = _PROGRAM.format(
             steps=rng.randrange(5, 200),
             shrink=rng.random(),
             angle=rng.random() * 3,
             gain=gain,
             comment=self._text("ok"),
         )
+        if self.folder:
+            first, second = text.split("\n\n\ndef relax")
+            return f"# ==== FILE: pack.py ====\n{first}\n\n# ==== FILE: relax.py ====\ndef relax{second}"
+        return text
 
 
 class Pen:
@@ -318,12 +327,13 @@ def make_run(
     rounds: int | None = None,
     rates: bool = False,
     priors: Path | None = None,
+    several: bool = False,
 ) -> Run:
     """Write a run's folder with so many nodes."""
     folder.mkdir(parents=True)
     run = Run(folder)
     options: dict[str, Any] = {"seed": seed, "shape": shape, "hostile": hostile, "workers": workers, "rates": rates}
-    options["priors"] = str(priors or "")
+    options |= {"priors": str(priors or ""), "folder": several}
     if nodes > _SMALL:
         _write(run.db, nodes, rounds, end, **options)
     else:

@@ -103,7 +103,7 @@ class Terminal:
         self.total += count
         return count
 
-    def read_until(self, seen: Callable[[str], bool] | str, seconds: float = 30.0) -> float:
+    def read_until(self, seen: Callable[[str], bool] | str, seconds: float = 90.0) -> float:
         """Read until the screen shows something; returns when, in seconds since the start.
 
         Raises:
@@ -111,15 +111,26 @@ class Terminal:
         """
         test = seen if callable(seen) else (lambda text: seen in text)
         end = time.perf_counter() + seconds
+        came = 1
         while time.perf_counter() < end:
-            if test(self.text):
+            if came and test(self.text):
                 return time.perf_counter() - self.started
             # To wait for more saves the screen from being looked at too often, but is no part of a measurement.
-            self.read(0.05, quiet=0.01 if self._emulate else 0.0)
+            came = self.read(0.05, quiet=0.01 if self._emulate else 0.0)
             if self.process.poll() is not None and not select.select([self.master], [], [], 0)[0]:
                 break
         assert test(self.text), f"not shown within {seconds} s: {seen}\n{self.text[-4000:]}"
         return time.perf_counter() - self.started
+
+    def read_until_quiet(self, seconds: float) -> None:
+        """Read until nothing has come for so long.
+
+        Raises:
+            AssertionError: it never ends to write.
+        """
+        end = time.perf_counter() + 90.0
+        while count := self.read(seconds):
+            assert time.perf_counter() < end, f"{count} bytes in the last {seconds} s\n{self.text[-4000:]}"
 
     @property
     def text(self) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.runs.folder import Run
+from engine.runs.review import review_run
 from tests.tui.synthetic import make_run
 from tui import acts
 
@@ -26,9 +27,13 @@ def test_ended_engine_leaves_no_zombie(tmp_path: Path, monkeypatch: pytest.Monke
         return process.pid
 
     monkeypatch.setattr(acts, "spawn_engine", spawn)
-    acts.set_and_start(make_run(tmp_path / "run", 3))
+    run = make_run(tmp_path / "run", 3)
+    review = review_run(run)
+    assert review is not None
+    review.agree()
+    acts.set_and_start(run)
     for thread in threading.enumerate():
         if thread.name == "reaper":
-            thread.join(20)
+            thread.join(90)
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)

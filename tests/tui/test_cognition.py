@@ -16,7 +16,7 @@ from cognition.sync import Sync
 from engine.priors.place import open_collection, place_of_run
 from engine.runs.folder import Run
 from tests.e2e.runs import fold
-from tests.tui.pilot import Maker, text_of, until
+from tests.tui.pilot import Maker, rested, text_of, until
 from tests.tui.synthetic import HOSTILE, make_run
 from tui.drafts import Draft, drafts_of, drop_draft, keep_draft
 from tui.model.markdown import markdown_lines
@@ -347,10 +347,13 @@ async def test_hostile_priors_are_shown_as_text(make_app: Maker, run: Run, base:
         await pilot.press("G")
         for keys in ((), ("tab",), ("h",), ("escape", "enter")):
             await pilot.press(*keys)
-            await pilot.pause(0.1)
-            area = app.screen.query(TextArea)
-            drawn = text_of(app) + "".join(area.first().render_line(y).text for y in range(10) if area)
-            assert "Evil [bold]" in drawn and not {"\u202e", "\u200b", "\x1b", "\x9b"} & set(drawn)
+            await until(pilot, lambda: "Evil [bold]" in _drawn(app), "the title")
+            assert not {"\u202e", "\u200b", "\x1b", "\x9b"} & set(_drawn(app))
+
+
+def _drawn(app: EvolveApp) -> str:
+    area = app.screen.query(TextArea)
+    return text_of(app) + "".join(area.first().render_line(y).text for y in range(10) if area)
 
 
 async def test_idle_priors_screen_paints_nothing(make_app: Maker, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,11 +361,9 @@ async def test_idle_priors_screen_paints_nothing(make_app: Maker, run: Run, monk
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await on_priors(pilot)
         await until(pilot, lambda: "+0." in text_of(app) or "-0." in text_of(app), "the figures")
-        await pilot.pause(0.3)
         painted: list[object] = []
         monkeypatch.setattr(type(screen._compositor), "render_update", lambda *_, **__: painted.append(1))
-        await pilot.pause(2.5)
-        assert not painted
+        await rested(2.5, painted)
 
 
 @pytest.mark.parametrize("size", [(59, 14), (1, 1), (200, 60)])

@@ -8,14 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
 
 from engine.journal import events as ev
-from engine.journal.database import connect_writer, insert_blob, insert_event, sha256_of
+from engine.journal.blobs import insert_blob
+from engine.journal.database import connect_writer, insert_event, sha256_of
 from engine.journal.reader import JournalReader
+from engine.programs.languages.registry import LANGUAGES
 from engine.runs.folder import Run
 from tests.tui.synthetic import HOSTILE, make_run
 from tui.model.document import Line, code_lines, curve_lines, diff_lines, prose_lines, table_lines, text_lines
-from tui.model.node_documents import TABS, make_subject, read_document
+from tui.model.markdown import markdown_lines
+from tui.model.node_documents import TABS, changes_document, make_subject, read_document
 from tui.model.run_model import fold_model
 
 
@@ -55,6 +59,15 @@ def test_code_keeps_every_line() -> None:
     assert plain(lines[:1]) == "1 def f(x):"
     looks = {span.look for line in lines for span in line}
     assert {"keyword", "string", "comment", "number", "heading"} <= looks
+
+
+def test_code_of_other_languages_is_coloured_by_their_lexers() -> None:
+    code = "// why\nint half(int x) { return x / 2; }"
+    assert {"comment", "number"} <= {span.look for line in code_lines(code, "c") for span in line}
+    assert {span.look for line in code_lines(code, "") for span in line} == {"dim", "plain"}
+    fenced = markdown_lines(f"```c\n{code}\n```\n", 80)
+    assert "comment" in {span.look for line in fenced for span in line}
+    assert all(not language.lexer or get_lexer_by_name(language.lexer) for language in LANGUAGES.values())
 
 
 def test_code_that_is_not_python_is_shown() -> None:
@@ -152,9 +165,12 @@ def test_model_calls_show_prompt_answer_and_cost(tmp_path: Path) -> None:
     text = plain(read_document(replace(subject, seq=10**9), "Calls", 80))
     assert_harmless(text)
     head = text.split("\n")
-    assert head[1].split() == ["1", "researcher", "big", "1,200", "340", "0.0125", "4.2", "2", "retries"]
-    assert head[2].split() == ["2", "analyzer", "small", "0", "0", "?", "0.0", "network"] and head[3].endswith("asked")
-    assert "1,540 tokens, $0.0125 in all" in text and "be brief" in text and "a thought" in text
+    assert head[1].split() == ["1", "researcher", "big", "1,200", "0%", "340", "0.0125", "4.2", "2", "retries"]
+    assert head[2].split() == ["2", "analyzer", "small", "0", "–", "0", "?", "0.0", "network"] and head[3].endswith(
+        "asked"
+    )
+    assert "1,540 tokens, $0.0125+ in all" in text, "the price of the other call is not known"
+    assert "be brief" in text and "a thought" in text
     assert "temperature = 0.7" in text and "it stayed away" in text and "other node's" not in text
     assert "its text is not in the journal" in text and max(map(len, head)) <= 100
 
@@ -180,3 +196,24 @@ def test_missing_blobs_are_reported(tmp_path: Path) -> None:
     subject = make_subject(Run(tmp_path / "nowhere"), model, model.state.nodes[0])
     with pytest.raises(JournalError):
         read_document(subject, "Code", 80)
+
+
+def test_document_is_read_again_only_after_events_that_change_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", 3, end="finished")
+    shown: dict[str, list[Line]] = {}
+    skipped = 0
+    with JournalReader(run.db) as reader:
+        first, *rest = reader.events()
+        model = fold_model([first])
+        for event in rest:
+            model.fold(event)
+            if event.node != 2:
+                continue
+            subject = make_subject(run, model, model.state.nodes[2])
+            for tab in TABS:
+                found = read_document(subject, tab, 80)
+                if tab in shown and not changes_document(tab, event):
+                    assert found == shown[tab], (tab, event)
+                    skipped += 1
+                shown[tab] = found
+    assert skipped > 10

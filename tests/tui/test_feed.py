@@ -38,7 +38,7 @@ class Reading:
         self.feed.set_period(0.02)
         self.feed.start(self.batches.put)
 
-    def next(self, acknowledge: bool = True, timeout: float = 10) -> Batch:
+    def next(self, acknowledge: bool = True, timeout: float = 90) -> Batch:
         """The next batch."""
         batch = self.batches.get(timeout=timeout)
         if acknowledge:
@@ -150,7 +150,9 @@ def test_missing_run_is_reported_once_and_found_again(run: Run, reading: Reading
     away = tmp_path / "elsewhere"
     shutil.move(run.folder, away)
     assert "is gone" in reading.next().trouble
-    shutil.copytree(away, run.folder)
+    # As a whole: a copy that is being made is another trouble.
+    shutil.copytree(away, tmp_path / "copy")
+    (tmp_path / "copy").rename(run.folder)
     batch = reading.next()
     assert batch.model is not None and len(batch.model.state.nodes) == 40
 
@@ -203,7 +205,7 @@ def test_list_shows_the_current_limit_of_rounds(tmp_path: Path) -> None:
     watch = RunsWatch(runs, rows.put)
     watch.start()
     try:
-        totals = {row.name: row.rounds_total for row in rows.get(timeout=10)}
+        totals = {row.name: row.rounds_total for row in rows.get(timeout=90)}
         assert totals == {"kept": 130, "folded": 130, "waiting": 140}
     finally:
         watch.stop()
@@ -219,13 +221,13 @@ def test_list_of_runs_follows_the_folder(tmp_path: Path) -> None:
     watch = RunsWatch(runs, rows.put)
     watch.start()
     try:
-        by_name = {row.name: row for row in rows.get(timeout=10)}
+        by_name = {row.name: row for row in rows.get(timeout=90)}
         assert by_name["one"].status == "finished" and by_name["one"].nodes >= 10
         assert by_name["two"].status == "dead" and by_name["two"].best is not None
         assert by_name["bad"].status == "broken" and by_name["bad"].trouble
         with lock_run(going):
             write(going, ev.RunPaused())
-            while (row := {row.name: row for row in rows.get(timeout=10)}["two"]).status != "paused":
+            while (row := {row.name: row for row in rows.get(timeout=90)}["two"]).status != "paused":
                 pass
             assert row.nodes == 15
     finally:

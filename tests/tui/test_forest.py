@@ -46,48 +46,48 @@ def test_order_of_inserts_does_not_change_the_rows(parents: Parents, rng: random
 @given(forests, st.sets(st.integers(0, 59)), st.randoms(use_true_random=False))
 def test_insert_below_a_folded_node_stays_hidden(parents: Parents, folded: set[int], rng: random.Random) -> None:
     half = len(parents) // 2
-    population = Forest()
-    population.load((node, parents[node]) for node in range(half))
+    forest = Forest()
+    forest.load((node, parents[node]) for node in range(half))
     for node in folded:
-        if node in population:
-            population.fold(node)
+        if node in forest:
+            forest.fold(node)
     for node in range(half, len(parents)):
-        population.insert(node, parents[node])
+        forest.insert(node, parents[node])
 
-    hidden = {node for node in range(len(parents)) if population.is_hidden(node)}
-    assert population.rows == [node for node in expected_rows(parents) if node not in hidden]
-    assert population.everything() == expected_rows(parents)
+    hidden = {node for node in range(len(parents)) if forest.is_hidden(node)}
+    assert forest.rows == [node for node in expected_rows(parents) if node not in hidden]
+    assert forest.everything() == expected_rows(parents)
 
 
 def test_lineage_of_thousands_of_generations_does_not_recurse() -> None:
-    population = Forest()
-    population.load((node, node - 1 if node else None) for node in range(5000))
-    population.insert(5000, 4999)
+    forest = Forest()
+    forest.load((node, node - 1 if node else None) for node in range(5000))
+    forest.insert(5000, 4999)
 
-    assert population.rows == list(range(5001))
-    assert population.depths[5000] == 5000
-    assert population.descendants[0] == 5000
-    population.fold(3)
-    assert population.rows == [0, 1, 2, 3]
-    population.reveal(5000)
-    assert len(population.rows) == 5001
+    assert forest.rows == list(range(5001))
+    assert forest.depths[5000] == 5000
+    assert forest.descendants[0] == 5000
+    forest.fold(3)
+    assert forest.rows == [0, 1, 2, 3]
+    forest.reveal(5000)
+    assert len(forest.rows) == 5001
 
 
 def test_node_with_an_impossible_parent_becomes_a_root() -> None:
-    population = Forest()
-    population.insert(0, None)
-    population.insert(1, 1)
-    population.insert(2, 7)
+    forest = Forest()
+    forest.insert(0, None)
+    forest.insert(1, 1)
+    forest.insert(2, 7)
 
-    assert population.rows == [0, 1, 2]
-    assert population.lineage(2) == [2]
+    assert forest.rows == [0, 1, 2]
+    assert forest.lineage(2) == [2]
 
 
 def test_fold_all_keeps_a_lineage_open() -> None:
-    population = Forest()
-    population.load([(0, None), (1, 0), (2, 0), (3, 1), (4, 2)])
-    population.fold_all(but=[0, 2])
+    forest = Forest()
+    forest.load([(0, None), (1, 0), (2, 0), (3, 1), (4, 2)])
+    forest.fold_all(but=[0, 2])
 
-    assert population.rows == [0, 1, 2, 4]
-    population.unfold_all()
-    assert population.rows == [0, 1, 3, 2, 4]
+    assert forest.rows == [0, 1, 2, 4]
+    forest.unfold_all()
+    assert forest.rows == [0, 1, 3, 2, 4]

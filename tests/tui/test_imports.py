@@ -10,7 +10,7 @@ import pytest
 
 HEAVY = (
     "torch", "numpy", "scipy", "libcst", "sqlite_utils", "networkx", "openai", "engine.loop.engine", "wordllama",
-    "cognition.collection",
+    "cognition.collection", "engine.journal.writer", "engine.programs.outline", "ray",
 )  # fmt: skip
 
 
@@ -21,7 +21,9 @@ def loaded(statement: str) -> set[str]:
 
 
 def test_application_loads_no_heavy_module() -> None:
-    modules = loaded("import tui.app, tui.feed.live, tui.textual_app, tui.screens.runs, tui.screens.node")
+    modules = loaded(
+        "import tui.app, tui.feed.live, tui.textual_app, tui.screens.runs, tui.screens.live, tui.screens.node"
+    )
     assert not modules.intersection(HEAVY)
 
 
@@ -35,3 +37,9 @@ def test_model_imports_no_terminal_library() -> None:
     names = ", ".join(f"tui.model.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__")
     modules = loaded(f"import {names}")
     assert not {name for name in modules if name.partition(".")[0] in ("textual", "rich")}
+
+
+def test_ray_is_loaded_by_no_process_but_its_bridge() -> None:
+    modules = loaded("import engine.cli, engine.loop.engine, engine.evaluation.executors.ray, tui.app")
+    assert "ray" not in modules
+    assert "engine.evaluation.executors.ray" not in loaded("import engine.loop.engine")

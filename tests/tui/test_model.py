@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.events import BestCrowned, EvalDone
 from engine.journal.reader import JournalReader
 from engine.state.node import Node
-from engine.state.ranking import Ranking
 from tests.tui.synthetic import Synthesizer, story
 from tui.model.braille import Canvas
 from tui.model.labels import age, fit, marks, outcome, short_score
@@ -23,7 +21,6 @@ from tui.model.query import QueryError, parse_query
 from tui.model.rates import device_rows, rate_rows
 from tui.model.rounds import work_lines, worker_limit
 from tui.model.run_model import Part, RunModel, fold_model
-from tui.model.score_plot import ScorePlot
 from tui.model.status import status_cells
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +51,7 @@ def test_load_equals_apply_event_by_event() -> None:
     for event in events[1:]:
         parts.update(stepwise.apply(event))
 
-    assert stepwise.population.rows == whole.population.rows
+    assert stepwise.forest.rows == whole.forest.rows
     assert stepwise.best_lineage == whole.best_lineage
     assert stepwise.notes == whole.notes
     assert {"tree", "scores", "rounds", "notes", "status"} <= parts
@@ -160,48 +157,6 @@ def test_updated_list_equals_the_sorted_list(order: Order) -> None:
         assert listing.rows[0] == model.state.best
 
 
-def test_plot_shows_every_node_with_the_best_on_top(model: RunModel) -> None:
-    plot = ScorePlot(60, 9, Ranking())
-    plot.load(model.state.nodes, model.state.best_steps)
-
-    drawn = [sum(cell.bit_count() for row in plot.dots.cells for cell in row[i : i + 1]) for i in range(60)]
-    used = len(model.state.nodes) * 60 // plot.capacity
-    assert all(drawn[:used]) and not any(drawn[used + 1 :])
-    best = model.state.best_node
-    assert best is not None and best.score is not None
-    assert plot.top is not None and plot.bottom is not None and plot.top >= best.score > plot.bottom
-    assert plot.best_cells(0)[used - 1] or plot.best_cells(1)[used - 1]
-
-
-@pytest.mark.parametrize("ranking", [Ranking(), Ranking(direction="minimize"), Ranking(by_fitness=True)])
-def test_plot_drawn_node_by_node_equals_the_plot_drawn_at_once(ranking: Ranking) -> None:
-    first, *events = chain.from_iterable(story(Synthesizer(seed=9), 150))
-    model = fold_model([first])
-    stepwise = ScorePlot(40, 8, ranking)
-    for event in events:
-        model.apply(event)
-        if isinstance(event.data, EvalDone | BestCrowned):
-            assert event.node is not None
-            node, is_new = model.state.nodes[event.node], isinstance(event.data, EvalDone)
-            stepwise.update(node, model.state.nodes, model.state.best_steps, is_new)
-    state = model.state
-    at_once = ScorePlot(40, 8, ranking)
-    at_once._sorted, at_once._low, at_once._high = stepwise._sorted, stepwise._low, stepwise._high
-    at_once._capacity = stepwise._capacity
-    at_once._clear()
-    at_once._draw(state.nodes)
-    at_once._draw_best(state.best_steps, len(state.nodes))
-    assert [stepwise.text(row) for row in range(8)] == [at_once.text(row) for row in range(8)]
-
-
-def test_outlier_does_not_flatten_the_plot() -> None:
-    model = model_of(200)
-    model.state.nodes[50].score = -1e9
-    plot = ScorePlot(40, 8, Ranking())
-    plot.load(model.state.nodes, model.state.best_steps)
-    assert plot.bottom is not None and plot.bottom > -10
-
-
 @pytest.mark.parametrize(
     ("text", "cells", "shown"),
     [
@@ -235,6 +190,16 @@ def test_status_line_fits_and_shows_what_matters(model: RunModel) -> None:
     waiting = status_cells("run", model, "running", "pausing…", "", None, 80)
     assert any(cell.text == "pausing…" for cell in waiting)
     assert not any("last" in cell.text for cell in waiting), "no age where time stands still"
+
+
+@pytest.mark.parametrize("vain", [1, 14, 1_234, 123_456])
+def test_status_line_keeps_what_was_in_vain_apart(model: RunModel, monkeypatch: pytest.MonkeyPatch, vain: int) -> None:
+    monkeypatch.setattr("tui.model.status.in_vain", lambda state: {"refused": vain})
+    for width in range(80, 200, 7):
+        cells = status_cells("run", model, "running", "", "", model.state.at + 5000, width)
+        assert sum(cell.width for cell in cells) <= width
+        (said,) = [cell for cell in cells if f"{vain:,}" in cell.text and cell.look == "bad"]
+        assert len(said.text) < said.width
 
 
 def test_wide_status_line_names_a_lesser_sandbox() -> None:

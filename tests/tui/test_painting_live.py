@@ -77,8 +77,7 @@ async def test_live_screen_at_rest_equals_one_full_painting(tmp_path: Path, seed
         shown = app.shown
         assert "Population" in "".join(shown)
         _paint_whole(app)
-        await pilot.pause()
-        assert shown == app.shown
+        await until(pilot, lambda: shown == app.shown, "what was shown before")
 
 
 async def _look_elsewhere(pilot: Pilot[Any], key: str) -> None:

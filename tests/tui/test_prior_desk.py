@@ -25,10 +25,12 @@ class Posted:
         self.shelves: queue.SimpleQueue[Shelf] = queue.SimpleQueue()
         self.failures: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    def titles(self) -> list[str]:
-        """Wait for a list; return the titles of the priors in it that are shown to designs."""
-        shelf = self.shelves.get(timeout=_SECONDS)
-        return [row.entry.prior.title for row in shelf.rows if row.entry.prior.enabled]
+    def wait_for(self, *titles: str) -> None:
+        """Wait for a list in which these are the titles of the priors that are shown to designs."""
+        seen: tuple[str, ...] | None = None
+        while seen != titles:  # one may be read between the making of a file and its text
+            shelf = self.shelves.get(timeout=_SECONDS)
+            seen = tuple(row.entry.prior.title for row in shelf.rows if row.entry.prior.enabled)
 
 
 @contextmanager
@@ -69,14 +71,14 @@ def test_desk_posts_outside_changes_and_reads_nothing_while_idle(
     place: PriorPlace, syncs: queue.SimpleQueue[None]
 ) -> None:
     with desk_at(place) as (_, posted):
-        assert posted.titles() == ["One"]
+        posted.wait_for("One")
         (place.folder / "b.md").write_text("# Two\n")
-        assert posted.titles() == ["One", "Two"]
+        posted.wait_for("One", "Two")
         # A proposal has no file: only the base changes.
         with open_collection(place).store, closing(sqlite3.connect(place.base)) as connection, connection:
             connection.execute("UPDATE priors SET status = 'removed' WHERE id = 'b'")
             connection.execute("UPDATE collections SET generation = generation + 1")
-        assert posted.titles() == ["One"]
+        posted.wait_for("One")
         while True:
             try:
                 syncs.get(timeout=2)
@@ -92,4 +94,4 @@ def test_unreadable_base_is_tried_again(place: PriorPlace, monkeypatch: pytest.M
     with desk_at(place) as (_, posted):
         assert "cannot be used" in posted.failures.get(timeout=_SECONDS)
         place.base.rmdir()
-        assert posted.titles() == ["One"]
+        posted.wait_for("One")

@@ -14,13 +14,13 @@ from tests.e2e.runs import events
 from tests.engine.ranked_runs import CRASHED, FITNESS, FITTEST, LOWEST, UNRANKED, make_ranked
 from tests.tui.pilot import Maker, opened, text_of, until
 from tests.tui.test_documents import plain
+from tests.tui.test_plot import drawn_plot
 from tui.feed.batch import Batch
 from tui.model.compare import compare_document
 from tui.model.labels import beside, outcome
 from tui.model.listing import Listing
 from tui.model.node_documents import make_subject, read_document
 from tui.model.run_model import RunModel, fold_model
-from tui.model.score_plot import ScorePlot
 from tui.model.status import status_cells
 
 SIZES = [(80, 24), (120, 40)]
@@ -75,22 +75,20 @@ def test_best_first_list_orders_a_minimised_score(scored: Run) -> None:
 
 
 def test_plot_draws_fitness(ranked: Run) -> None:
-    state = model_of(ranked).state
-    plot = ScorePlot(40, 8, state.ranking)
-    plot.load(state.nodes, state.best_steps)
+    model = model_of(ranked)
+    state, plot = model.state, drawn_plot(model)
     best = state.best_node
     assert best is not None and best.fitness is not None and plot.top is not None and plot.bottom is not None
     assert plot.top >= best.fitness > plot.bottom
     # No dot lies above the best line, which ends at the top.
     rows = [row for row in range(7) if plot.text(row).strip()]
     assert any(plot.best_cells(rows[0]))
-    assert plot._place(state.nodes[UNRANKED])[1] == plot._place(state.nodes[CRASHED])[1] == 8 * 4 - 2
+    low = [plot.cell_of(state.nodes[node]) for node in (UNRANKED, CRASHED)]
+    assert [cell[1] for cell in low if cell] == [7, 7]
 
 
 def test_plot_of_a_minimised_score_keeps_its_sign(scored: Run) -> None:
-    state = model_of(scored).state
-    plot = ScorePlot(40, 8, state.ranking)
-    plot.load(state.nodes, state.best_steps)
+    plot = drawn_plot(model_of(scored))
     assert plot.top is not None and plot.bottom is not None
     assert 0.0 < plot.top < 1.0 and plot.bottom > 2.0
 
@@ -142,7 +140,7 @@ def test_comparison_uses_fitness(tmp_path: Path) -> None:
     assert "best fitness" in told and "its score" in told and f"{best.fitness:.6g} (1.9)" in told
     scored = read_compared(make_ranked(tmp_path / "two", "score"))
     told = plain(compare_document([run, scored], "Curves", "rounds", 100, 30))
-    assert "what is set side by side is the score" in told
+    assert "the score is compared" in told
 
 
 # On the screen
@@ -174,13 +172,13 @@ async def test_changed_weights_reorder_the_list_at_once(scored: Run, make_app: M
         await pilot.press("o")
         session: Any = app.session
         state = session.model.state
-        first = next(line for line in text_of(app).splitlines() if "#1 n1" in line)
-        assert first.startswith("▲     1.00000 #1 n1")
+        first = next(line for line in text_of(app).splitlines() if "#1 " in line and " n1" in line)
+        assert first.startswith("▲     1.00000 #1 ")
         change = ev.Event(state.seq + 1, state.at, None, None, ev.SettingsChanged({"fitness": FITNESS["composite"]}))
         session.take(Batch(scored, False, (change,)))
         await until(pilot, lambda: "fitness by node" in text_of(app), "the plot")
         await until(pilot, lambda: "fitness, score" in text_of(app), "the head")
-        rows = [line for line in text_of(app).splitlines() if " 1.90000 #2 n2" in line or " 1.00000 #1 n1" in line]
+        rows = [line for line in text_of(app).splitlines() if " 1.90000 #2 " in line or " 1.00000 #1 " in line]
         assert "#2" in rows[0] and "#1" in rows[1], "the order follows"
 
 

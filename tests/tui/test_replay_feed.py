@@ -21,6 +21,7 @@ from engine.runs.fork import fork_run
 from engine.state.fold import fold_run
 from tests.tui.conftest import Desk
 from tests.tui.synthetic import make_run
+from tui.feed import essential
 from tui.feed.batch import Batch
 from tui.feed.replay import ReplayFeed
 from tui.model.event_index import LONGEST_GAP_MS, EventIndex, StepKind
@@ -28,7 +29,7 @@ from tui.model.run_model import RunModel, fold_model
 from tui.session import Session
 
 
-def outline_of(times: list[tuple[int, ev.Data]], path: Path) -> EventIndex:
+def index_of(times: list[tuple[int, ev.Data]], path: Path) -> EventIndex:
     connection = create_journal(path)
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("BEGIN")
@@ -36,10 +37,10 @@ def outline_of(times: list[tuple[int, ev.Data]], path: Path) -> EventIndex:
         insert_event(connection, ev.Event(seq, at, 1, None, data))
     connection.execute("COMMIT")
     connection.close()
-    outline = EventIndex()
+    index = EventIndex()
     with JournalReader(path) as reader:
-        outline.extend(reader)
-    return outline
+        index.extend(reader)
+    return index
 
 
 KINDS: list[ev.Data] = [
@@ -63,43 +64,43 @@ def test_replay_clock_shortens_gaps_and_never_runs_backwards(
     for gap, kind in zip(gaps, kinds, strict=False):
         at += gap
         times.append((at, kind))
-    outline = outline_of(times, tmp_path_factory.mktemp("outline") / "run.db")
-    clocks = [outline.clock_of(seq) for seq in range(1, len(times) + 1)]
-    assert clocks == sorted(clocks) and clocks[0] == 0 and outline.length == clocks[-1]
+    index = index_of(times, tmp_path_factory.mktemp("index") / "run.db")
+    clocks = [index.clock_of(seq) for seq in range(1, len(times) + 1)]
+    assert clocks == sorted(clocks) and clocks[0] == 0 and index.length == clocks[-1]
     assert all(b - a <= LONGEST_GAP_MS for a, b in pairwise(clocks))
     for seq in range(1, len(times) + 1):
-        assert outline.clock_of(outline.seq_at(outline.clock_of(seq))) == outline.clock_of(seq)
+        assert index.clock_of(index.seq_at(index.clock_of(seq))) == index.clock_of(seq)
         assert (
-            outline.recorded(outline.clock_of(outline.seq_at(outline.clock_of(seq))))
-            == times[outline.seq_at(outline.clock_of(seq)) - 1][0]
+            index.recorded(index.clock_of(index.seq_at(index.clock_of(seq))))
+            == times[index.seq_at(index.clock_of(seq)) - 1][0]
         )
     kind: StepKind
     for kind, marks in (("round", ev.RoundEnded), ("best", ev.BestCrowned), ("act", ev.RunPaused), ("event", ev.Data)):
         places = [seq for seq, (_, data) in enumerate(times, 1) if isinstance(data, marks)]
         for seq in range(len(times) + 2):
-            assert outline.step(seq, kind, 1) == next((place for place in places if place > seq), None)
-            assert outline.step(seq, kind, -1) == next((place for place in reversed(places) if place < seq), None)
+            assert index.step(seq, kind, 1) == next((place for place in places if place > seq), None)
+            assert index.step(seq, kind, -1) == next((place for place in reversed(places) if place < seq), None)
 
 
 def test_places_are_parsed_and_refused(steered: Run) -> None:
-    outline = EventIndex()
+    index = EventIndex()
     with JournalReader(steered.db) as reader:
-        outline.extend(reader)
-        assert not outline.extend(reader)
+        index.extend(reader)
+        assert not index.extend(reader)
         last = reader.last_seq()
-        assert fold_run(reader, outline.find("r12")).rounds_started == 12
-    assert (outline.find(" start "), outline.find("end"), outline.find("100%"), outline.find("0%")) == (
+        assert fold_run(reader, index.find("r12")).rounds_started == 12
+    assert (index.find(" start "), index.find("end"), index.find("100%"), index.find("0%")) == (
         1,
         last,
         last,
         1,
     )
-    assert outline.find("17") == 17 and 1 < outline.find("50%") < last
-    assert outline.length < 3_600_000
+    assert index.find("17") == 17 and 1 < index.find("50%") < last
+    assert index.length < 3_600_000
     for wrong in ("0", str(last + 1), "r4711", "101%", "soon", "1e400", "nan", ""):
         with pytest.raises(UsageError):
-            outline.find(wrong)
-    assert [mark.kind for mark in outline.marks[-5:]] == ["act", "pause", "engine", "act", "engine"]
+            index.find(wrong)
+    assert [mark.kind for mark in index.marks[-5:]] == ["act", "pause", "engine", "act", "engine"]
 
 
 class Watching:
@@ -119,7 +120,7 @@ class Watching:
     def until(self, condition: Callable[[], bool]) -> None:
         """Fold batches until something holds."""
         while not condition():
-            self.session.take(self.batches.get(timeout=20))
+            self.session.take(self.batches.get(timeout=90))
 
     def at(self, seq: int) -> None:
         """Fold until the model stands at an event."""
@@ -138,7 +139,7 @@ def watch() -> Iterator[Callable[..., Watching]]:
     yield start
     for item in started:
         item.session.stop()
-        item.feed.wait(10)
+        item.feed.wait(90)
 
 
 def folded(run: Run, seq: int) -> RunModel:
@@ -153,10 +154,30 @@ def test_seek_shows_the_run_as_it_was(steered: Run, watch: Callable[..., Watchin
         replay.feed.seek(seq)
         replay.at(seq)
         expected = folded(steered, seq)
-        assert replay.model.population.rows == expected.population.rows
+        assert replay.model.forest.rows == expected.forest.rows
         assert [node.score for node in replay.model.state.nodes] == [node.score for node in expected.state.nodes]
         assert replay.model.notes == expected.notes and replay.model.best_lineage == expected.best_lineage
     assert replay.session.status == "running" and not replay.session.is_moving
+
+
+def test_a_far_seek_decodes_no_outdated_event_and_shows_the_same(steered: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(essential, "_RECENT", 40)
+    with JournalReader(steered.db) as reader:
+        last = reader.last_seq()
+        events, read = list(reader.events()), list(essential.essential_events(reader, 0, last))
+    left_out = {event.seq for event in events} - {event.seq for event in read}
+    assert left_out and {type(events[seq - 1].data) for seq in left_out} <= {
+        ev.EvalProgress,
+        ev.Telemetry,
+        ev.CallStarted,
+    }
+    whole, short = fold_model(events), fold_model(read)
+    assert short.state.nodes == whole.state.nodes and short.notes == whole.notes and short.rates == whole.rates
+    assert (short.state.engine_ms, short.state.at, short.state.usd) == (
+        whole.state.engine_ms,
+        whole.state.at,
+        whole.state.usd,
+    )
 
 
 def test_replay_plays_to_the_end_and_stops(steered: Run, watch: Callable[..., Watching]) -> None:
@@ -170,8 +191,8 @@ def test_replay_plays_to_the_end_and_stops(steered: Run, watch: Callable[..., Wa
 def test_status_is_that_of_the_event_shown(steered: Run, watch: Callable[..., Watching]) -> None:
     replay = watch(steered, at=1, playing=False)
     replay.at(1)
-    assert replay.feed.outline is not None
-    pause = replay.feed.outline.marks[-4].seq
+    assert replay.feed.index is not None
+    pause = replay.feed.index.marks[-4].seq
     replay.feed.seek(pause)
     replay.at(pause)
     assert replay.session.status == "paused"
@@ -181,10 +202,10 @@ def test_status_is_that_of_the_event_shown(steered: Run, watch: Callable[..., Wa
 def test_seek_keeps_folded_nodes(steered: Run, watch: Callable[..., Watching]) -> None:
     replay = watch(steered, at=300, playing=False)
     replay.at(300)
-    replay.model.population.fold(0)
+    replay.model.forest.fold(0)
     replay.feed.seek(100)
     replay.at(100)
-    assert replay.model.population.rows == [0] and len(replay.model.population) > 5
+    assert replay.model.forest.rows == [0] and len(replay.model.forest) > 5
 
 
 def test_replay_follows_a_live_run_at_its_end(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from textual.widgets import Input, Static
 from engine.journal import events as ev
 from engine.runs.folder import Run
 from tests.tui.conftest import Desk
-from tests.tui.pilot import SIZES, Maker, hint_of, opened, row_of, text_of, until
+from tests.tui.pilot import SIZES, Maker, hint_of, opened, rested, row_of, text_of, until
 from tests.tui.synthetic import make_run
 from tui.screens.dialogs import Prompt
 from tui.screens.live import LiveScreen
@@ -90,7 +89,7 @@ async def test_keys_walk_a_lineage_and_diff_to_any_node(live_run: Desk, make_app
         node: Any = app.screen
         await pilot.press("b")
         assert node.node.id == model.state.best
-        path = model.population.lineage(model.state.best)
+        path = model.forest.lineage(model.state.best)
         for above in path[1:]:
             await pilot.press("u")
             assert node.node.id == above
@@ -309,14 +308,12 @@ async def test_paused_run_paints_nothing(runs: Path, make_app: Maker, monkeypatc
         app = make_app(run)
         async with app.run_test(size=(120, 40)) as pilot:
             await opened(pilot)
-            await pilot.pause(1.0)
             painted: list[object] = []
             original = Painted.refresh
             monkeypatch.setattr(
                 Painted, "refresh", lambda self, *a, **k: (painted.append(self), original(self, *a, **k))[1]
             )
-            await asyncio.sleep(2.2)
-            assert painted == []
+            await rested(2.2, painted)
 
 
 async def test_refused_filter_keeps_its_prompt(live_run: Desk, make_app: Maker) -> None:

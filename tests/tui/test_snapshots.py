@@ -55,6 +55,21 @@ def test_node(runs: Path, make_app: Maker, snap_compare: Compare) -> None:
     assert snap_compare(app, terminal_size=(80, 24), run_before=look)
 
 
+def test_files_of_a_node(runs: Path, make_app: Maker, snap_compare: Compare) -> None:
+    app = make_app(make_run(runs / "packing", 30, end="finished", several=True))
+
+    async def look(pilot: Pilot[Any]) -> None:
+        await opened(pilot)
+        await pilot.press("b", "enter", "2", "f")
+        await until(
+            pilot,
+            lambda: "@@" in text_of(pilot.app) and "FILE: relax" not in text_of(pilot.app),  # type: ignore[arg-type]
+            "the diff of a file",
+        )
+
+    assert snap_compare(app, terminal_size=(80, 24), run_before=look)
+
+
 def test_runs(runs: Path, make_app: Maker, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(runs / "packing", 40, end="finished")
     make_run(runs / "older", 20, seed=4)

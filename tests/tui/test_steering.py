@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.command import CommandList, CommandPalette
 from textual.widgets import Input, Static
 
 from engine.journal import events as ev
@@ -89,7 +90,7 @@ async def test_escape_and_a_letter_as_one_key_are_ignored(live_run: Desk, make_a
 async def test_keys_on_nodes_wait_for_the_first_paint(live_run: Desk, make_app: Maker, monkeypatch: Any) -> None:
     gate = threading.Event()
     original = LiveFeed._open
-    monkeypatch.setattr(LiveFeed, "_open", lambda self: (gate.wait(20), original(self))[1])
+    monkeypatch.setattr(LiveFeed, "_open", lambda self: (gate.wait(90), original(self))[1])
     app = make_app(live_run.run)
     async with app.run_test(size=(80, 24)) as pilot:
         for key in ("b", "asterisk", "c", "X", "r", "e", "enter", "end"):
@@ -238,8 +239,16 @@ async def test_palette_runs_an_action(live_run: Desk, make_app: Maker) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("ctrl+p")
-        await pilot.pause(0.3)
-        await pilot.press(*"run: pause")
-        await pilot.pause(0.5)
+        await until(pilot, lambda: isinstance(app.screen, CommandPalette), "the palette")
+        await pilot.press(*"pause run")
+
+        def offered() -> bool:
+            found = app.screen.query_one(CommandList)
+            return (
+                found.highlighted is not None
+                and "pause" in str(found.get_option_at_index(found.highlighted).prompt).lower()
+            )
+
+        await until(pilot, offered, "the action")
         await pilot.press("enter")
         await until(pilot, lambda: live_run.commands() == [("pause", {})], "the command")

@@ -78,8 +78,8 @@ def test_idle_screen_writes_no_byte(runs: Path, open_tui: Open) -> None:
     terminals = [open_tui("paused"), open_tui("dead"), open_tui()]
     for terminal, shown in zip(terminals, ["Population  row 1 of 20"] * 2 + ["dead"], strict=True):
         terminal.read_until(shown)
-        terminal.read(3, quiet=0.8)
-    assert [terminal.read(2.2 if terminal is terminals[0] else 0.01) for terminal in terminals] == [0, 0, 0]
+    for terminal in terminals:
+        terminal.read_until_quiet(2.2)
 
 
 def test_live_bytes_stay_in_budget(runs: Path, open_tui: Open, engine: Any) -> None:
@@ -88,18 +88,21 @@ def test_live_bytes_stay_in_budget(runs: Path, open_tui: Open, engine: Any) -> N
     terminal = open_tui("live")
     terminal.read_until("● running")
     terminal.read(1.5)
+    seq = last_seq(runs, "live")
     seconds = [terminal.read(1.0) for _ in range(3)]
-    assert 0 < sum(seconds) / len(seconds) <= 4_000, seconds
+    while last_seq(runs, "live") == seq or not sum(seconds):  # a loaded machine may stand still
+        seconds.append(terminal.read(1.0))
+    assert sum(seconds) / len(seconds) <= 4_000, seconds
     assert max(seconds) <= 20_000, seconds
     process.terminate()
     terminal.read_until("✗ dead")
-    terminal.read(3, quiet=1.0)
+    terminal.read_until_quiet(1.0)
     shown = steady(terminal)
     terminal.send("?")
     terminal.read_until(lambda text: text.startswith(" Help"))
     terminal.send("\x1b")
     terminal.read_until("✗ dead")
-    terminal.read(3, quiet=1.0)
+    terminal.read_until_quiet(1.0)
     assert steady(terminal) == shown, "what was painted in parts is what is painted as a whole"
 
 
@@ -113,10 +116,11 @@ def test_cursor_keys_and_screen_switches_stay_in_budget(runs: Path, open_tui: Op
     make_run(runs / "still", 300, end="finished")
     terminal = open_tui("still")
     terminal.read_until("Population  row 1 of 30")
-    terminal.read(3, quiet=1.0)
+    terminal.read_until_quiet(1.0)
     # The first key of all takes the hints for new users away.
     terminal.send("j")
-    terminal.read(3, quiet=1.0)
+    terminal.read_until("Population  row 2 of 30")
+    terminal.read_until_quiet(1.0)
     terminal.send("j")
     assert terminal.read(1.5, quiet=0.6) <= 2_000
     terminal.send("\x04")
@@ -139,10 +143,10 @@ def test_hang_up_ends_only_the_application(runs: Path, open_tui: Open, engine: A
     terminal = open_tui("live", **options)
     terminal.read_until("● running")
     terminal.hang_up()
-    assert terminal.process.wait(10) == 129
+    assert terminal.process.wait(90) == 129
     seq = last_seq(runs, "live")
     assert process.poll() is None
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 90
     while last_seq(runs, "live") <= seq:
         assert time.monotonic() < deadline, "the run did not go on"
         time.sleep(0.05)
@@ -156,14 +160,14 @@ def test_hang_up_ends_an_open_editor(runs: Path, open_tui: Open, tmp_path: Path)
     terminal = open_tui("still", env={"EDITOR": str(editor), "VISUAL": ""})
     terminal.read_until("Population  row 1 of 2")
     terminal.send("e")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 90
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
         assert time.monotonic() < deadline
         terminal.read(0.1)
     pid = int((tmp_path / "pid").read_text())
     terminal.hang_up()
-    assert terminal.process.wait(10) == 129
-    deadline = time.monotonic() + 5
+    assert terminal.process.wait(90) == 129
+    deadline = time.monotonic() + 90
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
         assert time.monotonic() < deadline, "the editor lives on"
         time.sleep(0.05)
@@ -210,7 +214,7 @@ def test_leaving_names_the_command_to_come_back(runs: Path, open_tui: Open, engi
     terminal.read_until("● running")
     terminal.send("q")
     terminal.read_until("Come back with: evolve attach")
-    assert terminal.process.wait(10) == 0
+    assert terminal.process.wait(90) == 0
     assert process.poll() is None and is_alive(Run(runs / "live"))
 
 
@@ -229,7 +233,7 @@ def test_leaving_a_run_without_an_engine_names_the_right_command(
     terminal.read_until("Population  row 1 of 4")
     terminal.send("q")
     terminal.read_until(told)
-    assert terminal.process.wait(10) == 0
+    assert terminal.process.wait(90) == 0
 
 
 def test_stop_and_continue_signals_leave_keys_working(runs: Path, open_tui: Open) -> None:

@@ -40,7 +40,7 @@ class Tmux:
 
     def until(self, piece: str) -> str:
         """Wait until the pane shows something; returns all it shows."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while piece not in (text := self.call("capture-pane", "-p")):
             assert time.monotonic() < deadline, f"not shown: {piece}\n{text}"
             time.sleep(0.05)

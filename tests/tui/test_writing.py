@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -88,6 +89,52 @@ async def test_design_is_shown_as_it_is_written(live_run: Desk, make_app: Maker,
         await until(pilot, lambda: "call 1 is over" in text_of(app) and "anew" in text_of(app), "the end")
         await pilot.press("escape")
         await until(pilot, lambda: "no model at this moment" in text_of(app), "the panel, still there")
+        writer.event(ev.RunPaused(reason="no model answers: fast: gone fishing"))
+        await until(pilot, lambda: "fast: gone fishing" in text_of(app), "why no model answers")
+        await pilot.press("W")
+        await until(pilot, lambda: "waits for a model" in text_of(app), "what the run waits for")
+        assert "fast: gone fishing" in text_of(app) and "asked again by themselves" in text_of(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_model_that_reads_and_what_came_to_nothing_are_shown(
+    live_run: Desk, make_app: Maker, size: tuple[int, int]
+) -> None:
+    writer = Writer(live_run)
+    asked = ev.CallStarted(
+        1, "researcher", "qwen", "", {"first_token_seconds": 120.0}, "design/0", tokens=4_193, patience=120.0, cap=5_000
+    )
+    writer.event(asked)
+    app = make_app(live_run.run)
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot)
+        await pilot.press("W")
+        told = "limit 120 s (models.qwen.first_token_seconds)"
+        await until(pilot, lambda: "reading a prompt of 4,193 tokens, " in text_of(app), "what it reads")
+        assert told in " ".join(text_of(app).split()) and "may have 5,000 tokens" in text_of(app)
+        writer.event(ev.CallRetried(1, 1, "researcher", "qwen", "down", f"silent, {told}", "first_token_seconds"))
+        writer.piece(1, "", again=True)
+        writer.piece(1, "", wait=60_000, tries=3, why="the endpoint answered 503", **{"try": 2})
+        await until(pilot, lambda: "the endpoint answered 503" in text_of(app), "what it waits for")
+        assert re.search(r"try 2 of 3 in \d+ s: the endpoint", text_of(app)) and "waits  fast" in text_of(app)
+        writer.piece(1, "I will not", tokens=3)
+        await until(pilot, lambda: "~3 tok" in text_of(app), "the second try")
+        writer.event(
+            ev.CallDone(
+                1, "researcher", "qwen", tokens_in=4_193, tokens_out=812, seconds=107.0, retries=1, key="design/0"
+            )
+        )
+        writer.event(ev.DesignRejected(0, "answer", "it holds no program", call=1, tokens=5_005, seconds=107.0))
+        await pilot.press("enter")
+        await until(pilot, lambda: "no design: answer" in text_of(app), "the list of calls")
+        assert "4,193+812" in text_of(app) and "1 came to nothing" in text_of(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: "it holds no program" in text_of(app) and "try 1 failed" in text_of(app), "the call")
+        await pilot.press("escape", "escape", "escape")
+        await until(pilot, lambda: ("!2" if size[0] < 97 else "2 in vain") in text_of(app), "how often in the bar")
+        await pilot.press(*(["v", "v"] if size[0] < 100 else []))
+        await until(pilot, lambda: "design refused, 107 s" in text_of(app), "the note")
+        assert "1 timed out, 1 refused" in text_of(app)
 
 
 async def test_two_texts_are_shown_at_once(live_run: Desk, make_app: Maker) -> None:
@@ -135,8 +182,7 @@ def test_writing_stays_in_the_byte_budget_and_idle_writes_none(runs: Path, open_
         thread.join()
         writer.event(ev.RunPaused())
         terminal.read_until("‖ paused")
-        terminal.read(3, quiet=1.2)
-        assert terminal.read(2.2) == 0
+        terminal.read_until_quiet(2.2)
 
 
 rows = st.lists(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from itertools import islice
 
 import msgspec
@@ -16,23 +15,19 @@ import msgspec
 from engine.errors import JournalBusy, JournalError
 from engine.journal.clock import WallClock
 from engine.journal.database import decode_row, make_plain
-from engine.journal.events import CallStarted, EvalProgress, Event, Telemetry
-from engine.journal.live import LiveRow
+from engine.journal.events import Event, Telemetry
+from engine.journal.live import LIVE_TELEMETRY, LiveRow
 from engine.journal.reader import JournalReader
-from engine.loop.telemetry import LIVE_TELEMETRY
 from engine.runs.folder import Run, all_runs, is_alive
 from engine.state.fold import damage_named
 from engine.state.timeline import uncollected
 from tui.feed.batch import Batch
+from tui.feed.essential import essential_events
 from tui.feed.thread import FeedThread
 from tui.model.run_model import fold_model
 from tui.model.streams import LIVE_STREAM
 
 __all__ = ["LiveFeed"]
-
-_PASSING = {EvalProgress.KIND, Telemetry.KIND, CallStarted.KIND}
-"""Kinds that matter only until the next one; those of a long past are not decoded."""
-_RECENT = 2000
 
 _log = logging.getLogger(__name__)
 
@@ -154,7 +149,7 @@ class LiveFeed(FeedThread):
             reader.changed()
             upto = reader.last_seq()
             with damage_named(self.run.db), uncollected():
-                model = fold_model(_essential(reader, upto))
+                model = fold_model(essential_events(reader, 0, upto))
         except JournalError:
             reader.close()
             raise
@@ -226,13 +221,3 @@ class LiveFeed(FeedThread):
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-def _essential(reader: JournalReader, upto: int) -> Iterator[Event]:
-    """Yield the events up to a place, without outdated ones of kinds that matter only for a moment."""
-    for row in reader.rows(upto=upto):
-        if row[2] in _PASSING and row[0] < upto - _RECENT:
-            continue
-        event = decode_row(row, reader.path)
-        if event is not None:
-            yield event

@@ -20,9 +20,8 @@ from cognition.sync import Sync
 from cognition.watch import Watch
 from engine.errors import EvolveError, RunError
 from engine.journal.reader import JournalReader
-from engine.priors.place import PriorPlace, open_collection, place_of_run
+from engine.priors.place import PriorPlace, open_collection, place_in_journal, place_of_run
 from engine.runs.folder import Run, all_runs
-from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 from tui.model.prior_list import NO_USE, PriorRow, Use
 
@@ -52,7 +51,7 @@ class Shelf:
 
 
 def place_to_read(run: Run, state: RunState | None) -> PriorPlace:
-    """Return where a run's priors are; without its state, fold its journal.
+    """Return where a run's priors are; without its state, read it from its journal.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -60,8 +59,9 @@ def place_to_read(run: Run, state: RunState | None) -> PriorPlace:
     """
     if state is None:
         with JournalReader(run.db) as reader:
-            state = fold_run(reader)
-    place = place_of_run(run.folder, state)
+            place = place_in_journal(run.folder, reader)
+    else:
+        place = place_of_run(run.folder, state)
     if not place.folder.is_absolute():
         raise RunError(f"'{run.name}' does not say where its priors are", "'evolve priors --task TASK' reads a task's")
     return place

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import partial
 from itertools import islice
 
 from engine.errors import JournalError
@@ -19,6 +20,7 @@ from engine.runs.folder import Run, is_alive
 from engine.state.fold import first_state
 from engine.state.timeline import Timeline
 from tui.feed.batch import Batch
+from tui.feed.essential import essential_events
 from tui.feed.thread import FeedThread
 from tui.model.event_index import EventIndex
 from tui.model.run_model import RunModel
@@ -55,8 +57,8 @@ class ReplayFeed(FeedThread):
 
     def __init__(self, run: Run, at: int | None = None, speed: float = SPEEDS[3], playing: bool = True) -> None:
         super().__init__(run)
-        self.outline: EventIndex | None = None
-        """The outline; known from the first batch on."""
+        self.index: EventIndex | None = None
+        """The run's event index; None before the first batch."""
         self.playing = playing
         self.speed = speed
         self.position = 0
@@ -90,8 +92,8 @@ class ReplayFeed(FeedThread):
 
     def now_ms(self) -> int:
         """Return the recorded time of the wall clock."""
-        outline = self.outline
-        return outline.recorded(self._clock) if outline is not None else 0
+        index = self.index
+        return index.recorded(self._clock) if index is not None else 0
 
     def play(self, playing: bool) -> None:
         """Start or stop the clock."""
@@ -127,86 +129,91 @@ class ReplayFeed(FeedThread):
                 make_plain(self.run.db)
 
     def _play(self, reader: JournalReader) -> None:
-        outline = EventIndex()
-        outline.extend(reader)
+        index = EventIndex()
+        index.extend(reader)
         reader.changed()
         timeline = Timeline(
-            reader, lambda: RunModel(first_state(reader)), RunModel.fold, RunModel.copy, lambda model: model.state.nodes
+            reader,
+            lambda: RunModel(first_state(reader)),
+            RunModel.fold,
+            RunModel.copy,
+            lambda model: model.state.nodes,
+            leap=partial(essential_events, reader),
         )
-        self.outline = outline
+        self.index = index
         if self._first:
-            self._wanted = outline.find("start")
+            self._wanted = index.find("start")
         while not self._stopped.is_set():
             wanted, self._wanted = self._wanted, None
             if wanted is not None:
-                self._go(reader, timeline, outline, max(1, min(wanted, outline.last)))
+                self._go(reader, timeline, index, max(1, min(wanted, index.last)))
                 continue
             with self._lock:
                 self._tick()
-                due = outline.seq_at(self._clock) if self.playing else self.position
+                due = index.seq_at(self._clock) if self.playing else self.position
             if due > self.position:
-                self._deliver(reader, outline, due)
+                self._deliver(reader, index, due)
                 continue
-            if self._follow(reader, outline):
+            if self._follow(reader, index):
                 continue
-            if timeline.reached < outline.last and time.monotonic() - self._sent > _PAINT_SECONDS:
+            if timeline.reached < index.last and time.monotonic() - self._sent > _PAINT_SECONDS:
                 timeline.grow(timeline.reached + _SLICE)
                 continue
-            ahead = timeline.reached < outline.last
-            self._pause(min(_PERIOD, self._seconds_to_next(outline)) if ahead else self._seconds_to_next(outline))
+            ahead = timeline.reached < index.last
+            self._pause(min(_PERIOD, self._seconds_to_next(index)) if ahead else self._seconds_to_next(index))
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if self.playing and self.outline is not None:
+        if self.playing and self.index is not None:
             # Not past the end, so that the clock of a live run continues there when events come.
-            self._clock = min(self._clock + (now - self._looked) * 1000 * self.speed, float(self.outline.length))
+            self._clock = min(self._clock + (now - self._looked) * 1000 * self.speed, float(self.index.length))
         self._looked = now
 
-    def _seconds_to_next(self, outline: EventIndex) -> float:
+    def _seconds_to_next(self, index: EventIndex) -> float:
         """Return the seconds until the next event."""
         if not self.playing:
             return _CHECK_SECONDS
-        upcoming = outline.next_clock(self.position)
+        upcoming = index.next_clock(self.position)
         if upcoming is None:
             return _PERIOD
         return min(_CHECK_SECONDS, max(_PERIOD, (upcoming - self._clock) / 1000 / self.speed))
 
-    def _go(self, reader: JournalReader, timeline: Timeline[RunModel], outline: EventIndex, seq: int) -> None:
-        self._set_clock(outline, seq)
+    def _go(self, reader: JournalReader, timeline: Timeline[RunModel], index: EventIndex, seq: int) -> None:
+        self._set_clock(index, seq)
         if self.position and self.position <= seq <= self.position + _NEAR:
             while self.position < seq and self._wanted is None and not self._stopped.is_set():
-                self._deliver(reader, outline, seq)
+                self._deliver(reader, index, seq)
             return
         model = timeline.at(seq)
         model.settle()
         self.position = seq
         self._looked = time.monotonic()
-        self._send(Batch(self.run, outline.has_engine(seq), model=model))
+        self._send(Batch(self.run, index.has_engine(seq), model=model))
 
-    def _set_clock(self, outline: EventIndex, seq: int) -> None:
+    def _set_clock(self, index: EventIndex, seq: int) -> None:
         with self._lock:
-            self._clock = float(outline.clock_of(seq))
+            self._clock = float(index.clock_of(seq))
             self._looked = time.monotonic()
 
-    def _deliver(self, reader: JournalReader, outline: EventIndex, upto: int) -> None:
+    def _deliver(self, reader: JournalReader, index: EventIndex, upto: int) -> None:
         events: tuple[Event, ...] = tuple(islice(reader.events(self.position, upto), _BATCH))
         # Unknown kinds of events leave gaps; the place counts as reached at the end of a gap.
         self.position = events[-1].seq if len(events) == _BATCH else upto
-        if self.position >= outline.last and not is_alive(self.run):
+        if self.position >= index.last and not is_alive(self.run):
             self.playing = False
-        self._send(Batch(self.run, outline.has_engine(self.position), events))
+        self._send(Batch(self.run, index.has_engine(self.position), events))
 
-    def _follow(self, reader: JournalReader, outline: EventIndex) -> bool:
-        """Extend the outline by what the run's engine has written meanwhile."""
+    def _follow(self, reader: JournalReader, index: EventIndex) -> bool:
+        """Extend the index by what the run's engine has written since."""
         if time.monotonic() - self._checked < _CHECK_SECONDS:
             return False
         self._checked = time.monotonic()
         if not reader.changed():
             return False
-        at_end = self.position >= outline.last
-        grown = outline.extend(reader)
+        at_end = self.position >= index.last
+        grown = index.extend(reader)
         if grown and at_end and self.playing:
-            self._set_clock(outline, self.position)
+            self._set_clock(index, self.position)
         return grown
 
     def _send(self, batch: Batch) -> None:

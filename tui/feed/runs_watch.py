@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.errors import EvolveError
+from engine.journal.clock import local_time
 from engine.journal.events import SettingsChanged
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, all_runs, is_alive
@@ -169,4 +169,4 @@ def _pending_settings(reader: JournalReader) -> dict[str, Any]:
 
 def since(milliseconds: int) -> str:
     """Return the local time of a run's start."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000)) if milliseconds else ""
+    return local_time(milliseconds) if milliseconds else ""

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from engine.errors import JournalError
-from engine.journal.events import CallDone, CallStarted, Event
+from engine.journal.events import CallStarted, Event
 from engine.journal.reader import JournalReader
+from engine.runs.calls import CallEntry, calls_among, share_cached
 from tui.model.document import Line, Span, clean_line, prose_lines, table_lines, text_lines
 
-__all__ = ["call_lines"]
+__all__ = ["call_lines", "one_call_lines"]
 
 
 def call_lines(reader: JournalReader, events: Sequence[Event], width: int) -> list[Line]:
@@ -26,54 +27,69 @@ def call_lines(reader: JournalReader, events: Sequence[Event], width: int) -> li
     Raises:
         JournalError: the journal cannot be read.
     """
-    started = [event.data for event in events if isinstance(event.data, CallStarted)]
-    done = {event.data.call: event.data for event in events if isinstance(event.data, CallDone)}
-    if not started:
+    calls = calls_among(events)
+    if not calls:
         return text_lines("no model was asked for this node", "dim")
-    rows = [_row(call, done.get(call.call)) for call in started]
-    spent = sum(end.usd for end in done.values())
-    tokens = sum(end.tokens_in + end.tokens_out for end in done.values())
+    done = [call.done for call in calls if call.done is not None]
+    spent, tokens = sum(end.usd for end in done), sum(end.tokens_in + end.tokens_out for end in done)
+    unpriced = any(not end.priced for end in done)
+    cost = "no price known" if unpriced and not spent else f"${spent:.4f}{'+' if unpriced else ''} in all"
     lines = [
-        *table_lines(("call", "model", "in", "out", "$", "s", "outcome"), rows),
-        (Span(f"{tokens:,} tokens, ${spent:.4f} in all", "dim"),),
+        *table_lines(_HEAD, [_row(call) for call in calls]),
+        (Span(f"{tokens:,} tokens, {cost}", "dim"),),
         (),
     ]
-    for call in started:
-        lines += _whole(reader, call, done.get(call.call), max(20, width - 1))
+    for call in calls:
+        lines += [*_whole(reader, call, max(20, width - 1)), ()]
     return lines
 
 
-def _row(call: CallStarted, end: CallDone | None) -> tuple[str, ...]:
-    name = f"{call.call} {call.role}"
+def one_call_lines(reader: JournalReader, call: CallEntry, width: int) -> list[Line]:
+    """Return one call: what it cost, why it came to nothing, then answer, thoughts and prompt.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    return [*table_lines(_HEAD, [_row(call)]), (), *_whole(reader, call, max(20, width - 1))]
+
+
+_HEAD = ("call", "model", "in", "cached", "out", "$", "s", "outcome")
+
+
+def _row(call: CallEntry) -> tuple[str, ...]:
+    name, model, end = f"{call.started.call} {call.started.role}", call.started.model, call.done
     if end is None:
-        return name, call.model, "", "", "", "", "asked"
+        return name, model, "", "", "", "", "", call.outcome
     about = "~" if end.estimated else ""
-    outcome = [word for word in ("refused", "truncated", "replayed") if getattr(end, word)]
-    if end.error:
-        outcome.append(end.fault or "failed")
-    if end.retries:
-        outcome.append(f"{end.retries} retries")
     return (
-        name, call.model, f"{about}{end.tokens_in:,}", f"{about}{end.tokens_out:,}",
-        f"{about}{end.usd:.4f}" if end.priced else "?", f"{end.seconds:.1f}", ", ".join(outcome) or "answered",
+        name, model, f"{about}{end.tokens_in:,}", share_cached(end.tokens_in, end.tokens_cached),
+        f"{about}{end.tokens_out:,}", f"{about}{end.usd:.4f}" if end.priced else "?", f"{end.seconds:.1f}",
+        call.outcome,
     )  # fmt: skip
 
 
-def _whole(reader: JournalReader, call: CallStarted, end: CallDone | None, room: int) -> list[Line]:
+def _whole(reader: JournalReader, call: CallEntry, room: int) -> list[Line]:
+    started, end = call.started, call.done
     lines: list[Line] = [
-        (Span(f"call {call.call}: {clean_line(call.role)}", "heading"), Span(f"  {clean_line(call.model)}", "dim"))
+        (
+            Span(f"call {started.call}: {clean_line(started.role)}", "heading"),
+            Span(f"  {clean_line(started.model)}", "dim"),
+        )
     ]
+    for retry in call.retries:
+        told = f"try {retry.number} failed after {retry.seconds:.1f} s: {retry.reason}"
+        lines += prose_lines(told, room, "bad")
+    if call.reason:
+        lines += prose_lines(call.reason, room, "bad")
     if end is not None:
-        if end.error:
-            lines += prose_lines(end.error, room, "bad")
         for label, blob in (("answer", end.answer_blob), ("thoughts before it", end.reasoning_blob)):
             if blob:
                 lines += [_label(label), *prose_lines(_text(reader, blob), room)]
-    for role, text in _messages(reader, call):
+    for role, text in _messages(reader, started):
         lines += [_label(f"prompt: {role}"), *prose_lines(text, room)]
-    if call.parameters:
-        lines += [_label("model as configured"), *text_lines(_configured(call.parameters), "dim")]
-    return [*lines, ()]
+    if started.parameters:
+        lines += [_label("model as configured"), *text_lines(_configured(started.parameters), "dim")]
+    return lines
 
 
 def _label(text: str) -> Line:

@@ -78,8 +78,9 @@ def _curves(runs: Sequence[ComparedRun], axis: Axis, width: int, height: int) ->
     letters: dict[tuple[int, int], int] = {}
 
     def y(value: float) -> int:
-        share = (best - value) / ((best - worst) or 1)
-        return min(rows * DOT_ROWS - 1, max(0, int(share * (rows * DOT_ROWS - 1))))
+        # The share of a value far outside of a tiny span is infinite.
+        share = min(1.0, max(0.0, (best - value) / ((best - worst) or 1)))
+        return int(share * (rows * DOT_ROWS - 1))
 
     def x(place: float) -> int:
         return int(place / whole * (columns * DOT_COLUMNS - 1))

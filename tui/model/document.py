@@ -17,6 +17,7 @@ __all__ = [
     "code_lines",
     "curve_lines",
     "diff_lines",
+    "lexer_of",
     "prose_lines",
     "table_lines",
     "text_lines",
@@ -82,19 +83,32 @@ def prose_lines(text: str, width: int, look: Look = "plain") -> list[Line]:
     return lines + text_lines(text, look)[_MOST_LINES:]
 
 
-def code_lines(code: str) -> list[Line]:
-    """Return Python code with syntax colours and line numbers."""
+def code_lines(code: str, lexer: str = "python") -> list[Line]:
+    """Return code with syntax colours and line numbers.
+
+    Args:
+        code: the code.
+        lexer: Pygments' name of its language; empty for no colours.
+    """
     lines = _split(code)
-    if len(code) > _HIGHLIGHT_BYTES or any(len(line) > _LONGEST for line in lines):
+    if not lexer or len(code) > _HIGHLIGHT_BYTES or any(len(line) > _LONGEST for line in lines):
         body = text_lines(code)
     else:
-        body = _highlight(visible(code).expandtabs(4))
+        body = _highlight(visible(code).expandtabs(4), lexer)
     width = len(str(len(body)))
     return [(Span(f"{number:{width}} ", "dim"), *line) for number, line in enumerate(body, 1)]
 
 
-def _highlight(code: str) -> list[Line]:
-    from pygments.lexers.python import PythonLexer  # type: ignore[import-untyped]
+def lexer_of(path: str, lexer: str) -> str:
+    """Return Pygments' name of the language of a file; the given one if its suffix tells none."""
+    from pygments.lexers import find_lexer_class_for_filename  # type: ignore[import-untyped]
+
+    found = find_lexer_class_for_filename(path)
+    return found.aliases[0] if found is not None and found.aliases else lexer
+
+
+def _highlight(code: str, lexer: str) -> list[Line]:
+    from pygments.lexers import get_lexer_by_name
     from pygments.token import Token  # type: ignore[import-untyped]
 
     def look_of(token: Any) -> Look:
@@ -110,7 +124,7 @@ def _highlight(code: str) -> list[Line]:
 
     lines: list[Line] = []
     spans: list[Span] = []
-    for token, text in PythonLexer(stripnl=False, ensurenl=False).get_tokens(code):
+    for token, text in get_lexer_by_name(lexer, stripnl=False, ensurenl=False).get_tokens(code):
         look = look_of(token)
         for index, piece in enumerate(text.split("\n")):
             if index:

@@ -32,6 +32,8 @@ def outcome(model: RunModel, node: Node) -> str:
         return "unranked"
     if node.status is not None:
         return node.status
+    if node.id in model.state.verifications:
+        return "fresh…"
     evaluation = model.state.evaluations.get(node.id)
     return "…" if evaluation is None or evaluation.running is None else f"{evaluation.running.stage}…"
 
@@ -42,10 +44,13 @@ def beside(model: RunModel, node: Node) -> str:
 
 
 def marks(model: RunModel, node: Node) -> str:
-    """Return three cells: best or its lineage, then the marks of people, at most two."""
+    """Return three cells: best or its lineage, then quarantine and the marks of people, at most two."""
     first = "▲" if node.id == model.state.best else "┃" if node.id in model.best_lineage else " "
-    signs = "".join(sign for mark, sign in (("pruned", "x"), ("pinned", "!"), ("starred", "*")) if has_mark(node, mark))
-    return first + (f"{signs:>2}" if len(signs) < 3 else "x+")
+    signs = "".join(sign for mark, sign in _SIGNS if has_mark(node, mark))
+    return first + (f"{signs:>2}" if len(signs) < 3 else f"{signs[0]}+")
+
+
+_SIGNS = (("quarantined", "?"), ("pruned", "x"), ("pinned", "!"), ("starred", "*"))
 
 
 def cut_middle(text: str, cells: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from engine.state.node import Node
 
@@ -13,8 +13,6 @@ __all__ = ["Listing", "Order"]
 Order = Literal["tree", "best", "newest"]
 """Orders of rows: by descent, by rank, by age. A filtered tree is a list by id."""
 
-Key = tuple[float, int]
-
 
 class Listing:
     """Sorted ids of the nodes that pass.
@@ -22,20 +20,25 @@ class Listing:
     Args:
         passes: the filter.
         order: `best` (ties and unranked nodes by age), `newest`, or by id.
+        key: what to sort by instead; it ends with the node's id.
     """
 
-    def __init__(self, passes: Callable[[Node], bool], order: Order) -> None:
+    def __init__(
+        self, passes: Callable[[Node], bool], order: Order, key: Callable[[Node], tuple[Any, ...]] | None = None
+    ) -> None:
         self.rows: list[int] = []
         self._passes = passes
         self._order = order
-        self._sorted: list[Key] = []
-        self._keys: dict[int, Key] = {}
+        self._own_key = key
+        self._sorted: list[tuple[Any, ...]] = []
+        self._keys: dict[int, tuple[Any, ...]] = {}
 
     def load(self, nodes: Iterable[Node]) -> None:
         """Replace all nodes."""
         self._keys = {node.id: self._key(node) for node in nodes if self._passes(node)}
         self._sorted = sorted(self._keys.values())
-        self.rows = [key[1] if self._order != "newest" else -key[1] for key in self._sorted]
+        sign = -1 if self._order == "newest" and self._own_key is None else 1
+        self.rows = [sign * key[-1] for key in self._sorted]
 
     def update(self, node: Node) -> None:
         """Update the list for a new or changed node."""
@@ -52,7 +55,9 @@ class Listing:
             self.rows.insert(place, node.id)
             self._keys[node.id] = key
 
-    def _key(self, node: Node) -> Key:
+    def _key(self, node: Node) -> tuple[Any, ...]:
+        if self._own_key is not None:
+            return self._own_key(node)
         if self._order == "best":
             return (-node.fitness if node.fitness is not None else float("inf"), node.id)
         return (0.0, -node.id if self._order == "newest" else node.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from engine.programs.languages.registry import LANGUAGES
 from tui.model.document import Line, Span, clean_line, code_lines, prose_lines
 
 __all__ = ["markdown_lines"]
@@ -54,12 +55,21 @@ def _take_code(source: list[str], index: int, fence: str, language: str, lines: 
         end += 1
     code = "\n".join(source[index + 1 : end])
     lines.append((Span(f"── {clean_line(language) or 'code'}", "accent"),))
-    if language.startswith("python"):
+    lexer = _lexer(language)
+    if lexer:
         # Leave out the line numbers of code_lines, which mean nothing here.
-        lines += [(Span("  "), *line[1:]) for line in code_lines(code)]
+        lines += [(Span("  "), *line[1:]) for line in code_lines(code, lexer)]
     else:
         lines += [(Span(f"  {clean_line(line)}", "string"),) for line in code.split("\n")]
     return end + 1
+
+
+def _lexer(info: str) -> str:
+    """Return the lexer for the code behind a fence: that of the language which the fence's first word names."""
+    if info.startswith("python"):
+        return "python"
+    word = info.strip().lower().partition(" ")[0]
+    return next((language.lexer for language in LANGUAGES.values() if word in language.fences), "")
 
 
 def _continues(first: str, line: str) -> bool:

@@ -7,9 +7,21 @@ from dataclasses import dataclass
 
 from engine.errors import JournalError
 from engine.evaluation.curve import decode_curve
-from engine.journal.events import AnalyzeDone, EvalStageDone, Event, LearnDone, NodeCommented
+from engine.evaluation.picture import decode_picture
+from engine.journal.events import (
+    AnalyzeDone,
+    CallDone,
+    CallStarted,
+    EvalProgress,
+    EvalStageDone,
+    EvalStarted,
+    Event,
+    LearnDone,
+    NodeCommented,
+)
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run
+from engine.state.gain import describe_check
 from engine.state.node import Node
 from engine.state.ranking import Ranking
 from tui.model.call_documents import call_lines
@@ -20,14 +32,17 @@ from tui.model.document import (
     code_lines,
     curve_lines,
     diff_lines,
+    lexer_of,
     prose_lines,
     table_lines,
     text_lines,
 )
 from tui.model.labels import score_text
+from tui.model.picture import picture_rows
+from tui.model.program_files import ProgramFile, compare_files, files_of
 from tui.model.run_model import RunModel, has_mark
 
-__all__ = ["TABS", "Subject", "make_subject", "read_document"]
+__all__ = ["TABS", "Subject", "changes_document", "make_subject", "read_document", "read_files"]
 
 TABS = ("Code", "Diff", "Metrics", "Logs", "Note", "Priors", "Calls")
 """Names of a node's documents, in the order of their keys."""
@@ -47,6 +62,12 @@ class Subject:
     """The node to compare with instead of the parent."""
     seq: int = 1 << 62
     """The last event to read: later ones are not known at this moment."""
+    lexer: str = "python"
+    """Pygments' name of the language of the task's programs."""
+    is_folder: bool = False
+    """Whether programs are folders."""
+    file: str = ""
+    """The file of the program that code and differences are about; empty for all."""
 
     def events(self, reader: JournalReader) -> list[Event]:
         """Return the events about the node up to the moment."""
@@ -70,7 +91,24 @@ def make_subject(run: Run, model: RunModel, node: Node, base: Node | None = None
         model.state.ranking,
         copy.copy(base) if base is not None else None,
         model.state.seq,
+        model.state.spec.language.lexer,
+        bool(model.state.spec.program.files),
     )
+
+
+def read_files(subject: Subject) -> list[ProgramFile]:
+    """Return the files of a node's program, compared with those of its parent or base; none if it is one file.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    if not subject.is_folder:
+        return []
+    before = subject.base or subject.parent
+    with JournalReader(subject.run.db) as reader:
+        return compare_files(
+            reader.text(before.program) if before is not None else None, reader.text(subject.node.program)
+        )
 
 
 def read_document(subject: Subject, tab: str, width: int) -> list[Line]:
@@ -88,17 +126,36 @@ def read_document(subject: Subject, tab: str, width: int) -> list[Line]:
         return _READERS[tab](reader, subject, width)
 
 
+def changes_document(tab: str, event: Event) -> bool:
+    """Return whether a document of the event's node must be read again after the event."""
+    match tab:
+        case "Code" | "Priors":
+            return False  # both are as they were when the node was designed
+        case "Calls":
+            return isinstance(event.data, CallStarted | CallDone)
+    return not isinstance(event.data, CallStarted | CallDone | EvalStarted | EvalProgress)
+
+
 def _code(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
-    return code_lines(reader.text(subject.node.program))
+    code = reader.text(subject.node.program)
+    if not subject.file:
+        return code_lines(code, subject.lexer)
+    text = files_of(code).get(subject.file)
+    if text is None:
+        return text_lines("this program lacks the file; 2 shows what it held", "dim")
+    return code_lines(text, lexer_of(subject.file, subject.lexer))
 
 
 def _diff(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     node, parent = subject.node, subject.base or subject.parent
     if parent is None:
         return text_lines("a seed has no parent to compare with; d compares with any other node", "dim")
+    before, after = reader.text(parent.program), reader.text(node.program)
+    if subject.file:
+        before, after = (files_of(code).get(subject.file, "") for code in (before, after))
     return diff_lines(
-        reader.text(parent.program),
-        reader.text(node.program),
+        before,
+        after,
         f"#{parent.id} {parent.name}  {subject.ranking.describe(parent)}",
         f"#{node.id} {node.name}  {subject.ranking.describe(node)}",
     )
@@ -129,6 +186,10 @@ def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
             curves = curve_lines(decode_curve(reader.blob(item.curve_blob)), max(20, min(80, width - 14)), 6)
             if curves:
                 lines += [(Span(f"reported in {item.stage} {item.repeat + 1}", "dim"),), *curves]
+        picture = decode_picture(reader.blob(item.picture_blob)) if item.picture_blob else None
+        if picture is not None:
+            drawn = picture_rows(picture, width - 2)
+            lines += [(Span(f"drawn in {item.stage} {item.repeat + 1}", "dim"),), *((Span(row),) for row in drawn), ()]
     if not lines:
         lines = [*text_lines("nothing measured yet", "dim"), ()]
     marks = [said for mark, said in _MARKS if has_mark(node, mark)]
@@ -143,6 +204,7 @@ _MARKS = (
     ("starred", "* starred"),
     ("pinned", "! pinned: used as parent"),
     ("pruned", "x pruned: never sampled again"),
+    ("quarantined", "? quarantined: not crowned, and sampled below the best"),
 )
 
 
@@ -163,7 +225,12 @@ def _score(subject: Subject) -> list[Line]:
         spans.append(Span(f"  verified {score_text(node.verified)}", "ok"))
     if node.judge is not None:
         spans.append(Span(f"  judge's mark {node.judge:.3g} of 1"))
-    return [tuple(spans), ()] if spans else []
+    lines = [tuple(spans)] if spans else []
+    if node.check is not None:
+        lines += text_lines(describe_check(node.check), "bad" if node.quarantined else "plain")
+    if node.asked is not None:
+        lines += text_lines(f"verified on request: {describe_check(node.asked)}", "plain")
+    return [*lines, ()] if lines else []
 
 
 def _value(value: object) -> str:
@@ -186,7 +253,8 @@ def _logs(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
         lines.append((Span(f"{data.stage} {data.repeat + 1}: {data.status}", "heading"),))
         if data.reason:
             lines += text_lines(data.reason, "bad")
-        for name, blob in (("stdout", data.stdout_blob), ("stderr", data.stderr_blob)):
+        said = (("feedback", data.feedback_blob), ("stdout", data.stdout_blob), ("stderr", data.stderr_blob))
+        for name, blob in said:
             if blob:
                 lines += [(Span(f"── {name}", "dim"),), *text_lines(reader.text(blob))]
         lines.append(())

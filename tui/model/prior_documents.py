@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from cognition.entry import Entry, Revision
+from engine.journal.clock import local_time
 from tui.model.document import Line, Span, clean_line, diff_lines, prose_lines
 from tui.model.prior_list import PriorRow, state_of
 from tui.model.run_model import RunModel
@@ -32,7 +32,7 @@ def moment(milliseconds: int) -> str:
     """Return a local time to the minute; a dash for never."""
     if not milliseconds:
         return "–"
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(milliseconds / 1000))
+    return local_time(milliseconds)
 
 
 def about_lines(row: PriorRow, model: RunModel | None, run: str, metric: str, width: int) -> list[Line]:

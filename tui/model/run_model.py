@@ -12,8 +12,10 @@ from engine.state.fold import apply
 from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.state.timeline import copy_state
+from engine.state.trouble import trouble_line
 from tui.model.forest import Forest
-from tui.model.rates import Measured, numbers_of, rates_of
+from tui.model.rates import RATE_SUFFIX, Measured, numbers_of
+from tui.model.spending import ACTS, Spending
 from tui.model.streams import Stream, take_rows
 
 __all__ = ["Note", "NoteKind", "Part", "PriorSeen", "RunModel", "fold_model", "has_mark"]
@@ -50,7 +52,7 @@ class RunModel:
 
     def __init__(self, state: RunState) -> None:
         self.state = state
-        self.population = Forest()
+        self.forest = Forest()
         self.notes: list[Note] = []
         self.best_lineage: frozenset[int] = frozenset()
         self.answers: dict[int, ev.CommandDone] = {}
@@ -67,13 +69,17 @@ class RunModel:
         """The last design that saw each prior, by the prior's id."""
         self.prior_awaited: dict[str, ev.PriorChanged] = {}
         """Changed priors whose new text no design has seen yet."""
+        self.spending = Spending()
+        """What had been spent when nodes were measured and people acted."""
+        self.settings_set: dict[str, int] = {}
+        """When people last set each setting, in milliseconds, by its name with dots."""
         self.pause_told = ""
         """The reason of the current pause, as the notes gave it."""
 
     def settle(self) -> None:
         """Compute what is derived from the state, after events were folded one by one."""
-        self.population = Forest()
-        self.population.load((node.id, parent_of(node)) for node in self.state.nodes)
+        self.forest = Forest()
+        self.forest.load((node.id, parent_of(node)) for node in self.state.nodes)
         self._crown()
 
     def copy(self) -> RunModel:
@@ -86,6 +92,8 @@ class RunModel:
         twin.telemetry = self.telemetry
         twin.prior_shown = self.prior_shown.copy()
         twin.prior_awaited = self.prior_awaited.copy()
+        twin.spending = self.spending.copy()
+        twin.settings_set = self.settings_set.copy()
         twin.pause_told = self.pause_told
         return twin
 
@@ -94,7 +102,7 @@ class RunModel:
         known = len(self.state.nodes)
         self.fold(event)
         for node in self.state.nodes[known:]:
-            self.population.insert(node.id, parent_of(node))
+            self.forest.insert(node.id, parent_of(node))
         if isinstance(event.data, ev.BestCrowned):
             self._crown()
         return _PARTS.get(event.data.KIND, ("status",))
@@ -113,17 +121,19 @@ class RunModel:
         return None if above is None else self.node(above)
 
     def is_marked(self, mark: str, node: Node) -> bool:
-        """Return whether a node is `pinned`, `pruned`, `starred`, or of the `best` lineage."""
+        """Return whether a node is `pinned`, `pruned`, `starred`, `quarantined`, or of the `best` lineage."""
         return node.id in self.best_lineage if mark == "best" else has_mark(node, mark)
 
     def _crown(self) -> None:
         best = self.state.best
-        known = best is not None and best in self.population
-        self.best_lineage = frozenset(self.population.lineage(best)) if known and best is not None else frozenset()
+        known = best is not None and best in self.forest
+        self.best_lineage = frozenset(self.forest.lineage(best)) if known and best is not None else frozenset()
 
     def fold(self, event: ev.Event) -> None:
         """Fold one event; `settle` must follow to compute what is derived from the state."""
         apply(self.state, event)
+        if isinstance(event.data, ACTS):
+            self.spending.take_act(event.data, self.state)
         keeper = _KEEPERS.get(event.data.KIND)
         if keeper is not None:
             keeper(self, event, event.data)
@@ -155,8 +165,8 @@ def parent_of(node: Node) -> int | None:
 
 
 def has_mark(node: Node, mark: str) -> bool:
-    """Return whether a person marked the node `pinned`, `pruned` or `starred`."""
-    return mark in ("pinned", "pruned", "starred") and bool(getattr(node, mark))
+    """Return whether a person marked the node `pinned`, `pruned` or `starred`, or fresh data made it `quarantined`."""
+    return mark in ("pinned", "pruned", "starred", "quarantined") and bool(getattr(node, mark))
 
 
 def _keep_telemetry(model: RunModel, event: ev.Event, data: ev.Telemetry) -> None:
@@ -165,6 +175,14 @@ def _keep_telemetry(model: RunModel, event: ev.Event, data: ev.Telemetry) -> Non
 
 def _end_stream(model: RunModel, event: ev.Event, data: ev.CallDone) -> None:
     model.streams.pop(data.call, None)
+    model.spending.take_call(event.round, data)
+    _keep_trouble(model, event, data)
+
+
+def _keep_trouble(model: RunModel, event: ev.Event, data: ev.Data) -> None:
+    told = trouble_line(event)
+    if told:
+        model._keep("refused", event, told)
 
 
 def _begin_engine(model: RunModel, event: ev.Event, data: ev.EngineStarted) -> None:
@@ -173,9 +191,11 @@ def _begin_engine(model: RunModel, event: ev.Event, data: ev.EngineStarted) -> N
 
 
 def _keep_metrics(model: RunModel, event: ev.Event, data: ev.EvalDone) -> None:
-    model.metrics.update(dict.fromkeys(numbers_of(data.metrics)))
-    for name, value in rates_of(data.metrics).items():
-        model.rates.setdefault(name, []).append(Measured(event.node or 0, value))
+    model.spending.take_node(event.node or 0, model.state)
+    for name, value in numbers_of(data.metrics).items():
+        model.metrics[name] = None
+        if name.endswith(RATE_SUFFIX):
+            model.rates.setdefault(name, []).append(Measured(event.node or 0, value))
 
 
 def _keep_learned(model: RunModel, event: ev.Event, data: ev.LearnDone) -> None:
@@ -225,6 +245,10 @@ def _keep_prior_trouble(model: RunModel, event: ev.Event, data: ev.PriorWarned) 
         model._keep("refused", event, f"priors: {problem}")
 
 
+def _keep_shortened(model: RunModel, event: ev.Event, data: ev.PromptsShortened) -> None:
+    model._keep("refused", event, f"{data.model} gets short prompts from now on: {data.reason}")
+
+
 def _keep_answer(model: RunModel, event: ev.Event, data: ev.CommandDone) -> None:
     model.answers[data.command] = data
     if not data.ok:
@@ -249,6 +273,21 @@ def _keep_warning(model: RunModel, event: ev.Event, data: ev.BudgetWarned) -> No
     model._keep("run", event, f"budget: {data.spent:g} of {data.limit:g} {data.budget} spent")
 
 
+def _keep_noise(model: RunModel, event: ev.Event, data: ev.NoiseMeasured) -> None:
+    if data.note:
+        model._keep("run", event, data.note)
+
+
+def _keep_set(model: RunModel, event: ev.Event, data: ev.SettingsChanged) -> None:
+    pending: list[tuple[str, Any]] = list(data.settings.items())
+    while pending:
+        name, value = pending.pop()
+        if isinstance(value, dict) and value:
+            pending += [(f"{name}.{key}", below) for key, below in value.items()]
+        else:
+            model.settings_set[name] = event.at
+
+
 def _keep_clock_step(model: RunModel, event: ev.Event, data: ev.ClockStepped) -> None:
     or_slept = ", or the machine slept" if data.by_ms > 0 else ""
     model._keep("run", event, f"clock: it moved by {data.by_ms / 1000:+,.0f} s; it was set{or_slept}")
@@ -256,9 +295,14 @@ def _keep_clock_step(model: RunModel, event: ev.Event, data: ev.ClockStepped) ->
 
 _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.Telemetry.KIND: _keep_telemetry,
+    ev.CallStarted.KIND: _keep_trouble,
+    ev.CallRetried.KIND: _keep_trouble,
     ev.CallDone.KIND: _end_stream,
+    ev.DesignRejected.KIND: _keep_trouble,
+    ev.RoundEnded.KIND: _keep_trouble,
     ev.EngineStarted.KIND: _begin_engine,
     ev.EvalDone.KIND: _keep_metrics,
+    ev.SettingsChanged.KIND: _keep_set,
     ev.LearnDone.KIND: _keep_learned,
     ev.AnalyzeDone.KIND: _keep_lesson,
     ev.NodeCommented.KIND: _keep_comment,
@@ -266,6 +310,7 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.PriorChanged.KIND: _keep_prior,
     ev.PriorProposed.KIND: _keep_proposed,
     ev.PriorWarned.KIND: _keep_prior_trouble,
+    ev.PromptsShortened.KIND: _keep_shortened,
     ev.CommandDone.KIND: _keep_answer,
     ev.RunPaused.KIND: _keep_pause,
     ev.RunResumed.KIND: _end_pause,
@@ -273,21 +318,25 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.RunFinished.KIND: _keep_end,
     ev.RunFailed.KIND: _keep_end,
     ev.BudgetWarned.KIND: _keep_warning,
+    ev.NoiseMeasured.KIND: _keep_noise,
     ev.ClockStepped.KIND: _keep_clock_step,
 }
 
 _PARTS: dict[str, tuple[Part, ...]] = {
     ev.RoundStarted.KIND: ("rounds", "status"),
-    ev.RoundEnded.KIND: ("rounds", "status"),
+    ev.RoundEnded.KIND: ("rounds", "status", "notes"),
     ev.LearnDone.KIND: ("rounds", "notes"),
-    ev.CallStarted.KIND: ("rounds",),
-    ev.CallDone.KIND: ("rounds", "status", "writing"),
-    ev.DesignRejected.KIND: ("rounds",),
+    ev.CallStarted.KIND: ("rounds", "status", "notes", "writing"),
+    ev.CallRetried.KIND: ("rounds", "status", "notes", "writing"),
+    ev.CallDone.KIND: ("rounds", "status", "notes", "writing"),
+    ev.DesignRejected.KIND: ("rounds", "status", "notes"),
     ev.DesignDone.KIND: ("rounds", "tree", "status"),
     ev.EvalStarted.KIND: ("rounds", "tree", "rates"),
     ev.EvalProgress.KIND: ("rounds", "rates"),
     ev.EvalStageDone.KIND: ("rounds", "tree", "rates"),
     ev.EvalDone.KIND: ("rounds", "tree", "scores", "rates"),
+    ev.VerifyStarted.KIND: ("rounds", "tree"),
+    ev.VerifyDone.KIND: ("rounds", "tree", "notes"),
     ev.BestCrowned.KIND: ("tree", "scores", "status", "rates"),
     ev.AnalyzeDone.KIND: ("rounds", "notes"),
     ev.NodePinned.KIND: ("tree",),
@@ -299,13 +348,14 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.NodeRerun.KIND: ("tree", "rounds"),
     ev.Injected.KIND: ("notes",),
     ev.PriorChanged.KIND: ("notes",),
+    ev.NoiseMeasured.KIND: ("notes",),
     ev.PriorProposed.KIND: ("notes",),
     ev.PriorWarned.KIND: ("notes",),
     ev.CommandDone.KIND: ("status", "notes"),
     ev.EngineStarted.KIND: ("status", "rounds", "writing"),
     ev.RunForked.KIND: ("status", "rounds"),
-    ev.RunPaused.KIND: ("status", "rounds", "notes"),
-    ev.RunResumed.KIND: ("status", "rounds"),
+    ev.RunPaused.KIND: ("status", "rounds", "notes", "writing"),
+    ev.RunResumed.KIND: ("status", "rounds", "writing"),
     ev.RunStopped.KIND: ("status", "rounds", "notes"),
     ev.RunFinished.KIND: ("status", "rounds", "notes"),
     ev.RunFailed.KIND: ("status", "rounds", "notes"),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from engine.state.node import Node
 from engine.state.ranking import Ranking
+from engine.state.trouble import in_vain
 from engine.text import one_line
 from tui.model.labels import age, cut_middle
 from tui.model.run_model import RunModel
@@ -81,6 +82,7 @@ def status_cells(
         Cell(one_line(start.task, 40), 18, "dim"),
         Cell(one_line(state.engine.host if state.engine else start.host, 40), 16, "dim"),
     ]
+    vain = sum(in_vain(state).values())
     if narrow:
         wide[0] = Cell(wide[0].text, 28 if two else 21, "best")
         wide[1] = Cell(f"r {state.rounds_done}/{state.settings.rounds}", 12)
@@ -91,6 +93,14 @@ def status_cells(
             # 80 columns hold these words only if their neighbours give them three cells.
             wide[0], wide[1] = wide[0]._replace(width=26), wide[1]._replace(width=11)
         cells[0] = _name_cell(name, max(12, width - 12 - sum(cell.width for cell in wide[:4])))
+    if vain:
+        # At 80 columns the name gives the cells; a wide line has room for the words that the notes have in full.
+        said = f"!{vain:,}" if narrow else f"{vain:,} in vain"
+        wide.insert(2, Cell(said, max(5 if narrow else 10, len(said) + 1), "bad"))
+        if not narrow:
+            wide[1] = wide[1]._replace(width=14)
+        taken = sum(cell.width for cell in wide[: 5 if narrow else 6])
+        cells[0] = _name_cell(name, max(12, min(cells[0].width, width - cells[1].width - taken)))
     for cell in wide:
         if sum(item.width for item in cells) + cell.width <= width:
             cells.append(cell)

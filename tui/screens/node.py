@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import events
@@ -13,7 +14,8 @@ from engine.state.node import Node
 from engine.text import one_line
 from tui.model.document import Line
 from tui.model.labels import marks, outcome
-from tui.model.node_documents import TABS, make_subject, read_document
+from tui.model.node_documents import TABS, changes_document, make_subject, read_document, read_files
+from tui.model.program_files import ProgramFile
 from tui.model.run_model import parent_of
 from tui.model.status import status_cells
 from tui.screens.base import BaseScreen
@@ -21,10 +23,14 @@ from tui.screens.dialogs import Prompt, check_number
 from tui.screens.steering import live_actions, replay_actions
 from tui.session import ModelChange, Session
 from tui.widgets.bars import StatusBar, Title
+from tui.widgets.files import FileList
 from tui.widgets.painted import Throttle
 from tui.widgets.text_view import TextView
 
 __all__ = ["NodeScreen"]
+
+_FILED = ("Code", "Diff")
+"""The tabs that show a program's files."""
 
 
 class NodeScreen(BaseScreen):
@@ -72,6 +78,15 @@ class NodeScreen(BaseScreen):
             show=False,
             tooltip="The node below in the tree",
         ),
+        Binding("f", "file(1)", "File", id="node.file", tooltip="The next file of its program"),
+        Binding(
+            "B",
+            "file(-1)",
+            "File before",
+            id="node.file_before",
+            show=False,
+            tooltip="The file before",
+        ),
         Binding("u", "parent", "Parent", id="node.parent", tooltip="The node that it was made from"),
         Binding("o", "child", "Child", id="node.child", tooltip="The best of its children"),
         Binding("b", "best", "Best", id="node.best", show=False, tooltip="The best node of the run"),
@@ -88,6 +103,7 @@ class NodeScreen(BaseScreen):
     about = (
         "One candidate: 1 code, 2 diff to its parent (d: to any node), 3 metrics and curves, 4 logs, 5 note, "
         "6 priors and nodes that its design was shown, 7 prompts and answers of models.\n"
+        "If programs are folders, their files stand above code and diff: f and B choose one, or all.\n"
         "u goes up to its parent, o down to its best child, b to the best node; , and . to its neighbours."
     )
 
@@ -104,6 +120,7 @@ class NodeScreen(BaseScreen):
         self._status = StatusBar(id="status")
         self._head = Title(id="head")
         self._tabs = Title(id="tabs")
+        self._files = FileList(id="files")
         self._text = TextView(id="text")
         self._draw = Throttle(self, 0.5, self._paint)
 
@@ -114,6 +131,7 @@ class NodeScreen(BaseScreen):
             yield self._status
             yield self._head
             yield self._tabs
+            yield self._files
             yield self._text
 
     def on_mount(self) -> None:
@@ -144,7 +162,8 @@ class NodeScreen(BaseScreen):
         return self.session.model.node(self._shown) if self.session.model is not None else None
 
     def _changed(self, change: ModelChange) -> None:
-        if change.reset or any(event.node == self._shown for event in change.events):
+        tab = TABS[self._tab]
+        if change.reset or any(event.node == self._shown and changes_document(tab, event) for event in change.events):
             self._load(keep_place=True)
         if self.is_current and change.parts:
             self._draw()
@@ -184,32 +203,41 @@ class NodeScreen(BaseScreen):
             return
         base = model.node(self._base) if self._base is not None else None
         subject = make_subject(self.session.run, model, node, base)
+        chosen = self._files.chosen
         tab, width = TABS[self._tab], self.size.width
         self._asked += 1
         asked = self._asked
 
         def work() -> None:
             try:
-                lines = read_document(subject, tab, width)
+                files = read_files(subject) if tab in _FILED else []
+                known = any(file.path == chosen for file in files)
+                lines = read_document(replace(subject, file=chosen if known else ""), tab, width)
             except EvolveError as exc:
                 self.app.call_from_thread(self.say_error, exc)
             else:
-                self.app.call_from_thread(self._loaded, asked, lines, keep_place)
+                self.app.call_from_thread(self._loaded, asked, files, lines, keep_place)
 
         self.run_worker(work, thread=True, group="documents", exit_on_error=False)
 
-    def _loaded(self, asked: int, lines: list[Line], keep_place: bool) -> None:
+    def _loaded(self, asked: int, files: list[ProgramFile], lines: list[Line], keep_place: bool) -> None:
         # If the user turns the tabs fast, show only the last one.
         if asked == self._asked:
+            had = bool(self._files.files)
+            self._files.show(files)
+            if had != bool(files):
+                self.refresh_bindings()
             self._text.show(lines, keep_place)
             self._paint()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only a parent and a child that exist."""
+        """Offer only a parent, a child and files that exist."""
         if action == "parent":
             return self.node is not None and parent_of(self.node) is not None
         if action == "child":
             return bool(self._children())
+        if action == "file":
+            return bool(self._files.files)
         return True
 
     def action_back(self) -> None:
@@ -222,6 +250,11 @@ class NodeScreen(BaseScreen):
         self._paint()
         self._load()
 
+    def action_file(self, step: int) -> None:
+        """Show the next file of the program, or all."""
+        self._files.move(step)
+        self._load()
+
     def action_turn(self, step: int) -> None:
         """Show the next tab."""
         self.action_tab((self._tab + step) % len(TABS))
@@ -230,7 +263,7 @@ class NodeScreen(BaseScreen):
         """Show the next node in the order of the tree."""
         if self.session.model is None:
             return
-        order = self.session.model.population.everything()
+        order = self.session.model.forest.everything()
         if self._shown in order:
             self._go(order[(order.index(self._shown) + step) % len(order)])
 
@@ -242,7 +275,7 @@ class NodeScreen(BaseScreen):
 
     def _children(self) -> list[Node]:
         model = self.session.model
-        below = model.population.children(self._shown) if model is not None else []
+        below = model.forest.children(self._shown) if model is not None else []
         return [node for child in below if model is not None and (node := model.node(child)) is not None]
 
     def action_child(self) -> None:

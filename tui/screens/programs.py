@@ -44,6 +44,11 @@ class ProgramActions(ActionArea):
         self._chosen = chosen
         self._inject = inject
 
+    def _file_name(self, stem: str) -> str:
+        """Return the name of a file in the language of the task's programs."""
+        model = self._session.model
+        return model.state.spec.language.file(stem) if model is not None else f"{stem}.py"
+
     def _with_program(self, use: Callable[[Node, str], None]) -> None:
         """Read the node's program in a thread, then pass it to `use` in the event loop."""
         node, run = self._chosen(), self._session.run
@@ -80,12 +85,21 @@ class ProgramActions(ActionArea):
         if node is None:
             return
         run, program = self._session.run, node.program
+        model = self._session.model
+        is_folder = model is not None and bool(model.state.spec.program.files)
+        stem = f"{run.name}-{node.id}"
+        path = Path.cwd() / (stem if is_folder else self._file_name(stem))
 
         def act(name: str) -> None:
-            acts.save_text(acts.program_of(run, program), acts.path_of(name))
+            acts.save_program(acts.program_of(run, program), acts.path_of(name), is_folder)
 
         self.app.push_screen(
-            Prompt(f"Save #{node.id} as:", str(Path.cwd() / f"{run.name}-{node.id}.py"), check=check_words, act=act),
+            Prompt(
+                f"Save #{node.id} as:",
+                str(path),
+                check=check_words,
+                act=act,
+            ),
             lambda name: self.say(f"#{node.id} is saved in {name.strip()}") if name is not None else None,
         )
 
@@ -95,7 +109,7 @@ class ProgramActions(ActionArea):
 
     def _edit(self, node: Node, code: str) -> None:
         try:
-            changed = edit_text(self.app, self.navigator.guard, code, f"node-{node.id}.py")
+            changed = edit_text(self.app, self.navigator.guard, code, self._file_name(f"node-{node.id}"))
         except EvolveError as exc:
             self.say_error(exc)
             return
@@ -112,7 +126,7 @@ class ProgramActions(ActionArea):
 
     def _keep_edited(self, node: Node, text: str) -> None:
         """Keep an edited program that is not injected, so that no work is lost."""
-        path = self.navigator.cache / f"edited-{self._session.run.name}-{node.id}.py"
+        path = self.navigator.cache / self._file_name(f"edited-{self._session.run.name}-{node.id}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", errors="surrogateescape")

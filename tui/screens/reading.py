@@ -11,10 +11,11 @@ from textual.screen import Screen
 
 from tui.model.document import Line, Look, Span, text_lines
 from tui.screens.base import BaseScreen
+from tui.titles import by_purpose
 from tui.widgets.bars import Title
 from tui.widgets.text_view import TextView
 
-__all__ = ["HelpScreen", "LogScreen", "help_lines"]
+__all__ = ["HelpScreen", "LogScreen", "ReadingScreen", "help_lines"]
 
 _WIDTH = 78
 """Cells across that every supported terminal has."""
@@ -39,7 +40,6 @@ def help_lines(screen: Screen[Any]) -> list[Line]:
     """Return the purpose of a screen and its working bindings with their ids."""
     lines: list[Line] = [(Span(getattr(screen, "title_", "") or "Help", "heading"),)]
     lines += _paragraphs(getattr(screen, "about", ""))
-    lines += [(), (Span("Keys", "heading"),)]
     seen: dict[str, tuple[list[str], str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
@@ -49,7 +49,10 @@ def help_lines(screen: Screen[Any]) -> list[Line]:
         display = screen.app.get_key_display(binding)
         if display not in keys:
             keys.append(display)
-    lines += _key_lines([(" ".join(keys), tooltip, id_) for id_, (keys, tooltip) in seen.items()])
+    widths = max(len(" ".join(keys)) for keys, _ in seen.values()), max(map(len, seen))
+    for purpose, ids in by_purpose(list(seen)):
+        lines += [(), (Span(purpose, "heading"),)]
+        lines += _key_lines([(" ".join(seen[id_][0]), seen[id_][1], id_) for id_ in ids], *widths)
     lines += [(), (Span("Words", "heading"),)]
     for word, meaning in _GLOSSARY.items():
         lines += _beside(f"{word:<9}", meaning, _WIDTH - 9, "plain")
@@ -60,9 +63,8 @@ def _paragraphs(text: str) -> list[Line]:
     return [line for part in text.strip().split("\n") for line in text_lines("\n".join(textwrap.wrap(part, _WIDTH)))]
 
 
-def _key_lines(rows: list[tuple[str, str, str]]) -> list[Line]:
-    """Return keys, meanings and ids in columns as wide as the screen's bindings need."""
-    keys, ids = max(len(row[0]) for row in rows), max(len(row[2]) for row in rows)
+def _key_lines(rows: list[tuple[str, str, str]], keys: int, ids: int) -> list[Line]:
+    """Return keys, meanings and ids in columns, of which the first and last have these widths."""
     room = _WIDTH - keys - ids - 5
     lines: list[Line] = []
     for key, tooltip, id_ in rows:

@@ -107,7 +107,13 @@ class ReplayScreen(BaseScreen):
         Binding("t", "seek", "Go to", id="replay.seek", tooltip="Go to an event, a share, a round"),
         Binding("T", "now", "Now", id="replay.now", tooltip="Back to the live run"),
         FORK,
-        Binding("escape", "back", "Runs", id="live.back", tooltip="Clear the filter, or back to the screen before"),
+        Binding(
+            "escape",
+            "back",
+            "Runs",
+            id="live.back",
+            tooltip="Undo enlarging, focus or filter, or back to the screen before",
+        ),
     ]
 
     title_ = "Replay"
@@ -144,11 +150,11 @@ class ReplayScreen(BaseScreen):
     def action_play(self) -> None:
         """Play or stop; at the end start again."""
         feed = self._feed
-        outline = feed.outline
-        if outline is None:
+        index = feed.index
+        if index is None:
             return
-        if not feed.playing and feed.position >= outline.last:
-            feed.seek(outline.find("start"))
+        if not feed.playing and feed.position >= index.last:
+            feed.seek(index.find("start"))
         feed.play(not feed.playing)
         self.view.paint_all()
 
@@ -164,11 +170,11 @@ class ReplayScreen(BaseScreen):
 
     def action_move(self, kind: StepKind, by: int) -> None:
         """Go to the next place of a kind, and stop there."""
-        feed, outline = self._feed, self._feed.outline
-        if outline is None:
+        feed, index = self._feed, self._feed.index
+        if index is None:
             return
         feed.play(False)
-        place = outline.step(feed.aim, kind, by)
+        place = index.step(feed.aim, kind, by)
         if place is None:
             self.say(f"no {_NAMES[kind]} {'after' if by > 0 else 'before'} this", "best")
         else:
@@ -181,14 +187,15 @@ class ReplayScreen(BaseScreen):
         self.app.push_screen(Prompt("Go to:", hint=_PLACE_HINT, check=self._find_place), self._seek)
 
     def _find_place(self, text: str) -> None:
-        if text.strip() and self._feed.outline is not None:
-            self._feed.outline.find(text)
+        if text.strip() and self._feed.index is not None:
+            self._feed.index.find(text)
 
     def _seek(self, text: str | None) -> None:
-        outline = self._feed.outline
-        if text and text.strip() and outline is not None:
+        index = self._feed.index
+        if text and text.strip() and index is not None:
             try:
-                self._feed.seek(outline.find(text))
+                self._feed.seek(index.find(text))
+                self.query_one(Footer).hush()
             except EvolveError as exc:
                 self.say_error(exc)
 
@@ -201,8 +208,8 @@ class ReplayScreen(BaseScreen):
         ask_for_fork(self, self.session)
 
     def action_back(self) -> None:
-        """Clear the filter, or go back to the screen that opened the replay."""
-        if self.view.clear_filter():
+        """Undo enlarging, focus or filter, or go back to the screen that opened the replay."""
+        if self.view.step_back():
             return
         if self._came_from_live:
             self.action_now()

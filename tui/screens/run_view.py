@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual import events
@@ -11,18 +9,21 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
+from textual.widget import Widget
 
-from engine.errors import UsageError
 from engine.state.node import Node
-from engine.text import one_line
-from tui.model.query import Query, QueryError, parse_query
+from engine.workspace import workspace
 from tui.model.status import status_cells
 from tui.screens.area import ActionArea
-from tui.screens.dialogs import Prompt
+from tui.screens.node_finder import NodeFinder, ask_for_csv
+from tui.screens.note import act_on_note
+from tui.screens.panels import VIEW_CSS, Panels
 from tui.session import ModelChange, Session
 from tui.widgets.bars import Footer, StatusBar, Title
+from tui.widgets.notes import NotesPanel
 from tui.widgets.painted import Throttle
-from tui.widgets.panels import NodePeek, NotesPanel, PlotPanel, WorkPanel
+from tui.widgets.panels import NodePeek, WorkPanel
+from tui.widgets.plot import PlotPanel
 from tui.widgets.rates import RatesPanel
 from tui.widgets.rows import RowsView
 from tui.widgets.tree import TreeView
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from tui.widgets.transport import TransportBar
 
 __all__ = ["Pace", "RunView"]
-
-_PANELS = ("plot", "work", "notes", "peek", "rates", "writing")
-_QUERY_HINT = "words, status:ok op:tune score>2.6 round:10..40 is:pinned #12"
 
 
 class Pace(NamedTuple):
@@ -59,41 +57,7 @@ class RunView(ActionArea):
     """
 
     SCOPED_CSS = False
-    DEFAULT_CSS = """
-    RunView #body { height: 1fr; visibility: hidden; }
-    RunView #left { width: 3fr; }
-    RunView #left > * { visibility: visible; }
-    RunView #side { width: 2fr; border-left: solid $look-border; visibility: visible; }
-    App.-plain RunView #side { border-left: ascii $look-border; }
-    RunView #tree { height: 1fr; }
-    RunView #plot { height: 11; }
-    RunView #work { height: 8; }
-    RunView #peek { height: 9; }
-    RunView #notes { height: 1fr; }
-    RunView #rates, RunView #writing { display: none; }
-    RunView.-has-rates #rates, RunView.-has-writing #writing { display: block; }
-    RunView #writing { height: 7; }
-    RunView.-has-writing #plot { height: 9; }
-    RunView.-has-writing #work { height: 6; }
-    RunView.-has-writing #peek { height: 6; }
-    .-short RunView #plot { height: 8; }
-    .-short RunView #work { height: 5; }
-    .-short RunView #peek { display: none; }
-    .-narrow RunView #body { layout: vertical; }
-    .-narrow RunView #left { width: 100%; height: 1fr; }
-    .-narrow RunView #side { width: 100%; height: 9; border-left: none; border-top: solid $look-border; }
-    App.-plain .-narrow RunView #side { border-left: none; border-top: ascii $look-border; }
-    .-narrow RunView #side > *, .-narrow RunView.-has-rates #side > #rates,
-    .-narrow RunView.-has-writing #side > * { display: none; height: 1fr; }
-    .-narrow RunView.-show-plot #plot, .-narrow RunView.-show-work #work,
-    .-narrow RunView.-show-notes #notes, .-narrow RunView.-show-peek #peek,
-    .-narrow RunView.-show-rates #side > #rates, .-narrow RunView.-has-writing.-show-plot #side > #plot,
-    .-narrow RunView.-has-writing.-show-work #side > #work,
-    .-narrow RunView.-has-writing.-show-writing #side > #writing,
-    .-narrow RunView.-has-writing.-show-rates #side > #rates,
-    .-narrow RunView.-has-writing.-show-notes #side > #notes,
-    .-narrow RunView.-has-writing.-show-peek #side > #peek { display: block; }
-    """
+    DEFAULT_CSS = VIEW_CSS
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -104,8 +68,20 @@ class RunView(ActionArea):
         Binding(
             "ampersand", "filter", "Filter", id="tree.filter", key_display="&", tooltip="Show only the nodes that match"
         ),
-        Binding("v", "panel", "Panel", id="live.panel", tooltip="The next panel, if only one fits"),
-        Binding("W", "writing", "Writing", id="live.writing", tooltip="The answers that models are writing"),
+        Binding("v", "panel", "Panel", id="live.panel", tooltip="The next panel, if only one is shown"),
+        Binding(
+            "Z",
+            "enlarge",
+            "Enlarge",
+            id="live.enlarge",
+            show=False,
+            tooltip="Show one panel alone, or all of them again",
+        ),
+        Binding("f3", "settings", "Settings", id="live.settings", show=False, tooltip="Every setting of the run"),
+        Binding(
+            "f4", "money", "Money", id="live.money", show=False, tooltip="Cost and gain by model, and the forecast"
+        ),
+        Binding("W", "writing", "Writing", id="live.writing", tooltip="What models write, and all calls of the run"),
     ]
 
     def __init__(self, session: Session, pace: Pace, transport: TransportBar | None = None) -> None:
@@ -121,9 +97,11 @@ class RunView(ActionArea):
         self._writing = WritingPanel(id="writing")
         self._status = StatusBar(id="status")
         self._head = Title("Population", id="head")
-        self._panel = 0
-        self._rates_rows = 0
-        self._search: Query | None = None
+        self._heads = Title(id="columns")
+        self._panels = Panels(self, workspace() / "state" / "layout.json")
+        self._plot.choices = self._panels.plots
+        self._rates_size: tuple[int, int | str] = 0, 0
+        self._finder = NodeFinder(self, session, self.tree_view)
         self._clock: Timer | None = None
         self._offered: tuple[str, bool] = ("", False)
         self.ready = False
@@ -148,6 +126,7 @@ class RunView(ActionArea):
         with Horizontal(id="body"):
             with Vertical(id="left"):
                 yield self._head
+                yield self._heads
                 yield self.tree_view
             with Vertical(id="side"):
                 yield self._plot
@@ -159,8 +138,7 @@ class RunView(ActionArea):
 
     def on_mount(self) -> None:
         """Subscribe to the session."""
-        self.add_class(f"-show-{_PANELS[self._panel]}")
-        self.tree_view.focus()
+        (self._part if self._panels.large else self.tree_view).focus()
         self._session.subscribe(self._changed)
         self._clock = self.set_interval(1.0, self._tick, pause=True)
         self._changed(ModelChange(frozenset(), reset=True))
@@ -230,6 +208,8 @@ class RunView(ActionArea):
             self._draw_work()
             self._draw_status()
             self._draw_transport()
+            if self._writing.reads:
+                self._draw_writing()
 
     # Painting
 
@@ -265,11 +245,17 @@ class RunView(ActionArea):
     def _paint_head(self) -> None:
         tree = self.tree_view
         shown = {"tree": "", "best": "best first ", "newest": "newest first "}[tree.order]
+        if tree.table is not None:
+            shown = f"by {tree.table.sorted_by} "
+            self._heads.show(*tree.table.header(tree.size.width))
+        self.set_class(tree.table is not None, "-table")
         if tree.query_ is not None:
             shown += f"only {tree.query_.text} "
         model = self._session.model
         # If a row has two numbers, name them.
-        columns = "fitness, score  " if model is not None and model.state.ranking.by_fitness else ""
+        columns = (
+            "fitness, score  " if tree.table is None and model is not None and model.state.ranking.by_fitness else ""
+        )
         followed = f"  follows the {tree.following}" if tree.following else ""
         counts = model.state.counts if model is not None else {}
         failed = sum(count for status, count in counts.items() if status != "ok")
@@ -291,6 +277,8 @@ class RunView(ActionArea):
                 self.screen.size.width,
             )
         )
+        # Nothing is written then, and the reason says what to do.
+        self.set_class(session.status == "paused" and bool(session.model and session.model.state.reason), "-waits")
         offered = (session.status, bool(session.model))
         if offered != self._offered:
             self._offered = offered
@@ -309,26 +297,29 @@ class RunView(ActionArea):
             self._notes.show(self._session.model)
 
     def _paint_peek(self) -> None:
+        selected = self.tree_view.selected
+        self._plot.point(selected.id if selected is not None else None)
         if self._session.model is not None and self._peek.display:
-            self._peek.show(self._session.model, self.tree_view.selected)
+            self._peek.show(self._session.model, selected)
 
     def _paint_writing(self) -> None:
-        """Show the panel from a model's first word on, and keep it: a layout pass for each call would cost more."""
+        """Show the panel from a run's first call on, and keep it: a layout pass for each call would cost more."""
         model = self._session.model
         if model is not None and self.screen.is_current:
-            if model.streams and not self.has_class("-has-writing"):
+            if (model.streams or (self._session.alive and model.state.calls)) and not self.has_class("-has-writing"):
                 self.add_class("-has-writing")
                 self.refresh_bindings()
             if self.has_class("-has-writing"):
-                self._writing.show(model, self._session.alive)
+                self._writing.show(model, self._session.alive, self._now)
 
     def _paint_rates(self) -> None:
         if self._session.model is not None and self.screen.is_current:
             rows = self._rates.show(self._session.model)
-            if rows != self._rates_rows:
-                # As high as its rows; without rows it is hidden.
-                self._rates_rows = rows
-                self._rates.styles.height = rows
+            # As high as its rows; without rows it is hidden.
+            height = "1fr" if self._panels.large else rows
+            if (rows, height) != self._rates_size:
+                self._rates_size = rows, height
+                self._rates.styles.height = height
                 self.set_class(rows > 0, "-has-rates")
 
     # Looking around
@@ -348,97 +339,107 @@ class RunView(ActionArea):
         self._paint_head()
         self._draw_peek()
 
+    def on_notes_panel_chosen(self, event: NotesPanel.Chosen) -> None:
+        """Read a note, copy it, or go to its node."""
+        if event.act != "node":
+            act_on_note(self, event.act, event.note)
+        elif event.note.node is None:
+            self.say("this note is about the run, not about a node", "best")
+        else:
+            self.go_to(event.note.node)
+
+    def on_tree_view_export_wanted(self, event: TreeView.ExportWanted) -> None:
+        """Ask for a file, and write the rows there."""
+        ask_for_csv(self, f"{self._session.run.name}-nodes.csv", self.tree_view)
+
     def go_to(self, node: int) -> None:
         """Put the cursor on a node."""
         if self.tree_view.selected is None or self.tree_view.selected.id != node:
             self.tree_view.go_to(node)
 
+    def on_plot_panel_picked(self, event: PlotPanel.Picked) -> None:
+        """Follow the plot's cursor in the tree."""
+        self.go_to(event.node)
+
+    def on_plot_panel_arranged(self, event: PlotPanel.Arranged) -> None:
+        """Keep what the plots show."""
+        self._panels.keep()
+
+    def on_plot_panel_opened(self, event: PlotPanel.Opened) -> None:
+        """Open the node under the plot's cursor."""
+        self.navigator.show_node(event.node)
+
     def on_tree_view_opened(self, event: TreeView.Opened) -> None:
         """Open the node."""
         self.navigator.show_node(event.node)
 
-    def clear_filter(self) -> bool:
-        """Show all nodes again; return whether a filter hid some."""
+    def step_back(self) -> bool:
+        """Undo one thing that narrows the view: an enlarged panel, the focus on a panel, a filter; return whether."""
+        if self._panels.large:
+            self.action_enlarge()
+            return True
+        if not self.tree_view.has_focus:
+            self.tree_view.focus()
+            return True
         if self.tree_view.query_ is None:
             return False
         self.tree_view.set_filter(None)
         return True
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer the panel key only if one panel fits, and the writing only if a model has written."""
+        """Offer the panel key only if one panel fits, and the writing only if a model was asked."""
         if action == "writing":
-            return self.has_class("-has-writing")
+            return self._session.model is not None and self._session.model.state.last_call > 0
         if action == "panel":
-            return self.screen.size.width < 100
+            return self.screen.size.width < 100 or bool(self._panels.large)
         return True
+
+    @property
+    def _part(self) -> Widget:
+        """The part that is enlarged, or the tree."""
+        return self.query_one(f"#{self._panels.large or 'tree'}")
 
     def action_panel(self) -> None:
         """Show the next panel."""
-        self.remove_class(f"-show-{_PANELS[self._panel]}")
-        absent = {"rates"} if not self._rates_rows else set()
+        absent = {"rates"} if not self._rates_size[0] else set()
         if not self.has_class("-has-writing"):
             absent.add("writing")
-        self._panel = (self._panel + 1) % len(_PANELS)
-        while _PANELS[self._panel] in absent:
-            self._panel = (self._panel + 1) % len(_PANELS)
-        self.add_class(f"-show-{_PANELS[self._panel]}")
+        self._panels.turn(absent)
+        self._arrange()
+
+    def action_enlarge(self) -> None:
+        """Show the part with the focus alone; if one is shown alone, show all."""
+        focused = self.screen.focused
+        self._panels.enlarge("" if self._panels.large else (focused.id if focused else "") or "tree")
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Paint the parts at their new sizes, and let one that is seen have the keys."""
+        if self._panels.large or self.screen.focused is None or not self.screen.focused.is_on_screen:
+            self._part.focus()
+        self.refresh_bindings()
         self.call_after_refresh(self.paint_all)
 
+    def action_settings(self) -> None:
+        """Open the settings of the run."""
+        self.navigator.show_run_settings()
+
+    def action_money(self) -> None:
+        """Open the sums by model and operator."""
+        self.navigator.show_money()
+
     def action_writing(self) -> None:
-        """Open the answers that models are writing."""
-        self.navigator.show_writing()
-
-    def _ask_for_nodes(self, question: str, text: str, hint: str, use: Callable[[Query | None], None]) -> None:
-        """Ask for a query until it parses or the user gives up; pass it to `use`, None if it is empty."""
-        model = self._session.model
-        if model is None:
-            return
-        metrics, score = model.metrics, model.state.ranking.metric
-        asked: list[Query | None] = []
-
-        def parse(answer: str) -> None:
-            try:
-                asked.append(parse_query(answer, model.is_marked, metrics, score) if answer.strip() else None)
-            except QueryError as exc:
-                raise UsageError(str(exc)) from None
-
-        self.app.push_screen(
-            Prompt(question, text, hint, check=parse), lambda answer: use(asked[-1]) if answer is not None else None
-        )
+        """Open the answers that models are writing; in a replay, all calls until then."""
+        (self.navigator.show_calls if self._session.is_replay else self.navigator.show_writing)()
 
     def action_filter(self) -> None:
         """Ask for a filter of nodes."""
-        text = self.tree_view.query_.text if self.tree_view.query_ is not None else ""
-        metrics = "".join(f" {one_line(name, 30)}" for name in islice(self._metrics, 5))
-        hint = f"{_QUERY_HINT}{', metrics:' if metrics else ''}{metrics}; empty shows all"
-        self._ask_for_nodes("Show only:", text, hint, self.tree_view.set_filter)
-
-    @property
-    def _metrics(self) -> Iterable[str]:
-        return self._session.model.metrics if self._session.model is not None else ()
+        self._finder.filter()
 
     def action_search(self) -> None:
         """Ask for a query to search."""
-        text = self._search.text if self._search is not None else ""
-        self._ask_for_nodes("Search:", text, _QUERY_HINT, self._find)
-
-    def _find(self, query: Query | None) -> None:
-        if query is not None:
-            self._search = query
-            self.action_next(1)
+        self._finder.search()
 
     def action_next(self, step: int) -> None:
         """Go to the next node that matches, folded ones included."""
-        model, tree = self._session.model, self.tree_view
-        if model is None or self._search is None:
-            self.action_search()
-            return
-        order = tree.search_order()
-        here = tree.selected
-        start = order.index(here.id) if here is not None and here.id in order else 0
-        for offset in range(1, len(order) + 1):
-            node = model.state.nodes[order[(start + step * offset) % len(order)]]
-            if self._search(node):
-                tree.go_to(node.id)
-                return
-        self.say(f"no node matches '{self._search.text}'", "best")
+        self._finder.next(step)

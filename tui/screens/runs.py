@@ -13,16 +13,17 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from engine.errors import EvolveError, UsageError
+from engine.journal.clock import local_zone
 from engine.runs.folder import Run
 from engine.runs.manage import delete_run, rename_run
-from engine.task.load import builtin_tasks, find_task
 from engine.text import one_line
 from tui import acts
 from tui.feed.runs_watch import RunRow, RunsWatch, since
-from tui.model.labels import cut_middle
+from tui.model.labels import cut_middle, fit
 from tui.model.status import STATUS_LOOKS, Cell
 from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Confirm, Prompt, check_number
+from tui.screens.trust import ask_for_trust
 from tui.widgets.bars import StatusBar, Title
 from tui.widgets.painted import Piece
 from tui.widgets.rows import RowsView
@@ -45,7 +46,7 @@ def _columns(width: int, best: int) -> str:
     """Return the names of the columns."""
     head = "best" if best == _ONE else "best (its score)"
     shown = f" {'name':<{_name_width(width, best) - 1}}{'status':<9}{'rounds':>11} {head:>{best}} {'nodes':>7}"
-    return shown + (f"  {'task':<18} {'started':<17}host" if width >= _WIDE + best else "")
+    return shown + (f"  {'task':<18} {fit(f'started ({local_zone()})', 16)} host" if width >= _WIDE + best else "")
 
 
 def _best(row: RunRow) -> str:
@@ -244,6 +245,9 @@ class RunsScreen(BaseScreen):
 
     def action_start(self) -> None:
         """Ask for a task, then for the limit of rounds."""
+        # Lazy, here and below: reading tasks takes a parser, which would delay the application's start.
+        from engine.task.load import builtin_tasks
+
         known = ", ".join(path.name for path in builtin_tasks())
         self.app.push_screen(
             Prompt("Start a run of:", hint=f"{known}, or the path of a task folder", check=_check_task), self._start_of
@@ -328,15 +332,31 @@ class RunsScreen(BaseScreen):
             try:
                 work()
             except EvolveError as exc:
-                self.app.call_from_thread(self.say_error, exc)
+                self.app.call_from_thread(self._failed, exc, work)
             self._watch.wake()
 
         self.run_worker(guarded, thread=True, group="acts", exit_on_error=False)
+
+    def _failed(self, error: EvolveError, work: Callable[[], object]) -> None:
+        """Ask whether code from elsewhere may run, or show what went wrong."""
+        review = acts.to_agree(error)
+        if review is None:
+            self.say_error(error)
+        else:
+            ask_for_trust(self.app, review, lambda: self._in_thread(work), self._not_agreed)
+
+    def _not_agreed(self, error: EvolveError | None) -> None:
+        if error is None:
+            self.say("nothing of it was run", "dim")
+        else:
+            self.say_error(error)
 
 
 def _check_task(text: str) -> None:
     if not text.strip():
         return
+    from engine.task.load import find_task
+
     try:
         acts.path_of(text)
         find_task(text.strip())

@@ -206,9 +206,25 @@ class Steering(ActionArea):
                 acts.set_and_start(run, settings)
             except EvolveError as exc:
                 self.app.call_from_thread(self._session.set_starting, False)
-                self.app.call_from_thread(self.say_error, exc)
+                self.app.call_from_thread(self._not_started, exc, settings)
 
         self.in_thread(work)
+
+    def _not_started(self, error: EvolveError, settings: dict[str, Any]) -> None:
+        """Ask whether a run from elsewhere may go on here, or show what went wrong."""
+        review = acts.to_agree(error)
+        if review is None:
+            self.say_error(error)
+        else:
+            from tui.screens.trust import ask_for_trust
+
+            ask_for_trust(self.app, review, lambda: self._start(settings), self._not_agreed)
+
+    def _not_agreed(self, error: EvolveError | None) -> None:
+        if error is None:
+            self.say("nothing of it was run", "dim")
+        else:
+            self.say_error(error)
 
     def action_hint(self, at_work: bool) -> None:
         """Ask for a hint, and inject it; `at_work`: an engine reads it now."""
@@ -226,7 +242,7 @@ class Steering(ActionArea):
             read.append({"what": "program", "code": acts.read_text(path), "name": path.stem})
 
         self.app.push_screen(
-            Prompt("A program to inject, its file:", hint="path of a Python file", check=check_words, act=act),
+            Prompt("A program to inject, its file:", hint="path of a file", check=check_words, act=act),
             lambda name: self.ask("inject", read[-1]) if name is not None else None,
         )
 
@@ -246,7 +262,7 @@ class Steering(ActionArea):
         if node is None or model is None:
             return
         kind = "restore" if node.pruned else "prune"
-        below = model.population.descendants.get(node.id, 0)
+        below = model.forest.descendants.get(node.id, 0)
         self.app.push_screen(
             Confirm(f"{kind.capitalize()} #{node.id} and its {below:,} descendants?"),
             lambda yes: self.ask(kind, {"node": node.id, "subtree": True}) if yes else None,

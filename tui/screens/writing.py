@@ -7,8 +7,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from tui.model.document import prose_lines, text_lines
-from tui.model.streams import Stream
+from engine.journal.events import CallStarted
+from tui.model.document import Line, prose_lines
+from tui.model.streams import Stream, no_stream, open_streams, reading, waits
 from tui.screens.base import BaseScreen
 from tui.session import ModelChange, Session
 from tui.widgets.bars import Title
@@ -30,13 +31,14 @@ class WritingScreen(BaseScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "turn", "Next", id="writing.next", tooltip="What another model writes"),
         Binding("f", "follow", "Follow", id="writing.follow", tooltip="Stay at the end, or where you read"),
+        Binding("enter,c", "calls", "Calls", id="writing.calls", tooltip="All calls of the run, of any round"),
         Binding("escape", "back", "Back", id="writing.back", tooltip="Back to the population"),
     ]
 
     title_ = "Writing"
     about = (
-        "What models write at this moment, and what they think before it. Tokens are counted when an answer is whole;\n"
-        "until then they are a guess from its characters. Whole answers stand on a node's page, under Calls."
+        "What models write at this moment, what they think before it, and how long a prompt is being read.\n"
+        "Tokens are counted by pieces until an answer is whole. Enter lists all calls of the run, of any round."
     )
 
     def __init__(self, session: Session) -> None:
@@ -45,6 +47,7 @@ class WritingScreen(BaseScreen):
         self._call: int | None = None
         self._last: Stream | None = None
         self._following = True
+        self._reads = False
         self._head = Title(id="head")
         self._text = TextView(id="text")
         self._draw = Throttle(self, 1.0, self._paint)
@@ -58,6 +61,7 @@ class WritingScreen(BaseScreen):
         """Subscribe to the session."""
         self._text.focus()
         self.session.subscribe(self._changed)
+        self.set_interval(1.0, self._tick)
         self.call_after_refresh(self._paint)
 
     def on_unmount(self) -> None:
@@ -68,28 +72,49 @@ class WritingScreen(BaseScreen):
         if self.is_current and ("writing" in change.parts or "rounds" in change.parts):
             self._draw()
 
+    def _tick(self) -> None:
+        """Count the seconds of a prompt that is being read; all else changes by itself."""
+        if self.is_current and self.session.is_moving and self._reads:
+            self._draw()
+
     @property
     def _streams(self) -> dict[int, Stream]:
         model = self.session.model
-        return model.streams if model is not None and self.session.alive else {}
+        return open_streams(model.state.calls, model.streams) if model is not None and self.session.alive else {}
+
+    @property
+    def _now(self) -> int | None:
+        return self.session.feed.now_ms() if self.session.is_moving else None
 
     def _paint(self) -> None:
         streams = self._streams
         if self._call not in streams and streams:
-            self._call = min(streams)
+            self._call = min(streams, key=lambda call: (not streams[call].chars, call))
         stream = streams.get(self._call) if self._call is not None else None
+        model = self.session.model
+        idle, waited = no_stream(model.state, self.session.alive) if model is not None else ("", "")
         if stream is not None:
             self._last = stream
-            self._head.show(*title_of(stream, len(streams) - 1))
-        elif self._last is not None:
+            self._head.show(*title_of(stream, len(streams) - 1, self._now))
+        elif self._last is not None and not waited:
             self._head.show((" Writing ", "heading"), (f"call {self._last.call} is over", "dim"))
         else:
-            self._head.show((" Writing ", "heading"), ("no model at this moment", "dim"))
+            self._head.show((" Writing ", "heading"), (idle, "dim"))
         shown = stream or self._last
-        if shown is None:
-            self._text.show(text_lines("The answer of a model appears here while it is written.", "dim"))
+        room = max(20, self.size.width - 2)
+        self._reads = stream is not None and not stream.chars
+        if stream is None and waited:
+            again = "They are asked again by themselves, a minute later at most; resume asks them at once."
+            self._text.show([*prose_lines(waited, room), *prose_lines(again, room, "dim")])
             return
-        lines = prose_lines(shown.text, max(20, self.size.width - 2), "dim" if shown.thinking else "plain")
+        if shown is None:
+            said = "The answer of a model appears here while it is written. Enter lists all calls of the run."
+            self._text.show(prose_lines(said, room, "dim"))
+            return
+        if stream is not None and not stream.chars:
+            self._text.show(self._reading_lines(stream, room))
+            return
+        lines = prose_lines(shown.text, room, "dim" if shown.thinking else "plain")
         if self._following:
             # Turn by half a page, so that a new line costs only its own row.
             height = max(2, self._text.size.height)
@@ -97,6 +122,16 @@ class WritingScreen(BaseScreen):
             self._text.top = max(0, -(-(len(lines) - height) // half) * half)
         self._text.show(lines, keep_place=True)
         self.refresh_bindings()
+
+    def _reading_lines(self, stream: Stream, room: int) -> list[Line]:
+        model = self.session.model
+        assert model is not None
+        event = model.state.calls[stream.call]
+        lines = prose_lines(reading(event, stream, self._now), room)
+        if isinstance(event.data, CallStarted) and event.data.cap and not waits(stream, self._now):
+            told = f"the answer may have {event.data.cap:,} tokens (models.{event.data.model}.cap_tokens)"
+            lines += prose_lines(told, room, "dim")
+        return lines
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer the turn only if several answers are being written."""
@@ -115,6 +150,10 @@ class WritingScreen(BaseScreen):
         self._following = not self._following
         self.say("follows the end" if self._following else "stays where you read", "accent")
         self._paint()
+
+    def action_calls(self) -> None:
+        """List all calls of the run."""
+        self.navigator.show_calls()
 
     def action_back(self) -> None:
         """Go back."""

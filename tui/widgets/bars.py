@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.cells import cell_len
+from textual import events
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -68,6 +69,8 @@ class Footer(Painted):
         super().__init__(id="footer")
         self._notice: tuple[str, str] | None = None
         self._timer: Timer | None = None
+        self._keys: list[tuple[int, str]] = []
+        """Where each offer ends, with its key."""
 
     def on_mount(self) -> None:
         """Follow the screen's bindings."""
@@ -103,23 +106,33 @@ class Footer(Painted):
             return []
         last = bindings.pop()
         left = self.size.width - _width(last)
-        shown: list[tuple[str, str]] = []
+        shown: list[_Offer] = []
         for binding in bindings:
             left -= _width(binding)
             if left < 0:
                 break
             shown.append(binding)
         pieces: list[Piece] = []
-        for key, text in [*shown, last]:
+        self._keys, end = [], 0
+        for key, text, pressed in [*shown, last]:
             pieces += [(f" {key}", "key"), (f" {text} ", "bar")]
+            end += _width((key, text, pressed))
+            self._keys.append((end, pressed))
         return pieces
+
+    def on_click(self, event: events.Click) -> None:
+        """Press the clicked key."""
+        pressed = next((key for end, key in self._keys if event.x < end), "")
+        if pressed and self._notice is None:
+            self.app.simulate_key(pressed)
 
     def _shown(self, text: str) -> str:
         return text.translate(PLAIN) if getattr(self.app, "plain", False) else text
 
-    def _offers(self) -> list[tuple[str, str]]:
-        """Return keys and their meanings, the most wanted first, help last."""
+    def _offers(self) -> list[_Offer]:
+        """Return keys as shown, their meanings, and the keys, the most wanted first, help last."""
         found: dict[tuple[str, str], int] = {}
+        pressed: dict[tuple[str, str], str] = {}
         for place, active in enumerate(self.screen.active_bindings.values()):
             binding = active.binding
             if binding.show and active.enabled:
@@ -127,7 +140,8 @@ class Footer(Painted):
                 # Replace signs before measuring: `enter` is longer than its sign.
                 entry = (self._shown(self.app.get_key_display(binding)), self._shown(binding.description))
                 found[entry] = min(rank, found.get(entry, rank))
-        offers = sorted(found, key=lambda entry: found[entry])
+                pressed.setdefault(entry, binding.key)
+        offers = [(*entry, pressed[entry]) for entry in sorted(found, key=lambda entry: found[entry])]
         helps = [entry for entry in offers if entry[1] == "Help"]
         return [entry for entry in offers if entry not in helps] + helps
 
@@ -146,5 +160,9 @@ _ORDER = (
 """Ids of the bindings that come first if there is not room for all."""
 
 
-def _width(binding: tuple[str, str]) -> int:
+_Offer = tuple[str, str, str]
+"""A key as it is shown, its meaning, and its name."""
+
+
+def _width(binding: _Offer) -> int:
     return cell_len(binding[0]) + cell_len(binding[1]) + 3

@@ -1,106 +1,22 @@
-"""The panels beside the tree: plot, workers, notes, and the node under the cursor."""
+"""The panels beside the tree: workers, and the node under the cursor."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
 
-from engine.journal.events import BestCrowned, EvalDone
 from engine.state.node import Node
-from engine.state.run_state import RunState
 from engine.text import one_line, visible
-from tui.model.labels import age, clock, outcome, score_text, short_score
+from tui.model.labels import age, outcome, score_text, short_score
 from tui.model.rounds import WorkLine, work_lines, worker_limit
-from tui.model.run_model import Note, RunModel
-from tui.model.score_plot import ScorePlot
-from tui.session import ModelChange
-from tui.widgets.painted import Painted, Piece
+from tui.model.run_model import RunModel
+from tui.widgets.painted import Piece
+from tui.widgets.panel import Panel
 
-__all__ = ["NodePeek", "NotesPanel", "PlotPanel", "WorkPanel"]
-
-_AXIS = 10
+__all__ = ["NodePeek", "WorkPanel"]
 
 
-class PlotPanel(Painted):
-    """A plot of fitness or score over nodes, with the best so far as a line."""
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._model: RunModel | None = None
-        self._plot: ScorePlot | None = None
-        self._rankings = 0
-
-    def take(self, change: ModelChange, model: RunModel) -> None:
-        """Draw changes into the plot's dots, without painting."""
-        if change.reset or model is not self._model or self._rankings != model.state.rankings:
-            self._model = model
-            self._load()
-            return
-        if self._plot is None:
-            return
-        state = model.state
-        for event in change.events:
-            if isinstance(event.data, EvalDone | BestCrowned) and event.node is not None:
-                self._plot.update(
-                    state.nodes[event.node], state.nodes, state.best_steps, isinstance(event.data, EvalDone)
-                )
-
-    def on_resize(self) -> None:
-        """Draw the plot for the new size."""
-        self._load()
-        self.repaint_all()
-
-    def _load(self) -> None:
-        self._plot = None
-        self._rankings = self._model.state.rankings if self._model is not None else 0
-        if self._model is None or self.size.height < 3 or self.size.width < _AXIS + 8:
-            return
-        state = self._model.state
-        self._plot = ScorePlot(self.size.width - _AXIS - 1, self.size.height - 1, state.ranking)
-        self._plot.load(state.nodes, state.best_steps)
-
-    def row_pieces(self, y: int) -> Sequence[Piece]:
-        """Return the title, then dots behind their axis."""
-        plot, model = self._plot, self._model
-        if y == 0:
-            name = model.state.ranking.name if model is not None else "score"
-            shown = f"  0–{plot.capacity}" if plot is not None else ""
-            return [(f" {one_line(name, 30)}", "heading"), (f" by node{shown}", "dim")]
-        if plot is None or y > plot.height:
-            return []
-        if plot.top is None and model is not None and (y == 1 or not model.state.counts):
-            return [(f" {_awaited_score(model.state)}", "dim")] if y == 1 else []
-        row = y - 1
-        value = {0: plot.top, plot.height - 2: plot.bottom}.get(row)
-        lowest = "unranked" if model is not None and model.state.ranking.by_fitness else "failed"
-        label = lowest if row == plot.height - 1 else short_score(value) if value is not None else ""
-        look = "bad" if row == plot.height - 1 else "plain"
-        return [(f"{label:>{_AXIS - 1}} │", "dim"), *_runs(plot.text(row), plot.best_cells(row), look)]
-
-
-def _awaited_score(state: RunState) -> str:
-    """Return what a plot without a score waits for."""
-    if not state.nodes:
-        return "no score yet: the first program is not there"
-    if state.status not in ("running", "paused"):
-        return "no score: no program could be measured"
-    open_ = next((node for node in state.nodes if node.status is None), None)
-    what = f"#{open_.id} is being measured" if open_ is not None else "it comes with the next program that is measured"
-    return f"no score yet: {what}"
-
-
-def _runs(text: str, best: bytes, look: str) -> list[Piece]:
-    """Return the text split where the best line starts and ends."""
-    pieces: list[Piece] = []
-    start = 0
-    for index in range(1, len(text) + 1):
-        if index == len(text) or bool(best[index]) != bool(best[start]):
-            pieces.append((text[start:index], "best" if best[start] else look))
-            start = index
-    return pieces
-
-
-class WorkPanel(Painted):
+class WorkPanel(Panel):
     """A line for each worker: its round, its stage, and for how long."""
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -119,7 +35,7 @@ class WorkPanel(Painted):
             alive: whether an engine is at work.
             now: the time to measure durations against; None leaves durations out.
         """
-        self._lines = work_lines(model.state, model.streams)
+        self._lines = work_lines(model.state, model.streams, now)
         self._workers = worker_limit(model.state)
         self._alive = alive
         self._now = now
@@ -157,67 +73,7 @@ class WorkPanel(Painted):
         return [(f" {rows[index]}", "best")] if index < len(rows) else []
 
 
-class NotesPanel(Painted):
-    """What was learned, newest last. A full panel turns half a page, so that a note costs only its own row."""
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._notes: Sequence[Note] = ()
-        self._from = 0
-
-    def show(self, model: RunModel) -> None:
-        """Show the newest notes."""
-        if self._notes is not model.notes:
-            self._notes = model.notes
-            self._from = 0
-        self._turn()
-        self.repaint()
-
-    def on_resize(self) -> None:
-        """Fit the newest notes into the new size."""
-        self._from = 0
-        self._turn()
-        self.repaint_all()
-
-    def _turn(self) -> None:
-        room = max(1, self.size.height - 1)
-        count = len(self._notes)
-        if count - self._from > room:
-            # Fill the panel at the start and after a jump; then turn by halves.
-            one_by_one = count - self._from <= room + 8
-            self._from = count - (room // 2 + 1 if one_by_one and room > 3 else room)
-        self._from = max(0, self._from)
-
-    def row_pieces(self, y: int) -> Sequence[Piece]:
-        """Return the title, then one note per row."""
-        if y == 0:
-            return [(" Notes", "heading"), (" newest last", "dim")]
-        index = self._from + y - 1
-        if index >= len(self._notes):
-            return [(" nothing yet: lessons of the nodes appear here", "dim")] if y == 1 and not self._notes else []
-        note = self._notes[index]
-        whose = f"#{note.node}" if note.node is not None else ""
-        sign, look = _NOTE_LOOKS[note.kind]
-        return [
-            (f" {clock(note.at)} {sign}", look),
-            (f"{whose:<6} ", "dim"),
-            (one_line(note.text, 200), "plain" if look == "dim" else look),
-        ]
-
-
-_NOTE_LOOKS = {
-    "lesson": (" ", "dim"),
-    "failure": ("✗", "bad"),
-    "best": ("▲", "best"),
-    "comment": ("“", "accent"),
-    "hint": ("»", "accent"),
-    "prior": ("+", "accent"),
-    "run": ("■", "heading"),
-    "refused": ("!", "bad"),
-}
-
-
-class NodePeek(Painted):
+class NodePeek(Panel):
     """A few lines about the node under the cursor."""
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -244,9 +100,10 @@ class NodePeek(Painted):
 
     def _describe(self, model: RunModel, node: Node) -> list[list[Piece]]:
         parent = model.parent(node)
-        rows: list[list[Piece]] = [
-            [(f" #{node.id} {one_line(node.name, 80)}", "heading"), (f"  {one_line(node.operator, 24)}", "dim")]
-        ]
+        named = self._wrap(f"#{node.id} {node.name}", 3)
+        rows: list[list[Piece]] = [[(f" {line}", "heading")] for line in named]
+        if not node.name.startswith(node.operator):
+            rows[-1].append((f"  {one_line(node.operator, 24)}", "dim"))
         look = "ok" if node.status == "ok" else "bad" if node.status else "dim"
         sure = f" ±{node.spread or 0:.2g} of {node.measurements}" if node.measurements > 1 else ""
         change = _gain(node.score, parent, parent.score if parent is not None else None)
@@ -260,9 +117,9 @@ class NodePeek(Painted):
             rows += [[(f" {line}", look)] for line in self._wrap(text)]
         return rows
 
-    def _wrap(self, text: str) -> list[str]:
+    def _wrap(self, text: str, most: int = 4) -> list[str]:
         flat = " ".join(visible(text[:600]).split())
-        return textwrap.wrap(flat, max(20, self.size.width - 2))[:4]
+        return textwrap.wrap(flat, max(20, self.size.width - 2), max_lines=most, placeholder=" …")
 
 
 def _gain(value: float | None, parent: Node | None, before: float | None) -> str:

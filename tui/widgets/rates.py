@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from tui.model.rates import device_rows, rate_rows
 from tui.model.run_model import RunModel
-from tui.widgets.painted import Painted, Piece
+from tui.widgets.painted import Piece
+from tui.widgets.panel import Panel
 
 __all__ = ["RatesPanel"]
 
 
-class RatesPanel(Painted):
+class RatesPanel(Panel):
     """Rates that evaluations report, and the load of the machine."""
 
     def __init__(self, *, id: str | None = None) -> None:

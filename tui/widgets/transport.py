@@ -38,29 +38,29 @@ class TransportBar(Painted):
 
     def show(self, model: RunModel | None) -> None:
         """Show the position of the replay."""
-        outline = self._feed.outline
-        if outline is None or model is None:
+        index = self._feed.index
+        if index is None or model is None:
             return
         seq, width = model.state.seq, max(1, self.size.width - 2)
-        known = (width, outline.last)
+        known = (width, index.last)
         if known != self._known:
             self._known = known
-            self._cells = _mark_cells(outline, width)
-        self._place = _cell(outline, seq, width)
-        self._words = self._say(model, outline, seq)
+            self._cells = _mark_cells(index, width)
+        self._place = _cell(index, seq, width)
+        self._words = self._say(model, index, seq)
         self.repaint()
 
-    def _say(self, model: RunModel, outline: EventIndex, seq: int) -> tuple[Piece, ...]:
+    def _say(self, model: RunModel, index: EventIndex, seq: int) -> tuple[Piece, ...]:
         feed = self._feed
         speed = f"{feed.speed:g}×"
         if feed.playing:
             how, look = f" ▶ {speed:<6}", "ok"
         else:
-            how, look = f" {'■ end' if seq >= outline.last else '‖ still'} {speed}", "best"
+            how, look = f" {'■ end' if seq >= index.last else '‖ still'} {speed}", "best"
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(feed.now_ms() / 1000))
         words: list[Piece] = [
             (f"{how:<14}", look),
-            (f"event {seq:,}/{outline.last:,}  round {model.state.rounds_done}  ", "plain"),
+            (f"event {seq:,}/{index.last:,}  round {model.state.rounds_done}  ", "plain"),
             (at, "dim"),
         ]
         room = self.size.width - sum(len(text) for text, _ in words)
@@ -96,15 +96,15 @@ class TransportBar(Painted):
         return pieces
 
 
-def _cell(outline: EventIndex, seq: int, width: int) -> int:
-    return min(width - 1, outline.clock_of(seq) * width // max(1, outline.length))
+def _cell(index: EventIndex, seq: int, width: int) -> int:
+    return min(width - 1, index.clock_of(seq) * width // max(1, index.length))
 
 
-def _mark_cells(outline: EventIndex, width: int) -> tuple[tuple[str, str] | None, ...]:
+def _mark_cells(index: EventIndex, width: int) -> tuple[tuple[str, str] | None, ...]:
     """Return the mark in each cell of the timeline, None if there is none."""
     kinds: list[MarkKind | None] = [None] * width
-    for mark in outline.marks:
-        place = _cell(outline, mark.seq, width)
+    for mark in index.marks:
+        place = _cell(index, mark.seq, width)
         known = kinds[place]
         if known is None or _RANK[mark.kind] > _RANK[known]:
             kinds[place] = mark.kind

@@ -12,8 +12,10 @@ from engine.state.node import Node
 from engine.text import one_line
 from tui.model.labels import beside, marks, outcome
 from tui.model.listing import Listing, Order
+from tui.model.moves import operator_look, short_moves
 from tui.model.query import Query
 from tui.model.run_model import RunModel
+from tui.model.table import Table
 from tui.session import ModelChange
 from tui.widgets.painted import Piece
 from tui.widgets.rows import RowsView
@@ -37,7 +39,12 @@ class TreeView(RowsView):
         Binding("z", "fold_all", "Fold all", id="tree.fold_all", show=False, tooltip="Fold all but the best line"),
         Binding("b", "best", "Best", id="tree.best", show=False, tooltip="Go to the best node"),
         Binding("f", "follow", "Follow", id="tree.follow", tooltip="Follow the newest node, the best one, or none"),
-        Binding("o", "order", "Order", id="tree.order", tooltip="By descent, best first, or newest first"),
+        Binding(
+            "o", "order", "Order", id="tree.order", tooltip="By descent, best or newest first; sort by next column"
+        ),
+        Binding("O", "turn_over", "Reverse", id="table.reverse", show=False, tooltip="Sort the table the other way"),
+        Binding("V", "table", "Table", id="table.switch", show=False, tooltip="Switch between the tree and a table"),
+        Binding("E", "export", "CSV", id="table.csv", show=False, tooltip="Write the rows that are shown as CSV"),
     ]
 
     class Opened(Message):
@@ -48,7 +55,10 @@ class TreeView(RowsView):
             self.node = node
 
     class ViewChanged(Message):
-        """Order, filter or follow changed."""
+        """Order, filter, follow or columns changed."""
+
+    class ExportWanted(Message):
+        """The user wants the rows as CSV."""
 
     def __init__(self) -> None:
         super().__init__(id="tree")
@@ -56,6 +66,8 @@ class TreeView(RowsView):
         self.order: Order = "tree"
         self.following: Follow = ""
         self.query_: Query | None = None
+        self.table: Table | None = None
+        """The columns to show in place of the tree; None for the tree."""
         self._listing: Listing | None = None
         self._rankings = 0
         self._selected: int | None = None
@@ -71,7 +83,7 @@ class TreeView(RowsView):
         """Ids in the order of the rows."""
         if self.model is None:
             return []
-        return self.model.population.rows if self._listing is None else self._listing.rows
+        return self.model.forest.rows if self._listing is None else self._listing.rows
 
     @property
     def selected(self) -> Node | None:
@@ -94,6 +106,8 @@ class TreeView(RowsView):
         """Take in a change without painting: `sync` paints, less often."""
         if change.reset or self.model is not model:
             self.model = model
+            if self.table is not None:
+                self.table = self.table.on(model)
             self.empty = " no node yet"
             self._rebuild_list()
         elif self._rankings != model.state.rankings:
@@ -132,10 +146,10 @@ class TreeView(RowsView):
             return rows.index(node)
         except ValueError:
             pass
-        if self._listing is None and node in self.model.population:
+        if self._listing is None and node in self.model.forest:
             # It is folded away: use the row of its nearest visible ancestor.
-            for above in self.model.population.lineage(node)[1:]:
-                if not self.model.population.is_hidden(above):
+            for above in self.model.forest.lineage(node)[1:]:
+                if not self.model.forest.is_hidden(above):
                     return rows.index(above)
         return max(0, min(otherwise, len(rows) - 1))
 
@@ -150,7 +164,7 @@ class TreeView(RowsView):
         if self.model is None or self._listing is not None or self._selected is None:
             self._base = 0
             return
-        depth = self.model.population.depths.get(self._selected, 0)
+        depth = self.model.forest.depths.get(self._selected, 0)
         levels = self._levels
         if not self._base <= depth < self._base + levels:
             self._base = max(0, depth - levels // 2)
@@ -179,8 +193,8 @@ class TreeView(RowsView):
         """Put the cursor on a node, unfolding its ancestors; return False if the filter hides it."""
         if self.model is None:
             return False
-        if self._listing is None and node in self.model.population:
-            self.model.population.reveal(node)
+        if self._listing is None and node in self.model.forest:
+            self.model.forest.reveal(node)
         try:
             index = self.rows.index(node)
         except ValueError:
@@ -192,7 +206,7 @@ class TreeView(RowsView):
         """Return every node that passes the filter, folded ones included, in the order of the rows."""
         if self.model is None or self._listing is not None:
             return self.rows
-        return self.model.population.everything()
+        return self.model.forest.everything()
 
     # Drawing
 
@@ -200,34 +214,39 @@ class TreeView(RowsView):
         """Return marks, fitness or score, the score if nodes are ranked by fitness, then the node below its parent."""
         assert self.model is not None
         node = self.model.state.nodes[self.rows[index]]
+        if self.table is not None:
+            return self.table.row(node, self.size.width)
         pruned = node.pruned
         result = f"{marks(self.model, node)} {outcome(self.model, node):>9} "
         score = f"{beside(self.model, node):>9} " if self.model.state.ranking.by_fitness else ""
         look = "best" if node.id == self.model.state.best else "dim" if pruned else _LOOKS.get(node.status or "", "dim")
-        label = f"#{node.id} {one_line(node.name, 120)}"
-        operator = "" if node.name.startswith(node.operator) else f"  {one_line(node.operator, 24)}"
+        if node.quarantined and not pruned:
+            look = "bad"
+        guide, number, operator = self._guide(node), f"#{node.id} ", f"{one_line(node.operator, 24)} "
+        taken = len(result) + len(score) + len(guide) + len(number) + len(operator)
+        moves = short_moves(node.name, node.operator, max(0, self.size.width - taken))
         return [
             (result, look),
             (score, "dim"),
-            (self._guide(node), "dim"),
-            (label, "dim" if pruned else "plain"),
-            (operator, "dim"),
+            (guide + number, "dim"),
+            (operator, "dim" if pruned else operator_look(node.operator)),
+            (moves, "dim" if pruned else "plain"),
         ]
 
     def _guide(self, node: Node) -> str:
         assert self.model is not None
-        population = self.model.population
+        forest = self.model.forest
         if self._listing is not None:
             return ""
-        depth = population.depths[node.id]
+        depth = forest.depths[node.id]
         shown = depth - self._base
         left = f"‹{self._base} " if self._base else ""
         if shown < 0:
             left, shown = f"‹{depth} ", 0
         beyond = max(0, shown - self._levels)
         lines = left + "│ " * min(shown, self._levels) + (f"+{beyond} " if beyond else "")
-        below = population.descendants[node.id]
-        if node.id in population.folded:
+        below = forest.descendants[node.id]
+        if node.id in forest.folded:
             return f"{lines}▸{below} "
         return lines + ("▾ " if below else "· ")
 
@@ -244,44 +263,50 @@ class TreeView(RowsView):
         node = self.selected
         if node is None or self.model is None or self._listing is not None:
             return
-        population = self.model.population
-        if node.id in population.folded:
-            population.unfold(node.id)
+        forest = self.model.forest
+        if node.id in forest.folded:
+            forest.unfold(node.id)
         else:
-            population.fold(node.id)
+            forest.fold(node.id)
         self.sync()
 
     def action_out(self) -> None:
-        """Fold the node; if there is nothing to fold, go to its parent."""
+        """Fold the node; if there is nothing to fold, go to its parent. In a table show columns further left."""
+        if self.table is not None:
+            self._shift(-1)
+            return
         node = self.selected
         if node is None or self.model is None or self._listing is not None:
             return
-        population = self.model.population
-        above = population.parents[node.id]
-        if population.children(node.id) and node.id not in population.folded:
+        forest = self.model.forest
+        above = forest.parents[node.id]
+        if forest.children(node.id) and node.id not in forest.folded:
             self.action_fold()
         elif above is not None:
             self.go_to(above)
 
     def action_into(self) -> None:
-        """Unfold the node; if it is unfolded, go to its first child."""
+        """Unfold the node; if it is unfolded, go to its first child. In a table show columns further right."""
+        if self.table is not None:
+            self._shift(1)
+            return
         node = self.selected
         if node is None or self.model is None or self._listing is not None:
             return
-        if node.id in self.model.population.folded:
+        if node.id in self.model.forest.folded:
             self.action_fold()
-        elif self.model.population.children(node.id):
+        elif self.model.forest.children(node.id):
             self.go(self.cursor + 1)
 
     def action_fold_all(self) -> None:
         """Fold all but the best lineage; if anything is folded, unfold all."""
         if self.model is None or self._listing is not None:
             return
-        population = self.model.population
-        if population.folded:
-            population.unfold_all()
+        forest = self.model.forest
+        if forest.folded:
+            forest.unfold_all()
         else:
-            population.fold_all(but=self.model.best_lineage)
+            forest.fold_all(but=self.model.best_lineage)
         self.sync()
         self.show_cursor()
         self._remember()
@@ -301,9 +326,43 @@ class TreeView(RowsView):
         self.post_message(self.ViewChanged())
 
     def action_order(self) -> None:
-        """Order by descent, rank or age."""
+        """Order by descent, rank or age; a table by its next column."""
+        if self.table is not None:
+            self.table.sort_by_next(1)
+            self.table.reveal(self.size.width)
+            self._change_view()
+            return
         self.order = _ORDERS[(_ORDERS.index(self.order) + 1) % len(_ORDERS)]
         self._change_view()
+
+    def action_turn_over(self) -> None:
+        """Sort the table the other way."""
+        if self.table is not None:
+            self.table.rising = not self.table.rising
+            self._change_view()
+
+    def action_table(self) -> None:
+        """Switch between the tree and the table."""
+        if self.model is not None:
+            self.table = Table(self.model) if self.table is None else None
+            self._change_view()
+
+    def action_export(self) -> None:
+        """Ask for a file to write the rows to."""
+        if self.model is not None:
+            self.post_message(self.ExportWanted())
+
+    def as_csv(self) -> str:
+        """Return the rows as CSV, with all columns."""
+        assert self.model is not None
+        nodes = self.model.state.nodes
+        return (self.table or Table(self.model)).csv(nodes[row] for row in self.rows)
+
+    def _shift(self, step: int) -> None:
+        assert self.table is not None
+        self.table.shift(step)
+        self.repaint_all()
+        self.post_message(self.ViewChanged())
 
     def set_filter(self, query: Query | None) -> None:
         """Show only the nodes that pass; None shows all."""
@@ -321,10 +380,11 @@ class TreeView(RowsView):
     def _rebuild_list(self) -> None:
         self._listing = None
         self._rankings = self.model.state.rankings if self.model is not None else 0
-        if self.model is None or (self.order == "tree" and self.query_ is None):
+        table = self.table
+        if self.model is None or (self.order == "tree" and self.query_ is None and table is None):
             return
         passes = self.query_ or (lambda node: True)
-        self._listing = Listing(passes, self.order)
+        self._listing = Listing(passes, self.order, table.key if table is not None else None)
         self._listing.load(self.model.state.nodes)
 
 
