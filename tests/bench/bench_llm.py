@@ -35,7 +35,8 @@ seed, latency, pieces = sys.stdin.readline().encode().decode("unicode_escape"), 
 
 def answer(request):
     code = seed.replace("C0 = 0.5", f"C0 = {request.number}.25")
-    text = f"<name>{request.number}</name>\\n<motivation>bench</motivation>\\n<program>\\n{code}\\n</program>"
+    text = f"<name>{request.number}</name>\\n<motivation>bench</motivation>\\n<program>\\n{code}\\n</program>\\n"
+    text += f"<lesson>C0 gains {request.number}</lesson>\\n<note>C0 is {request.number}.25 now.</note>"
     return Reply(text, before=latency, pieces=pieces)
 
 print(LlmServer(answer).url, flush=True)
@@ -50,7 +51,12 @@ def main(full: bool) -> list[dict[str, Any]]:
     folder = Path(tempfile.mkdtemp(prefix="evolve-bench-", dir=os.environ.get("EVOLVE_BENCH_DIR")))
     os.environ["EVOLVE_HOME"] = str(folder / "workspace")
     try:
-        return [*_rounds(folder, 320 if full else 120), *_memory(folder), *_calls(400 if full else 100)]
+        return [
+            *_rounds(folder, 320 if full else 120),
+            *_memory(folder),
+            *_disk(folder, 1_000 if full else 300),
+            *_calls(400 if full else 100),
+        ]
     finally:
         shutil.rmtree(folder)
 
@@ -127,6 +133,30 @@ def _memory(folder: Path) -> list[dict[str, Any]]:
         state = fold_run(reader)
     note = f"peak, {sum(spent.calls for spent in state.spent.values())} calls"
     return [_row("engine's memory at 1,000 nodes, with a model", most, "MB", "≤ 110", note)]
+
+
+def _disk(folder: Path, rounds: int) -> list[dict[str, Any]]:
+    """What a run with two calls a round keeps and writes."""
+    with _Server(0.0, 5) as server:
+        run = _make_run(folder, "disk", server.url, rounds=rounds, workers=4, slots=2)
+        engine = subprocess.Popen(
+            [sys.executable, "-m", "engine", str(run.folder), "--unattended"], stdin=subprocess.DEVNULL
+        )
+        written = 0
+        while engine.poll() is None:
+            try:
+                lines = dict(line.split(": ") for line in Path(f"/proc/{engine.pid}/io").read_text().splitlines())
+                written = max(written, int(lines["write_bytes"]))
+            except (OSError, KeyError, ValueError):
+                pass  # it has ended
+            time.sleep(0.05)
+    size = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
+    scale = 1_000 / rounds / 1e6
+    note = f"{rounds} rounds, two calls each"
+    return [
+        _row("disk at the end with a model, per 1,000 rounds", size * scale, "MB", "≤ 5", note),
+        _row("written with a model, per 1,000 rounds", written * scale, "MB", "≤ 60", note),
+    ]
 
 
 def _rss_mb(pid: int) -> float:
