@@ -22,7 +22,7 @@ import engine.cli
 from engine.cli.app import app
 from engine.settings.model import Settings
 from engine.settings.models import ModelSpec
-from engine.task.spec import Interface, Limits, Stage, TaskSpec
+from engine.task.spec import BuildSpec, Interface, Limits, ProgramSpec, Stage, TaskSpec
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -225,7 +225,9 @@ def test_every_key_of_a_model_is_listed_with_its_default() -> None:
 @pytest.mark.parametrize(
     ("heading", "kind", "in_words"),
     [
-        ("key", TaskSpec, {"interface", "limits", "stages"}),
+        ("key", TaskSpec, {"interface", "limits", "program", "stages"}),
+        ("key of `[program]`", ProgramSpec, set()),
+        ("key of `[build]`", BuildSpec, set()),
         ("key of `[interface]`", Interface, set()),
         ("key of `[limits]`", Limits, set()),
         ("key of a stage", Stage, set()),

@@ -68,9 +68,9 @@ def _run(folder: Path, processes: int, *options: str, **variables: str) -> tuple
         (folder / name).write_text(text)
     # Nothing of the outer run: what pytest and xdist leave in the environment is theirs.
     here = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(processes), "-p", "no:cacheprovider", *options]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "xdist", "-n", str(processes), "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, str(folder)], capture_output=True, text=True, check=False, cwd=folder,
-        env={**here, "PYTHONPATH": str(ROOT), **variables},
+        [*command, *options, str(folder)], capture_output=True, text=True, check=False, cwd=folder,
+        env={**here, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables},
     )  # fmt: skip
     return done.returncode, done.stdout.splitlines()

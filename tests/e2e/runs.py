@@ -46,6 +46,25 @@ def slow_evaluate(seconds: float, evaluate: str = OPEN_EVALUATE) -> str:
     )
 
 
+HELD = """\
+import os
+import time
+
+
+def evaluate(program_path, report):
+    report(1, begun=1.0)
+    while not os.path.exists(os.path.join(os.path.dirname(__file__), "go")):
+        time.sleep(0.01)
+    return {"score": 1.0}
+"""
+"""An evaluator that says that it has begun, and then waits for `let_go`."""
+
+
+def let_go(run: Run) -> None:
+    """Let the evaluations of `HELD` end."""
+    (run.task / "go").touch()
+
+
 started: list[subprocess.Popen[bytes]] = []
 """Engines that tests started; a fixture ends those that still run at the end of a test."""
 
@@ -61,7 +80,7 @@ def start_engine(run: Run) -> subprocess.Popen[bytes]:
     return engine
 
 
-def finish(run: Run, timeout: float = 60) -> RunState:
+def finish(run: Run, timeout: float = 90) -> RunState:
     """Run the engine until it ends, and return the run's state."""
     engine = start_engine(run)
     code = engine.wait(timeout)
@@ -82,15 +101,19 @@ def events(run: Run, kind: type[ev.Data] | None = None) -> list[ev.Event]:
         return [event for event in reader.events() if kind is None or isinstance(event.data, kind)]
 
 
-def wait_for(condition: Callable[[], object], what: str, timeout: float = 30) -> None:
+def wait_for(condition: Callable[[], object], what: str, timeout: float = 90) -> None:
     """Wait until a condition holds."""
     deadline = time.monotonic() + timeout
-    while not condition():
+    while True:
+        before = time.thread_time()
+        if condition():
+            return
         assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
-        time.sleep(0.01)
+        # To look, which may fold a whole run, leaves most of the core to what is waited for.
+        time.sleep(max(0.01, 9 * (time.thread_time() - before)))
 
 
-def wait_for_event(run: Run, condition: Callable[[ev.Event], object], what: str, timeout: float = 30) -> None:
+def wait_for_event(run: Run, condition: Callable[[ev.Event], object], what: str, timeout: float = 90) -> None:
     """Wait until the journal holds an event."""
     wait_for(lambda: any(condition(event) for event in events(run)), what, timeout)
 
@@ -111,6 +134,14 @@ def processes_of(token: str) -> list[str]:
     return found
 
 
+def is_running(pid: int) -> bool:
+    """Tell whether a process is there and has not ended."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def check_integrity(run: Run) -> None:
     """Check everything that must hold in every journal, however its engines ended."""
     connection = connect_writer(run.db)
@@ -129,6 +160,10 @@ def check_integrity(run: Run) -> None:
         elif isinstance(event.data, ev.EvalStarted):
             which = (event.node, event.data.stage, event.data.repeat)
             assert which not in seen, f"{which} was run again after its result was there"
+    drawn = [number for e in all_events if isinstance(e.data, ev.VerifyStarted) for number in e.data.draws]
+    assert drawn == sorted(set(drawn)), "two verifications had the same data"
+    fresh = Counter((e.node, e.data.of, e.data.draw) for e in all_events if isinstance(e.data, ev.VerifyMeasured))
+    assert all(count == 1 for count in fresh.values()), "a verification was measured twice"
     ended = Counter(e.round for e in all_events if isinstance(e.data, ev.RoundEnded))
     assert all(count == 1 for count in ended.values()), "a round ended twice"
     with JournalReader(run.db) as reader:

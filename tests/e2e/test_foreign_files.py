@@ -47,7 +47,7 @@ def test_program_nested_beyond_parsing_is_refused(evolve: Evolve, tmp_path: Path
     task = write_task(tmp_path / "task")
     prior = task / "priors" / "deep.md"
     prior.write_text("# Deep\n\nText.\n\n```python recipe\nPI = " + "-" * 20_000 + "1\n```\n")
-    done = evolve("check", str(task))
+    done = evolve("check", task, "--trust")
     assert done.code == 2
     assert "the recipe is nested too deeply" in done.out
     assert "Traceback" not in done.out + done.err
@@ -116,9 +116,20 @@ def test_mounts_and_an_endpoint_of_the_task_need_a_person(evolve: Evolve, tmp_pa
     toml = task / "task.toml"
     more = '\n[run.models.helper]\nmodel = "any"\nbase_url = "http://127.0.0.1:9/v1"\nkey_env = ""\n'
     toml.write_text('mounts = ["../papers"]\n' + toml.read_text() + more)
-    run = ("run", task, "--headless", "--rounds", "0", "--designer", "recombine", "--runs", tmp_path / "runs")
+    run = (
+        "run",
+        task,
+        "--headless",
+        "--rounds",
+        "0",
+        "--designer",
+        "recombine",
+        "--trust",
+        "--runs",
+        tmp_path / "runs",
+    )
     assert "an endpoint of its own, http://127.0.0.1:9/v1" in says(evolve, *run)
-    checked = evolve("check", str(task))
+    checked = evolve("check", task, "--trust")
     assert (checked.code, "an endpoint of its own" in checked.out, "seed.py" in checked.out) == (2, True, False)
     config = workspace() / "config.toml"
     config.parent.mkdir(parents=True, exist_ok=True)
@@ -129,5 +140,18 @@ def test_mounts_and_an_endpoint_of_the_task_need_a_person(evolve: Evolve, tmp_pa
 def test_relative_runs_folder_works_detached(evolve: Evolve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_task(tmp_path / "task")
     monkeypatch.chdir(tmp_path)
-    evolve("run", "task", "--detach", "--rounds", "0", "--runs", "mine", "--name", "r", "--designer", "recombine")
+    evolve(
+        "run",
+        "task",
+        "--detach",
+        "--trust",
+        "--rounds",
+        "0",
+        "--runs",
+        "mine",
+        "--name",
+        "r",
+        "--designer",
+        "recombine",
+    )
     assert (tmp_path / "mine" / "r" / "run.db").is_file()

@@ -1,9 +1,12 @@
-"""A disk that fills up while a run is at work, and is freed: nothing is lost, doubled, missing or left."""
+"""A disk that is full at the start, or fills up while a run is at work: nothing is lost, doubled, missing or left."""
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,12 +30,13 @@ SLOW = slow_evaluate(0.05)
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a disk of 24 MB."""
+def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Return a disk of 24 MB, or of the size that the test names."""
     place = tmp_path / "disk"
     place.mkdir()
+    size = getattr(request, "param", "24m")
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("needs the right to mount")  # a right cannot be installed, so CI does not fail for want of it
@@ -51,7 +55,6 @@ def fill(disk: Path) -> None:
                 size //= 2
 
 
-@pytest.mark.timeout(240)
 def test_disk_fills_up_and_is_freed(make_task: TaskMaker, disk: Path) -> None:
     rng = random.Random("disk")
     run = make_run(make_task(evaluate=SLOW), disk / "runs", rounds=60, workers=4)
@@ -63,7 +66,7 @@ def test_disk_fills_up_and_is_freed(make_task: TaskMaker, disk: Path) -> None:
         time.sleep(rng.random() * 0.05)
         fill(disk)
         # What ends it is a commit or the folder of the next evaluation.
-        wait_for(lambda: engine.poll() is not None, "the end of the engine", timeout=30)  # noqa: B023
+        wait_for(lambda: engine.poll() is not None, "the end of the engine")  # noqa: B023
         (disk / "filler").unlink()
         wait_for(lambda: not processes_of(str(run.folder)), "the end of all")
         assert [(e.seq, e.data) for e in events(run)][: len(known)] == known
@@ -80,3 +83,36 @@ def test_disk_fills_up_and_is_freed(make_task: TaskMaker, disk: Path) -> None:
     assert not processes_of(str(run.folder))
     measured = [(e.node, e.data.stage, e.data.repeat) for e in events(run) if isinstance(e.data, ev.EvalStageDone)]
     assert len(measured) == len(set(measured))
+
+
+def evolve(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("evolve")), *arguments]
+    return subprocess.run(
+        command, env={**os.environ, "EVOLVE_HOME": str(home)}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("disk", "home", "why", "left"),
+    [
+        ("8k", "disk", "the priors of circle_packing cannot be copied to .*: .*No space left on device", set()),
+        ("8k", "home", "new.db cannot be created: database or disk is full", set()),
+        ("512k", "home", "a cannot be written: No space left on device", {"a"}),
+    ],
+    indirect=["disk"],
+    ids=["priors", "journal", "reserve"],
+)
+def test_start_on_full_disk_ends_in_one_sentence(
+    tmp_path: Path, disk: Path, home: str, why: str, left: set[str]
+) -> None:
+    arguments = ("circle_packing", "--headless", "--rounds", "0", "--name", "a", "--runs", str(disk / "runs"))
+    found = evolve("run", *arguments, home=tmp_path / home)
+    assert found.returncode == 1
+    assert re.search(rf"^error: .*{why}\n  Free some space", found.stderr, re.MULTILINE), found.stderr
+    assert "Traceback" not in found.stderr and len(found.stderr) < 1000
+    assert {path.name for path in (disk / "runs").glob("*")} == left
+    assert list(disk.glob("priors/.*")) == []
+    if left:
+        subprocess.run(["mount", "-o", "remount,size=24m", disk], check=True)
+        found = evolve("resume", "a", "--headless", "--runs", str(disk / "runs"), home=tmp_path / home)
+        assert found.returncode == 0 and "finished" in found.stderr, found.stderr

@@ -7,6 +7,7 @@ import random
 import signal
 import sqlite3
 import subprocess
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ def test_run_with_model_from_command_line(
     done = evolve(*arguments, "--name", "first", "--model", "org/model-1", "--base-url", server.url)
     assert (done.code, done.json["status"]) == (0, "finished"), done.err
     assert "designer llm" in done.err
+    assert "#0 -5.5625 0." in done.err and "its lesson comes  seed" in done.err
     asked = evolve("show", "first", 1, "--calls", "--json").json["calls"]
     assert [(call["role"], call["model"]) for call in asked] == [
         ("researcher", "org-model-1"), ("analyzer", "org-model-1"),
@@ -51,7 +53,7 @@ def test_run_with_model_from_command_line(
     assert "<program>" in asked[0]["answer"]
     assert asked[0]["parameters"]["base_url"] == server.url
     plain = evolve("show", "first", 1, "--calls").out
-    assert "call 2: researcher org-model-1, design/0" in plain
+    assert "call 1: researcher org-model-1, design/0" in plain
     assert "calls: 3 analyzer, 2 researcher" in evolve("show", "first").out
     assert evolve("runs", "--json").json[0]["tokens"] == 600
     server.close()
@@ -71,6 +73,15 @@ def test_doctor_shows_models_and_run_refuses_bad_settings(
     )
     doctor = {check["name"]: check for check in evolve("doctor", "--json").json}
     assert doctor["model fast"]["state"] == "ok", doctor["model fast"]
+    assert server.requests == []
+    called = {check["name"]: check for check in evolve("doctor", "--call", "--json").json}
+    assert "streams, counts tokens, takes a schema, no thoughts" in called["call fast analyzer"]["found"]
+    assert len(server.requests) == 4
+    # A model that is in no file, as a run takes it.
+    other = evolve("doctor", "--json", "--model", "org/big", "--base-url", server.url)
+    assert [check["name"] for check in other.json if check["name"].startswith("model ")] == ["model org-big"]
+    assert "needs --model" in evolve("doctor", "--base-url", server.url).err
+    server.requests.clear()
     task = make_task()
     refused = evolve("run", task, "--headless", "--rounds", 1)
     assert (refused.code, "no limit is given" in refused.err) == (2, True)
@@ -84,6 +95,9 @@ def test_doctor_shows_models_and_run_refuses_bad_settings(
     )
     unknown = evolve("run", task, "--set", "roles.judge=nobody", "--headless")
     assert "roles.judge names the model 'nobody'" in unknown.err
+    named = ("--model", "q2.5:1b", "--base-url", server.url, "--set", "models.q2.5:1b.max_tokens=9")
+    assert "no model is called 'q2'" in evolve("run", task, *named).err
+    assert "The models are fast, q2-5-1b" in evolve("run", task, *named).err
     assert "needs --model" in evolve("run", task, "--base-url", server.url).err
     assert "needs --headless" in evolve("run", task, "--patience-endpoint", 3).err
 
@@ -153,7 +167,10 @@ def test_key_is_stored_nowhere(make_task: TaskMaker, tmp_path: Path, server: Llm
             return error([400, 403, 500][request.number // 3 % 3], f"you sent Authorization: {given}")
         if request.number % 3 == 1:
             # A model cannot know it; a server that mixes things up can say it, piece by piece.
-            return Reply(f"my key is {given}!", reasoning=given, pieces=40, pause=0.01)
+            # The last pieces are not written beside the answer itself: what is looked for stands before them.
+            return Reply(
+                f"my key is {given}! {'That is what I was told. ' * 2}", reasoning=given, pieces=90, pause=0.01
+            )
         return search(request)
 
     server.answer = answer
@@ -173,7 +190,8 @@ def test_key_is_stored_nowhere(make_task: TaskMaker, tmp_path: Path, server: Llm
                 inherited.add(command)
         return engine.poll() is not None
 
-    wait_for(ended, "the end", timeout=90)
+    while not ended():  # as often as can be: a child may live for a moment only
+        time.sleep(0.01)
     out, err = engine.communicate()
     assert engine.returncode == 0, err.decode()
     assert not inherited
@@ -185,9 +203,9 @@ def test_key_is_stored_nowhere(make_task: TaskMaker, tmp_path: Path, server: Llm
         for row in connection.execute(f"SELECT * FROM {name}"):
             texts.append(repr(row).encode())
             texts += [zlib.decompress(row[2])] if "zlib" in row else []
-    live = "".join(
-        row[0] for row in connection.execute("SELECT json_extract(data, '$.text') FROM live WHERE kind = 'stream'")
-    )
+    # Two calls may write at the same time.
+    pieces = "SELECT json_extract(data, '$.text') FROM live WHERE kind = 'stream'"
+    live = "".join(row[0] for row in connection.execute(f"{pieces} ORDER BY json_extract(data, '$.call'), rowid"))
     connection.close()
     assert "my key is Bearer ***!" in live
     texts.append(live.encode())
@@ -207,7 +225,6 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-@pytest.mark.timeout(180)
 def test_kill_9_repeats_no_answered_call(make_task: TaskMaker, tmp_path: Path, server: LlmServer) -> None:
     rng = random.Random(5)
     server.answer = lambda request: Reply(search(request).text, before=0.02)

@@ -11,7 +11,17 @@ from engine.journal import events as ev
 from engine.journal.database import send_command
 from engine.runs.folder import Run, is_alive
 from tests.conftest import COMMAND, OPEN_EVALUATE, Evolve, TaskMaker
-from tests.e2e.runs import check_complete, check_integrity, events, finish, fold, make_run, start_engine, wait_for
+from tests.e2e.runs import (
+    check_complete,
+    check_integrity,
+    events,
+    finish,
+    fold,
+    let_go,
+    make_run,
+    start_engine,
+    wait_for,
+)
 from tests.e2e.test_acts import ask
 from tests.llm_server import LlmServer, Reply, Request, llm_server, search
 from tests.tui.terminal import Terminal
@@ -160,10 +170,10 @@ def test_additions_by_people_reset_count_of_rounds(make_task: TaskMaker, server:
 
 def test_running_evaluations_are_awaited(make_task: TaskMaker, server: LlmServer, tmp_path: Path) -> None:
     """Others may be designed from a node that comes from a round in flight."""
-    gate = tmp_path / "gate"
     slow = OPEN_EVALUATE.replace("import runpy\n", "import os\nimport runpy\nimport time\n").replace(
         "    x, y =",
-        f"    while 'X = 0.5\\n' not in open(program_path).read() and not os.path.exists({str(gate)!r}):\n"
+        "    gate = os.path.join(os.path.dirname(__file__), 'go')\n"
+        "    while 'X = 0.5\\n' not in open(program_path).read() and not os.path.exists(gate):\n"
         "        time.sleep(0.01)\n    x, y =",
     )
 
@@ -178,7 +188,7 @@ def test_running_evaluations_are_awaited(make_task: TaskMaker, server: LlmServer
     assert (state.status, len(state.open_rounds)) == ("running", 1)
     ask(run, "comment", text="the loop has looked at it since")
     assert (fold(run).rounds_started, fold(run).status) == (4, "running"), "no round is spent meanwhile"
-    gate.touch()
+    let_go(run)
     wait_for_pause(run)
     assert ended(run)[:4] == ["no_design"] * 3 + ["node"]
     assert set(ended(run)[4:]) == {"no_design"} and len(ended(run)) >= 7
@@ -264,16 +274,16 @@ def test_application_shows_why_run_waits(make_task: TaskMaker, server: LlmServer
     start_engine(run)
     terminal = Terminal([*COMMAND, "attach", run.name], (150, 40), cwd=Path(__file__).parents[2])
     try:
-        terminal.read_until("‖ paused", 30)
-        terminal.read_until("3 of 3 rounds gave no design; most often: the answer holds no program", 30)
+        terminal.read_until("‖ paused")
+        terminal.read_until("3 of 3 rounds gave no design; most often: the answer holds no program")
         # The ways out, in full: broken into rows where nobody is at work now.
-        terminal.read_until("designer.recombine_share=0.5", 30)
-        terminal.read_until("'evolve resume RUN'", 30)
+        terminal.read_until("designer.recombine_share=0.5")
+        terminal.read_until("'evolve resume RUN'")
         server.answer = search
         terminal.send("p")
-        terminal.read_until("■ finished", 60)
+        terminal.read_until("■ finished")
         terminal.send("q")
-        assert terminal.process.wait(20) == 0
+        assert terminal.process.wait(90) == 0
     finally:
         terminal.close()
     wait_for(lambda: not is_alive(run), "the engine to end")
@@ -285,13 +295,13 @@ def test_run_without_rounds_left_asks_for_more(make_task: TaskMaker, server: Llm
     server.answer = search
     terminal = Terminal([*COMMAND, "attach", run.name], (100, 30), cwd=Path(__file__).parents[2])
     try:
-        terminal.read_until("■ stopped", 30)
+        terminal.read_until("■ stopped")
         terminal.send("p")
         terminal.read_until("The run is stopped. Rounds in all, now 1")
         terminal.send("\x7f\x7f2\r")
-        terminal.read_until("■ finished", 60)
+        terminal.read_until("■ finished")
         terminal.send("q")
-        assert terminal.process.wait(20) == 0
+        assert terminal.process.wait(90) == 0
     finally:
         terminal.close()
     wait_for(lambda: not is_alive(run), "the engine to end")

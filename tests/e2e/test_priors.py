@@ -14,8 +14,9 @@ import pytest
 
 from engine import cli
 from engine.journal import events as ev
+from engine.journal.blobs import insert_blob
 from engine.journal.clock import now_ms
-from engine.journal.database import connect_writer, insert_blob, insert_event, send_command, sha256_of
+from engine.journal.database import connect_writer, insert_event, send_command, sha256_of
 from engine.journal.reader import JournalReader
 from engine.priors.usage import fold_use
 from engine.runs.folder import Run
@@ -92,7 +93,7 @@ def test_prior_edits_reach_next_round_and_journal(make_task: TaskMaker, priors: 
     (task / "priors" / "other.md").unlink()
     wait_for(lambda: changes(run)[-1][1:3] == ("other", "disabled"), "the vanished file")
     engine.send_signal(signal.SIGTERM)
-    engine.wait(20)
+    engine.wait(90)
     assert [change[1:] for change in changes(run)] == [
         ("hint", "edited", 2, "file"),
         ("hint", "edited", 3, "human"),
@@ -122,7 +123,7 @@ def test_unusable_base_is_reported_and_files_are_read(
     make_task: TaskMaker, priors: Cli, tmp_path: Path, workspace: Path, what: str
 ) -> None:
     task = make_task(priors=RECIPES)
-    workspace.mkdir()
+    workspace.mkdir(exist_ok=True)
     base = workspace / "cognition.db"
     holder = None
     if what == "damaged":
@@ -256,9 +257,10 @@ def test_verbs_of_priors_command(
     assert json.loads((tmp_path / "all.json").read_text())["items"].keys() == {"shift", "solve"}
     assert len(priors("history", "shift", "--json", "--task", other).json) == 3
     assert "others: point-" in priors("list").err
-    for wrong in (("show", "nothing"), ("revert", "shift", 9), ("accept", "shift"), ("export", tmp_path / "folder")):
+    for wrong in (("show", "nothing"), ("revert", "shift", 9), ("accept", "shift")):
         assert priors(*wrong, *at).code == 1
-    for wrong in (("edit", "s", "--enable"), ("edit", "shift", "--enable", "--disable"), ("add", tmp_path / "none.md")):
+    usage = (("edit", "s", "--enable"), ("edit", "shift", "--enable", "--disable"), ("add", tmp_path / "none.md"))
+    for wrong in (*usage, ("export", tmp_path / "folder")):
         assert priors(*wrong, *at).code == 2
 
 

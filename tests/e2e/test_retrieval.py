@@ -50,5 +50,5 @@ def test_embedder_can_be_changed_during_run(make_task: TaskMaker, tmp_path: Path
     send_command(run.db, "set", {"settings": {"retrieval": {"embedder": "wordllama"}}})
     wait_for_event(run, lambda event: isinstance(event.data, ev.LearnDone) and "cosine" in str(whys(event)), "meaning")
     send_command(run.db, "stop", {})
-    engine.wait(30)
+    engine.wait(90)
     assert fold(run).prior_problems == []

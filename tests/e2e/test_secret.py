@@ -86,7 +86,7 @@ def test_resume_and_fork_keep_the_data(make_task: TaskMaker, evolve: Evolve, tmp
     engine = start_engine(whole)
     wait_for(lambda: fold(whole).rounds_done >= 2, "two rounds")
     engine.send_signal(signal.SIGKILL)
-    engine.wait(10)
+    engine.wait(90)
     at = events(whole)[-1].seq
     made = evolve("fork", whole.name, "--at", at, "--name", "fork", *where)
     assert made.code == 0, made.err

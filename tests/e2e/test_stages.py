@@ -12,7 +12,17 @@ from engine.journal import events as ev
 from engine.journal.database import send_command
 from engine.journal.reader import JournalReader
 from tests.conftest import Evolve, TaskMaker
-from tests.e2e.runs import check_complete, check_integrity, events, finish, fold, make_run, start_engine, wait_for
+from tests.e2e.runs import (
+    check_complete,
+    check_integrity,
+    events,
+    finish,
+    fold,
+    make_run,
+    slow_evaluate,
+    start_engine,
+    wait_for,
+)
 
 STAGED = """\
 import runpy
@@ -72,7 +82,7 @@ import time
 
 def evaluate(path, report):
     began = time.monotonic()
-    time.sleep(0.1)
+    time.sleep(0.5 if report.stage == "quick" else 0.1)
     return {"score": 1.0, "began": began, "ended": time.monotonic()}
 """
     toml = "[[stages]]\nname = 'quick'\n[[stages]]\nname = 'explore'\nslots = 1\n"
@@ -92,7 +102,7 @@ def evaluate(path, report):
 
 
 def test_lucky_measurement_does_not_make_best_node(make_task: TaskMaker, tmp_path: Path) -> None:
-    """Every first measurement after the seed's is lucky; the confirmations tell the truth."""
+    """The seed always scores the same; of every other program the first measurement is lucky."""
     evaluate = """\
 def evaluate(path, report):
     seed = "X = 0.5\\nY = 0.25\\nZ = 2.0" in open(path).read()
@@ -100,7 +110,7 @@ def evaluate(path, report):
     return {"score": 30.0 if lucky else 1.0 if seed else 0.5}
 """
     task = make_task(evaluate=evaluate)
-    (task / "task.toml").write_text("noisy = true\n" + (task / "task.toml").read_text())
+    (task / "task.toml").write_text('noisy = "unknown"\n' + (task / "task.toml").read_text())
     run = make_run(task, tmp_path / "runs", rounds=4, workers=1)
     state = finish(run)
     first = state.nodes[1]
@@ -108,10 +118,10 @@ def evaluate(path, report):
     assert first.score == pytest.approx((30 + 0.5 + 0.5) / 3)
     assert first.spread is not None
     assert first.spread > 10
-    assert [e.node for e in events(run, ev.BestCrowned)][:2] == [0, 1]
-    # Crowned with its mean, not with its luck: the next lucky one is no better than equal.
-    assert [step.score for step in state.best_steps] == pytest.approx([1.0, 31 / 3])
-    assert state.nodes[0].measurements == 3, "the seed, too, is a new best of a noisy evaluator"
+    # Its mean is better than the seed's, but what it gained is within its spread.
+    assert first.reason.startswith("gain within its spread: ")
+    assert [step.node for step in state.best_steps] == [0]
+    assert state.nodes[0].measurements == 2, "the seed, too, is a new best, and its two measurements agree"
 
 
 def test_early_stop_ends_hopeless_evaluation(make_task: TaskMaker, tmp_path: Path) -> None:
@@ -157,7 +167,7 @@ def evaluate(path, report):
     (task / "task.toml").write_text("gpu = true\n" + (task / "task.toml").read_text())
     runs = [make_run(task, tmp_path / "runs", rounds=6) for _ in range(2)]
     for engine in [start_engine(run) for run in runs]:
-        assert engine.wait(60) == 0
+        assert engine.wait(90) == 0
     assert fold(runs[0]).engine.slots == 2  # type: ignore[union-attr]
     spans: dict[str, list[tuple[float, float]]] = {}
     for run in runs:
@@ -172,23 +182,23 @@ def evaluate(path, report):
     gpu = next(check for check in evolve("doctor", "--json").json if check["name"] == "gpu")
     assert gpu["found"] == "0 Fake GPU 8 GiB, 1 Fake GPU 8 GiB"
     refused = make_run(task, tmp_path / "refused", rounds=1, devices=[5])
-    assert start_engine(refused).wait(30) == 1
+    assert start_engine(refused).wait(90) == 1
     assert "there is no GPU 5" in refused.log.read_text()
 
 
 def test_missing_gpu_is_reported(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:
     task = make_task()
     (task / "task.toml").write_text("gpu = true\n" + (task / "task.toml").read_text())
-    done = evolve("run", task, "--headless", "--runs", tmp_path / "runs")
+    done = evolve("run", task, "--headless", "--trust", "--runs", tmp_path / "runs")
     assert done.code == 1
     assert "the task needs a GPU, and none is found" in done.err
 
 
 def test_budget_warnings_are_given_once(make_task: TaskMaker, tmp_path: Path) -> None:
     # Long enough that a slow machine looks between the two shares.
-    run = make_run(make_task(), tmp_path / "runs", rounds=5000, hours=8 / 3600)
+    run = make_run(make_task(evaluate=slow_evaluate(0.3)), tmp_path / "runs", rounds=5000, hours=10 / 3600)
     engine = start_engine(run)
-    assert engine.wait(60) == 1
+    assert engine.wait(90) == 1
     warned = [(e.data.budget, e.data.share) for e in events(run, ev.BudgetWarned)]  # type: ignore[attr-defined]
     assert warned == [("hours", 0.5), ("hours", 0.8)]
     assert "hours are used up" in fold(run).reason
@@ -197,7 +207,7 @@ def test_budget_warnings_are_given_once(make_task: TaskMaker, tmp_path: Path) ->
 def test_hooks_come_from_users_configuration(
     make_task: TaskMaker, tmp_path: Path, workspace: Path, evolve: Evolve
 ) -> None:
-    workspace.mkdir()
+    workspace.mkdir(exist_ok=True)
     told = tmp_path / "told"
     (workspace / "config.toml").write_text(
         f"[hooks]\non_best = '''echo \"best $EVOLVE_NODE $EVOLVE_SCORE $EVOLVE_FITNESS\" >>{told}'''\n"

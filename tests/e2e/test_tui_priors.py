@@ -21,8 +21,8 @@ def test_prior_is_corrected_during_pause(make_task: TaskMaker, workspace: Path, 
     command = [*COMMAND, "run", str(task), "--rounds", "10000", "--workers", "1", "--name", "mine"]
     terminal = Terminal([*command, "--set", "retrieval.embedder=off"], cwd=ROOT)
     try:
-        terminal.read_until("● running", 30)
-        terminal.read_until("#1 ", 30)
+        terminal.read_until("● running")
+        terminal.read_until("#1 ")
         terminal.send("p")
         terminal.read_until("‖ paused")
         terminal.send("C")

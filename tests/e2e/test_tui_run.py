@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from engine.journal.events import EngineStarted, Injected, RunFinished, RunPaused, RunResumed
 from engine.runs.folder import Run, is_alive
 from tests.conftest import COMMAND, TaskMaker
-from tests.e2e.runs import events, fold, wait_for
+from tests.e2e.runs import events, fold, processes_of, wait_for
 from tests.tui.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
@@ -45,8 +44,8 @@ def test_run_is_watched_steered_left_and_attached_again(
     command = [*COMMAND, "run", str(task), "--rounds", "40", "--workers", "2", "--slots", "1", "--name", "mine"]
     first = Terminal(command, (80, 24), cwd=ROOT)
     terminals.append(first)
-    first.read_until("● running", 30)
-    first.read_until("#1 ", 30)
+    first.read_until("● running")
+    first.read_until("#1 ")
 
     first.send("p")
     first.read_until("‖ paused")
@@ -65,32 +64,21 @@ def test_run_is_watched_steered_left_and_attached_again(
     first.read_until("● running")
 
     first.hang_up()
-    assert first.process.wait(20) == 129
+    assert first.process.wait(90) == 129
     assert is_alive(run)
 
     second = Terminal([*COMMAND, "attach", "mine"], (120, 40), cwd=ROOT)
     terminals.append(second)
     second.read_until("hint: nearer to three")
-    second.read_until("■ finished", 60)
+    second.read_until("■ finished")
     second.send("q")
     second.read_until("is finished. Come back with: evolve attach mine")
-    assert second.process.wait(20) == 0
+    assert second.process.wait(90) == 0
     wait_for(lambda: not is_alive(run), "the engine to end")
     assert fold(run).rounds_done == 40
     assert len(events(run, EngineStarted)) == 1 and len(events(run, RunFinished)) == 1
     assert len(events(run, RunPaused)) == len(events(run, RunResumed)) == 1
-    assert not any(str(run.folder) in line for line in _commands()), "no process is left"
-
-
-def _commands() -> list[str]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
-            except OSError:
-                continue
-    return found
+    wait_for(lambda: not processes_of(str(run.folder)), "the end of all its processes")
 
 
 def test_dead_run_is_resumed_from_screen(make_task: TaskMaker, workspace: Path, terminals: list[Terminal]) -> None:
@@ -106,14 +94,27 @@ def test_dead_run_is_resumed_from_screen(make_task: TaskMaker, workspace: Path, 
     terminals.append(terminal)
     terminal.read_until("✗ dead")
     terminal.send("p")
-    terminal.read_until("■ finished", 60)
+    terminal.read_until("■ finished")
     # A finished run is offered more rounds.
     terminal.send("p")
     terminal.read_until("Rounds in all, now 12")
     # All at once, as a slow line would deliver it.
     terminal.send("\x7f\x7f14\r")
-    terminal.read_until("14/14", 60)
+    terminal.read_until("14/14")
     terminal.send("q")
-    assert terminal.process.wait(20) == 0
+    assert terminal.process.wait(90) == 0
     wait_for(lambda: not is_alive(run), "the engine to end")
     assert fold(run).rounds_done == 14
+
+
+def test_run_in_a_terminal_whose_stderr_is_redirected_prints_lines(
+    make_task: TaskMaker, tmp_path: Path, workspace: Path, terminals: list[Terminal]
+) -> None:
+    log = tmp_path / "log"
+    command = 'log=$1; shift; exec "$@" 2>"$log"'
+    words = [*COMMAND, "run", str(make_task()), "--rounds", "0", "--name", "mine"]
+    terminal = Terminal(["/bin/sh", "-c", command, "sh", str(log), *words], (100, 24), cwd=ROOT)
+    terminals.append(terminal)
+    terminal.read_until("finished: best")
+    assert terminal.process.wait(90) == 0
+    assert "Ctrl-C leaves it running" in log.read_text()

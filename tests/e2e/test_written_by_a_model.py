@@ -20,7 +20,7 @@ def small_model(request: Request) -> Reply:
     told = request.text
     if "You analyze" in told:
         return Reply(f"Sure:\n{json.dumps(REPORT)}" if "could not be used" in told else "It went well.")
-    if "the same program as node" not in told:
+    if "# Refused attempts" not in told:
         return Reply(f"Here is an improved program:\n```python\n{COPY}```\n")
     value = 1 + (request.number + 1) / 64
     if "<<<<<<< SEARCH" in told:
@@ -48,8 +48,10 @@ def test_copy_is_refused_before_evaluation_and_reported_to_model(make_task: Task
     (folder / "prompts" / "researcher.j2").write_text(WISH)
     with llm_server(small_model) as server:
         run = start(evolve, folder, server.url, "designer.modes.full=1", "designer.modes.diff=0")
-        asked = [request.text for request in server.requests if "You write Python" in request.text]
-    assert all("Mind the right hand." in text for text in asked)
+        asked = [request for request in server.requests if "You write Python" in request.text]
+    assert all("Mind the right hand." in request.text for request in asked)
+    (beginning,) = {request.body["messages"][0]["content"] for request in asked}
+    assert beginning.index("Move the point") < beginning.index("point (functions)") < beginning.index("</program>")
     refused = [event.data for event in events(run, DesignRejected)]
     assert [item.check for item in refused if isinstance(item, DesignRejected)] == ["duplicate"] * 3
     assert len(events(run, EvalStarted)) == 4, "the seed and one program a round"

@@ -63,13 +63,23 @@ class Search:
 
     def grow(self, score: float | None, rng: random.Random, code: str = "", **metrics: float) -> tuple[Sample, int]:
         """One round: sample, learn, design, measure."""
+        sample = self.begin(rng)
+        return sample, self.end(sample, score, code, **metrics)
+
+    def begin(self, rng: random.Random, inspirations: int = 2) -> Sample:
+        """Start a round: sample and learn."""
         number = self.state.rounds_started + 1
-        sample = self.sample(rng)
+        sample = self.sample(rng, inspirations)
         self.apply(ev.RoundStarted(), round=number)
         self.apply(ev.LearnDone(sample.parent, sample.inspirations, island=sample.island), round=number)
+        return sample
+
+    def end(self, sample: Sample, score: float | None, code: str = "", **metrics: float) -> int:
+        """End the newest round with a design that got this score; return its node."""
+        number = self.state.rounds_started
         node = self.add(score, [sample.parent], code, number, **metrics)
         self.apply(ev.RoundEnded("node"), round=number)
-        return sample, node
+        return node
 
     def sample(self, rng: random.Random, inspirations: int = 2) -> Sample:
         assert self.sampler is not None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import pytest
 
 from tests.conftest import Evolve, TaskMaker
 
@@ -81,3 +84,36 @@ def test_invalid_tuning_comment_is_error_with_line(make_task: TaskMaker, evolve:
     )
     assert "9 is not below the upper bound 1" in found["seed.py:6"]
     assert "there is no True or False here" in found["priors/lift.md:4"]
+
+
+def test_null_test_says_what_would_hold_noise_back(make_task: TaskMaker, evolve: Evolve) -> None:
+    evaluate = "def evaluate(path, report):\n    return {'score': float(report.seed % 3)}\n"
+    task = make_task(evaluate=evaluate, seed=SEED)
+    (task / "task.toml").write_text("min_gain = 0.1\n" + (task / "task.toml").read_text())
+    steady = evolve("check", task, "--null", "--json").json["findings"][-1]
+    assert (steady["ok"], steady["where"]) == (True, "null test of seed.py")
+    assert "the same in 5 measurements" in steady["what"]
+    (task / "task.toml").write_text("noisy = true\nrun.confidence = 0.5\n" + (task / "task.toml").read_text())
+    noisy = evolve("check", task, "--null", "--json")
+    found = noisy.json["findings"][-1]
+    assert (noisy.code, found["ok"]) == (2, False)
+    assert "score 0, 1, 2, 0, 1: the same program has a standard deviation of 0.837" in found["what"]
+    assert "min_gain = " in found["what"]
+
+
+@pytest.mark.needs("gcc")
+def test_the_example_in_c_as_a_folder_passes(tmp_path: Path, evolve: Evolve) -> None:
+    made = evolve("new", tmp_path / "mine", "--language", "c", "--folder")
+    assert made.code == 0 and "adapt brief.md, evaluate.py, priors, run.py, seed, task.toml" in made.out
+    checked = evolve("check", tmp_path / "mine")
+    assert checked.code == 0, checked.out
+    assert "ok    seed/ to recombine: 1 constant, 0 numbers in lists, 1 recipe, 2 functions\n" in checked.out
+
+
+def test_a_program_that_the_example_needs_and_that_is_not_there_is_one_sentence(
+    tmp_path: Path, evolve: Evolve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    made = evolve("new", tmp_path / "mine", "--language", "julia")
+    assert made.code == 0
+    assert "julia is not on this machine: install it, since the programs of this task need it\n" in made.err

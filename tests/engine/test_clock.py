@@ -1,4 +1,4 @@
-"""Durations are what the steady clock says, whatever happens to the one on the wall."""
+"""Durations follow the steady clock, whatever happens to the wall clock."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ steps = st.one_of(st.just(0), st.integers(-100 * MINUTE, -1000), st.integers(100
 
 
 @given(st.lists(st.tuples(st.integers(0, 10 * MINUTE), steps, st.sampled_from(["work", "pause", "resume", "round"]))))
-def test_engine_time_is_the_time_that_passed(moments: list[tuple[int, int, str]]) -> None:
+def test_engine_time_equals_elapsed_time(moments: list[tuple[int, int, str]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         engine = Engine(Clocks(patch))
         began: dict[int, int] = {}
@@ -88,7 +88,7 @@ def test_engine_time_is_the_time_that_passed(moments: list[tuple[int, int, str]]
                 assert engine.state.at - round_.started_at == engine.clocks.steady - began[round_.round]
 
 
-def test_a_slow_correction_of_the_clock_is_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_correction_of_clock_is_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
     clocks = Clocks(monkeypatch)
     watch = StepWatch()
     watch.read()
@@ -97,7 +97,7 @@ def test_a_slow_correction_of_the_clock_is_no_step(monkeypatch: pytest.MonkeyPat
         assert watch.read()[1] is None
 
 
-def test_a_wall_clock_of_ones_own_takes_no_step_until_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_wall_clock_ignores_steps_until_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     clocks = Clocks(monkeypatch)
     own = WallClock()
     clocks.go_on(3_000, -60 * MINUTE)

@@ -160,7 +160,7 @@ def test_fitness_is_compared_where_all_rank_by_the_same(tmp_path: Path, evolve: 
     assert f"fitness {best.fitness:.6g} (1.9) #{FITTEST}" in told
     assert "Best fitness (score) after so many rounds" in told and f"{best.fitness:.6g} (1.9)" in told
     told = evolve("compare", "one", "three", *where).out
-    assert "what is set side by side is the score" in told and "Best after so many rounds" in told
+    assert "the score is compared" in told and "Best after so many rounds" in told
     found = evolve("compare", "one", "two", *where, "--json").json["runs"][0]
     assert found["best"] == {"node": FITTEST, "score": 1.9, "fitness": best.fitness}
     assert found["ranked_by"] == "fitness" and found["curve"][-1]["fitness"] == best.fitness

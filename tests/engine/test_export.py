@@ -248,7 +248,7 @@ def test_the_curve_of_the_report_draws_what_ranks(tmp_path: Path) -> None:
     curve = draw_curve(state)
     assert curve is not None
     # The node with the best score is no step: the line stays below it until the fittest comes.
-    assert [step.told.split(",")[0] for step in curve.steps] == ["#0", f"#{FITTEST}"]
+    assert [step.label.split(",")[0] for step in curve.steps] == ["#0", f"#{FITTEST}"]
     assert curve.points.count("M") == 3 and curve.failed.count("M") == 2
     top = min(float(point.split()[1].split("h")[0]) for point in curve.points.split("M")[1:])
     assert curve.steps[-1].y == top
@@ -259,6 +259,6 @@ def test_a_report_ranked_by_the_score_shows_it_once(tmp_path: Path) -> None:
     assert "fitness" not in page.text.partition("Settings")[0]
     assert "best loss" in page.text and "every node's loss (lower is better)" in page.text
     curve = draw_curve(state)
-    assert curve is not None and [step.told for step in curve.steps] == ["#0, round 0: 2", "#1, round 1: 1"]
+    assert curve is not None and [step.label for step in curve.steps] == ["#0, round 0: 2", "#1, round 1: 1"]
     # A lower loss is better and lies lower: the axis keeps the metric's own sign.
     assert curve.steps[-1].y > curve.steps[0].y

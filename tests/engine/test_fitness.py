@@ -1,4 +1,4 @@
-"""Fitness from recorded parts: the formulas, what a missing part does, and ranking anew."""
+"""Fitness from recorded parts: formulas, missing parts, ranking anew."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def of(
 
 
 @given(NUMBERS, st.floats(0, 1), st.floats(0, 1), st.sampled_from(["maximize", "minimize"]))
-def test_the_judge_takes_its_share(score: float, mark: float, share: float, direction: str) -> None:
+def test_judge_has_its_share_of_fitness(score: float, mark: float, share: float, direction: str) -> None:
     settings = FitnessSettings(judge=share)
     found = fitness_of(settings, "score", direction, {"score": score}, {}, mark)
     turned = score if direction == "maximize" else -score
     assert found == pytest.approx((1 - share) * turned + share * mark)
 
 
-def test_the_composite_is_the_mean_of_sigmoids_of_relative_gains() -> None:
+def test_composite_is_mean_of_sigmoids_of_relative_gains() -> None:
     parts = {"loss": FitnessPart("minimize"), "recall": FitnessPart("maximize", weight=3.0)}
     settings = FitnessSettings(kind="composite", parts=parts, sharpness=10)
     assert of(settings, {"loss": 2.0, "recall": 0.5}, loss=2.0, recall=0.5) == pytest.approx(0.5)
@@ -48,7 +48,7 @@ def test_the_composite_is_the_mean_of_sigmoids_of_relative_gains() -> None:
 
 
 @given(st.dictionaries(st.sampled_from("abc"), NUMBERS), NUMBERS, NUMBERS)
-def test_a_part_more_is_never_worse_for_it(rest: dict[str, float], low: float, high: float) -> None:
+def test_larger_part_never_lowers_fitness(rest: dict[str, float], low: float, high: float) -> None:
     low, high = min(low, high), max(low, high)
     parts = {name: FitnessPart("maximize") for name in [*rest, "x"]}
     settings = FitnessSettings(kind="composite", parts=parts)
@@ -58,7 +58,7 @@ def test_a_part_more_is_never_worse_for_it(rest: dict[str, float], low: float, h
 
 
 @pytest.mark.parametrize("broken", [None, math.nan, math.inf, "0.5", True, 10**400])
-def test_a_part_that_failed_is_failed_never_neutral(broken: object) -> None:
+def test_failed_part_counts_as_failed_not_neutral(broken: object) -> None:
     parts = {"loss": FitnessPart("minimize"), "recall": FitnessPart("maximize")}
     settings = FitnessSettings(kind="composite", parts=parts)
     measured = {"loss": 1.0, "recall": 0.5}
@@ -82,12 +82,12 @@ def test_a_part_that_failed_is_failed_never_neutral(broken: object) -> None:
         ({"parts": {"loss": {"direction": "minimize", "weight": -1}}}, "weight"),
     ],
 )
-def test_settings_that_cannot_be_are_told_by_key(setting: dict[str, Any], key: str) -> None:
+def test_invalid_settings_are_named_by_key(setting: dict[str, Any], key: str) -> None:
     with pytest.raises(UsageError, match=key):
         merge_settings(("test", {"fitness": setting}))
 
 
-def test_min_gain_is_in_units_of_the_score() -> None:
+def test_min_gain_has_units_of_score() -> None:
     assert least_gain(FitnessSettings(), 0.1) == 0.1
     assert least_gain(FitnessSettings(judge=0.25), 0.1) == pytest.approx(0.075)
     assert least_gain(FitnessSettings(kind="composite"), 0.1) == 0.0
@@ -111,7 +111,7 @@ class Run:
         return node
 
 
-def test_other_weights_rank_anew_what_was_measured() -> None:
+def test_other_weights_rank_measured_nodes_anew() -> None:
     run = Run()
     seed, fast, good = run.add(2.0, 0.5, speed=100.0), run.add(2.1, 0.9, speed=300.0), run.add(1.5, 0.5, speed=90.0)
 
@@ -133,7 +133,7 @@ def test_other_weights_rank_anew_what_was_measured() -> None:
     assert order()[0] == alone
 
 
-def test_all_are_ranked_anew_when_the_baseline_comes_late_or_is_measured_again() -> None:
+def test_late_or_new_baseline_ranks_all_nodes_anew() -> None:
     run = Run(fitness={"kind": "composite"})
     for node in (0, 1):
         run.apply(ev.DesignDone("", "seed", "n", "", digest=str(node)), node, 0)
@@ -147,7 +147,7 @@ def test_all_are_ranked_anew_when_the_baseline_comes_late_or_is_measured_again()
 
 
 @given(st.integers(0, 2**32), st.floats(0, 1))
-def test_ranking_anew_is_the_same_as_having_ranked_so_from_the_start(seed: int, share: float) -> None:
+def test_ranking_anew_equals_ranking_from_start(seed: int, share: float) -> None:
     rng = random.Random(seed)
     late, early = Run(), Run(fitness={"judge": share})
     for _ in range(8):

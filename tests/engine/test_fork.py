@@ -1,4 +1,4 @@
-"""Forks: the same events byte for byte, the blobs they name and no others, and a source that is only read."""
+"""Forks hold the same events byte for byte and only the blobs that these name; the source is only read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from engine.errors import RunError, UsageError
 from engine.journal import events as ev
-from engine.journal.database import create_journal, insert_blob, insert_event, sha256_of
+from engine.journal.blobs import insert_blob
+from engine.journal.database import create_journal, insert_event, sha256_of
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, find_run
 from engine.runs.fork import fork_run
@@ -41,7 +42,7 @@ def rows(run: Run) -> list[tuple[object, ...]]:
 
 @given(journals(), st.data())
 @settings(max_examples=25, deadline=None)
-def test_a_fork_folds_to_what_its_source_was(events: list[ev.Event], data: st.DataObject) -> None:
+def test_fork_folds_to_state_of_its_source(events: list[ev.Event], data: st.DataObject) -> None:
     at = data.draw(st.integers(1, len(events)))
     with tempfile.TemporaryDirectory() as folder:
         source = write(Path(folder) / "source", events)
@@ -87,7 +88,7 @@ def names_of(run: Run) -> set[str]:
         return {row[0].hex() for row in reader._execute("SELECT sha256 FROM blobs")}
 
 
-def test_a_fork_holds_the_blobs_its_events_name_and_no_others(tmp_path: Path) -> None:
+def test_fork_holds_only_blobs_of_its_events(tmp_path: Path) -> None:
     script, blobs = script_with_programs()
     source = write(tmp_path / "source", script.events, blobs)
     end_of_first = next(e.seq for e in script.events if e.round == 1 and isinstance(e.data, ev.RoundEnded))
@@ -99,7 +100,7 @@ def test_a_fork_holds_the_blobs_its_events_name_and_no_others(tmp_path: Path) ->
         assert reader.blob(sha256_of(b"second" * 200)) == b"second" * 200
 
 
-def test_priors_as_they_were(tmp_path: Path) -> None:
+def test_fork_restores_priors_of_its_event(tmp_path: Path) -> None:
     script, blobs = script_with_programs()
     script.add(ev.PriorChanged("q", sha256_of("new text"), "added"))
     script.add(ev.PriorChanged("p", sha256_of("prior 2"), "disabled"))
@@ -121,7 +122,7 @@ def test_priors_as_they_were(tmp_path: Path) -> None:
     assert fork_run(late.run, tmp_path / "runs", at_seq=at).own_priors is None
 
 
-def test_seed_and_settings_are_one_event_of_the_fork(tmp_path: Path) -> None:
+def test_seed_and_settings_are_one_event_of_fork(tmp_path: Path) -> None:
     script, blobs = script_with_programs()
     source = write(tmp_path / "source", script.events, blobs)
     made = fork_run(source, tmp_path / "runs", seed=7, change={"rounds": 9, "retrieval": {"top_k": 1}})
@@ -134,7 +135,7 @@ def test_seed_and_settings_are_one_event_of_the_fork(tmp_path: Path) -> None:
     assert state.engine_ms == fold(script.events).engine_ms, "the time until the fork is nobody's work"
 
 
-def test_other_weights_crown_another_node_of_the_fork(tmp_path: Path) -> None:
+def test_other_weights_crown_another_node_of_fork(tmp_path: Path) -> None:
     script = Script()
     script.add(started())
     for node, (score, m) in enumerate([(1.0, 5.0), (2.0, 9.0), (1.5, 2.0)]):
@@ -158,7 +159,7 @@ def test_other_weights_crown_another_node_of_the_fork(tmp_path: Path) -> None:
         assert fold_run(reader).best == 2
 
 
-def test_what_cannot_be_forked_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_fork_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     script, blobs = script_with_programs()
     source = write(tmp_path / "source", script.events, blobs)
     runs = tmp_path / "runs"
@@ -181,7 +182,7 @@ def test_what_cannot_be_forked_is_said_and_leaves_nothing(tmp_path: Path) -> Non
     assert [path.name for path in runs.iterdir()] == ["taken"]
 
 
-def test_a_fork_is_newer_than_its_source_and_names_do_not_clash(tmp_path: Path) -> None:
+def test_fork_is_newer_than_source_and_gets_free_name(tmp_path: Path) -> None:
     script, blobs = script_with_programs()
     source = write(tmp_path / "runs" / "source", script.events, blobs)
     made = [fork_run(source, tmp_path / "runs", at_seq=3).run for _ in range(3)]
@@ -190,7 +191,7 @@ def test_a_fork_is_newer_than_its_source_and_names_do_not_clash(tmp_path: Path) 
     assert summarize(made[0])["started"] > summarize(source)["started"]
 
 
-def test_every_place_of_a_short_journal_can_be_forked_twice(tmp_path: Path) -> None:
+def test_short_journal_can_be_forked_twice_at_every_event(tmp_path: Path) -> None:
     script, blobs = script_with_programs()
     source = write(tmp_path / "source", script.events, blobs)
     for at in range(1, len(script.events) + 1):

@@ -79,6 +79,18 @@ def test_growing_range_moves_elites_and_loses_none() -> None:
     assert set(search.islands.grid(0)) == {(place,) for place in range(10)}, "and back, when it is measured again"
 
 
+def test_other_code_that_behaves_the_same_has_no_cell_of_its_own() -> None:
+    search = Search(name="map_elites", features=["complexity"], bins=10, islands=1)
+    short, long, longer = (program(*range(count)) for count in (2, 6, 20))
+    for code, score in ((short, 1.0), (longer, 2.0)):
+        search.add(score, round=0, code=code, loss=score)
+    twin = search.add(1.0, [0], long, loss=1.0)
+    assert search.state.nodes[twin].same_as == 0
+    assert search.islands.grid(0) == {(0,): twin, (9,): 1}
+    other = search.add(1.0, [0], long, loss=1.5)
+    assert other in search.islands.grid(0).values()
+
+
 def test_sampling_reads_the_grid() -> None:
     search = Search(name="map_elites", features=["a"], bins=10, islands=1, exploration=0, exploitation=0)
     for node in range(60):

@@ -1,4 +1,4 @@
-"""Rounds without a design as the journal tells them: what counts, what starts the count anew, what is said."""
+"""Rounds without a design in the journal: how they are counted, when the count is reset, and the shown reasons."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_rounds_in_a_row_are_counted_until_something_changes(steps: list[str]) -
     assert state.no_design == sum(step in ("none", "certain") for step in steps)
 
 
-def test_how_many_rounds_are_enough_is_a_setting() -> None:
+def test_setting_limits_rounds_without_design() -> None:
     state = rounds("none", "none", "none")
     for enough in range(1, 6):
         state.settings = msgspec.convert({"designer": {"give_up": enough}}, Settings)
@@ -109,7 +109,7 @@ def test_how_many_rounds_are_enough_is_a_setting() -> None:
 
 
 @given(st.lists(st.sampled_from(STEPS), max_size=14), st.integers(0, 14))
-def test_a_state_that_is_kept_is_not_changed_by_what_follows(steps: list[str], cut: int) -> None:
+def test_later_events_do_not_change_kept_state(steps: list[str], cut: int) -> None:
     script = Rounds()
     for step in steps[:cut]:
         script.step(step)
@@ -122,7 +122,7 @@ def test_a_state_that_is_kept_is_not_changed_by_what_follows(steps: list[str], c
     assert vars(kept) == shape
 
 
-def test_the_commonest_refusal_is_named_by_its_kind_and_newest_words() -> None:
+def test_commonest_kind_of_refusal_is_shown_with_newest_reason() -> None:
     state = rounds("none", "none", "none")
     assert reason_of(state).startswith(
         "3 of 3 rounds gave no design; most often: the answer holds no program. Add recipes"
@@ -142,7 +142,7 @@ def test_the_commonest_refusal_is_named_by_its_kind_and_newest_words() -> None:
     )
 
 
-def test_certainty_is_told_in_the_designers_own_words() -> None:
+def test_reason_of_certain_designer_is_shown() -> None:
     assert reason_of(rounds("node", "certain")).startswith("nothing new can be designed: all is made. Add recipes")
 
 
@@ -154,7 +154,7 @@ def test_certainty_is_told_in_the_designers_own_words() -> None:
         ({"models": {"m": {"model": "m"}}}, ["Name another model", "evolve priors add", "recombine_share=0.5"]),
     ],
 )
-def test_there_are_two_ways_out_for_every_designer(settings: dict[str, object], told: list[str]) -> None:
+def test_every_designer_has_two_ways_out(settings: dict[str, object], told: list[str]) -> None:
     state = rounds("none", "none", "none")
     state.settings = msgspec.convert({**msgspec.to_builtins(state.settings), **settings}, Settings)
     assert all(words in reason_of(state) for words in [*told, "evolve resume RUN"])
@@ -163,7 +163,7 @@ def test_there_are_two_ways_out_for_every_designer(settings: dict[str, object], 
 @pytest.mark.parametrize(
     ("steps", "status"), [(["none", "none"], "stopped"), (["none", "node"], "finished"), (["node", "none"], "finished")]
 )
-def test_a_limit_that_is_reached_in_vain_finishes_nothing(steps: list[str], status: str) -> None:
+def test_run_without_any_node_is_stopped_at_limit(steps: list[str], status: str) -> None:
     for settings in ({"rounds": 2}, {"patience": 2}):
         state = rounds(*steps)
         state.settings = msgspec.convert(settings, Settings)
@@ -172,13 +172,13 @@ def test_a_limit_that_is_reached_in_vain_finishes_nothing(steps: list[str], stat
         assert (status == "stopped") == was_in_vain(state) == end.reason.startswith("2 of 2 rounds gave no design")
 
 
-def test_journals_of_before_tell_nothing_of_it() -> None:
+def test_events_of_earlier_versions_are_decoded() -> None:
     paused = ev.decode_data("run.paused", '{"now":false,"reason":"no model answers"}')
     assert paused == ev.RunPaused(reason="no model answers")
     assert ev.decode_data("round.ended", '{"outcome":"no_design"}') == ev.RoundEnded("no_design")
 
 
-def test_a_pause_is_told_with_what_every_holder_says() -> None:
+def test_pause_shows_reasons_of_all_holders() -> None:
     gate = PauseGate()
     gate.pause()
     assert gate.paused_event(True) == ev.RunPaused(now=True)
@@ -216,7 +216,7 @@ class Only:
         """Nothing was started."""
 
 
-async def test_where_all_is_recombined_the_model_writes_if_it_has_a_share() -> None:
+async def test_model_writes_if_all_is_recombined_and_it_has_share() -> None:
     written = Design("x = 1\n", "full", "n", "m", [0])
     request = DesignRequest(1, 0, 7, ContextNode(0, "x = 0\n", "ok", 0.0), [], [])
     mixed = MixedDesigner(Only(written), Only(None), lambda: 0.99)
@@ -226,7 +226,7 @@ async def test_where_all_is_recombined_the_model_writes_if_it_has_a_share() -> N
 
 
 @pytest.mark.parametrize("attended", [True, False])
-async def test_a_designer_that_is_certain_is_asked_once(make_task: TaskMaker, tmp_path: Path, attended: bool) -> None:
+async def test_certain_designer_is_asked_once(make_task: TaskMaker, tmp_path: Path, attended: bool) -> None:
     run = make_run(make_task(), tmp_path / "runs", rounds=9, workers=1)
     async with open_parts(run, attended=attended) as parts:
         parts.designer.current = Only(None)

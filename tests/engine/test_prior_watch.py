@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.journal.database import connect_writer, insert_blob, insert_event, sha256_of
+from engine.journal.blobs import insert_blob
+from engine.journal.database import connect_writer, insert_event, sha256_of
 from engine.journal.events import Event, PriorProposed, PriorRejected, RunForked
 from engine.journal.reader import JournalReader
 from engine.priors.place import PriorPlace, open_collection, place_of_run

@@ -8,7 +8,7 @@ from cognition.collection import Collection
 from cognition.store import Store
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
-from engine.priors.place import place_of_run
+from engine.priors.place import place_in_journal, place_of_run
 from engine.priors.usage import PriorUse, fold_use, use_over_runs
 from engine.runs.fork import fork_run
 from engine.state.fold import fold_run
@@ -96,3 +96,24 @@ def test_figures_over_runs_are_kept_and_follow_a_rename(tmp_path: Path) -> None:
         other = Collection(store, "another", place.task, tmp_path)
         assert use_over_runs(other, [run.folder]) == {}
     assert PriorUse().gain is None and PriorUse().share is None
+
+
+def test_place_of_priors_is_found_without_folding_the_run(tmp_path: Path) -> None:
+    written = script()
+    ends = [len(written.events)]
+    for data in (
+        ev.TaskChanged({}, adopted=True, spec=started().spec, source="/b", priors="/b/priors"),
+        ev.RunForked("/x", 9, own_priors=True),
+        ev.RunForked("/y", 9, own_priors=False),
+        ev.TaskChanged({"seed.py": "0" * 64}),
+    ):
+        written.add(data)
+        ends.append(len(written.events))
+    for end in ends:
+        run = write(tmp_path / str(end), written.events[:end])
+        with JournalReader(run.db) as reader:
+            assert place_in_journal(run.folder, reader) == place_of_run(run.folder, fold_run(reader)), end
+    for folder in (Path(__file__).parents[2] / "sample_runs").iterdir():
+        if (folder / "run.db").exists():
+            with JournalReader(folder / "run.db") as reader:
+                assert place_in_journal(folder, reader) == place_of_run(folder, fold_run(reader)), folder

@@ -7,6 +7,7 @@ import random
 from statistics import median
 from typing import Any, get_args, get_type_hints
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,9 @@ from engine.state.run_state import RunState
 from tests.engine.searches import SMALL, Search, fits, parents, program
 
 NAMES: tuple[str, ...] = get_args(get_type_hints(SamplerSettings)["name"])
+
+SELECTING = [name for name in NAMES if name not in ("iid", "sequential")]
+"""Those that look at scores."""
 
 SCORES = [0.3, -2.0, 5.0, 0.1, 0.4, 0.45, 0.2, 0.45, 100.0, -0.1]
 EXPANDED = [0, 3, 1, 0, 2, 0, 5, 0, 1, 0]
@@ -70,6 +74,28 @@ def test_weighted_follows_its_formula(direction: str, steepness: float) -> None:
     # Scores near the median only, or the reference itself would overflow.
     chances = weighted_chances([max(-8.0, min(8.0, sign * score)) for score in SCORES], steepness)
     assert fits(parents(search), chances)
+
+
+def test_weighted_sees_its_archive_of_the_best_alone() -> None:
+    search = Search(name="weighted")
+    for score in range(60):
+        search.add(float(score))
+    counts = parents(search)
+    assert set(counts) <= set(range(20, 60))
+    # Half of the archive lies below its own median, 39.5, and is hardly drawn.
+    assert sum(times for node, times in counts.items() if node < 39) < 0.02 * sum(counts.values())
+    everything = Search(name="weighted", keep=None)
+    for score in range(60):
+        everything.add(float(score))
+    assert min(parents(everything)) < 40
+
+
+def test_defaults_of_now_do_not_change_an_old_run() -> None:
+    journalled = msgspec.convert({"name": "weighted", "keep": None, "islands": 5}, SamplerSettings)
+    assert (journalled.kept, journalled.islands) == (None, 5)
+    assert msgspec.convert({"name": "weighted"}, SamplerSettings).kept == 40
+    assert msgspec.convert({"name": "ucb1"}, SamplerSettings).kept is None
+    assert set(msgspec.to_builtins(SamplerSettings())) == set(SamplerSettings.__struct_fields__), "a run names them all"
 
 
 def test_weighted_without_spread_takes_the_limit() -> None:
@@ -164,7 +190,7 @@ def draws(sampler: Sampler, state: RunState, count: int = 12) -> list[Sample | N
     return [sampler.sample(state, 2, random.Random(seed)) for seed in range(count)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SELECTING)
 @given(STEPS)
 @settings(max_examples=40)
 def test_context_is_complete_distinct_scored_and_not_pruned(name: str, steps: list[Step]) -> None:
@@ -231,7 +257,7 @@ def test_score_that_is_not_a_number_is_never_sampled(name: str) -> None:
         assert {sample.parent, *sample.inspirations} <= {0, 4, 5}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SELECTING)
 @given(STEPS)
 @settings(max_examples=15)
 def test_only_kept_nodes_are_sampled(name: str, steps: list[Step]) -> None:
@@ -277,3 +303,14 @@ def test_sampler_can_be_set_by_its_name() -> None:
     assert parse_setting("sampler=greedy") == {"sampler": {"name": "greedy"}}
     assert parse_setting("sampler.c=0.2") == {"sampler": {"c": 0.2}}
     assert parse_setting("rounds=3") == {"rounds": 3}
+
+
+@given(STEPS, st.sampled_from(["iid", "sequential"]))
+@settings(max_examples=40)
+def test_baselines_take_oldest_or_newest_node_alone(steps: list[Step], name: str) -> None:
+    search = play(steps, name)
+    assert search.sampler is not None
+    free = [n.id for n in search.state.nodes if n.score is not None and not n.pruned]
+    wanted = (min if name == "iid" else max)(free, default=None)
+    for sample in draws(search.sampler, search.state):
+        assert (sample and (sample.parent, sample.inspirations)) == (None if wanted is None else (wanted, []))

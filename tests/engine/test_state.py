@@ -1,4 +1,4 @@
-"""RunState: folding is the same in one go and in parts, and a torn run is where it was."""
+"""RunState: folding in parts equals folding at once, and a run that was cut off keeps its phase."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from engine.journal import events as ev
 from engine.settings.model import Settings
+from engine.state.attempts import Attempts, count_child
 from engine.state.fold import apply, fold
 from engine.state.limits import limit_reached
+from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.task.spec import TaskSpec
 
@@ -100,7 +102,7 @@ def shape(state: RunState) -> dict[str, Any]:
 
 
 @given(journals(), st.data())
-def test_a_fold_in_parts_is_the_fold_of_all(events: list[ev.Event], data: Any) -> None:
+def test_fold_in_parts_equals_fold_of_all(events: list[ev.Event], data: Any) -> None:
     cut = data.draw(st.integers(1, len(events)))
     state = fold(events[:cut])
     for event in events[cut:]:
@@ -109,13 +111,13 @@ def test_a_fold_in_parts_is_the_fold_of_all(events: list[ev.Event], data: Any) -
 
 
 @given(journals())
-def test_every_event_survives_its_json(events: list[ev.Event]) -> None:
+def test_every_event_survives_json_round_trip(events: list[ev.Event]) -> None:
     for event in events:
         assert ev.decode_data(event.data.KIND, ev.encode_data(event.data)) == event.data
 
 
 @given(journals())
-def test_the_fold_counts_what_happened(events: list[ev.Event]) -> None:
+def test_fold_counts_rounds_nodes_and_bests(events: list[ev.Event]) -> None:
     state = fold(events)
     ended = [e for e in events if isinstance(e.data, ev.RoundEnded) and e.round]
     assert state.rounds_done == len(ended)
@@ -130,7 +132,53 @@ def test_the_fold_counts_what_happened(events: list[ev.Event]) -> None:
     assert sum(state.counts.values()) == sum(1 for node in state.nodes if node.status is not None)
 
 
-def test_the_phase_is_where_the_last_durable_event_left_it() -> None:
+@given(journals())
+def test_ranks_and_attempts_match_all_nodes(events: list[ev.Event]) -> None:
+    state = fold(events)
+    scores = [node.fitness for node in state.nodes if node.fitness is not None]
+    assert state.ranked == sorted(scores)
+    for node in state.nodes:
+        better = sum(score > node.fitness for score in scores) if node.fitness is not None else 0
+        assert state.rank(node.id) == (None if node.fitness is None else better + 1)
+        measured = [child for child in state.nodes if child.parents[:1] == (node.id,) and child.status]
+        attempts = state.attempts.get(node.id, Attempts())
+        assert attempts.newest == [child.id for child in measured][-5:]
+        refused = [e for e in events if isinstance(e.data, ev.DesignRejected) and learned(events, e) == node.id]
+        failed = [child for child in measured if child.status != "ok"]
+        assert sum(failure.count for failure in attempts.failures.values()) == len(failed) + len(refused)
+
+
+def learned(events: list[ev.Event], event: ev.Event) -> int:
+    (parent,) = (e.data.parent for e in events if isinstance(e.data, ev.LearnDone) and e.round == event.round)
+    return parent
+
+
+def test_failures_are_counted_by_cause_and_the_rarest_forgotten() -> None:
+    attempts: dict[int, Attempts] = {}
+    for number, reason in enumerate(["division by zero", *(f"no {letter}" for letter in "abcdefg")] * 2 + ["new"]):
+        node = Node(number + 1, 1, (0,), "", "full", "n", "", (), 0)
+        node.status, node.reason = "crashed", f"step {number}: {reason}"
+        count_child(attempts, node)
+        if reason == "division by zero":
+            count_child(attempts, node)
+    found = {failure.told.partition(": step ")[2].partition(": ")[2]: failure.count for failure in
+             attempts[0].failures.values()}  # fmt: skip
+    assert found["division by zero"] == 4
+    assert "new" in found
+    assert len(found) == 8
+
+
+def test_program_with_all_metrics_of_its_parent_behaves_the_same() -> None:
+    script = Script()
+    script.add(started())
+    script.add(ev.RoundStarted(), 0)
+    script.evaluate(0, script.design(0, []), "ok", 1.0)
+    for parent, score in ((0, 1.0), (1, 1.0), (2, 1.0 + 1e-15), (0, None)):
+        script.evaluate(0, script.design(0, [parent]), "ok" if score else "crashed", score)
+    assert [node.same_as for node in fold(script.events).nodes] == [None, 0, 0, None, None]
+
+
+def test_phase_follows_from_last_durable_event() -> None:
     script = Script()
     script.add(started())
     script.add(ev.RoundStarted(), 0)
@@ -156,7 +204,7 @@ def test_the_phase_is_where_the_last_durable_event_left_it() -> None:
     assert phases == ["learn", "design", "experiment", "experiment", "experiment", "analyze", "end"]
 
 
-def test_an_engines_death_is_not_counted_as_its_time() -> None:
+def test_time_after_engine_died_is_not_counted() -> None:
     state = RunState(ev.Event(1, 0, None, None, started()))
     engine = ev.EngineStarted(1, "h", "limits", "open", 1, 1, "recombine")
     for at, data in [(10, engine), (30, ev.RunPaused()), (1000, ev.RunResumed()), (1005, engine)]:
@@ -166,7 +214,7 @@ def test_an_engines_death_is_not_counted_as_its_time() -> None:
     assert (state.engine_ms, state.status, state.reason) == (120, "stopped", "by hand")
 
 
-def test_a_new_engine_forgets_what_the_old_one_was_running() -> None:
+def test_new_engine_drops_running_evaluations_of_old_one() -> None:
     script = Script()
     script.add(started())
     script.add(ev.RoundStarted(), 0)

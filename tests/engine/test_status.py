@@ -45,7 +45,7 @@ def listed_by_application(runs: Path) -> dict[str, RunRow]:
     watch = RunsWatch(runs, rows.put)
     watch.start()
     try:
-        return {row.name: row for row in rows.get(timeout=30)}
+        return {row.name: row for row in rows.get(timeout=90)}
     finally:
         watch.stop()
 

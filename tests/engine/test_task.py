@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from cognition.files import PriorFolder
+from engine.designers.recombine import check_recipes
 from engine.errors import TaskError, UsageError
+from engine.programs.folders import split_files
 from engine.settings.decode import deep_merge, parse_assignment
 from engine.settings.model import merge_settings
 from engine.task.load import builtin_tasks, find_task, load_task
 from engine.task.scaffold import write_task
 from engine.task.spec import Stage, TaskSpec
+from engine.task.starters import LANGUAGES as STARTERS
 from tests.conftest import TaskMaker
 
 
@@ -78,6 +82,13 @@ def test_missing_or_wrong_file_is_reported(make_task: TaskMaker, file: str, text
     assert told in str(caught.value)
 
 
+def test_own_task_with_another_file_of_harbor_is_told_its_brief_is_missing(make_task: TaskMaker) -> None:
+    folder = make_task()
+    (folder / "brief.md").rename(folder / "instruction.md")
+    with pytest.raises(TaskError, match=r"brief\.md is missing"):
+        load_task(folder)
+
+
 def test_unknown_task_name_lists_known_tasks() -> None:
     assert find_task("circle_packing").name == "circle_packing"
     with pytest.raises(TaskError, match="circle_packing"):
@@ -114,6 +125,30 @@ def test_new_task_loads_and_existing_folder_is_not_touched(tmp_path: Path) -> No
         write_task(tmp_path / "mine")
     with pytest.raises(UsageError, match="cannot name a task"):
         write_task(tmp_path / "a b")
+
+
+@pytest.mark.parametrize(
+    ("language", "several"),
+    [(name, several) for name, starter in STARTERS.items() for several in (False, True)[: 1 + starter.has_folder]],
+)
+def test_the_example_in_each_language_is_a_task_whose_recipe_fits(language: str, several: bool, tmp_path: Path) -> None:
+    folder = write_task(tmp_path / "mine", language, several)
+    task = load_task(folder)
+    assert (task.spec.program.language, bool(task.spec.program.files)) == (language, several)
+    starter = STARTERS[language]
+    if starter.build and starter.tool != "rustc":
+        assert task.spec.build is not None and starter.tool in " ".join(task.spec.build.command)
+    if several:
+        assert set(split_files(task.seeds[0].code)) == set(task.spec.program.files)
+    assert not check_recipes(task.seeds, PriorFolder(task.priors).read(), task.spec.language)
+
+
+def test_a_language_without_an_example_is_told_with_those_that_have_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no example in cuda: there are c, cpp, rust, go"):
+        write_task(tmp_path / "mine", "cuda")
+    with pytest.raises(UsageError, match="no example in text as a folder: there are c, cpp, rust, go, python"):
+        write_task(tmp_path / "mine", "text", several=True)
+    assert not (tmp_path / "mine").exists()
 
 
 def test_assignments_nest_and_bad_ones_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Timeline: the state at an event is the fold of the events up to it, whichever states are kept."""
+"""Timeline: the state at an event equals the fold of all events up to it, whichever states are kept."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def plain(state: RunState) -> dict[str, Any]:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.usefixtures("far")
 @given(places=st.lists(st.integers(0, 800), min_size=1, max_size=4), every=st.integers(1, 400))
-def test_any_place_is_the_fold_of_its_prefix(reader: JournalReader, places: list[int], every: int) -> None:
+def test_state_at_any_event_equals_fold_of_prefix(reader: JournalReader, places: list[int], every: int) -> None:
     timeline._FAR = every * 2
     line = run_timeline(reader, every)
     last = reader.last_seq()
@@ -101,7 +101,7 @@ def test_any_place_is_the_fold_of_its_prefix(reader: JournalReader, places: list
             apply(found, event)
 
 
-def test_a_copy_goes_its_own_way(reader: JournalReader) -> None:
+def test_copy_of_state_is_independent(reader: JournalReader) -> None:
     state = fold_run(reader, 300)
     twin, before = copy_state(state), plain(copy_state(state))
     assert plain(twin) == plain(state)
@@ -110,7 +110,7 @@ def test_a_copy_goes_its_own_way(reader: JournalReader) -> None:
     assert plain(state) == before and plain(twin) != before
 
 
-def test_kept_states_stay_in_bounds(reader: JournalReader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_states_stay_within_bounds(reader: JournalReader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline, "_MOST_WEIGHT", 100)
     line = run_timeline(reader, 20)
     line.grow(reader.last_seq())
@@ -118,7 +118,7 @@ def test_kept_states_stay_in_bounds(reader: JournalReader, monkeypatch: pytest.M
     assert plain(line.at(333)) == plain(fold_run(reader, 333))
 
 
-def test_a_slice_at_a_time_and_news(tmp_path: Path) -> None:
+def test_timeline_grows_in_slices_and_follows_new_events(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     connection = create_journal(path)
     events = list(steered(20))
@@ -134,7 +134,7 @@ def test_a_slice_at_a_time_and_news(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_a_journal_that_does_not_fold_is_told(tmp_path: Path) -> None:
+def test_journal_that_does_not_fold_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     create_journal(path).close()
     connection = connect_writer(path)

@@ -63,8 +63,7 @@ def test_interpreted_kernels_match_definition_and_refuse_unsupported_input() -> 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-@pytest.mark.parametrize("width", [64, 128])
+@pytest.mark.parametrize(("dtype", "width"), [("bfloat16", 128), ("float32", 64)])
 def test_shipped_kernels_keep_budget_on_sm_90(dtype: str, width: int) -> None:
     from kernels.compile_report import cases, over_budget, report
 

@@ -154,3 +154,6 @@ class Report:
 
     def __call__(self, step: float | None = None, **values: float) -> None:
         self.seen.append((step, values))
+
+    def picture(self, kind: str, data: Any) -> None:
+        """A picture is drawn by nobody here."""

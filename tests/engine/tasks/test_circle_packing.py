@@ -40,6 +40,9 @@ def evaluate(monkeypatch: pytest.MonkeyPatch) -> Evaluate:
             def __call__(self, **values: float) -> None:
                 assert all(math.isfinite(value) for value in values.values())
 
+            def picture(self, kind: str, data: list[list[float]]) -> None:
+                assert (kind, len(data)) == ("circles", 26)
+
         found: dict[str, Any] = namespace["evaluate"]("program.py", Report())
         return found
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cognition.prior import Prior
+from engine.llm.messages import PromptSize
 from engine.llm.prompts.build import judge_prompt
 from engine.llm.prompts.check import check_prompts
 from engine.llm.prompts.templates import Prompts
@@ -59,7 +60,7 @@ def test_pairs_are_short_and_reach_judge(parts: Parts) -> None:
     assert parts.run(SEED, pairs=0)["pairs"] == ""
     assert DATA.spec.judge is not None and check_prompts(DATA.task) == []
     prompts, criteria = Prompts(DATA.folder / "prompts"), DATA.spec.judge.criteria
-    asked = judge_prompt(prompts, DATA.spec, DATA.task.brief, criteria, SEED, found, 1_000_000)[-1].content
+    asked = judge_prompt(prompts, DATA.spec, DATA.task.brief, criteria, SEED, found, PromptSize(1_000_000))[-1].content
     assert all(text in asked for text in texts) and '"preservation": {"reason"' in asked
     assert all(asked.count(text.splitlines()[0]) == 1 for text in texts) and "- pairs" not in asked
     assert "- kept: 0.9" in asked

@@ -163,7 +163,7 @@ def test_evaluation_is_streamed_and_repeats(load: Any, session: Any, monkeypatch
     @contextmanager
     def opened(report: Any) -> Iterator[Any]:
         made = session(SEED)
-        yield types.SimpleNamespace(call=lambda *sent: (calls.append(sent), made.call(*sent))[1])
+        yield types.SimpleNamespace(call=lambda *sent: (calls.append(sent), made.call(*sent))[1], cpu_seconds=0.0)
 
     evaluator, found, seen, calls = load("evaluate"), [], [], []
     monkeypatch.setattr(evaluator, "session", opened)
