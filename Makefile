@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 PIP_FLAGS ?=
 TESTS ?=
 PYTEST_FLAGS ?=
+# Tests wait for processes a quarter of their time, so that two workers a core keep two cores busy.
+WORKERS ?= 4
 
-.PHONY: install dev demo test lint format bench fuzz clean
+.PHONY: install dev demo test lint format bench bench-peers fuzz clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.installed-dev
@@ -33,7 +35,7 @@ demo: install
 	else $(BIN)/evolve run circle_packing --designer recombine --rounds 25 --headless; fi
 
 test: dev
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_FLAGS) $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_FLAGS) $(TESTS)
 
 # Damaged and hostile data for the readers of tasks, priors, answers, journals and grafts, until the time is over.
 FUZZ_SECONDS ?= 300
@@ -54,6 +56,20 @@ format: dev
 bench: install
 	$(BIN)/evolve bench
 
+# Other systems beside ours, each in an environment of its own; BENCH_FLAGS="--rounds 1000 --repeats 2" for steadier figures.
+PEERS := bench/peers
+BENCH_FLAGS ?=
+bench-peers: install $(PEERS)/openevolve-0.4.0/.installed $(PEERS)/shinka-evolve-0.0.7/.installed
+	$(BIN)/evolve bench peers $(BENCH_FLAGS) \
+		--against openevolve=$(PEERS)/openevolve-0.4.0,shinka=$(PEERS)/shinka-evolve-0.0.7
+
+# The folder's name is the package with its version.
+$(PEERS)/%/.installed:
+	@echo "installing $* into $(@D) (about a minute)"
+	@$(PYTHON) -m venv $(@D)
+	@name=$*; $(@D)/bin/python -m pip install $(PIP_FLAGS) --quiet --disable-pip-version-check "$${name%-*}==$${name##*-}"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find engine cognition kernels tui tests -name __pycache__ -type d -prune -exec rm -rf {} +
