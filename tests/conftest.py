@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import locale
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +17,22 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from engine.errors import EvolveError
+from engine.runs.configure import own_layers, task_settings
+from engine.runs.reach import NO_SANDBOX, reach_of_task
+from engine.runs.trust import own
+from engine.task.load import load_task
 from tests.needs import Needs, require
 from tests.warm_command import WarmCommand, read_at_start
 
-# No deadline: a busy machine must not fail a property.
-settings.register_profile("evolve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_CI = os.environ.get("CI") == "true"
+# No deadline: a busy machine must not fail a property. In CI the examples are the same each time, as no commit may fail
+# for what another one could have failed for, and so a few are enough; everywhere else, and in tests.fuzz, new ones are
+# tried.
+settings.register_profile(
+    "evolve", max_examples=25 if _CI else 60, deadline=None, suppress_health_check=[HealthCheck.too_slow],
+    derandomize=_CI,
+)  # fmt: skip
 settings.load_profile("evolve")
 
 SEED = '''\
@@ -77,8 +91,29 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Needs(config))
 
 
+def _process() -> dict[str, Any]:
+    """Return what every later test of this process rests on."""
+    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR1)
+    os.umask(mask := os.umask(0))
+    return {
+        "time zone": (os.environ.get("TZ"), time.tzname),
+        "folder": os.getcwd(),
+        "locale": locale.setlocale(locale.LC_ALL),
+        "umask": mask,
+        "signal handlers": [signal.getsignal(one) for one in watched],
+    }
+
+
 @pytest.fixture(autouse=True)
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def process_unchanged() -> Iterator[None]:
+    """Fail the test that leaves its process another one: else a test that comes later would fail, and only at times."""
+    before = _process()
+    yield
+    assert _process() == before
+
+
+@pytest.fixture(autouse=True)
+def workspace(process_unchanged: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Set `$EVOLVE_HOME` to a folder of the test's own."""
     home = tmp_path / "workspace"
     monkeypatch.setenv("EVOLVE_HOME", str(home))
@@ -88,9 +123,20 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 TaskMaker = Callable[..., Path]
 
 
+def call_own(folder: Path) -> Path:
+    """Let the test's workspace know a task folder as one that its user edits, with all that it may do now."""
+    try:
+        task = load_task(folder)
+        reach = reach_of_task(task, task_settings(task), own_layers(()))
+    except EvolveError:
+        reach = frozenset()  # nothing of a broken task runs
+    own(folder, {*reach, NO_SANDBOX})
+    return folder
+
+
 @pytest.fixture
 def make_task(tmp_path: Path) -> TaskMaker:
-    """Write a task folder; by default a small one whose evaluator takes no time."""
+    """Write a task folder of the user's own; by default a small one whose evaluator takes no time."""
 
     def make(
         name: str = "point",
@@ -111,7 +157,7 @@ def make_task(tmp_path: Path) -> TaskMaker:
         for file, body in (priors or {}).items():
             (folder / "priors").mkdir(exist_ok=True)
             (folder / "priors" / file).write_text(body)
-        return folder
+        return call_own(folder)
 
     return make
 
@@ -147,7 +193,7 @@ def warm_command() -> Iterator[WarmCommand]:
 def evolve(warm_command: WarmCommand) -> Evolve:
     """Run the `evolve` command in a process of its own and wait for it."""
 
-    def call(*arguments: object, timeout: float = 90, **environment: str) -> Result:
+    def call(*arguments: object, timeout: float = 240, **environment: str) -> Result:
         words, variables = [*map(str, arguments)], {**os.environ, **environment}
         if read_at_start(variables) == warm_command.start:
             return Result(*warm_command(words, variables, timeout))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import calendar
 import os
 import sys
+import time
 from pathlib import Path
 
 import pexpect
@@ -16,13 +18,13 @@ from tests.conftest import COMMAND, Evolve, TaskMaker
 SAMPLES = Path(__file__).parents[3] / "sample_runs"
 
 
-def shown(columns: int, *words: object) -> list[str]:
+def shown(columns: int, *words: object, **variables: str) -> list[str]:
     """Return the lines that a command writes to a terminal."""
     # An exported COLUMNS would take precedence over the terminal's width.
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     child = pexpect.spawn(
         COMMAND[0], [*COMMAND[1:], *map(str, words)],
-        dimensions=(24, columns), encoding="utf-8", timeout=60, env=environment,
+        dimensions=(24, columns), encoding="utf-8", timeout=90, env={**environment, **variables},
     )  # fmt: skip
     child.expect(pexpect.EOF)
     child.close()
@@ -31,16 +33,20 @@ def shown(columns: int, *words: object) -> list[str]:
 
 
 def test_list_of_runs_omits_columns_without_room(evolve: Evolve) -> None:
-    wide = shown(200, "runs", "--runs", SAMPLES)
-    assert wide[0].split() == ["name", "task", "status", "rounds", "nodes", "best", "tokens", "$", "started"]
-    narrow = shown(80, "runs", "--runs", SAMPLES)
+    wide = shown(200, "runs", "--runs", SAMPLES, TZ="CET-1")
+    assert wide[0].split() == ["name", "task", "status", "rounds", "nodes", "best", "tokens", "$", "started", "(CET)"]
+    narrow = shown(80, "runs", "--runs", SAMPLES, TZ="CET-1")
     assert max(map(len, narrow)) <= 80
     assert narrow[0].split()[:1] == ["name"]
     assert "best" in narrow[0].split()
     assert not [line for line in narrow if "circle_packing" in line and "…" in line]
     assert len(narrow) == len(wide)
     # Output that is not a terminal gets everything.
-    assert evolve("runs", "--runs", SAMPLES).out.splitlines() == wide
+    assert evolve("runs", "--runs", SAMPLES, TZ="CET-1").out.splitlines() == wide
+    # The table shows local time, as the application does; JSON shows UTC.
+    newest = evolve("runs", "--runs", SAMPLES, "--json").json[0]
+    utc = calendar.timegm(time.strptime(newest["started"], "%Y-%m-%dT%H:%M:%SZ"))
+    assert wide[1].endswith(time.strftime("%Y-%m-%d %H:%M", time.gmtime(utc + 3600)))
 
 
 def test_summaries_of_tasks_wrap_without_losing_words() -> None:
@@ -87,3 +93,11 @@ def test_progress_prints_one_line_per_node(make_task: TaskMaker, tmp_path: Path)
     assert len(nodes) == 7
     assert max(map(len, nodes)) <= 80
     assert any("…" in line for line in nodes)
+
+
+def test_round_without_a_known_price_costs_an_unknown_sum() -> None:
+    from engine.cli.calls import _dollars
+    from engine.runs.calls import RoundCalls
+
+    found = [_dollars(RoundCalls(1, usd=usd, unpriced=unpriced)) for usd, unpriced in ((0.0, 2), (0.5, 1), (0.5, 0))]
+    assert found == ["?", "0.5000+", "0.5000"]
