@@ -68,7 +68,8 @@ class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exploration: float = 0.2
     """map_elites: chance that the parent is drawn evenly from its island."""
     exploitation: float = 0.7
-    """map_elites: chance that the parent comes from its island's elite archive; else it is the elite of a cell."""
+    """map_elites: chance that the parent comes from its island's elite archive, at most what `exploration` leaves; else
+    it is the elite of a cell."""
     archive: int = 20
     """map_elites: places in the elite archives of all islands together."""
 
@@ -86,8 +87,6 @@ class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"`{name}` must lie between 0 and 1, not {value}")
-        if self.exploration + self.exploitation > 1:
-            raise ValueError("`exploration` and `exploitation` must not be more than 1 together")
         if self.islands > _MOST_ISLANDS:
             raise ValueError(f"`islands` must be at most {_MOST_ISLANDS}, not {self.islands}")
         if not self.features or len(set(self.features)) < len(self.features):

@@ -127,6 +127,9 @@ def test_exploration_and_exploitation_follow_their_formulas() -> None:
     assert fits(parents(made(exploration=0, exploitation=1)), ranked)
     mixed = {node: 0.2 / 20 + 0.3 * ranked.get(node, 0.0) + 0.5 * (node == 19) for node in range(20)}
     assert fits(parents(made(exploration=0.2, exploitation=0.3)), mixed)
+    # One of the two alone goes with the other's default: exploration comes first.
+    capped = {node: 0.4 / 20 + 0.6 * ranked.get(node, 0.0) for node in range(20)}
+    assert fits(parents(made(exploration=0.4)), capped)
 
 
 def test_islands_are_drawn_evenly_without_empty_ones() -> None:

@@ -285,7 +285,6 @@ def test_only_kept_nodes_are_sampled(name: str, steps: list[Step]) -> None:
         ({"c": -0.1}, "`c`"),
         ({"alpha": -1.0}, "`alpha`"),
         ({"keep": 0}, "`keep`"),
-        ({"exploration": 0.8, "exploitation": 0.3}, "together"),
         ({"features": []}, "`features`"),
         ({"features": ["a", "a"]}, "`features`"),
         ({"features": ["a", "b", "c", "d", "e"]}, "cells"),

@@ -206,10 +206,6 @@ def _take_run(foreign: Foreign, found: dict[str, Any]) -> None:
             sampler[ours] = int(value)
     shares = {ours: number(database.get(theirs), 0) for theirs, ours in _SHARES.items()}
     sampler |= {name: value for name, value in shares.items() if value is not None and value <= 1}
-    if "exploration" in sampler or "exploitation" in sampler:
-        # Its own defaults; there, too, exploration comes first.
-        explored = sampler.setdefault("exploration", 0.2)
-        sampler["exploitation"] = min(sampler.get("exploitation", 0.7), 1 - explored)
     features = database.get("feature_dimensions")
     if isinstance(features, list):
         kept = list(dict.fromkeys(name for name in features if isinstance(name, str) and name != "score"))

@@ -48,8 +48,8 @@ async def test_openevolve_folder_scores_as_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ratios", "taken"),
     [
-        ("exploration_ratio: 0.4", (0.4, 0.6)),
-        ("exploitation_ratio: 0.9", (0.2, 0.8)),
+        ("exploration_ratio: 0.4", (0.4, 0.7)),
+        ("exploitation_ratio: 0.9", (0.2, 0.9)),
         ("exploration_ratio: 0.1", (0.1, 0.7)),
         ("exploration_ratio: 0.5\n  exploitation_ratio: 0.3", (0.5, 0.3)),
     ],
