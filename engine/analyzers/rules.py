@@ -73,6 +73,8 @@ def outcome_of(facts: Facts) -> str:
     if node.check is not None and node.doubted:
         # A lesson that told of a gain would lead later designs the same way.
         return f"{_clip(node.check.reason, _REASON_LENGTH)}; {told}"
+    if node.broken:
+        return f"{_clip(node.broken, _REASON_LENGTH)}, so that it cannot be the best; {told}"
     if parent is None:
         return told if node.round else f"{told}, the starting point"
     if parent.score is None:
@@ -134,6 +136,8 @@ def _note(facts: Facts, changed: list[str]) -> str:
     lines = [f"**{node.status}** {describe(node)} ({spec.metric}, {spec.direction})"]
     if node.reason:
         lines.append(f"Reason: {_clip(node.reason, 500)}")
+    if node.broken:
+        lines.append(f"Never the best: {_clip(node.broken, 500)}")
     if parent is not None:
         lines.append(f"Made from #{parent.id} ({describe(parent)}) by {node.operator}: {node.motivation}")
     if changed:

@@ -150,7 +150,7 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
             {
                 "id": node.id, "parents": list(node.parents), "round": node.round, "status": node.status,
                 "score": node.score, "fitness": node.fitness, "operator": node.operator, "name": node.name,
-                "priors": list(node.priors), "quarantined": node.quarantined,
+                "priors": list(node.priors), "quarantined": node.quarantined, "broken": node.broken,
             }
             for node in shown
         ]  # fmt: skip
@@ -177,7 +177,7 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
     rows = [
         [
             f"{'*' if node is best else ''}{node.id}", ",".join(map(str, node.parents)) or "–", str(node.round),
-            "quarantined" if node.quarantined else node.status or "…",
+            "quarantined" if node.quarantined else "broken" if node.broken else node.status or "…",
             *([_figure(node.fitness)] if ranking.by_fitness else []), _figure(node.score),
             f"{node.seconds:.1f}", node.operator, one_line(node.name, 60),
         ]
@@ -217,7 +217,7 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
         "priors": list(node.priors), "idea": idea,
         "metrics": node.metrics, "reason": node.reason, "seconds": node.seconds,
         "verified": node.verified, "spread": node.spread, "measurements": node.measurements,
-        "fitness": node.fitness, "judge": node.judge, "quarantined": node.quarantined,
+        "fitness": node.fitness, "judge": node.judge, "quarantined": node.quarantined, "broken": node.broken,
         "check": msgspec.to_builtins(node.check), "asked": msgspec.to_builtins(node.asked),
         "fresh": [msgspec.to_builtins(e.data) for e in events if isinstance(e.data, ev.VerifyMeasured)],
         "pinned": node.pinned, "pruned": node.pruned, "starred": node.starred, "comments": node.comments,
@@ -255,12 +255,14 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
         print(f"verified on request: {describe_check(node.asked)}")
     if node.score is not None and node.fitness is None:
         print("not ranked: a part of its fitness is missing")
+    if node.broken:
+        print(f"not the best, whatever its score: {visible(node.broken)}")
     if node.same_as is not None:
         print(f"behaves the same as #{node.same_as}, to the last digit")
     for label, text in (("why", node.motivation), ("reason", node.reason), ("lesson", node.lesson)):
         if text:
             print(f"{label}: {visible(text)}")
-    marks = [mark for mark in ("quarantined", "pinned", "pruned", "starred") if getattr(node, mark)]
+    marks = [mark for mark in ("quarantined", "broken", "pinned", "pruned", "starred") if getattr(node, mark)]
     if marks:
         print(f"marks: {', '.join(marks)}")
     for text in node.comments:

@@ -163,7 +163,7 @@ def _node_line(state: RunState, node_id: int) -> str:
     node = state.nodes[node_id]
     best = state.best_node
     told = node.status if node.score is None else state.ranking.describe(node)
-    told = f"{told}, quarantined" if node.quarantined else told
+    told = f"{told}, quarantined" if node.quarantined else f"{told}, breaks a constraint" if node.broken else told
     star = "*" if best is node else " "
     top = f"best {state.ranking.describe(best)} #{best.id}" if best is not None else "no best yet"
     rounds = f"{state.rounds_done + (node.round > 0)}/{state.settings.rounds} rounds"

@@ -59,6 +59,7 @@ def _describe(record: Record, graph: nx.DiGraph[int]) -> None:
             "starred": node.starred,
             "pruned": node.pruned,
             "quarantined": node.quarantined,
+            "broken": _text(node.broken),
         }
         if node.score is not None:
             attributes["score"] = float(node.score)

@@ -71,7 +71,7 @@ def draw_curve(state: RunState) -> ScoreCurve | None:
     # In the order of the nodes: with rounds in flight a node may be crowned after a later one.
     best: float | None = None
     for node, value in ranked:
-        if not node.doubted and state.exceeds(node.fitness, best):
+        if node.eligible and state.exceeds(node.fitness, best):
             at = x(node.id), y(value)
             curve.best += f"M{at[0]} {at[1]}" if best is None else f"H{at[0]}V{at[1]}"
             curve.steps.append(Step(*at, f"#{node.id}, round {node.round}: {ranking.describe(node, 8)}"))

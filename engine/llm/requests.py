@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -46,6 +46,8 @@ class ContextNode:
     """Why it stands beside the parent; empty for the parent."""
     repeats_parent: bool = False
     """Whether it behaves the same as the parent, to the last digit."""
+    broken: str = ""
+    """Which constraints it breaks, so that it cannot be the best."""
 
     @property
     def told(self) -> str:
@@ -124,6 +126,8 @@ class DesignRequest:
     """Ask a model on behalf of the round; None if no model is configured."""
     ranking: Ranking | None = None
     """What nodes are ranked by; None: by the task's score."""
+    require: Mapping[str, str] = field(default_factory=dict)
+    """Constraints by name of their metric: what breaks one cannot be the best."""
     modes: Sequence[Mode] = ("full", "diff", "crossover", "fix")
     """The modes that this run draws from."""
     best: ContextNode | None = None

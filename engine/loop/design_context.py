@@ -64,6 +64,7 @@ class DesignContext:
             mode=learned.mode,
             ask=self._models.for_round(round_.round),
             ranking=state.ranking,
+            require=state.settings.fitness.require,
         )
         # Recombination reads programs and lessons alone.
         return self._told(request, parent, learned) if designs_by_model(state.settings) else request
@@ -100,6 +101,7 @@ class DesignContext:
             causes=node.causes,
             next_step=node.next_step,
             feedback=self._feedback(node) if code else "",
+            broken=node.broken,
             **more,
         )
 
@@ -123,6 +125,7 @@ class DesignContext:
         told = ["the best so far"] if node.id == state.best else []
         compared = self._compared(node, parent)
         told += [compared] if compared else []
+        told += ["it breaks a constraint"] if node.broken else []
         if state.settings.sampler.name == "map_elites":
             told.append("the elite of another cell of the grid")
         one, other = read_sketch(node.sketch), read_sketch(parent.sketch)
@@ -147,6 +150,7 @@ class DesignContext:
             outcome = self._session.state.ranking.describe(node)
             compared = "behaves the same" if node.same_as is not None else self._compared(node, parent)
             outcome += f", {compared}" if compared else ""
+            outcome += f"; {node.broken}" if node.broken else ""
         return Tried(one_line(node.name, _NAME_LENGTH), one_line(outcome, _OUTCOME_LENGTH))
 
     def _standing(self, parent: Node) -> Standing:

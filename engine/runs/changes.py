@@ -34,10 +34,12 @@ def check_set(settings: Settings, change: dict[str, Any]) -> Settings:
 
 
 def check_fitness(state: RunState, settings: Settings) -> None:
-    """Check that the best node has all that a fitness weighs; else nothing would be ranked.
+    """Check that the best node has all that a fitness weighs, and that some node keeps its constraints.
+
+    It goes through all nodes if the constraints change.
 
     Raises:
-        UsageError: it lacks a part.
+        UsageError: nothing would be ranked, or nothing could be the best.
     """
     spec, best = state.spec, state.best_node
     if best is None:
@@ -50,4 +52,18 @@ def check_fitness(state: RunState, settings: Settings) -> None:
         raise UsageError(
             f"set: the best node, {best.id}, lacks a part of that fitness",
             f"It and the baseline have {', '.join(known)}; {judged}",
+        )
+    if settings.fitness.require != state.settings.fitness.require:
+        _check_constraints(state, settings.fitness.require)
+
+
+def _check_constraints(state: RunState, require: dict[str, str]) -> None:
+    breaches = [
+        state.breach(node.id, node.score, node.metrics, require) for node in state.nodes if node.fitness is not None
+    ]
+    nearest = min(breaches, key=lambda breach: 0.0 if breach is None else breach.excess, default=None)
+    if nearest is not None:
+        raise UsageError(
+            "set: every node breaks these constraints, so that none could be the best",
+            f"The nearest: {nearest.reason}",
         )

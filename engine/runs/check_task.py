@@ -23,6 +23,7 @@ from engine.llm.prompts import check_prompts
 from engine.programs.outline import ProgramError
 from engine.runs.configure import own_layers, task_settings
 from engine.runs.reach import check_way_out, reads_outside
+from engine.settings.constraints import breach_of
 from engine.settings.fitness import fitness_of
 from engine.settings.model import Settings
 from engine.state.null_test import crowning_of, run_null_test
@@ -148,12 +149,16 @@ async def check_noise(task: Task, settings: Settings) -> Finding:
     base: dict[str, Any] = {}
     scores: list[str] = []
     values: list[float] = []
+    broken = ""
     for number in range(NULL_MEASUREMENTS):
         outcome = await _evaluate(task, seed, stage, number)
         if outcome.score is None:
             return Finding(False, label, f"measurement {number + 1}: {outcome.status}: {outcome.reason}")
         found = {**outcome.metrics, spec.metric: outcome.score}
         base = base or found
+        if number == 0 and (breach := breach_of(settings.fitness.require, found, {}, {})) is not None:
+            # No fault: a search may begin outside what is allowed.
+            broken = f"; the seed breaks a constraint: {breach.reason}"
         value = fitness_of(settings.fitness, spec.metric, spec.direction, found, base, 0.0)
         if value is None:
             return Finding(False, label, f"measurement {number + 1}: a part of its fitness is missing")
@@ -161,7 +166,7 @@ async def check_noise(task: Task, settings: Settings) -> Finding:
         values.append(value)
     test = run_null_test(values, crowning_of(spec, settings))
     told = f"{spec.metric} {', '.join(scores)}: {test.describe(settings.fitness.kind == 'score')}"
-    return Finding(test.ok, label, told)
+    return Finding(test.ok, label, told + broken)
 
 
 async def _evaluate(task: Task, seed: Seed, stage: Stage, number: int = 0) -> Outcome:

@@ -4,6 +4,7 @@
 ASI-Arch, arXiv 2507.18074): the mean of sigmoids of relative gains over the baseline, which is node 0. A judge's mark,
 if it has a weight, is blended with either: (1 − ρ)·x + ρ·judge. The sign of fitness is such that higher is better. If
 a part is missing or not a number, the node is not ranked, because any number in its place would be made up.
+Constraints (`engine.settings.constraints`) change no fitness: they keep a node from being the best.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
+
+from engine.settings.constraints import finite, parse_constraints
 
 __all__ = ["FitnessPart", "FitnessSettings", "fitness_of", "least_gain"]
 
@@ -40,6 +43,9 @@ class FitnessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """composite: the metrics that count, by name; by default the score alone."""
     sharpness: float = 10.0
     """composite: steepness of the sigmoid; with 10 a gain of a tenth of the baseline makes 0.73 of 0.5."""
+    require: dict[str, str] = {}
+    """Constraints by the name of their metric, such as `">= 1000"` or `"<= parent * 1.05"`; a node that breaks one is
+    kept and never the best. See `engine.settings.constraints` for what they may say."""
 
     @property
     def is_score(self) -> bool:
@@ -53,6 +59,11 @@ class FitnessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"`sharpness` must be a number above 0, not {self.sharpness}")
         if self.parts and not any(part.weight for part in self.parts.values()):
             raise ValueError("`parts` must leave at least one part a weight")
+        for name, text in self.require.items():
+            try:
+                parse_constraints(text)
+            except ValueError as exc:
+                raise ValueError(f"`require.{name}`: {exc}") from None
 
 
 def fitness_of(
@@ -77,7 +88,7 @@ def fitness_of(
         None if a part with a weight is missing.
     """
     if settings.kind == "score":
-        score = _number(measured.get(metric))
+        score = finite(measured.get(metric))
         value = None if score is None else _turned(score, direction)
     else:
         parts = settings.parts or {metric: FitnessPart("maximize" if direction == "maximize" else "minimize")}
@@ -99,7 +110,7 @@ def _composite(
     for name, part in parts.items():
         if not part.weight:
             continue
-        value, before = _number(measured.get(name)), _number(baseline.get(name))
+        value, before = finite(measured.get(name)), finite(baseline.get(name))
         if value is None or before is None:
             return None
         gain = _turned(value - before, part.direction)
@@ -117,12 +128,3 @@ def _sigmoid(x: float) -> float:
 
 def _turned(value: float, direction: str) -> float:
     return value if direction == "maximize" else -value
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None

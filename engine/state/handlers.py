@@ -12,6 +12,7 @@ import msgspec
 
 from engine.journal import events as ev
 from engine.journal.events import Event
+from engine.settings.constraints import names_seed
 from engine.settings.decode import deep_merge
 from engine.settings.model import Settings
 from engine.state.attempts import behaves_as, count_child, count_refused
@@ -295,7 +296,8 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
         node.feedback_blob = evaluation.done[-1].feedback_blob
         node.picture_blob = evaluation.done[-1].picture_blob
     state.counts[data.status] = state.counts.get(data.status, 0) + 1
-    if node.id == 0 and state.settings.fitness.kind == "composite":
+    fitness = state.settings.fitness
+    if node.id == 0 and (fitness.kind == "composite" or names_seed(fitness.require)):
         # All nodes are ranked against it.
         rank_all(state)
     else:

@@ -48,7 +48,8 @@ class Node(msgspec.Struct, gc=False):
     asked: ev.VerifyDone | None = None
     """Result of the newest verification that a person asked for."""
     cap: float | None = None
-    """Upper bound on the fitness that it is sampled by, if fresh data do not show its gain; None: no bound."""
+    """Upper bound on the fitness that it is sampled by, if fresh data do not show its gain or it breaks a constraint;
+    None: no bound."""
     measurements: int = 0
     """How often it was measured in the stage that ranks."""
     spread: float | None = None
@@ -57,6 +58,8 @@ class Node(msgspec.Struct, gc=False):
     """The judge's mark from 0 to 1."""
     fitness: float | None = None
     """The value that ranks it under the current settings, higher is better; None: it is not ranked."""
+    broken: str = ""
+    """Which constraints of the current settings it breaks, with its values and the bounds; empty if all hold."""
     machine: str = ""
     """Fingerprint of the machine of its last evaluation, as in `machine.seen`; empty for the engine's own."""
     stderr_blob: str = ""
@@ -93,8 +96,17 @@ class Node(msgspec.Struct, gc=False):
         return self.check is not None and self.check.outcome == "quarantined"
 
     @property
+    def eligible(self) -> bool:
+        """Whether it may be the best: it is ranked, breaks no constraint, and its gain is not doubted."""
+        return self.fitness is not None and not self.broken and not self.doubted
+
+    @property
     def standing(self) -> float | None:
-        """The fitness that it is sampled and credited by, lower in quarantine; None: it is not ranked."""
+        """The fitness that it is sampled and credited by; None: it is not ranked.
+
+        It is lower in quarantine. A node that breaks a constraint stands below all that break none, the lower the more
+        it exceeds (Deb, "An efficient constraint handling method for genetic algorithms", 2000).
+        """
         if self.cap is None or self.fitness is None:
             return self.fitness
         return None if self.cap == -math.inf else min(self.fitness, self.cap)

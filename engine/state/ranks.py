@@ -13,11 +13,11 @@ __all__ = ["rank_all", "rank_one"]
 
 def rank_one(state: RunState, node: Node) -> None:
     """Rank a node that was measured."""
-    if node.fitness is not None:
+    if node.fitness is not None and not node.broken:
         del state.ranked[bisect_left(state.ranked, node.fitness)]
-    node.fitness = state.fitness(node.id, node.score, node.metrics, node.judge)
+    _weigh(state, node)
     node.cap = cap_of(state, node)
-    if node.fitness is not None:
+    if node.fitness is not None and not node.broken:
         insort(state.ranked, node.fitness)
 
 
@@ -25,9 +25,16 @@ def rank_all(state: RunState) -> None:
     """Rank all nodes anew: the settings or the baseline changed."""
     state.rankings += 1
     for node in state.nodes:
-        node.fitness = state.fitness(node.id, node.score, node.metrics, node.judge)
+        _weigh(state, node)
     for node in state.nodes:
         # Those that were ranked before the node that they are held below.
         node.cap = cap_of(state, node)
-    state.ranked = sorted(node.fitness for node in state.nodes if node.fitness is not None)
+    state.ranked = sorted(node.fitness for node in state.nodes if node.fitness is not None and not node.broken)
     state.best_steps = [step._replace(fitness=state.nodes[step.node].fitness) for step in state.best_steps]
+
+
+def _weigh(state: RunState, node: Node) -> None:
+    """Set the fitness of a node, and which constraints it breaks."""
+    node.fitness = state.fitness(node.id, node.score, node.metrics, node.judge)
+    breach = state.breach(node.id, node.score, node.metrics)
+    node.broken = "" if breach is None else breach.reason

@@ -13,6 +13,7 @@ import msgspec
 from engine.errors import DamagedJournal
 from engine.journal import events as ev
 from engine.journal.events import Event
+from engine.settings.constraints import Breach, breach_of
 from engine.settings.fitness import fitness_of, least_gain
 from engine.settings.model import Settings
 from engine.state.attempts import Attempts
@@ -112,7 +113,7 @@ class RunState:
         self.counts: dict[str, int] = {}
         """Nodes by status."""
         self.ranked: list[float] = []
-        """Fitness of all nodes that have one, ascending."""
+        """Fitness of all nodes that have one and break no constraint, ascending."""
         self.attempts: dict[int, Attempts] = {}
         """Results of the designs made from each node."""
         self.usd = 0.0
@@ -230,9 +231,29 @@ class RunState:
         measured, baseline = {**metrics, metric: score}, {**seed.metrics, metric: seed.score}
         return fitness_of(self.settings.fitness, metric, self.spec.direction, measured, baseline, judge)
 
+    def breach(
+        self, node: int, score: float | None, metrics: dict[str, Any], require: dict[str, str] | None = None
+    ) -> Breach | None:
+        """Return which constraints a node with these results breaks; None if it breaks none, or has no score.
+
+        Args:
+            node: the node.
+            score: its score.
+            metrics: its metrics.
+            require: the constraints by name of their metric; by default those of the settings.
+        """
+        require = self.settings.fitness.require if require is None else require
+        if score is None or not require:
+            return None
+        metric, parents = self.spec.metric, self.nodes[node].parents
+        parent, seed = self.nodes[parents[0]] if parents else None, self.nodes[0]
+        before = {} if parent is None else {**parent.metrics, metric: parent.score}
+        first = {} if node == 0 else {**seed.metrics, metric: seed.score}
+        return breach_of(require, {**metrics, metric: score}, before, first)
+
     def rank(self, node: int) -> int | None:
-        """Return the rank of a node, 1 for the best; None if it is not ranked."""
-        fitness = self.nodes[node].fitness
+        """Return the rank of a node, 1 for the best; None if it is not ranked, or breaks a constraint."""
+        fitness = None if self.nodes[node].broken else self.nodes[node].fitness
         return None if fitness is None else len(self.ranked) - bisect_right(self.ranked, fitness) + 1
 
     def gained(self, node: int, other: int | None) -> bool:
@@ -241,7 +262,8 @@ class RunState:
 
     def beats(self, fitness: float | None, other: int | None) -> bool:
         """Return whether a fitness is above that of a node by more than noise."""
-        return self.exceeds(fitness, None if other is None else self.nodes[other].fitness)
+        node = None if other is None else self.nodes[other]
+        return self.exceeds(fitness, None if node is None else node.standing if node.broken else node.fitness)
 
     def exceeds(self, fitness: float | None, before: float | None) -> bool:
         """Return whether a fitness is above another one by more than noise; any is above none."""
@@ -255,18 +277,18 @@ class RunState:
         return least_gain(self.settings.fitness, self.spec.min_gain)
 
     def fittest(self) -> Node | None:
-        """Return the highest ranked node whose gain is not doubted, the earliest among equals.
+        """Return the highest ranked node that may be the best, the earliest among equals.
 
         It goes through all nodes.
         """
-        ranked = (node for node in self.nodes if node.fitness is not None and not node.doubted)
+        ranked = (node for node in self.nodes if node.eligible)
         return max(ranked, key=lambda node: (node.fitness, -node.id), default=None)
 
     def next_best(self) -> Node | None:
-        """Return the fittest node if it is above the best by more than noise, or if the best is doubted.
+        """Return the fittest node if it is above the best by more than noise, or if the best may not be it any more.
 
         It goes through all nodes.
         """
         node, best = self.fittest(), self.best_node
-        falls = best is not None and best.doubted
+        falls = best is not None and not best.eligible
         return node if node is not None and (falls or self.gained(node.id, self.best)) else None

@@ -46,8 +46,21 @@ def _verify_done(state: RunState, event: Event, data: ev.VerifyDone) -> None:
     node.cap = cap_of(state, node)
 
 
+_BROKEN = -1e150
+"""Standing of a node that breaks its constraints by infinitely much; half of it if by nothing. No fitness is so low,
+and sums and ratios of such numbers stay finite."""
+
+
 def cap_of(state: RunState, node: Node) -> float | None:
-    """Return the upper bound of a quarantined node: its fitness on fresh data, below the node that it did not beat."""
+    """Return the upper bound of a node's standing; None if there is none.
+
+    That of a quarantined node is its fitness on fresh data, below the node that it did not beat; that of a node which
+    breaks a constraint is below all that break none.
+    """
+    breach = state.breach(node.id, node.score, node.metrics) if node.broken else None
+    if breach is not None:
+        share = 1.0 if breach.excess == math.inf else breach.excess / (1.0 + breach.excess)
+        return _BROKEN * (0.5 + 0.5 * share)
     check = node.check
     if check is None or not node.quarantined:
         return None

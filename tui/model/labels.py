@@ -44,13 +44,13 @@ def beside(model: RunModel, node: Node) -> str:
 
 
 def marks(model: RunModel, node: Node) -> str:
-    """Return three cells: best or its lineage, then quarantine and the marks of people, at most two."""
+    """Return three cells: best or its lineage, then quarantine, a broken constraint, marks of people; at most two."""
     first = "▲" if node.id == model.state.best else "┃" if node.id in model.best_lineage else " "
     signs = "".join(sign for mark, sign in _SIGNS if has_mark(node, mark))
     return first + (f"{signs:>2}" if len(signs) < 3 else f"{signs[0]}+")
 
 
-_SIGNS = (("quarantined", "?"), ("pruned", "x"), ("pinned", "!"), ("starred", "*"))
+_SIGNS = (("quarantined", "?"), ("broken", "/"), ("pruned", "x"), ("pinned", "!"), ("starred", "*"))
 
 
 def cut_middle(text: str, cells: int) -> str:

@@ -205,6 +205,7 @@ _MARKS = (
     ("pinned", "! pinned: used as parent"),
     ("pruned", "x pruned: never sampled again"),
     ("quarantined", "? quarantined: not crowned, and sampled below the best"),
+    ("broken", "/ breaks a constraint: not crowned, and sampled below all that break none"),
 )
 
 
@@ -228,6 +229,8 @@ def _score(subject: Subject) -> list[Line]:
     lines = [tuple(spans)] if spans else []
     if node.check is not None:
         lines += text_lines(describe_check(node.check), "bad" if node.quarantined else "plain")
+    if node.broken:
+        lines += text_lines(node.broken, "bad")
     if node.asked is not None:
         lines += text_lines(f"verified on request: {describe_check(node.asked)}", "plain")
     return [*lines, ()] if lines else []

@@ -121,7 +121,7 @@ class RunModel:
         return None if above is None else self.node(above)
 
     def is_marked(self, mark: str, node: Node) -> bool:
-        """Return whether a node is `pinned`, `pruned`, `starred`, `quarantined`, or of the `best` lineage."""
+        """Return whether a node has a mark, or is of the `best` lineage."""
         return node.id in self.best_lineage if mark == "best" else has_mark(node, mark)
 
     def _crown(self) -> None:
@@ -165,8 +165,10 @@ def parent_of(node: Node) -> int | None:
 
 
 def has_mark(node: Node, mark: str) -> bool:
-    """Return whether a person marked the node `pinned`, `pruned` or `starred`, or fresh data made it `quarantined`."""
-    return mark in ("pinned", "pruned", "starred", "quarantined") and bool(getattr(node, mark))
+    """Return whether a person marked the node `pinned`, `pruned` or `starred`, or what was measured made it
+    `quarantined` or `broken`.
+    """
+    return mark in ("pinned", "pruned", "starred", "quarantined", "broken") and bool(getattr(node, mark))
 
 
 def _keep_telemetry(model: RunModel, event: ev.Event, data: ev.Telemetry) -> None:

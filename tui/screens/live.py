@@ -51,7 +51,7 @@ class LiveScreen(BaseScreen):
     about = (
         "The population of a run. Each row shows marks, score (or why there is none) and the node below its parent.\n"
         "If nodes are ranked by fitness, each row shows the fitness first, with the score beside it.\n"
-        "Marks: ▲ best, ┃ on the best line of descent, ! pinned, * starred, x pruned, ? quarantined.\n"
+        "Marks: ▲ best, ┃ on the best line of descent, ! pinned, * starred, x pruned, ? quarantined, / over a bound.\n"
         "New nodes never move the row you read; f follows the newest or the best node."
     )
 

@@ -113,7 +113,12 @@ class NodePeek(Panel):
             rows.append([(f" score {short_score(node.score)}{sure}{change}", "plain")])
         else:
             rows.append([(f" {outcome(model, node)}{sure}{change}", look), (f"  round {node.round}", "dim")])
-        for text, look in ((node.reason, "bad"), (node.lesson, "plain"), (node.motivation, "dim")):
+        for text, look in (
+            (node.reason, "bad"),
+            (node.broken, "bad"),
+            (node.lesson, "plain"),
+            (node.motivation, "dim"),
+        ):
             rows += [[(f" {line}", look)] for line in self._wrap(text)]
         return rows
 

@@ -220,7 +220,7 @@ class TreeView(RowsView):
         result = f"{marks(self.model, node)} {outcome(self.model, node):>9} "
         score = f"{beside(self.model, node):>9} " if self.model.state.ranking.by_fitness else ""
         look = "best" if node.id == self.model.state.best else "dim" if pruned else _LOOKS.get(node.status or "", "dim")
-        if node.quarantined and not pruned:
+        if (node.quarantined or node.broken) and not pruned:
             look = "bad"
         guide, number, operator = self._guide(node), f"#{node.id} ", f"{one_line(node.operator, 24)} "
         taken = len(result) + len(score) + len(guide) + len(number) + len(operator)

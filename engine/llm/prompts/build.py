@@ -69,6 +69,7 @@ def researcher_prompt(
         **_task_variables(spec, brief),
         "metrics_told": metrics_told(spec),
         "ranked_by": request.ranking.key if request.ranking is not None else "score",
+        "require": [f"{name} {text.strip()}" for name, text in request.require.items()],
         "mode": request.mode,
         "forms": _forms(request),
         "parent": parent,

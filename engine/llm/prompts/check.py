@@ -83,6 +83,7 @@ def _node(code: str, number: int, status: str = "ok") -> ContextNode:
         next_step="a step",
         feedback="what the evaluator says",
         why="better by 1",
+        broken="loss = 3 breaks <= parent * 1.05 = 2.1",
     )
 
 
@@ -98,6 +99,7 @@ def _full_request(code: str, mode: Mode) -> DesignRequest:
         hints=["a hint"],
         mode=mode,
         ranking=Ranking(by_fitness=True),
+        require={"loss": "<= parent * 1.05"},
         best=_node(code, 4),
         origin=_node(code, 5),
         tried=[Tried("a change", "crashed: ValueError: no")],

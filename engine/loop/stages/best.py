@@ -13,7 +13,7 @@ __all__ = ["crown_fittest", "is_new_best", "record_end"]
 
 
 def is_new_best(session: RunSession, node: Node, verdict: Verdict, mark: float | None) -> bool:
-    """Tell whether a verdict puts a node above the best one by more than noise.
+    """Tell whether a verdict puts a node above the best one by more than noise, and breaks no constraint.
 
     Args:
         session: the run.
@@ -22,6 +22,8 @@ def is_new_best(session: RunSession, node: Node, verdict: Verdict, mark: float |
         mark: the judge's mark from 0 to 1, if there is one.
     """
     state = session.state
+    if state.breach(node.id, verdict.score, verdict.metrics) is not None:
+        return False
     return state.beats(state.fitness(node.id, verdict.score, verdict.metrics, mark), state.best)
 
 
@@ -41,6 +43,7 @@ def record_end(
     checked = [] if check is None else [check]
     fitness = state.fitness(node.id, done.score, done.metrics, done.judge)
     supported = check is None or check.outcome == "confirmed"
+    supported = supported and state.breach(node.id, done.score, done.metrics) is None
     if supported and state.best != node.id and done.score is not None and state.beats(fitness, state.best):
         crowned = BestCrowned(score=done.score, previous=state.best, machines=machines_differ(state, node.id))
         session.emit(*checked, done, crowned, round=node.round, node=node.id)
@@ -59,7 +62,7 @@ def crown_fittest(session: RunSession) -> None:
     best = state.next_best()
     if best is None:
         best = state.best_node
-        if best is None or best.fitness is None or best.doubted or best.score == state.best_steps[-1].score:
+        if best is None or not best.eligible or best.score == state.best_steps[-1].score:
             return
     if best.score is not None:
         session.emit(BestCrowned(score=best.score, previous=state.best), round=best.round, node=best.id)

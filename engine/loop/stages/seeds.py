@@ -47,7 +47,7 @@ class Seeds:
         await session.durable()
         seeds = [node.id for node in session.state.nodes if node.round == 0 and not node.analyzed]
         await _all(map(self._measure, seeds))
-        if session.state.fittest() is None:
+        if all(node.fitness is None for node in session.state.nodes):
             raise self._unranked()
         if session.state.next_best() is not None:
             # It was measured before the baseline that it is ranked against.
