@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine.state.run_state import RunState
 
-__all__ = ["HEIGHT", "WIDTH", "ScoreCurve", "Step", "draw_curve"]
+__all__ = ["HEIGHT", "LEFT", "WIDTH", "ScoreCurve", "Step", "bounds", "draw_curve", "scale", "ticks"]
 
 WIDTH, HEIGHT = 960, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 16, 14, 40
+LEFT, _RIGHT, _TOP, _BOTTOM = 84, 16, 14, 40
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,14 @@ def draw_curve(state: RunState) -> ScoreCurve | None:
     ranked = [(node, value) for node in state.nodes if (value := ranking.of(node)) is not None]
     if not ranked:
         return None
-    low, high = _bounds([value for _, value in ranked], ranking.maximize)
+    low, high = bounds([value for _, value in ranked], ranking.maximize)
     record = state.spec.record if not ranking.by_fitness else None
     if record is not None and low - (high - low) <= record.value <= high + (high - low):
         low, high = min(low, record.value), max(high, record.value)
     last = max(1, len(state.nodes) - 1)
     floor = HEIGHT - _BOTTOM
 
-    def x(node: int) -> float:
-        return round(_LEFT + (WIDTH - _LEFT - _RIGHT) * node / last, 1)
-
-    def y(value: float) -> float:
-        part = (min(high, max(low, value)) - low) / (high - low)
-        return round(floor - (floor - _TOP) * part, 1)
-
+    x, y = scale(0, last, low, high)
     curve = ScoreCurve()
     curve.points = "".join(f"M{x(node.id)} {y(value)}h0" for node, value in ranked)
     curve.clipped = sum(not low <= value <= high for _, value in ranked)
@@ -79,12 +74,31 @@ def draw_curve(state: RunState) -> ScoreCurve | None:
     curve.best += f"H{x(last)}"
     if record is not None and low <= record.value <= high:
         curve.record = y(record.value)
-    curve.y_ticks = [(y(value), f"{value:.6g}") for value in _ticks(low, high, 5)]
-    curve.x_ticks = [(x(int(value)), str(int(value))) for value in _ticks(0, last, 8) if value == int(value)]
+    curve.y_ticks = [(y(value), f"{value:.6g}") for value in ticks(low, high, 5)]
+    curve.x_ticks = [(x(int(value)), str(int(value))) for value in ticks(0, last, 8) if value == int(value)]
     return curve
 
 
-def _bounds(scores: list[float], maximize: bool) -> tuple[float, float]:
+def scale(
+    first: float, last: float, low: float, high: float
+) -> tuple[Callable[[float], float], Callable[[float], float]]:
+    """Return what turns a place between `first` and `last`, and a value, into the picture's x and y.
+
+    A value outside of `low` and `high` is drawn on the edge.
+    """
+    floor = HEIGHT - _BOTTOM
+
+    def x(place: float) -> float:
+        return round(LEFT + (WIDTH - LEFT - _RIGHT) * (place - first) / (last - first), 1)
+
+    def y(value: float) -> float:
+        part = (min(high, max(low, value)) - low) / (high - low)
+        return round(floor - (floor - _TOP) * part, 1)
+
+    return x, y
+
+
+def bounds(scores: list[float], maximize: bool) -> tuple[float, float]:
     """Return the range to draw: all scores, without the worst tenth if that would flatten the rest."""
     ordered = sorted(scores, reverse=not maximize)
     worst, tenth, best = ordered[0], ordered[len(ordered) // 10], ordered[-1]
@@ -94,7 +108,7 @@ def _bounds(scores: list[float], maximize: bool) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _ticks(low: float, high: float, count: int) -> list[float]:
+def ticks(low: float, high: float, count: int) -> list[float]:
     """Return about `count` round numbers between two bounds."""
     rough = (high - low) / count
     power: float = 10.0 ** math.floor(math.log10(rough))

@@ -17,5 +17,6 @@
 - `configure`: settings of a new run from config.toml, task, preset and options
 - `presets`: named settings
 - `prices`: public prices of models
-- `compare`: runs beside each other
+- `compare`, `paired`: runs beside each other; means of paired differences with their intervals
+- `campaigns`: many runs as one object, by tasks, settings and seeds
 """

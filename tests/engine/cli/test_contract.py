@@ -13,6 +13,7 @@ from typer.main import get_command
 
 import engine.cli.acts
 import engine.cli.bench
+import engine.cli.campaign
 import engine.cli.compare
 import engine.cli.control
 import engine.cli.digest
