@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -23,7 +22,17 @@ from engine.cli.app import (
     print_json,
 )
 from engine.cli.complete import preset_names, run_names
-from engine.cli.foreign import ContainerOption, MetricOption, NetworkOption, PythonOption, keep_interpreter, open_task
+from engine.cli.foreign import (
+    ContainerOption,
+    InstanceOption,
+    KindOption,
+    MetricOption,
+    NetworkOption,
+    PythonOption,
+    keep_interpreter,
+    open_like,
+    open_task,
+)
 from engine.cli.options import (
     Address,
     Detach,
@@ -70,10 +79,9 @@ from engine.runs.status import RunSummary, summary_now
 from engine.settings.decode import deep_merge
 from engine.settings.model import Settings, parse_setting
 from engine.state.fold import fold_run
-from engine.state.node import Node
 from engine.state.run_state import RunState
 
-__all__ = ["command_run", "write_best"]
+__all__ = ["command_run"]
 
 _STOP_SECONDS = 10.0
 _PATIENCE_SECONDS = 600.0
@@ -142,6 +150,8 @@ def run(
     metric: MetricOption = "",
     container: ContainerOption = False,
     container_network: NetworkOption = False,
+    instance: InstanceOption = "",
+    kind: KindOption = "",
     trust: TrustOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -151,7 +161,7 @@ def run(
     if base_url and not model:
         raise UsageError("--base-url needs --model NAME, the model's name at the endpoint")
     wait = _patience(patience_endpoint, headless)
-    loaded = open_task(task, python, metric, container, container_network)
+    loaded = open_task(task, python, metric, container, container_network, instance, kind)
     chosen = find_preset(preset) if preset else Preset()
     loaded = chosen.limit(loaded)
     options = {"rounds": rounds, "hours": hours, "usd": usd, "tokens": tokens, "target": target, "patience": patience}
@@ -277,7 +287,7 @@ def resume(
     picked = pick(run, runs)
     wait = _patience(patience_endpoint, headless)
     if task is not None:
-        loaded = open_task(task)
+        loaded = open_like(task, picked)
         settle(review_task(loaded, task_settings(loaded), own_layers(())), trust, may_ask=not (headless or json))
         tell(adopt_task(picked, loaded))
     options = {"rounds": rounds, "hours": hours, "usd": usd, "tokens": tokens, "target": target, "patience": patience}
@@ -428,23 +438,3 @@ def _require_ok(run: Run, answer: Answer) -> Answer:
     if not answer.ok:
         raise RunError(f"run '{run.name}': {answer.text}")
     return answer
-
-
-def write_best(run: Run, out: Path | None) -> tuple[RunState, Node, str]:
-    """Return a run's state, best node and that node's program; write the program to `out`, a file or folder, if given.
-
-    Raises:
-        RunError: no node has a score, or the file cannot be written.
-    """
-    with JournalReader(run.db) as reader:
-        state = fold_run(reader)
-        best = state.best_node
-        if best is None:
-            raise RunError(f"run '{run.name}' has no node with a score yet")
-        code = reader.text(best.program)
-    if out is not None:
-        try:
-            write_program(out, code, state.spec)
-        except OSError as exc:
-            raise RunError(f"{out} cannot be written: {exc.strerror}") from None
-    return state, best, code

@@ -9,19 +9,25 @@ from typing import Annotated
 import typer
 
 from engine.cli.progress import tell
+from engine.journal.reader import JournalReader
+from engine.runs.folder import Run
 from engine.settings.named_paths import name_interpreter
+from engine.state.fold import fold_run
 from engine.task.load import find_task, load_task
 from engine.task.spec import Container, Task
 from engine.text import visible
 
 __all__ = [
     "ContainerOption",
+    "InstanceOption",
+    "KindOption",
     "MetricOption",
     "NetworkOption",
     "PythonOption",
     "allowed_containers",
     "given_interpreter",
     "keep_interpreter",
+    "open_like",
     "open_task",
 ]
 
@@ -35,11 +41,26 @@ MetricOption = Annotated[
 ContainerOption = Annotated[
     bool, typer.Option("--container", help="Run the evaluator of a task of another system in containers.")
 ]
+InstanceOption = Annotated[
+    str, typer.Option("--instance", metavar="NAME", help="The task's instance to search, by its name in task.toml.")
+]
+KindOption = Annotated[
+    str,
+    typer.Option(
+        "--kind", metavar="KIND", help="construct, or improve: programs are handed the best construction so far."
+    ),
+]
 NetworkOption = Annotated[bool, typer.Option("--container-network", help="The same, and give them the network.")]
 
 
 def open_task(
-    name: str, python: str = "", metric: str = "", container: bool = False, container_network: bool = False
+    name: str,
+    python: str = "",
+    metric: str = "",
+    container: bool = False,
+    container_network: bool = False,
+    instance: str = "",
+    kind: str = "",
 ) -> Task:
     """Return a task, and print on stderr what was taken from a folder of another system.
 
@@ -49,15 +70,28 @@ def open_task(
         metric: the key of the score that a person gives.
         container: whether containers may be started.
         container_network: whether they may, and get the network.
+        instance: the instance to search.
+        kind: whether programs construct or improve.
 
     Raises:
         TaskError: there is no such task, or a part of it is wrong.
     """
     allowed = allowed_containers(container, container_network)
-    task = load_task(find_task(name), given_interpreter(python), metric, allowed)
+    task = load_task(find_task(name), given_interpreter(python), metric, allowed, instance, kind)
     for note in task.notes:
         tell(visible(note))
     return task
+
+
+def open_like(name: str, run: Run) -> Task:
+    """Return a task to go on with: its instance and its kind are those of a run.
+
+    Raises:
+        TaskError: there is no such task, a part of it is wrong, or it has no such instance or kind.
+    """
+    with JournalReader(run.db) as reader:
+        spec = fold_run(reader).spec
+    return open_task(name, instance=spec.instance, kind=spec.kind)
 
 
 def allowed_containers(container: bool, container_network: bool) -> Container | None:

@@ -25,8 +25,8 @@ from engine.cli.app import (
     refuse_to_replace,
 )
 from engine.cli.calls import calls_of, print_calls, print_round, print_run_calls, round_of, run_calls, spending
-from engine.cli.control import write_best
 from engine.cli.filter import filtered
+from engine.cli.programs import write_best
 from engine.cli.progress import tell
 from engine.cli.table import print_table
 from engine.errors import EvolveError, RunError, UsageError
@@ -221,6 +221,7 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
         "check": msgspec.to_builtins(node.check), "asked": msgspec.to_builtins(node.asked),
         "fresh": [msgspec.to_builtins(e.data) for e in events if isinstance(e.data, ev.VerifyMeasured)],
         "pinned": node.pinned, "pruned": node.pruned, "starred": node.starred, "comments": node.comments,
+        "given_blob": node.given_blob, "construction_blob": node.construction_blob,
         "same_as": node.same_as, "causes": list(node.causes), "next_step": node.next_step,
         "lesson": node.lesson, "note": analyses[-1].note if analyses else "",
         "shown": msgspec.to_builtins(learned) if learned else None,
@@ -259,6 +260,8 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
         print(f"not the best, whatever its score: {visible(node.broken)}")
     if node.same_as is not None:
         print(f"behaves the same as #{node.same_as}, to the last digit")
+    if node.construction_blob:
+        print(f"construction kept, {'improved from an earlier one' if node.given_blob else 'made from nothing'}")
     for label, text in (("why", node.motivation), ("reason", node.reason), ("lesson", node.lesson)):
         if text:
             print(f"{label}: {visible(text)}")

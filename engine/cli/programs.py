@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.errors import RunError, UsageError
+from engine.journal.reader import JournalReader
 from engine.programs.errors import ProgramError
 from engine.programs.folders import join_files, split_files
+from engine.runs.folder import Run
+from engine.state.fold import fold_run
+from engine.state.node import Node
+from engine.state.run_state import RunState
 from engine.task.spec import TaskSpec, seed_paths
 
-__all__ = ["read_program", "write_program"]
+__all__ = ["read_program", "write_best", "write_program"]
 
 
 def read_program(path: Path, spec: TaskSpec) -> str:
@@ -48,3 +53,23 @@ def write_program(path: Path, code: str, spec: TaskSpec) -> None:
     for name, text in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def write_best(run: Run, out: Path | None) -> tuple[RunState, Node, str]:
+    """Return a run's state, best node and that node's program; write the program to `out`, a file or folder, if given.
+
+    Raises:
+        RunError: no node has a score, or the file cannot be written.
+    """
+    with JournalReader(run.db) as reader:
+        state = fold_run(reader)
+        best = state.best_node
+        if best is None:
+            raise RunError(f"run '{run.name}' has no node with a score yet")
+        code = reader.text(best.program)
+    if out is not None:
+        try:
+            write_program(out, code, state.spec)
+        except OSError as exc:
+            raise RunError(f"{out} cannot be written: {exc.strerror}") from None
+    return state, best, code

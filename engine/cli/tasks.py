@@ -12,6 +12,8 @@ import typer
 from engine.cli.app import JsonOption, TaskName, app, fail, print_json
 from engine.cli.foreign import (
     ContainerOption,
+    InstanceOption,
+    KindOption,
     MetricOption,
     NetworkOption,
     PythonOption,
@@ -30,6 +32,7 @@ from engine.runs.review import review_task
 from engine.runs.trust import own
 from engine.task.load import builtin_tasks, find_task, load_task, write_converted
 from engine.task.scaffold import write_task
+from engine.task.spec import TaskSpec
 from engine.task.starters import missing_tool
 from engine.text import visible
 
@@ -45,7 +48,7 @@ def tasks(json: JsonOption = False) -> None:
             [
                 {
                     "name": spec.name, "folder": str(folder), "metric": spec.metric, "direction": spec.direction,
-                    "summary": spec.summary,
+                    "summary": spec.summary, "instances": list(spec.instances),
                 }
                 for folder, spec in found
             ]
@@ -53,9 +56,20 @@ def tasks(json: JsonOption = False) -> None:
         return
     print_table(
         ["name", "metric", "direction", "summary"],
-        [[spec.name, spec.metric, spec.direction, spec.summary] for _, spec in found],
+        [row for _, spec in found for row in _rows(spec)],
         wrap=True,
     )
+
+
+def _rows(spec: TaskSpec) -> list[list[str]]:
+    """Return a task's row, and one for each of its other instances."""
+    return [
+        [spec.name, spec.metric, spec.direction, spec.summary],
+        *(
+            [f"  --instance {name}", "", instance.direction or spec.direction, instance.summary]
+            for name, instance in spec.instances.items()
+        ),
+    ]
 
 
 @app.command()
@@ -115,11 +129,13 @@ def check(
     metric: MetricOption = "",
     container: ContainerOption = False,
     container_network: NetworkOption = False,
+    instance: InstanceOption = "",
+    kind: KindOption = "",
     trust: TrustOption = False,
     json: JsonOption = False,
 ) -> None:
     """Check a task: take its seeds through a whole round, and report what is wrong."""
-    loaded = open_task(task, python, metric, container, container_network)
+    loaded = open_task(task, python, metric, container, container_network, instance, kind)
     settle(review_task(loaded, task_settings(loaded), own_layers(())), trust, may_ask=not json)
     keep_interpreter(python)
     findings = asyncio.run(_check(loaded, null, quiet=json))

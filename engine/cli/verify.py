@@ -123,7 +123,9 @@ def _certify(run: Run, node: int | None, target: Path, trust: bool, json: bool) 
         if node is None or node >= len(state.nodes):
             raise UsageError(f"run '{run.name}' has no best node yet" if node is None else f"there is no node {node}")
         settle(review_run(run, state), trust, may_ask=not json)
-        made = make_certificate(state, state.nodes[node], reader.text(state.nodes[node].program))
+        of = state.nodes[node]
+        kept = reader.text(of.construction_blob) if of.construction_blob else ""
+        made = make_certificate(state, of, reader.text(of.program), kept)
     try:
         target.write_text(dumps(made, indent=1) + "\n")
     except OSError as exc:

@@ -58,6 +58,7 @@ ARRAY = "__evolve_array__"
 BUILD_SAID = 4000  # bytes of what a build prints that are kept: compilers say first what matters most
 FEEDBACK = 20480  # characters of feedback that are kept
 PICTURE = 4096  # numbers of a picture
+CONSTRUCTION = 524288  # characters of a construction, as JSON
 LARGEST = 1e300  # larger numbers could overflow in sums and differences
 
 
@@ -91,6 +92,8 @@ class Report:
             alone, to the candidate.
         sandbox_seed: seed for what happens in the candidate's process, 31 bits; it tells nothing about the others.
         settings: the task's settings, overridden by the stage's.
+        given: in a task of the kind `improve`, the construction that the candidate is to improve: that of the program
+            which it was made from, as `keep` got it; None if there is none, as for the seeds.
         device: the assigned GPU; empty if there is none.
         cores: the processors that an exclusive task's candidate runs on, and nothing else of this engine; else empty.
         scratch: the writable folder.
@@ -103,6 +106,7 @@ class Report:
         self.data_seed: int = job["data_seed"]
         self.sandbox_seed: int = job["sandbox_seed"]
         self.settings: dict[str, Any] = job["settings"]
+        self.given: Any = _from_json(job["given"].encode()) if job.get("given") else None
         self.device: str = job["device"]
         self.cores: list[int] = job["cores"]
         self.scratch: str = job["scratch"]
@@ -142,6 +146,23 @@ class Report:
         if not all(abs(x) <= LARGEST for row in rows for x in row):
             raise ValueError("a picture holds finite numbers only")
         _pictures[:] = [_to_json({"kind": kind, "data": rows})]
+
+    def keep(self, construction: Any) -> None:
+        """Keep what the candidate constructed, for programs that are made from it to improve; the last one counts.
+
+        Only a task of the kind `improve` stores it.
+
+        Args:
+            construction: finite numbers in lists, tuples and arrays; at most 524,288 characters as JSON.
+
+        Raises:
+            ValueError: it is longer.
+            TypeError: it holds what is no data.
+        """
+        kept = _to_json(_to_lists(construction))
+        if len(kept) > CONSTRUCTION:
+            raise ValueError(f"a construction has {len(kept):,} characters as JSON, more than {CONSTRUCTION:,}")
+        _constructions[:] = [kept]
 
 
 def progress(step: float | None = None, **values: float) -> None:
@@ -761,6 +782,13 @@ def _to_plain(value: Any, where: str) -> Any:
     )
 
 
+def _to_lists(value: Any) -> Any:
+    """Return plain data with lists in the place of arrays."""
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        value = value.tolist()
+    return [_to_lists(item) for item in value] if isinstance(value, (list, tuple)) else _to_plain(value, "construction")
+
+
 def _decode(data: bytes) -> Any:
     return _from_json(data, _to_array)
 
@@ -811,6 +839,7 @@ def _show(value: Any) -> str:
 
 _feedback: list[str] = []
 _pictures: list[str] = []
+_constructions: list[str] = []
 
 
 def _add_feedback(text: str) -> None:
@@ -1306,7 +1335,8 @@ def _main(role: str, in_memory: Sequence[str] = ()) -> NoReturn:
             found, answer = _build(job, body)
         else:
             found = _evaluate(job)
-        message = {"type": "result", **found, "feedback": "\n".join(_feedback), "picture": "".join(_pictures)}
+        said = {"feedback": "\n".join(_feedback), "picture": "".join(_pictures)}
+        message = {"type": "result", **found, **said, "construction": "".join(_constructions)}
     else:
         message, answer = _run_candidate(job, body)
     for stream in (sys.stdout, sys.stderr):

@@ -65,5 +65,7 @@ class Job:
     """Whether this is that build: no evaluator runs, and nothing of the task can be read."""
     built: dict[str, bytes] | None = None
     """What the build made, by name; None without one."""
+    given: str = ""
+    """The construction that the candidate is to improve, as JSON; empty if there is none."""
     containers: bool = False
     """Whether a trusted evaluator starts containers, for which it keeps the privileges of its user."""

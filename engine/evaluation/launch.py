@@ -386,6 +386,7 @@ def job_spec(job: Job, sandbox: sb.Sandbox, plan: Plan, supervisor: int) -> dict
             "data_seed": job.seed if job.data_seed is None else job.data_seed,
             "sandbox_seed": _hashed(job.seed) if job.sandbox_seed is None else job.sandbox_seed,
             "settings": job.settings,
+            "given": job.given,
             "device": job.device,
             "cores": cores,
             "task_folder": str(job.task_folder),

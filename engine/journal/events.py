@@ -405,6 +405,8 @@ class EvalStarted(Data, frozen=True):
     seed: int = 0
     """0 if it is derived from the run's secret."""
     device: str = ""
+    given_blob: str = ""
+    """The construction that the program is to improve: JSON; empty if there is none."""
 
 
 class EvalProgress(Data, frozen=True):
@@ -441,6 +443,8 @@ class EvalStageDone(Data, frozen=True):
     """What the evaluator said in words."""
     picture_blob: str = ""
     """What the evaluator drew: JSON with `kind` and `data`."""
+    construction_blob: str = ""
+    """What the program constructed, if the task's kind is `improve`: JSON of numbers in lists."""
     host: str = ""
     """The machine that measured it; empty for the engine's own."""
     machine: str = ""

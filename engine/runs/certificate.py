@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import RunError, UsageError
+from engine.evaluation.construction import decode_construction
 from engine.evaluation.evaluator import Evaluation, Job
 from engine.state.node import Node
 from engine.state.run_state import RunState
@@ -29,18 +30,13 @@ _LARGEST = 8 << 20
 _KEYS = {"format": str, "problem": str, "instance": dict, "answer": object, "score": dict}
 _EVALUATOR = """
 import json
-import evolve_task
+from answers import plain
 from evaluation import ask
 
 def evaluate(program_path, report):
     settings = dict(report.settings)
     mark = settings.pop("certificate_mark")
-    answer = ask(settings)
-    if hasattr(answer, "tolist"):
-        answer = answer.tolist()
-    elif isinstance(answer, list):
-        answer = [item.tolist() if hasattr(item, "tolist") else item for item in answer]
-    print(f"\\n{mark}{json.dumps(answer)}", flush=True)
+    print(f"\\n{mark}{json.dumps(plain(ask(settings)))}", flush=True)
     return {"score": 0.0}
 """
 
@@ -59,8 +55,8 @@ def _problems() -> dict[str, Path]:
     }
 
 
-def make_certificate(state: RunState, node: Node, program: str) -> dict[str, Any]:
-    """Run a node's program once more, and return a certificate of what it constructs.
+def make_certificate(state: RunState, node: Node, program: str, construction: str = "") -> dict[str, Any]:
+    """Return a certificate of what a node's program constructs, for which it runs once more if that was not kept.
 
     The measure is the built-in task's of today, not that of the run's copy: a certificate says nothing about the run's
     evaluator.
@@ -69,6 +65,7 @@ def make_certificate(state: RunState, node: Node, program: str) -> dict[str, Any
         state: the run.
         node: the node.
         program: its program.
+        construction: what it constructed, as the run has kept it; empty if it has not.
 
     Raises:
         RunError: the task has no exact measure, the program does not answer, or its answer breaks the rules.
@@ -80,8 +77,11 @@ def make_certificate(state: RunState, node: Node, program: str) -> dict[str, Any
             f"Certificates are made of {', '.join(_problems())}",
         )
     instance = {**state.spec.settings, **state.spec.score_stage.settings}
-    with tempfile.TemporaryDirectory(prefix="evolve-certificate-") as folder:
-        answer = asyncio.run(_construct(state, problem, instance, program, Path(folder)))
+    if construction:
+        answer = decode_construction(construction)
+    else:
+        with tempfile.TemporaryDirectory(prefix="evolve-certificate-") as folder:
+            answer = asyncio.run(_construct(state, problem, instance, program, Path(folder)))
     measured = _measure(problem, instance, answer)
     if "refused" in measured:
         raise RunError(f"what node {node.id} constructs breaks the rules: {one_line(measured['refused'], 300)}")

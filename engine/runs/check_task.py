@@ -15,6 +15,7 @@ from engine.designers.recombine import EditError, check_recipes, check_tuning, t
 from engine.errors import TaskError, UsageError
 from engine.evaluation.bound import held_to_bound
 from engine.evaluation.build import Builds, build_of, tree_of
+from engine.evaluation.construction import decode_construction
 from engine.evaluation.evaluator import Evaluation, Job, Outcome
 from engine.evaluation.interpreter import locate_interpreter
 from engine.evaluation.sandbox import find_sandbox
@@ -92,6 +93,17 @@ async def check_task(task: Task) -> AsyncIterator[Finding]:
         for stage in task.spec.stages:
             outcome = await _evaluate(task, seed, stage)
             yield _judge(task, where, stage, outcome)
+            if task.spec.kind == "improve" and outcome.status == "ok":
+                yield await _improved(task, where, stage, seed, outcome)
+
+
+async def _improved(task: Task, where: str, stage: Stage, seed: Seed, outcome: Outcome) -> Finding:
+    """Evaluate a seed once more, from what it has constructed."""
+    if decode_construction(outcome.construction) is None:
+        why = "evaluate() keeps no construction of numbers in lists: call report.keep(construction)"
+        return Finding(False, f"{where} in '{stage.name}'", why)
+    again = await _evaluate(task, seed, stage, given=outcome.construction)
+    return _judge(task, f"{where} from its own construction", stage, again)
 
 
 def _file_of(task: Task, seed: Seed) -> str:
@@ -169,7 +181,7 @@ async def check_noise(task: Task, settings: Settings) -> Finding:
     return Finding(test.ok, label, told + broken)
 
 
-async def _evaluate(task: Task, seed: Seed, stage: Stage, number: int = 0) -> Outcome:
+async def _evaluate(task: Task, seed: Seed, stage: Stage, number: int = 0, given: str = "") -> Outcome:
     """Run one evaluation; each number has other seeds, of data too if the task is noisy.
 
     It reads a copy of the task such as a run keeps: nothing else of the folder was agreed to.
@@ -192,6 +204,7 @@ async def _evaluate(task: Task, seed: Seed, stage: Stage, number: int = 0) -> Ou
             seed=number if task.spec.noisy else 0,
             sandbox_seed=number or None,
             settings={**task.spec.settings, **stage.settings},
+            given=given,
             limits=task.spec.limits_of(stage),
             threads=1,
             cores=task.spec.cores,

@@ -56,7 +56,8 @@ def create_run(
     """
     if not allow_network_fs:
         check_file_system(runs)
-    folder = make_folder(runs, name or f"{task.spec.name}-{time.strftime('%Y%m%d-%H%M%S')}", exact=bool(name))
+    searched = "-".join(filter(None, (task.spec.name, task.spec.instance)))
+    folder = make_folder(runs, name or f"{searched}-{time.strftime('%Y%m%d-%H%M%S')}", exact=bool(name))
     try:
         agree_to_run(RunState(_write_start(folder, task, settings, at)), folder)
     except (OSError, EvolveError) as exc:

@@ -253,6 +253,7 @@ def _eval_started(state: RunState, event: Event, data: ev.EvalStarted) -> None:
     evaluation = state.evaluations.get(event.node or 0)
     if evaluation is not None:
         evaluation.running = data
+        state.node(event.node).given_blob = data.given_blob
         evaluation.progress = None
         evaluation.host = ""
         evaluation.started_at = event.at
@@ -295,6 +296,8 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
         node.stderr_blob = evaluation.done[-1].stderr_blob
         node.feedback_blob = evaluation.done[-1].feedback_blob
         node.picture_blob = evaluation.done[-1].picture_blob
+        kept = (done.construction_blob for done in reversed(evaluation.done) if done.construction_blob)
+        node.construction_blob = next(kept, node.construction_blob)
     state.counts[data.status] = state.counts.get(data.status, 0) + 1
     fitness = state.settings.fitness
     if node.id == 0 and (fitness.kind == "composite" or names_seed(fitness.require)):

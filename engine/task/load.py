@@ -15,6 +15,7 @@ from engine.programs.folders import join_files, matches
 from engine.programs.outline import ProgramError
 from engine.settings.decode import convert_table, read_toml
 from engine.settings.model import check_settings
+from engine.task.choose import choose
 from engine.task.interface import check_program
 from engine.task.records import read_records
 from engine.task.snapshot import task_files
@@ -57,7 +58,14 @@ def find_task(name: str) -> Path:
     )
 
 
-def load_task(folder: Path, python: str = "", metric: str = "", container: Container | None = None) -> Task:
+def load_task(
+    folder: Path,
+    python: str = "",
+    metric: str = "",
+    container: Container | None = None,
+    instance: str = "",
+    kind: str = "",
+) -> Task:
     """Read a task folder, ours or one of another system.
 
     A folder of another system becomes a task of ours in the workspace; it stays as it is.
@@ -67,10 +75,17 @@ def load_task(folder: Path, python: str = "", metric: str = "", container: Conta
         python: the interpreter for a task of another system, by default the engine's own.
         metric: the key of its score, by default that of its format.
         container: that its evaluator may be run in containers; without it none is started.
+        instance: the instance to search, by its name in task.toml; by default the one in `[settings]`.
+        kind: `construct` or `improve`; by default as task.toml says.
 
     Raises:
         TaskError: a part is missing or wrong; the message names the file and the key.
     """
+    return choose(_load(folder, python, metric, container), instance, kind)
+
+
+def _load(folder: Path, python: str, metric: str, container: Container | None) -> Task:
+    """Return a task as its folder has it."""
     path = folder / "task.toml"
     # A task of Harbor has a task.toml, too.
     if not path.is_file() or ((folder / "instruction.md").is_file() and not (folder / "brief.md").is_file()):
@@ -93,7 +108,8 @@ def load_task(folder: Path, python: str = "", metric: str = "", container: Conta
     if not brief.strip():
         raise TaskError(f"{folder / 'brief.md'} is empty", "Say in it what a program must do and how it is scored")
     _check_evaluator(folder / "evaluate.py")
-    return Task(folder=folder, spec=spec, brief=brief, seeds=_read_seeds(folder, spec))
+    task = Task(folder=folder, spec=spec, brief=brief, seeds=_read_seeds(folder, spec))
+    return choose(task, kind=spec.kind)
 
 
 def write_converted(

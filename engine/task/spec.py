@@ -12,6 +12,8 @@ import msgspec
 
 from engine.programs.folders import file_line, join_files, matches
 from engine.settings.decode import deep_merge
+from engine.task.instances import Instance
+from engine.task.judging import Criterion, JudgeSpec, MetricSpec, is_name
 from engine.task.records import Record, best_record
 from engine.task.resources import Resources
 
@@ -38,11 +40,6 @@ __all__ = [
 
 
 _ROUNDING = 1e-9
-
-
-def is_name(text: str) -> bool:
-    """Return whether a text can name a task or a criterion: it has letters, digits, `_` and `-` only."""
-    return text.isascii() and text.replace("_", "a").replace("-", "a").isalnum()
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,6 +120,8 @@ class Interface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a program must define at its top level and may not use; checked before any evaluation."""
 
     functions: list[str] = []
+    improving: list[str] = []
+    """Functions that improve a construction: it must define them, too, if the task's kind is `improve`."""
     classes: list[str] = []
     imports: list[str] | None = None
     """Modules that it may import, submodules included; by default any."""
@@ -199,49 +198,6 @@ class BuildSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"`files` lie in the task folder; {file!r} does not")
 
 
-class Criterion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A criterion by which a model judges programs."""
-
-    name: str
-    """Letters, digits, `_` and `-`; the key of the judge's score."""
-    text: str
-    """The criterion in words, so clear that two readers would agree."""
-    weight: float = 1.0
-    """Its share in the judge's mark."""
-
-    def __post_init__(self) -> None:
-        if not is_name(self.name):
-            raise ValueError(f"`name` may hold letters, digits, '_' and '-' only, not {self.name!r}")
-        if not self.text.strip():
-            raise ValueError(f"`text` of the criterion '{self.name}' is empty")
-        if not 0 <= self.weight < math.inf:
-            raise ValueError(f"`weight` must be a number from 0, not {self.weight}")
-
-
-class MetricSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[metrics]`: what designers are told of a metric beside its values."""
-
-    direction: Literal["maximize", "minimize"] | None = None
-    """Whether a higher or a lower value is better; by default neither."""
-    text: str = ""
-    """What it means, in a few words."""
-
-
-class JudgeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[judge]`: the criteria by which a model judges programs; `fitness.judge` sets the weight of its mark."""
-
-    criteria: list[Criterion]
-
-    def __post_init__(self) -> None:
-        names = [criterion.name for criterion in self.criteria]
-        if not names:
-            raise ValueError("`criteria` must hold at least one criterion")
-        if len(set(names)) < len(names):
-            raise ValueError(f"`criteria` names one twice: {names}")
-        if not any(criterion.weight for criterion in self.criteria):
-            raise ValueError("`criteria` must leave at least one of them a weight")
-
-
 class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`task.toml`, decoded strictly."""
 
@@ -253,6 +209,8 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The key of the score in the result of `evaluate`."""
     summary: str = ""
     """One line, shown in lists."""
+    kind: Literal["construct", "improve"] = "construct"
+    """`improve`: a program is handed the best construction so far, which the evaluator kept, to improve it."""
     guarded: bool = False
     """True: the evaluator never sees the program file and runs it only through `evolve_task.call`."""
     noisy: bool | Literal["unknown"] = False
@@ -295,6 +253,10 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stages: list[Stage] = msgspec.field(default_factory=lambda: [Stage()])
     settings: dict[str, Any] = {}
     """Passed to the evaluator as `report.settings`."""
+    instances: dict[str, Instance] = {}
+    """Other instances, by name; a run may choose one."""
+    instance: str = ""
+    """The instance that a run has chosen; empty in task.toml."""
     metrics: dict[str, MetricSpec] = {}
     """Direction and meaning of metrics, for designers; what ranks nodes is the score or the fitness all the same."""
     judge: JudgeSpec | None = None
@@ -313,6 +275,15 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if self.cores < 0 or (self.cores and not self.exclusive):
             raise ValueError("`cores` is a number of processors, 1 or more, of a task with `exclusive = true`")
+        if self.kind == "improve" and not self.interface.improving:
+            raise ValueError(
+                "`kind` can be improve only if `improving` of [interface] names what improves a construction"
+            )
+        for name, instance in self.instances.items():
+            unknown = sorted(set(instance.settings) - set(self.settings))
+            if not is_name(name) or unknown:
+                said = f"names {unknown[0]!r}, which [settings] does not have" if unknown else "is no name"
+                raise ValueError(f"`instances.{name}` {said}")
         required = self.interface.functions or self.interface.classes
         if required and self.program.language != "python" and not self.language.has_functions:
             raise ValueError("`interface` can require no functions and classes of a program in text")

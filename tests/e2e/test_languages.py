@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli.control import write_best
-from engine.cli.programs import read_program
+from engine.cli.programs import read_program, write_best
 from engine.journal.reader import JournalReader
 from engine.programs.folders import split_files
 from engine.runs.folder import Run

@@ -34,6 +34,51 @@ def test_several_seeds_are_read_from_folder(make_task: TaskMaker) -> None:
     assert [seed.name for seed in load_task(folder).seeds] == ["a", "b"]
 
 
+INSTANCES = """\
+[settings]
+points = 3
+weight = 1.0
+[instances.big]
+summary = "nine points"
+settings = {points = 9}
+direction = "minimize"
+"""
+
+
+def folder_to_improve(make_task: TaskMaker) -> Path:
+    """Return a task with an instance, a bound, and a function that improves."""
+    folder = make_task(
+        toml=INSTANCES, seed="def point():\n    return [1, 1]\n\n\ndef better(start):\n    return start\n"
+    )
+    text = (folder / "task.toml").read_text()
+    text = text.replace('functions = ["point"]\n', 'functions = ["point"]\nimproving = ["better"]\n')
+    (folder / "task.toml").write_text(f'bound = 1.0\nbound_source = "a proof"\n{text}')
+    return folder
+
+
+def test_instance_has_its_own_settings_direction_and_bound(make_task: TaskMaker) -> None:
+    folder = folder_to_improve(make_task)
+    usual, big = load_task(folder).spec, load_task(folder, instance="big").spec
+    assert (usual.instance, usual.settings, usual.bound) == ("", {"points": 3, "weight": 1.0}, 1.0)
+    assert (big.instance, big.settings, big.summary) == ("big", {"points": 9, "weight": 1.0}, "nine points")
+    assert (big.direction, usual.direction, big.bound) == ("minimize", "maximize", None)
+    with pytest.raises(TaskError, match="no instance 'small'"):
+        load_task(folder, instance="small")
+
+
+def test_kind_decides_which_functions_a_program_must_define(make_task: TaskMaker) -> None:
+    folder = folder_to_improve(make_task)
+    assert load_task(folder).spec.interface.functions == ["point"]
+    assert load_task(folder, kind="improve").spec.interface.functions == ["point", "better"]
+    (folder / "task.toml").write_text('kind = "improve"\n' + (folder / "task.toml").read_text())
+    assert load_task(folder).spec.interface.functions == ["point", "better"]
+    assert load_task(folder, kind="construct").spec.interface.functions == ["point"]
+    with pytest.raises(TaskError, match="construct or improve, not 'destroy'"):
+        load_task(folder, kind="destroy")
+    with pytest.raises(TaskError, match="names what improves a construction"):
+        load_task(find_task("bin_packing"), kind="improve")
+
+
 @pytest.mark.parametrize(
     ("toml", "told"),
     [
@@ -47,6 +92,12 @@ def test_several_seeds_are_read_from_folder(make_task: TaskMaker) -> None:
         ("[[stages]]\nname = 'quick'\nlimits = {secs = 3}\n", "stages[0].limits: unknown key 'secs'"),
         ("[[stages]]\nname = 'verify'\n", "promotion stages only"),
         ("[[stages]]\nname = 'quick'\nrepeats = 0\n", "`repeats` must be at least 1"),
+        (
+            "[instances.big]\nsettings = {points = 9}\n",
+            "`instances.big` names 'points', which [settings] does not have",
+        ),
+        ("[instances.'big one']\n", "`instances.big one` is no name"),
+        ("[instances.big]\nbound = 3.0\n", "instances"),
         ("x = [\n", "is not valid TOML"),
     ],
 )

@@ -18,6 +18,7 @@ from engine.journal.reader import JournalReader
 from engine.runs.folder import Run
 from engine.state.fold import fold_run
 from tests.engine.tasks.builtin import BuiltIn
+from tests.engine.tasks.mathematics import real_folder
 
 CIRCLES = BuiltIn("circle_packing")
 
@@ -138,11 +139,12 @@ MORE = 0.0
 
 
 def test_evaluation_refuses_memorised_and_gives_nothing_for_the_tolerance(tmp_path: Path) -> None:
-    memorised, _ = asyncio.run(CIRCLES.evaluate(tmp_path, MEMORISED))
+    copy = real_folder("circle_packing", tmp_path / "task")
+    memorised, _ = asyncio.run(CIRCLES.evaluate(tmp_path, MEMORISED, task_folder=copy))
     assert memorised.status == "invalid"
     assert memorised.reason.startswith("26 of the 26 centers are written in the program"), memorised.reason
-    honest, _ = asyncio.run(CIRCLES.evaluate(tmp_path, GRID))
-    greedy, _ = asyncio.run(CIRCLES.evaluate(tmp_path, GRID.replace("0.0", "4.9e-7")))
+    honest, _ = asyncio.run(CIRCLES.evaluate(tmp_path, GRID, task_folder=copy))
+    greedy, _ = asyncio.run(CIRCLES.evaluate(tmp_path, GRID.replace("0.0", "4.9e-7"), task_folder=copy))
     assert honest.score is not None and greedy.score is not None
     assert greedy.metrics["sum_returned"] > honest.score + 1e-5
     assert greedy.score <= honest.score + 1e-12

@@ -16,6 +16,8 @@ from tests.engine.tasks.mathematics import certified, construct, real_folder, ta
 CORNERS = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 SPREAD = [[1.0 + k, 1.0 + (k * k) % 7, 1.0 + (k * k * k) % 11] for k in range(11)]
 """11 points in a triangle, of which no three are on a line."""
+GRID = ([[(k % 6 + 0.5) / 6, (k // 6 + 0.5) / 6] for k in range(26)], [1 / 12] * 26)
+"""Equal circles in a grid."""
 PLANE = [[math.cos(k), math.sin(k)] for k in range(16)]
 
 
@@ -50,6 +52,18 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "heilbronn: a dict with a score": ("heilbronn", {"points": SPREAD, "score": 1.0}, "must be a list"),
     "autocorrelation: a score in the function's place": ("autocorrelation", 1.5, "must be a list"),
     "sum_difference: sizes in the set's place": ("sum_difference", {"sums": 1, "differences": 10**9}, "must be a list"),
+    "circle_packing: a sum of radii in the packing's place": ("circle_packing", 2.7, "must return"),
+    "circle_packing: centers without radii": ("circle_packing", (GRID[0],), "must return"),
+    "circle_packing: a radius of another class": (
+        "circle_packing",
+        (GRID[0], [Flattering(0.08), *GRID[1][1:]]),
+        "a Flattering",
+    ),
+    "circle_packing: beside the square by far": (
+        "circle_packing",
+        ([[1e300, 1e300], *GRID[0][1:]], GRID[1]),
+        "sticks out",
+    ),
     # numbers that compare with nothing, or are no numbers
     "heilbronn: NaN": ("heilbronn", changed(SPREAD, 3, 1, math.nan), "holds nan"),
     "heilbronn: infinite": ("heilbronn", changed(SPREAD, 3, 1, math.inf), "holds inf"),
@@ -119,6 +133,16 @@ def test_duplicated_points_and_grids_score_nothing() -> None:
         [[5e-324 * a, 5e-324 * b, 5e-324 * c] for a, b, c in grid],
     ):
         assert certified("heilbronn", points).low == 0
+
+
+def test_circles_beyond_the_precision_of_floats_score_what_fits() -> None:
+    """Where floats lose a distance, circles that overlap would seem to touch."""
+    centers, radii = GRID
+    near = [[x + 2.0**-40 * (k % 2), y] for k, (x, y) in enumerate(centers)]
+    for layout in (near, [[5e-324, 5e-324]] * 2 + centers[2:]):
+        score = certified("circle_packing", (layout, [0.0, *radii[1:]] if layout is near else [0.0, 0.0, *radii[2:]]))
+        assert score.low == score.high <= Fraction(25, 12)
+    assert certified("circle_packing", (centers, [r + 9e-7 for r in radii]), tolerance=1e-5).low <= Fraction(26, 12)
 
 
 def test_scale_and_place_are_worth_nothing() -> None:

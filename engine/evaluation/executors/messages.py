@@ -29,7 +29,7 @@ __all__ = [
 __all__ += ["encode", "most_bytes", "to_outcome"]
 
 _BESIDE = 4 << 20
-"""Bytes that a message may have beside the evaluation's result: output, metrics, feedback, picture."""
+"""Bytes that a message may have beside the evaluation's result: output, metrics, feedback, picture, construction."""
 
 
 class JobMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,6 +57,7 @@ class JobMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     built: dict[str, bytes] | None
     containers: bool
     cores: int
+    given: str = ""
 
 
 class BuildMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,6 +150,7 @@ class OutcomeMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     built: str
     feedback: str
     picture: str = ""
+    construction: str = ""
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fault"):

@@ -11,6 +11,7 @@ __all__ = ["clean_result", "is_number", "plain_number", "plain_text"]
 _LARGEST = 1e300
 _FEEDBACK = 20480
 _PICTURE = 131072
+_CONSTRUCTION = 524288
 _STATUSES = ("ok", "invalid", "crashed", "timeout")
 
 
@@ -59,4 +60,5 @@ def clean_result(message: dict[str, Any]) -> dict[str, Any]:
         "reason": reason,
         "feedback": plain_text(message.get("feedback"), _FEEDBACK),
         "picture": plain_text(message.get("picture"), _PICTURE),
+        "construction": plain_text(message.get("construction"), _CONSTRUCTION),
     }

@@ -104,6 +104,22 @@ class Measure:
         start = self._session.state.start
         return [*start.files, *start.large_files]
 
+    def _given(self, node: Node) -> str:
+        """Return the construction that a node's program is to improve; empty if there is none.
+
+        It is that of the node it was made from, or of the best if that has none. A node is handed the same one whenever
+        it is measured.
+        """
+        state = self._session.state
+        if self._session.spec.kind != "improve" or node.round == 0:
+            return ""
+        if node.given_blob or node.status is not None:
+            return self._session.text(node.given_blob)
+        sources = [state.nodes[parent] for parent in node.parents[:1]] + [*filter(None, [state.best_node])]
+        return self._session.text(
+            next((source.construction_blob for source in sources if source.construction_blob), "")
+        )
+
     def _job(self, node: Node, stage: Stage, repeat: int, drawn: EvaluationSeeds, folder: Path) -> Job:
         session, spec = self._session, self._session.spec
         return Job(
@@ -123,6 +139,7 @@ class Measure:
             data_seed=drawn.data,
             sandbox_seed=drawn.sandbox,
             settings={**spec.settings, **stage.settings},
+            given=self._given(node),
             limits=spec.limits_of(stage),
             threads=1,
             cores=spec.cores,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.evaluation.bound import held_to_bound
+from engine.evaluation.construction import decode_construction
 from engine.evaluation.curve import Curve
 from engine.evaluation.evaluator import Job, Outcome
 from engine.evaluation.executors.base import EvaluationLost, Submission
@@ -95,7 +96,10 @@ class StageRecord(_Record):
     def started(self, job: Job) -> None:
         """Record the start."""
         seed = job.seed if self._session.state.seed_known else 0
-        event = EvalStarted(stage=self._stage, repeat=self._repeat, seed=seed, device=job.device)
+        given = sha256_of(job.given.encode()) if job.given else ""
+        event = EvalStarted(
+            stage=self._stage, repeat=self._repeat, seed=seed, device=job.device, given_blob=given
+        )  # the blob is there: it is another node's construction
         self._session.emit(event, round=self._node.round, node=self._node.id)
 
     def progressed(self, step: float | None, values: dict[str, float]) -> None:
@@ -109,17 +113,26 @@ class StageRecord(_Record):
     async def ended(self, outcome: Outcome, curve: Curve) -> None:
         """Record the outcome and wait until it is on the disk."""
         kept, feedback, picture = curve.encode(), outcome.feedback.encode(), outcome.picture.encode()
+        construction = self._construction(outcome)
         event = EvalStageDone(
             stage=self._stage,
             repeat=self._repeat,
             curve_blob=sha256_of(kept) if kept else "",
             feedback_blob=sha256_of(feedback) if feedback else "",
             picture_blob=sha256_of(picture) if picture else "",
+            construction_blob=sha256_of(construction) if construction else "",
             **self._results(outcome),
         )
-        blobs = [content for content in (outcome.stdout, outcome.stderr, kept, feedback, picture) if content]
+        texts = (outcome.stdout, outcome.stderr, kept, feedback, picture, construction)
+        blobs = [content for content in texts if content]
         self._session.emit(event, round=self._node.round, node=self._node.id, blobs=blobs)
         await self._session.durable()
+
+    def _construction(self, outcome: Outcome) -> bytes:
+        """Return what is kept for later programs to improve; empty if there is nothing, or nobody is to improve it."""
+        if self._session.spec.kind != "improve" or outcome.status != "ok":
+            return b""
+        return outcome.construction.encode() if decode_construction(outcome.construction) is not None else b""
 
 
 class FreshRecord(_Record):

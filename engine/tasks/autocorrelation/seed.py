@@ -48,3 +48,17 @@ def construct_function(inequality):
     global WHICH
     WHICH = inequality
     return np.maximum(polish(search(STEPS, np.random.default_rng(SEED))), 0).tolist()
+
+
+def improve_function(start, inequality):
+    """The same, by a search that starts from some heights, and then near them, whatever their number."""
+    global WHICH, initial
+    WHICH = inequality
+    f = np.array(start)
+    left = [f]
+
+    def near(n, rng):
+        return left.pop() if left else perturb(f, rng)
+
+    initial = near
+    return construct_function(inequality)

@@ -1,8 +1,8 @@
-"""26 circles in the unit square: one circle in two rings, and the corner for the last; radii shrunk until they fit."""
+"""Circles in the unit square: one circle in two rings, and the corner for the last; radii shrunk until they fit."""
 
 import numpy as np
 
-N = 26
+N = 26  # tune: fixed
 SEED = 1  # tune: scale 1..9999
 INNER_RING = 0.3  # tune: scale 0.1..0.5
 OUTER_RING = 0.7  # tune: scale 0.3..0.8
@@ -11,13 +11,14 @@ KICK = 0.05  # tune: scale 0.005..0.3
 
 
 def initial_centers(rng):
-    """A start layout: one circle in the middle, rings of 8 and 16, one in the corner."""
+    """A start layout: one circle in the middle, a ring of a third, a ring of the others, one in the corner."""
     c = np.zeros((N, 2))
     c[0] = 0.5, 0.5
-    inner = np.arange(8) * (2 * np.pi / 8)
-    outer = np.arange(16) * (2 * np.pi / 16)
-    c[1:9] = 0.5 + INNER_RING * np.column_stack([np.cos(inner), np.sin(inner)])
-    c[9:25] = 0.5 + OUTER_RING * np.column_stack([np.cos(outer), np.sin(outer)])
+    third = (N - 2) // 3  # tune: fixed
+    inner = np.arange(third) * (2 * np.pi / third)
+    outer = np.arange(N - 2 - third) * (2 * np.pi / (N - 2 - third))  # tune: fixed
+    c[1 : 1 + third] = 0.5 + INNER_RING * np.column_stack([np.cos(inner), np.sin(inner)])
+    c[1 + third : -1] = 0.5 + OUTER_RING * np.column_stack([np.cos(outer), np.sin(outer)])
     return np.clip(c, MARGIN, 1 - MARGIN)
 
 
@@ -55,8 +56,23 @@ def polish(c, r):
     return c, r
 
 
-def construct_packing():
-    """Centers (26, 2) and radii (26,), as plain lists: the evaluator needs no NumPy to read them."""
+def construct_packing(count=N):
+    """Centers (count, 2) and radii (count,), as plain lists: the evaluator needs no NumPy to read them."""
+    global N
+    N = count
     c, r = search(np.random.default_rng(SEED))
     c, r = polish(c, r)
     return c.tolist(), r.tolist()
+
+
+def improve_packing(start, count=N):
+    """The same, by a search that starts from a packing, and then near it."""
+    global initial_centers
+    c, r = (np.array(part) for part in start[:2])
+    left = [c]
+
+    def near(rng):
+        return left.pop() if left else perturb(c, r, rng)
+
+    initial_centers = near
+    return construct_packing(count)

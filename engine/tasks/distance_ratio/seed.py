@@ -50,3 +50,17 @@ def construct_points(count, dimensions):
     global DIMENSIONS
     DIMENSIONS = dimensions
     return polish(search(count, np.random.default_rng(SEED))).tolist()
+
+
+def improve_points(start, count, dimensions):
+    """The same, by a search that starts from a layout, and then near it."""
+    global DIMENSIONS, initial
+    DIMENSIONS = dimensions
+    p = np.array(start)
+    left = [p]
+
+    def near(n, rng):
+        return left.pop() if left else perturb(p, rng)
+
+    initial = near
+    return construct_points(count, dimensions)

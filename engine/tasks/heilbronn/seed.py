@@ -78,3 +78,19 @@ def construct_points(count, region):
         return p.tolist()
     p = clip(p)
     return np.column_stack([np.maximum(1 - p.sum(axis=1), 0), p]).tolist()
+
+
+def improve_points(start, count, region):
+    """The same, by a search that starts from a layout, and then near it."""
+    global REGION, initial
+    REGION = region
+    p = np.array(start)
+    if region == "triangle":
+        p = clip(p[:, 1:] / p.sum(axis=1, keepdims=True))  # tune: fixed
+    left = [p]
+
+    def near(n, rng):
+        return left.pop() if left else perturb(p, rng)
+
+    initial = near
+    return construct_points(count, region)

@@ -8,7 +8,19 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-__all__ = ["Refused", "Score", "integers", "least_float", "most_float", "number", "numbers", "rows", "scaled", "shrunk"]
+__all__ = [
+    "Refused",
+    "Score",
+    "integers",
+    "least_float",
+    "most_float",
+    "number",
+    "numbers",
+    "plain",
+    "rows",
+    "scaled",
+    "shrunk",
+]
 
 
 class Refused(ValueError):
@@ -82,6 +94,13 @@ def _listed(value: Any, least: int, most: int, where: str) -> list[Any]:
         wanted = str(least) if least == most else f"{least} to {most}"
         raise Refused(f"{where} has {len(value)} entries, not {wanted}")
     return list(value)
+
+
+def plain(value: Any) -> Any:
+    """Return what lists, tuples and arrays hold as lists, which JSON can tell."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def scaled(values: list[float]) -> list[int]:

@@ -57,3 +57,16 @@ def construct_set(elements):
     """The set as a plain list."""
     u = polish(search(elements, np.random.default_rng(SEED)), elements)
     return [int(element) for element in np.unique(u)][:elements]
+
+
+def improve_set(start, elements):
+    """The same, by a search that starts from a set, and then near it."""
+    global initial
+    u = np.array(start)
+    left = [u]
+
+    def near(n, rng):
+        return left.pop() if left else perturb(u, rng)
+
+    initial = near
+    return construct_set(elements)

@@ -40,7 +40,7 @@ from tests.needs import require
 OUTCOME: dict[str, Any] = {
     "status": "ok", "score": 1.0, "metrics": {"x": 2.0}, "reason": "", "guarantee": "guarded", "sandbox": "bubblewrap",
     "seconds": 1.0, "cpu_seconds": 1.0, "peak_mb": 1.0, "stdout": "aGk=", "stderr": "", "built": "", "feedback": "",
-    "picture": "{}",
+    "picture": "{}", "construction": "[1.0]",
 }  # fmt: skip
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from cognition.prior import Prior
 from tests.engine.tasks.builtin import BuiltIn
 
-__all__ = ["TASKS", "certified", "construct", "grafted", "real_folder", "small", "task", "together"]
+__all__ = ["TASKS", "certified", "construct", "grafted", "improve", "real_folder", "small", "task", "together"]
 
-TASKS = ("autocorrelation", "distance_ratio", "heilbronn", "minimum_overlap", "sum_difference")
+TASKS = ("autocorrelation", "circle_packing", "distance_ratio", "heilbronn", "minimum_overlap", "sum_difference")
 
 
 @functools.cache
@@ -30,10 +30,21 @@ def certified(name: str, answer: Any, **settings: Any) -> Any:
 
 def construct(name: str, code: str, **settings: Any) -> Any:
     """Run a program of a task in this process, as its evaluator calls it."""
-    spec = task(name).spec
+    return _answer(name, code, [], settings)
+
+
+def improve(name: str, code: str, best: Any, **settings: Any) -> Any:
+    """The same with the best answer so far, as its evaluator calls it in the kind `improve`."""
+    return _answer(name, code, [best], settings)
+
+
+def _answer(name: str, code: str, first: list[Any], settings: dict[str, Any]) -> Any:
+    interface = task(name).spec.interface
     namespace: dict[str, Any] = {"__name__": "candidate"}
     exec(compile(code, "candidate", "exec"), namespace)
-    return namespace[spec.interface.functions[0]](*{**spec.settings, **settings}.values())
+    with task(name).importable() as load:
+        arguments = load("exact").arguments({**task(name).spec.settings, **settings})
+    return namespace[(interface.improving if first else interface.functions)[0]](*first, *arguments)
 
 
 def small(code: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 import types
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ import pytest
 
 from cognition.prior import Prior
 from engine.evaluation import evolve_task
-from tests.engine.tasks.builtin import BuiltIn
+from engine.task.load import load_task
+from tests.engine.tasks.builtin import BuiltIn, Report
 
 Evaluate = Callable[..., dict[str, Any]]
 
@@ -23,27 +24,16 @@ ROLES = {"initial_centers", "radii_for", "refine", "perturb", "search", "polish"
 
 
 @pytest.fixture
-def evaluate(monkeypatch: pytest.MonkeyPatch) -> Evaluate:
+def evaluate() -> Evaluate:
     """Return a function that evaluates a packing as if a candidate had returned it."""
 
-    def call(result: Any) -> dict[str, Any]:
+    def call(result: Any, count: int = 26) -> dict[str, Any]:
         module = types.ModuleType("evolve_task")
-        vars(module).update(Invalid=evolve_task.Invalid, call=lambda function: result, source=lambda: "")
-        monkeypatch.syspath_prepend(CIRCLES.folder)
-        monkeypatch.setitem(sys.modules, "evolve_task", module)
-        namespace: dict[str, Any] = {"__name__": "evaluate"}
-        exec(compile(CIRCLES.task.evaluator.read_text(), CIRCLES.task.evaluator, "exec"), namespace)
-
-        class Report:
-            settings = CIRCLES.spec.settings
-
-            def __call__(self, **values: float) -> None:
-                assert all(math.isfinite(value) for value in values.values())
-
-            def picture(self, kind: str, data: list[list[float]]) -> None:
-                assert (kind, len(data)) == ("circles", 26)
-
-        found: dict[str, Any] = namespace["evaluate"]("program.py", Report())
+        vars(module).update(Invalid=evolve_task.Invalid, call=lambda function, *count: result, source=lambda: "")
+        report = Report(CIRCLES, circles=count)
+        with CIRCLES.importable(module) as load:
+            found: dict[str, Any] = load("evaluate").evaluate("program.py", report)
+        assert all(math.isfinite(value) for _, values in report.seen for value in values.values())
         return found
 
     return call
@@ -55,10 +45,10 @@ def grid(radius: float = 1 / 12) -> tuple[list[list[float]], list[float]]:
     return centers, [radius] * 26
 
 
-def run(code: str) -> tuple[Any, Any]:
+def run(code: str, *count: int) -> tuple[Any, Any]:
     namespace: dict[str, Any] = {"__name__": "candidate"}
     exec(compile(code, "candidate", "exec"), namespace)
-    found: tuple[Any, Any] = namespace["construct_packing"]()
+    found: tuple[Any, Any] = namespace["construct_packing"](*count)
     return found
 
 
@@ -100,12 +90,12 @@ def changed(change: Callable[[list[Any], list[Any]], Any]) -> list[Any]:
         ("circles", "must return"),
         ([], "must return"),
         ({"centers": 1, "radii": 2}, "must return"),
-        ([grid()[0][:25], grid()[1][:25]], "shape"),
-        ([grid()[0], grid()[1] + [0.0]], "shape"),
-        ([np.zeros((26, 3)), np.zeros(26)], "shape"),
+        ([grid()[0][:25], grid()[1][:25]], "25 entries"),
+        ([grid()[0], grid()[1] + [0.0]], "27 entries"),
+        ([np.zeros((26, 3)), np.zeros(26)], "3 entries"),
         ([np.zeros((26, 2)), np.zeros((26, 1))], "not numbers only"),
-        ([np.zeros(52), np.zeros(26)], "shape"),
-        ([0.0, 0.0], "shape"),
+        ([np.zeros(52), np.zeros(26)], "52 entries"),
+        ([0.0, 0.0], "must be a list"),
         (changed(lambda c, r: r.__setitem__(3, math.nan)), "nan"),
         (changed(lambda c, r: c[3].__setitem__(0, math.nan)), "nan"),
         (changed(lambda c, r: r.__setitem__(3, math.inf)), "inf"),
@@ -127,24 +117,43 @@ def test_invalid_packing_has_no_score(evaluate: Evaluate, result: Any, why: str)
         evaluate(result)
 
 
-def test_shrinking_leaves_no_overlap(evaluate: Evaluate) -> None:
+def test_shrinking_leaves_no_overlap_in_exact_arithmetic() -> None:
     rng = np.random.default_rng(0)
     with CIRCLES.importable() as load:
-        shrink = load("evaluate").shrink
-    centers = rng.random((26, 2)).tolist()
-    claimed = [0.2] * 26
-    strict = shrink(centers, claimed)
-    for i in range(26):
-        assert 0 <= strict[i] <= claimed[i]
-        assert strict[i] <= min(*centers[i], 1 - centers[i][0], 1 - centers[i][1])
-        for j in range(i):
-            assert strict[i] + strict[j] <= math.dist(centers[i], centers[j])
+        shrink = load("exact").shrink
+    for scale in (1.0, 1e-3, 1e-30):
+        centers = [[Fraction(x), Fraction(y)] for x, y in (rng.random((26, 2)) * scale).tolist()]
+        strict = [Fraction(radius, 1 << 80) for radius in shrink(centers, [0.2] * 26)]
+        for i in range(26):
+            assert 0 <= strict[i] <= min(Fraction(0.2), *centers[i], 1 - centers[i][0], 1 - centers[i][1])
+            for j in range(i):
+                apart = sum((a - b) ** 2 for a, b in zip(centers[i], centers[j], strict=True))
+                assert (strict[i] + strict[j]) ** 2 <= apart
+
+
+def test_other_number_of_circles_is_an_instance(evaluate: Evaluate) -> None:
+    task = load_task(CIRCLES.folder, instance="32")
+    assert (task.spec.settings["circles"], task.spec.instance) == (32, "32")
+    assert task.spec.record is not None and task.spec.record.value == 2.9395728
+    assert task.spec.bound == pytest.approx(math.sqrt(32 / math.pi), abs=1e-6)
+    code = CIRCLES.graft(BY_ID["hexagonal-rows"], CIRCLES.graft(BY_ID["linear-program-radii"]))
+    assert 1.5 < evaluate(run(code, 32), 32)["sum_radii"] < 2.9395728
+    with pytest.raises(evolve_task.Invalid, match="26 entries"):
+        evaluate(run(CIRCLES.seed), 32)
+
+
+@pytest.mark.parametrize("count", [26, 32])
+@pytest.mark.parametrize(
+    "prior", ["farthest-point", "hexagonal-rows", "low-discrepancy-starts", "square-grid-plus-one"]
+)
+def test_start_layouts_fit_the_number_of_circles(evaluate: Evaluate, prior: str, count: int) -> None:
+    assert evaluate(run(small(CIRCLES.graft(BY_ID[prior])), count), count)["sum_radii"] > 0
 
 
 def test_task_folder_passes_check() -> None:
     assert CIRCLES.spec.guarded
     assert CIRCLES.spec.metric == "sum_radii"
-    assert CIRCLES.parts == ROLES | {"construct_packing"}
+    assert CIRCLES.parts == ROLES | {"construct_packing", "improve_packing"}
     CIRCLES.check_folder()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import random
 from fractions import Fraction
@@ -14,7 +15,18 @@ import pytest
 
 from engine.evaluation.evolve_task import PICTURE
 from engine.runs.reach import reads_outside
-from tests.engine.tasks.mathematics import TASKS, certified, construct, grafted, real_folder, small, task, together
+from engine.task.load import load_task
+from tests.engine.tasks.mathematics import (
+    TASKS,
+    certified,
+    construct,
+    grafted,
+    improve,
+    real_folder,
+    small,
+    task,
+    together,
+)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -34,6 +46,36 @@ def test_every_recipe_makes_valid_program(name: str) -> None:
         smaller = {key: min(value, 200) for key, value in task(name).spec.settings.items() if key == "elements"}
         found = certified(name, construct(name, small(grafted(name, *priors)), **smaller), **smaller)
         assert found.low <= found.high, [prior.id for prior in priors]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_program_may_start_from_the_best_answer_so_far(name: str) -> None:
+    few = {"elements": 60} if name == "sum_difference" else {}
+    best = construct(name, small(task(name).seed), **few)
+    told = json.loads(json.dumps(best))
+    found = improve(name, small(task(name).seed), told, **few)
+    scores = [certified(name, answer, **few) for answer in (best, found)]
+    sign = 1 if task(name).spec.direction == "maximize" else -1
+    assert sign * scores[1].low >= sign * scores[0].low - Fraction(1, 10**9)
+
+
+@pytest.mark.parametrize(
+    ("name", "instance", "record"),
+    [
+        ("circle_packing", "32", 2.9395728),
+        ("heilbronn", "convex-13", 0.0309369),
+        ("heilbronn", "convex-14", 0.0278356),
+        ("distance_ratio", "space-14", 4.1658),
+        ("autocorrelation", "second", 0.961206),
+    ],
+)
+def test_instance_can_be_searched_beside_its_record(name: str, instance: str, record: float) -> None:
+    spec = load_task(task(name).folder, instance=instance).spec
+    assert spec.record is not None and spec.record.value == record
+    with task(name).importable() as load:
+        assert load("exact").direction_of(spec.settings) == spec.direction
+    score = certified(name, construct(name, small(task(name).seed), **spec.settings), **spec.settings).low
+    assert 0 < score < record if spec.direction == "maximize" else score > record
 
 
 @pytest.mark.parametrize("name", TASKS)

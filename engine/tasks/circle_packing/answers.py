@@ -1,0 +1,1 @@
+../mathematics/answers.py
