@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 _LIVE_PERIOD = 0.1
 _IDLE_PERIOD = 1.0
-_ALL: frozenset[Part] = frozenset(("status", "tree", "scores", "rounds", "notes", "rates", "writing"))
+_ALL: frozenset[Part] = frozenset(("status", "tree", "scores", "rounds", "notes", "rates", "writing", "output"))
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Session:
         """Called with a command's kind and its answer."""
         self.unanswered: Callable[[int, Waiting], None] = lambda command, waiting: None
         """Called for a command that its engine left unanswered when it ended."""
+        self.marked: list[int] = []
+        """Nodes that the user has marked to compare them, in the order of marking."""
         self._listeners: list[Listener] = []
         self._focused = True
 
@@ -83,6 +85,14 @@ class Session:
         """Stop the feed, and drop the listeners."""
         self._listeners.clear()
         self.feed.stop()
+
+    def mark(self, node: int) -> bool:
+        """Mark a node to compare it, or take the mark away; return whether it is marked now."""
+        if node in self.marked:
+            self.marked.remove(node)
+        else:
+            self.marked.append(node)
+        return node in self.marked
 
     def subscribe(self, listener: Listener) -> None:
         """Call a listener after every batch."""

@@ -67,6 +67,13 @@ _TITLES = {
     "node.star": "Star or unstar node",
     "node.tab": "Go to the next page of the node",
     "node.tab_before": "Go to the page of the node before",
+    "marked.back": "Go back",
+    "marked.beside": "Show two programs beside each other",
+    "marked.unmark": "Take the marks away",
+    "node.beside": "Show the diff in two columns or one",
+    "node.compare": "Compare the marked nodes",
+    "node.mark": "Mark node to compare it",
+    "node.next_base": "Compare node with best, seed, marked, parent",
     "notes.copy": "Copy note",
     "notes.filter": "Show only notes of one kind",
     "notes.node": "Go to the note's node",
@@ -167,7 +174,7 @@ _PURPOSES = {
     "tree": "Nodes: look around", "node": "The node under the cursor", "run": "Steer the run", "replay": "Replay",
     "priors": "Priors", "history": "Revisions", "editor": "Text", "conflict": "Conflict", "compare": "Comparison",
     "calls": "Calls", "writing": "Writing", "runs": "Runs", "settings": "Settings", "setting": "Settings",
-    "plot": "Plot", "table": "Nodes: look around", "notes": "Notes",
+    "plot": "Plot", "marked": "Comparison", "table": "Nodes: look around", "notes": "Notes",
 }  # fmt: skip
 _LAST = ("Panels", "Move", "Other screens", "Leave")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import codecs
 import errno
 import fcntl
 import json
@@ -13,7 +14,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -36,10 +37,16 @@ from engine.evaluation.sandbox import Sandbox
 from engine.evaluation.warm import Warm
 from engine.evaluation.watch import SupervisorWatch, sweep_marked
 
-__all__ = ["Evaluation", "Job", "Outcome", "Place", "Progress", "recover"]
+__all__ = ["Evaluation", "Job", "Outcome", "Place", "Printed", "Progress", "Stream", "recover"]
 
 Progress = Callable[[float | None, dict[str, float]], None]
 """Callback for the step and the values of each report; runs in the event loop."""
+
+Stream = Literal["stdout", "stderr"]
+
+Printed = Callable[[Stream, str, int], None]
+"""Callback for what a stream printed since the last call, and how many bytes of it are left out before it; runs in the
+event loop, about once a second."""
 
 _RECOVER_SECONDS = 10.0
 _RETRIES = (0.1, 0.4)
@@ -58,11 +65,16 @@ class Evaluation:
     processes), the start is repeated up to twice.
     """
 
-    def __init__(self, job: Job, sandbox: Sandbox, plan: Plan, on_progress: Progress) -> None:
+    def __init__(
+        self, job: Job, sandbox: Sandbox, plan: Plan, on_progress: Progress, on_printed: Printed | None = None
+    ) -> None:
         self._job = job
         self._sandbox = sandbox
         self._plan = plan
         self._on_progress = on_progress
+        self._on_printed = on_printed
+        self._decoders: dict[str, codecs.IncrementalDecoder] = {}
+        """By stream; a character may be cut between two messages."""
         self._control: socket.socket | None = None
         self._pid = 0
         self._watch: SupervisorWatch | None = None
@@ -89,13 +101,14 @@ class Evaluation:
         """Whether the event loop calls once there is room for the outbox."""
 
     @classmethod
-    async def start(cls, job: Job, on_progress: Progress) -> Evaluation:
+    async def start(cls, job: Job, on_progress: Progress, on_printed: Printed | None = None) -> Evaluation:
         """Start an evaluation in a supervisor of its own.
 
         Call it in the event loop's thread: confined processes end with the thread that started them.
 
         Args:
             on_progress: called with (step, values) for each report of the evaluator.
+            on_printed: called with what the evaluation prints while it runs; the outcome has it, too.
 
         Raises:
             EvolveError: the folder cannot be made, one of `mounts` is missing, or the interpreter does not run.
@@ -103,7 +116,7 @@ class Evaluation:
         if not (job.folder.is_absolute() and job.task_folder.is_absolute()):
             job = replace(job, folder=job.folder.absolute(), task_folder=job.task_folder.absolute())
         sandbox, interpreter = await prepare(job)
-        evaluation = cls(job, sandbox, make_plan(job, sandbox, interpreter), on_progress)
+        evaluation = cls(job, sandbox, make_plan(job, sandbox, interpreter), on_progress, on_printed)
         await evaluation._start()
         return evaluation
 
@@ -259,6 +272,8 @@ class Evaluation:
         if message["type"] == "progress":
             for step, values in message["items"]:
                 self._on_progress(step, values)
+        elif message["type"] == "output":
+            self._take_output(message)
         elif message["type"] == "done":
             if not self._decided.is_set():
                 outcome = _to_outcome(message["outcome"])
@@ -269,6 +284,14 @@ class Evaluation:
             self._fail(message["message"])
             if self._fault:
                 self._send({"do": "acknowledge"})
+
+    def _take_output(self, message: dict[str, Any]) -> None:
+        if self._on_printed is None:
+            return
+        stream, left_out = cast(Stream, message["stream"]), message["left_out"]
+        if left_out or stream not in self._decoders:
+            self._decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
+        self._on_printed(stream, self._decoders[stream].decode(message["text"].encode("latin-1")), left_out)
 
     def _decide(self, outcome: Outcome | EvolveError) -> None:
         self._outcome = outcome

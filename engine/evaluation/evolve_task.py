@@ -1326,6 +1326,8 @@ def _main(role: str, in_memory: Sequence[str] = ()) -> NoReturn:
     _confine(job)
     if job.get("home"):
         os.environ["HOME"] = job["home"]  # of an evaluator that runs unconfined
+    # Those who watch see each line as it is printed, and a process that is killed loses none.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     # A fork of this process must not send messages on its behalf.
     os.register_at_fork(after_in_child=lambda: os.close(CHANNEL))
     answer = b""

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-__all__ = ["LIVE_BYTES", "LIVE_KEPT", "LIVE_SCHEMA", "LIVE_TELEMETRY", "LIVE_TRIMMED", "LiveInsert", "LiveRow"]
-__all__ += ["add_live", "insert_live"]
+__all__ = ["LIVE_BYTES", "LIVE_KEPT", "LIVE_OUTPUT", "LIVE_SCHEMA", "LIVE_TELEMETRY", "LIVE_TRIMMED", "LiveInsert"]
+__all__ += ["LiveRow", "add_live", "insert_live"]
 
 LIVE_SCHEMA = """
 CREATE TABLE IF NOT EXISTS live (
@@ -28,6 +28,8 @@ LIVE_TRIMMED = 32
 """The oldest are dropped once for so many new rows: to add up all that are kept takes a millisecond."""
 
 
+LIVE_OUTPUT = "output"
+"""Kind of rows with what an evaluation prints while it runs."""
 LIVE_TELEMETRY = "telemetry"
 """Kind of rows with the data of the event of the same name."""
 
@@ -41,7 +43,9 @@ class LiveRow(NamedTuple):
     """Milliseconds since 1970, UTC, by a clock that is not set while one engine is at work."""
     kind: str
     """`stream`: data is `{"call", "role", "round", "model", "text"}`, a piece of an answer as it is written, with
-    `"thought": true` for thoughts before the answer. `telemetry`: data is that of the event of this name."""
+    `"thought": true` for thoughts before the answer. `output`: data is `{"node", "stage", "repeat", "stream",
+    "text", "left_out"}`, what an evaluation printed on `stdout` or `stderr` lately; so many bytes before it are left
+    out. `telemetry`: data is that of the event of this name."""
     round: int | None
     data: dict[str, Any]
 

@@ -112,6 +112,14 @@ class JournalReader:
         rows = self._execute("SELECT seq, at, kind, round, node, data FROM events WHERE node = ? ORDER BY seq", (node,))
         return [event for row in rows if (event := decode_row(row, self.path)) is not None]
 
+    def node_events_of(self, node: int, kind: type[Data], after: int = 0) -> list[Event]:
+        """Return the events of one kind about one node with `seq > after`, in order."""
+        rows = self._execute(
+            "SELECT seq, at, kind, round, node, data FROM events WHERE node = ? AND kind = ? AND seq > ? ORDER BY seq",
+            (node, kind.KIND, after),
+        )
+        return [event for row in rows if (event := decode_row(row, self.path)) is not None]
+
     def newest_of(self, node: int, kind: type[D]) -> D | None:
         """Return the data of the newest event of one kind about a node; quick if it is recent, however long the run."""
         rows = self._execute(

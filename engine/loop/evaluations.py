@@ -14,7 +14,7 @@ from engine.evaluation.build import Builds
 from engine.evaluation.capacity import CapacityLimiter
 from engine.evaluation.curve import Curve
 from engine.evaluation.early_stop import MedianRule, RunningCurve
-from engine.evaluation.evaluator import Job, Outcome, Progress
+from engine.evaluation.evaluator import Job, Outcome, Progress, Stream
 from engine.evaluation.executors.base import EvaluationLost, Executor, RunningEvaluation, Submission
 from engine.evaluation.executors.local import LocalExecutor
 from engine.loop.gate import PauseGate
@@ -35,6 +35,9 @@ class EvaluationRecord(Protocol):
 
     def progressed(self, step: float | None, values: dict[str, float]) -> None:
         """Record a report of the evaluator; called for each."""
+
+    def printed(self, stream: Stream, text: str, left_out: int) -> None:
+        """Show what it printed since the last call; so many bytes before that are left out."""
 
     async def ended(self, outcome: Outcome, curve: Curve) -> None:
         """Record its outcome; return once that is on the disk, since nothing else keeps it any longer."""
@@ -249,7 +252,7 @@ class Evaluations:
         def on_placed(handle: str, node: str) -> None:
             record.placed(dataclasses.replace(submission, handle=handle), node)
 
-        return await self._executor.start(job, on_progress, submission, on_placed)
+        return await self._executor.start(job, on_progress, submission, on_placed, record.printed)
 
     def _after_loss(
         self, submission: Submission, end: int, loss: EvaluationLost, record: EvaluationRecord | None
@@ -301,7 +304,7 @@ class Evaluations:
         await self._executor.adopt(job, None)  # what is left of one whose engine is gone
         submission = Submission(f"{job.folder.name}-{secrets.token_hex(8)}")
         while True:
-            evaluation = await self._executor.start(job, _unheard, submission, _unseen)
+            evaluation = await self._executor.start(job, _unheard, submission, _unseen, _unread)
             try:
                 outcome = await self._outcome(evaluation)
                 break
@@ -315,6 +318,10 @@ class Evaluations:
 
 def _unheard(step: float | None, values: dict[str, float]) -> None:
     """Ignore a report."""
+
+
+def _unread(stream: Stream, text: str, left_out: int) -> None:
+    """Ignore what it prints."""
 
 
 def _unseen(handle: str, node: str) -> None:

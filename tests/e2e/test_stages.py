@@ -10,14 +10,17 @@ import pytest
 
 from engine.journal import events as ev
 from engine.journal.database import send_command
+from engine.journal.live import LIVE_OUTPUT, LiveRow
 from engine.journal.reader import JournalReader
 from tests.conftest import Evolve, TaskMaker
 from tests.e2e.runs import (
+    HELD,
     check_complete,
     check_integrity,
     events,
     finish,
     fold,
+    let_go,
     make_run,
     slow_evaluate,
     start_engine,
@@ -46,6 +49,26 @@ repeats = 2
 [[stages]]
 name = "verify"
 """
+
+
+def test_output_of_evaluation_is_in_the_journal_before_its_end(make_task: TaskMaker, tmp_path: Path) -> None:
+    evaluate = HELD.replace("    report(1, begun=1.0)\n", '    print("half way")\n')
+    run = make_run(make_task(evaluate=evaluate), tmp_path / "runs", rounds=0)
+    engine = start_engine(run)
+
+    def rows() -> list[LiveRow]:
+        with JournalReader(run.db) as reader:
+            return [row for row in reader.live_after(0) if row.kind == LIVE_OUTPUT]
+
+    wait_for(rows, "what it prints")
+    about = {"node": 0, "stage": "explore", "repeat": 0, "stream": "stdout", "left_out": 0}
+    assert rows()[0].data == {**about, "text": "half way\n"} and rows()[0].round == 0
+    assert not events(run, ev.EvalStageDone)
+    let_go(run)
+    assert engine.wait(90) == 0, run.log.read_text()
+    (done,) = [event.data for event in events(run, ev.EvalStageDone)]
+    with JournalReader(run.db) as reader:
+        assert isinstance(done, ev.EvalStageDone) and reader.text(done.stdout_blob) == "half way\n"
 
 
 def test_stages_run_in_order_reject_weak_nodes_and_verify_new_best(make_task: TaskMaker, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class Batch:
     telemetry: Telemetry | None = None
     """The current telemetry of the machine, if it is known."""
     streams: tuple[LiveRow, ...] = ()
-    """Pieces of answers that models are writing, to be added after the events."""
+    """What models and evaluations have written lately, to be added after the events."""
 
 
 Post = Callable[[Batch], None]

@@ -16,7 +16,7 @@ from engine.errors import JournalBusy, JournalError
 from engine.journal.clock import WallClock
 from engine.journal.database import decode_row, make_plain
 from engine.journal.events import Event, Telemetry
-from engine.journal.live import LIVE_TELEMETRY, LiveRow
+from engine.journal.live import LIVE_OUTPUT, LIVE_TELEMETRY, LiveRow
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, all_runs, is_alive
 from engine.state.fold import damage_named
@@ -32,6 +32,7 @@ __all__ = ["LiveFeed"]
 _log = logging.getLogger(__name__)
 
 _BATCH = 500
+_WRITTEN = (LIVE_STREAM, LIVE_OUTPUT)
 _CHECK_SECONDS = 1.0
 _AWAKE_SECONDS = 5.0
 _AWAKE_PERIOD = 0.1
@@ -132,14 +133,14 @@ class LiveFeed(FeedThread):
         return tuple(event for row in rows if (event := decode_row(row, self.run.db)) is not None)
 
     def _read_live(self) -> tuple[Telemetry | None, tuple[LiveRow, ...]]:
-        """Return the newest telemetry since the last call, and the pieces that models wrote."""
+        """Return the newest telemetry since the last call, and what models and evaluations wrote."""
         assert self._reader is not None
         rows = self._reader.live_after(self._live)
         if rows:
             self._live = rows[-1].id
         newest = next((row for row in reversed(rows) if row.kind == LIVE_TELEMETRY), None)
         telemetry = msgspec.convert(newest.data, Telemetry) if newest is not None else None
-        return telemetry, tuple(row for row in rows if row.kind == LIVE_STREAM)
+        return telemetry, tuple(row for row in rows if row.kind in _WRITTEN)
 
     def _open(self) -> Batch:
         """Open the journal and fold all of it in this thread, so that the screens stay responsive."""
@@ -159,8 +160,8 @@ class LiveFeed(FeedThread):
         self._clock.set()
         rows = reader.live_after(0)
         self._live = rows[-1].id if rows else 0
-        # Of the earlier live rows only the answers of open calls matter.
-        model.take_live(row for row in rows if row.kind == LIVE_STREAM)
+        # Of the earlier live rows only those of open calls and running evaluations matter.
+        model.take_live(row for row in rows if row.kind in _WRITTEN)
         self._more = True
         self._trouble = ""
         self._alive = is_alive(self.run)

@@ -11,14 +11,18 @@ from engine.text import visible
 from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
 
 __all__ = [
+    "DIFF_LINES",
     "Line",
     "Look",
     "Span",
+    "clean_line",
     "code_lines",
+    "coloured_lines",
     "curve_lines",
     "diff_lines",
     "lexer_of",
     "prose_lines",
+    "split_lines",
     "table_lines",
     "text_lines",
 ]
@@ -43,7 +47,8 @@ _LONGEST = 2000
 """The most characters of a line to show; a hostile line may be a megabyte long."""
 _MOST_LINES = 50_000
 _HIGHLIGHT_BYTES = 200_000
-_DIFF_LINES = 20_000
+DIFF_LINES = 20_000
+"""Lines of two texts together beyond which they are not compared."""
 
 
 def clean_line(text: str) -> str:
@@ -53,7 +58,8 @@ def clean_line(text: str) -> str:
     return f"{shown} … and {left_out:,} more characters" if left_out > 0 else shown
 
 
-def _split(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
+    """Return the lines of a text, without an empty last one."""
     lines = text.split("\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -62,7 +68,7 @@ def _split(text: str) -> list[str]:
 
 def text_lines(text: str, look: Look = "plain") -> list[Line]:
     """Return plain text as lines."""
-    lines = _split(text)
+    lines = split_lines(text)
     shown: list[Line] = [(Span(clean_line(line), look),) for line in lines[:_MOST_LINES]]
     if len(lines) > _MOST_LINES:
         shown.append((Span(f"… and {len(lines) - _MOST_LINES:,} more lines", "dim"),))
@@ -72,7 +78,7 @@ def text_lines(text: str, look: Look = "plain") -> list[Line]:
 def prose_lines(text: str, width: int, look: Look = "plain") -> list[Line]:
     """Return plain text with long lines broken between words; leave tables unchanged."""
     lines: list[Line] = []
-    for line in _split(text)[:_MOST_LINES]:
+    for line in split_lines(text)[:_MOST_LINES]:
         shown = clean_line(line)
         if len(shown) <= width or shown.lstrip().startswith("|"):
             lines.append((Span(shown, look),))
@@ -90,13 +96,16 @@ def code_lines(code: str, lexer: str = "python") -> list[Line]:
         code: the code.
         lexer: Pygments' name of its language; empty for no colours.
     """
-    lines = _split(code)
-    if not lexer or len(code) > _HIGHLIGHT_BYTES or any(len(line) > _LONGEST for line in lines):
-        body = text_lines(code)
-    else:
-        body = _highlight(visible(code).expandtabs(4), lexer)
+    body = coloured_lines(code, lexer)
     width = len(str(len(body)))
     return [(Span(f"{number:{width}} ", "dim"), *line) for number, line in enumerate(body, 1)]
+
+
+def coloured_lines(code: str, lexer: str) -> list[Line]:
+    """Return code with syntax colours, if there are any for it and it is not too long."""
+    if not lexer or len(code) > _HIGHLIGHT_BYTES or any(len(line) > _LONGEST for line in split_lines(code)):
+        return text_lines(code)
+    return _highlight(visible(code).expandtabs(4), lexer)
 
 
 def lexer_of(path: str, lexer: str) -> str:
@@ -142,10 +151,10 @@ def _highlight(code: str, lexer: str) -> list[Line]:
 
 def diff_lines(before: str, after: str, before_name: str, after_name: str) -> list[Line]:
     """Return a unified diff of two programs."""
-    old, new = _split(before), _split(after)
+    old, new = split_lines(before), split_lines(after)
     if old == new:
         return [(Span("no difference", "dim"),)]
-    if len(old) + len(new) > _DIFF_LINES:
+    if len(old) + len(new) > DIFF_LINES:
         return [(Span(f"{len(old):,} and {len(new):,} lines are too many to compare here", "dim"),)]
     looks: dict[str, Look] = {"+": "added", "-": "removed", "@": "hunk"}
     lines: list[Line] = [

@@ -50,7 +50,9 @@ def marks(model: RunModel, node: Node) -> str:
     return first + (f"{signs:>2}" if len(signs) < 3 else f"{signs[0]}+")
 
 
-_SIGNS = (("quarantined", "?"), ("broken", "/"), ("pruned", "x"), ("pinned", "!"), ("starred", "*"))
+_SIGNS = (
+    ("quarantined", "?"), ("broken", "/"), ("pruned", "x"), ("pinned", "!"), ("starred", "*"), ("commented", '"'),
+)  # fmt: skip
 
 
 def cut_middle(text: str, cells: int) -> str:

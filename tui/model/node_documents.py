@@ -37,12 +37,15 @@ from tui.model.document import (
     table_lines,
     text_lines,
 )
-from tui.model.labels import score_text
+from tui.model.labels import clock, score_text
+from tui.model.outputs import RunningCurve, Watched
 from tui.model.picture import picture_rows
 from tui.model.program_files import ProgramFile, compare_files, files_of
 from tui.model.run_model import RunModel, has_mark
+from tui.model.side_by_side import side_by_side_lines
 
-__all__ = ["TABS", "Subject", "changes_document", "make_subject", "read_document", "read_files"]
+__all__ = ["TABS", "Subject", "change_text", "changes_document", "make_subject", "read_document", "read_files"]
+__all__ += ["value_text"]
 
 TABS = ("Code", "Diff", "Metrics", "Logs", "Note", "Priors", "Calls")
 """Names of a node's documents, in the order of their keys."""
@@ -68,6 +71,12 @@ class Subject:
     """Whether programs are folders."""
     file: str = ""
     """The file of the program that code and differences are about; empty for all."""
+    running: Watched | None = None
+    """The evaluation that measures it at the moment."""
+    curve: RunningCurve | None = None
+    """Keeps what that evaluation has reported, so that a later reading needs only what is new."""
+    beside: bool = False
+    """Whether the two programs of a difference stand beside each other."""
 
     def events(self, reader: JournalReader) -> list[Event]:
         """Return the events about the node up to the moment."""
@@ -79,8 +88,16 @@ class Subject:
         return [event for event in events if event.node in (None, self.node.id) and event.seq <= self.seq]
 
 
-def make_subject(run: Run, model: RunModel, node: Node, base: Node | None = None) -> Subject:
-    """Return a snapshot of a node and of the node to compare with; None for its parent."""
+def make_subject(run: Run, model: RunModel, node: Node, base: Node | None = None, is_live: bool = True) -> Subject:
+    """Return a snapshot of a node.
+
+    Args:
+        run: the run.
+        model: what is known of it.
+        node: the node.
+        base: the node to compare it with; None for its parent.
+        is_live: whether what a running evaluation prints can be known before its end.
+    """
     parent = model.parent(node)
     best = model.state.best_node
     return Subject(
@@ -93,7 +110,17 @@ def make_subject(run: Run, model: RunModel, node: Node, base: Node | None = None
         model.state.seq,
         model.state.spec.language.lexer,
         bool(model.state.spec.program.files),
+        running=_watched(model, node, is_live),
     )
+
+
+def _watched(model: RunModel, node: Node, is_live: bool) -> Watched | None:
+    evaluation = model.state.evaluations.get(node.id)
+    if evaluation is None or evaluation.running is None:
+        return None
+    running, output = evaluation.running, model.outputs.get(node.id)
+    streams = dict(output.streams) if output is not None else {}
+    return Watched(running.stage, running.repeat, evaluation.started_at, streams, is_live)
 
 
 def read_files(subject: Subject) -> list[ProgramFile]:
@@ -133,7 +160,9 @@ def changes_document(tab: str, event: Event) -> bool:
             return False  # both are as they were when the node was designed
         case "Calls":
             return isinstance(event.data, CallStarted | CallDone)
-    return not isinstance(event.data, CallStarted | CallDone | EvalStarted | EvalProgress)
+    if isinstance(event.data, EvalStarted):
+        return tab in ("Metrics", "Logs")
+    return not isinstance(event.data, CallStarted | CallDone | EvalProgress)
 
 
 def _code(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
@@ -153,12 +182,11 @@ def _diff(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     before, after = reader.text(parent.program), reader.text(node.program)
     if subject.file:
         before, after = (files_of(code).get(subject.file, "") for code in (before, after))
-    return diff_lines(
-        before,
-        after,
-        f"#{parent.id} {parent.name}  {subject.ranking.describe(parent)}",
-        f"#{node.id} {node.name}  {subject.ranking.describe(node)}",
-    )
+    names = [f"#{one.id} {one.name}  {subject.ranking.describe(one)}" for one in (parent, node)]
+    if subject.beside:
+        lexer = lexer_of(subject.file, subject.lexer) if subject.file else subject.lexer
+        return side_by_side_lines(before, after, names, width, lexer)
+    return diff_lines(before, after, *names)
 
 
 def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
@@ -166,7 +194,7 @@ def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     before = parent.metrics if parent is not None else {}
     lines = _score(subject)
     rows = [
-        (key, _value(value), _value(before.get(key)), _change(value, before.get(key)))
+        (key, value_text(value), value_text(before.get(key)), change_text(value, before.get(key)))
         for key, value in node.metrics.items()
     ]
     if rows:
@@ -190,6 +218,7 @@ def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
         if picture is not None:
             drawn = picture_rows(picture, width - 2)
             lines += [(Span(f"drawn in {item.stage} {item.repeat + 1}", "dim"),), *((Span(row),) for row in drawn), ()]
+    lines += _measured_now(reader, subject, width)
     if not lines:
         lines = [*text_lines("nothing measured yet", "dim"), ()]
     marks = [said for mark, said in _MARKS if has_mark(node, mark)]
@@ -198,6 +227,31 @@ def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     for comment in node.comments:
         lines += [(Span("comment", "dim"),), *prose_lines(comment, max(20, width - 1), "accent"), ()]
     return lines
+
+
+def _measured_now(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
+    """Return what a running evaluation has reported so far."""
+    running, curve, node = subject.running, subject.curve, subject.node.id
+    if running is None:
+        return []
+    lines = [_heading(running)]
+    if curve is not None:
+        known = curve.follow(node, running.stage, running.repeat, running.started_at)
+        curve.extend(reader.node_events_of(node, EvalProgress, known))
+        points = curve.points(subject.seq)
+        if points:
+            step, values = points[-1]
+            said = "  ".join(f"{clean_line(name)[:40]} = {value:.6g}" for name, value in list(values.items())[:12])
+            lines += [(Span("" if step is None else f"step {step:g}  ", "dim"), Span(said)), ()]
+            return lines + curve_lines(points, max(20, min(80, width - 14)), 6)
+    return [*lines, *text_lines("it has reported no value yet", "dim"), ()]
+
+
+def _heading(running: Watched) -> Line:
+    return (
+        Span(f"{running.stage} {running.repeat + 1}: running", "heading"),
+        Span(f"  since {clock(running.started_at)}", "dim"),
+    )
 
 
 _MARKS = (
@@ -236,23 +290,25 @@ def _score(subject: Subject) -> list[Line]:
     return [*lines, ()] if lines else []
 
 
-def _value(value: object) -> str:
+def value_text(value: object) -> str:
+    """Return a metric's value on one line; empty if there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "" if value is None else clean_line(str(value)[:200]).replace("\n", " ")
     return f"{value:.6g}"
 
 
-def _change(value: object, before: object) -> str:
+def change_text(value: object, before: object) -> str:
+    """Return by how much a number differs from another one; empty if one of them is no number."""
     numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in (value, before))
     return f"{value - before:+.4g}" if numbers else ""  # type: ignore[operator]
 
 
 def _logs(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     lines: list[Line] = []
-    for event in subject.events(reader):
-        data = event.data
-        if not isinstance(data, EvalStageDone):
-            continue
+    ended = [event.data for event in subject.events(reader) if isinstance(event.data, EvalStageDone)]
+    if subject.node.reason and not any(data.reason for data in ended):
+        lines += [*text_lines(subject.node.reason, "bad"), ()]
+    for data in ended:
         lines.append((Span(f"{data.stage} {data.repeat + 1}: {data.status}", "heading"),))
         if data.reason:
             lines += text_lines(data.reason, "bad")
@@ -261,7 +317,17 @@ def _logs(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
             if blob:
                 lines += [(Span(f"── {name}", "dim"),), *text_lines(reader.text(blob))]
         lines.append(())
+    if subject.running is not None:
+        lines.append(_heading(subject.running))
+        for name, text in sorted(subject.running.streams.items(), reverse=True):
+            lines += [(Span(f"── {name}, as it is printed", "dim"),), *text_lines(text)]
+        if not subject.running.streams:
+            lines += text_lines(_SILENT if subject.running.is_live else _REPLAYED, "dim")
     return lines or text_lines("nothing printed yet", "dim")
+
+
+_SILENT = "nothing was printed yet; what it prints appears here after a second"
+_REPLAYED = "what it printed is known from its end on"
 
 
 def _note(reader: JournalReader, subject: Subject, width: int) -> list[Line]:

@@ -19,7 +19,7 @@ _NAME = re.compile(r"[^\W\d]")
 _KEYS = ("status", "op", "operator", "prior", "is")
 _MOST_METRICS = 12
 _STATUSES = ("ok", "rejected", "invalid", "crashed", "timeout", "cancelled", "running", "failed")
-_MARKS = ("best", "pinned", "pruned", "starred", "quarantined", "broken")
+_MARKS = ("best", "pinned", "pruned", "starred", "commented", "quarantined", "broken")
 
 Test = Callable[[Node], bool]
 
@@ -46,7 +46,7 @@ def parse_query(
 
     Args:
         text: parts separated by spaces, all of which must hold.
-        is_marked: return whether a node has a mark (`best`, `pinned`, `pruned`, `starred`, `quarantined`,
+        is_marked: return whether a node has a mark (`best`, `pinned`, `pruned`, `starred`, `commented`, `quarantined`,
             `broken`).
         metrics: names of the nodes' metrics.
         score: the task's name for its score.

@@ -14,13 +14,14 @@ from engine.state.run_state import RunState
 from engine.state.timeline import copy_state
 from engine.state.trouble import trouble_line
 from tui.model.forest import Forest
+from tui.model.outputs import Output, take_outputs
 from tui.model.rates import RATE_SUFFIX, Measured, numbers_of
 from tui.model.spending import ACTS, Spending
 from tui.model.streams import Stream, take_rows
 
 __all__ = ["Note", "NoteKind", "Part", "PriorSeen", "RunModel", "fold_model", "has_mark"]
 
-Part = Literal["status", "tree", "scores", "rounds", "notes", "rates", "writing"]
+Part = Literal["status", "tree", "scores", "rounds", "notes", "rates", "writing", "output"]
 """Parts that a change may concern; a widget updates only if its part is named."""
 
 NoteKind = Literal["lesson", "failure", "best", "comment", "hint", "prior", "run", "refused"]
@@ -65,6 +66,8 @@ class RunModel:
         """The last telemetry of the machine."""
         self.streams: dict[int, Stream] = {}
         """Answers in progress, by the number of their call."""
+        self.outputs: dict[int, Output] = {}
+        """What running evaluations have printed, by node."""
         self.prior_shown: dict[str, PriorSeen] = {}
         """The last design that saw each prior, by the prior's id."""
         self.prior_awaited: dict[str, ev.PriorChanged] = {}
@@ -109,7 +112,9 @@ class RunModel:
 
     def take_live(self, rows: Iterable[LiveRow]) -> tuple[Part, ...]:
         """Add pieces of answers; return the parts that they changed."""
-        return ("rounds", "writing") if take_rows(self.streams, rows, self.state.calls) else ()
+        kept = tuple(rows)
+        parts: tuple[Part, ...] = ("rounds", "writing") if take_rows(self.streams, kept, self.state.calls) else ()
+        return (*parts, "output") if take_outputs(self.outputs, kept, self.state.evaluations) else parts
 
     def node(self, node_id: int) -> Node | None:
         """Return a node, or None if there is none of that id."""
@@ -121,7 +126,7 @@ class RunModel:
         return None if above is None else self.node(above)
 
     def is_marked(self, mark: str, node: Node) -> bool:
-        """Return whether a node has a mark, or is of the `best` lineage."""
+        """Return whether a node has a mark as of `has_mark`, or is of the `best` lineage."""
         return node.id in self.best_lineage if mark == "best" else has_mark(node, mark)
 
     def _crown(self) -> None:
@@ -165,9 +170,11 @@ def parent_of(node: Node) -> int | None:
 
 
 def has_mark(node: Node, mark: str) -> bool:
-    """Return whether a person marked the node `pinned`, `pruned` or `starred`, or what was measured made it
+    """Return whether a person `pinned`, `pruned`, `starred` or `commented` the node, or what was measured made it
     `quarantined` or `broken`.
     """
+    if mark == "commented":
+        return bool(node.comments)
     return mark in ("pinned", "pruned", "starred", "quarantined", "broken") and bool(getattr(node, mark))
 
 
@@ -187,8 +194,13 @@ def _keep_trouble(model: RunModel, event: ev.Event, data: ev.Data) -> None:
         model._keep("refused", event, told)
 
 
+def _end_output(model: RunModel, event: ev.Event, data: ev.Data) -> None:
+    model.outputs.pop(event.node or 0, None)
+
+
 def _begin_engine(model: RunModel, event: ev.Event, data: ev.EngineStarted) -> None:
     model.streams.clear()
+    model.outputs.clear()
     model.pause_told = ""
 
 
@@ -303,6 +315,8 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.DesignRejected.KIND: _keep_trouble,
     ev.RoundEnded.KIND: _keep_trouble,
     ev.EngineStarted.KIND: _begin_engine,
+    ev.EvalStarted.KIND: _end_output,
+    ev.EvalStageDone.KIND: _end_output,
     ev.EvalDone.KIND: _keep_metrics,
     ev.SettingsChanged.KIND: _keep_set,
     ev.LearnDone.KIND: _keep_learned,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 from engine.state.node import Node
@@ -15,7 +15,10 @@ from tui.model.moves import short_moves
 from tui.model.quantities import quantities
 from tui.model.run_model import RunModel
 
-__all__ = ["Column", "Table"]
+__all__ = ["MARKED", "Column", "Table"]
+
+MARKED = "◆"
+"""The sign of a node that the user has marked to compare it."""
 
 Value = float | str | None
 
@@ -45,10 +48,12 @@ class Table:
 
     Args:
         model: the run.
+        marked: the nodes that the user has marked; it may change.
     """
 
-    def __init__(self, model: RunModel) -> None:
+    def __init__(self, model: RunModel, marked: Collection[int] = ()) -> None:
         self._model = model
+        self._marked = marked
         self._known: tuple[int, ...] = ()
         self._columns: list[Column] = []
         self.sorted_by = "score" if not model.state.ranking.by_fitness else "fitness"
@@ -59,7 +64,7 @@ class Table:
 
     def on(self, model: RunModel) -> Table:
         """Return the same table of another model of the run."""
-        twin = Table(model)
+        twin = Table(model, self._marked)
         twin.sorted_by, twin.rising, twin.first = self.sorted_by, self.rising, self.first
         return twin
 
@@ -71,7 +76,7 @@ class Table:
         known = len(self._model.metrics), bool(state.tokens), state.rankings, min(_ISLANDS_IN, len(state.nodes))
         if known != self._known:
             self._known = known
-            self._columns = list(_columns(self._model))
+            self._columns = list(_columns(self._model, self._marked))
         return self._columns
 
     @property
@@ -152,10 +157,15 @@ class Table:
         return file.getvalue()
 
 
-def _columns(model: RunModel) -> Iterable[Column]:
+def _columns(model: RunModel, marked: Collection[int]) -> Iterable[Column]:
     known = {quantity.id: quantity for quantity in quantities(model)}
     rank = known.pop("rank")
-    yield Column("#", 12, lambda node: node.id, lambda node, value: f"{marks(model, node)} #{node.id}")
+    yield Column(
+        "#",
+        13,
+        lambda node: node.id,
+        lambda node, value: f"{marks(model, node)} #{node.id}{MARKED if node.id in marked else ''}",
+    )
     yield Column(
         "score" if not model.state.ranking.by_fitness else "fitness",
         10,

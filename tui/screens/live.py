@@ -19,6 +19,7 @@ from tui.model.document import text_lines
 from tui.screens.base import BaseScreen
 from tui.screens.fork import FORK, ask_for_fork
 from tui.screens.reading import ReadingScreen
+from tui.screens.run_screens import RunScreens
 from tui.screens.run_view import Pace, RunView
 from tui.screens.steering import live_actions
 from tui.session import ModelChange, Session
@@ -63,7 +64,7 @@ class LiveScreen(BaseScreen):
 
     def compose_body(self) -> ComposeResult:
         """Compose the view of the run inside the keys that steer it."""
-        with live_actions(self.session, lambda: self.view.chosen):
+        with live_actions(self.session, lambda: self.view.chosen), RunScreens(self.session):
             yield self.view
 
     def on_mount(self) -> None:

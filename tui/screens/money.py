@@ -57,7 +57,7 @@ class MoneyScreen(BaseScreen):
         self._session.unsubscribe(self._changed)
 
     def _changed(self, change: ModelChange) -> None:
-        if change.reset or change.parts - {"rates", "writing"}:
+        if change.reset or change.parts - {"rates", "writing", "output"}:
             self._draw()
 
     def _show(self) -> None:

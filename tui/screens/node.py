@@ -9,17 +9,22 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from engine.errors import EvolveError, UsageError
+from engine.errors import EvolveError
+from engine.journal.events import EvalProgress
 from engine.state.node import Node
 from engine.text import one_line
+from tui.model.bases import base_of, next_base
 from tui.model.document import Line
 from tui.model.labels import marks, outcome
 from tui.model.node_documents import TABS, changes_document, make_subject, read_document, read_files
+from tui.model.outputs import RunningCurve
 from tui.model.program_files import ProgramFile
 from tui.model.run_model import parent_of
+from tui.model.side_by_side import WIDE
 from tui.model.status import status_cells
 from tui.screens.base import BaseScreen
-from tui.screens.dialogs import Prompt, check_number
+from tui.screens.dialogs import Prompt
+from tui.screens.marked import COMPARE, MARK, compare_marked, mark_node
 from tui.screens.steering import live_actions, replay_actions
 from tui.session import ModelChange, Session
 from tui.widgets.bars import StatusBar, Title
@@ -31,6 +36,10 @@ __all__ = ["NodeScreen"]
 
 _FILED = ("Code", "Diff")
 """The tabs that show a program's files."""
+_FAILED = ("crashed", "timeout", "invalid")
+"""The statuses with which a node opens at the reason."""
+_FOLLOW_SECONDS = 1.0
+"""How often what a running evaluation prints and reports is read."""
 
 
 class NodeScreen(BaseScreen):
@@ -92,6 +101,24 @@ class NodeScreen(BaseScreen):
         Binding("b", "best", "Best", id="node.best", show=False, tooltip="The best node of the run"),
         Binding("d", "base", "Diff to", id="node.base", tooltip="Compare it with any other node"),
         Binding(
+            "D",
+            "next_base",
+            "Next base",
+            id="node.next_base",
+            show=False,
+            tooltip="Compare it with its parent, the best, the seed, then the marked nodes",
+        ),
+        Binding(
+            "v",
+            "beside",
+            "Beside",
+            id="node.beside",
+            show=False,
+            tooltip="Show the two programs of a diff beside each other, or one below the other",
+        ),
+        MARK,
+        COMPARE,
+        Binding(
             "C", "priors", "Priors", id="node.now_found", tooltip="The priors that retrieval finds for it now, and why"
         ),
         Binding("slash", "search", "Search", id="text.search", key_display="/", tooltip="Find in the text"),
@@ -103,6 +130,9 @@ class NodeScreen(BaseScreen):
     about = (
         "One candidate: 1 code, 2 diff to its parent (d: to any node), 3 metrics and curves, 4 logs, 5 note, "
         "6 priors and nodes that its design was shown, 7 prompts and answers of models.\n"
+        "D turns the diff from the parent to the best, the seed and the marked nodes (m marks, M compares them); from\n"
+        "140 columns on the two programs stand beside each other, v changes that.\n"
+        "While it is measured, 3 and 4 follow what it reports and prints. A node that failed opens at the reason.\n"
         "If programs are folders, their files stand above code and diff: f and B choose one, or all.\n"
         "u goes up to its parent, o down to its best child, b to the best node; , and . to its neighbours."
     )
@@ -111,7 +141,13 @@ class NodeScreen(BaseScreen):
         super().__init__()
         self.session = session
         self._shown = node
-        self._tab = 0
+        failed = self.node is not None and self.node.status in _FAILED
+        self._tab = TABS.index("Logs") if failed else 0
+        self._to_reason = failed
+        """Whether the next text is to be shown from the reason of a failure on."""
+        self._beside: bool | None = None
+        """Whether programs stand beside each other; None if the width decides."""
+        self._curve = RunningCurve()
         self._base: int | None = None
         self._offered: tuple[str, int] = ("", -1)
         self._wanted = ""
@@ -123,6 +159,7 @@ class NodeScreen(BaseScreen):
         self._files = FileList(id="files")
         self._text = TextView(id="text")
         self._draw = Throttle(self, 0.5, self._paint)
+        self._follow = Throttle(self, _FOLLOW_SECONDS, lambda: self._load(keep_place=True))
 
     def compose_body(self) -> ComposeResult:
         """Compose status, the node, its tabs, the text."""
@@ -165,8 +202,17 @@ class NodeScreen(BaseScreen):
         tab = TABS[self._tab]
         if change.reset or any(event.node == self._shown and changes_document(tab, event) for event in change.events):
             self._load(keep_place=True)
-        if self.is_current and change.parts:
+        elif self.is_current and self._goes_on(tab, change):
+            self._follow()
+        if self.is_current and change.parts - {"output"}:
             self._draw()
+
+    def _goes_on(self, tab: str, change: ModelChange) -> bool:
+        """Return whether a running evaluation has printed or reported something that the tab shows."""
+        if tab == "Metrics":
+            return any(event.node == self._shown and isinstance(event.data, EvalProgress) for event in change.events)
+        model = self.session.model
+        return tab == "Logs" and "output" in change.parts and model is not None and self._shown in model.outputs
 
     def _paint(self) -> None:
         session, node, model = self.session, self.node, self.session.model
@@ -183,6 +229,8 @@ class NodeScreen(BaseScreen):
             made = f"  {one_line(node.operator, 24)} of #{above}, round {node.round}" if above is not None else "  seed"
             if self._base is not None:
                 made += f"  compared with #{self._base}"
+            if node.id in self.session.marked:
+                made += "  ◆ marked"
             self._head.show(
                 (f"{marks(model, node)} #{node.id} ", "heading"), (told, look),
                 (f"  {one_line(node.name, 120)}", "heading"), (made, "dim"),
@@ -202,9 +250,13 @@ class NodeScreen(BaseScreen):
         if node is None or model is None:
             return
         base = model.node(self._base) if self._base is not None else None
-        subject = make_subject(self.session.run, model, node, base)
-        chosen = self._files.chosen
         tab, width = TABS[self._tab], self.size.width
+        subject = replace(
+            make_subject(self.session.run, model, node, base, not self.session.is_replay),
+            curve=self._curve,
+            beside=width >= WIDE if self._beside is None else self._beside,
+        )
+        chosen = self._files.chosen
         self._asked += 1
         asked = self._asked
 
@@ -227,8 +279,17 @@ class NodeScreen(BaseScreen):
             self._files.show(files)
             if had != bool(files):
                 self.refresh_bindings()
-            self._text.show(lines, keep_place)
+            self._text.show(lines, keep_place, follow=TABS[self._tab] == "Logs" and self._is_running)
+            if self._to_reason:
+                self._to_reason = False
+                self._text.go_to(next((row for row, line in enumerate(lines) if line and line[0].look == "bad"), 0) - 1)
             self._paint()
+
+    @property
+    def _is_running(self) -> bool:
+        model = self.session.model
+        evaluation = model.state.evaluations.get(self._shown) if model is not None else None
+        return evaluation is not None and evaluation.running is not None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only a parent, a child and files that exist."""
@@ -304,24 +365,40 @@ class NodeScreen(BaseScreen):
 
     def action_base(self) -> None:
         """Ask for a node to compare with."""
+        hint = "a number, best, seed; empty: its parent"
         self.app.push_screen(
-            Prompt(f"Compare #{self._shown} with node:", hint="a number; empty: its parent", check=self._find_base),
-            self._set_base,
+            Prompt(f"Compare #{self._shown} with node:", hint=hint, check=self._find_base), self._set_base
         )
 
     def _find_base(self, text: str) -> int | None:
-        number = text.strip().removeprefix("#")
-        if not number:
-            return None
-        check_number(number)
-        if self.session.model is None or self.session.model.node(int(number)) is None:
-            raise UsageError(f"there is no node {number}")
-        return int(number)
+        return base_of(self.session.model, self._shown, text) if self.session.model is not None else None
 
     def _set_base(self, text: str | None) -> None:
         if text is not None:
             self._base = self._find_base(text)
             self.action_tab(TABS.index("Diff"))
+
+    def action_next_base(self) -> None:
+        """Compare with the next of parent, best, seed and the marked nodes."""
+        if self.session.model is not None:
+            word, self._base = next_base(self.session.model, self._shown, self._base, self.session.marked)
+            self.action_tab(TABS.index("Diff"))
+            self.say("compared with its parent" if word == "parent" else f"compared with {_NAMES[word]} #{self._base}")
+
+    def action_beside(self) -> None:
+        """Turn between two programs beside each other and one text of changes."""
+        now = self.size.width >= WIDE if self._beside is None else self._beside
+        self._beside = not now
+        self.action_tab(TABS.index("Diff"))
+
+    def action_mark(self) -> None:
+        """Mark the node to compare it, or take the mark away."""
+        mark_node(self, self.session, self._shown)
+        self._paint()
+
+    def action_compare_marked(self) -> None:
+        """Compare the marked nodes."""
+        compare_marked(self, self.session)
 
     def _go(self, node: int) -> None:
         self._shown = node
@@ -345,3 +422,6 @@ class NodeScreen(BaseScreen):
             self.say(f"'{self._wanted}' is not in this text", "best")
         else:
             self._paint()
+
+
+_NAMES = {"best": "the best,", "seed": "its seed,", "marked": "the marked node"}

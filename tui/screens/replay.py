@@ -14,6 +14,7 @@ from tui.model.event_index import StepKind
 from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Prompt
 from tui.screens.fork import FORK, ask_for_fork
+from tui.screens.run_screens import RunScreens
 from tui.screens.run_view import Pace, RunView
 from tui.screens.steering import replay_actions
 from tui.session import Session
@@ -133,7 +134,7 @@ class ReplayScreen(BaseScreen):
 
     def compose_body(self) -> ComposeResult:
         """Compose the view of the run without keys that steer it."""
-        with replay_actions(self.session, lambda: self.view.chosen):
+        with replay_actions(self.session, lambda: self.view.chosen), RunScreens(self.session):
             yield self.view
 
     def on_screen_resume(self) -> None:

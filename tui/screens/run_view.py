@@ -15,9 +15,11 @@ from engine.state.node import Node
 from engine.workspace import workspace
 from tui.model.status import status_cells
 from tui.screens.area import ActionArea
+from tui.screens.marked import COMPARE, MARK, compare_marked, mark_node
 from tui.screens.node_finder import NodeFinder, ask_for_csv
 from tui.screens.note import act_on_note
 from tui.screens.panels import VIEW_CSS, Panels
+from tui.screens.population_head import population_head
 from tui.session import ModelChange, Session
 from tui.widgets.bars import Footer, StatusBar, Title
 from tui.widgets.notes import NotesPanel
@@ -77,18 +79,15 @@ class RunView(ActionArea):
             show=False,
             tooltip="Show one panel alone, or all of them again",
         ),
-        Binding("f3", "settings", "Settings", id="live.settings", show=False, tooltip="Every setting of the run"),
-        Binding(
-            "f4", "money", "Money", id="live.money", show=False, tooltip="Cost and gain by model, and the forecast"
-        ),
-        Binding("W", "writing", "Writing", id="live.writing", tooltip="What models write, and all calls of the run"),
+        MARK,
+        COMPARE,
     ]
 
     def __init__(self, session: Session, pace: Pace, transport: TransportBar | None = None) -> None:
         super().__init__()
         self._session = session
         self._transport = transport
-        self.tree_view = TreeView()
+        self.tree_view = TreeView(session.marked)
         self._plot = PlotPanel(id="plot")
         self._work = WorkPanel(id="work")
         self._notes = NotesPanel(id="notes")
@@ -191,7 +190,7 @@ class RunView(ActionArea):
         if "rates" in change.parts and (self._session.is_moving or change.parts - {"rates"}):
             # While nothing goes on, telemetry alone is not painted: an idle screen writes no byte.
             self._draw_rates()
-        if change.parts - {"rates", "writing"}:
+        if change.parts - {"rates", "writing", "output"}:
             self._draw_status()
         self._draw_transport()
 
@@ -244,25 +243,10 @@ class RunView(ActionArea):
 
     def _paint_head(self) -> None:
         tree = self.tree_view
-        shown = {"tree": "", "best": "best first ", "newest": "newest first "}[tree.order]
         if tree.table is not None:
-            shown = f"by {tree.table.sorted_by} "
             self._heads.show(*tree.table.header(tree.size.width))
         self.set_class(tree.table is not None, "-table")
-        if tree.query_ is not None:
-            shown += f"only {tree.query_.text} "
-        model = self._session.model
-        # If a row has two numbers, name them.
-        columns = (
-            "fitness, score  " if tree.table is None and model is not None and model.state.ranking.by_fitness else ""
-        )
-        followed = f"  follows the {tree.following}" if tree.following else ""
-        counts = model.state.counts if model is not None else {}
-        failed = sum(count for status, count in counts.items() if status != "ok")
-        self._head.show(
-            (" Population  ", "heading"), (columns, "dim"), (shown, "accent"), (tree.position, "plain"),
-            (f"  {failed:,} failed" if failed else "", "dim"), (followed, "accent"),
-        )  # fmt: skip
+        self._head.show(*population_head(tree, self._session.model))
 
     def _paint_status(self) -> None:
         session = self._session
@@ -387,9 +371,7 @@ class RunView(ActionArea):
         return True
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer the panel key only if one panel fits, and the writing only if a model was asked."""
-        if action == "writing":
-            return self._session.model is not None and self._session.model.state.last_call > 0
+        """Offer the panel key only if one panel fits."""
         if action == "panel":
             return self.screen.size.width < 100 or bool(self._panels.large)
         return True
@@ -420,17 +402,15 @@ class RunView(ActionArea):
         self.refresh_bindings()
         self.call_after_refresh(self.paint_all)
 
-    def action_settings(self) -> None:
-        """Open the settings of the run."""
-        self.navigator.show_run_settings()
+    def action_mark(self) -> None:
+        """Mark the node under the cursor to compare it, or take the mark away."""
+        if self.chosen is not None:
+            mark_node(self, self._session, self.chosen.id)
+            self.tree_view.repaint()
 
-    def action_money(self) -> None:
-        """Open the sums by model and operator."""
-        self.navigator.show_money()
-
-    def action_writing(self) -> None:
-        """Open the answers that models are writing; in a replay, all calls until then."""
-        (self.navigator.show_calls if self._session.is_replay else self.navigator.show_writing)()
+    def action_compare_marked(self) -> None:
+        """Compare the marked nodes."""
+        compare_marked(self, self._session)
 
     def action_filter(self) -> None:
         """Ask for a filter of nodes."""

@@ -34,12 +34,28 @@ class TextView(Painted, can_focus=True):
         self.lines: list[Line] = []
         self.top = 0
 
-    def show(self, lines: list[Line], keep_place: bool = False) -> None:
-        """Show another document, from its start unless `keep_place`."""
+    def show(self, lines: list[Line], keep_place: bool = False, follow: bool = False) -> None:
+        """Show another document.
+
+        Args:
+            lines: the document.
+            keep_place: show it from where the last one stood on; else from its start.
+            follow: it grows: show its end, and go on to do so unless the user scrolls up.
+        """
+        height = max(1, self.size.height)
+        follows = follow and (not keep_place or self.top + height >= len(self.lines))
         self.lines = lines
         if not keep_place:
             self.top = self.shift = 0
+        if follows and self.top + height < len(lines):
+            # Half a page stays free: each line that moves is written again.
+            self.top = len(lines) - height // 2
         self.top = max(0, min(self.top, len(lines) - 1))
+        self.repaint()
+
+    def go_to(self, line: int) -> None:
+        """Show the document from a line on."""
+        self.top = max(0, min(line, len(self.lines) - 1))
         self.repaint()
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar, Literal
 
 from textual.binding import Binding, BindingType
@@ -15,7 +15,7 @@ from tui.model.listing import Listing, Order
 from tui.model.moves import operator_look, short_moves
 from tui.model.query import Query
 from tui.model.run_model import RunModel
-from tui.model.table import Table
+from tui.model.table import MARKED, Table
 from tui.session import ModelChange
 from tui.widgets.painted import Piece
 from tui.widgets.rows import RowsView
@@ -29,7 +29,11 @@ _FOLLOWS: tuple[Follow, ...] = ("", "newest", "best")
 
 
 class TreeView(RowsView):
-    """The nodes of a run. Cursor and upper edge are remembered by node, so that new nodes move neither."""
+    """The nodes of a run. Cursor and upper edge are remembered by node, so that new nodes move neither.
+
+    Args:
+        marked: the nodes that the user has marked; it may change.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", id="tree.open", tooltip="Code, diff, metrics, logs of the node"),
@@ -60,8 +64,9 @@ class TreeView(RowsView):
     class ExportWanted(Message):
         """The user wants the rows as CSV."""
 
-    def __init__(self) -> None:
+    def __init__(self, marked: Collection[int] = ()) -> None:
         super().__init__(id="tree")
+        self._marked = marked
         self.model: RunModel | None = None
         self.order: Order = "tree"
         self.following: Follow = ""
@@ -222,7 +227,8 @@ class TreeView(RowsView):
         look = "best" if node.id == self.model.state.best else "dim" if pruned else _LOOKS.get(node.status or "", "dim")
         if (node.quarantined or node.broken) and not pruned:
             look = "bad"
-        guide, number, operator = self._guide(node), f"#{node.id} ", f"{one_line(node.operator, 24)} "
+        guide, operator = self._guide(node), f"{one_line(node.operator, 24)} "
+        number = f"#{node.id}{MARKED if node.id in self._marked else ''} "
         taken = len(result) + len(score) + len(guide) + len(number) + len(operator)
         moves = short_moves(node.name, node.operator, max(0, self.size.width - taken))
         return [
@@ -344,7 +350,7 @@ class TreeView(RowsView):
     def action_table(self) -> None:
         """Switch between the tree and the table."""
         if self.model is not None:
-            self.table = Table(self.model) if self.table is None else None
+            self.table = Table(self.model, self._marked) if self.table is None else None
             self._change_view()
 
     def action_export(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from engine.evaluation.evaluator import Job, Outcome, Progress
+from engine.evaluation.evaluator import Job, Outcome, Printed, Progress
 
 __all__ = ["EvaluationLost", "Executor", "Machine", "Placed", "RunningEvaluation", "Submission"]
 
@@ -122,7 +122,7 @@ class Executor(Protocol):
         """
 
     async def start(
-        self, job: Job, on_progress: Progress, submission: Submission, on_placed: Placed
+        self, job: Job, on_progress: Progress, submission: Submission, on_placed: Placed, on_printed: Printed
     ) -> RunningEvaluation:
         """Start an evaluation.
 
@@ -131,6 +131,7 @@ class Executor(Protocol):
             on_progress: called in the event loop with (step, values) for each report of the evaluator.
             submission: the attempt that it is.
             on_placed: called when it is known where it runs; never, if submissions are not recorded.
+            on_printed: called in the event loop with what it prints while it runs.
 
         Raises:
             EvolveError: it cannot be started.

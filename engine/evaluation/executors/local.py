@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from engine.evaluation.evaluator import Evaluation, Job, Outcome, Progress, recover
+from engine.evaluation.evaluator import Evaluation, Job, Outcome, Printed, Progress, recover
 from engine.evaluation.executors.base import Machine, Placed, RunningEvaluation, Submission
 from engine.evaluation.gpus import Gpus
 from engine.evaluation.leases import lease_machine
@@ -62,7 +62,7 @@ class LocalExecutor:
             yield device
 
     async def start(
-        self, job: Job, on_progress: Progress, submission: Submission, on_placed: Placed
+        self, job: Job, on_progress: Progress, submission: Submission, on_placed: Placed, on_printed: Printed
     ) -> RunningEvaluation:
         """Start an evaluation in a supervisor of its own.
 
@@ -71,7 +71,7 @@ class LocalExecutor:
         Raises:
             EvolveError: the folder cannot be made, one of `mounts` is missing, or the interpreter does not run.
         """
-        return await Evaluation.start(job, on_progress)
+        return await Evaluation.start(job, on_progress, on_printed)
 
     async def adopt(self, job: Job, submission: Submission | None) -> RunningEvaluation | None:
         """Return the outcome that a supervisor left, if it is one of this program; wait up to 10 seconds for it."""

@@ -124,6 +124,15 @@ class Progressed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="p
     items: list[tuple[float | None, dict[str, float]]]
 
 
+class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="output"):
+    """What one of its streams printed lately."""
+
+    stream: Literal["stdout", "stderr"]
+    text: str
+    left_out: int
+    """Bytes before it that are not told."""
+
+
 class Done(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="done"):
     """It has ended."""
 
@@ -163,7 +172,7 @@ class NothingKept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     """The machine has no outcome of the evaluation that was asked for."""
 
 
-Item = Started | Progressed | Done | Fault | NothingKept
+Item = Started | Progressed | Written | Done | Fault | NothingKept
 
 _ITEMS: msgspec.json.Decoder[Item] = msgspec.json.Decoder(Item)
 _REQUESTS = msgspec.json.Decoder(Request)

@@ -33,6 +33,7 @@ from engine.evaluation.executors.messages import (
     Progressed,
     Request,
     Started,
+    Written,
     decode_item,
     decode_request,
     encode,
@@ -91,7 +92,9 @@ async def _run(request: Request, root: Path, task: Path, queue: asyncio.Queue[It
         with _Orders(orders) as pipe:
             queue.put_nowait(Started(request.key, request.attempt, _node_id(), str(orders)))
             evaluation = await Evaluation.start(
-                job, lambda step, values: queue.put_nowait(Progressed([(step, values)]))
+                job,
+                lambda step, values: queue.put_nowait(Progressed([(step, values)])),
+                lambda stream, text, left_out: queue.put_nowait(Written(stream, text, left_out)),
             )
             pipe.follow(evaluation)
             outcome = await _wait(evaluation)

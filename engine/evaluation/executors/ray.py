@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from engine.errors import EvolveError
-from engine.evaluation.evaluator import Job, Progress
+from engine.evaluation.evaluator import Job, Printed, Progress
 from engine.evaluation.executors.base import Machine, Placed, RunningEvaluation, Submission
 from engine.evaluation.executors.blobs import linked_paths, pack_source, pack_task
 from engine.evaluation.executors.messages import Done, Request, decode_item, encode, most_bytes, to_outcome
@@ -157,7 +157,7 @@ class RayExecutor:
     # Evaluations
 
     async def start(
-        self, job: Job, on_progress: Progress, submission: Submission, on_placed: Placed
+        self, job: Job, on_progress: Progress, submission: Submission, on_placed: Placed, on_printed: Printed
     ) -> RunningEvaluation:
         """Submit an evaluation, as soon as there is a connection.
 
@@ -165,7 +165,7 @@ class RayExecutor:
             EvolveError: the task's files cannot be read, or are too many to send.
         """
         request, blobs = await self._request(job, submission)
-        evaluation = RayEvaluation(self, job, submission, on_progress, on_placed)
+        evaluation = RayEvaluation(self, job, submission, on_progress, on_placed, on_printed)
         evaluation.number = self._listen(evaluation.take)
         self._unsent[evaluation.number] = (submission, request, blobs)
         self._submit()

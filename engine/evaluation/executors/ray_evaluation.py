@@ -6,9 +6,18 @@ import asyncio
 from typing import Any, Protocol
 
 from engine.errors import EvolveError
-from engine.evaluation.evaluator import Job, Outcome, Progress
+from engine.evaluation.evaluator import Job, Outcome, Printed, Progress
 from engine.evaluation.executors.base import EvaluationLost, Placed, Submission
-from engine.evaluation.executors.messages import Done, Fault, Progressed, Started, decode_item, most_bytes, to_outcome
+from engine.evaluation.executors.messages import (
+    Done,
+    Fault,
+    Progressed,
+    Started,
+    Written,
+    decode_item,
+    most_bytes,
+    to_outcome,
+)
 
 __all__ = ["RayEvaluation", "Recalled"]
 
@@ -29,13 +38,20 @@ class RayEvaluation:
         submission: the attempt.
         on_progress: called for each report.
         on_placed: called when it is known where it runs.
+        on_printed: called with what it prints.
     """
 
     def __init__(
-        self, cluster: _Cluster, job: Job, submission: Submission, on_progress: Progress, on_placed: Placed
+        self,
+        cluster: _Cluster,
+        job: Job,
+        submission: Submission,
+        on_progress: Progress,
+        on_placed: Placed,
+        on_printed: Printed,
     ) -> None:
         self._cluster, self._job, self._submission = cluster, job, submission
-        self._on_progress, self._on_placed = on_progress, on_placed
+        self._on_progress, self._on_placed, self._on_printed = on_progress, on_placed, on_printed
         self.number = 0
         """Names it to the cluster."""
         self._node = self._host = self._orders = ""
@@ -112,6 +128,8 @@ class RayEvaluation:
         elif isinstance(item, Progressed):
             for step, values in item.items:
                 self._on_progress(step, values)
+        elif isinstance(item, Written):
+            self._on_printed(item.stream, item.text, item.left_out)
         elif isinstance(item, Done):
             self._decide(to_outcome(item, self._host))
         elif isinstance(item, Fault):

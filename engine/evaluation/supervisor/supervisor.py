@@ -36,6 +36,10 @@ __all__ = ["Supervisor"]
 
 _LOOK_SECONDS = 0.005
 """Least time between two checks of usage because of answers, so that a session of many calls stays fast."""
+_OUTPUT_SECONDS = 1.0
+"""Least time between two looks of the engine at what is printed: most evaluations end before the first one."""
+_OUTPUT_BYTES = 2048
+"""The most that it is shown of each stream at a look; the outcome has more."""
 _FIRST_LOOK = 0.05
 """Seconds to the first check of usage if the kernel itself bounds memory: many evaluations end before."""
 
@@ -60,6 +64,7 @@ class Supervisor:
         self.wake = os.pipe()
         self.progress: list[list[object]] = []
         self.next_progress = 0.0
+        self.next_output = _OUTPUT_SECONDS
         self.next_look = 0.01
         self.looked = 0.0
         self.result: dict[str, Any] | None = None
@@ -192,6 +197,8 @@ class Supervisor:
             due.append(candidate.deadline)
         if self.progress:
             due.append(self.next_progress)
+        if self.has_output:
+            due.append(self.next_output)
         return float(min(due)) - self.clock.now()
 
     def check_clock(self) -> None:
@@ -206,6 +213,9 @@ class Supervisor:
             self.next_progress = now + 0.1
             self.link.tell({"type": "progress", "items": self.progress})
             self.progress = []
+        if now >= self.next_output and self.has_output and not self.link.outbox:
+            self.next_output = now + _OUTPUT_SECONDS
+            self.tell_output()
         if now >= self.next_look:
             began = time.monotonic()
             often = self.check_usage()
@@ -238,6 +248,19 @@ class Supervisor:
         capture.add(data)
         if self.captures[0].total + self.captures[1].total > self.job["limits"]["output_mb"] * 2**20:
             self.end("crashed", f"output limit of {self.job['limits']['output_mb']} MiB")
+
+    @property
+    def has_output(self) -> bool:
+        """Whether something was printed that the engine was not told of."""
+        return any(capture.total > capture.told for capture in self.captures)
+
+    def tell_output(self) -> None:
+        """Show the engine what was printed since it was last told, each byte as the character of its number."""
+        for name, capture in zip(("stdout", "stderr"), self.captures, strict=True):
+            content, left_out = capture.unseen(_OUTPUT_BYTES)
+            if content:
+                text = content.decode("latin-1")
+                self.link.tell({"type": "output", "stream": name, "text": text, "left_out": left_out})
 
     def on_channel(self, box: Box) -> None:
         try:

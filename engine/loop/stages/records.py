@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from engine.evaluation.bound import held_to_bound
 from engine.evaluation.construction import decode_construction
 from engine.evaluation.curve import Curve
-from engine.evaluation.evaluator import Job, Outcome
+from engine.evaluation.evaluator import Job, Outcome, Stream
 from engine.evaluation.executors.base import EvaluationLost, Submission
 from engine.journal.clock import steady_ms
 from engine.journal.database import sha256_of
@@ -21,6 +23,7 @@ from engine.journal.events import (
     MachineSeen,
     VerifyMeasured,
 )  # fmt: skip
+from engine.journal.live import LIVE_OUTPUT
 from engine.loop.session import RunSession
 from engine.state.node import Node
 from engine.state.submissions import name_of_draw, name_of_evaluation
@@ -110,6 +113,12 @@ class StageRecord(_Record):
             event = EvalProgress(stage=self._stage, repeat=self._repeat, step=step, values=values)
             self._session.emit(event, round=self._node.round, node=self._node.id)
 
+    def printed(self, stream: Stream, text: str, left_out: int) -> None:
+        """Show it to those who watch; the whole output is kept with the result."""
+        about = {"node": self._node.id, "stage": self._stage, "repeat": self._repeat}
+        row = {**about, "stream": stream, "text": text, "left_out": left_out}
+        self._session.live(LIVE_OUTPUT, self._node.round, msgspec.json.encode(row))
+
     async def ended(self, outcome: Outcome, curve: Curve) -> None:
         """Record the outcome and wait until it is on the disk."""
         kept, feedback, picture = curve.encode(), outcome.feedback.encode(), outcome.picture.encode()
@@ -146,6 +155,9 @@ class FreshRecord(_Record):
         """Nothing: the verification's own start is recorded."""
 
     def progressed(self, step: float | None, values: dict[str, float]) -> None:
+        """Nothing."""
+
+    def printed(self, stream: Stream, text: str, left_out: int) -> None:
         """Nothing."""
 
     async def ended(self, outcome: Outcome, curve: Curve) -> None:

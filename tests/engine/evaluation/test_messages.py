@@ -22,6 +22,7 @@ from engine.evaluation.executors.messages import (
     JobMessage,
     OutcomeMessage,
     Request,
+    Written,
     decode_item,
     decode_request,
     encode,
@@ -143,10 +144,33 @@ class Silent:
         self.sent.append({"do": "withdraw", "id": number})
 
 
-async def test_result_of_earlier_attempt_is_refused(tmp_path: Path) -> None:
-    evaluation = RayEvaluation(
-        Silent(), make_job(tmp_path), Submission("k", 1), lambda step, values: None, lambda handle, host: None
+def make_evaluation(
+    cluster: Silent, folder: Path, submission: Submission, printed: list[tuple[str, str, int]] | None = None
+) -> RayEvaluation:
+    """An attempt of which only the printed text is kept."""
+    kept = [] if printed is None else printed
+    return RayEvaluation(
+        cluster,
+        make_job(folder),
+        submission,
+        lambda step, values: None,
+        lambda handle, host: None,
+        lambda stream, text, left_out: kept.append((stream, text, left_out)),
     )
+
+
+async def test_text_printed_on_another_machine_is_passed_on(tmp_path: Path) -> None:
+    printed: list[tuple[str, str, int]] = []
+    evaluation = make_evaluation(Silent(), tmp_path, Submission("k", 1), printed)
+    evaluation.take({"type": "item"}, encode(Written("stderr", "step 3: é\n", 12)))
+    assert printed == [("stderr", "step 3: é\n", 12)]
+    evaluation.take({"type": "item"}, encode(Written("stdout", "", 0)).replace(b"stdout", b"stdin"))
+    with pytest.raises(EvaluationLost, match="sent"):
+        await evaluation.outcome()
+
+
+async def test_result_of_earlier_attempt_is_refused(tmp_path: Path) -> None:
+    evaluation = make_evaluation(Silent(), tmp_path, Submission("k", 1))
     evaluation.take({"type": "item"}, done("k", 0))
     with pytest.raises(EvaluationLost, match="another attempt"):
         await evaluation.outcome()
@@ -157,9 +181,7 @@ async def test_result_of_earlier_attempt_is_refused(tmp_path: Path) -> None:
 
 async def test_evaluation_that_never_started_is_withdrawn(tmp_path: Path) -> None:
     cluster = Silent()
-    evaluation = RayEvaluation(
-        cluster, make_job(tmp_path), Submission("k"), lambda step, values: None, lambda handle, host: None
-    )
+    evaluation = make_evaluation(cluster, tmp_path, Submission("k"))
     evaluation.cancel("enough")
     assert cluster.sent == [{"do": "withdraw", "id": 0}]
     evaluation.take({"type": "lost", "message": "it was cancelled"}, b"")
@@ -199,7 +221,10 @@ async def test_evaluations_wait_while_the_cluster_is_lost(tmp_path: Path, monkey
     executor = RayExecutor(ExecutorSettings(name="ray"), Resources(gpus=0.0))
 
     async def start(attempt: int) -> RunningEvaluation:
-        return await executor.start(job, lambda step, values: None, Submission("k", attempt), lambda handle, host: None)
+        submission = Submission("k", attempt)
+        return await executor.start(
+            job, lambda step, values: None, submission, lambda handle, host: None, lambda stream, text, left_out: None
+        )
 
     await executor.open()
     try:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.errors import EvolveError
 from engine.evaluation.evaluator import Evaluation
+from engine.evaluation.supervisor.capture import Capture
 from engine.evaluation.supervisor.results import clean_result
 
-from .conftest import GUARDED, Workplace
+from .conftest import GUARDED, Workplace, until
 
 RETURNS = "def evaluate(path):\n    return {}\n"
 
@@ -35,6 +39,50 @@ def run(report):
     assert outcome.stdout == b"out\n"
     assert outcome.stderr.startswith(b"err\n") and b"left out the metric 'odd'" in outcome.stderr
     assert 0 < outcome.seconds < 10 and outcome.cpu_seconds > 0 and outcome.peak_mb > 1
+
+
+async def test_output_is_shown_while_the_evaluation_runs(work: Workplace) -> None:
+    """The evaluation ends only once what it printed was seen; a character may be cut, and a flood is cut short."""
+    program = """
+import pathlib, sys, time
+def run(report):
+    print("é" * 1000)
+    print("early", file=sys.stderr)
+    while not pathlib.Path("GO").exists():
+        time.sleep(0.01)
+    print("x" * 100_000)
+    print("late")
+    while not pathlib.Path("GO.2").exists():
+        time.sleep(0.01)
+    return {"score": 1}
+"""
+    go = work.folder / "go"
+    printed: list[tuple[str, str, int]] = []
+    job = work.job(program.replace("GO", str(go)), mounts=[str(work.folder)])
+    evaluation = await Evaluation.start(job, lambda step, values: None, lambda *said: printed.append(said))
+    await until(lambda: len(printed) == 2)
+    assert sorted(printed) == [("stderr", "early\n", 0), ("stdout", "é" * 1000 + "\n", 0)]
+    go.touch()
+    await until(lambda: any(text.endswith("late\n") for _, text, _ in printed))
+    later = printed[2:]
+    assert all(len(text) <= 2048 for _, text, _ in later)
+    assert sum(left_out + len(text) for _, text, left_out in later) == 100_000 + len("\nlate\n")
+    Path(f"{go}.2").touch()
+    outcome = await evaluation.outcome()
+    await evaluation.acknowledge()
+    assert outcome.status == "ok" and outcome.stdout.endswith(b"x\nlate\n")
+
+
+@given(st.lists(st.tuples(st.binary(max_size=90_000), st.booleans()), max_size=8), st.integers(1, 4096))
+def test_unseen_output_is_the_end_of_what_came(pieces: list[tuple[bytes, bool]], most: int) -> None:
+    capture, since = Capture(), b""
+    for piece, look in pieces:
+        capture.add(piece)
+        since += piece
+        if look:
+            shown, left_out = capture.unseen(most)
+            assert (shown, left_out) == (since[-most:], max(0, len(since) - most))
+            since = b""
 
 
 async def test_words_of_the_evaluator_become_feedback(work: Workplace) -> None:

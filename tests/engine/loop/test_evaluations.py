@@ -14,7 +14,7 @@ from engine.evaluation import gpus
 from engine.evaluation.capacity import CapacityLimiter
 from engine.evaluation.curve import Curve
 from engine.evaluation.early_stop import MedianRule
-from engine.evaluation.evaluator import Evaluation, Job, Outcome, Progress
+from engine.evaluation.evaluator import Evaluation, Job, Outcome, Printed, Progress
 from engine.evaluation.executors.base import EvaluationLost, Placed, RunningEvaluation, Submission
 from engine.evaluation.executors.local import LocalExecutor
 from engine.loop.evaluations import Evaluations
@@ -48,6 +48,7 @@ class Record:
         self.outcome: Outcome | None = None
         self.device = ""
         self.reports = 0
+        self.text = ""
         self._reported = asyncio.Event()
 
     def started(self, job: Job) -> None:
@@ -59,6 +60,10 @@ class Record:
         """Count the report."""
         self.reports += 1
         self._reported.set()
+
+    def printed(self, stream: str, text: str, left_out: int) -> None:
+        """Keep what was printed."""
+        self.text += text
 
     async def ended(self, outcome: Outcome, curve: Curve) -> None:
         """Note the end; the folder is there until this returns."""
@@ -263,7 +268,7 @@ class Losing(LocalExecutor):
     records_submissions = True
 
     async def start(
-        self, job: Job, on_progress: Progress, submission: Submission, on_placed: Placed
+        self, job: Job, on_progress: Progress, submission: Submission, on_placed: Placed, on_printed: Printed
     ) -> RunningEvaluation:
         evaluation = await Evaluation.start(job, on_progress)
         evaluation.cancel("its machine dies")
