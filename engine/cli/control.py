@@ -78,6 +78,7 @@ from engine.runs.review import agree_to_change, review_run, review_task
 from engine.runs.status import RunSummary, summary_now
 from engine.settings.decode import deep_merge
 from engine.settings.model import Settings, parse_setting
+from engine.state.best_known import describe_claim
 from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 
@@ -256,6 +257,8 @@ def _close(run: Run, state: RunState, summary: RunSummary, json: bool) -> None:
         if not json:
             badge = "guarded" if measured == {"guarded"} else "open"
             print(f"{status}: best {state.ranking.describe(best)} (#{best.id}), {badge}, in {path}")
+            if claim := describe_claim(state, run.typed):
+                print(f"past the record: {claim}")
     if status in ("paused", "stopped", "dead") and not json:
         tell(f"'evolve resume {run.typed}' goes on with it.")
     interrupted = status == "stopped" and state.interrupted

@@ -70,24 +70,32 @@ def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
         print(f"There is no run in {folder} yet. 'evolve run TASK' starts one, 'evolve tasks' lists the tasks.")
         return
     asked = any(entry["tokens"] for entry in found)
+    known = any(entry["to_record"] is not None for entry in found)
     rows = [
         [
             entry["name"], entry["task"], entry["status"], str(entry["rounds"]), str(entry["nodes"]),
             _best(entry),
+            *([_way(entry["to_record"])] if known else []),
             *([f"{entry['tokens']:,}", f"{entry['usd']:.4f}"] if asked else []),
             local_time(started_ms(entry)),
         ]
         for entry in found
     ]  # fmt: skip
     spent, started = ["tokens", "$"] if asked else [], f"started ({local_zone()})"
+    way = ["to record"] if known else []
     print_table(
-        ["name", "task", "status", "rounds", "nodes", "best", *spent, started],
+        ["name", "task", "status", "rounds", "nodes", "best", *way, *spent, started],
         rows,
-        (started, *reversed(spent), "task"),
+        (started, *reversed(spent), "task", *way),
     )
     for entry in found:
         if entry["status"] == "paused" and entry["reason"]:
             print(f"{visible(entry['name'])} is paused: {visible(entry['reason'])}")
+
+
+def _way(share: float | None) -> str:
+    """Return the share of the way from the seed to the record, for the table."""
+    return "–" if share is None else f"{share:.1%}"
 
 
 def _best(entry: RunSummary) -> str:

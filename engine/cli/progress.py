@@ -15,6 +15,7 @@ from engine.runs.folder import Run, is_alive
 from engine.runs.prices import told_prices
 from engine.runs.status import RunSummary, summary_now
 from engine.settings.model import analyzes_by_model
+from engine.state.best_known import describe_claim
 from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import RunState
 from engine.state.trouble import trouble_key, trouble_line
@@ -121,8 +122,9 @@ class ProgressLines:
             case ev.EvalLost() as data:
                 where = f" on {one_line(data.host, 60)}" if data.host else ""
                 return f"#{event.node} lost{where}, to be tried again: {one_line(data.reason, _REASON_LENGTH)}"
-            case ev.BestCrowned() as data if data.machines:
-                return f"best #{event.node} {one_line(data.machines, _REASON_LENGTH)}"
+            case ev.BestCrowned() as data:
+                told = f"best #{event.node} {one_line(data.machines, _REASON_LENGTH)}" if data.machines else ""
+                return "; ".join(filter(None, (told, describe_claim(state))))
             case ev.BudgetWarned() as data:
                 return f"{data.share:.0%} of the {data.budget} are used: {data.spent:.4g} of {data.limit:g}"
             case ev.SettingsChanged() as data:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
-import secrets
 import shutil
 import subprocess
 import sys
@@ -17,9 +16,10 @@ from typing import Any
 from engine.errors import RunError, UsageError
 from engine.evaluation.construction import decode_construction
 from engine.evaluation.evaluator import Evaluation, Job
+from engine.journal.database import sha256_of
 from engine.state.node import Node
 from engine.state.run_state import RunState
-from engine.task.load import BUILTIN_TASKS
+from engine.task.load import BUILTIN_TASKS, exact_problems
 from engine.text import legible, one_line
 
 __all__ = ["FORMAT", "check_certificate", "has_certificates", "make_certificate"]
@@ -27,32 +27,21 @@ __all__ = ["FORMAT", "check_certificate", "has_certificates", "make_certificate"
 FORMAT = "evolve-certificate-1"
 _LARGEST = 8 << 20
 """Most bytes of a certificate that are read."""
+_DRAWN_FROM = "drawn_from"
+"""The setting of an instance that names the program from whose hash its data are drawn."""
 _KEYS = {"format": str, "problem": str, "instance": dict, "answer": object, "score": dict}
 _EVALUATOR = """
-import json
-from answers import plain
 from evaluation import ask
 
 def evaluate(program_path, report):
-    settings = dict(report.settings)
-    mark = settings.pop("certificate_mark")
-    print(f"\\n{mark}{json.dumps(plain(ask(settings)))}", flush=True)
+    report.keep(ask(report.settings))
     return {"score": 0.0}
 """
 
 
 def has_certificates(problem: str) -> bool:
     """Return whether a task is an open problem whose answers can be measured exactly."""
-    return problem in _problems()
-
-
-def _problems() -> dict[str, Path]:
-    # Only tasks whose program is asked for an answer: `evaluation.py` asks.
-    return {
-        path.parent.name: path.parent
-        for path in sorted(BUILTIN_TASKS.glob("*/evaluation.py"))
-        if path.parent.name != "mathematics"
-    }
+    return problem in exact_problems()
 
 
 def make_certificate(state: RunState, node: Node, program: str, construction: str = "") -> dict[str, Any]:
@@ -74,9 +63,13 @@ def make_certificate(state: RunState, node: Node, program: str, construction: st
     if not has_certificates(problem):
         raise RunError(
             f"{problem} has no exact measure, so that no certificate can be made of it",
-            f"Certificates are made of {', '.join(_problems())}",
+            f"Certificates are made of {', '.join(exact_problems())}",
         )
     instance = {**state.spec.settings, **state.spec.score_stage.settings}
+    beside: dict[str, Any] = {}
+    if state.spec.confirmation == "gain":
+        # What it is judged on is drawn: from its own hash, so that nobody picks a lucky draw.
+        instance[_DRAWN_FROM], beside = node.program, {"program": program}
     if construction:
         answer = decode_construction(construction)
     else:
@@ -91,32 +84,32 @@ def make_certificate(state: RunState, node: Node, program: str, construction: st
         "instance": instance,
         "answer": answer,
         "score": measured,
+        **beside,
         "from": {"node": node.id, "program_sha256": node.program},
         "versions": _versions(),
     }
 
 
 async def _construct(state: RunState, problem: str, instance: dict[str, Any], program: str, folder: Path) -> Any:
-    """Return the answer of a program, by an evaluator that prints it behind a mark that no program can know."""
-    task, mark = folder / "task", secrets.token_hex(16)
-    shutil.copytree(_problems()[problem], task, ignore=shutil.ignore_patterns("priors", "__pycache__"))
+    """Return the answer of a program, by an evaluator that keeps it."""
+    task = folder / "task"
+    shutil.copytree(exact_problems()[problem], task, ignore=shutil.ignore_patterns("priors", "__pycache__"))
     (task / "evaluate.py").write_text(_EVALUATOR)
     limits = state.spec.limits_of(state.spec.score_stage)
     job = Job(
         program=program, task_folder=task, folder=folder / "run" / "work" / "1", metric="score", guarded=True,
         gpu=False, python=None, mounts=[], stage="explore", repeat=0, seed=0,
-        settings={**instance, "certificate_mark": mark},
-        limits=limits, threads=1,
+        settings=instance, limits=limits, threads=1,
     )  # fmt: skip
     evaluation = await Evaluation.start(job, lambda step, values: None)
     outcome = await evaluation.outcome()
     await evaluation.acknowledge()
     if outcome.status != "ok":
         raise RunError(f"the program constructs nothing: {outcome.status}, {one_line(outcome.reason, 300)}")
-    _, found, said = outcome.stdout.decode(errors="replace").rpartition(f"\n{mark}")
-    if not found:
-        raise RunError("the program's answer is too long for a certificate")
-    return json.loads(said)
+    answer = decode_construction(outcome.construction)
+    if answer is None:
+        raise RunError("the program's answer is too long for a certificate, or more than numbers in lists")
+    return answer
 
 
 def check_certificate(path: Path) -> dict[str, Any]:
@@ -133,9 +126,13 @@ def check_certificate(path: Path) -> dict[str, Any]:
     if not has_certificates(problem):
         raise UsageError(
             f"{path} is of the problem '{legible(problem)}', which is not known here",
-            f"Known are {', '.join(_problems())}",
+            f"Known are {', '.join(exact_problems())}",
         )
-    measured = _measure(problem, claim["instance"], claim["answer"])
+    drawn_from = claim["instance"].get(_DRAWN_FROM)
+    if drawn_from is not None and drawn_from != _hash_of(claim.get("program")):
+        measured = {"refused": "it is drawn from another hash than its program's"}
+    else:
+        measured = _measure(problem, claim["instance"], claim["answer"])
     reason = measured.get("refused", "")
     if not reason:
         wrong = [key for key in ("low", "high", "score", "direction") if claim["score"].get(key) != measured[key]]
@@ -146,6 +143,10 @@ def check_certificate(path: Path) -> dict[str, Any]:
         "score": measured.get("score"), "direction": measured.get("direction"), "confirmed": not reason,
         "reason": reason,
     }  # fmt: skip
+
+
+def _hash_of(program: Any) -> str:
+    return sha256_of(program.encode("utf-8", "surrogatepass")) if isinstance(program, str) else ""
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _measure(problem: str, instance: dict[str, Any], answer: Any) -> dict[str, Any]:
     """Return what the built-in task's measure says of an answer."""
     asked = json.dumps({"instance": instance, "answer": answer})
-    command = [sys.executable, "-I", str(BUILTIN_TASKS / "mathematics" / "certify.py"), str(_problems()[problem])]
+    command = [sys.executable, "-I", str(BUILTIN_TASKS / "mathematics" / "certify.py"), str(exact_problems()[problem])]
     done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = one_line(done.stderr.strip().rpartition("\n")[2] or f"it ended with {done.returncode}", 300)

@@ -15,6 +15,7 @@ from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, is_alive
 from engine.settings.decode import deep_merge
 from engine.settings.fitness import FitnessSettings
+from engine.state.best_known import way_to_record
 from engine.state.fold import fold_run
 from engine.state.ranking import Figures, Ranking
 from engine.state.run_state import RunState
@@ -52,6 +53,8 @@ class RunSummary(TypedDict):
     host: str
     usd: float
     tokens: int
+    to_record: float | None
+    """The share of the way from the seed to the best value known that its best has gone; None if none is known."""
 
 
 def current_status(recorded: str, alive: bool) -> str:
@@ -113,6 +116,7 @@ def run_summary(run: Run, kept: dict[str, Any], alive: bool) -> RunSummary:
         # Runs of earlier versions asked no model.
         usd=kept.get("usd", 0.0),
         tokens=kept.get("tokens", 0),
+        to_record=kept.get("to_record"),
     )
 
 
@@ -132,6 +136,7 @@ def summary_of(state: RunState) -> dict[str, Any]:
         "host": state.start.host,
         "usd": state.usd,
         "tokens": state.tokens,
+        "to_record": way_to_record(state),
     }
 
 
@@ -156,6 +161,7 @@ class _Kept(TypedDict):
     host: str
     usd: NotRequired[float]
     tokens: NotRequired[int]
+    to_record: NotRequired[float | None]
 
 
 def _is_sound(summary: _Kept) -> bool:
@@ -172,11 +178,15 @@ def kept_summary(reader: JournalReader) -> dict[str, Any] | None:
         summary = None
     if summary is None or not _is_sound(summary) or summary["seq"] != reader.last_seq():
         return None
-    if "ranked_by" in summary:
+    if "to_record" in summary:
         return {**summary}
-    # An earlier version kept the score alone. If nothing else counts, the fitness follows from it without a fold.
+    # Earlier versions kept less: of the best the score alone, from which its fitness follows if nothing else counts.
     first = next(reader.events(upto=1), None)
     started = first.data if first is not None else None
+    if isinstance(started, ev.RunStarted) and started.spec.get("records"):
+        return None
+    if "ranked_by" in summary:
+        return {**summary}
     settings = started.settings if isinstance(started, ev.RunStarted) else {}
     for event in reader.events_of(ev.SettingsChanged):
         settings = deep_merge(settings, getattr(event.data, "settings", {}))

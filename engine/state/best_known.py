@@ -7,7 +7,7 @@ from typing import Any
 from engine.state.run_state import RunState
 from engine.task.records import share_of_way
 
-__all__ = ["describe_record", "record_entry", "way_to_record"]
+__all__ = ["describe_claim", "describe_record", "record_entry", "way_to_record"]
 
 
 def way_to_record(state: RunState) -> float | None:
@@ -28,23 +28,42 @@ def record_entry(state: RunState) -> dict[str, Any] | None:
     return {**known, "share": way_to_record(state)}
 
 
+def describe_claim(state: RunState, run: str = "RUN") -> str:
+    """Return what is to be said of a best node past the record, with the command that verifies it; empty if it is not.
+
+    Args:
+        state: the run.
+        run: its name, as it is typed.
+    """
+    record, best, spec = state.spec.record, state.best_node, state.spec
+    if record is None or best is None or best.score is None or not spec.better(best.score, record.value):
+        return ""
+    # Lazy: few runs get there.
+    from engine.task.load import exact_problems
+
+    command = f"evolve verify {run} {best.id}"
+    how = (
+        f"'{command} --certificate FILE.json' lets others check it"
+        if spec.name in exact_problems()
+        else f"'{command}' measures it again"
+    )
+    return f"node {best.id} claims to be better, to be verified: {how}"
+
+
 def describe_record(state: RunState) -> str:
     """Return a sentence about the record and how far the run has come to it; empty if no record is known.
 
     A score past the record is told as a claim: only a certificate that others can check makes it a record.
     """
-    record, best, spec = state.spec.record, state.best_node, state.spec
+    record, best = state.spec.record, state.best_node
     if record is None:
         return ""
     told = f"{record.value:.8g} ({record.who}, {record.year})"
+    if claim := describe_claim(state):
+        return f"{told}: {claim}"
     share = way_to_record(state)
     if share is None or best is None or best.score is None:
         return told
-    past = best.score - record.value if spec.direction == "maximize" else record.value - best.score
-    if past > spec.min_gain:
-        return (
-            f"{told}: node {best.id} claims to be better, to be verified: "
-            f"'evolve verify RUN {best.id} --certificate FILE.json' lets others check it"
-        )
-    off = abs(past / record.value) if record.value else abs(past)
+    off = abs(best.score - record.value)
+    off = off / abs(record.value) if record.value else off
     return f"{told}: {share:.1%} of the way from the seed, {off:.2%} away"

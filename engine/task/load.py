@@ -21,7 +21,7 @@ from engine.task.records import read_records
 from engine.task.snapshot import task_files
 from engine.task.spec import Container, Limits, Seed, Task, TaskSpec, seed_paths
 
-__all__ = ["BUILTIN_TASKS", "builtin_tasks", "find_task", "load_task", "write_converted"]
+__all__ = ["BUILTIN_TASKS", "builtin_tasks", "exact_problems", "find_task", "load_task", "write_converted"]
 
 
 BUILTIN_TASKS = Path(__file__).parents[1] / "tasks"
@@ -30,6 +30,13 @@ BUILTIN_TASKS = Path(__file__).parents[1] / "tasks"
 def builtin_tasks() -> list[Path]:
     """Return the folders of the built-in tasks, sorted by name."""
     return sorted(path.parent for path in BUILTIN_TASKS.glob("*/task.toml"))
+
+
+def exact_problems() -> dict[str, Path]:
+    """Return the folders of the built-in tasks whose answers can be measured exactly, by name."""
+    # Only they have what asks a program for an answer.
+    found = (path.parent for path in sorted(BUILTIN_TASKS.glob("*/evaluation.py")))
+    return {folder.name: folder for folder in found if (folder / "task.toml").is_file()}
 
 
 def find_task(name: str) -> Path:

@@ -15,7 +15,8 @@ from engine.journal.database import send_command
 from engine.runs.folder import Run, is_alive
 from engine.runs.fork import fork_run
 from engine.runs.secret import DataSeeds
-from tests.conftest import Evolve, TaskMaker
+from engine.task.load import find_task
+from tests.conftest import Evolve, TaskMaker, call_own
 from tests.e2e.runs import (
     check_complete,
     check_integrity,
@@ -99,6 +100,28 @@ def test_certificate_of_a_run_is_checked_without_the_run(evolve: Evolve, tmp_pat
     target.write_text(json.dumps(claim))
     refuted = evolve("verify", target)
     assert (refuted.code, "not confirmed: it claims another" in refuted.out) == (1, True)
+
+
+def test_certificate_of_a_packing_is_of_items_that_nobody_chose(evolve: Evolve, tmp_path: Path) -> None:
+    folder, target = Path(shutil.copytree(find_task("bin_packing"), tmp_path / "mine")), tmp_path / "claim.json"
+    toml = (folder / "task.toml").read_text().replace("items = 5000", "items = 50")
+    (folder / "task.toml").write_text(toml.replace("instances = 5", "instances = 2"))
+    call_own(folder)
+    told = ("--headless", "--json", "--name", "a", "--runs", tmp_path / "runs")
+    run = evolve("run", folder, "--rounds", 0, *told).json["run"]
+    made = evolve("verify", run, "--certificate", target, "--json")
+    assert made.code == 0, made.err
+    assert evolve("verify", target, "--json").json["score"] == made.json["score"] >= 0
+    claim = json.loads(target.read_text())
+    rooms = claim["answer"][0]
+    for change, why in (
+        ({"program": claim["program"] + "\n"}, "another hash than its program's"),
+        ({"instance": {**claim["instance"], "items": 49}}, "50 entries, not 49"),
+        ({"answer": [[*rooms[:10], 99, *rooms[11:]], claim["answer"][1]]}, "which does not exist"),
+    ):
+        target.write_text(json.dumps({**claim, **change}))
+        refuted = evolve("verify", target)
+        assert refuted.code == 1 and why in refuted.out
 
 
 def test_run_at_rest_is_verified(run: Run, evolve: Evolve) -> None:

@@ -8,17 +8,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engine.cli.progress import ProgressLines
 from engine.errors import TaskError
 from engine.export.score_curve import draw_curve
+from engine.journal.events import BestCrowned
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run
-from engine.state.best_known import describe_record, record_entry, way_to_record
+from engine.state.best_known import describe_claim, describe_record, record_entry, way_to_record
 from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 from engine.task.load import builtin_tasks, find_task, load_task
 from engine.task.records import Record, best_record, share_of_way
+from tests.conftest import Evolve
 from tui.model.plot import Plot
 from tui.model.quantities import Quantity
+from tui.model.run_model import RunModel
 
 
 def record(value: float, **settings: object) -> Record:
@@ -90,6 +94,35 @@ def test_run_tells_its_way_to_the_record_and_a_claim_past_it() -> None:
     assert (describe_record(state_with()), record_entry(state_with())) == ("", None)
     told = record_entry(state)
     assert told is not None and (told["value"], told["share"]) == (2.6359831, share)
+
+
+def test_claim_is_told_in_the_notes_and_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with JournalReader(Run(Path("sample_runs", "circle_packing_recombine")).db) as reader:
+        first, *events = list(reader.events())
+    model, lines = RunModel(RunState(first)), ProgressLines()
+    model.state.spec = msgspec.structs.replace(model.state.spec, records=[record(2.635)])
+    for event in events:
+        model.apply(event)
+        if isinstance(event.data, BestCrowned):
+            lines(event, model.state)
+    best, state = model.state.best, model.state
+    claim = f"node {best} claims to be better, to be verified: 'evolve verify RUN {best} --certificate FILE.json'"
+    assert capsys.readouterr().err.count(claim) == 1, "earlier bests are none"
+    (note,) = [note for note in model.notes if note.text.startswith("past the record")]
+    assert (note.node, note.kind) == (best, "best") and claim in note.text
+    assert f"'evolve verify mine {best} " in describe_claim(state, "mine")
+    state.spec = msgspec.structs.replace(state.spec, name="another")
+    assert describe_claim(state).endswith(f"'evolve verify RUN {best}' measures it again")
+
+
+def test_list_of_runs_tells_the_way_to_the_record(tmp_path: Path, evolve: Evolve) -> None:
+    shutil.copytree(Path("sample_runs", "data_curation_recombine"), tmp_path / "a")
+    assert "to record" not in evolve("runs", "--runs", tmp_path).out
+    shutil.copytree(Path("sample_runs", "autocorrelation_recombine"), tmp_path / "b")
+    listed = {entry["task"]: entry["to_record"] for entry in evolve("runs", "--runs", tmp_path, "--json").json}
+    assert listed["data_curation"] is None and 0.9 < listed["autocorrelation"] < 1
+    told = evolve("runs", "--runs", tmp_path).out
+    assert "to record" in told and f"{listed['autocorrelation']:.1%}" in told
 
 
 def test_curve_and_plot_draw_a_record_that_is_near() -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from engine.errors import DamagedJournal
 from engine.journal import events as ev
 from engine.journal.live import LiveRow
+from engine.state.best_known import describe_claim
 from engine.state.fold import apply
 from engine.state.node import Node
 from engine.state.run_state import RunState
@@ -287,6 +288,11 @@ def _keep_warning(model: RunModel, event: ev.Event, data: ev.BudgetWarned) -> No
     model._keep("run", event, f"budget: {data.spent:g} of {data.limit:g} {data.budget} spent")
 
 
+def _keep_claim(model: RunModel, event: ev.Event, data: ev.BestCrowned) -> None:
+    if claim := describe_claim(model.state):
+        model._keep("best", event, f"past the record: {claim}")
+
+
 def _keep_noise(model: RunModel, event: ev.Event, data: ev.NoiseMeasured) -> None:
     if data.note:
         model._keep("run", event, data.note)
@@ -335,6 +341,7 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.RunFailed.KIND: _keep_end,
     ev.BudgetWarned.KIND: _keep_warning,
     ev.NoiseMeasured.KIND: _keep_noise,
+    ev.BestCrowned.KIND: _keep_claim,
     ev.ClockStepped.KIND: _keep_clock_step,
 }
 
@@ -353,7 +360,7 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.EvalDone.KIND: ("rounds", "tree", "scores", "rates"),
     ev.VerifyStarted.KIND: ("rounds", "tree"),
     ev.VerifyDone.KIND: ("rounds", "tree", "notes"),
-    ev.BestCrowned.KIND: ("tree", "scores", "status", "rates"),
+    ev.BestCrowned.KIND: ("tree", "scores", "status", "rates", "notes"),
     ev.AnalyzeDone.KIND: ("rounds", "notes"),
     ev.NodePinned.KIND: ("tree",),
     ev.NodeUnpinned.KIND: ("tree",),

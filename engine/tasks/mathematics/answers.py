@@ -16,7 +16,6 @@ __all__ = [
     "most_float",
     "number",
     "numbers",
-    "plain",
     "rows",
     "scaled",
     "shrunk",
@@ -94,13 +93,6 @@ def _listed(value: Any, least: int, most: int, where: str) -> list[Any]:
         wanted = str(least) if least == most else f"{least} to {most}"
         raise Refused(f"{where} has {len(value)} entries, not {wanted}")
     return list(value)
-
-
-def plain(value: Any) -> Any:
-    """Return what lists, tuples and arrays hold as lists, which JSON can tell."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def scaled(values: list[float]) -> list[int]:
