@@ -18,7 +18,7 @@ class PlotChoice(msgspec.Struct):
 
     measure: str = "rank"
     """Id of a quantity of `tui.model.quantities`."""
-    axis: Literal["node", "round", "seconds", "usd", "tokens"] = "node"
+    axis: Literal["node", "round", "seconds", "usd", "tokens", "objective"] = "node"
     scale: Literal["auto", "linear", "log"] = "auto"
 
 

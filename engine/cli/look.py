@@ -41,6 +41,7 @@ from engine.runs.folder import Run, all_runs, is_alive
 from engine.runs.status import RunSummary, best_entry, best_of, started_ms, summarize, summary_now
 from engine.state.best_known import describe_record, record_entry
 from engine.state.fold import fold_run
+from engine.state.fronts import describe_front
 from engine.state.gain import describe_check
 from engine.state.lineage import ancestors, best_path, descendants, first_parents, lineage
 from engine.state.node import Node
@@ -162,7 +163,7 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
             }
             for node in shown
         ]  # fmt: skip
-        print_json({**entry, "record": record_entry(state), "nodelist": nodes})
+        print_json({**entry, "record": record_entry(state), **_front(state), "nodelist": nodes})
         return
     best, ranking = state.best_node, state.ranking
     print(
@@ -173,6 +174,9 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
     if best is not None and best.score is not None:
         print(f"best {ranking.describe(best, 10)}, node {best.id}: {one_line(best.name, 100)}")
         print(f"best path {_path(best_path(state))}")
+    if state.fronts:
+        front = sorted(state.fronts[0])
+        print(f"front of {len(front)} nodes, hypervolume {state.hypervolume:.10g}: {_path(front, ', ')}")
     if record := describe_record(state):
         print(f"record {visible(record)}")
     if spending(state):
@@ -201,10 +205,17 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.8g}"
 
 
-def _path(nodes: list[int]) -> str:
+def _front(state: RunState) -> dict[str, Any]:
+    """Return the front as data; nothing if nodes are ranked by one number."""
+    if state.settings.fitness.kind != "pareto":
+        return {}
+    return {"front": sorted(state.fronts[0]) if state.fronts else [], "hypervolume": state.hypervolume}
+
+
+def _path(nodes: list[int], by: str = " → ") -> str:
     """Format a path of nodes; leave out the middle of one longer than 16."""
     shown: list[object] = [*nodes] if len(nodes) <= 16 else [*nodes[:6], f"… {len(nodes) - 14} more …", *nodes[-8:]]
-    return " → ".join(map(str, shown))
+    return by.join(map(str, shown))
 
 
 def _counts(state: RunState) -> str:
@@ -226,6 +237,7 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
         "metrics": node.metrics, "reason": node.reason, "seconds": node.seconds,
         "verified": node.verified, "spread": node.spread, "measurements": node.measurements,
         "fitness": node.fitness, "judge": node.judge, "quarantined": node.quarantined, "broken": node.broken,
+        "front": node.front, "hypervolume": node.hypervolume,
         "check": msgspec.to_builtins(node.check), "asked": msgspec.to_builtins(node.asked),
         "fresh": [msgspec.to_builtins(e.data) for e in events if isinstance(e.data, ev.VerifyMeasured)],
         "pinned": node.pinned, "pruned": node.pruned, "starred": node.starred, "comments": node.comments,
@@ -264,6 +276,8 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
         print(f"verified on request: {describe_check(node.asked)}")
     if node.score is not None and node.fitness is None:
         print("not ranked: a part of its fitness is missing")
+    if node.front is not None:
+        print(describe_front(node))
     if node.broken:
         print(f"not the best, whatever its score: {visible(node.broken)}")
     if node.same_as is not None:

@@ -122,6 +122,7 @@ def _context(record: Record) -> dict[str, Any]:
         "deepest": _DEEPEST,
         "code": code,
         "diff": list(_diff(seed, code)) if len(path) > 1 else [],
+        "front": sorted(state.fronts[0]) if state.fronts else [],
         "steps": [state.nodes[step.node] for step in state.best_steps],
         "lessons": lessons[-_LESSONS:],
         "lessons_in_all": len(lessons),

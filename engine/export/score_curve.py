@@ -50,6 +50,8 @@ def draw_curve(state: RunState) -> ScoreCurve | None:
     if not ranked:
         return None
     low, high = bounds([value for _, value in ranked], ranking.maximize)
+    risen = state.front_steps if state.settings.fitness.kind == "pareto" else []
+    high = max([high, *(step.hypervolume * 1.04 for step in risen)])
     record = state.spec.record if not ranking.by_fitness else None
     if record is not None and low - (high - low) <= record.value <= high + (high - low):
         low, high = min(low, record.value), max(high, record.value)
@@ -65,7 +67,16 @@ def draw_curve(state: RunState) -> ScoreCurve | None:
     )
     # In the order of the nodes: with rounds in flight a node may be crowned after a later one.
     best: float | None = None
-    for node, value in ranked:
+    risen_to = 0.0
+    for step in sorted(risen):
+        if curve.steps and step.hypervolume <= risen_to:
+            continue
+        risen_to = step.hypervolume
+        at = x(step.node), y(step.hypervolume)
+        curve.best += f"M{at[0]} {at[1]}" if not curve.steps else f"H{at[0]}V{at[1]}"
+        label = f"#{step.node}: hypervolume {step.hypervolume:.6g}"
+        curve.steps.append(Step(*at, label))
+    for node, value in ranked if not risen else ():
         if node.eligible and state.exceeds(node.fitness, best):
             at = x(node.id), y(value)
             curve.best += f"M{at[0]} {at[1]}" if best is None else f"H{at[0]}V{at[1]}"

@@ -128,6 +128,8 @@ class DesignRequest:
     """What nodes are ranked by; None: by the task's score."""
     require: Mapping[str, str] = field(default_factory=dict)
     """Constraints by name of their metric: what breaks one cannot be the best."""
+    objectives: Sequence[str] = ()
+    """Objectives of a front, each with its direction; empty if nodes are ranked by one number."""
     modes: Sequence[Mode] = ("full", "diff", "crossover", "fix")
     """The modes that this run draws from."""
     best: ContextNode | None = None

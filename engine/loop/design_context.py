@@ -11,6 +11,7 @@ from engine.llm.requests import ContextNode, DesignRequest, Failed, Mode, Reject
 from engine.loop.models import ModelGateway
 from engine.loop.session import RunSession
 from engine.programs.minhash import mean_distance, read_sketch
+from engine.settings.fitness import FitnessSettings
 from engine.settings.model import designs_by_model
 from engine.state.attempts import Attempts
 from engine.state.node import Node, OpenRound
@@ -65,6 +66,7 @@ class DesignContext:
             ask=self._models.for_round(round_.round),
             ranking=state.ranking,
             require=state.settings.fitness.require,
+            objectives=_objectives(state.settings.fitness),
         )
         # Recombination reads programs and lessons alone.
         return self._told(request, parent, learned) if designs_by_model(state.settings) else request
@@ -125,6 +127,7 @@ class DesignContext:
         told = ["the best so far"] if node.id == state.best else []
         compared = self._compared(node, parent)
         told += [compared] if compared else []
+        told += ["on the front: no other is better in all that counts"] if node.front == 1 else []
         told += ["it breaks a constraint"] if node.broken else []
         if state.settings.sampler.name == "map_elites":
             told.append("the elite of another cell of the grid")
@@ -178,6 +181,13 @@ class DesignContext:
         """Tell whether retrieval left no prior out: it draws from those that do not match until none is left."""
         drawn = sum(shown.why == "drawn" for shown in learned.priors)
         return drawn < self._session.state.settings.retrieval.drawn
+
+
+def _objectives(fitness: FitnessSettings) -> tuple[str, ...]:
+    """Return the objectives of a front with their directions; none if nodes are ranked by one number."""
+    better = {"maximize": "higher", "minimize": "lower"}
+    parts = fitness.parts.items() if fitness.kind == "pareto" else ()
+    return tuple(f"{name} ({better[part.direction]} is better)" for name, part in parts)
 
 
 def _failed(attempts: Attempts, tried: list[Tried]) -> list[Failed]:

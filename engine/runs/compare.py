@@ -126,7 +126,7 @@ def read_compared(run: Run) -> ComparedRun:
 
 def _baseline(state: RunState) -> dict[str, Any]:
     settings, metric = state.settings.fitness, state.ranking.metric
-    if settings.kind != "composite" or not state.nodes:
+    if settings.kind == "score" or not state.nodes:
         return {}
     seed = state.nodes[0]
     measured = {**seed.metrics, metric: seed.score}

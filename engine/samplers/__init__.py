@@ -43,6 +43,10 @@ def make_sampler(settings: SamplerSettings) -> Sampler:
             from engine.samplers.map_elites import MapElites
 
             return MapElites(settings)
+        case "nsga2":
+            from engine.samplers.nsga2 import NSGA2
+
+            return NSGA2(keep)
         case "iid" | "sequential":
             from engine.samplers.by_age import ByAge
 

@@ -31,8 +31,8 @@ __all__ = [
 
 
 _MOST_ISLANDS = 1_000
-_KEPT_BY_WEIGHTED = 40
-"""Over all nodes the median falls behind the front, and soon parts nothing any more."""
+_KEPT = {"weighted": 40, "nsga2": 40}
+"""weighted: over all nodes the median falls behind the best, and soon parts nothing any more. nsga2: a population."""
 _MOST_CELLS = 10_000
 """Most cells of a grid, because every draw goes through all of them."""
 
@@ -41,13 +41,13 @@ class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which nodes a design is shown. Parameters of other samplers are kept and have no effect."""
 
     name: Literal[
-        "ucb1", "ucb1_paper", "greedy", "random", "power_law", "weighted", "map_elites", "iid", "sequential"
+        "ucb1", "ucb1_paper", "greedy", "random", "power_law", "weighted", "map_elites", "nsga2", "iid", "sequential"
     ] = "ucb1"
     inspirations: int = 2
     """Nodes shown beside the parent."""
     keep: int | Literal["auto"] | None = "auto"
     """Number of nodes to sample from, the best ones; others stay in the run and move up when a better one is pruned.
-    None: all; `auto`: 40 for weighted, else all; iid and sequential ignore it."""
+    None: all; `auto`: 40 for weighted and nsga2, else all; iid and sequential ignore it."""
     c: float = 0.1
     """ucb1: weight of the exploration term. The published form, ucb1_paper, always has 1.414."""
     alpha: float = 1.0
@@ -98,7 +98,7 @@ class SamplerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def kept(self) -> int | None:
         """`keep`, decided; None: all."""
         if self.keep == "auto":
-            return _KEPT_BY_WEIGHTED if self.name == "weighted" else None
+            return _KEPT.get(self.name)
         return self.keep
 
 

@@ -12,7 +12,6 @@ import msgspec
 
 from engine.journal import events as ev
 from engine.journal.events import Event
-from engine.settings.constraints import names_seed
 from engine.settings.decode import deep_merge
 from engine.settings.model import Settings
 from engine.state.attempts import behaves_as, count_child, count_refused
@@ -20,7 +19,7 @@ from engine.state.calls import CALL_HANDLERS
 from engine.state.model_record import ModelRecord, count_answer
 from engine.state.no_design import count_in_vain, is_stuck, try_anew
 from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, RunStatus
-from engine.state.ranks import rank_all, rank_one
+from engine.state.ranks import rank_all, rank_measured
 from engine.state.run_state import RunState
 from engine.state.submissions import SUBMISSION_HANDLERS, name_of_evaluation, settle
 from engine.state.trouble import count_refusal
@@ -299,12 +298,9 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
         kept = (done.construction_blob for done in reversed(evaluation.done) if done.construction_blob)
         node.construction_blob = next(kept, node.construction_blob)
     state.counts[data.status] = state.counts.get(data.status, 0) + 1
-    fitness = state.settings.fitness
-    if node.id == 0 and (fitness.kind == "composite" or names_seed(fitness.require)):
-        # All nodes are ranked against it.
-        rank_all(state)
-    else:
-        rank_one(state, node)
+    rank_measured(state, node)
+    if node.hypervolume is not None:
+        state.rounds_at_best = _rounds_with(state, node)
     if node.parents:
         node.same_as = behaves_as(node, state.nodes[node.parents[0]])
         if not again:
@@ -317,9 +313,13 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
 def _crowned(state: RunState, event: Event, data: ev.BestCrowned) -> None:
     node = state.node(event.node)
     state.best = node.id
-    # Round 0 is not counted; a node that was crowned later, after its round, adds none.
-    state.rounds_at_best = state.rounds_done + (node.round > 0 and node.round in state.open_rounds)
+    state.rounds_at_best = _rounds_with(state, node)
     state.best_steps.append(BestStep(event.seq, event.at, node.round, node.id, data.score, node.fitness))
+
+
+def _rounds_with(state: RunState, node: Node) -> int:
+    """Return the rounds done, with the node's own: round 0 is not counted, and one that has ended adds none."""
+    return state.rounds_done + (node.round > 0 and node.round in state.open_rounds)
 
 
 def _analyzed(state: RunState, event: Event, data: ev.AnalyzeDone) -> None:

@@ -9,8 +9,8 @@ import msgspec
 
 from engine.journal import events as ev
 
-__all__ = ["BestStep", "Node", "NodeEvaluation", "OpenRound", "Phase", "RoleSpent", "RunStatus", "Submitted"]
-__all__ += ["Verification"]
+__all__ = ["BestStep", "FrontStep", "Node", "NodeEvaluation", "OpenRound", "Phase", "RoleSpent", "RunStatus"]
+__all__ += ["Submitted", "Verification"]
 
 RunStatus = Literal["running", "paused", "finished", "stopped", "failed"]
 Phase = Literal["inject", "learn", "design", "experiment", "analyze", "end"]
@@ -60,6 +60,12 @@ class Node(msgspec.Struct, gc=False):
     """The value that ranks it under the current settings, higher is better; None: it is not ranked."""
     broken: str = ""
     """Which constraints of the current settings it breaks, with its values and the bounds; empty if all hold."""
+    point: tuple[float, ...] | None = None
+    """Its place in the space of objectives, by `engine.settings.fitness.point_of`; None if there are none."""
+    front: int | None = None
+    """Rank of its front, 1 for what nothing dominates; None behind the last that is kept, and if nothing is a front."""
+    hypervolume: float | None = None
+    """The hypervolume of the first front after it came; None if it did not raise that."""
     machine: str = ""
     """Fingerprint of the machine of its last evaluation, as in `machine.seen`; empty for the engine's own."""
     stderr_blob: str = ""
@@ -180,3 +186,10 @@ class BestStep(NamedTuple):
     """Its score when it was crowned."""
     fitness: float | None = None
     """Its fitness when it was crowned, or when all nodes were ranked anew after that."""
+
+
+class FrontStep(NamedTuple):
+    """One rise of the first front's hypervolume."""
+
+    node: int
+    hypervolume: float

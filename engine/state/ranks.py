@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
+from engine.state.fronts import arrange, enter, leave
 from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.state.verification import cap_of
@@ -15,8 +16,10 @@ def rank_one(state: RunState, node: Node) -> None:
     """Rank a node that was measured."""
     if node.fitness is not None and not node.broken:
         del state.ranked[bisect_left(state.ranked, node.fitness)]
+    leave(state, node)
     _weigh(state, node)
     node.cap = cap_of(state, node)
+    enter(state, node)
     if node.fitness is not None and not node.broken:
         insort(state.ranked, node.fitness)
 
@@ -29,12 +32,14 @@ def rank_all(state: RunState) -> None:
     for node in state.nodes:
         # Those that were ranked before the node that they are held below.
         node.cap = cap_of(state, node)
+    arrange(state)
     state.ranked = sorted(node.fitness for node in state.nodes if node.fitness is not None and not node.broken)
     state.best_steps = [step._replace(fitness=state.nodes[step.node].fitness) for step in state.best_steps]
 
 
 def _weigh(state: RunState, node: Node) -> None:
-    """Set the fitness of a node, and which constraints it breaks."""
+    """Set the fitness of a node, its place among objectives, and which constraints it breaks."""
     node.fitness = state.fitness(node.id, node.score, node.metrics, node.judge)
+    node.point = state.point(node.id, node.score, node.metrics)
     breach = state.breach(node.id, node.score, node.metrics)
     node.broken = "" if breach is None else breach.reason

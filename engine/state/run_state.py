@@ -14,12 +14,13 @@ from engine.errors import DamagedJournal
 from engine.journal import events as ev
 from engine.journal.events import Event
 from engine.settings.constraints import Breach, breach_of
-from engine.settings.fitness import fitness_of, least_gain
+from engine.settings.fitness import fitness_of, least_gain, point_of
 from engine.settings.model import Settings
 from engine.state.attempts import Attempts
 from engine.state.model_record import ModelRecord
 from engine.state.node import (
     BestStep,
+    FrontStep,
     Node,
     NodeEvaluation,
     OpenRound,
@@ -101,7 +102,14 @@ class RunState:
         self.best: int | None = None
         self.best_steps: list[BestStep] = []
         self.rounds_at_best = 0
-        """Rounds done when the best was crowned, including its own."""
+        """Rounds done when the best was crowned, including its own; of several objectives also when the hypervolume
+        rose."""
+        self.fronts: list[tuple[int, ...]] = []
+        """Nodes that nothing dominates, then those that only these dominate, and so on; empty if nothing is a front."""
+        self.hypervolume = 0.0
+        """Volume that the first front dominates above the reference point."""
+        self.front_steps: list[FrontStep] = []
+        """Every rise of it."""
         self.submitted: dict[str, Submitted] = {}
         """By the evaluation's name, the last attempts whose outcomes are not recorded."""
         self.losses: dict[str, int] = {}
@@ -219,9 +227,18 @@ class RunState:
             # Neither other metrics nor the baseline count.
             return fitness_of(settings, metric, self.spec.direction, {metric: score}, {}, judge)
         measured = {**metrics, metric: score}
+        return fitness_of(settings, metric, self.spec.direction, measured, self._baseline(node, measured), judge)
+
+    def point(self, node: int, score: float | None, metrics: dict[str, Any]) -> tuple[float, ...] | None:
+        """Return the place of a node with these results among several objectives; None if it has none."""
+        if score is None or self.settings.fitness.kind != "pareto":
+            return None
+        measured = {**metrics, self.spec.metric: score}
+        return point_of(self.settings.fitness, measured, self._baseline(node, measured))
+
+    def _baseline(self, node: int, measured: dict[str, Any]) -> dict[str, Any]:
         seed = self.nodes[0]
-        baseline = measured if node == 0 else {**seed.metrics, metric: seed.score}
-        return fitness_of(settings, metric, self.spec.direction, measured, baseline, judge)
+        return measured if node == 0 else {**seed.metrics, self.spec.metric: seed.score}
 
     def measured_fitness(self, score: float | None, metrics: dict[str, Any], judge: float | None) -> float | None:
         """Return the fitness of one measurement against node 0 as recorded, node 0 too; None if it is not ranked."""
@@ -257,8 +274,12 @@ class RunState:
         return None if fitness is None else len(self.ranked) - bisect_right(self.ranked, fitness) + 1
 
     def gained(self, node: int, other: int | None) -> bool:
-        """Return whether a node ranks above another one by more than noise; any ranked node is above none."""
-        return self.beats(self.nodes[node].standing, other)
+        """Return whether a node ranks above another one by more than noise; any ranked node is above none.
+
+        Of several objectives a node that raised the hypervolume has gained, whatever its parent is.
+        """
+        found = self.nodes[node]
+        return found.hypervolume is not None or self.beats(found.standing, other)
 
     def beats(self, fitness: float | None, other: int | None) -> bool:
         """Return whether a fitness is above that of a node by more than noise."""
@@ -291,4 +312,4 @@ class RunState:
         """
         node, best = self.fittest(), self.best_node
         falls = best is not None and not best.eligible
-        return node if node is not None and (falls or self.gained(node.id, self.best)) else None
+        return node if node is not None and (falls or self.beats(node.fitness, self.best)) else None

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.journal import events as ev
 from engine.journal.events import Event
+from engine.state.fronts import leave
 from engine.state.gain import mean_of
 from engine.state.node import Node, Verification
 from engine.state.run_state import RunState
@@ -44,6 +45,8 @@ def _verify_done(state: RunState, event: Event, data: ev.VerifyDone) -> None:
             return
     node.check = data
     node.cap = cap_of(state, node)
+    if node.quarantined:
+        leave(state, node)
 
 
 _BROKEN = -1e150

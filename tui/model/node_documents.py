@@ -21,6 +21,7 @@ from engine.journal.events import (
 )
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run
+from engine.state.fronts import describe_front
 from engine.state.gain import describe_check
 from engine.state.node import Node
 from engine.state.ranking import Ranking
@@ -283,6 +284,8 @@ def _score(subject: Subject) -> list[Line]:
     lines = [tuple(spans)] if spans else []
     if node.check is not None:
         lines += text_lines(describe_check(node.check), "bad" if node.quarantined else "plain")
+    if node.front is not None:
+        lines += text_lines(describe_front(node), "ok" if node.front == 1 else "plain")
     if node.broken:
         lines += text_lines(node.broken, "bad")
     if node.asked is not None:

@@ -10,11 +10,11 @@ from bisect import insort
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from engine.state.node import BestStep, Node
+from engine.state.node import BestStep, FrontStep, Node
 from tui.model.braille import DOT_COLUMNS, DOT_ROWS, Canvas
 from tui.model.quantities import Quantity
 
-__all__ = ["Plot", "Scale", "ticks"]
+__all__ = ["Improvement", "Plot", "Scale", "ticks"]
 
 Scale = Literal["auto", "linear", "log"]
 
@@ -23,6 +23,10 @@ _HIDDEN_SHARE = 0.05
 """Share of the worst values that may lie below the plot: one bad program must not flatten all others."""
 _LOG_FROM = 20.0
 """Ratio of the largest to the smallest value from which on `auto` takes a logarithmic scale."""
+
+
+Improvement = BestStep | FrontStep
+"""What a line over the dots is drawn through: a new best, or a rise of the hypervolume."""
 
 
 class Plot:
@@ -36,7 +40,8 @@ class Plot:
         scale: the scale of the values.
         ends: whether no node will come: the plot then ends where the data end.
         window: the first and last place to show; None shows all.
-        line: return the value of an improvement; None draws no line of the best.
+        line: return the value of an improvement; None draws no line of them.
+        anywhere: whether places may begin and end anywhere, not at 0, as those of an objective do.
         mark: a value that a dotted line shows, if it lies near the others, such as the best that is known.
     """
 
@@ -49,8 +54,9 @@ class Plot:
         scale: Scale = "auto",
         ends: bool = False,
         window: tuple[float, float] | None = None,
-        line: Callable[[BestStep], float | None] | None = None,
+        line: Callable[[Improvement], float | None] | None = None,
         mark: float | None = None,
+        anywhere: bool = False,
     ) -> None:
         self.width = max(1, width)
         self.height = max(2, height)
@@ -61,11 +67,14 @@ class Plot:
         self._window = window
         self._line = line
         self._mark = mark
+        self._anywhere = anywhere
         self._sign = -1.0 if quantity.better == "lower" else 1.0
         self.log = False
         """Whether the values are drawn on a logarithmic scale."""
         self.left, self.right = 0.0, _FEWEST
         """The places at the edges."""
+        self.start = 0.0
+        """Where the axis begins."""
         self.extent = 0.0
         """The last place that any node has."""
         self._low, self._high = 0.0, 1.0
@@ -83,19 +92,20 @@ class Plot:
         """The value at the lower edge, or None if no node has one."""
         return self._value_of(self._low) if self._sorted else None
 
-    def load(self, nodes: Sequence[Node], steps: Sequence[BestStep]) -> None:
+    def load(self, nodes: Sequence[Node], steps: Sequence[Improvement]) -> None:
         """Draw all nodes anew."""
         measured = [node for node in nodes if node.status is not None]
         places = [place for node in measured if (place := self._read_place(node)) is not None]
         self.extent = max(places, default=0.0)
+        self.start = min(places, default=0.0) if self._anywhere else 0.0
         self._set_width()
-        self._set_height(measured)
+        self._set_height(measured, steps)
         self._clear()
         self._draw(measured)
         self._draw_mark()
         self._draw_line(nodes, steps)
 
-    def update(self, node: Node, nodes: Sequence[Node], steps: Sequence[BestStep], is_new: bool = True) -> None:
+    def update(self, node: Node, nodes: Sequence[Node], steps: Sequence[Improvement], is_new: bool = True) -> None:
         """Draw one node, and the line of the best up to now.
 
         Args:
@@ -107,10 +117,10 @@ class Plot:
         value, place = self._quantity.read(node), self._read_place(node)
         if is_new:
             self.extent = max(self.extent, place or 0.0)
-        leaves = self._holds(place) and self._leaves(value)
+        leaves = self._holds(place) and (self._leaves(value) or self._leaves(self._end_of_line(steps)))
         if is_new and value is not None and self._holds(place):
             insort(self._sorted, self._sign * value)
-        beyond = self._window is None and place is not None and place > self.right
+        beyond = self._window is None and place is not None and not self.start <= place <= self.right
         if beyond or leaves or len(self._sorted) >= 2 * self._scaled_at:
             self.load(nodes, steps)
             return
@@ -150,7 +160,12 @@ class Plot:
         if self._window is not None:
             self.left, self.right = self._window
             return
-        self.left = 0.0
+        self.left = self.start
+        if self._anywhere:
+            # Room at both ends, so that few nodes move the edges.
+            margin = (self.extent - self.start) * 0.05 or abs(self.extent) * 0.05 or 1.0
+            self.left, self.right = self.start - margin, self.extent + margin
+            return
         if self._ends:
             self.right = self.extent or 1.0
             return
@@ -158,7 +173,11 @@ class Plot:
         while self.right < self.extent:
             self.right *= 1.5
 
-    def _set_height(self, measured: Sequence[Node]) -> None:
+    def _end_of_line(self, steps: Sequence[Improvement]) -> float | None:
+        """Return the value at the end of the line, which a hypervolume has above all dots."""
+        return self._line(steps[-1]) if self._line is not None and steps else None
+
+    def _set_height(self, measured: Sequence[Node], steps: Sequence[Improvement]) -> None:
         held = (node for node in measured if self._holds(self._read_place(node)))
         self._sorted = sorted(self._sign * value for node in held if (value := self._quantity.read(node)) is not None)
         self._scaled_at = max(8, len(self._sorted))
@@ -166,6 +185,8 @@ class Plot:
             return
         hidden = int(len(self._sorted) * _HIDDEN_SHARE) if self._quantity.better else 0
         worst, best = self._sign * self._sorted[hidden], self._sign * self._sorted[-1]
+        end = self._end_of_line(steps)
+        best = best if end is None else self._sign * max(self._sign * best, self._sign * end)
         least, most = sorted((worst, best))
         self.log = least > 0 and (self._scale == "log" or (self._scale == "auto" and most >= _LOG_FROM * least))
         low, high = sorted((self._level(worst), self._level(best)))
@@ -238,7 +259,7 @@ class Plot:
                 ends = sorted((self._y(value - node.spread), self._y(value + node.spread)))
                 self.dots.column(math.floor(self._x(place)), *ends)
 
-    def _draw_line(self, nodes: Sequence[Node], steps: Sequence[BestStep]) -> None:
+    def _draw_line(self, nodes: Sequence[Node], steps: Sequence[Improvement]) -> None:
         if self._line is None:
             return
         previous: int | None = None

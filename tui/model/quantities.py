@@ -11,17 +11,18 @@ from engine.state.node import Node
 from engine.text import one_line
 from tui.model.run_model import RunModel
 
-__all__ = ["AXES", "Axis", "Quantity", "axis_value", "find_quantity", "quantities"]
+__all__ = ["AXES", "Axis", "Quantity", "axis_name", "axis_value", "find_quantity", "quantities"]
 
-Axis = Literal["node", "round", "seconds", "usd", "tokens"]
+Axis = Literal["node", "round", "seconds", "usd", "tokens", "objective"]
 AXES: dict[Axis, str] = {
     "node": "node", "round": "round", "seconds": "engine time in s", "usd": "dollars", "tokens": "tokens",
+    "objective": "the first objective",
 }  # fmt: skip
 """What to lay nodes along, with its name."""
 
 Better = Literal["", "higher", "lower"]
 
-_OWN = frozenset(("rank", "score", "change", "seconds", "tokens", "usd"))
+_OWN = frozenset(("rank", "score", "hypervolume", "change", "seconds", "tokens", "usd"))
 """Ids that are no metric's."""
 
 
@@ -43,6 +44,8 @@ def quantities(model: RunModel) -> list[Quantity]:
     if ranking.by_fitness:
         better: Better = "higher" if ranking.direction == "maximize" else "lower"
         found.append(Quantity("score", one_line(ranking.metric, 30), better, lambda node: node.score))
+    if model.state.settings.fitness.kind == "pareto":
+        found.append(Quantity("hypervolume", "hypervolume", "higher", lambda node: node.hypervolume))
     found.append(Quantity("change", "change on its parent", "", partial(_change, model)))
     found += [
         Quantity(f"metric {name}" if name in _OWN else name, one_line(name, 30), "", partial(_metric, name))
@@ -68,7 +71,16 @@ def axis_value(model: RunModel, axis: Axis, node: Node) -> float | None:
     """Return a node's place on an axis; None if it has none yet."""
     if axis == "node":
         return node.id
+    if axis == "objective":
+        name = next(iter(model.state.settings.fitness.parts), "")
+        return node.score if name == model.state.ranking.metric else _metric(name, node)
     return node.round if axis == "round" else model.spending.at_node(axis, node.id)
+
+
+def axis_name(model: RunModel, axis: Axis) -> str:
+    """Return what an axis is called; an objective has its own name."""
+    named = next(iter(model.state.settings.fitness.parts), "") if axis == "objective" else ""
+    return one_line(named, 30) or AXES[axis]
 
 
 def _metric(name: str, node: Node) -> float | None:

@@ -25,7 +25,7 @@ Value = float | str | None
 _ISLANDS_IN = 50
 """The first nodes, of which one has an island if any has."""
 _OWN = frozenset(
-    ("#", "fitness", "score", "change", "operator", "design", "parent", "round", "status", "seconds", "tokens",
+    ("#", "fitness", "score", "front", "change", "operator", "design", "parent", "round", "status", "seconds", "tokens",
      "dollars", "model", "island", "priors", "descendants")
 )  # fmt: skip
 """Names of the columns that are no metric's."""
@@ -175,6 +175,8 @@ def _columns(model: RunModel, marked: Collection[int]) -> Iterable[Column]:
     )
     if "score" in known:
         yield Column("score", 10, known.pop("score").read, _number, model.state.ranking.direction == "minimize")
+    if model.state.settings.fitness.kind == "pareto":
+        yield Column("front", 8, lambda node: node.front, _whole)
     yield Column("change", 10, known.pop("change").read, _signed, False)
     yield Column("operator", 10, lambda node: node.operator, _words)
     yield Column("design", 34, lambda node: node.name, lambda node, value: short_moves(node.name, node.operator, 33))

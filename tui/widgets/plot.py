@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from textual import events
@@ -16,7 +17,8 @@ from engine.state.run_state import RunState
 from tui.layout import PlotChoice
 from tui.model.labels import short_score
 from tui.model.plot import Plot, Scale, ticks
-from tui.model.quantities import AXES, Axis, Quantity, axis_value, find_quantity, quantities
+from tui.model.plot_line import has_line, height_of, improvements, line_told
+from tui.model.quantities import AXES, Axis, Quantity, axis_name, axis_value, find_quantity, quantities
 from tui.model.run_model import RunModel
 from tui.session import ModelChange
 from tui.widgets.painted import Piece
@@ -28,7 +30,8 @@ _AXIS = 10
 """Cells of the labels at the left, the line included."""
 _MOST = 3
 """The most plots below each other."""
-_AXES: tuple[Axis, ...] = tuple(AXES)
+_AXES: tuple[Axis, ...] = ("node", "round", "seconds", "usd", "tokens")
+_OF_A_FRONT: tuple[Axis, ...] = ("objective",)
 _SCALES: tuple[Scale, ...] = ("auto", "linear", "log")
 _LEAST_ROWS = 7
 """Rows from which on a plot has an axis below it."""
@@ -52,7 +55,7 @@ class PlotPanel(Panel):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "measure(1)", "Measure", id="plot.measure", tooltip="Plot the next quantity, as a metric"),
         _hidden("M", "measure(-1)", "plot.measure_before", "Plot the quantity before"),
-        Binding("a", "axis", "Axis", id="plot.axis", tooltip="Along nodes, rounds, engine time, dollars or tokens"),
+        Binding("a", "axis", "Axis", id="plot.axis", tooltip="Along nodes, rounds, engine time, money, an objective"),
         Binding("l", "scale", "Log", id="plot.scale", tooltip="A scale that fits, a linear or a logarithmic one"),
         Binding("plus,equals_sign", "zoom(0.5)", "Zoom", id="plot.zoom", key_display="+", tooltip="Zoom in"),
         _hidden("minus", "zoom(2)", "plot.zoom_out", "Zoom out", "-"),
@@ -114,8 +117,9 @@ class PlotPanel(Panel):
         for event in change.events:
             if isinstance(event.data, EvalDone | BestCrowned) and event.node is not None:
                 node = state.nodes[event.node]
-                for _, plot in self._plots:
-                    plot.update(node, state.nodes, state.best_steps, isinstance(event.data, EvalDone))
+                for (quantity, plot), choice in zip(self._plots, self.choices, strict=False):
+                    steps = improvements(model, quantity, self._axis(choice))
+                    plot.update(node, state.nodes, steps, isinstance(event.data, EvalDone))
 
     def point(self, node: int | None) -> None:
         """Put the cursor on a node."""
@@ -140,14 +144,15 @@ class PlotPanel(Panel):
         if self.size.height < 3 * len(self.choices) or self.size.width < _AXIS + 8:
             return
         for index, choice in enumerate(self.choices):
-            quantity, axis = find_quantity(model, choice.measure), _axis(choice)
-            line = model.state.ranking.of if quantity.id == "rank" else None
+            quantity, axis = find_quantity(model, choice.measure), self._axis(choice)
+            line = partial(height_of, model) if has_line(model, quantity, axis) else None
             plot = Plot(
                 self.size.width - _AXIS - 1, self._rows(index), quantity,
                 lambda node, axis=axis: axis_value(model, axis, node),  # type: ignore[misc]
                 choice.scale, self._ends, self._windows[index], line, _known(model.state, quantity),
+                anywhere=axis == "objective",
             )  # fmt: skip
-            plot.load(model.state.nodes, model.state.best_steps)
+            plot.load(model.state.nodes, improvements(model, quantity, axis))
             self._plots.append((quantity, plot))
 
     def _share(self, index: int) -> tuple[int, int]:
@@ -204,9 +209,12 @@ class PlotPanel(Panel):
     def _title(self, index: int) -> Sequence[Piece]:
         quantity, plot = self._plots[index]
         choice, window = self.choices[index], self._windows[index]
-        by = f" by {AXES[_axis(choice)]}"
+        assert self._model is not None
+        axis = self._axis(choice)
+        by = f" by {axis_name(self._model, axis)}"
         if window is not None:
             by += f" {window[0]:,.4g}–{window[1]:,.4g}"
+        by += line_told(self._model, quantity, axis)
         how = {"higher": "", "lower": ", lower is better"}.get(quantity.better, "") + (", log" if plot.log else "")
         return [(f" {quantity.label}", "heading"), (f"{by}{how}", "dim"), (self._under_cursor(quantity), "accent")]
 
@@ -225,8 +233,8 @@ class PlotPanel(Panel):
         for column, label in ticks(plot.left, plot.right, plot.width):
             start = min(column, plot.width - len(label))
             cells[max(0, start) : start + len(label)] = label
-        axis = _axis(self.choices[index])
-        for act in self._model.spending.acts:
+        axis = self._axis(self.choices[index])
+        for act in self._model.spending.acts if axis != "objective" else ():
             place = plot.column_of(min(plot.extent, getattr(act.spent, axis)))
             if place is not None:
                 cells[place] = "●"
@@ -258,8 +266,8 @@ class PlotPanel(Panel):
     def action_axis(self) -> None:
         """Lay the nodes along another axis."""
         spent = self._model is not None and self._model.state.tokens
-        axes = _AXES if spent else _AXES[:3]
-        here = axes.index(_axis(self._choice)) if _axis(self._choice) in axes else 0
+        axes = (_AXES if spent else _AXES[:3]) + (_OF_A_FRONT if self._is_front else ())
+        here = axes.index(axis) if (axis := self._axis(self._choice)) in axes else 0
         self._choice.axis = axes[(here + 1) % len(axes)]
         self._windows[self._current] = None
         self._choose()
@@ -293,12 +301,13 @@ class PlotPanel(Panel):
         self.repaint_all()
 
     def _show_part(self, left: float, right: float) -> None:
-        extent = max(1e-9, self._plots[self._current][1].extent)
+        start, end = self._plots[self._current][1].start, self._plots[self._current][1].extent
+        extent = max(1e-9, end - start)
         width = right - left
         if width >= extent:
             self.action_all()
             return
-        left = min(max(0.0, left), extent - width)
+        left = min(max(start, left), start + extent - width)
         # A part of no nodes shows nothing.
         self._windows[self._current] = left, left + max(width, extent * 1e-4)
         self._load()
@@ -308,7 +317,14 @@ class PlotPanel(Panel):
         found = self._model.node(node) if self._model is not None and node is not None else None
         if found is None or self._model is None:
             return None
-        return axis_value(self._model, _axis(self._choice), found)
+        return axis_value(self._model, self._axis(self._choice), found)
+
+    @property
+    def _is_front(self) -> bool:
+        return self._model is not None and self._model.state.settings.fitness.kind == "pareto"
+
+    def _axis(self, choice: PlotChoice) -> Axis:
+        return choice.axis if choice.axis in AXES and (choice.axis != "objective" or self._is_front) else "node"
 
     def _in_order(self) -> list[tuple[float, int]]:
         """Return the places and ids of the measured nodes along the axis."""
@@ -383,10 +399,6 @@ class PlotPanel(Panel):
         """Act on the next plot."""
         self._current = (self._current + 1) % len(self.choices)
         self.repaint()
-
-
-def _axis(choice: PlotChoice) -> Axis:
-    return choice.axis if choice.axis in AXES else "node"
 
 
 def _awaited_score(state: RunState) -> str:

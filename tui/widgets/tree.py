@@ -119,7 +119,11 @@ class TreeView(RowsView):
             # Other weights, or another baseline: every row may move.
             self._rebuild_list()
         if self._listing is not None:
-            for node in {event.node for event in change.events if event.node is not None}:
+            changed = {event.node for event in change.events if event.node is not None}
+            if changed and self.table is not None and self.table.sorted_by == "front":
+                # A node that comes to a front pushes others back.
+                changed.update(*model.state.fronts)
+            for node in changed:
                 found = model.node(node)
                 if found is not None:
                     self._listing.update(found)

@@ -70,6 +70,7 @@ def researcher_prompt(
         "metrics_told": metrics_told(spec),
         "ranked_by": request.ranking.key if request.ranking is not None else "score",
         "require": [f"{name} {text.strip()}" for name, text in request.require.items()],
+        "objectives": list(request.objectives),
         "mode": request.mode,
         "forms": _forms(request),
         "parent": parent,

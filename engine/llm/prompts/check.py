@@ -100,6 +100,7 @@ def _full_request(code: str, mode: Mode) -> DesignRequest:
         mode=mode,
         ranking=Ranking(by_fitness=True),
         require={"loss": "<= parent * 1.05"},
+        objectives=("loss (lower is better)", "speed (higher is better)"),
         best=_node(code, 4),
         origin=_node(code, 5),
         tried=[Tried("a change", "crashed: ValueError: no")],
