@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
+from engine.settings.constraints import names_seed
 from engine.state.fronts import arrange, enter, leave
 from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.state.verification import cap_of
 
-__all__ = ["rank_all", "rank_one"]
+__all__ = ["rank_all", "rank_measured"]
 
 
-def rank_one(state: RunState, node: Node) -> None:
-    """Rank a node that was measured."""
+def rank_measured(state: RunState, node: Node) -> None:
+    """Rank a node that was measured, and all others if they are ranked against it."""
+    fitness = state.settings.fitness
+    if node.id == 0 and (fitness.kind != "score" or names_seed(fitness.require)):
+        rank_all(state)
+    else:
+        _rank_one(state, node)
+
+
+def _rank_one(state: RunState, node: Node) -> None:
     if node.fitness is not None and not node.broken:
         del state.ranked[bisect_left(state.ranked, node.fitness)]
     leave(state, node)
