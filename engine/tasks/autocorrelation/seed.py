@@ -6,6 +6,7 @@ SEED = 1  # tune: scale 1..9999
 STEPS = 60  # tune: effort 20..480
 STARTS = 20  # tune: effort 5..80
 KICK = 0.1  # tune: scale 0.005..0.5
+HOPS = 8  # tune: effort 2..40
 WHICH = "first"  # tune: fixed
 
 
@@ -43,6 +44,14 @@ def polish(f):
     return f
 
 
+def hops(f, rng):
+    """The best of some heights and of hops from the best, fewer for more heights, for the kind `improve`."""
+    best = max(f, refine(f), key=value)
+    for _ in range(HOPS * STEPS // max(len(f), STEPS)):
+        best = max(best, refine(perturb(best, rng)), key=value)
+    return best
+
+
 def construct_function(inequality):
     """The heights as a plain list."""
     global WHICH
@@ -51,14 +60,8 @@ def construct_function(inequality):
 
 
 def improve_function(start, inequality):
-    """The same, by a search that starts from some heights, and then near them, whatever their number."""
-    global WHICH, initial
+    """The same, or what hops make of some heights, whatever their number, if that is better."""
+    global WHICH
     WHICH = inequality
-    f = np.array(start)
-    left = [f]
-
-    def near(n, rng):
-        return left.pop() if left else perturb(f, rng)
-
-    initial = near
-    return construct_function(inequality)
+    found = polish(search(STEPS, np.random.default_rng(SEED)))
+    return np.maximum(max(hops(np.array(start), np.random.default_rng(SEED)), found, key=value), 0).tolist()

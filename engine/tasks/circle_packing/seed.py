@@ -8,6 +8,7 @@ INNER_RING = 0.3  # tune: scale 0.1..0.5
 OUTER_RING = 0.7  # tune: scale 0.3..0.8
 MARGIN = 0.01  # tune: scale 0.001..0.1
 KICK = 0.05  # tune: scale 0.005..0.3
+HOPS = 8  # tune: effort 2..40
 
 
 def initial_centers(rng):
@@ -56,6 +57,17 @@ def polish(c, r):
     return c, r
 
 
+def hops(c, r, rng):
+    """The best of a packing and of some hops from the best, for the kind `improve`."""
+    best = c, r
+    for hop in range(HOPS):
+        c = perturb(*best, rng) if hop else best[0]
+        found = refine(c, radii_for(c))
+        if found[1].sum() > best[1].sum():
+            best = found
+    return best
+
+
 def construct_packing(count=N):
     """Centers (count, 2) and radii (count,), as plain lists: the evaluator needs no NumPy to read them."""
     global N
@@ -66,13 +78,7 @@ def construct_packing(count=N):
 
 
 def improve_packing(start, count=N):
-    """The same, by a search that starts from a packing, and then near it."""
-    global initial_centers
-    c, r = (np.array(part) for part in start[:2])
-    left = [c]
-
-    def near(rng):
-        return left.pop() if left else perturb(c, r, rng)
-
-    initial_centers = near
-    return construct_packing(count)
+    """The same, or what hops make of a packing if that is better."""
+    found = construct_packing(count)
+    c, r = hops(np.array(start[0]), np.array(start[1]), np.random.default_rng(SEED))
+    return (c.tolist(), r.tolist()) if r.sum() > sum(found[1]) else found

@@ -5,6 +5,7 @@ import numpy as np
 SEED = 1  # tune: scale 1..9999
 STARTS = 20  # tune: effort 5..80
 KICK = 0.05  # tune: scale 0.005..0.3
+HOPS = 8  # tune: effort 2..40
 DIMENSIONS = 2  # tune: fixed
 
 
@@ -45,6 +46,14 @@ def polish(p):
     return p
 
 
+def hops(p, rng):
+    """The best of a layout and of some hops from the best, for the kind `improve`."""
+    best = max(p, refine(p), key=value)
+    for _ in range(HOPS):
+        best = max(best, refine(perturb(best, rng)), key=value)
+    return best
+
+
 def construct_points(count, dimensions):
     """The layout as plain lists."""
     global DIMENSIONS
@@ -53,14 +62,8 @@ def construct_points(count, dimensions):
 
 
 def improve_points(start, count, dimensions):
-    """The same, by a search that starts from a layout, and then near it."""
-    global DIMENSIONS, initial
+    """The same, or what hops make of a layout if that is better."""
+    global DIMENSIONS
     DIMENSIONS = dimensions
-    p = np.array(start)
-    left = [p]
-
-    def near(n, rng):
-        return left.pop() if left else perturb(p, rng)
-
-    initial = near
-    return construct_points(count, dimensions)
+    found = polish(search(count, np.random.default_rng(SEED)))
+    return max(hops(np.array(start), np.random.default_rng(SEED)), found, key=value).tolist()

@@ -7,6 +7,7 @@ import numpy as np
 SEED = 1  # tune: scale 1..9999
 STARTS = 20  # tune: effort 5..80
 KICK = 0.05  # tune: scale 0.005..0.3
+HOPS = 8  # tune: effort 2..40
 REGION = "triangle"  # tune: fixed
 
 
@@ -69,28 +70,35 @@ def polish(p):
     return p
 
 
-def construct_points(count, region):
+def hops(p, rng):
+    """The best of a layout and of some hops from the best, for the kind `improve`."""
+    best = max(p, refine(p), key=value)
+    for _ in range(HOPS):
+        best = max(best, refine(perturb(best, rng)), key=value)
+    return best
+
+
+def told(p):
     """The layout as plain lists: three weights of the corners each in a triangle, else x and y."""
-    global REGION
-    REGION = region
-    p = polish(search(count, np.random.default_rng(SEED)))
-    if region != "triangle":
+    if REGION != "triangle":
         return p.tolist()
     p = clip(p)
     return np.column_stack([np.maximum(1 - p.sum(axis=1), 0), p]).tolist()
 
 
+def construct_points(count, region):
+    """The layout of the search, polished."""
+    global REGION
+    REGION = region
+    return told(polish(search(count, np.random.default_rng(SEED))))
+
+
 def improve_points(start, count, region):
-    """The same, by a search that starts from a layout, and then near it."""
-    global REGION, initial
+    """The same, or what hops make of a layout if that is better."""
+    global REGION
     REGION = region
     p = np.array(start)
     if region == "triangle":
         p = clip(p[:, 1:] / p.sum(axis=1, keepdims=True))  # tune: fixed
-    left = [p]
-
-    def near(n, rng):
-        return left.pop() if left else perturb(p, rng)
-
-    initial = near
-    return construct_points(count, region)
+    found = polish(search(count, np.random.default_rng(SEED)))
+    return told(max(hops(p, np.random.default_rng(SEED)), found, key=value))

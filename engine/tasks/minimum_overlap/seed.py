@@ -6,6 +6,7 @@ SEED = 1  # tune: scale 1..9999
 STEPS = 50  # tune: effort 20..400
 STARTS = 20  # tune: effort 5..80
 KICK = 0.1  # tune: scale 0.005..0.5
+HOPS = 8  # tune: effort 2..40
 
 
 def initial(n, rng):
@@ -55,20 +56,25 @@ def polish(h):
     return h
 
 
-def construct_function():
+def hops(h, rng):
+    """The best of some heights and of hops from the best, fewer for more heights, for the kind `improve`."""
+    best = max(h, refine(h), key=value)
+    for _ in range(HOPS * STEPS // max(len(h), STEPS)):
+        best = max(best, refine(perturb(best, rng)), key=value)
+    return best
+
+
+def told(h):
     """The heights as a plain list, slightly below 1 so that no rounding lifts one above it."""
-    h = fit(polish(search(STEPS, np.random.default_rng(SEED))))
-    return np.clip(0.5 + (h - 0.5) * (1 - 1e-13), 0, 1).tolist()  # tune: fixed
+    return np.clip(0.5 + (fit(h) - 0.5) * (1 - 1e-13), 0, 1).tolist()  # tune: fixed
+
+
+def construct_function():
+    """The heights of the search, polished."""
+    return told(polish(search(STEPS, np.random.default_rng(SEED))))
 
 
 def improve_function(start):
-    """The same, by a search that starts from some heights, and then near them, whatever their number."""
-    global initial
-    h = fit(np.array(start))
-    left = [h]
-
-    def near(n, rng):
-        return left.pop() if left else perturb(h, rng)
-
-    initial = near
-    return construct_function()
+    """The same, or what hops make of some heights, whatever their number, if that is better."""
+    found = polish(search(STEPS, np.random.default_rng(SEED)))
+    return told(max(hops(fit(np.array(start)), np.random.default_rng(SEED)), found, key=value))

@@ -8,6 +8,7 @@ SEED = 1  # tune: scale 1..9999
 STARTS = 10  # tune: effort 3..40
 REACH = 40  # tune: scale 10..400
 SHARE = 0.4  # tune: scale 0.1..0.9
+HOPS = 8  # tune: effort 2..40
 LARGEST = 2**60
 
 
@@ -53,6 +54,14 @@ def polish(u, n):
     return u
 
 
+def hops(u, rng):
+    """The best of a set and of some hops from the best, for the kind `improve`."""
+    best = max(u, refine(u), key=value)
+    for _ in range(HOPS):
+        best = max(best, refine(perturb(best, rng)), key=value)
+    return best
+
+
 def construct_set(elements):
     """The set as a plain list."""
     u = polish(search(elements, np.random.default_rng(SEED)), elements)
@@ -60,13 +69,7 @@ def construct_set(elements):
 
 
 def improve_set(start, elements):
-    """The same, by a search that starts from a set, and then near it."""
-    global initial
-    u = np.array(start)
-    left = [u]
-
-    def near(n, rng):
-        return left.pop() if left else perturb(u, rng)
-
-    initial = near
-    return construct_set(elements)
+    """The same, or what hops make of a set if that is better."""
+    found = np.array(construct_set(elements))
+    u = max(hops(np.array(start), np.random.default_rng(SEED)), found, key=value)
+    return [int(element) for element in np.unique(u)][:elements]

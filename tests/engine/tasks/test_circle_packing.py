@@ -153,7 +153,7 @@ def test_start_layouts_fit_the_number_of_circles(evaluate: Evaluate, prior: str,
 def test_task_folder_passes_check() -> None:
     assert CIRCLES.spec.guarded
     assert CIRCLES.spec.metric == "sum_radii"
-    assert CIRCLES.parts == ROLES | {"construct_packing", "improve_packing"}
+    assert CIRCLES.parts == ROLES | {"construct_packing", "improve_packing", "hops"}
     CIRCLES.check_folder()
 
 
