@@ -15,7 +15,7 @@ from engine.errors import UsageError
 
 __all__ = ["load_bench"]
 
-_SEARCHES = ("peers", "samplers")
+_SEARCHES = ("peers", "samplers", "search")
 _BENCHES = Path(__file__).parents[2] / "tests" / "bench"
 
 
@@ -33,10 +33,24 @@ def bench(
         ),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option("--rounds", metavar="N", min=2, help="peers, samplers: rounds of a search.")
+        int | None, typer.Option("--rounds", metavar="N", min=2, help="peers, samplers, search: rounds of a search.")
     ] = None,
     repeats: Annotated[
-        int | None, typer.Option("--repeats", metavar="N", min=1, help="peers: runs of each system; samplers: seeds.")
+        int | None,
+        typer.Option("--repeats", metavar="N", min=1, help="peers: runs of each system; samplers, search: seeds."),
+    ] = None,
+    parallel: Annotated[
+        int | None, typer.Option("--parallel", metavar="N", min=1, help="search: runs at once; by default 1.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="search: keep the runs and a page in this folder, and go on there."),
+    ] = None,
+    landscape: Annotated[
+        str | None,
+        typer.Option(
+            "--landscape", metavar="NAME", help="peers: compare what they find on rastrigin, rugged or circles instead."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -49,8 +63,14 @@ def bench(
     if against is not None and what not in ("all", "kernels", "peers"):
         raise UsageError("--against compares kernels or peers", f"Leave it out, or measure those instead of {what}")
     if (rounds is not None or repeats is not None) and what not in _SEARCHES:
-        raise UsageError("--rounds and --repeats are for peers and samplers", "evolve bench peers --rounds N")
-    arguments: dict[str, tuple[Any, ...]] = {"peers": (against, rounds, repeats), "samplers": (rounds, repeats)}
+        raise UsageError("--rounds and --repeats are for peers, samplers and search", "evolve bench peers --rounds N")
+    if (parallel is not None or out is not None) and what != "search":
+        raise UsageError("--parallel and --out are for search", "evolve bench search --out DIR")
+    if landscape is not None and what != "peers":
+        raise UsageError("--landscape is for peers", "evolve bench peers --landscape rastrigin")
+    arguments: dict[str, tuple[Any, ...]] = {"samplers": (rounds, repeats)}
+    arguments["peers"] = (against, rounds, repeats, landscape)
+    arguments["search"] = (rounds, repeats, None if out is None else out.expanduser().absolute(), parallel)
     if what == "kernels":
         arguments["kernels"] = (Path(against) if against else None,)
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -67,7 +87,8 @@ def bench(
         # The shape of the kernel rows is a contract.
         print_json(rows[what] if what == "kernels" else [{"bench": n, **row} for n in rows for row in rows[n]])
         return
-    kernels, peers = rows.pop("kernels", []), rows.pop("peers", [])
+    kernels = rows.pop("kernels", [])
+    peers = rows.pop("peers", []) if landscape is None else []
     if rows:
         print_table(
             ["bench", "what", "value", "unit", "budget", "note"],

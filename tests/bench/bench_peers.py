@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from engine.errors import UsageError
+from tests.bench.peers.contest import contest_rows, contestants, play
 from tests.bench.peers.measure import Costs, Loss, lose, measure
-from tests.bench.peers.sides import sides_of
+from tests.bench.peers.sides import Side, sides_of
 from tests.bench.peers.table import matrix, rows_of
 
 __all__ = ["main", "matrix"]
 
 
 def main(
-    full: bool, against: str | None = None, rounds: int | None = None, repeats: int | None = None
+    full: bool,
+    against: str | None = None,
+    rounds: int | None = None,
+    repeats: int | None = None,
+    landscape: str | None = None,
 ) -> list[dict[str, Any]]:
     """Measure ours, and the peers that are named.
 
@@ -30,12 +36,16 @@ def main(
         against: the peers with their environments, `NAME=PATH`, parted by commas.
         rounds: rounds of each run instead.
         repeats: runs of each system instead.
+        landscape: compare their searches on this landscape instead of their costs; each run has another seed.
     """
     rounds = rounds or (1_000 if full else 100)
     repeats = repeats or (2 if full else 1)
     if not sys.platform.startswith("linux"):
         raise UsageError("processes are measured as Linux counts them", "Measure on Linux")
     sides, versions = sides_of(against)
+    if landscape is not None:
+        _say(f"{', '.join(versions) or 'ours alone'}; {rounds} programs, {repeats} seeds, one worker")
+        return _compete(contestants(sides), landscape, rounds, repeats)
     costs: dict[str, list[Costs]] = {side.name: [] for side in sides}
     losses: dict[str, Loss] = {}
     folder = Path(tempfile.mkdtemp(prefix="evolve-bench-", dir=os.environ.get("EVOLVE_BENCH_DIR")))
@@ -55,6 +65,19 @@ def main(
     if counted_by == "getrusage":
         _say("it misses processes that end with their PID namespace: ours cost more than the table says")
     return rows_of(costs, losses)
+
+
+def _compete(sides: Sequence[Side], landscape: str, rounds: int, repeats: int) -> list[dict[str, Any]]:
+    folder = Path(tempfile.mkdtemp(prefix="evolve-bench-", dir=os.environ.get("EVOLVE_BENCH_DIR")))
+    scores: dict[str, list[list[float | None]]] = {side.name: [] for side in sides}
+    try:
+        for seed in range(repeats):
+            for side in sides:
+                _say(f"{side.name}, seed {seed}; load {os.getloadavg()[0]:.1f} …")
+                scores[side.name].append(play(side, landscape, seed, _fresh(folder), rounds))
+    finally:
+        shutil.rmtree(folder)
+    return contest_rows(scores, landscape, rounds)
 
 
 def _fresh(folder: Path) -> Path:

@@ -35,12 +35,12 @@ sys.path.insert(0, ".")
 from evaluate import evaluate
 
 initial, _, _, config, _, output, _, rounds = sys.argv[1:]
-url = json.loads(pathlib.Path(config).read_text())["llm"]["api_base"]
+llm = json.loads(pathlib.Path(config).read_text())["llm"]
 evaluate(initial)
 programs = {{"seed": {{"parent_id": None}}}}
 for number in range(1, int(rounds) + 1):
-    body = {{"model": "m", "messages": [{{"role": "user", "content": "x" * 400}}]}}
-    request = urllib.request.Request(url + "/chat/completions", json.dumps(body).encode())
+    body = {{"model": llm["primary_model"], "messages": [{{"role": "user", "content": "x" * 400}}]}}
+    request = urllib.request.Request(llm["api_base"] + "/chat/completions", json.dumps(body).encode())
     with urllib.request.urlopen(request) as answer:
         text = json.load(answer)["choices"][0]["message"]["content"]
     if "{fault}":
@@ -250,7 +250,7 @@ def test_wrong_peer_is_one_sentence(tmp_path: Path, openevolve: Path, evolve: Ev
     assert done.code == 2
     assert done.err.splitlines()[1:] and "Traceback" not in done.err
     assert f"error: {tmp_path} is no virtual environment that has openevolve" in done.err
-    assert "--rounds and --repeats are for peers and samplers" in evolve("bench", "kernels", "--rounds", 9).err
+    assert "--rounds and --repeats are for peers, samplers and search" in evolve("bench", "kernels", "--rounds", 9).err
 
 
 def test_peer_that_ends_early_is_told_with_its_last_words(tmp_path: Path) -> None:

@@ -63,9 +63,13 @@ def test_campaign_runs_and_compares_everything(make_task: TaskMaker, evolve: Evo
         preset = "sequential"
         """
     )
+    folder = tmp_path / "workspace" / "campaigns" / "small"
+    # The folder of a run whose making was interrupted holds no journal.
+    (folder / "point.default.0").mkdir(parents=True)
+    (folder / "point.default.0" / "new.db").touch()
     done = evolve("campaign", file, "--json", "--trust")
     assert done.code == 0, done.err
-    folder = tmp_path / "workspace" / "campaigns" / "small"
+    assert not (folder / "point.default.0" / "new.db").exists()
     runs = [Run(folder / f"point.{way}.{seed}") for seed in (0, 1) for way in ("default", "seq")]
     for run in runs:
         check_integrity(run)
@@ -189,18 +193,3 @@ def test_campaign_goes_on_after_every_kind_of_end(
         check_integrity(run)
         check_complete(run, 2)
     assert [len(events(run, ev.EngineStarted)) for run in (first, second)] == [2, 2]
-
-
-def test_campaign_tells_what_ended_badly(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
-    broken = make_task(evaluate="def evaluate(program_path):\n    raise ValueError('no instrument')\n")
-    file = tmp_path / "broken.toml"
-    file.write_text(f'tasks = ["{broken}"]\nseeds = 1\n[run]\nrounds = 2\n[settings.only]\n')
-    folder = tmp_path / "out"
-    # The folder of a run whose making was interrupted holds no journal.
-    (folder / "point.only.0").mkdir(parents=True)
-    (folder / "point.only.0" / "new.db").touch()
-    done = evolve("campaign", file, "--out", folder, "--trust")
-    assert done.code == 1
-    assert "Traceback" not in done.err
-    assert "point.only.0 " in done.err and "no score" in done.err
-    assert not (folder / "point.only.0" / "new.db").exists()

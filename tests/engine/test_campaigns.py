@@ -33,7 +33,7 @@ def plan(tmp_path: Path, make_task: TaskMaker) -> Campaign:
         [run]
         rounds = 4
         workers = 2
-        models.mock = {model = "m-{seed}", base_url = "http://127.0.0.1:9/v1"}
+        models.mock = {model = "{task}/{setting}/{seed}", base_url = "http://127.0.0.1:9/v1"}
         [settings.iid]
         preset = "iid"
         [settings.greedy]
@@ -58,7 +58,7 @@ def test_later_tables_override_and_budgets_are_equal(plan: Campaign) -> None:
     assert (iid.rounds, greedy.rounds, settings["circle_packing.iid.1"].rounds) == (7, 7, 4)
     assert (iid.sampler.name, iid.roles.analyzer, greedy.sampler.name) == ("iid", "off", "greedy")
     assert (iid.seed, iid.data_seed, iid.workers, iid.slots) == (3, 3, 2, 1)
-    assert settings["moved.iid.1"].models["mock"].model == "m-1"
+    assert settings["moved.iid.1"].models["mock"].model == "moved/iid/1"
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,4 @@ def test_verdict_needs_an_interval_without_zero() -> None:
     assert Gain(3, 0.2, 0.1, 0.3).verdict == "ahead"
     assert Gain(3, -0.2, -0.3, -0.1).verdict == "behind"
     assert Gain(3, 0.2, 0.0, 0.3).verdict == Gain(3, -0.2, -0.3, 0.0).verdict == "level"
+    assert Gain(1, 0.2, 0.2, 0.2).verdict == "level", "one pair has no interval"

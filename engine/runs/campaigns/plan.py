@@ -27,7 +27,6 @@ __all__ = ["Campaign", "Case", "PlannedRun", "check_begun", "plan_campaign"]
 
 _ALONE: dict[str, Any] = {"workers": 1, "slots": 1}
 """With more than one round in flight the same seed would not give the same search."""
-_SEED = "{seed}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,8 @@ def plan_campaign(file: CampaignFile, folder: Path | None = None) -> Campaign:
             case = Case(task, way, preset.limit(found), own)
             cases.append(case)
             for seed in file.seeds:
-                layers = [(label, _seeded(table, seed)) for label, table in own]
+                names = {"{task}": task.name, "{setting}": way.name, "{seed}": str(seed)}
+                layers = [(label, _filled(table, names)) for label, table in own]
                 settings = choose_settings(case.loaded, preset, layers)
                 settings = msgspec.structs.replace(settings, seed=seed, data_seed=seed)
                 require_limit(settings)
@@ -157,14 +157,12 @@ def _task_folder(path: Path, task: str) -> Path:
     return find_task(str(path.absolute().parent / task))
 
 
-def _seeded(table: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Return settings with the run's seed in place of `{seed}` in texts."""
-    return {key: _seeded_value(value, seed) for key, value in table.items()}
-
-
-def _seeded_value(value: Any, seed: int) -> Any:
+def _filled(value: Any, names: Mapping[str, str]) -> Any:
+    """Return settings with the run's own names in place of `{task}`, `{setting}` and `{seed}` in texts."""
     if isinstance(value, str):
-        return value.replace(_SEED, str(seed))
+        for mark, name in names.items():
+            value = value.replace(mark, name)
+        return value
     if isinstance(value, Mapping):
-        return _seeded(value, seed)
-    return [_seeded_value(item, seed) for item in value] if isinstance(value, list) else value
+        return {key: _filled(below, names) for key, below in value.items()}
+    return [_filled(item, names) for item in value] if isinstance(value, list) else value

@@ -26,7 +26,9 @@ class Gain(msgspec.Struct, frozen=True):
 
     @property
     def verdict(self) -> str:
-        """`ahead` or `behind` if the interval excludes 0; else `level`."""
+        """`ahead` or `behind` if the interval excludes 0; else, and for a single pair, which has none, `level`."""
+        if self.runs < 2:
+            return "level"
         return "ahead" if self.low > 0 else "behind" if self.high < 0 else "level"
 
 

@@ -14,7 +14,7 @@ from tests.bench.peers.model import Model
 from tests.bench.peers.sides import Side
 from tests.bench.peers.tree import Mark, Tree
 
-__all__ = ["Costs", "Loss", "lose", "measure"]
+__all__ = ["Costs", "Loss", "environment_of", "last_line", "lose", "measure"]
 
 _SILENCE = 300.0
 """Seconds without a request for a program after which a system is given up."""
@@ -100,7 +100,7 @@ def measure(side: Side, folder: Path, rounds: int) -> Costs:
         code = tree.main.returncode if tree.main else 0
         if code or model.designs < rounds:
             raise EvolveError(
-                f"{side.name} ended with code {code} after {model.designs} of {rounds} requests: {_last_line(folder)}"
+                f"{side.name} ended with code {code} after {model.designs} of {rounds} requests: {last_line(folder)}"
             )
         tree.end()
         written = tree.written()
@@ -141,7 +141,7 @@ def lose(side: Side, folder: Path, rounds: int) -> Loss:
         finally:
             model.close()
         if model.designs < last:
-            raise EvolveError(f"{side.name} ended after {model.designs} of {rounds} requests: {_last_line(folder)}")
+            raise EvolveError(f"{side.name} ended after {model.designs} of {rounds} requests: {last_line(folder)}")
         # Ended before the files are read: a survivor could write to them meanwhile.
         tree.end()
     measured = side.measured(folder, last)
@@ -152,14 +152,15 @@ def _run(side: Side, folder: Path, rounds: int, tree: Tree, model: Model, watch:
     command = side.prepare(folder, model.url, rounds)
     (folder / "state").mkdir(exist_ok=True)
     with (folder / "log").open("wb") as log:
-        tree.start(command, folder, _environment(folder), log)
+        tree.start(command, folder, environment_of(folder), log)
         while tree.running():
             if time.monotonic() - watch.last > _SILENCE:
-                raise EvolveError(f"{side.name} asked for nothing for {_SILENCE:.0f} s: {_last_line(folder)}")
+                raise EvolveError(f"{side.name} asked for nothing for {_SILENCE:.0f} s: {last_line(folder)}")
             time.sleep(0.05)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment_of(folder: Path) -> dict[str, str]:
+    """Return the environment of a system whose files go into a folder."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -170,6 +171,7 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**kept, **own}
 
 
-def _last_line(folder: Path) -> str:
+def last_line(folder: Path) -> str:
+    """Return the last words of a system."""
     lines = [line.strip() for line in (folder / "log").read_text(errors="replace").splitlines() if line.strip()]
     return lines[-1] if lines else "it said nothing"

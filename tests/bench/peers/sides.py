@@ -14,7 +14,7 @@ from typing import Protocol
 
 from engine.errors import UsageError
 from tests.bench.peers import state
-from tests.bench.peers.task import BRIEF, SEED, TASK_TOML, evaluator
+from tests.bench.peers.task import EIGHT_NUMBERS, Problem
 
 __all__ = ["OpenEvolve", "Ours", "Shinka", "Side", "sides_of"]
 
@@ -39,6 +39,9 @@ class Side(Protocol):
     def measured(self, folder: Path, designs: int) -> int:
         """Return how many rounds' programs it has measured when it asks for one with the number `designs`."""
 
+    def scores(self, folder: Path) -> list[float | None]:
+        """Return the score of each program in the order of evaluation, the first one's too; None if it failed."""
+
 
 @dataclass(frozen=True)
 class Ours:
@@ -46,21 +49,24 @@ class Ours:
 
     name: str
     guarded: bool
+    problem: Problem = EIGHT_NUMBERS
 
     def prepare(self, folder: Path, url: str, rounds: int) -> list[str]:
         """See `Side`."""
         task = folder / "numbers"
         files = {
-            "task.toml": TASK_TOML.format(guarded=str(self.guarded).lower()),
-            "brief.md": BRIEF + "\n",
-            "seed.py": SEED,
-            "evaluate.py": evaluator("guarded" if self.guarded else "open"),
+            "task.toml": self.problem.toml.format(guarded=str(self.guarded).lower()),
+            "brief.md": self.problem.brief + "\n",
+            "seed.py": self.problem.seed,
+            "evaluate.py": self.problem.evaluator("guarded" if self.guarded else "open"),
+            **self.problem.files,
         }
         _write(task, files)
         modes = {"full": 1.0, "diff": 0.0, "crossover": 0.0, "fix": 0.0}
         start = [sys.executable, "-c", "from engine.cli import main; main()"]
         command = [*start, "run", str(task), "--headless", "--trust", "--rounds", str(rounds)]
-        command += ["--workers", "1", "--slots", "1", "--model", "m", "--base-url", url]
+        command += ["--workers", "1", "--slots", "1", "--model", self.problem.model, "--base-url", url]
+        command += [] if self.problem.number is None else ["--seed", str(self.problem.number)]
         return [*command, *(f"--set=designer.modes.{mode}={weight}" for mode, weight in modes.items())]
 
     def first_evaluation(self, folder: Path) -> float:
@@ -79,6 +85,10 @@ class Ours:
         """See `Side`."""
         return designs - 1
 
+    def scores(self, folder: Path) -> list[float | None]:
+        """See `Side`."""
+        return state.our_scores(folder / "state")
+
 
 @dataclass(frozen=True)
 class OpenEvolve:
@@ -87,6 +97,7 @@ class OpenEvolve:
     name: str
     environment: Path
     apart: bool
+    problem: Problem = EIGHT_NUMBERS
 
     def prepare(self, folder: Path, url: str, rounds: int) -> list[str]:
         """See `Side`."""
@@ -94,13 +105,15 @@ class OpenEvolve:
         config = {
             "max_iterations": rounds,
             "diff_based_evolution": False,
-            "llm": {"primary_model": "m", "api_base": url, "api_key": "none"},
-            "prompt": {"system_message": BRIEF},
-            "evaluator": {"parallel_evaluations": 1, "cascade_evaluation": False},
+            "llm": {"primary_model": self.problem.model, "api_base": url, "api_key": "none"},
+            "prompt": {"system_message": self.problem.brief},
+            # A program that failed would be measured up to three times more.
+            "evaluator": {"parallel_evaluations": 1, "cascade_evaluation": False, "max_retries": 0},
+            **({} if self.problem.number is None else {"random_seed": self.problem.number}),
         }
         files = {
-            "seed.py": SEED,
-            "evaluate.py": evaluator("apart" if self.apart else "within"),
+            "seed.py": self.problem.seed,
+            "evaluate.py": self.problem.evaluator("apart" if self.apart else "within"),
             "config.yaml": json.dumps(config),
         }
         _write(folder, files)
@@ -123,6 +136,10 @@ class OpenEvolve:
         """See `Side`."""
         return designs - 1
 
+    def scores(self, folder: Path) -> list[float | None]:
+        """See `Side`."""
+        return state.noted_scores(folder / "scores")
+
 
 @dataclass(frozen=True)
 class Shinka:
@@ -130,16 +147,17 @@ class Shinka:
 
     name: str
     environment: Path
+    problem: Problem = EIGHT_NUMBERS
 
     def prepare(self, folder: Path, url: str, rounds: int) -> list[str]:
         """See `Side`."""
-        _write(folder / "task", {"initial.py": SEED, "evaluate.py": evaluator("command")})
+        _write(folder / "task", {"initial.py": self.problem.seed, "evaluate.py": self.problem.evaluator("command")})
         settings = {
-            "evo.llm_models": json.dumps([f"local/m@{url}"]),
+            "evo.llm_models": json.dumps([f"local/{self.problem.model}@{url}"]),
             "evo.embedding_model": "none",
             "evo.patch_types": '["full"]',
             "evo.patch_type_probs": "[1.0]",
-            "evo.task_sys_msg": BRIEF,
+            "evo.task_sys_msg": self.problem.brief,
         }
         # The initial program is a generation of its own.
         command = [str(self.environment / "bin" / "shinka_run"), "--task-dir", "task", "--results_dir", "state"]
@@ -165,6 +183,10 @@ class Shinka:
         """See `Side`."""
         # It may ask for the next program while one is being measured.
         return state.shinka_measured(folder / "state")
+
+    def scores(self, folder: Path) -> list[float | None]:
+        """See `Side`."""
+        return state.noted_scores(folder / "state" / "scores")
 
 
 _PEERS = {"openevolve": ("openevolve", "openevolve-run"), "shinka": ("shinka_evolve", "shinka_run")}

@@ -10,8 +10,10 @@ from pathlib import Path
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.runs.folder import all_runs
+from engine.state.fold import fold_run
 
-__all__ = ["first_evaluation", "openevolve_state", "our_programs", "shinka_measured", "shinka_programs"]
+__all__ = ["first_evaluation", "noted_scores", "openevolve_state", "our_programs", "our_scores", "shinka_measured"]
+__all__ += ["shinka_programs"]
 
 
 def our_programs(home: Path) -> int:
@@ -63,3 +65,21 @@ def shinka_programs(results: Path) -> int:
 def shinka_measured(results: Path) -> int:
     """Return how many programs of ShinkaEvolve have been measured, the initial one not counted."""
     return sum(path.parts[-3] != "gen_0" for path in results.glob("gen_*/results/metrics.json"))
+
+
+def our_scores(home: Path) -> list[float | None]:
+    """Return the scores of the only run of a workspace, by node."""
+    [run] = all_runs(home / "runs")
+    with JournalReader(run.db) as reader:
+        return [node.score for node in fold_run(reader).nodes if node.status is not None]
+
+
+def noted_scores(file: Path) -> list[float | None]:
+    """Return what a peer's evaluator noted: a line for each program that it began, and one for each score."""
+    found: list[float | None] = []
+    for line in file.read_text().splitlines():
+        if line == "begin":
+            found.append(None)
+        else:
+            found[-1] = float(line)
+    return found

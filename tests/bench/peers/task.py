@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-__all__ = ["BRIEF", "NUMBERS", "SEED", "TASK_TOML", "answer", "evaluator", "program"]
+__all__ = ["BRIEF", "EIGHT_NUMBERS", "NUMBERS", "SEED", "TASK_TOML", "Problem", "answer", "compose", "evaluator"]
+__all__ += ["program"]
 
 NUMBERS = 8
 BRIEF = "Choose eight numbers. The score is highest, 0, where all of them are 0; on the way there are many hollows."
@@ -153,13 +156,8 @@ if __name__ == "__main__":
             json.dump(content, file)
 """
 
-_EVALUATORS = {
-    "guarded": _GUARDED,
-    "open": _OPEN,
-    "within": _NOTE_TIME + _WITHIN,
-    "apart": _NOTE_TIME + _APART,
-    "command": _NOTE_TIME + _COMMAND,
-}
+_OURS = {"guarded": _GUARDED, "open": _OPEN}
+_THEIRS = {"within": _WITHIN, "apart": _APART, "command": _COMMAND}
 
 
 def evaluator(kind: str) -> str:
@@ -169,4 +167,37 @@ def evaluator(kind: str) -> str:
         kind: `guarded` and `open` are ours; `within` runs the candidate in the process that calls `evaluate`, `apart`
             in a Python of its own; `command` is a script that is called for each candidate and runs it itself.
     """
-    return _SCORE + _EVALUATORS[kind]
+    return compose(kind, _SCORE, _NOTE_TIME)
+
+
+def compose(kind: str, score: str, note: str) -> str:
+    """Return the text of an evaluator of another problem.
+
+    Args:
+        kind: see `evaluator`.
+        score: defines `score(numbers)`.
+        note: defines `note_time()`, which a peer's evaluator calls before each program.
+    """
+    return score + _OURS[kind] if kind in _OURS else score + note + _THEIRS[kind]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What all the systems are given."""
+
+    brief: str
+    seed: str
+    """The initial program."""
+    toml: str
+    """Our task.toml, with a place for `guarded`."""
+    evaluator: Callable[[str], str]
+    """The evaluator of a kind."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """What our evaluator needs beside it."""
+    model: str = "m"
+    """The model's name."""
+    number: int | None = None
+    """The seed of a search, for systems that take one; None: their default."""
+
+
+EIGHT_NUMBERS = Problem(BRIEF, SEED, TASK_TOML, evaluator)
