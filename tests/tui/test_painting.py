@@ -260,7 +260,8 @@ def runs_list(widget: RunsView) -> Steps:
     def change(number: int) -> None:
         name = f"{TEXTS[number % len(TEXTS)]}-{number}".replace("/", "_")
         best = Figures(number / 7, number / 9 or None)
-        row = RunRow(Path(name), "running", "task", number, 100, number * 7, best, Ranking(by_fitness=number % 4 == 1))
+        ranking, way = Ranking(by_fitness=number % 4 == 1), number / 9 if number % 3 == 2 else None
+        row = RunRow(Path(name), "running", "task", number, 100, number * 7, best, ranking, to_record=way)
         rows.insert(number % (len(rows) + 1), row)
         if number == 9:
             del rows[1:]

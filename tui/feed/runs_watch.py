@@ -36,6 +36,8 @@ class RunRow(msgspec.Struct, frozen=True):
     started: int = 0
     """When it was started or forked, in milliseconds since 1970."""
     host: str = ""
+    to_record: float | None = None
+    """The share of the way from the seed to the best value known; None if none is known."""
     trouble: str = ""
     """Why the run cannot be read."""
 
@@ -154,6 +156,7 @@ def _row_of(run: Run, summary: RunSummary, rounds_total: int) -> RunRow:
         *best_of(summary),
         started_ms(summary),
         summary["host"],
+        summary["to_record"],
     )
 
 

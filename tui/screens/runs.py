@@ -33,19 +33,22 @@ __all__ = ["RunsScreen"]
 
 _WIDE = 101
 """Columns from which task, start and host are shown too, without the column of the best."""
+_WAY = 10
+"""Cells for the way to the record, if any run has one and there is room."""
 _ONE, _TWO = 11, 24
 """Cells for the best: a score; or a fitness with the score beside it, if any run is ranked by fitness."""
 
 
-def _name_width(width: int, best: int) -> int:
+def _name_width(width: int, best: int, way: int) -> int:
     # Below the smallest size only the notice is seen, but the rows are made too.
-    return max(3, width - 30 - best - (50 if width >= _WIDE + best else 0))
+    return max(3, width - 30 - best - way - (50 if width >= _WIDE + best else 0))
 
 
-def _columns(width: int, best: int) -> str:
+def _columns(width: int, best: int, way: int) -> str:
     """Return the names of the columns."""
     head = "best" if best == _ONE else "best (its score)"
-    shown = f" {'name':<{_name_width(width, best) - 1}}{'status':<9}{'rounds':>11} {head:>{best}} {'nodes':>7}"
+    shown = f" {'name':<{_name_width(width, best, way) - 1}}{'status':<9}{'rounds':>11} {head:>{best}} {'nodes':>7}"
+    shown += f"{'to record':>{way}}" if way else ""
     return shown + (f"  {'task':<18} {fit(f'started ({local_zone()})', 16)} host" if width >= _WIDE + best else "")
 
 
@@ -96,6 +99,11 @@ class RunsView(RowsView):
         """Return the number of runs."""
         return len(self.rows_)
 
+    def way_width(self, width: int) -> int:
+        """Return the cells of the column of the way to the record, of so many in all; 0 if it is not shown."""
+        known = any(row.to_record is not None for row in self.rows_)
+        return _WAY if known and width >= _WIDE + self.best_width + _WAY else 0
+
     @property
     def best_width(self) -> int:
         """Cells of the column of the best."""
@@ -104,7 +112,8 @@ class RunsView(RowsView):
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """Return name, status, rounds, best; then more if it fits."""
         row = self.rows_[index]
-        name = _name_width(self.size.width, self.best_width)
+        way = self.way_width(self.size.width)
+        name = _name_width(self.size.width, self.best_width, way)
         shown = cut_middle(one_line(row.name, 250), name - 2)
         sign = "*" if row.folder in self.marked else " "
         pieces: list[Piece] = [(f"{sign}{set_cell_size(shown, name - 1)}", "accent" if sign == "*" else "plain")]
@@ -113,6 +122,8 @@ class RunsView(RowsView):
             return [*pieces, (one_line(row.trouble, 200), "bad")]
         rounds = f"{row.rounds}/{row.rounds_total}"
         pieces.append((f"{rounds:>11} {_best(row):>{self.best_width}} {row.nodes:>7,}", "plain"))
+        if way:
+            pieces.append((f"{'–' if row.to_record is None else f'{row.to_record:.1%}':>{way}}", "plain"))
         if self.size.width >= _WIDE + self.best_width:
             pieces.append((f"  {one_line(row.task, 18):<18} {since(row.started):<17}{one_line(row.host, 12)}", "dim"))
         return pieces
@@ -194,9 +205,12 @@ class RunsScreen(BaseScreen):
     def on_resize(self, event: events.Resize) -> None:
         """Fit the bar to the new size."""
         super().on_resize(event)
-        self._columns.show((_columns(event.size.width, self._list.best_width), "dim"))
+        self._columns.show((self._head_line(event.size.width), "dim"))
         room = max(1, event.size.width - 10)
         self._status.show([Cell(" evolve", 10, "heading"), Cell(cut_middle(str(self._folder), room), room, "dim")])
+
+    def _head_line(self, width: int) -> str:
+        return _columns(width, self._list.best_width, self._list.way_width(width))
 
     class RunsFound(Message):
         """The list of runs changed."""
@@ -216,7 +230,7 @@ class RunsScreen(BaseScreen):
     def on_runs_screen_runs_found(self, event: RunsFound) -> None:
         """Show the list."""
         self._list.show(event.rows)
-        self._columns.show((_columns(self.size.width, self._list.best_width), "dim"))
+        self._columns.show((self._head_line(self.size.width), "dim"))
         going = sum(row.status in ("running", "paused") for row in event.rows)
         self._head.show((" Runs ", "heading"), (f"{len(event.rows)}, {going} with an engine", "dim"))
         self.refresh_bindings()
