@@ -32,7 +32,7 @@ def analyze_by_rules(facts: Facts) -> Report:
     """Compare a node with its parent and say what the change did."""
     node, parent = facts.node, facts.parent
     changed = _changed(facts.parent_code, facts.code, facts.spec.language) if parent is not None else []
-    what = node.name if node.round or node.name == "seed" else f"seed {node.name}"
+    what = node.name if node.round or node.name == "seed" or node.operator == "warm" else f"seed {node.name}"
     # What was measured comes first: it is certain, and a long name must not push it out.
     lesson = f"{outcome_of(facts)}: {what}"
     if changed and not is_unchanged(facts) and not what.startswith("changed "):

@@ -47,8 +47,10 @@ from engine.cli.options import (
     Target,
     Tokens,
     Usd,
+    WarmOption,
     Workers,
     place_of,
+    warm_start,
 )
 from engine.cli.programs import write_program
 from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run, tell
@@ -138,6 +140,7 @@ def run(
             metavar="NAME", help=f"Settings of a published run: {_PRESET_NAMES}.", autocompletion=preset_names
         ),
     ] = "",
+    warm: WarmOption = None,
     set_: SetOption = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run.")] = "",
     runs: RunsOption = None,
@@ -183,7 +186,8 @@ def run(
         settings = choose_settings(loaded, chosen, [*own, ("limit", {"usd": limit})], only, base)
     require_limit(settings)
     wanted_bubblewrap()  # fails before anything is created
-    made = create_run(loaded, settings, folder_of(runs), name, allow_network_fs)
+    others = warm_start([pick(other, runs) for other in warm or []], loaded)
+    made = create_run(loaded, settings, folder_of(runs), name, allow_network_fs, warm=others)
     if detach:
         spawn_engine(made)
         print_json({"run": str(made.folder)}) if json else print(made.folder)

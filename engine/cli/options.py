@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from engine.cli.complete import run_names
+
+if TYPE_CHECKING:
+    from engine.runs.folder import Run
+    from engine.runs.warm import Warm
+    from engine.task.spec import Task
 
 __all__ = [
     "Address",
@@ -20,8 +28,10 @@ __all__ = [
     "Target",
     "Tokens",
     "Usd",
+    "WarmOption",
     "Workers",
     "place_of",
+    "warm_start",
 ]
 
 Rounds = Annotated[int | None, typer.Option(metavar="N", help="Rounds in all.", min=0)]
@@ -58,7 +68,26 @@ PatienceEndpoint = Annotated[
         metavar="SECONDS", help="With --headless: stop if no model answers for this long; by default 600.", min=0
     ),
 ]
+WarmOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--warm",
+        metavar="RUN",
+        help="Start also from the best programs of another run, measured anew; may be given several times.",
+        autocompletion=run_names,
+    ),
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Start the engine, print the run's path and return.")]
+
+
+def warm_start(runs: Sequence[Run], task: Task) -> Warm | None:
+    """Return what `--warm` gives a new run; None without a run."""
+    if not runs:
+        return None
+    # Lazy: this loads numpy, and few runs need it.
+    from engine.runs.warm import warm_from
+
+    return warm_from(runs, task)
 
 
 def place_of(executor: str | None, address: str | None) -> dict[str, dict[str, str]]:

@@ -173,6 +173,32 @@ class ClockStepped(Data, frozen=True):
     """How much time passed, by a clock that is never set and that stands still while the machine sleeps."""
 
 
+class WarmProgram(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A program that the population starts with beside the seeds."""
+
+    program: str
+    run: str
+    """The name of the run that it comes from."""
+    node: int
+    """Its node there."""
+    name: str = ""
+    score: float | None = None
+    """Its score there, on that run's data."""
+    metric: str = ""
+    """What that run calls its score."""
+    lesson: str = ""
+
+
+class RunWarmed(Data, frozen=True):
+    """Before its first round: programs of other runs are in round 0, and are measured anew there."""
+
+    KIND = "run.warmed"
+
+    programs: list[WarmProgram]
+    left_out: list[str] = []
+    """For people: what of those runs did not fit, a line each."""
+
+
 class RunForked(Data, frozen=True):
     """This run began as a copy of another one up to `at_seq`; later events are its own."""
 

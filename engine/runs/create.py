@@ -8,6 +8,7 @@ import socket
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -28,6 +29,9 @@ from engine.task.snapshot import read_copy
 from engine.task.spec import Task
 from engine.workspace import network_file_system
 
+if TYPE_CHECKING:
+    from engine.runs.warm import Warm
+
 __all__ = ["check_file_system", "create_run", "make_folder"]
 
 
@@ -38,6 +42,7 @@ def create_run(
     name: str = "",
     allow_network_fs: bool = False,
     at: int | None = None,
+    warm: Warm | None = None,
 ) -> Run:
     """Make a run's folder with a journal that holds all the run needs to go on.
 
@@ -50,6 +55,7 @@ def create_run(
         name: the run's name; empty for one made of the task and the time.
         allow_network_fs: make it even on a network file system.
         at: when it began, in milliseconds since 1970; by default now.
+        warm: programs of other runs that it starts with.
 
     Raises:
         RunError: the folder exists, cannot be written, or lies on a network file system.
@@ -59,7 +65,7 @@ def create_run(
     searched = "-".join(filter(None, (task.spec.name, task.spec.instance)))
     folder = make_folder(runs, name or f"{searched}-{time.strftime('%Y%m%d-%H%M%S')}", exact=bool(name))
     try:
-        agree_to_run(RunState(_write_start(folder, task, settings, at)), folder)
+        agree_to_run(RunState(_write_start(folder, task, settings, at, warm)), folder)
     except (OSError, EvolveError) as exc:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(exc, EvolveError):
@@ -106,7 +112,7 @@ def make_folder(runs: Path, name: str, exact: bool) -> Path:
     raise RunError(f"{runs} holds too many runs named {name}")
 
 
-def _write_start(folder: Path, task: Task, settings: Settings, at: int | None) -> Event:
+def _write_start(folder: Path, task: Task, settings: Settings, at: int | None, warm: Warm | None) -> Event:
     copy = read_copy(task.folder)
     started = RunStarted(
         task=task.spec.name,
@@ -126,10 +132,12 @@ def _write_start(folder: Path, task: Task, settings: Settings, at: int | None) -
     connection = create_journal(partial)
     try:
         connection.execute("BEGIN")
-        for content in copy.blobs:
+        for content in [*copy.blobs, *(warm.contents if warm is not None else ())]:
             insert_blob(connection, content)
         first = Event(1, now_ms() if at is None else at, None, None, started)
         insert_event(connection, first)
+        if warm is not None:
+            insert_event(connection, Event(2, first.at, None, None, warm.event))
         connection.execute("COMMIT")
     except Exception as exc:
         raise RunError(f"{folder / 'run.db'} cannot be written: {exc}") from None

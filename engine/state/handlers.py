@@ -19,6 +19,7 @@ from engine.state.calls import CALL_HANDLERS
 from engine.state.model_record import ModelRecord, count_answer
 from engine.state.no_design import count_in_vain, is_stuck, try_anew
 from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, RunStatus
+from engine.state.people import PEOPLE_HANDLERS
 from engine.state.ranks import rank_all, rank_measured
 from engine.state.run_state import RunState
 from engine.state.submissions import SUBMISSION_HANDLERS, name_of_evaluation, settle
@@ -104,6 +105,10 @@ def _clock_stepped(state: RunState, event: Event, data: ev.ClockStepped) -> None
         if evaluation.started_at:
             evaluation.started_at += data.by_ms
     state.calls = {number: call._replace(at=call.at + data.by_ms) for number, call in state.calls.items()}
+
+
+def _run_warmed(state: RunState, event: Event, data: ev.RunWarmed) -> None:
+    state.warm = data.programs
 
 
 def _run_forked(state: RunState, event: Event, data: ev.RunForked) -> None:
@@ -360,40 +365,6 @@ def _prior_warned(state: RunState, event: Event, data: ev.PriorWarned) -> None:
     state.prior_problems = data.problems
 
 
-# What people do
-
-
-def _injected(state: RunState, event: Event, data: ev.Injected) -> None:
-    try_anew(state)
-    if data.what == "hint":
-        state.hints.append(data.text)
-    else:
-        state.injected[event.seq] = data
-
-
-def _pinned(state: RunState, event: Event, data: ev.NodePinned | ev.NodeUnpinned) -> None:
-    node = state.node(event.node)
-    node.pinned = isinstance(data, ev.NodePinned)
-    state.pinned.pop(node.id, None)
-    if node.pinned:
-        state.pinned[node.id] = None
-
-
-def _pruned(state: RunState, event: Event, data: ev.NodePruned | ev.NodeRestored) -> None:
-    state.node(event.node).pruned = isinstance(data, ev.NodePruned)
-
-
-def _starred(state: RunState, event: Event, data: ev.NodeStarred) -> None:
-    state.node(event.node).starred = data.starred
-
-
-def _commented(state: RunState, event: Event, data: ev.NodeCommented) -> None:
-    if event.node is None:
-        state.comments.append(data.text)
-    else:
-        state.node(event.node).comments += (data.text,)
-
-
 def _rerun(state: RunState, event: Event, data: ev.NodeRerun) -> None:
     node = state.node(event.node)
     state.evaluations[node.id] = NodeEvaluation(rerun=data.repeat)
@@ -410,6 +381,7 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.RunFailed.KIND: _ended,
     ev.EngineGone.KIND: _engine_gone,
     ev.ClockStepped.KIND: _clock_stepped,
+    ev.RunWarmed.KIND: _run_warmed,
     ev.RunForked.KIND: _run_forked,
     ev.SettingsChanged.KIND: _settings_changed,
     ev.TaskChanged.KIND: _task_changed,
@@ -435,13 +407,7 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.PriorChanged.KIND: _prior_changed,
     ev.PriorsRecalled.KIND: _priors_recalled,
     ev.PriorWarned.KIND: _prior_warned,
-    ev.Injected.KIND: _injected,
-    ev.NodePinned.KIND: _pinned,
-    ev.NodeUnpinned.KIND: _pinned,
-    ev.NodePruned.KIND: _pruned,
-    ev.NodeRestored.KIND: _pruned,
-    ev.NodeStarred.KIND: _starred,
-    ev.NodeCommented.KIND: _commented,
+    **PEOPLE_HANDLERS,
     ev.NodeRerun.KIND: _rerun,
 }
 """The handler of each kind of event."""

@@ -66,6 +66,8 @@ class RunState:
             raise DamagedJournal(f"{first.data.KIND}: {exc}", first.seq) from None
         self.settings_table: dict[str, Any] = dict(first.data.settings)
         """The settings as plain data, only those that were given."""
+        self.warm: list[ev.WarmProgram] = []
+        """Programs of other runs that are in round 0 beside the seeds."""
         self.status: RunStatus = "stopped"
         self.frozen = False
         """Whether the run is paused at once: running evaluations stand still, too."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from engine.designers.base import Design as Candidate
 from engine.designers.base import DesignerError, NothingToDesign
 from engine.journal.database import sha256_of
-from engine.journal.events import DesignDone, DesignRejected, PromptsShortened, RoundEnded
+from engine.journal.events import DesignDone, DesignRejected, PromptsShortened, RoundEnded, WarmProgram
 from engine.loop.design_context import DesignContext
 from engine.loop.memory import RunDesigner
 from engine.loop.models import ModelGateway
@@ -20,8 +20,9 @@ from engine.state.no_design import is_stuck
 from engine.state.node import OpenRound
 from engine.task.interface import check_program
 from engine.task.spec import Seed, TaskSpec
+from engine.text import one_line
 
-__all__ = ["Design", "add_injected", "add_seed"]
+__all__ = ["Design", "add_injected", "add_seed", "add_warm"]
 
 
 class Design:
@@ -180,8 +181,23 @@ def add_seed(session: RunSession, seed: Seed) -> None:
     _add_program(session, 0, seed.code, "seed", seed.name, "the program to start from", [])
 
 
+def add_warm(session: RunSession, warm: WarmProgram) -> None:
+    """Make a node of a program of another run, in round 0."""
+    score = "" if warm.score is None else f", where its {warm.metric or 'score'} was {warm.score:.6g}"
+    why = f"node {warm.node} of run '{warm.run}'{score}; measured anew here. {warm.lesson}".strip()
+    name, origin = one_line(warm.name, 200), f"{warm.run}#{warm.node}"
+    _add_program(session, 0, session.text(warm.program), "warm", name or origin, why, [], origin)
+
+
 def _add_program(
-    session: RunSession, round_: int, code: str, operator: str, name: str, motivation: str, parents: list[int]
+    session: RunSession,
+    round_: int,
+    code: str,
+    operator: str,
+    name: str,
+    motivation: str,
+    parents: list[int],
+    origin: str = "",
 ) -> None:
     content, language = _encode(code), session.spec.language
     session.emit(
@@ -197,6 +213,7 @@ def _add_program(
             else "",
             size=len(content),
             sketch=sketch(code, language.comment),
+            origin=origin,
         ),
         round=round_,
         node=len(session.state.nodes),

@@ -11,7 +11,7 @@ from engine.loop.gate import PauseGate
 from engine.loop.lessons import Lessons
 from engine.loop.session import RunSession
 from engine.loop.stages.best import crown_fittest
-from engine.loop.stages.design import add_seed
+from engine.loop.stages.design import add_seed, add_warm
 from engine.loop.stages.experiment import Experiment
 from engine.state.null_test import crowning_of, run_null_test
 from engine.task.spec import seed_texts
@@ -42,8 +42,11 @@ class Seeds:
         """
         session = self._session
         await self._gate.wait(0)
-        for seed in seed_texts(session.state.start.files, session.spec, session.text)[len(session.state.nodes) :]:
+        seeds_of_task = seed_texts(session.state.start.files, session.spec, session.text)
+        for seed in seeds_of_task[len(session.state.nodes) :]:
             add_seed(session, seed)
+        for warm in session.state.warm[len(session.state.nodes) - len(seeds_of_task) :]:
+            add_warm(session, warm)
         await session.durable()
         seeds = [node.id for node in session.state.nodes if node.round == 0 and not node.analyzed]
         await _all(map(self._measure, seeds))
