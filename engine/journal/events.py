@@ -255,6 +255,10 @@ class LearnDone(Data, frozen=True):
     """The island that the parent was drawn from, from 0, if the sampler has islands; the child joins it."""
     mode: Literal["full", "diff", "crossover", "fix"] = "diff"
     """How the design is written; for `fix` the parent is a node that failed."""
+    action: str = ""
+    """The action against a standstill that shaped this round, as in `standstill.acted`; empty if none did."""
+    model: str = ""
+    """The model that is to design, by its name under `models` of the settings; empty: it is drawn by weight."""
 
 
 class CallStarted(Data, frozen=True):
@@ -632,6 +636,51 @@ class NoiseMeasured(Data, frozen=True):
     """Share of designs no better than the best that would be crowned."""
     note: str = ""
     """For people, what would help; empty if few would be."""
+
+
+class StandstillBegan(Data, frozen=True):
+    """No design has gained for long; the node is the best."""
+
+    KIND = "standstill.began"
+
+    evaluations: int
+    """Designs measured since the last gain that counted."""
+    window: int
+    """How many without a gain make a standstill, for the run's pace."""
+    least: float = 0.0
+    """The gain in fitness above which it would count."""
+
+
+class StandstillActed(Data, frozen=True):
+    """From the next round on the search is changed, until a design gains or another change takes its place."""
+
+    KIND = "standstill.acted"
+
+    action: str
+    """One of `engine.settings.standstill.ACTIONS`."""
+    rounds: int
+    """For how many rounds it is in force."""
+    why: str = ""
+    """Why this one, for people."""
+    nodes: list[int] = []
+    """restart: the nodes to go on from."""
+    model: str = ""
+    """model: the name of the one that designs."""
+    tried: list[str] = []
+    """lessons: what was tried since the last gain, in groups, the largest first."""
+
+
+class StandstillEnded(Data, frozen=True):
+    """A design gained; its node is the new best."""
+
+    KIND = "standstill.ended"
+
+    evaluations: int
+    """Designs measured since the last gain that counted, this one included."""
+    gain: float
+    """In fitness, since then."""
+    action: str = ""
+    """The action that its round was under; empty if none was."""
 
 
 class AnalyzeDone(Data, frozen=True):

@@ -13,6 +13,7 @@ from engine.settings.decode import convert_table, deep_merge, parse_assignment
 from engine.settings.executor import ExecutorSettings
 from engine.settings.fitness import FitnessSettings
 from engine.settings.models import NO_ANALYZER, RULES, ModelSpec, RoleSettings, check_address, check_models
+from engine.settings.standstill import StandstillSettings
 
 __all__ = [
     "AnalyzerSettings",
@@ -222,6 +223,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     designer: DesignerSettings = DesignerSettings()
     analyzer: AnalyzerSettings = AnalyzerSettings()
     sampler: SamplerSettings = SamplerSettings()
+    standstill: StandstillSettings = StandstillSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     executor: ExecutorSettings = ExecutorSettings()
     fitness: FitnessSettings = FitnessSettings()

@@ -22,6 +22,7 @@ from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, RunStat
 from engine.state.people import PEOPLE_HANDLERS
 from engine.state.ranks import rank_all, rank_measured
 from engine.state.run_state import RunState
+from engine.state.standstill import STANDSTILL_HANDLERS, count_gain, count_measured
 from engine.state.submissions import SUBMISSION_HANDLERS, name_of_evaluation, settle
 from engine.state.trouble import count_refusal
 from engine.state.verification import VERIFY_HANDLERS
@@ -310,13 +311,16 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
         node.same_as = behaves_as(node, state.nodes[node.parents[0]])
         if not again:
             count_child(state.attempts, node)
+    if not again:
+        count_measured(state, node)
     state.failed.pop(node.id, None)
     if data.status in _MENDABLE and node.round and not node.expanded:
         state.failed[node.id] = None
 
 
 def _crowned(state: RunState, event: Event, data: ev.BestCrowned) -> None:
-    node = state.node(event.node)
+    node, before = state.node(event.node), state.best_node
+    count_gain(state, node, None if before is None else before.fitness)
     state.best = node.id
     state.rounds_at_best = _rounds_with(state, node)
     state.best_steps.append(BestStep(event.seq, event.at, node.round, node.id, data.score, node.fitness))
@@ -398,6 +402,7 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.EvalDone.KIND: _eval_done,
     **SUBMISSION_HANDLERS,
     **VERIFY_HANDLERS,
+    **STANDSTILL_HANDLERS,
     ev.BestCrowned.KIND: _crowned,
     ev.AnalyzeDone.KIND: _analyzed,
     ev.BudgetWarned.KIND: _warned,

@@ -8,9 +8,10 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from engine.journal import events as ev
+from engine.state.bandit import Credit
 
 __all__ = ["BestStep", "FrontStep", "Node", "NodeEvaluation", "OpenRound", "Phase", "RoleSpent", "RunStatus"]
-__all__ += ["Submitted", "Verification"]
+__all__ += ["Standstill", "Submitted", "Verification"]
 
 RunStatus = Literal["running", "paused", "finished", "stopped", "failed"]
 Phase = Literal["inject", "learn", "design", "experiment", "analyze", "end"]
@@ -152,6 +153,40 @@ class Verification(msgspec.Struct):
 
     started: ev.VerifyStarted
     measured: list[ev.VerifyMeasured] = []
+
+
+class Standstill(msgspec.Struct):
+    """The pace of a run's gains, and what it does about a standstill; `engine.state.standstill` folds it."""
+
+    evaluations: int = 0
+    """Designs that were measured, seeds left out."""
+    mark: float | None = None
+    """Fitness of the best at the last gain that counted; None before the first score."""
+    first: float | None = None
+    """Fitness of the first best."""
+    marked_at: int = 0
+    """How many designs had been measured then."""
+    gaps: list[int] = []
+    """Evaluations that each of the last gains took, oldest first."""
+    spread: float = 0.0
+    """Standard deviation of the seed's measurements, in what ranks."""
+    began: ev.StandstillBegan | None = None
+    """The standstill that the run is in; None if it is in none, or if that was not recorded."""
+    acted: ev.StandstillActed | None = None
+    """What is in force against it."""
+    acted_round: int = 0
+    """The newest round when that began."""
+    actions: int = 0
+    """How often an action began."""
+    restarted: list[int] = []
+    """Nodes that the run was restarted from, and what was made from them since."""
+    credits: dict[str, Credit] = {}
+    """What each action brought."""
+
+    @property
+    def waited(self) -> int:
+        """Evaluations since the last gain that counted."""
+        return self.evaluations - self.marked_at
 
 
 class RoleSpent(msgspec.Struct):

@@ -8,6 +8,7 @@ from engine.settings.constraints import names_seed
 from engine.state.fronts import arrange, enter, leave
 from engine.state.node import Node
 from engine.state.run_state import RunState
+from engine.state.standstill import rescale
 from engine.state.verification import cap_of
 
 __all__ = ["rank_all", "rank_measured"]
@@ -44,6 +45,7 @@ def rank_all(state: RunState) -> None:
     arrange(state)
     state.ranked = sorted(node.fitness for node in state.nodes if node.fitness is not None and not node.broken)
     state.best_steps = [step._replace(fitness=state.nodes[step.node].fitness) for step in state.best_steps]
+    rescale(state)
 
 
 def _weigh(state: RunState, node: Node) -> None:

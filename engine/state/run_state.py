@@ -27,6 +27,7 @@ from engine.state.node import (
     Phase,
     RoleSpent,
     RunStatus,
+    Standstill,
     Submitted,
     Verification,
 )  # fmt: skip
@@ -112,6 +113,8 @@ class RunState:
         """Volume that the first front dominates above the reference point."""
         self.front_steps: list[FrontStep] = []
         """Every rise of it."""
+        self.standstill = Standstill()
+        """The pace of its gains, and what it does if there are none."""
         self.submitted: dict[str, Submitted] = {}
         """By the evaluation's name, the last attempts whose outcomes are not recorded."""
         self.losses: dict[str, int] = {}

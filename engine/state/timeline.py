@@ -141,6 +141,8 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         changing = _changes(next(iter(value.values()), None))
         return dict(zip(value, _items(value.values()), strict=True)) if changing else value.copy()
+    if _changes(value):
+        return _items([value])[0]
     return value.copy() if isinstance(value, set) else value
 
 

@@ -28,9 +28,10 @@ def program(*lines: int) -> str:
 class Search:
     """A run without an engine: samplers see what they would see in one."""
 
-    def __init__(self, direction: str = "maximize", **sampler: Any) -> None:
+    def __init__(self, direction: str = "maximize", settings: dict[str, Any] | None = None, **sampler: Any) -> None:
         self.settings = msgspec.convert(sampler, SamplerSettings)
-        started = ev.RunStarted("t", msgspec.to_builtins(Settings()), {"name": "t", "direction": direction}, {})
+        table = msgspec.to_builtins(Settings()) | (settings or {})
+        started = ev.RunStarted("t", table, {"name": "t", "direction": direction}, {})
         self.events = [ev.Event(1, 0, None, None, started)]
         self.state = RunState(self.events[0])
         self.sampler: Sampler | None = make_sampler(self.settings)
@@ -59,7 +60,8 @@ class Search:
         return node
 
     def measure(self, node: int, score: float | None, **metrics: float) -> None:
-        self.apply(ev.EvalDone("ok" if score is not None else "crashed", score, metrics), node)
+        done = ev.EvalDone("ok" if score is not None else "crashed", score, metrics)
+        self.apply(done, node, self.state.nodes[node].round)
 
     def grow(self, score: float | None, rng: random.Random, code: str = "", **metrics: float) -> tuple[Sample, int]:
         """One round: sample, learn, design, measure."""
@@ -68,16 +70,29 @@ class Search:
 
     def begin(self, rng: random.Random, inspirations: int = 2) -> Sample:
         """Start a round: sample and learn."""
-        number = self.state.rounds_started + 1
         sample = self.sample(rng, inspirations)
-        self.apply(ev.RoundStarted(), round=number)
-        self.apply(ev.LearnDone(sample.parent, sample.inspirations, island=sample.island), round=number)
+        self.learn(sample)
         return sample
 
-    def end(self, sample: Sample, score: float | None, code: str = "", **metrics: float) -> int:
+    def learn(self, sample: Sample, action: str = "") -> None:
+        """Start a round with these nodes."""
+        number = self.state.rounds_started + 1
+        self.apply(ev.RoundStarted(), round=number)
+        learned = ev.LearnDone(sample.parent, sample.inspirations, island=sample.island, action=action)
+        self.apply(learned, round=number)
+
+    def crown(self, node: int) -> None:
+        """Crown a node if it is better than the best."""
+        made = self.state.nodes[node]
+        if made.score is not None and self.state.gained(node, self.state.best):
+            self.apply(ev.BestCrowned(made.score, self.state.best), node, made.round)
+
+    def end(self, sample: Sample, score: float | None, code: str = "", crown: bool = False, **metrics: float) -> int:
         """End the newest round with a design that got this score; return its node."""
         number = self.state.rounds_started
         node = self.add(score, [sample.parent], code, number, **metrics)
+        if crown:
+            self.crown(node)
         self.apply(ev.RoundEnded("node"), round=number)
         return node
 
