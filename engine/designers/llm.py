@@ -83,7 +83,8 @@ class LlmDesigner:
 
         try:
             role: Role = "fixer" if request.mode == "fix" else "researcher"
-            answer = await ask(role, write, key=f"design/{request.attempt}")
+            models = {request.model: 1.0} if request.model else None
+            answer = await ask(role, write, key=f"design/{request.attempt}", models=models)
             if not form:
                 # It was asked by an earlier engine, in either form, or the form stands earlier in the conversation.
                 form = "\n".join(form_of(write(size)) for size in (_ANY, replace(_ANY, brief=True)))

@@ -141,6 +141,10 @@ class DesignRequest:
     failed: Sequence[Failed] = ()
     """Failures of programs made from the parent, by cause."""
     standing: Standing | None = None
+    in_vain: Sequence[str] = ()
+    """In a standstill, what was tried since the last gain, in groups; else empty."""
+    model: str = ""
+    """The model that is to design; empty: it is drawn by weight."""
 
 
 @dataclass(frozen=True)

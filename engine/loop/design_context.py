@@ -86,6 +86,8 @@ class DesignContext:
             tried=tried,
             failed=_failed(attempts, tried),
             standing=self._standing(parent),
+            in_vain=self._in_vain(learned),
+            model=learned.model,
         )
 
     def _node(self, node: Node, code: bool = True, **more: Any) -> ContextNode:
@@ -155,6 +157,11 @@ class DesignContext:
             outcome += f", {compared}" if compared else ""
             outcome += f"; {node.broken}" if node.broken else ""
         return Tried(one_line(node.name, _NAME_LENGTH), one_line(outcome, _OUTCOME_LENGTH))
+
+    def _in_vain(self, learned: LearnDone) -> list[str]:
+        """Return what a design in a standstill is told that was tried; nothing if another action is in force."""
+        acted = self._session.state.standstill.acted
+        return acted.tried if learned.action == "lessons" and acted is not None else []
 
     def _standing(self, parent: Node) -> Standing:
         state = self._session.state

@@ -44,6 +44,7 @@ from engine.loop.stages.rerun import Rerun
 from engine.loop.stages.round import Stages
 from engine.loop.stages.seeds import Seeds
 from engine.loop.stages.verify import Verify
+from engine.loop.standstill import StandstillWatch
 from engine.loop.startup import announce, recall_curves, recall_priors
 from engine.loop.task_copy import TaskCopy, lay_out
 from engine.loop.telemetry import watch_machine
@@ -138,8 +139,9 @@ class Engine:
             Verify(session, measure),
         )
         self._scheduler = Scheduler(
-            session, gate, stages, self._limits, self._evaluations, models, patience_endpoint, attended, lessons
-        )
+            session, gate, stages, self._limits, self._evaluations, models, patience_endpoint, attended, lessons,
+            StandstillWatch(session, past.designer),
+        )  # fmt: skip
         self._commands = Commands(session, self._scheduler, past.last_command)
 
     async def work(self) -> RunStatus:

@@ -198,14 +198,14 @@ class ModelGateway:
             one = one if one in known else next(iter(known))
         if one:
             return list(dict.fromkeys([one, *roles.fallback]))
-        weights = {
-            name: weight for name, weight in (models or roles.researcher).items() if name in known and weight > 0
-        }
-        weights = weights or dict.fromkeys(known, 1.0)
+        usual = {name: weight for name, weight in roles.researcher.items() if name in known and weight > 0}
+        usual = usual or dict.fromkeys(known, 1.0)
+        wanted = {name: weight for name, weight in (models or {}).items() if name in known and weight > 0}
+        weights = wanted or usual
         round_, node, key = place
         rng = self._session.rng(round_ or 0, f"model {node} {key}")
         chosen = rng.choices(list(weights), list(weights.values()))[0]
-        return list(dict.fromkeys([chosen, *(roles.fallback or weights)]))
+        return list(dict.fromkeys([chosen, *(roles.fallback or usual)]))
 
     async def _call(
         self,

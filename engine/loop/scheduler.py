@@ -19,6 +19,7 @@ from engine.loop.lessons import Lessons
 from engine.loop.limits import Limits
 from engine.loop.models import ModelGateway
 from engine.loop.session import RunSession
+from engine.loop.standstill import StandstillWatch
 from engine.state.no_design import is_stuck, reason_of
 from engine.state.node import OpenRound
 from engine.state.run_state import RunState
@@ -54,6 +55,7 @@ class Scheduler:
         patience: seconds without a model that answers after which the run stops; for ever by default.
         attended: whether a run that needs a person is paused and waits; if not, it stops.
         lessons: rounds that only they are missing to keep no worker busy.
+        standstill: looks before every round whether the run stands still; by default nothing does.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Scheduler:
         patience: float | None = None,
         attended: bool = True,
         lessons: Lessons | None = None,
+        standstill: StandstillWatch | None = None,
     ) -> None:
         self._session, self._gate, self._stages, self._limits = session, gate, stages, limits
         self._evaluations, self._models = evaluations, models
@@ -78,7 +81,7 @@ class Scheduler:
         self._steps = 0
         """Rounds that may start although the run is paused."""
         self._end: RunFinished | RunStopped | RunFailed | None = None
-        self._lessons = lessons
+        self._lessons, self._standstill = lessons, standstill
         if lessons is not None:
             lessons.wake = self.wake
         session.subscribe(self._follow, [RunResumed])
@@ -258,6 +261,8 @@ class Scheduler:
             and not self._gate.stopping
             and self._may_start()
         ):
+            if self._standstill is not None:
+                self._standstill.look()
             number = state.rounds_started + 1
             if self._gate.paused:
                 self._steps -= 1

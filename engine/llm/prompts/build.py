@@ -54,8 +54,8 @@ def researcher_prompt(
     If it is longer than the size allows, recipes are shortened to the functions that the parent has; then whole
     sections are left out in this order: refused attempts but the last (oldest first), nodes shown beside the parent
     (last first; a crossover keeps the first), priors (last first), metrics beside the score (last first), what was
-    tried before (oldest first) and failed, hints (oldest first), the evaluator's words, the output of a failed
-    program, the last refused attempt.
+    tried before (oldest first) and failed, what was tried in a standstill (smallest group first), hints (oldest first),
+    the evaluator's words, the output of a failed program, the last refused attempt.
 
     Raises:
         PromptTooLong: the task and the programs that the mode needs do not fit.
@@ -86,6 +86,7 @@ def researcher_prompt(
         "measured": measured(spec, parent, request.best, request.inspirations),
         "tried": [f"{item.name}: {item.outcome}" for item in request.tried],
         "failed": [f"{item.count} × {item.told}" for item in request.failed[:_FAILURES_SHOWN]],
+        "in_vain": list(request.in_vain),
         "standing": request.standing,
         "rejections": _rejections(request),
     }
@@ -97,6 +98,7 @@ def researcher_prompt(
         ("measured", -1, 0),
         ("tried", 0, 0),
         ("failed", -1, 0),
+        ("in_vain", -1, 0),
         ("hints", 0, 0),
         ("feedback", 0, 0),
         ("error", 0, 0),

@@ -106,6 +106,7 @@ def _full_request(code: str, mode: Mode) -> DesignRequest:
         tried=[Tried("a change", "crashed: ValueError: no")],
         failed=[Failed("crashed: ValueError: no", 2)],
         standing=Standing(2, 4, 9, 3, ((4, 1.0), (2, 0.5)), 2.0),
+        in_vain=["5 ×: a larger step"],
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from engine.journal.events import BestCrowned, EvalDone, VerifyDone
+from engine.journal.events import BestCrowned, EvalDone, StandstillEnded, VerifyDone
 from engine.loop.hooks import RunHooks
 from engine.loop.session import RunSession
 from engine.loop.stages.verdict import Verdict
 from engine.state.node import Node
+from engine.state.standstill import end_of_standstill
 from engine.state.submissions import machines_differ
 
 __all__ = ["crown_fittest", "is_new_best", "record_end"]
@@ -46,7 +47,7 @@ def record_end(
     supported = supported and state.breach(node.id, done.score, done.metrics) is None
     if supported and state.best != node.id and done.score is not None and state.beats(fitness, state.best):
         crowned = BestCrowned(score=done.score, previous=state.best, machines=machines_differ(state, node.id))
-        session.emit(*checked, done, crowned, round=node.round, node=node.id)
+        session.emit(*checked, done, crowned, *_ended(session, node, fitness, 1), round=node.round, node=node.id)
         hooks.new_best(node)
     else:
         session.emit(*checked, done, round=node.round, node=node.id)
@@ -65,4 +66,11 @@ def crown_fittest(session: RunSession) -> None:
         if best is None or not best.eligible or best.score == state.best_steps[-1].score:
             return
     if best.score is not None:
-        session.emit(BestCrowned(score=best.score, previous=state.best), round=best.round, node=best.id)
+        crowned = BestCrowned(score=best.score, previous=state.best)
+        session.emit(crowned, *_ended(session, best, best.fitness, 0), round=best.round, node=best.id)
+
+
+def _ended(session: RunSession, node: Node, fitness: float | None, more: int) -> list[StandstillEnded]:
+    """Return the event that ends a standstill if a new best of this fitness does."""
+    ended = end_of_standstill(session.state, node, fitness, more)
+    return [] if ended is None else [ended]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
+import msgspec
+
 from engine.errors import RunError
 from engine.journal.events import LearnDone, PriorShown
 from engine.llm.requests import Mode
@@ -11,11 +13,15 @@ from engine.loop.memory import RunDesigner, RunSampler
 from engine.loop.priors import RunPriors
 from engine.loop.session import RunSession
 from engine.samplers import Sample
+from engine.samplers.detours import DETOURS, detour
+from engine.samplers.standstill import acts_on
 
 __all__ = ["Learn"]
 
 _FAILURES_LOOKED_AT = 8
 """Newest failures from which one is drawn to be fixed."""
+_BOLDER: dict[Mode, float] = {"full": 3.0, "crossover": 6.0}
+"""In a standstill, what the action `modes` multiplies weights by: of the defaults, half are whole programs then."""
 
 
 class Learn:
@@ -34,7 +40,8 @@ class Learn:
     async def run(self, round_: int) -> None:
         """Choose a parent, inspirations and priors for a round and record them with the text of each prior shown."""
         settings = self._session.state.settings
-        sample, mode = self._sample(settings.sampler.inspirations, round_)
+        action = acts_on(self._session.state, self._session.rng(round_, "standstill"))
+        sample, mode, action = self._sample(settings.sampler.inspirations, round_, action)
         nodes = [self._session.state.nodes[node] for node in (sample.parent, *sample.inspirations)]
         # What a person told the run steers retrieval too, so that a hint counts also where no model reads it.
         texts = [*(node.lesson or node.motivation for node in nodes), *self._session.state.newest_hints]
@@ -45,16 +52,20 @@ class Learn:
             )
             for hit in hits
         ]
-        self._session.emit(
-            LearnDone(sample.parent, sample.inspirations, shown, sample.why, sample.island, mode),
-            round=round_,
-            blobs=[hit.prior.text.encode() for hit in hits],
-        )
+        learned = LearnDone(sample.parent, sample.inspirations, shown, sample.why, sample.island, mode, action)
+        learned = msgspec.structs.replace(learned, model=self._model(action))
+        self._session.emit(learned, round=round_, blobs=[hit.prior.text.encode() for hit in hits])
 
-    def _sample(self, inspirations: int, round_: int) -> tuple[Sample, Mode]:
-        """Choose the context nodes and the mode of the design.
+    def _model(self, action: str) -> str:
+        """Return the model that an action wants to design."""
+        acted = self._session.state.standstill.acted
+        return acted.model if action == "model" and acted is not None else ""
 
-        A pinned node is the parent if there is one; in the mode `fix` it is a node that failed.
+    def _sample(self, inspirations: int, round_: int, action: str) -> tuple[Sample, Mode, str]:
+        """Choose the context nodes and the mode of the design; return them with the action that this round is under.
+
+        A pinned node is the parent if there is one; in the mode `fix` it is a node that failed. Neither leaves a choice
+        to an action that chooses parents.
         """
         state = self._session.state
         drawn = self._sampler.sample(state, inspirations, self._session.rng(round_, "sample"))
@@ -65,18 +76,22 @@ class Learn:
         if pinned:
             parent = min(pinned, key=lambda node: node.expanded).id
             sample = Sample(parent, [node for node in context if node != parent][:inspirations], "pinned")
-            return sample, self._mode(bool(sample.inspirations), False, round_)
+            mode = self._mode(bool(sample.inspirations), False, round_, action)
+            return sample, mode, "" if action in DETOURS else action
         if drawn is None:
             raise RunError("every node with a score is pruned, so that nothing is left to design from", "Restore one")
         newest = islice(reversed(state.failed), _FAILURES_LOOKED_AT)
         failed = [node for node in newest if not state.nodes[node].pruned]
-        mode = self._mode(bool(drawn.inspirations), bool(failed), round_)
+        mode = self._mode(bool(drawn.inspirations), bool(failed), round_, action)
         if mode != "fix":
-            return drawn, mode
+            if action not in DETOURS:
+                return drawn, mode, action
+            other = detour(state, drawn, inspirations, self._session.rng(round_, "detour"))
+            return (drawn, mode, "") if other is None else (other, mode, action)
         node = state.nodes[self._session.rng(round_, "fix").choice(failed)]
-        return Sample(node.id, context[:inspirations], f"failed: {node.status}", node.island), mode
+        return Sample(node.id, context[:inspirations], f"failed: {node.status}", node.island), mode, ""
 
-    def _mode(self, company: bool, failures: bool, round_: int) -> Mode:
+    def _mode(self, company: bool, failures: bool, round_: int, action: str) -> Mode:
         """Draw the mode of the design by weight from those that the designer supports and the round allows."""
         weights = self._session.state.settings.designer.modes
         possible: dict[Mode, float] = {"full": weights.full, "diff": weights.diff}
@@ -84,7 +99,8 @@ class Learn:
             possible["crossover"] = weights.crossover
         if failures:
             possible["fix"] = weights.fix
-        offered = {mode: weight for mode, weight in possible.items() if mode in self._designer.modes}
+        bolder = _BOLDER if action == "modes" else {}
+        offered = {mode: w * bolder.get(mode, 1.0) for mode, w in possible.items() if mode in self._designer.modes}
         if not any(offered.values()):
             # The weights name no mode that this designer supports.
             return self._designer.modes[0]

@@ -35,6 +35,7 @@ from engine.loop.stages.rerun import Rerun
 from engine.loop.stages.round import Stages
 from engine.loop.stages.seeds import Seeds
 from engine.loop.stages.verify import Verify
+from engine.loop.standstill import StandstillWatch
 from engine.loop.task_copy import TaskCopy, lay_out
 from engine.priors.place import place_of_run
 from engine.priors.search import PriorSearch
@@ -102,6 +103,7 @@ class Parts:
             self.models,
             attended=attended,
             lessons=self.lessons,
+            standstill=StandstillWatch(session, self.designer),
         )
         self.commands = Commands(session, self.scheduler, past.last_command)
 
