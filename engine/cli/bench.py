@@ -15,7 +15,7 @@ from engine.errors import UsageError
 
 __all__ = ["load_bench"]
 
-_SEARCHES = ("peers", "samplers", "search")
+_SEARCHES = ("peers", "samplers", "search", "standstill")
 _BENCHES = Path(__file__).parents[2] / "tests" / "bench"
 
 
@@ -33,11 +33,11 @@ def bench(
         ),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option("--rounds", metavar="N", min=2, help="peers, samplers, search: rounds of a search.")
+        int | None, typer.Option("--rounds", metavar="N", min=2, help="Rounds of a search; peers, samplers, search, standstill.")
     ] = None,
     repeats: Annotated[
         int | None,
-        typer.Option("--repeats", metavar="N", min=1, help="peers: runs of each system; samplers, search: seeds."),
+        typer.Option("--repeats", metavar="N", min=1, help="Seeds, or of peers runs of each system; like --rounds."),
     ] = None,
     parallel: Annotated[
         int | None, typer.Option("--parallel", metavar="N", min=1, help="search: runs at once; by default 1.")
@@ -63,12 +63,12 @@ def bench(
     if against is not None and what not in ("all", "kernels", "peers"):
         raise UsageError("--against compares kernels or peers", f"Leave it out, or measure those instead of {what}")
     if (rounds is not None or repeats is not None) and what not in _SEARCHES:
-        raise UsageError("--rounds and --repeats are for peers, samplers and search", "evolve bench peers --rounds N")
+        raise UsageError("--rounds and --repeats are for searches", "evolve bench peers --rounds N")
     if (parallel is not None or out is not None) and what != "search":
         raise UsageError("--parallel and --out are for search", "evolve bench search --out DIR")
     if landscape is not None and what != "peers":
         raise UsageError("--landscape is for peers", "evolve bench peers --landscape rastrigin")
-    arguments: dict[str, tuple[Any, ...]] = {"samplers": (rounds, repeats)}
+    arguments: dict[str, tuple[Any, ...]] = dict.fromkeys(("samplers", "standstill"), (rounds, repeats))
     arguments["peers"] = (against, rounds, repeats, landscape)
     arguments["search"] = (rounds, repeats, None if out is None else out.expanduser().absolute(), parallel)
     if what == "kernels":

@@ -17,6 +17,7 @@ from engine.runs.seen import last_seen
 from engine.runs.status import summary_now
 from engine.state.fold import fold_run
 from engine.state.run_state import RunState
+from engine.state.standstill_told import standstill_cell, standstill_entry
 from engine.state.trouble import in_vain
 from engine.text import one_line, visible
 
@@ -69,7 +70,8 @@ def status(run: RunArgument = None, runs: RunsOption = None, json: JsonOption = 
     entry: dict[str, Any] = dict(summary_now(picked, state))
     vain = sum(in_vain(state).values())
     if json:
-        print_json({**entry, "rounds_asked": state.settings.rounds, "in_vain": vain, "others_running": others})
+        more = {"rounds_asked": state.settings.rounds, "in_vain": vain, "others_running": others}
+        print_json({**entry, **more, "standstill": standstill_entry(state)})
         return
     print(_line(picked, state, entry["status"], vain, others))
 
@@ -89,6 +91,7 @@ def _line(run: Run, state: RunState, status: str, vain: int, others: int) -> str
     parts = [
         one_line(run.name, 60), f"{_SIGNS.get(status, '■')} {status}", f"{state.rounds_done}/{state.settings.rounds}",
         f"{ranking.name} {ranking.brief(best)} #{best.id}" if best is not None else "no score",
+        *([standstill_cell(state)] if standstill_cell(state) else []),
         *([f"${state.usd:.2f}"] if state.usd else []), *([f"{vain:,} in vain"] if vain else []),
         *([f"+{others} running"] if others else []),
     ]  # fmt: skip

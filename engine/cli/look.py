@@ -46,6 +46,7 @@ from engine.state.gain import describe_check
 from engine.state.lineage import ancestors, best_path, descendants, first_parents, lineage
 from engine.state.node import Node
 from engine.state.run_state import RunState
+from engine.state.standstill_told import credits_told, standstill_entry, standstill_told
 from engine.text import one_line, visible
 
 __all__: list[str] = []
@@ -163,7 +164,8 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
             }
             for node in shown
         ]  # fmt: skip
-        print_json({**entry, "record": record_entry(state), **_front(state), "nodelist": nodes})
+        more = {"record": record_entry(state), "standstill": standstill_entry(state), **_front(state)}
+        print_json({**entry, **more, "nodelist": nodes})
         return
     best, ranking = state.best_node, state.ranking
     print(
@@ -179,6 +181,10 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
         print(f"front of {len(front)} nodes, hypervolume {state.hypervolume:.10g}: {_path(front, ', ')}")
     if record := describe_record(state):
         print(f"record {visible(record)}")
+    if standstill := standstill_told(state):
+        print(visible(standstill))
+    if credits := credits_told(state):
+        print(f"against standstills {visible(credits)}")
     if spending(state):
         print(spending(state))
     guarantee = str(state.engine.guarantee) if state.engine else "–"

@@ -18,6 +18,7 @@ from engine.settings.model import analyzes_by_model
 from engine.state.best_known import describe_claim
 from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import RunState
+from engine.state.standstill_told import standstill_line
 from engine.state.trouble import trouble_key, trouble_line
 from engine.task.spec import TaskSpec
 from engine.text import counted, one_line
@@ -119,6 +120,8 @@ class ProgressLines:
                 )
             case ev.NoiseMeasured() as data:
                 return one_line(data.note, _REASON_LENGTH)
+            case ev.StandstillBegan() | ev.StandstillActed() | ev.StandstillEnded():
+                return standstill_line(event)
             case ev.EvalLost() as data:
                 where = f" on {one_line(data.host, 60)}" if data.host else ""
                 return f"#{event.node} lost{where}, to be tried again: {one_line(data.reason, _REASON_LENGTH)}"

@@ -50,6 +50,10 @@ class Digest(msgspec.Struct):
     """Tries, answers and designs of models that came to nothing."""
     pauses: dict[str, int] = {}
     """Pauses by their reason; empty for a person's."""
+    standstills: int = 0
+    """How often the run came to a standstill."""
+    overcome: int = 0
+    """How often it got out of one."""
     engines: int = 0
     """How often an engine started."""
     acts: dict[str, int] = {}
@@ -85,6 +89,10 @@ class Digester:
                     _count(found.failures, f"{data.status}: {_kind(data.reason)}" if data.reason else data.status)
             case ev.BestCrowned():
                 found.improvements += 1
+            case ev.StandstillBegan():
+                found.standstills += 1
+            case ev.StandstillEnded():
+                found.overcome += 1
             case ev.RunPaused():
                 _count(found.pauses, _kind(data.reason))
             case ev.EngineStarted():
@@ -125,6 +133,8 @@ def describe_digest(digest: Digest, metric: str) -> list[str]:
     elif best:
         lines.append(f"best {metric} {best}, unchanged")
     lines.append(f"{_times(digest.rounds, 'round')}, {_times(digest.nodes, 'node')} measured")
+    if digest.standstills or digest.overcome:
+        lines.append(f"{_times(digest.standstills, 'standstill')}, {digest.overcome} overcome")
     failed = sum(digest.failures.values())
     if failed:
         lines.append(f"{_times(failed, 'failure')} of {_times(len(digest.failures), 'kind')}: {_list(digest.failures)}")

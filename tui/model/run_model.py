@@ -12,6 +12,7 @@ from engine.state.best_known import describe_claim
 from engine.state.fold import apply
 from engine.state.node import Node
 from engine.state.run_state import RunState
+from engine.state.standstill_told import standstill_line
 from engine.state.timeline import copy_state
 from engine.state.trouble import trouble_line
 from tui.model.forest import Forest
@@ -298,6 +299,10 @@ def _keep_noise(model: RunModel, event: ev.Event, data: ev.NoiseMeasured) -> Non
         model._keep("run", event, data.note)
 
 
+def _keep_standstill(model: RunModel, event: ev.Event, data: ev.Data) -> None:
+    model._keep("run", event, standstill_line(event))
+
+
 def _keep_set(model: RunModel, event: ev.Event, data: ev.SettingsChanged) -> None:
     pending: list[tuple[str, Any]] = list(data.settings.items())
     while pending:
@@ -342,6 +347,9 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.BudgetWarned.KIND: _keep_warning,
     ev.NoiseMeasured.KIND: _keep_noise,
     ev.BestCrowned.KIND: _keep_claim,
+    ev.StandstillBegan.KIND: _keep_standstill,
+    ev.StandstillActed.KIND: _keep_standstill,
+    ev.StandstillEnded.KIND: _keep_standstill,
     ev.ClockStepped.KIND: _keep_clock_step,
 }
 
@@ -385,6 +393,9 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     # New weights rank all nodes anew.
     ev.SettingsChanged.KIND: ("status", "tree", "scores"),
     ev.BudgetWarned.KIND: ("notes",),
+    ev.StandstillBegan.KIND: ("status", "notes"),
+    ev.StandstillActed.KIND: ("status", "notes"),
+    ev.StandstillEnded.KIND: ("status", "notes"),
     ev.ClockStepped.KIND: ("status", "rounds", "notes"),
     ev.Telemetry.KIND: ("rates",),
 }

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from engine.state.node import Node
 from engine.state.ranking import Ranking
+from engine.state.standstill_told import standstill_cell
 from engine.state.trouble import in_vain
 from engine.text import one_line
 from tui.model.labels import age, cut_middle
@@ -99,6 +100,13 @@ def status_cells(
         wide.insert(2, Cell(said, max(5 if narrow else 10, len(said) + 1), "bad"))
         if not narrow:
             wide[1] = wide[1]._replace(width=14)
+        taken = sum(cell.width for cell in wide[: 5 if narrow else 6])
+        cells[0] = _name_cell(name, max(12, min(cells[0].width, width - cells[1].width - taken)))
+    still = standstill_cell(state)
+    if still:
+        # The action is told where there is room; its figures are in the notes.
+        said = " ".join(still.split()[:2]) if narrow else still
+        wide.insert(1, Cell(said, 10 if narrow else 18, "best"))
         taken = sum(cell.width for cell in wide[: 5 if narrow else 6])
         cells[0] = _name_cell(name, max(12, min(cells[0].width, width - cells[1].width - taken)))
     for cell in wide:
