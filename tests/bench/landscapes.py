@@ -42,14 +42,30 @@ class Landscape:
     noise: float = 0.0
 
 
-def answer(landscape: Landscape, parent: Vector, beside: Sequence[Vector], rng: random.Random) -> Vector | None:
-    """Return the candidate that a mock model writes; None if it does not run."""
+def answer(
+    landscape: Landscape,
+    parent: Vector,
+    beside: Sequence[Vector],
+    rng: random.Random,
+    large: float = 0.15,
+    mixes: float = 0.1,
+) -> Vector | None:
+    """Return the candidate that a mock model writes; None if it does not run.
+
+    Args:
+        landscape: the search problem.
+        parent: what is edited.
+        beside: the inspirations.
+        rng: the only source of chance.
+        large: chance of a large edit.
+        mixes: chance of a mix with an inspiration.
+    """
     kind = rng.random()
     if kind < FAILS:
         return None
-    if beside and kind < FAILS + 0.1:
+    if beside and kind < FAILS + mixes:
         return landscape.edit(landscape.mix(parent, rng.choice(beside), rng), rng, False)
-    return landscape.edit(parent, rng, kind > 0.85)
+    return landscape.edit(parent, rng, kind > 1 - large)
 
 
 # Numbers

@@ -250,7 +250,7 @@ def test_wrong_peer_is_one_sentence(tmp_path: Path, openevolve: Path, evolve: Ev
     assert done.code == 2
     assert done.err.splitlines()[1:] and "Traceback" not in done.err
     assert f"error: {tmp_path} is no virtual environment that has openevolve" in done.err
-    assert "--rounds and --repeats are for peers, samplers and search" in evolve("bench", "kernels", "--rounds", 9).err
+    assert "--rounds and --repeats are for searches" in evolve("bench", "kernels", "--rounds", 9).err
 
 
 def test_peer_that_ends_early_is_told_with_its_last_words(tmp_path: Path) -> None:

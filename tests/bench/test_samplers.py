@@ -7,7 +7,7 @@ import random
 import pytest
 
 from engine.runs.paired import interval
-from tests.bench import bench_samplers
+from tests.bench import bench_samplers, bench_standstill
 from tests.bench.landscapes import LANDSCAPES, Landscape, answer
 
 
@@ -43,3 +43,15 @@ def test_interval_holds_the_mean_and_repeats() -> None:
     assert interval(gains) == (mean, low, high)
     assert interval([0.5]) == (0.5, 0.5, 0.5)
     assert interval(gains, 0.5)[1] > low
+
+
+def test_standstill_is_compared_with_telling_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {name: bench_standstill.VARIANTS[name] for name in (bench_standstill.TELL, "act")}
+    monkeypatch.setattr(bench_standstill, "VARIANTS", few)
+    monkeypatch.setattr(bench_standstill, "LANDSCAPES", [LANDSCAPES[4]])
+    same, acting = bench_standstill.main(False, rounds=150, repeats=3)
+    assert same["value"] == 0.0 and acting["value"] != 0.0
+    assert "deceptive" in acting["note"] and "stood still" in acting["note"]
+    found = bench_standstill.search(LANDSCAPES[4], few["act"], 0, 150)
+    assert found == bench_standstill.search(LANDSCAPES[4], few["act"], 0, 150)
+    assert found[1] >= found[2]
