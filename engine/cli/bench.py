@@ -33,7 +33,8 @@ def bench(
         ),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option("--rounds", metavar="N", min=2, help="Rounds of a search; peers, samplers, search, standstill.")
+        int | None,
+        typer.Option("--rounds", metavar="N", min=2, help="Rounds of a search; peers, samplers, search, standstill."),
     ] = None,
     repeats: Annotated[
         int | None,

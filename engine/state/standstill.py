@@ -2,8 +2,8 @@
 
 A gain counts from the last one that counted: many small ones add up. It counts if it is above the task's noise, above
 the spread of the seed's own measurements, and above a thousandth of all that the run has gained; so a search that only
-turns the last digits stands still. If gains come by chance at an even rate, a wait of six times the mean of the last
-five has a chance of (1 + 6/5)^-5 = 2 %.
+turns the last digits stands still. Of several objectives every rise of the hypervolume counts. If gains come by chance
+at an even rate, a wait of six times the mean of the last five has a chance of (1 + 6/5)^-5 = 2 %.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from engine.state.run_state import RunState
 
 __all__ = [
     "STANDSTILL_HANDLERS",
+    "action_of",
     "count_gain",
     "count_measured",
     "counts",
     "end_of_standstill",
     "in_force",
     "least_counted",
+    "raised_by",
     "rescale",
     "stands_still",
     "window_of",
@@ -89,7 +91,9 @@ def end_of_standstill(state: RunState, node: Node, fitness: float | None, more: 
     still = state.standstill
     if still.began is None or fitness is None or still.mark is None or not counts(state, fitness):
         return None
-    return ev.StandstillEnded(still.waited + more, min(fitness - still.mark, 1e300), _action_of(state, node))
+    if state.settings.fitness.kind == "pareto":
+        return None
+    return ev.StandstillEnded(still.waited + more, min(fitness - still.mark, 1e300), action_of(state, node))
 
 
 def count_measured(state: RunState, node: Node) -> None:
@@ -98,11 +102,16 @@ def count_measured(state: RunState, node: Node) -> None:
         return
     still = state.standstill
     still.evaluations += 1
-    action = _action_of(state, node)
+    action = action_of(state, node)
     if action:
         still.credits.setdefault(action, Credit()).tries += 1
         if action == "restart" and still.acted is not None and node.parents[:1] and node.parents[0] in still.restarted:
             still.restarted.append(node.id)
+    if node.hypervolume is not None and still.mark is not None:
+        # It is on a front of several objectives, and raised it.
+        if action:
+            still.credits.setdefault(action, Credit()).gain += raised_by(state, node)
+        _gain(state)
 
 
 def count_gain(state: RunState, node: Node, before: float | None) -> None:
@@ -120,23 +129,34 @@ def count_gain(state: RunState, node: Node, before: float | None) -> None:
         still.mark = still.first = fitness
         still.marked_at = still.evaluations
         return
-    action = _action_of(state, node)
+    if state.settings.fitness.kind == "pareto":
+        # Its gains are rises of the hypervolume.
+        return
+    action = action_of(state, node)
     if action and before is not None and fitness > before:
         still.credits.setdefault(action, Credit()).gain += min(fitness - before, 1e300)
     if counts(state, fitness):
-        still.gaps.append(max(1, still.waited))
-        del still.gaps[:-_GAINS]
-        _mark(state, fitness)
+        still.mark = fitness
+        _gain(state)
     elif fitness < still.mark:
         # The best was measured again, or doubted.
         still.mark = fitness
 
 
-def _mark(state: RunState, fitness: float) -> None:
+def _gain(state: RunState) -> None:
+    """Start to wait for the next gain."""
     still = state.standstill
-    still.mark, still.marked_at = fitness, still.evaluations
+    still.gaps.append(max(1, still.waited))
+    del still.gaps[:-_GAINS]
+    still.marked_at = still.evaluations
     still.began = still.acted = None
     still.restarted = []
+
+
+def raised_by(state: RunState, node: Node) -> float:
+    """Return by how much a node that was measured last raised the hypervolume."""
+    before = state.front_steps[-2].hypervolume if len(state.front_steps) > 1 else 0.0
+    return 0.0 if node.hypervolume is None else max(0.0, node.hypervolume - before)
 
 
 def rescale(state: RunState) -> None:
@@ -149,7 +169,8 @@ def rescale(state: RunState) -> None:
     still.first = still.mark if first is None else first
 
 
-def _action_of(state: RunState, node: Node) -> str:
+def action_of(state: RunState, node: Node) -> str:
+    """Return the action that a node's round is under; empty if none is, or if the round has ended."""
     round_ = state.open_rounds.get(node.round)
     return "" if round_ is None or round_.learned is None else round_.learned.action
 

@@ -280,3 +280,25 @@ def test_sample_run_stands_still_and_gets_out() -> None:
     assert told == {ev.StandstillBegan: 1, ev.StandstillEnded: 35} and state.best == 35
     assert state.standstill.gaps[-1] == 34
     assert credits_told(state) == "restart 0 in 2 evaluations, modes 0.01001 in 4 evaluations"
+
+
+def test_rise_of_the_hypervolume_is_a_gain_of_several_objectives() -> None:
+    axis = {"direction": "maximize", "reference": 0.0}
+    run = Still(action="act", window=2, actions=["explore"])
+    run.apply(ev.SettingsChanged({"fitness": {"kind": "pareto", "parts": {"a": axis, "b": axis}}}))
+    still = run.state.standstill
+
+    def round(a: float, b: float, action: str = "") -> None:
+        run.learn(Sample(0, [], ""), action)
+        run.end(Sample(0, [], ""), 0.0, crown=True, a=a, b=b)
+
+    run.measure(0, 0.0, a=1.0, b=1.0)
+    round(2.0, 0.5)
+    assert (still.waited, still.gaps) == (0, [1])
+    for _ in range(3):
+        run.decide()
+        round(0.5, 0.5)
+    assert still.began is not None and still.acted is not None
+    round(0.5, 2.0, "explore")
+    assert (still.began, still.waited, still.gaps) == (None, 0, [1, 4])
+    assert still.credits["explore"].gain == pytest.approx(0.5)

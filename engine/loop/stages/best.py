@@ -7,7 +7,7 @@ from engine.loop.hooks import RunHooks
 from engine.loop.session import RunSession
 from engine.loop.stages.verdict import Verdict
 from engine.state.node import Node
-from engine.state.standstill import end_of_standstill
+from engine.state.standstill import action_of, end_of_standstill, raised_by
 from engine.state.submissions import machines_differ
 
 __all__ = ["crown_fittest", "is_new_best", "record_end"]
@@ -42,6 +42,7 @@ def record_end(
     """
     state = session.state
     checked = [] if check is None else [check]
+    stood, waited = state.standstill.began is not None, state.standstill.waited + 1
     fitness = state.fitness(node.id, done.score, done.metrics, done.judge)
     supported = check is None or check.outcome == "confirmed"
     supported = supported and state.breach(node.id, done.score, done.metrics) is None
@@ -51,6 +52,10 @@ def record_end(
         hooks.new_best(node)
     else:
         session.emit(*checked, done, round=node.round, node=node.id)
+    if stood and state.standstill.began is None and state.settings.fitness.kind == "pareto":
+        # Only the fold knows that the front moved.
+        ended = StandstillEnded(waited, raised_by(state, node), action_of(state, node))
+        session.emit(ended, round=node.round, node=node.id)
 
 
 def crown_fittest(session: RunSession) -> None:
