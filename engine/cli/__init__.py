@@ -57,8 +57,8 @@ def _run() -> int:
 
     # Importing a module registers its commands.
     # isort: off
-    from engine.cli import acts, bench, campaign, compare, control, digest, doctor, export, fork, imports  # noqa: F401
-    from engine.cli import look, priors, replay, tasks, verify  # noqa: F401
+    from engine.cli import acts, bench, campaign, compare, control, digest, distil, doctor, export, fork  # noqa: F401
+    from engine.cli import imports, look, priors, replay, tasks, verify  # noqa: F401
     # isort: on
 
     result = get_command(app).main(args=sys.argv[1:], prog_name="evolve", standalone_mode=True)

@@ -19,7 +19,7 @@ SECTIONS = {
     "Nodes": ("rerun", "verify", "pin", "unpin", "prune", "restore", "star", "comment"),
     "Look": ("runs", "status", "digest", "show", "best", "diff", "compare", "events"),
     "Keep and carry": ("export", "rename", "delete"),
-    "Tasks and priors": ("tasks", "new", "check", "priors"),
+    "Tasks and priors": ("tasks", "new", "check", "priors", "distil"),
     "This machine": ("doctor", "bench"),
 }
 """Headings of `evolve --help`, each with its commands in their order."""

@@ -25,8 +25,8 @@ Idea = Literal["prior", "experience", "novel", "person"]
 """The source of a node's idea, as the paper reports it: a prior of the cognition base; other nodes of the run, edited
 or combined; neither; or a person, who wrote the seed or injected the program."""
 
-_FROM_NODES = {"tune", "exchange", "drop", "diff", "crossover", "fix"}
-"""Operators that start from earlier nodes."""
+_FROM_NODES = {"warm", "tune", "exchange", "drop", "diff", "crossover", "fix"}
+"""Operators that start from earlier nodes; `warm` takes those of another run."""
 
 
 class PriorUse(msgspec.Struct):
