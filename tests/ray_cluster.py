@@ -13,7 +13,7 @@ from ray.cluster_utils import Cluster
 
 def main() -> None:
     """Serve until stdin ends."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster = _start()
     print(cluster.address, flush=True)
     nodes = {}
     try:
@@ -27,6 +27,16 @@ def main() -> None:
             print(raylet, flush=True)
     finally:
         cluster.shutdown()
+
+
+def _start() -> Cluster:
+    """Start the head; Ray gives up after 30 s, which a busy machine may need more than once."""
+    for _ in range(4):
+        try:
+            return Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        except Exception:
+            continue
+    return Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
 
 
 main()

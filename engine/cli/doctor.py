@@ -76,6 +76,10 @@ def _cluster(executor: str | None, address: str | None) -> list[Check]:
         return []  # told with the settings
     if settings.name == "local":
         return []
+    if settings.name == "slurm":
+        from engine.cli.doctor_slurm import check_slurm
+
+        return asyncio.run(check_slurm(settings))
     from engine.cli.doctor_cluster import check_cluster
 
     return asyncio.run(check_cluster(settings))

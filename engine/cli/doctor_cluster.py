@@ -14,10 +14,11 @@ from engine.settings.executor import ExecutorSettings
 from engine.task.resources import Resources
 from engine.text import one_line
 
-__all__ = ["check_cluster"]
+__all__ = ["check_cluster", "check_machine"]
 
 _LOW_MB = 2048
 _SKEW_SECONDS = 2.0
+_RAY_LOGS = "See the logs in /tmp/ray/session_latest/logs there"
 
 
 class Surveyed(msgspec.Struct, frozen=True):
@@ -54,7 +55,9 @@ async def check_cluster(settings: ExecutorSettings) -> list[Check]:
         checks = [Check("cluster", "ok" if slots else "bad", found, "" if slots else "Start one with 'ray start'")]
         checks.append(_token(executor.token))
         hosts = {machine.id: machine.name for machine in executor.machines}
-        return checks + [_machine(hosts.get(node, node[:12]), said, began) for node, said in sorted(answers.items())]
+        return checks + [
+            check_machine(hosts.get(node, node[:12]), said, began) for node, said in sorted(answers.items())
+        ]
     finally:
         await executor.aclose()
 
@@ -68,8 +71,15 @@ def _token(on: bool) -> Check:
     )
 
 
-def _machine(host: str, said: bytes | str, began: float) -> Check:
-    """Judge what a machine says; a text says why it did not."""
+def check_machine(host: str, said: bytes | str, began: float, logs: str = _RAY_LOGS) -> Check:
+    """Judge what a machine says.
+
+    Args:
+        host: its name.
+        said: its answer as JSON; a text says why there is none.
+        began: when it was asked, by this machine's clock.
+        logs: what to do if the answer does not say it.
+    """
     name = f"machine {host}"
     try:
         told = msgspec.json.decode(said, type=Surveyed) if isinstance(said, bytes) else None
@@ -77,7 +87,7 @@ def _machine(host: str, said: bytes | str, began: float) -> Check:
         told = None
     if told is None:
         why = _fault(said) if isinstance(said, bytes) else said
-        return Check(name, "bad", one_line(f"it cannot run evaluations: {why}", 400), _advice(why))
+        return Check(name, "bad", one_line(f"it cannot run evaluations: {why}", 400), _advice(why, logs))
     bad: list[tuple[str, str]] = []
     notes: list[tuple[str, str]] = []
     if not told.guards:
@@ -111,7 +121,7 @@ def _fault(said: bytes) -> str:
     return str(found.get("message", "")) if isinstance(found, dict) else "it answered with no message"
 
 
-def _advice(why: str) -> str:
+def _advice(why: str, logs: str) -> str:
     if "No module named" in why:
-        return "Install what is missing into the environment of its 'ray start', and start it again"
-    return "See the logs in /tmp/ray/session_latest/logs there"
+        return "Install what is missing into the environment that serves evaluations there (for Ray, start it again)"
+    return logs

@@ -50,7 +50,7 @@ Workers = Annotated[int | None, typer.Option(metavar="N", help="Rounds in flight
 Slots = Annotated[int | None, typer.Option(metavar="N", help="Evaluations at once; by default one per core.", min=1)]
 ExecutorOption = Annotated[
     str | None,
-    typer.Option("--executor", metavar="NAME", help="Where evaluations run: local, or ray for a Ray cluster."),
+    typer.Option("--executor", metavar="NAME", help="Where evaluations run: local, or ray or slurm for a cluster."),
 ]
 Address = Annotated[
     str | None,

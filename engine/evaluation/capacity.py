@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 __all__ = ["CapacityLimiter"]
@@ -26,6 +28,15 @@ class CapacityLimiter:
     def limit(self, limit: int) -> None:
         self._limit = limit
         self._hand_out()
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Hold a slot at once, even above the limit: for what runs already."""
+        self._used += 1
+        try:
+            yield
+        finally:
+            self._release()
 
     async def __aenter__(self) -> None:
         if self._used < self._limit and not self._waiting:

@@ -52,7 +52,7 @@ from engine.priors.place import place_of_run
 from engine.priors.search import PriorSearch
 from engine.priors.watch import PriorWatch
 from engine.runs.folder import Run
-from engine.runs.secret import open_data_seeds
+from engine.runs.secret import open_data_seeds, open_key
 from engine.runs.status import summary_of
 from engine.state.node import RunStatus
 from engine.task.snapshot import TaskWatch
@@ -86,7 +86,9 @@ class Engine:
         past = recall_past(run)
         state, spec, start = past.state, past.state.spec, past.state.start
         self._place = past.executor()
-        executor = self._executor = make_executor(self._place, spec, state.settings.devices)
+        executor = self._executor = make_executor(
+            self._place, spec, state.settings.devices, partial(open_key, run.folder)
+        )
         hooks = read_hooks()
         task = TaskCopy(run.task, start, spec)
         # Nothing is written before this line, so that a run that cannot go on is left as it was.

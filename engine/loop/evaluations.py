@@ -15,7 +15,14 @@ from engine.evaluation.capacity import CapacityLimiter
 from engine.evaluation.curve import Curve
 from engine.evaluation.early_stop import MedianRule, RunningCurve
 from engine.evaluation.evaluator import Job, Outcome, Progress, Stream
-from engine.evaluation.executors.base import EvaluationLost, Executor, RunningEvaluation, Submission
+from engine.evaluation.executors.base import (
+    EndedEvaluation,
+    EvaluationLost,
+    Executor,
+    RunningEvaluation,
+    Submission,
+    cancelled_outcome,
+)  # fmt: skip
 from engine.evaluation.executors.local import LocalExecutor
 from engine.loop.gate import PauseGate
 from engine.state.node import NodeEvaluation, Verification
@@ -55,6 +62,46 @@ class EvaluationRecord(Protocol):
 
     def lost(self, submission: Submission, loss: EvaluationLost) -> None:
         """Record that an attempt ended without an outcome."""
+
+
+class _Attempt:
+    """What one attempt at an evaluation reports, and the rule that may end it early.
+
+    Args:
+        record: takes the reports.
+        rule: judges them by those of earlier evaluations; None if nothing does.
+    """
+
+    def __init__(self, record: EvaluationRecord, rule: MedianRule | None) -> None:
+        self._record, self._rule = record, rule
+        self._running = RunningCurve(rule) if rule is not None else None
+        self._given_up = ""
+        self._evaluation: RunningEvaluation | None = None
+        self.curve = Curve()
+
+    def follow(self, evaluation: RunningEvaluation) -> RunningEvaluation:
+        """Take the evaluation that may have to be ended; return it."""
+        self._evaluation = evaluation
+        if self._given_up:
+            evaluation.cancel(self._given_up)
+        return evaluation
+
+    def on_progress(self, step: float | None, values: dict[str, float]) -> None:
+        """Take a report."""
+        self.curve.add(step, values)
+        if self._running is not None and not self._given_up:
+            self._given_up = self._running.should_stop(step, values)
+            if self._given_up and self._evaluation is not None:
+                self._evaluation.cancel(self._given_up)
+        self._record.progressed(step, values)
+
+    def settle(self, outcome: Outcome) -> Outcome:
+        """Return the outcome with what the rule made of it, and let the rule learn from it."""
+        if outcome.status == "cancelled" and self._given_up:
+            return dataclasses.replace(outcome, status="rejected", reason=self._given_up)
+        if outcome.status == "ok" and self._rule is not None and self._evaluation is not None:
+            self._rule.add(self.curve.points())
+        return outcome
 
 
 class Evaluations:
@@ -113,7 +160,7 @@ class Evaluations:
             Stopping: the engine is ending; the evaluation runs at the next start.
             EvolveError: it could not run, for a reason other than the candidate.
         """
-        if await self._adopt(job, record):
+        if await self._adopt(job, record, early_stop):
             return
         while True:
             await self._gate.wait(round_)
@@ -171,52 +218,50 @@ class Evaluations:
             if folder in recorded or not folder.name.startswith(prefixes):
                 await self._executor.discard(folder)
 
-    async def _adopt(self, job: Job, record: EvaluationRecord) -> bool:
+    async def _adopt(self, job: Job, record: EvaluationRecord, early_stop: bool) -> bool:
         """Record the outcome of an evaluation that an earlier engine started; return whether there was one."""
         submission = record.last_submission() if self._executor.records_submissions else None
-        evaluation = await self._executor.adopt(job, submission)
+        attempt = _Attempt(record, self._early_stop.get(job.stage) if early_stop else None)
+
+        def on_placed(handle: str, node: str) -> None:
+            assert submission is not None, "only what was submitted is placed"
+            if node:
+                record.placed(dataclasses.replace(submission, handle=handle), node)
+
+        evaluation = await self._executor.adopt(job, submission, attempt.on_progress, on_placed, record.printed)
         if evaluation is None:
             return False
-        try:
+        if isinstance(evaluation, EndedEvaluation):
             outcome = await self._outcome(evaluation)
-        except EvaluationLost as loss:
-            assert submission is not None, "an outcome in a folder is there"
-            record.lost(submission, loss)
-            return False
-        await record.ended(outcome, Curve())
+        else:
+            assert submission is not None, "what runs without its engine was submitted"
+            record.started(job)
+            stage_slots = self._stage_slots.get(job.stage)
+            with self._slots.taken(), stage_slots.taken() if stage_slots is not None else nullcontext():
+                try:
+                    outcome = await self._outcome(attempt.follow(evaluation))
+                except EvaluationLost as loss:
+                    record.lost(submission, loss)
+                    return False
+        await record.ended(attempt.settle(outcome), attempt.curve)
         await evaluation.acknowledge()
         return True
 
     async def _run(self, job: Job, device: str, round_: int, record: EvaluationRecord, early_stop: bool) -> None:
         job = dataclasses.replace(job, device=device, threads=job.cores or self._executor.threads(self._slots.limit))
         record.started(job)
-        curve = Curve()
         if job.build is not None:
             made = await self._builds.of(job)
             if isinstance(made, Outcome):
-                await record.ended(made, curve)
+                await record.ended(made, Curve())
                 return
             job = dataclasses.replace(job, built=made)
         rule = self._early_stop.get(job.stage) if early_stop else None
-        running = RunningCurve(rule) if rule is not None else None
-        given_up = ""
-        evaluation: RunningEvaluation | None = None
-
-        def on_progress(step: float | None, values: dict[str, float]) -> None:
-            nonlocal given_up
-            curve.add(step, values)
-            if running is not None and not given_up:
-                given_up = running.should_stop(step, values)
-                if given_up and evaluation is not None:
-                    evaluation.cancel(given_up)
-            record.progressed(step, values)
-
         submission = self._submission(job, record)
         end = submission.attempt + _TRIES  # what earlier engines left is no loss
         while True:
-            evaluation = await self._start(job, on_progress, submission, record)
-            if given_up:
-                evaluation.cancel(given_up)
+            attempt = _Attempt(record, rule)
+            evaluation = attempt.follow(await self._start(job, attempt.on_progress, submission, record))
             try:
                 outcome = await self._outcome(evaluation)
                 break
@@ -225,14 +270,8 @@ class Evaluations:
                 if submission.attempt >= end:
                     await record.ended(_given_up(job, loss), Curve())
                     return
-            evaluation, curve, given_up = None, Curve(), ""
-            running = RunningCurve(rule) if rule is not None else None
             await self._gate.wait(round_)
-        if outcome.status == "cancelled" and given_up:
-            outcome = dataclasses.replace(outcome, status="rejected", reason=given_up)
-        elif outcome.status == "ok" and rule is not None:
-            rule.add(curve.points())
-        await record.ended(outcome, curve)
+        await record.ended(attempt.settle(outcome), attempt.curve)
         await evaluation.acknowledge()
 
     def _submission(self, job: Job, record: EvaluationRecord) -> Submission:
@@ -301,7 +340,7 @@ class Evaluations:
 
     async def _build(self, job: Job) -> Outcome:
         """Run a build, and return its outcome."""
-        await self._executor.adopt(job, None)  # what is left of one whose engine is gone
+        await self._executor.adopt(job, None, _unheard, _unseen, _unread)  # what is left of one whose engine is gone
         submission = Submission(f"{job.folder.name}-{secrets.token_hex(8)}")
         while True:
             evaluation = await self._executor.start(job, _unheard, submission, _unseen, _unread)
@@ -330,16 +369,4 @@ def _unseen(handle: str, node: str) -> None:
 
 def _given_up(job: Job, loss: EvaluationLost) -> Outcome:
     """Return the outcome of an evaluation that was lost each time; its program is not to blame as far as we know."""
-    return Outcome(
-        status="cancelled",
-        score=None,
-        metrics={},
-        reason=f"lost {_TRIES} times, at last: {loss.reason}",
-        guarantee="guarded" if job.guarded else "open",
-        sandbox="limits",
-        seconds=0.0,
-        cpu_seconds=0.0,
-        peak_mb=0.0,
-        stdout=b"",
-        stderr=b"",
-    )
+    return cancelled_outcome(job, f"lost {_TRIES} times, at last: {loss.reason}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,7 @@ from engine.loop.task_copy import TaskCopy, lay_out
 from engine.runs.effects import EFFECTS
 from engine.runs.folder import Run, lock_run
 from engine.runs.resting import check_writable
-from engine.runs.secret import DataSeeds, open_data_seeds
+from engine.runs.secret import DataSeeds, open_data_seeds, open_key
 from engine.runs.status import summary_of
 from engine.state.fold import fold_run
 from engine.state.run_state import ENDED, RunState
@@ -74,7 +75,8 @@ async def _verify(run: Run, node: int | None, fresh: int, follow: Follower) -> V
         raise
     session = RunSession(reader, writer, state)
     session.subscribe(follow, queued=True)
-    executor = make_executor(state.settings.executor, state.spec, state.settings.devices)
+    key = partial(open_key, run.folder)
+    executor = make_executor(state.settings.executor, state.spec, state.settings.devices, key)
     evaluations = Evaluations(run.work, PauseGate(), CapacityLimiter(1), executor=executor)
     try:
         await executor.open()

@@ -64,7 +64,9 @@ def announce(
 
 
 def _place(settings: ExecutorSettings) -> dict[str, str]:
-    return {} if settings.name == "local" else {"executor": settings.name, "address": settings.address}
+    if settings.name == "local":
+        return {}
+    return {"executor": settings.name, **({"address": settings.address} if settings.name == "ray" else {})}
 
 
 def _missing(session: RunSession, seeds: DataSeeds, priors: Path) -> list[str]:

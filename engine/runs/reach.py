@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from engine.errors import UsageError
 from engine.settings.decode import deep_merge
+from engine.settings.executor import ExecutorSettings
 from engine.settings.model import RetrievalSettings, Settings
 from engine.settings.models import ModelSpec
 from engine.settings.named_paths import named_mounts
@@ -129,16 +130,21 @@ def reach_of_settings(settings: Settings, own: Sequence[Layer]) -> Iterator[str]
         what = "texts to compare" if endpoint.table == "run.retrieval" else "prompts"
         with_key = f", with the key in {endpoint.key_env}" if endpoint.key_env else ""
         yield f"it sends {what} to {endpoint.base_url or 'OpenAI'}{with_key}"
-    executor = settings.executor
-    said = _said(own, "executor")
-    if executor.name != "local" and (said.get("name"), said.get("address", "auto")) != (
-        executor.name,
-        executor.address,
-    ):
-        yield f"it runs its programs on a {executor.name} cluster, at {executor.address}"
+    yield from _of_executor(settings.executor, _said(own, "executor"))
     retrieval = settings.retrieval
     if retrieval.embedder == "sentence-transformers" and retrieval.model != _said(own, "retrieval").get("model"):
         yield f"it loads a model from {retrieval.model}"
+
+
+def _of_executor(executor: ExecutorSettings, said: dict[str, Any]) -> Iterator[str]:
+    """Yield the cluster that a run uses, unless a person named it."""
+    if executor.name == "ray" and (said.get("name"), said.get("address", "auto")) != ("ray", executor.address):
+        yield f"it runs its programs on a ray cluster, at {executor.address}"
+    if executor.name == "slurm":
+        known = (said.get("name"), said.get("options", []), said.get("scratch", ""), said.get("python", ""))
+        if known != ("slurm", executor.options, executor.scratch, executor.python):
+            given = " ".join([executor.python, executor.scratch, *executor.options]).strip()
+            yield f"it submits its programs to a slurm cluster{f', by {given}' if given else ''}"
 
 
 class Endpoint(NamedTuple):

@@ -14,9 +14,10 @@ from typing import NamedTuple
 from engine.errors import RunError
 from engine.state.run_state import RunState
 
-__all__ = ["DataSeeds", "EvaluationSeeds", "commitment_of", "copy_secret", "make_secret", "open_data_seeds"]
+__all__ = ["DataSeeds", "EvaluationSeeds", "commitment_of", "copy_secret", "make_secret", "open_data_seeds", "open_key"]
 
 _NAME = "secret"
+_KEY = "key"
 _SIZE = 32
 
 
@@ -134,24 +135,41 @@ def open_data_seeds(folder: Path, state: RunState) -> DataSeeds:
     )
 
 
-def _read(folder: Path) -> bytes | None:
+def open_key(folder: Path) -> bytes:
+    """Return the key that signs results of a run's evaluations elsewhere; make one where there is none.
+
+    Results on their way when it is lost are measured again.
+
+    Raises:
+        RunError: it cannot be read.
+        OSError: it cannot be written.
+    """
+    key = _read(folder, _KEY)
+    if key is None:
+        key = secrets.token_bytes(_SIZE)
+        _write(folder, key, _KEY)
+    return key
+
+
+def _read(folder: Path, name: str = _NAME) -> bytes | None:
+    path = folder / name
     try:
-        secret = (folder / _NAME).read_bytes()
+        secret = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise RunError(f"{folder / _NAME} cannot be read: {exc.strerror}") from None
+        raise RunError(f"{path} cannot be read: {exc.strerror}") from None
     if len(secret) != _SIZE:
         raise RunError(
-            f"{folder / _NAME} holds {len(secret)} bytes, and a secret has {_SIZE}",
+            f"{path} holds {len(secret)} bytes, and a secret has {_SIZE}",
             "Put the run's own file there; or remove it: later evaluations then draw other data than earlier ones",
         )
     return secret
 
 
-def _write(folder: Path, secret: bytes) -> None:
-    path = folder / _NAME
-    partial = folder / f"{_NAME}.new"
+def _write(folder: Path, secret: bytes, name: str = _NAME) -> None:
+    path = folder / name
+    partial = folder / f"{name}.new"
     with suppress(FileNotFoundError):
         partial.unlink()
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.evaluation.evaluator import Job
 from engine.journal import events as ev
 from engine.journal.database import connect_writer
 from engine.journal.reader import JournalReader
@@ -19,7 +20,8 @@ from engine.settings.model import merge_settings
 from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 from engine.task.load import load_task
-from tests.conftest import OPEN_EVALUATE
+from engine.task.spec import Limits
+from tests.conftest import OPEN_EVALUATE, SEED
 
 
 def make_run(task: Path, runs: Path, **settings: object) -> Run:
@@ -64,6 +66,22 @@ def let_go(run: Run) -> None:
     """Let the evaluations of `HELD` end."""
     (run.task / "go").touch()
 
+
+WAITING = """\
+import pathlib
+import time
+import uuid
+
+
+def evaluate(path, report):
+    step = 0
+    while not pathlib.Path("@GO@").exists():
+        step += 1
+        report(step, loss=9.0)
+        time.sleep(0.05)
+    return {"score": 1.0, "mark": uuid.uuid4().hex}
+"""
+"""An evaluator that reports until the file @GO@ appears; each time it returns another mark."""
 
 started: list[subprocess.Popen[bytes]] = []
 """Engines that tests started; a fixture ends those that still run at the end of a test."""
@@ -181,3 +199,16 @@ def check_complete(run: Run, rounds: int) -> None:
     assert len(state.nodes) == rounds + 1 - state.no_design
     assert not is_alive(run)
     assert not run.work.exists(), "folders of evaluations are left behind"
+
+
+def job_of(task: Path, tmp_path: Path, go: Path | None, program: str = SEED, seconds: float = 600) -> Job:
+    """Return an evaluation of a task's program, which may see the folder of the file `go`."""
+    return Job(
+        program=program, task_folder=task, folder=tmp_path / "work" / "0-explore-0", metric="score", guarded=go is None,
+        gpu=False, python=None, mounts=[] if go is None else [str(go.parent)], stage="explore", repeat=0, seed=1,
+        settings={}, limits=Limits(seconds=seconds, memory_mb=256, processes=32), threads=1,
+    )  # fmt: skip
+
+
+def unread(stream: str, text: str, left_out: int) -> None:
+    """Ignore what an evaluation prints."""

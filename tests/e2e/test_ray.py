@@ -17,16 +17,25 @@ from typing import IO
 
 import pytest
 
-from engine.evaluation.evaluator import Job
 from engine.evaluation.executors.base import EvaluationLost, Submission
 from engine.evaluation.executors.ray import RayExecutor
 from engine.journal import events as ev
 from engine.runs.folder import Run
 from engine.settings.executor import ExecutorSettings
 from engine.task.resources import Resources
-from engine.task.spec import Limits
 from tests.conftest import EVALUATE, SEED, Evolve, TaskMaker
-from tests.e2e.runs import check_complete, check_integrity, events, finish, fold, make_run, start_engine, wait_for
+from tests.e2e.runs import (
+    check_complete,
+    check_integrity,
+    events,
+    finish,
+    fold,
+    job_of,
+    make_run,
+    start_engine,
+    unread,
+    wait_for,
+)  # fmt: skip
 from tests.needs import require
 
 require("ray", "bubblewrap")
@@ -35,22 +44,6 @@ pytestmark = pytest.mark.timeout(1200)
 
 LONG = 240.0
 """Seconds that no step takes, however busy the machine is: Ray starts a process in half a second of its processor."""
-
-WAITING = """\
-import pathlib
-import time
-import uuid
-
-
-def evaluate(path, report):
-    step = 0
-    while not pathlib.Path("@GO@").exists():
-        step += 1
-        report(step, loss=9.0)
-        time.sleep(0.05)
-    return {"score": 1.0, "mark": uuid.uuid4().hex}
-"""
-"""Runs until a file appears."""
 
 
 class Cluster:
@@ -158,23 +151,6 @@ def cluster() -> Iterator[Cluster]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def go(tmp_path: Path) -> Path:
-    """The file that waiting evaluations wait for, in a folder that they may read."""
-    folder = tmp_path / "seen"
-    folder.mkdir()
-    return folder / "go"
-
-
-@pytest.fixture
-def waiting(make_task: TaskMaker, go: Path) -> Path:
-    """A task whose evaluator waits for that file."""
-    task = make_task("waiting", evaluate=WAITING.replace("@GO@", str(go)), seconds=600)
-    text = (task / "task.toml").read_text()
-    (task / "task.toml").write_text(f'mounts = ["{go.parent}"]\n{text}')
-    return task
-
-
 def progress(run: Run) -> int:
     return len(events(run, ev.EvalProgress))
 
@@ -276,7 +252,7 @@ def test_freeze_cancel_and_slots(waiting: Path, tmp_path: Path, cluster: Cluster
                 await asyncio.wait_for(reported.wait(), LONG)
 
             job = job_of(waiting, tmp_path, go)
-            evaluation = await executor.start(job, on_progress, Submission("frozen"), lambda handle, host: None)
+            evaluation = await executor.start(job, on_progress, Submission("frozen"), lambda handle, host: None, unread)
             await report()
             evaluation.freeze()
             # It is frozen once a while passes without reports; a busy machine may need some.
@@ -294,7 +270,7 @@ def test_freeze_cancel_and_slots(waiting: Path, tmp_path: Path, cluster: Cluster
             wait_for(lambda: not cluster.evaluations(), "the end of its processes", LONG)
             # One that has not started: there is no room.
             running = [
-                await executor.start(job, on_progress, Submission(f"full{n}"), lambda handle, host: None)
+                await executor.start(job, on_progress, Submission(f"full{n}"), lambda handle, host: None, unread)
                 for n in range(room + 1)
             ]
             for one in running:
@@ -334,7 +310,9 @@ def test_hostile_candidates_harm_no_other(make_task: TaskMaker, tmp_path: Path, 
             for name, what in {**HOSTILE, "good": None}.items():
                 program = SEED if what is None else SEED.replace("    return [left(), right()]", f"    {what}")
                 job = job_of(task, tmp_path, None, program=program, seconds=20 if what else 600)
-                running[name] = await executor.start(job, lambda s, v: None, Submission(name), lambda h, n: None)
+                running[name] = await executor.start(
+                    job, lambda s, v: None, Submission(name), lambda h, n: None, unread
+                )
             outcomes = {name: await asyncio.wait_for(one.outcome(), LONG) for name, one in running.items()}
         finally:
             await executor.aclose()
@@ -347,14 +325,6 @@ def test_hostile_candidates_harm_no_other(make_task: TaskMaker, tmp_path: Path, 
         assert "raylet" in Path(f"/proc/{pid}/cmdline").read_text()
 
 
-def job_of(task: Path, tmp_path: Path, go: Path | None, program: str = SEED, seconds: float = 600) -> Job:
-    return Job(
-        program=program, task_folder=task, folder=tmp_path / "work" / "0-explore-0", metric="score", guarded=go is None,
-        gpu=False, python=None, mounts=[] if go is None else [str(go.parent)], stage="explore", repeat=0, seed=1,
-        settings={}, limits=Limits(seconds=seconds, memory_mb=256, processes=32), threads=1,
-    )  # fmt: skip
-
-
 def test_broken_machine_is_told_by_its_fault(tmp_path: Path, make_task: TaskMaker, cluster: Cluster) -> None:
     """A task that no machine can run is no fault of the program."""
 
@@ -364,7 +334,7 @@ def test_broken_machine_is_told_by_its_fault(tmp_path: Path, make_task: TaskMake
         await executor.open()
         try:
             job = job_of(make_task(), tmp_path, None)
-            evaluation = await executor.start(job, lambda s, v: None, Submission("x"), lambda h, n: None)
+            evaluation = await executor.start(job, lambda s, v: None, Submission("x"), lambda h, n: None, unread)
             with pytest.raises(EvaluationLost, match="nowhere") as caught:
                 await asyncio.wait_for(evaluation.outcome(), LONG)
             assert caught.value.permanent

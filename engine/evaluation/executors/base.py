@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Protocol
 
 from engine.evaluation.evaluator import Job, Outcome, Printed, Progress
 
-__all__ = ["EvaluationLost", "Executor", "Machine", "Placed", "RunningEvaluation", "Submission"]
+__all__ = ["EndedEvaluation", "EvaluationLost", "Executor", "Machine", "Placed", "RunningEvaluation", "Submission"]
+__all__ += ["cancelled_outcome"]
 
 
 class EvaluationLost(Exception):
@@ -79,10 +80,58 @@ class RunningEvaluation(Protocol):
         """Confirm that the outcome is in the journal: its processes and its folder go."""
 
 
+class EndedEvaluation:
+    """An evaluation that had ended before its engine asked for it: an earlier engine had started it.
+
+    Args:
+        outcome: what came of it.
+        release: removes what is kept of it, once its outcome is in the journal.
+    """
+
+    def __init__(self, outcome: Outcome, release: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._outcome, self._release = outcome, release
+
+    async def outcome(self) -> Outcome:
+        """Return the outcome."""
+        return self._outcome
+
+    def freeze(self) -> None:
+        """Nothing: it has ended."""
+
+    def thaw(self) -> None:
+        """Nothing."""
+
+    def cancel(self, reason: str) -> None:
+        """Nothing."""
+
+    async def acknowledge(self) -> None:
+        """Remove what is kept of it."""
+        if self._release is not None:
+            await self._release()
+
+
+def cancelled_outcome(job: Job, reason: str) -> Outcome:
+    """Return the outcome of an evaluation that was ended, or never ran, through no fault of its program."""
+    return Outcome(
+        status="cancelled",
+        score=None,
+        metrics={},
+        reason=reason,
+        guarantee="guarded" if job.guarded else "open",
+        sandbox="limits",
+        seconds=0.0,
+        cpu_seconds=0.0,
+        peak_mb=0.0,
+        stdout=b"",
+        stderr=b"",
+    )
+
+
 class Executor(Protocol):
     """Start evaluations somewhere, and find those again that an earlier engine started.
 
-    An evaluation ends with the engine that started it, however that ends. What it had found is kept for `adopt`.
+    An evaluation ends with the engine that started it, however that ends, or it goes on in a queue of its own until
+    another engine asks for it. What it had found is kept for `adopt`.
     """
 
     name: str
@@ -137,15 +186,26 @@ class Executor(Protocol):
             EvolveError: it cannot be started.
         """
 
-    async def adopt(self, job: Job, submission: Submission | None) -> RunningEvaluation | None:
+    async def adopt(
+        self,
+        job: Job,
+        submission: Submission | None,
+        on_progress: Progress,
+        on_placed: Placed,
+        on_printed: Printed,
+    ) -> RunningEvaluation | None:
         """Return an evaluation that an earlier engine started, if its outcome is there or still to be had.
 
         Args:
             job: what was to be evaluated; an outcome of another program is not returned.
             submission: its last attempt, as the journal has it; None if that has none.
+            on_progress: called for each report of one that still runs, also for those before now.
+            on_placed: called when it is known where one that still runs does so.
+            on_printed: called with what one that still runs prints, also before now.
 
         Returns:
-            None if there is none, so that it is to be started; nothing of it is left then.
+            `EndedEvaluation` if the outcome is there; None if there is no evaluation, so that it is to be started and
+            nothing of it is left.
         """
 
     async def discard(self, folder: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import compileall
 import functools
 import hashlib
 import io
 import os
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import engine
 from engine.errors import EvolveError
 from engine.task.snapshot import task_files
 
-__all__ = ["linked_paths", "pack_source", "pack_task"]
+__all__ = ["linked_paths", "pack_source", "pack_task", "unpack"]
 
 _MOST_BYTES = 1 << 30
 _LAYERS = (
@@ -79,3 +82,36 @@ def _pack(folder: Path, files: Iterable[Path]) -> Blob:
             archive.addfile(info, io.BytesIO(content))
     data = buffer.getvalue()
     return hashlib.sha256(data).hexdigest(), data
+
+
+def unpack(blob: Blob, folder: Path) -> Path:
+    """Unpack a blob, unless it is there, so that others see it whole or not at all; return its own folder.
+
+    Args:
+        blob: what to unpack.
+        folder: holds the folders of blobs.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    sha, content = blob
+    made = folder / sha
+    if made.is_dir():
+        os.utime(made)
+        return made
+    partial = Path(tempfile.mkdtemp(dir=folder))
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            archive.extractall(partial, filter="data")
+        # What nothing compiles, every sandbox would: it cannot write what it compiles.
+        compileall.compile_dir(partial, quiet=2, stripdir=partial, prependdir=made)
+        try:
+            partial.rename(made)
+        except OSError:
+            if not made.is_dir():
+                raise
+            shutil.rmtree(partial)  # another engine was faster
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.evaluation.executors.base import Executor
 from engine.evaluation.executors.local import LocalExecutor
 from engine.evaluation.gpus import Gpus
@@ -11,13 +13,16 @@ from engine.task.spec import TaskSpec
 __all__ = ["make_executor"]
 
 
-def make_executor(settings: ExecutorSettings, spec: TaskSpec, devices: list[int] | None) -> Executor:
+def make_executor(
+    settings: ExecutorSettings, spec: TaskSpec, devices: list[int] | None, run_key: Callable[[], bytes]
+) -> Executor:
     """Return an executor that is not yet open.
 
     Args:
         settings: which one.
         spec: the task.
         devices: indices of this machine's GPUs that may be used; None: all.
+        run_key: returns a key of the run that no program knows; called by an executor that needs it, when it opens.
 
     Raises:
         EvolveError: the task cannot run there.
@@ -27,4 +32,8 @@ def make_executor(settings: ExecutorSettings, spec: TaskSpec, devices: list[int]
         from engine.evaluation.executors.ray import RayExecutor
 
         return RayExecutor(settings, spec.resources.of_task(spec.gpu))
+    if settings.name == "slurm":
+        from engine.evaluation.executors.slurm import SlurmExecutor
+
+        return SlurmExecutor(settings, spec.resources.of_task(spec.gpu), spec.exclusive, run_key)
     return LocalExecutor(Gpus(devices) if spec.gpu else None, spec.exclusive)

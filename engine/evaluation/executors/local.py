@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from engine.evaluation.evaluator import Evaluation, Job, Outcome, Printed, Progress, recover
-from engine.evaluation.executors.base import Machine, Placed, RunningEvaluation, Submission
+from engine.evaluation.evaluator import Evaluation, Job, Printed, Progress, recover
+from engine.evaluation.executors.base import EndedEvaluation, Machine, Placed, RunningEvaluation, Submission
 from engine.evaluation.gpus import Gpus
 from engine.evaluation.leases import lease_machine
 from engine.evaluation.supervisor.folders import remove_tree
@@ -73,14 +73,21 @@ class LocalExecutor:
         """
         return await Evaluation.start(job, on_progress, on_printed)
 
-    async def adopt(self, job: Job, submission: Submission | None) -> RunningEvaluation | None:
+    async def adopt(
+        self,
+        job: Job,
+        submission: Submission | None,
+        on_progress: Progress,
+        on_placed: Placed,
+        on_printed: Printed,
+    ) -> RunningEvaluation | None:
         """Return the outcome that a supervisor left, if it is one of this program; wait up to 10 seconds for it."""
         if not job.folder.exists():
             return None
         outcome = await recover(job.folder)
         # A power cut may have taken the node that had this number, and its program may have been another one.
         if outcome is not None and not job.is_build and _holds(job):
-            return _Recovered(outcome, job.folder)
+            return EndedEvaluation(outcome, lambda: asyncio.to_thread(remove_tree, str(job.folder)))
         await asyncio.to_thread(remove_tree, str(job.folder))
         return None
 
@@ -88,28 +95,6 @@ class LocalExecutor:
         """Remove an evaluation's folder once its supervisor is no longer at work in it."""
         await recover(folder)
         await asyncio.to_thread(remove_tree, str(folder))
-
-
-class _Recovered:
-    """An evaluation that had ended when its engine was gone."""
-
-    def __init__(self, outcome: Outcome, folder: Path) -> None:
-        self._outcome, self._folder = outcome, folder
-
-    async def outcome(self) -> Outcome:
-        return self._outcome
-
-    def freeze(self) -> None:
-        pass
-
-    def thaw(self) -> None:
-        pass
-
-    def cancel(self, reason: str) -> None:
-        pass
-
-    async def acknowledge(self) -> None:
-        await asyncio.to_thread(remove_tree, str(self._folder))
 
 
 def _holds(job: Job) -> bool:

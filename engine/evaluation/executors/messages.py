@@ -161,6 +161,11 @@ class OutcomeMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     picture: str = ""
     construction: str = ""
 
+    @classmethod
+    def of(cls, outcome: Outcome) -> OutcomeMessage:
+        """Return an outcome as it travels."""
+        return cls(**{name: getattr(outcome, name) for name in cls.__struct_fields__})
+
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fault"):
     """It could not run here, for a reason other than the candidate."""

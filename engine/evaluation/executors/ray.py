@@ -18,10 +18,10 @@ import msgspec
 
 from engine.errors import EvolveError
 from engine.evaluation.evaluator import Job, Printed, Progress
-from engine.evaluation.executors.base import Machine, Placed, RunningEvaluation, Submission
+from engine.evaluation.executors.base import EndedEvaluation, Machine, Placed, RunningEvaluation, Submission
 from engine.evaluation.executors.blobs import linked_paths, pack_source, pack_task
 from engine.evaluation.executors.messages import Done, Request, decode_item, encode, most_bytes, to_outcome
-from engine.evaluation.executors.ray_evaluation import RayEvaluation, Recalled
+from engine.evaluation.executors.ray_evaluation import RayEvaluation
 from engine.evaluation.executors.ray_link import Listener, RayLink
 from engine.evaluation.executors.travel import config_text, passed_environment
 from engine.settings.executor import ExecutorSettings
@@ -111,7 +111,10 @@ class RayExecutor:
                     self._receive(*await link.receive())
             self._machines = ()
             for listener in list(self._listeners.values()):
-                listener({"type": "lost", "kind": "", "message": "the connection to the cluster was lost"}, b"")
+                listener(
+                    {"type": "lost", "kind": "", "blamed": False, "message": "the connection to the cluster was lost"},
+                    b"",
+                )
             self._link = None
             await link.aclose()
             link = self._link = await self._reconnect()
@@ -190,7 +193,14 @@ class RayExecutor:
         else:
             self.send({"do": "withdraw", "id": number})
 
-    async def adopt(self, job: Job, submission: Submission | None) -> RunningEvaluation | None:
+    async def adopt(
+        self,
+        job: Job,
+        submission: Submission | None,
+        on_progress: Progress,
+        on_placed: Placed,
+        on_printed: Printed,
+    ) -> RunningEvaluation | None:
         """Return the outcome that a machine keeps of an evaluation whose engine has ended, if there is one.
 
         What still ran then has ended with that engine.
@@ -204,7 +214,7 @@ class RayExecutor:
             with suppress(ValueError):  # a machine that keeps nonsense keeps nothing
                 item = decode_item(answer, most_bytes(job)) if isinstance(answer, bytes) else None
                 if isinstance(item, Done) and (item.key, item.attempt) == (submission.key, submission.attempt):
-                    return Recalled(to_outcome(item, self.host_of(node)))
+                    return EndedEvaluation(to_outcome(item, self.host_of(node)))
         return None
 
     async def survey(self) -> dict[str, bytes | str]:

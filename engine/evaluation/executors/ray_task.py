@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["deliver", "evaluate", "recall", "survey"]
+__all__ = ["deliver", "evaluate", "recall", "root_of", "survey"]
 
 
 def evaluate(request: bytes, blobs: dict[str, list[Any]]) -> Iterator[bytes]:
@@ -81,7 +81,7 @@ def _hand_over(request: bytes, blobs: dict[str, list[Any]]) -> tuple[Any, str, s
     import sys
 
     said = json.loads(request)
-    root = _root(said["scratch"])
+    root = root_of(said["scratch"])
     source = str(_unpack(root, said["source"], blobs, compiled=True))
     task = str(_unpack(root, said["task"], blobs, compiled=False)) if said["task"] else ""
     home = root / "home" / str(os.getpid())
@@ -94,8 +94,15 @@ def _hand_over(request: bytes, blobs: dict[str, list[Any]]) -> tuple[Any, str, s
     return importlib.import_module("engine.evaluation.executors.node"), str(root), task
 
 
-def _root(scratch: str) -> Path:
-    """Return the folder to work in, which belongs to this user alone."""
+def root_of(scratch: str) -> Path:
+    """Return the folder to work in, which belongs to this user alone.
+
+    Args:
+        scratch: its path; empty for one in the machine's temporary folder.
+
+    Raises:
+        OSError: it cannot be made, or belongs to others, too.
+    """
     import os
     import stat
     import tempfile

@@ -15,7 +15,7 @@ import pytest
 
 from engine.errors import EvolveError
 from engine.evaluation.evaluator import Job, Outcome
-from engine.evaluation.executors import ray_link, ray_task
+from engine.evaluation.executors import node_files, ray_link, ray_task
 from engine.evaluation.executors.base import EvaluationLost, RunningEvaluation, Submission
 from engine.evaluation.executors.messages import (
     Done,
@@ -298,9 +298,9 @@ def test_configuration_of_worker_is_kept_while_it_is_used(tmp_path: Path, monkey
     ray_task._hand_over(json.dumps(request).encode(), {})
     home = Path(os.environ["EVOLVE_HOME"])
     os.utime(home, (1, 1))
-    node, root, _ = ray_task._hand_over(json.dumps(request).encode(), {})
-    monkeypatch.setattr(node, "_swept", float("-inf"))
-    node._sweep(Path(root), "engine")
+    _, root, _ = ray_task._hand_over(json.dumps(request).encode(), {})
+    monkeypatch.setattr(node_files, "_swept", float("-inf"))
+    node_files.sweep(Path(root), "engine")
     assert (home / "config.toml").read_text() == "# of a person"
 
 

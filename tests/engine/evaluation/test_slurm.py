@@ -1,0 +1,310 @@
+"""The executor for SLURM, as far as it needs no cluster: options, losses, signatures, and commands that stand in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import TaskError
+from engine.evaluation.evaluator import Outcome
+from engine.evaluation.executors import slurm_commands
+from engine.evaluation.executors.base import EndedEvaluation, EvaluationLost, Submission
+from engine.evaluation.executors.messages import Done, OutcomeMessage, Progressed, Started, encode
+from engine.evaluation.executors.slurm import SlurmExecutor
+from engine.evaluation.executors.slurm_commands import Job
+from engine.evaluation.executors.slurm_evaluation import SlurmEvaluation
+from engine.evaluation.executors.slurm_files import RESULT, Seen, SharedFolder, read_signed, sign
+from engine.evaluation.executors.slurm_options import job_arguments, job_script, needed, partition_of
+from engine.runs.reach import reach_of_settings
+from engine.runs.secret import open_key
+from engine.settings.executor import ExecutorSettings
+from engine.settings.model import Settings
+from engine.task.resources import Resources
+from engine.task.spec import Limits
+from tests.conftest import EVALUATE, TaskMaker
+from tests.e2e.runs import job_of, unread, wait_for
+
+KEY = b"k" * 32
+DEVICE = 'def evaluate(path, report):\n    report(1, loss=2.0)\n    return {"score": 1.0, "device": report.device}\n'
+
+
+@pytest.fixture
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Commands that stand in for SLURM's, and the folder of what they know."""
+    commands, folder = tmp_path / "bin", tmp_path / "stub"
+    commands.mkdir()
+    folder.mkdir()
+    (folder / "machines").write_text(
+        "gamma|8|mixed|main*|gpu:a100:2(S:0-1),shard:a100:8(S:0-1)\ndelta|8|down*|main*|\n"
+    )
+    script = Path(__file__).parents[2] / "slurm_stub.py"
+    for name in ("sbatch", "squeue", "scancel", "sinfo"):
+        program = commands / name
+        program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-S", str(script), name])} "$@"\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(commands), prepend=":")
+    monkeypatch.setenv("SBATCH_STUB", str(folder))
+    return folder
+
+
+def executor_of(tmp_path: Path, resources: Resources | None = None) -> SlurmExecutor:
+    settings = ExecutorSettings(name="slurm", scratch=str(tmp_path / "shared"), poll_seconds=0.2)
+    return SlurmExecutor(settings, resources or Resources(gpus=0.0), False, lambda: KEY)
+
+
+def jobs(stub: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(stub.glob("job-*.json"))]
+
+
+async def test_gpu_is_asked_for_and_its_device_used(stub: Path, tmp_path: Path, make_task: TaskMaker) -> None:
+    executor = executor_of(tmp_path, Resources(cpus=2.5, gpus=1.0))
+    await executor.open()
+    try:
+        (machine,) = executor.machines
+        assert (machine.name, machine.slots) == ("gamma", 2)
+        job = replace(job_of(make_task(evaluate=DEVICE), tmp_path, None), gpu=True, guarded=False)
+        where: list[str] = []
+        evaluation = await executor.start(job, lambda s, v: None, Submission("x"), lambda h, n: where.append(n), unread)
+        outcome = await asyncio.wait_for(evaluation.outcome(), 90)
+        await evaluation.acknowledge()
+    finally:
+        await executor.aclose()
+    assert (outcome.status, outcome.metrics) == ("ok", {"device": "5"}), outcome.reason
+    assert outcome.place is not None and outcome.place.host == "gamma" and where == ["", "gamma"]
+    (submitted,) = jobs(stub)
+    assert {"--cpus-per-task=3", "--gres=gpu:1", "--mem=768M"} <= set(submitted["arguments"])
+    shared = tmp_path / "shared"
+    assert not [*(shared / "jobs").iterdir(), *(shared / "out").iterdir()]
+
+
+async def test_job_whose_submission_got_no_answer_runs_once(
+    stub: Path, tmp_path: Path, make_task: TaskMaker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    executor = executor_of(tmp_path)
+    await executor.open()
+    try:
+        (stub / "lose").touch()
+        job = job_of(make_task(evaluate=EVALUATE), tmp_path, None)
+        evaluation = await executor.start(job, lambda s, v: None, Submission("x"), lambda h, n: None, unread)
+        assert (await asyncio.wait_for(evaluation.outcome(), 90)).status == "ok"
+    finally:
+        await executor.aclose()
+    assert len(jobs(stub)) == 1
+    assert "Socket timed out" in capfd.readouterr().err
+
+
+async def test_result_is_adopted_with_its_curve_and_only_under_the_key_of_the_run(
+    stub: Path, tmp_path: Path, make_task: TaskMaker
+) -> None:
+    executor, submission = executor_of(tmp_path), Submission("x")
+    job = replace(job_of(make_task(evaluate=DEVICE), tmp_path, None), guarded=False)
+    await executor.open()
+    try:
+        await executor.start(job, lambda s, v: None, submission, lambda h, n: None, unread)
+        out = tmp_path / "shared" / "out" / "x-0"
+        # Before the engine looks: it is as good as dead.
+        await asyncio.to_thread(wait_for, out.exists, "the result")
+        kept = {path: path.read_bytes() for path in (out, out.parents[1] / "jobs" / "x-0" / "progress")}
+    finally:
+        await executor.aclose()
+
+    async def adopt(key: bytes) -> tuple[Outcome | None, list[dict[str, float]]]:
+        for path, content in kept.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        following = SlurmExecutor(executor._settings, Resources(gpus=0.0), False, lambda: key)
+        reports: list[dict[str, float]] = []
+        await following.open()
+        try:
+            found = await following.adopt(job, submission, lambda s, v: reports.append(v), lambda h, n: None, unread)
+            assert found is None or isinstance(found, EndedEvaluation)
+            return (await found.outcome() if found is not None else None), reports
+        finally:
+            await following.aclose()
+
+    outcome, reports = await adopt(KEY)
+    assert outcome is not None and outcome.score == 1.0 and reports == [{"loss": 2.0}]
+    assert await adopt(b"z" * 32) == (None, [])
+
+
+class Queue:
+    """Notes what an evaluation asks for."""
+
+    def __init__(self) -> None:
+        self.orders: list[str] = []
+        self.cancelled: list[str] = []
+        self.released: list[str] = []
+
+    def order(self, name: str, line: str) -> None:
+        self.orders.append(line)
+
+    def cancel(self, id_: str) -> None:
+        self.cancelled.append(id_)
+
+    def forget(self, name: str) -> None:
+        pass
+
+    def release(self, name: str) -> None:
+        self.released.append(name)
+
+    def log(self, name: str) -> str:
+        return "python: not found"
+
+
+def evaluation_of(tmp_path: Path, queue: Queue) -> SlurmEvaluation:
+    made = SlurmEvaluation(
+        queue, KEY, job_of(tmp_path, tmp_path, None), Submission("x", 2), lambda s, v: None, lambda h, n: None, unread
+    )
+    made.submitted("7")
+    return made
+
+
+DONE = encode(Done("x", 2, {"cpu": "fast"}, OutcomeMessage(
+    "ok", 1.0, {}, "", "guarded", "bubblewrap", 1.0, 1.0, 1.0, b"", b"", "", "",
+)))  # fmt: skip
+STARTED = sign(KEY, "0", encode(Started("x", 2, "gamma", ""))) + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("progress", "result", "why"),
+    [
+        (STARTED, sign(b"z" * 32, RESULT, DONE), "not signed"),
+        (STARTED, sign(KEY, "0", DONE), "not signed"),
+        (STARTED, DONE, "not signed"),
+        (STARTED, sign(KEY, RESULT, DONE.replace(b'"attempt":2', b'"attempt":1')), "another attempt"),
+        (STARTED, sign(KEY, RESULT, encode(Progressed([]))), "without an outcome"),
+        (STARTED + STARTED, None, "not signed"),
+        (b"x" * ((1 << 20) + 1), None, "a line without an end"),
+        (STARTED, b"x" * (1 << 30), "above the limit"),
+    ],
+    ids=["other key", "other label", "no signature", "earlier attempt", "no result", "repeated", "endless", "huge"],
+)
+async def test_what_is_not_from_the_machine_is_no_result(
+    tmp_path: Path, progress: bytes, result: bytes | None, why: str
+) -> None:
+    queue = Queue()
+    evaluation = evaluation_of(tmp_path, queue)
+    evaluation.take(Seen(progress, result))
+    with pytest.raises(EvaluationLost, match=why):
+        await evaluation.outcome()
+    assert queue.released == ["x-2"]
+    good = evaluation_of(tmp_path, Queue())
+    good.take(Seen(STARTED[:50], None))
+    good.take(Seen(STARTED[50:], sign(KEY, RESULT, DONE)))
+    assert (await good.outcome()).score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "told", "permanent"),
+    [
+        ("NODE_FAIL", "None", "its job ended as NODE_FAIL: python: not found", False),
+        ("FAILED", "NonZeroExitCode", "its job ended as FAILED: python: not found", True),
+        ("PENDING", "launch failed requeued held", "could not start it: launch failed", False),
+        ("", "", "its job is gone from SLURM's queue", False),
+    ],
+)
+async def test_job_that_ends_without_a_result_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, reason: str, told: str, permanent: bool
+) -> None:
+    evaluation = evaluation_of(tmp_path, Queue())
+    for waiting in ("PENDING", "RUNNING", "COMPLETING"):
+        evaluation.look_at(Job("7", waiting, "gamma", "Resources", "evolve-x-2"))
+    job = Job("7", state, "gamma", reason, "evolve-x-2") if state else None
+    evaluation.look_at(job)
+    # Its result may show up a little later than its end.
+    monkeypatch.setattr(evaluation, "_ended_at", float("-inf"))
+    evaluation.look_at(job)
+    with pytest.raises(EvaluationLost, match=told) as lost:
+        await evaluation.outcome()
+    assert lost.value.permanent is permanent and lost.value.node == ("gamma" if state else "")
+
+
+async def test_orders_and_cancel_before_the_job_is_known(tmp_path: Path) -> None:
+    queue = Queue()
+    evaluation = SlurmEvaluation(
+        queue, KEY, job_of(tmp_path, tmp_path, None), Submission("x", 2), lambda s, v: None, lambda h, n: None, unread
+    )
+    evaluation.freeze()
+    evaluation.thaw()
+    evaluation.cancel("enough")
+    evaluation.submitted("9")
+    assert (queue.orders, queue.cancelled) == (["freeze", "thaw"], ["9"])
+    assert (await evaluation.outcome()).reason == "enough"
+
+
+def test_options_of_sbatch(tmp_path: Path) -> None:
+    assert needed(Resources(cpus=0.5, gpus=0.0)) == ["--cpus-per-task=1"]
+    assert needed(Resources(cpus=4, gpus=0.0, custom={"gpu:a100": 2, "shard": 1})) == [
+        "--cpus-per-task=4", "--gres=gpu:a100:2,shard:1",
+    ]  # fmt: skip
+    with pytest.raises(TaskError, match=r"0.5 of 'gpu'"):
+        needed(Resources(gpus=0.5))
+    told = job_arguments("evolve-x", tmp_path, Limits(seconds=90, memory_mb=1000), ["--mem=1G"])
+    assert {"--job-name=evolve-x", "--mem=1512M", "--time=12", "--no-requeue"} <= set(told) and told[-1] == "--mem=1G"
+    script = job_script(ExecutorSettings(python="/opt/a b/python"), "/s", tmp_path, "x-0").decode()
+    assert script.startswith("#!/bin/sh\nexec '/opt/a b/python' -I -c ")
+    for options in (["--partition=gpu,long"], ["-pgpu"], ["--partition", "gpu"], ["-A", "me", "-p", "gpu"]):
+        assert partition_of(options) == "gpu"
+    assert partition_of([]) == "" == partition_of(["--qos=gpu"])
+
+
+async def test_machines_and_jobs_are_read_from_what_slurm_says(stub: Path) -> None:
+    (stub / "machines").write_text(
+        "alpha|64|idle|main*|gpu:4\nalpha|64|idle|long|gpu:4\nbeta|16+|alloc|main*|(null)\n"
+        "gamma|8|mixed-|main*|gpu:a100:2(S:0,1),gpu:t4:1,shard:8\ndelta|8|drained|main*|gpu:1\nodd line\n"
+    )
+    found = await slurm_commands.list_machines("")
+    assert {name: total.get("GPU", 0.0) for name, total in found.items()} == {"alpha": 4.0, "gamma": 3.0}
+    assert found["gamma"] == {"CPU": 8.0, "GPU": 3.0, "gpu": 3.0, "gpu:a100": 2.0, "gpu:t4": 1.0, "shard": 8.0}
+
+
+def test_signature_names_what_it_signs() -> None:
+    assert read_signed(KEY, "3", sign(KEY, "3", b"body")) == b"body"
+    for damaged in (b"", sign(KEY, "3", b"body")[:-1], sign(KEY, "4", b"body"), b"x" * 64 + b" body"):
+        with pytest.raises(ValueError, match="not signed"):
+            read_signed(KEY, "3", damaged)
+
+
+def test_shared_folder_is_the_users_own_and_forgets_what_is_old(tmp_path: Path) -> None:
+    folder = SharedFolder(tmp_path / "shared", network=True)
+    folder.make()
+    assert {path.stat().st_mode & 0o777 for path in (folder.root, *folder.root.iterdir())} == {0o700}
+    for name in ("old", "queued", "new"):
+        folder.put(name, b"request", KEY)
+        assert (folder.job(name) / "key").stat().st_mode & 0o777 == 0o600
+    for name in ("old", "queued"):
+        os.utime(folder.job(name), (1, 1))
+    folder.sweep(["queued"])
+    assert sorted(path.name for path in (folder.root / "jobs").iterdir()) == ["new", "queued"]
+    folder.order("gone", "freeze")
+    (folder.root / "out" / "new").symlink_to("/etc/passwd")
+    assert folder.look({"new": (0, 10), "gone": (0, 10)}) == {}, "a link was followed"
+    assert [path.name for path in (folder.root / "out").iterdir()] == ["new"]
+
+
+def test_key_of_a_run_is_made_once(tmp_path: Path) -> None:
+    key = open_key(tmp_path)
+    assert len(key) == 32 and open_key(tmp_path) == key
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+def test_run_from_elsewhere_asks_before_it_submits_anything() -> None:
+    settings = Settings(executor=ExecutorSettings(name="slurm", options=["--account=other"]))
+    (asked,) = reach_of_settings(settings, ())
+    assert asked == "it submits its programs to a slurm cluster, by --account=other"
+    own = {"executor": {"name": "slurm", "options": ["--account=other"]}}
+    assert not list(reach_of_settings(settings, (("config.toml", own),)))
+
+
+def test_settings_that_cannot_be_meant_are_refused() -> None:
+    for wrong in ({"options": ["gpu"]}, {"python": "python3"}, {"poll_seconds": 0.0}, {"scratch": "relative"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            ExecutorSettings(name="slurm", **wrong)  # type: ignore[arg-type]
