@@ -53,6 +53,9 @@ class Navigator(Protocol):
     def show_money(self) -> None:
         """Show what models and operators of the run cost and gained."""
 
+    def show_machines(self) -> None:
+        """Show the machines that evaluations of the run use."""
+
     def show_priors(self, run: Run, node: int | None = None) -> None:
         """Open the priors of a run, or those that retrieval finds for one of its nodes."""
 

@@ -251,6 +251,13 @@ class EvolveApp(App[int]):
         if self.session is not None:
             self.push_screen(MoneyScreen(self.session))
 
+    def show_machines(self) -> None:
+        """Show the machines that evaluations of the run use."""
+        from tui.screens.machines import MachinesScreen
+
+        if self.session is not None:
+            self.push_screen(MachinesScreen(self.session))
+
     def leave_node(self, node: int) -> None:
         """Go back to the population, with the cursor on the node."""
         self.pop_screen()

@@ -535,6 +535,26 @@ class MachineSeen(Data, frozen=True):
     """What scores may depend on: processor, GPU and its driver, versions of Python and of libraries."""
 
 
+class ClusterMachine(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """A machine of a cluster, as far as evaluations of the run are concerned."""
+
+    name: str
+    slots: int = 0
+    """How many evaluations fit onto it."""
+    cores: float = 0.0
+    gpus: float = 0.0
+
+
+class ClusterChanged(Data, frozen=True):
+    """Machines have joined the cluster that the engine uses, or changed, or left; at first all of them have joined."""
+
+    KIND = "cluster.changed"
+
+    joined: list[ClusterMachine] = []
+    left: list[str] = []
+    """Their names."""
+
+
 class EvalDone(Data, frozen=True):
     """The evaluation of a node ended; it ends once, and once more for each rerun."""
 

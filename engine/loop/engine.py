@@ -20,6 +20,7 @@ from engine.evaluation.executors.choose import make_executor
 from engine.journal.database import Command
 from engine.journal.writer import JournalWriter
 from engine.llm.client import Client
+from engine.loop.cluster import record_machines, watch_machines
 from engine.loop.commands import Commands
 from engine.loop.evaluations import Evaluations
 from engine.loop.failover import Failover, record_hold, record_release
@@ -158,6 +159,8 @@ class Engine:
         try:
             await self._begin()
             beside = [self._beside(self._files.watch()), self._beside(watch_machine(self._session))]
+            if self._session.state.cluster:
+                beside.append(self._beside(watch_machines(self._session, self._executor)))
             try:
                 await self._scheduler.run()
             finally:
@@ -195,6 +198,7 @@ class Engine:
         announce(
             session, self._seeds, self._prior_folder, self._designer.name, limits.workers, limits.slots, self._place
         )
+        record_machines(session, self._executor)
         self._models.close_lost()
         self._models.prepare()
         recall_curves(session, self._early_stop)

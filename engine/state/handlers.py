@@ -60,6 +60,7 @@ def _engine_started(state: RunState, event: Event, data: ev.EngineStarted) -> No
     state.reason = ""
     state.frozen = False
     state.waits_for_person = False
+    state.cluster = {}
     try_anew(state)
     state.verifications = {node: item for node, item in state.verifications.items() if not item.started.resting}
     for evaluation in state.evaluations.values():
@@ -275,6 +276,8 @@ def _eval_stage_done(state: RunState, event: Event, data: ev.EvalStageDone) -> N
     if evaluation is not None:
         evaluation.done.append(data)
         evaluation.running = None
+    if data.host:
+        state.measured[data.host] = state.measured.get(data.host, 0) + 1
     if state.submitted:
         settle(state, name_of_evaluation(event.node or 0, data.stage, data.repeat))
 

@@ -119,6 +119,10 @@ class RunState:
         """By the evaluation's name, the last attempts whose outcomes are not recorded."""
         self.losses: dict[str, int] = {}
         """By the name of a machine, the attempts that were lost on it."""
+        self.measured: dict[str, int] = {}
+        """By the name of a machine of a cluster, the evaluations whose results came from it."""
+        self.cluster: dict[str, ev.ClusterMachine] = {}
+        """By name, the machines of the cluster that the engine uses; empty if it uses its own alone."""
         self.machines: dict[str, ev.MachineSeen] = {}
         """By fingerprint, what is known of the machines that measured."""
         self.digests: dict[str, int] = {}

@@ -72,9 +72,16 @@ def _machine_seen(state: RunState, event: Event, data: ev.MachineSeen) -> None:
     state.machines[data.machine] = data
 
 
+def _cluster_changed(state: RunState, event: Event, data: ev.ClusterChanged) -> None:
+    for name in data.left:
+        state.cluster.pop(name, None)
+    state.cluster.update({machine.name: machine for machine in data.joined})
+
+
 SUBMISSION_HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.EvalSubmitted.KIND: _submitted,
     ev.EvalPlaced.KIND: _placed,
     ev.EvalLost.KIND: _lost,
     ev.MachineSeen.KIND: _machine_seen,
+    ev.ClusterChanged.KIND: _cluster_changed,
 }

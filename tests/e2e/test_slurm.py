@@ -71,6 +71,7 @@ def test_run_on_cluster_is_the_run_on_this_machine(make_task: TaskMaker, tmp_pat
         assert all(isinstance(data, ev.EvalStageDone) and data.guarantee == "guarded" for data in done)
         assert {data.host for data in done} <= ({"alpha", "beta"} if name == "slurm" else {""})
         assert not state.submitted
+        assert {machine.cores for machine in state.cluster.values()} == ({2.0} if name == "slurm" else set())
     assert found[0] == found[1]
     shared = tmp_path / "shared"
     wait_for(lambda: not [*(shared / "jobs").iterdir(), *(shared / "out").iterdir()], "the end of all files")

@@ -1,4 +1,4 @@
-"""Keys that open other screens of a run: its settings, its money, what models write."""
+"""Keys that open other screens of a run: its settings, its money, its machines, what models write."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ class RunScreens(ActionArea):
         Binding(
             "f4", "money", "Money", id="live.money", show=False, tooltip="Cost and gain by model, and the forecast"
         ),
+        Binding(
+            "f5", "machines", "Machines", id="live.machines", show=False, tooltip="The machines that evaluations run on"
+        ),
         Binding("W", "writing", "Writing", id="live.writing", tooltip="What models write, and all calls of the run"),
     ]
 
@@ -44,6 +47,10 @@ class RunScreens(ActionArea):
     def action_money(self) -> None:
         """Open the sums by model and operator."""
         self.navigator.show_money()
+
+    def action_machines(self) -> None:
+        """Open the machines."""
+        self.navigator.show_machines()
 
     def action_writing(self) -> None:
         """Open the answers that models are writing; in a replay, all calls until then."""

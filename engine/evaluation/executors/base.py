@@ -50,6 +50,8 @@ class Machine:
     name: str
     slots: int
     """How many evaluations fit onto it."""
+    cores: float = 0.0
+    gpus: float = 0.0
 
 
 Placed = Callable[[str, str], None]

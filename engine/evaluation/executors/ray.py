@@ -136,7 +136,13 @@ class RayExecutor:
             listener(header, body)
 
     def _set_machines(self, nodes: list[dict[str, Any]]) -> None:
-        self._machines = tuple(Machine(node["id"], node["name"], self._resources.fit(node["total"])) for node in nodes)
+        self._machines = tuple(
+            Machine(
+                node["id"], node["name"], self._resources.fit(node["total"]), node["total"].get("CPU", 0.0),
+                node["total"].get("GPU", 0.0),
+            )
+            for node in nodes
+        )  # fmt: skip
 
     def send(self, header: dict[str, object], body: bytes = b"") -> None:
         """Send a message to the cluster; while there is no connection, nothing runs there that it could be for."""

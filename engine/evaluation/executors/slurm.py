@@ -380,7 +380,8 @@ class SlurmExecutor:
     async def _ask_machines(self) -> None:
         found = await slurm.list_machines(self._partition)
         self._machines = tuple(
-            Machine(name, name, self._resources.fit(total)) for name, total in sorted(found.items())
+            Machine(name, name, self._resources.fit(total), total["CPU"], total.get("GPU", 0.0))
+            for name, total in sorted(found.items())
         )  # fmt: skip
 
     def _tell(self, message: str) -> None:
