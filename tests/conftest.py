@@ -93,7 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _process() -> dict[str, Any]:
     """Return what every later test of this process rests on."""
-    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR1)
+    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
     os.umask(mask := os.umask(0))
     return {
         "time zone": (os.environ.get("TZ"), time.tzname),
