@@ -80,6 +80,14 @@ def test_design_prompt_holds_context_of_round(mode: Mode) -> None:
     assert [system, user] == prompt(request(mode)), "the same request, the same prompt"
 
 
+def test_design_prompt_says_what_a_program_is_handed_to_improve() -> None:
+    improving = load_task(find_task("circle_packing"), kind="improve")
+    system, _ = prompt(request(), task=improving)
+    assert "has constructed, and improves that (improve_packing)" in system.content
+    assert "construct_packing, improve_packing (functions)" in system.content
+    assert "has constructed, and improves" not in prompt(request())[0].content
+
+
 def test_constant_parts_of_prompt_come_first() -> None:
     """Servers cache prefixes: the system part for a run, everything before the rejections for a round."""
     (system,) = {prompt(request(mode))[0].content for mode in MODES}
