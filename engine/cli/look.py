@@ -44,6 +44,7 @@ from engine.state.fold import fold_run
 from engine.state.fronts import describe_front
 from engine.state.gain import describe_check
 from engine.state.lineage import ancestors, best_path, descendants, first_parents, lineage
+from engine.state.model_choice import models_entry
 from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.state.standstill_told import credits_told, standstill_entry, standstill_told
@@ -164,7 +165,8 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
             }
             for node in shown
         ]  # fmt: skip
-        more = {"record": record_entry(state), "standstill": standstill_entry(state), **_front(state)}
+        told = {"standstill": standstill_entry(state), "models": models_entry(state)}
+        more = {"record": record_entry(state), **told, **_front(state)}
         print_json({**entry, **more, "nodelist": nodes})
         return
     best, ranking = state.best_node, state.ranking

@@ -106,6 +106,11 @@ class RoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     researcher: dict[str, float] = {}
     """Weights by which a model is drawn for each design; empty: all models evenly."""
+    choice: Literal["weights", "ucb", "thompson"] = "weights"
+    """How a model is chosen for each round's design: by weight alone, or by what each gained for its cost so far, with
+    the weights as a prior; see `engine.state.model_choice`."""
+    per: Literal["usd", "tokens"] = "usd"
+    """ucb, thompson: what counts as cost; tokens if a model has no price."""
     analyzer: str = ""
     """`rules` for the analyzer that needs no model, `off` for no analysis; empty: the first model."""
     judge: str = ""

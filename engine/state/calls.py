@@ -31,6 +31,11 @@ def _call_done(state: RunState, event: Event, data: ev.CallDone) -> None:
         spent.calls += 1
         spent.usd += data.usd
         spent.tokens += data.tokens_in + data.tokens_out
+    if data.key.startswith("design/"):
+        record = state.models.setdefault(data.model, ModelRecord())
+        record.asked += not data.error
+        record.usd += data.usd
+        record.tokens += data.tokens_in + data.tokens_out
     if data.key and (not data.error or data.fault in REQUEST_KINDS):
         state.answered[event.round, event.node, data.key] = data
 

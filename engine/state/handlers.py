@@ -16,6 +16,7 @@ from engine.settings.decode import deep_merge
 from engine.settings.model import Settings
 from engine.state.attempts import behaves_as, count_child, count_refused
 from engine.state.calls import CALL_HANDLERS
+from engine.state.model_choice import count_design
 from engine.state.model_record import ModelRecord, count_answer
 from engine.state.no_design import count_in_vain, is_stuck, try_anew
 from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, RunStatus
@@ -226,6 +227,7 @@ def _designed(state: RunState, event: Event, data: ev.DesignDone) -> None:
     round_number = event.round or 0
     round_ = state.open_rounds.get(round_number)
     learned = None if round_ is None else round_.learned
+    answer = None if round_ is None else state.answered.get((round_number, None, f"design/{len(round_.rejected)}"))
     state.nodes.append(
         Node(
             id=number,
@@ -239,6 +241,7 @@ def _designed(state: RunState, event: Event, data: ev.DesignDone) -> None:
             designed_at=event.at,
             size=data.size,
             sketch=data.sketch,
+            model="" if answer is None else answer.model,
             island=learned.island if learned is not None and data.parents[:1] == [learned.parent] else None,
         )
     )
@@ -316,6 +319,7 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
             count_child(state.attempts, node)
     if not again:
         count_measured(state, node)
+        count_design(state, node)
     state.failed.pop(node.id, None)
     if data.status in _MENDABLE and node.round and not node.expanded:
         state.failed[node.id] = None

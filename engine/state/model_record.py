@@ -22,6 +22,18 @@ _TOO_MANY = 2 / 3
 class ModelRecord(msgspec.Struct, gc=False):
     """What one model has shown."""
 
+    asked: int = 0
+    """Answers that it gave to designs."""
+    usd: float = 0.0
+    """What its designs cost."""
+    tokens: int = 0
+    """Tokens in and out of its designs."""
+    designs: int = 0
+    """How many of its designs were measured."""
+    gained: int = 0
+    """How many of them stand above their parent by more than noise."""
+    gain: float = 0.0
+    """The sum of that, in fitness."""
     usable: list[bool] = []
     """Whether each of its newest designs could be used, oldest first."""
     brief: bool = False

@@ -34,6 +34,8 @@ class Node(msgspec.Struct, gc=False):
     """Bytes of its source; 0 if the journal does not say."""
     sketch: str = ""
     """Sketch of its source, by `engine.programs.minhash`."""
+    model: str = ""
+    """The model that wrote it, by its name under `models` of the settings; empty if none did."""
     island: int | None = None
     """The island that its parent was drawn from; None if the sampler had no islands."""
     status: ev.Status | None = None

@@ -9,6 +9,8 @@ from engine.runs.folder import Run
 from tests.conftest import SEED, Evolve, TaskMaker
 from tests.e2e.runs import events, finish, fold, make_run
 from tests.llm_server import Reply, Request, llm_server
+from tui.model.money import money_lines
+from tui.model.run_model import fold_model
 
 FULL = {"modes": {"full": 1.0, "diff": 0.0, "crossover": 0.0, "fix": 0.0}}
 TOLD = "# Tried since the last gain, all in vain"
@@ -96,3 +98,31 @@ def test_strong_model_takes_over_and_its_rounds_go_on_after_a_resume(
         assert event.data.model == (wanted.model or "weak")
     ended = next(data for kind, _, data in told(run) if kind is ev.StandstillEnded)
     assert isinstance(ended, ev.StandstillEnded) and ended.action == "model"
+
+
+def test_model_that_gains_designs_most_and_the_same_answers_choose_alike(
+    make_task: TaskMaker, evolve: Evolve, tmp_path: Path
+) -> None:
+    def answer(request: Request) -> Reply:
+        return program(request.number, request.body["model"] == "good")
+
+    roles = {"choice": "ucb", "per": "tokens", "analyzer": "rules"}
+    settings = {"rounds": 12, "workers": 1, "roles": roles, "designer": FULL, "data_seed": 0}
+    with llm_server(answer) as server:
+        models = {name: {"model": name, "base_url": server.url} for name in ("bad", "good")}
+        run = make_run(make_task(), tmp_path / "runs", models=models, **settings)
+        state = finish(run)
+    chosen = [event.data.model for event in events(run, ev.LearnDone)]  # type: ignore[attr-defined]
+    assert chosen == [event.data.model for event in events(run, ev.CallStarted)]  # type: ignore[attr-defined]
+    assert chosen.count("good") > chosen.count("bad") > 0
+    again = make_run(
+        tmp_path / "tasks" / "point", tmp_path / "again", models=models, answers=str(run.folder), **settings
+    )
+    finish(again)
+    assert [event.data.model for event in events(again, ev.CallStarted)] == chosen  # type: ignore[attr-defined]
+    assert [node.program for node in fold(again).nodes] == [node.program for node in state.nodes]
+    found = {item["model"]: item for item in evolve("show", "--json", "--runs", tmp_path / "runs").json["models"]}
+    assert found["good"]["asked"] == chosen.count("good") and found["good"]["gain"] > found["bad"]["gain"] == 0
+    shown = "\n".join("".join(span.text for span in line) for line in money_lines(fold_model(events(run))))
+    share = f"{chosen.count('good') / len(chosen):.0%}"
+    assert "Designs by model" in shown and share in shown and state.models["good"].gained > 0

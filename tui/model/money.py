@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from engine.journal.events import CallStarted
 from engine.runs.digest import describe_span
+from engine.state.model_choice import models_entry
 from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.text import one_line
@@ -24,6 +25,10 @@ def money_lines(model: RunModel) -> list[Line]:
         head = ("model, role", "calls", "now", "errors", "tokens in", "cached", "out", "seconds", "dollars", "gain")
         lines += table_lines(head, _models(model))
         lines += [(Span("gain: what new bests of a model's designs added to the best", "dim"),), ()]
+        if len(model.state.settings.models) > 1:
+            lines += [(Span("Designs by model", "heading"),)]
+            columns = ("model", "answers", "share", "measured", "better", "gain over parents", "dollars", "tokens")
+            lines += [*table_lines(columns, _shares(model.state)), ()]
     else:
         lines += [(Span("No model was asked: the designs cost nothing.", "dim"),), ()]
     lines += [(Span("By operator", "heading"),)]
@@ -64,6 +69,14 @@ def forecast(state: RunState) -> list[str]:
         else:
             told.append(f"nothing counts towards the limit of {limit:,g} {name} yet")
     return told + [text for _, text in sorted(ends)]
+
+
+def _shares(state: RunState) -> Iterator[Sequence[str]]:
+    for item in models_entry(state):
+        yield (
+            one_line(item["model"], 24), f"{item['asked']:,}", f"{item['share']:.0%}", f"{item['designs']:,}",
+            f"{item['gained']:,}", f"{item['gain']:+.4g}", f"{item['usd']:.4f}", f"{item['tokens']:,}",
+        )  # fmt: skip
 
 
 def _models(model: RunModel) -> Iterator[Sequence[str]]:

@@ -15,6 +15,7 @@ from engine.loop.session import RunSession
 from engine.samplers import Sample
 from engine.samplers.detours import DETOURS, detour
 from engine.samplers.standstill import acts_on
+from engine.state.model_choice import choose_model
 
 __all__ = ["Learn"]
 
@@ -53,13 +54,16 @@ class Learn:
             for hit in hits
         ]
         learned = LearnDone(sample.parent, sample.inspirations, shown, sample.why, sample.island, mode, action)
-        learned = msgspec.structs.replace(learned, model=self._model(action))
+        learned = msgspec.structs.replace(learned, model=self._model(action, round_))
         self._session.emit(learned, round=round_, blobs=[hit.prior.text.encode() for hit in hits])
 
-    def _model(self, action: str) -> str:
-        """Return the model that an action wants to design."""
-        acted = self._session.state.standstill.acted
-        return acted.model if action == "model" and acted is not None else ""
+    def _model(self, action: str, round_: int) -> str:
+        """Return the model that is to design: an action's, or the one that brought most; empty to draw one."""
+        state = self._session.state
+        acted = state.standstill.acted
+        if action == "model" and acted is not None:
+            return acted.model
+        return choose_model(state, self._session.rng(round_, "model"))
 
     def _sample(self, inspirations: int, round_: int, action: str) -> tuple[Sample, Mode, str]:
         """Choose the context nodes and the mode of the design; return them with the action that this round is under.
