@@ -57,13 +57,17 @@ class NSGA2:
     def _ordered(self, state: RunState) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Return the population, best first: ids, ranks of their fronts, crowding distances, each of shape [n]."""
         ids, ranks, crowding = [], [], []
+        found = 0
         for level, front in enumerate(state.fronts):
+            if self._keep is not None and found >= self._keep:
+                break
             members = [node for node in front if not state.nodes[node].pruned]
             distances = crowding_distances(np.array([state.nodes[node].point for node in members], dtype=np.float64))
             order = np.lexsort((np.array(members, dtype=np.int64), -distances))
             ids.append(np.array(members, dtype=np.int64)[order])
             ranks.append(np.full(len(members), level, dtype=np.int64))
             crowding.append(distances[order])
+            found += len(members)
         others, scores = self._population.ids[::-1], self._population.scores[::-1]
         if ids:
             behind = ~np.isin(others, np.concatenate(ids))

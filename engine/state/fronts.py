@@ -14,8 +14,8 @@ from engine.state.run_state import RunState
 
 __all__ = ["DEPTH", "arrange", "describe_front", "enter", "leave"]
 
-DEPTH = 8
-"""Layers that are kept."""
+DEPTH = 4
+"""Layers that are kept; each costs a comparison with all its nodes for every node that comes."""
 
 
 def enter(state: RunState, node: Node) -> None:
