@@ -56,9 +56,21 @@ def inject(
 
 
 @app.command()
-def rerun(run: RunName, node: NodeNumber, runs: RunsOption = None) -> None:
+def rerun(
+    run: RunName,
+    node: NodeNumber,
+    runs: RunsOption = None,
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on",
+            metavar="MACHINE",
+            help="A machine of the cluster; its parent is measured there, too, if another kind had measured that.",
+        ),
+    ] = "",
+) -> None:
     """Measure a node again; its score becomes the mean of its measurements."""
-    command_run(pick(run, runs), "rerun", {"node": node})
+    command_run(pick(run, runs), "rerun", {"node": node, **({"on": on} if on else {})})
 
 
 @app.command()

@@ -845,6 +845,8 @@ class NodeRerun(Data, frozen=True):
 
     repeat: int = 0
     """Number of the new measurement."""
+    on: str = ""
+    """The machine of the cluster to measure it on, if it is still there then; empty for any."""
 
 
 class BestCrowned(Data, frozen=True):

@@ -147,7 +147,7 @@ class Evaluations:
         """Return the folder of a measurement on fresh data: of one node's program, to verify a node."""
         return self._work / name_of_draw(node, draw, of)
 
-    async def run(self, job: Job, round_: int, record: EvaluationRecord, early_stop: bool = True) -> None:
+    async def run(self, job: Job, round_: int, record: EvaluationRecord, early_stop: bool = True, on: str = "") -> None:
         """Run an evaluation and record it, or record the result that an earlier engine left unrecorded.
 
         Args:
@@ -155,6 +155,7 @@ class Evaluations:
             round_: the round that the gate must be open for.
             record: records it.
             early_stop: whether the stage's rule may end it, and learns of it.
+            on: the machine of a cluster to run on, if it is there; empty for any.
 
         Raises:
             Stopping: the engine is ending; the evaluation runs at the next start.
@@ -172,7 +173,7 @@ class Evaluations:
                 async with self._executor.lease(lambda: self._gate.open_for(round_)) as device:
                     if device is None:
                         continue
-                    await self._run(job, device, round_, record, early_stop)
+                    await self._run(job, device, round_, record, early_stop, on)
                 return
 
     def freeze(self) -> None:
@@ -247,7 +248,9 @@ class Evaluations:
         await evaluation.acknowledge()
         return True
 
-    async def _run(self, job: Job, device: str, round_: int, record: EvaluationRecord, early_stop: bool) -> None:
+    async def _run(
+        self, job: Job, device: str, round_: int, record: EvaluationRecord, early_stop: bool, on: str
+    ) -> None:
         job = dataclasses.replace(job, device=device, threads=job.cores or self._executor.threads(self._slots.limit))
         record.started(job)
         if job.build is not None:
@@ -257,7 +260,7 @@ class Evaluations:
                 return
             job = dataclasses.replace(job, built=made)
         rule = self._early_stop.get(job.stage) if early_stop else None
-        submission = self._submission(job, record)
+        submission = self._submission(job, record, on)
         end = submission.attempt + _TRIES  # what earlier engines left is no loss
         while True:
             attempt = _Attempt(record, rule)
@@ -274,12 +277,12 @@ class Evaluations:
         await record.ended(attempt.settle(outcome), attempt.curve)
         await evaluation.acknowledge()
 
-    def _submission(self, job: Job, record: EvaluationRecord) -> Submission:
+    def _submission(self, job: Job, record: EvaluationRecord, on: str) -> Submission:
         """Return the next attempt at an evaluation; the journal may have earlier ones."""
         last = record.last_submission() if self._executor.records_submissions else None
         if last is None:
-            return Submission(f"{job.folder.name}-{secrets.token_hex(8)}")
-        return dataclasses.replace(last, attempt=last.attempt + 1, handle="")
+            return Submission(f"{job.folder.name}-{secrets.token_hex(8)}", on=on)
+        return dataclasses.replace(last, attempt=last.attempt + 1, handle="", on="" if on in last.avoid else on)
 
     async def _start(
         self, job: Job, on_progress: Progress, submission: Submission, record: EvaluationRecord
@@ -311,7 +314,8 @@ class Evaluations:
                 f"'evolve doctor --executor {self._executor.name}' looks at each machine",
             )
         avoid = (*submission.avoid, loss.node) if loss.node and loss.node not in submission.avoid else submission.avoid
-        return Submission(submission.key, following, avoid=avoid)
+        # Better on another machine than where it was lost, even if a person asked for that one.
+        return Submission(submission.key, following, avoid=avoid, on="" if submission.on in avoid else submission.on)
 
     async def _outcome(self, evaluation: RunningEvaluation) -> Outcome:
         """Wait for the outcome of an evaluation that was started just now.

@@ -66,7 +66,7 @@ COMMANDS: dict[str, CommandKind] = {
     "stop": CommandKind("refuse", "stopping…", {"now": bool, "reason": str}),
     "set": CommandKind("keep", "setting…", {"settings": dict}),
     "inject": CommandKind("keep", "injecting…", _INJECTED),
-    "rerun": CommandKind("keep", "asking…", _NODE),
+    "rerun": CommandKind("keep", "asking…", {"node": int, "on": str}),
     "verify": CommandKind("keep", "asking…", {"node": int, "fresh": int}),
     "pin": CommandKind("apply", "pinning…", _NODE),
     "unpin": CommandKind("apply", "unpinning…", _NODE),

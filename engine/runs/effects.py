@@ -238,25 +238,51 @@ def _check_program(run: Ground, code: str) -> None:
 
 
 def _rerun(run: Ground, data: dict[str, Any]) -> Outcome:
-    node, state = _node(run, data.get("node")), run.state
+    node, state, on = _node(run, data.get("node")), run.state, data.get("on") or ""
     if not run.goes_on:
         raise Refusal("the run is finished, and measures nothing more", code="finished")
+    if on and on not in state.cluster:
+        there = ", ".join(sorted(state.cluster)) or "none but the engine's own"
+        raise Refusal(f"the run has no machine '{on}' to measure on", f"Its machines are: {there}")
+    busy = _is_measured(run, node)
+    if busy:
+        raise Refusal(busy)
+    chosen = [node]
+    parent = state.nodes[node.parents[0]] if on and node.parents else None
+    if parent is not None and parent.machine != node.machine and not _is_measured(run, parent):
+        # Both on one machine, so that their scores can be compared.
+        chosen.append(parent)
+    effects: Effects = [(NodeRerun(_next_repeat(run, one), on), one.id) for one in chosen]
+    told = " and ".join(f"node {one.id}" if one is node else f"its parent {one.id}" for one in chosen)
+    when = " when the run goes on" if state.status == "paused" else ""
+    return Outcome(
+        effects, f"{told} {'are' if chosen[1:] else 'is'} measured once more{f' on {on}' if on else ''}{when}"
+    )
+
+
+def _is_measured(run: Ground, node: Node) -> str:
+    """Return that a node is being measured already; empty if it is not."""
+    state = run.state
     if node.id in state.verifications and not state.verifications[node.id].started.resting:
-        raise Refusal(f"node {node.id} is being verified")
+        return f"node {node.id} is being verified"
     if node.id in state.evaluations:
-        raise Refusal(
+        return (
             f"node {node.id} is being measured"
             if state.status == "running"
             else f"node {node.id} is measured anyway when the run goes on"
         )
+    return ""
+
+
+def _next_repeat(run: Ground, node: Node) -> int:
+    """Return the number of a node's next measurement in the stage that ranks."""
     stage = run.spec.score_stage
     repeats = [
         event.data.repeat
         for event in run.past_of(node.id)
         if isinstance(event.data, EvalStageDone) and event.data.stage == stage.name
     ]
-    when = " when the run goes on" if state.status == "paused" else ""
-    return Outcome([(NodeRerun(max(repeats, default=-1) + 1), node.id)], f"node {node.id} is measured once more{when}")
+    return max(repeats, default=-1) + 1
 
 
 def _verify(run: Ground, data: dict[str, Any]) -> Outcome:

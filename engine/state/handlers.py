@@ -303,7 +303,7 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
     state.verifications.pop(node.id, None)
     evaluation = state.evaluations.pop(node.id, None)
     if evaluation is not None and evaluation.done:
-        node.machine = evaluation.done[-1].machine
+        node.machine, node.host = evaluation.done[-1].machine, evaluation.done[-1].host
         node.stderr_blob = evaluation.done[-1].stderr_blob
         node.feedback_blob = evaluation.done[-1].feedback_blob
         node.picture_blob = evaluation.done[-1].picture_blob
@@ -378,7 +378,7 @@ def _prior_warned(state: RunState, event: Event, data: ev.PriorWarned) -> None:
 
 def _rerun(state: RunState, event: Event, data: ev.NodeRerun) -> None:
     node = state.node(event.node)
-    state.evaluations[node.id] = NodeEvaluation(rerun=data.repeat)
+    state.evaluations[node.id] = NodeEvaluation(rerun=data.repeat, on=data.on)
     _forget_answers(state, event.round, node.id)
 
 

@@ -71,6 +71,8 @@ class Node(msgspec.Struct, gc=False):
     """The hypervolume of the first front after it came; None if it did not raise that."""
     machine: str = ""
     """Fingerprint of the machine of its last evaluation, as in `machine.seen`; empty for the engine's own."""
+    host: str = ""
+    """That machine's name."""
     stderr_blob: str = ""
     """Stderr of its last evaluation."""
     picture_blob: str = ""
@@ -137,6 +139,8 @@ class NodeEvaluation(msgspec.Struct):
     """When the running repeat began, in milliseconds."""
     rerun: int | None = None
     """Number of the measurement that a person asked for; None for a first evaluation."""
+    on: str = ""
+    """The machine that it shall run on; empty for any."""
 
 
 class Submitted(msgspec.Struct):

@@ -9,8 +9,10 @@ from engine.journal import events as ev
 from engine.journal.events import Event
 from engine.state.node import Submitted
 from engine.state.run_state import RunState
+from engine.task.spec import TaskSpec
 
-__all__ = ["SUBMISSION_HANDLERS", "machines_differ", "name_of_draw", "name_of_evaluation", "settle"]
+__all__ = ["SUBMISSION_HANDLERS", "machines_differ", "name_of_draw", "name_of_evaluation", "scores_depend_on_machine"]
+__all__ += ["settle"]
 
 
 def name_of_evaluation(node: int, stage: str, repeat: int) -> str:
@@ -28,11 +30,16 @@ def settle(state: RunState, name: str) -> None:
     state.submitted.pop(name, None)
 
 
+def scores_depend_on_machine(spec: TaskSpec) -> bool:
+    """Tell whether scores of a task may be compared only if one machine, or one kind of them, measured both."""
+    return bool(spec.noisy or spec.exclusive or spec.gpu)
+
+
 def machines_differ(state: RunState, node: int) -> str:
     """Return how the machine of a node's evaluation, which has not ended, differs from its parent's; empty if it does
     not, or if no score of the task depends on the machine."""
     spec, evaluation, parents = state.spec, state.evaluations.get(node), state.nodes[node].parents
-    if not (spec.noisy or spec.exclusive or spec.gpu) or not parents or evaluation is None or not evaluation.done:
+    if not scores_depend_on_machine(spec) or not parents or evaluation is None or not evaluation.done:
         return ""
     there = [state.machines.get(key) for key in (state.nodes[parents[0]].machine, evaluation.done[-1].machine)]
     if there[0] is None or there[1] is None or there[0].machine == there[1].machine:

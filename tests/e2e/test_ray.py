@@ -252,8 +252,13 @@ def test_freeze_cancel_and_slots(waiting: Path, tmp_path: Path, cluster: Cluster
                 await asyncio.wait_for(reported.wait(), LONG)
 
             job = job_of(waiting, tmp_path, go)
-            evaluation = await executor.start(job, on_progress, Submission("frozen"), lambda handle, host: None, unread)
+            where, hosts = sorted(cluster.raylets)[-1], list[str]()
+            submission = Submission("frozen", on=where)
+            evaluation = await executor.start(
+                job, on_progress, submission, lambda handle, host: hosts.append(host), unread
+            )
             await report()
+            assert hosts == [where], "it runs elsewhere than on the machine that was asked for"
             evaluation.freeze()
             # It is frozen once a while passes without reports; a busy machine may need some.
             before = -1

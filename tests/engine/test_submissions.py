@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
+from engine.errors import UsageError
 from engine.journal import events as ev
+from engine.runs.effects import EFFECTS
 from engine.settings.model import Settings
 from engine.state.fold import apply, fold
 from engine.state.node import Submitted
@@ -79,3 +82,46 @@ def test_best_of_another_machine_is_told_if_scores_depend_on_it() -> None:
 
     assert measured(True, "b") == "measured on another machine than its parent #0: cpu old → new"
     assert measured(True, "a") == measured(False, "b") == ""
+
+
+class Asked:
+    """A run as commands see it, whose nodes 0 and 1 were measured on machines of two kinds."""
+
+    goes_on = True
+
+    def __init__(self) -> None:
+        done = ev.EvalStageDone("explore", "ok", score=1.0, host="alpha", machine="a")
+        cluster = ev.ClusterChanged([ev.ClusterMachine("alpha", 2), ev.ClusterMachine("beta", 2)])
+        self.state = run_with(cluster, done, ev.EvalDone("ok", 1.0))
+        self.add(ev.RoundStarted(), designed(0), ev.EvalStarted("explore"))
+        self.add(msgspec.structs.replace(done, host="beta", machine="b"), ev.EvalDone("ok", 1.0))
+
+    def add(self, *data: ev.Data) -> None:
+        for item in data:
+            add(self.state, item, 1)
+
+    @property
+    def spec(self) -> TaskSpec:
+        return self.state.spec
+
+    def text(self, sha256: str) -> str:
+        return ""
+
+    def past_of(self, node: int) -> list[ev.Event]:
+        return [event(1, ev.EvalStageDone("explore", "ok", score=1.0), node)]
+
+
+def test_node_and_its_parent_are_measured_again_on_one_machine() -> None:
+    run = Asked()
+    asked = EFFECTS["rerun"](run, {"node": 1, "on": "beta"})
+    assert asked.effects == [(ev.NodeRerun(1, "beta"), 1), (ev.NodeRerun(1, "beta"), 0)]
+    assert asked.text == "node 1 and its parent 0 are measured once more on beta"
+    assert EFFECTS["rerun"](run, {"node": 1}).effects == [(ev.NodeRerun(1), 1)]
+    with pytest.raises(UsageError, match=r"no machine 'gamma' to measure on. Its machines are: alpha, beta"):
+        EFFECTS["rerun"](run, {"node": 1, "on": "gamma"})
+    run.add(ev.NodeRerun(1, "beta"))
+    assert run.state.evaluations[1].on == "beta" and run.state.nodes[1].host == "beta"
+    # Of one that is being measured anyway, or whose parent was measured on that kind, no more is asked.
+    add(run.state, ev.NodeRerun(1), 0)
+    run.state.evaluations.pop(1)
+    assert [node for _, node in EFFECTS["rerun"](run, {"node": 1, "on": "beta"}).effects] == [1]

@@ -40,6 +40,8 @@ class Submission:
     """Where it runs, in the executor's own terms; empty while it is not known."""
     avoid: tuple[str, ...] = ()
     """Machines, by their names, that lost an earlier attempt."""
+    on: str = ""
+    """The name of the machine to run on, if it is there; empty for any."""
 
 
 @dataclass(frozen=True)

@@ -190,7 +190,8 @@ class RayExecutor:
             avoid = [machine.id for machine in self._machines if machine.name in submission.avoid]
             if not any(machine.slots and machine.id not in avoid for machine in self._machines):
                 avoid = []  # better where it was lost than nowhere
-            self.send({"do": "run", "id": number, "blobs": list(blobs), "avoid": avoid}, request)
+            on = next((one.id for one in self._machines if one.name == submission.on and one.slots), "")
+            self.send({"do": "run", "id": number, "blobs": list(blobs), "avoid": avoid, "on": on}, request)
 
     def withdraw(self, number: int) -> None:
         """Take back an evaluation that is not known to have started."""

@@ -104,7 +104,7 @@ class _Bridge:
         if do == "blob":
             self._blobs[header["sha"]] = [self._ray.put(body)]
         elif do == "run":
-            self._begin(self._run(header["id"], body, header["blobs"], header["avoid"]))
+            self._begin(self._run(header["id"], body, header["blobs"], header["avoid"], header["on"]))
         elif do == "withdraw":
             # A task, too: it begins after that of the evaluation, which may have been read together with it.
             self._begin(self._withdraw(header["id"]))
@@ -122,10 +122,15 @@ class _Bridge:
     def _tell(self, header: dict[str, object], body: bytes = b"") -> None:
         _send(self._writer, header, body)
 
-    async def _run(self, number: int, request: bytes, blobs: list[str], avoid: list[str]) -> None:
+    async def _run(self, number: int, request: bytes, blobs: list[str], avoid: list[str], on: str) -> None:
         """Submit an evaluation and hand on its messages."""
-        options = {**self._needs, "scheduling_strategy": "SPREAD"}
-        if avoid:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        options: dict[str, Any] = {**self._needs, "scheduling_strategy": "SPREAD"}
+        if on:
+            # It waits for that machine, unless that is gone.
+            options |= {"scheduling_strategy": NodeAffinitySchedulingStrategy(on, soft=True)}
+        elif avoid:
             # The scheduling strategy is Ray's default then: SPREAD looks at no labels.
             options |= {
                 "scheduling_strategy": "DEFAULT",

@@ -240,7 +240,10 @@ class SlurmExecutor:
         avoid = [node for node in submission.avoid if any(node == machine.name for machine in self._machines)]
         if len(avoid) == len(self._machines):
             avoid = []  # better where it was lost than nowhere
-        options = [*self._options, *([f"--exclude={','.join(avoid)}"] if avoid else []), *self._settings.options]
+        placed = [f"--exclude={','.join(avoid)}"] if avoid else []
+        if any(machine.name == submission.on and machine.slots for machine in self._machines):
+            placed = [f"--nodelist={submission.on}"]
+        options = [*self._options, *placed, *self._settings.options]
         arguments = job_arguments(_PREFIX + name, self._files.job(name), job.limits, options)
         script = job_script(self._settings, self._source, self._files.root, name)
         pauses = iter(_RETRY_SECONDS)

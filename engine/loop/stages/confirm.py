@@ -19,6 +19,7 @@ from engine.loop.stages.verdict import Verdict
 from engine.state.gain import Outcome, check_of, is_futile, judge_gain
 from engine.state.node import Node
 from engine.state.run_state import RunState
+from engine.state.submissions import scores_depend_on_machine
 
 __all__ = ["Confirm", "fresh_draws"]
 
@@ -98,9 +99,10 @@ class Confirm:
             session.emit(VerifyStarted(fresh_draws(state), best.id), round=node.round, node=node.id)
             await session.committed()
         (draw,) = state.verifications[node.id].started.draws
-        found = await self._measure.fresh(node, node, draw)
+        on = best.host if scores_depend_on_machine(session.spec) else ""
+        found = await self._measure.fresh(node, node, draw, on)
         if found.score is None:
-            beside = await self._measure.fresh(node, best, draw)
+            beside = await self._measure.fresh(node, best, draw, on)
             why, fails = f"{found.status}: {found.reason}", beside.score is None
             # What the best so far fails at, too, says nothing against this one.
             return refuse(found, beside, why=why, outcome="unsupported" if fails else "quarantined")
@@ -114,7 +116,7 @@ class Confirm:
             return refuse(found, why=f"{found.score:.8g} in place of {verdict.score:.8g}", reference=None)
         if all(result.score == found.score for result in results) and math.isclose(fitness, ranked, rel_tol=1e-12):
             return decide(found)
-        beside = await self._measure.fresh(node, best, draw)
+        beside = await self._measure.fresh(node, best, draw, on)
         under = state.measured_fitness(beside.score, beside.metrics, best.judge)
         if under is None:
             # It has a score where the best so far has none.

@@ -55,8 +55,14 @@ class Measure:
         results = [result for result in self.results(node, stage) if result.repeat < count]
         return decide(self._session.spec, stage, results)
 
-    async def repeat(self, node: Node, stage: Stage, repeat: int) -> None:
+    async def repeat(self, node: Node, stage: Stage, repeat: int, on: str = "") -> None:
         """Run one evaluation; its result is on the disk when this returns.
+
+        Args:
+            node: the node.
+            stage: the stage.
+            repeat: number of the evaluation.
+            on: the machine of a cluster to run on, if it is there; empty for any.
 
         Raises:
             Stopping: the engine is ending; the evaluation runs at the next start.
@@ -64,15 +70,16 @@ class Measure:
         # The same program gets the same seeds, whatever round it came in.
         drawn = self._seeds.draw(stage.name, repeat)
         job = self._job(node, stage, repeat, drawn, self._evaluations.folder(node.id, stage.name, repeat))
-        await self._evaluations.run(job, node.round, StageRecord(self._session, node, stage.name, repeat))
+        await self._evaluations.run(job, node.round, StageRecord(self._session, node, stage.name, repeat), on=on)
 
-    async def fresh(self, node: Node, of: Node, draw: int) -> VerifyMeasured:
+    async def fresh(self, node: Node, of: Node, draw: int, on: str = "") -> VerifyMeasured:
         """Run one evaluation on fresh data, or return its result if it was recorded before.
 
         Args:
             node: the node that is verified.
             of: the node whose program is measured.
             draw: number of the draw.
+            on: the machine of a cluster to run on, if it is there; empty for any.
 
         Raises:
             Stopping: the engine is ending; the evaluation runs at the next start.
@@ -82,7 +89,8 @@ class Measure:
             stage = self._session.spec.score_stage
             drawn = self._seeds.draw_fresh(stage.name, draw)
             job = self._job(of, stage, 0, drawn, self._evaluations.fresh_folder(node.id, draw, of.id))
-            await self._evaluations.run(job, node.round, FreshRecord(self._session, node, of, draw), early_stop=False)
+            record = FreshRecord(self._session, node, of, draw)
+            await self._evaluations.run(job, node.round, record, early_stop=False, on=on)
             known = self._fresh_result(node, of, draw)
             assert known is not None, "its record was on the disk before this returned"
         return known

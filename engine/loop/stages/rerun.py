@@ -51,7 +51,7 @@ class Rerun:
         assert repeat is not None
         stage = session.spec.score_stage
         if not self._measure.results(node, stage):
-            await self._measure.repeat(node, stage, repeat)
+            await self._measure.repeat(node, stage, repeat, session.state.evaluations[node_id].on)
         # All of this node's measurements are on the disk by now, the new one too.
         past = [event.data for event in session.past_of(node_id) if isinstance(event.data, EvalStageDone)]
         measured = [result for result in past if result.stage == stage.name]

@@ -93,11 +93,13 @@ async def test_job_whose_submission_got_no_answer_runs_once(
     try:
         (stub / "lose").touch()
         job = job_of(make_task(evaluate=EVALUATE), tmp_path, None)
-        evaluation = await executor.start(job, lambda s, v: None, Submission("x"), lambda h, n: None, unread)
+        submission = Submission("x", on="gamma")
+        evaluation = await executor.start(job, lambda s, v: None, submission, lambda h, n: None, unread)
         assert (await asyncio.wait_for(evaluation.outcome(), 90)).status == "ok"
     finally:
         await executor.aclose()
-    assert len(jobs(stub)) == 1
+    (submitted,) = jobs(stub)
+    assert "--nodelist=gamma" in submitted["arguments"]
     assert "Socket timed out" in capfd.readouterr().err
 
 

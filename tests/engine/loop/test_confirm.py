@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -199,3 +200,25 @@ async def test_best_that_changed_meanwhile_is_compared_on_the_same_draw(make_tas
         assert again is not None
         assert (again.outcome, again.reference, again.draws) == ("confirmed", 1, [1])
     assert [which for which in measured(run) if which[0] == 2] == [(2, 2, 1), (2, 0, 1), (2, 1, 1)]
+
+
+@pytest.mark.parametrize(("head", "where"), [("exclusive = true\n", "alpha"), ("", "")])
+async def test_gain_is_confirmed_on_the_machine_of_the_reigning_best(
+    make_task: TaskMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str, where: str
+) -> None:
+    """If scores of the task depend on the machine; elsewhere any machine will do."""
+    run = drawing_run(make_task, tmp_path / "runs", head=head)
+    asked: list[str] = []
+    async with open_parts(run) as parts:
+        await parts.experiment.run(0)
+        parts.session.state.nodes[0].host = "alpha"
+        actual = parts.evaluations.run
+
+        async def noted(*arguments: Any, on: str = "", **others: Any) -> None:
+            asked.append(on)
+            await actual(*arguments, on=on, **others)
+
+        monkeypatch.setattr(parts.evaluations, "run", noted)
+        better = await measure(parts, HONEST.format(value=2.0), "better")
+        assert parts.session.state.best == better
+    assert asked == ["", where, where]

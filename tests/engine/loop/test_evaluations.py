@@ -294,12 +294,14 @@ class Kept(Record):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.attempts: list[int] = []
+        self.places: list[str] = []
 
     def last_submission(self) -> Submission | None:
         return Submission("k", 8)
 
     async def submitted(self, submission: Submission, executor: str) -> None:
         self.attempts.append(submission.attempt)
+        self.places.append(submission.on)
 
     def placed(self, submission: Submission, host: str) -> None:
         """Nothing: it never is."""
@@ -315,6 +317,7 @@ class Kept(Record):
 async def test_attempts_of_earlier_engines_are_no_losses(tmp_path: Path, job: MakeJob) -> None:
     record = Kept(job().folder)
     losing = Evaluations(tmp_path / "work", PauseGate(), CapacityLimiter(1), executor=Losing())
-    await losing.run(job(), 1, record)
+    await losing.run(job(), 1, record, on="alpha")
     assert record.attempts == [9, 10, 11, 12] and record.log.count("lost") == 4
+    assert record.places == ["alpha", "", "", ""], "it was tried again on the machine that lost it"
     assert record.outcome is not None and record.outcome.status == "cancelled"
