@@ -50,6 +50,9 @@ class Navigator(Protocol):
     def show_run_settings(self) -> None:
         """Show the settings of the run."""
 
+    def show_ideas(self) -> None:
+        """Show what was tried, what came of it, and what was learnt."""
+
     def show_money(self) -> None:
         """Show what models and operators of the run cost and gained."""
 

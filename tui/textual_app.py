@@ -244,6 +244,13 @@ class EvolveApp(App[int]):
         if self.session is not None:
             self.push_screen(RunSettingsScreen(self.session))
 
+    def show_ideas(self) -> None:
+        """Show what was tried, what came of it, and what was learnt."""
+        from tui.screens.ideas import IdeasScreen
+
+        if self.session is not None:
+            self.push_screen(IdeasScreen(self.session))
+
     def show_money(self) -> None:
         """Show what models and operators of the run cost and gained."""
         from tui.screens.money import MoneyScreen

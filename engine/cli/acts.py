@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli.app import RunName, RunsOption, app, pick
-from engine.cli.control import command_run
 from engine.cli.programs import read_program
+from engine.cli.steer import command_run
 from engine.errors import EvolveError, UsageError
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run

@@ -1,4 +1,4 @@
-"""Commands that start runs and steer them: run, resume, pause, step, stop, set, attach."""
+"""Commands that start runs and go on with them: run, resume, attach."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import typer
 from engine.cli.app import (
     JsonOption,
     RunArgument,
-    RunName,
     RunsOption,
     TaskName,
     app,
@@ -54,6 +53,7 @@ from engine.cli.options import (
 )
 from engine.cli.programs import write_program
 from engine.cli.progress import ProgressLines, best_path, closing_object, follow_run, tell
+from engine.cli.steer import require_ok
 from engine.cli.trust import TrustOption, settle
 from engine.errors import RunError, UsageError
 from engine.evaluation.bubblewrap import wanted_bubblewrap
@@ -61,7 +61,6 @@ from engine.journal.events import EvalStageDone
 from engine.journal.reader import JournalReader
 from engine.runs.asking import ask, hand_over
 from engine.runs.changes import check_set
-from engine.runs.command_kinds import Answer
 from engine.runs.configure import (
     choose_settings,
     lacks_limit,
@@ -84,9 +83,8 @@ from engine.state.best_known import describe_claim
 from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 
-__all__ = ["command_run"]
+__all__: list[str] = []
 
-_STOP_SECONDS = 10.0
 _PATIENCE_SECONDS = 600.0
 
 _PRESET_NAMES = ", ".join(PRESETS)
@@ -317,7 +315,7 @@ def resume(
         settle(review_run(picked, state), trust, may_ask=not (headless or json))
     if change:
         agree_to_change(picked, state, change)
-        _require_ok(picked, ask(picked, "set", {"settings": msgspec.to_builtins(change)}))
+        require_ok(picked, ask(picked, "set", {"settings": msgspec.to_builtins(change)}))
     if at_its_end:
         if not json:
             tell(f"'evolve resume {picked.typed} {_limit_to_raise(state)}' goes on with it.")
@@ -349,7 +347,7 @@ def _unpause(run: Run) -> bool:
     if answer.code == "retrying":
         tell(answer.text)
     if answer.ok or (answer.code != "stopping" and is_alive(run)):
-        return _require_ok(run, answer).ok
+        return require_ok(run, answer).ok
     if is_alive(run):
         tell(f"waiting for the engine of '{run.name}' to finish its running stages")
     while is_alive(run):
@@ -373,55 +371,6 @@ def _limit_to_raise(state: RunState) -> str:
 
 
 @app.command()
-def pause(
-    run: RunArgument = None,
-    now: Annotated[bool, typer.Option("--now", help="Freeze running evaluations too.")] = False,
-    runs: RunsOption = None,
-) -> None:
-    """Pause a run: let running stages finish and start none."""
-    command_run(pick(run, runs), "pause", {"now": now})
-
-
-@app.command()
-def step(run: RunArgument = None, runs: RunsOption = None) -> None:
-    """Run one round of a paused run to its end."""
-    command_run(pick(run, runs), "step", {})
-
-
-@app.command()
-def stop(
-    run: RunArgument = None,
-    now: Annotated[bool, typer.Option("--now", help="End running evaluations; they run again on resume.")] = False,
-    runs: RunsOption = None,
-) -> None:
-    """End a run's engine after the running stages. 'evolve resume' goes on from there."""
-    picked = pick(run, runs)
-    command_run(picked, "stop", {"now": now})
-    if now:
-        deadline = time.monotonic() + _STOP_SECONDS
-        while is_alive(picked) and time.monotonic() < deadline:
-            time.sleep(0.05)
-
-
-@app.command(name="set")
-def set_setting(
-    run: RunName,
-    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE", help="For example rounds=300.")],
-    runs: RunsOption = None,
-) -> None:
-    """Change settings of a run. Without an engine they are kept for its next start."""
-    picked = pick(run, runs)
-    change: dict[str, Any] = {}
-    for text in assignments:
-        change = deep_merge(change, parse_setting(text))
-    with JournalReader(picked.db) as reader:
-        state = fold_run(reader)
-    check_set(state.settings, change)
-    command_run(picked, "set", {"settings": msgspec.to_builtins(change)})
-    agree_to_change(picked, state, change)
-
-
-@app.command()
 def attach(
     run: RunArgument = None,
     mouse: Annotated[bool, typer.Option("--mouse", help="Take mouse events.")] = False,
@@ -429,19 +378,3 @@ def attach(
 ) -> None:
     """Watch and steer a run in the application. Leaving does not touch the run."""
     _attend(pick(run, runs), False, mouse)
-
-
-def command_run(run: Run, kind: str, data: dict[str, Any]) -> None:
-    """Send a command to a run and print the answer.
-
-    Raises:
-        RunError: the command was refused, or there was no answer.
-    """
-    print(_require_ok(run, ask(run, kind, data)).text)
-
-
-def _require_ok(run: Run, answer: Answer) -> Answer:
-    """Return the answer; raise RunError if it is a refusal."""
-    if not answer.ok:
-        raise RunError(f"run '{run.name}': {answer.text}")
-    return answer

@@ -39,6 +39,7 @@ from engine.journal.reader import JournalReader
 from engine.priors.usage import credited, idea_of
 from engine.runs.folder import Run, all_runs, is_alive
 from engine.runs.status import RunSummary, best_entry, best_of, started_ms, summarize, summary_now
+from engine.state.armed import describe_armed
 from engine.state.best_known import describe_record, record_entry
 from engine.state.fold import fold_run
 from engine.state.fronts import describe_front
@@ -173,6 +174,7 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
     print(
         f"{entry['name']}: {entry['task']}, {entry['status']}"
         + (f" ({visible(entry['reason'])})" if entry["reason"] else "")
+        + (f", pauses {describe_armed(state.armed)}" if state.armed is not None else "")
     )
     print(f"rounds {state.rounds_done}/{state.settings.rounds}, nodes {len(state.nodes)}, {_counts(state)}")
     if best is not None and best.score is not None:

@@ -15,6 +15,7 @@ from engine.runs.folder import Run, is_alive
 from engine.runs.prices import told_prices
 from engine.runs.status import RunSummary, summary_now
 from engine.settings.model import analyzes_by_model
+from engine.state.armed import describe_armed
 from engine.state.best_known import describe_claim
 from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import RunState
@@ -104,6 +105,8 @@ class ProgressLines:
                 return _node_line(state, event.node)
             case ev.PromptsShortened() as data:
                 return f"{one_line(data.model, 60)} gets short prompts from now on: {one_line(data.reason, 200)}"
+            case ev.PauseArmed() as data if data.at:
+                return f"pauses {describe_armed(data)}"
             case ev.RunPaused() as data:
                 told = f": {one_line(data.reason, _REASON_LENGTH)}" if data.reason else ""
                 return "paused" + (", evaluations frozen" if data.now else "") + told

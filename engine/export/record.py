@@ -9,6 +9,7 @@ from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run
 from engine.runs.status import RunSummary, summary_now
+from engine.state.armed import describe_armed
 from engine.state.fold import apply, damage_named, first_state
 from engine.state.run_state import RunState
 
@@ -139,6 +140,9 @@ def _describe_act(data: ev.Data) -> tuple[str, str] | None:
             return data.KIND.removeprefix("node."), ""
         case ev.SettingsChanged():
             return "set", ", ".join(f"{key} = {value}" for key, value in data.settings.items())
+        case ev.PauseArmed():
+            # What takes it back without a person is followed by the pause itself.
+            return ("asked for a pause", describe_armed(data)) if data.at else None
         case ev.RunPaused():
             return "paused", "evaluations frozen" if data.now else data.reason
         case ev.RunResumed():

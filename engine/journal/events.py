@@ -121,6 +121,16 @@ class RunPaused(Data, frozen=True):
     """Whether nothing can be designed until something changes: it does not go on by itself."""
 
 
+class PauseArmed(Data, frozen=True):
+    """A person asked for a pause at a later moment, or took that back; or the moment came, and `run.paused` follows."""
+
+    KIND = "run.pause_armed"
+
+    at: str = ""
+    """`best`: when a new best is crowned; `round`: when that round ends; empty: no pause waits any longer."""
+    round: int | None = None
+
+
 class RunResumed(Data, frozen=True):
     """Stages start again."""
 

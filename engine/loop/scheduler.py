@@ -12,7 +12,18 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from engine.errors import EvolveError, Stopping
-from engine.journal.events import Data, Event, RoundStarted, RunFailed, RunFinished, RunPaused, RunResumed, RunStopped
+from engine.journal.events import (
+    BestCrowned,
+    Data,
+    Event,
+    PauseArmed,
+    RoundStarted,
+    RunFailed,
+    RunFinished,
+    RunPaused,
+    RunResumed,
+    RunStopped,
+)
 from engine.loop.evaluations import Evaluations
 from engine.loop.gate import PauseGate
 from engine.loop.lessons import Lessons
@@ -20,6 +31,7 @@ from engine.loop.limits import Limits
 from engine.loop.models import ModelGateway
 from engine.loop.session import RunSession
 from engine.loop.standstill import StandstillWatch
+from engine.state.armed import due_pause
 from engine.state.no_design import is_stuck, reason_of
 from engine.state.node import OpenRound
 from engine.state.run_state import RunState
@@ -85,6 +97,7 @@ class Scheduler:
         if lessons is not None:
             lessons.wake = self.wake
         session.subscribe(self._follow, [RunResumed])
+        session.subscribe(lambda event, state: self.wake(), [BestCrowned])
 
     async def run(self) -> RunFinished | RunStopped | RunFailed:
         """Keep as many rounds in flight as there are workers until something ends the run; return what.
@@ -108,6 +121,7 @@ class Scheduler:
             self._changed.clear()
             self._limits.update()
             self._lose_patience()
+            self._pause_if_due()
             if state.seeds_done or (self._lessons is not None and self._lessons.seeds_measured):
                 self._start_rounds()
                 if self._lessons is not None:
@@ -290,6 +304,13 @@ class Scheduler:
         failover = self._models.failover
         if failover.reason and self._patience is not None and self._loop.time() - failover.since >= self._patience:
             self.stop(f"{failover.reason}; waited {self._patience:g} s", now=False)
+
+    def _pause_if_due(self) -> None:
+        """Pause the run if the moment has come at which a person wanted that."""
+        reason = due_pause(self._session.state)
+        if reason and not self._gate.stopping:
+            self._gate.pause("person", reason)
+            self._session.emit(PauseArmed(), self._gate.paused_event(now=self._session.state.frozen))
 
     def _give_up_designing(self) -> None:
         """Wait for a person, or stop, once round after round got no design and none in flight may change that."""

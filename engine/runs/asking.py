@@ -18,7 +18,7 @@ from engine.runs.status import summarize
 __all__ = ["ask", "carry_out", "hand_over"]
 
 _ANSWER_SECONDS = 10.0
-_OF_THE_SEARCH = {"pin", "unpin", "prune", "restore", "inject"}
+_OF_THE_SEARCH = {"pin", "unpin", "prune", "restore", "inject", "arm"}
 """Commands that mean nothing to a run that does not go on."""
 
 

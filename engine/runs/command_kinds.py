@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from engine.errors import EvolveError, UsageError
 from engine.journal.events import CommandDone
 
-__all__ = ["COMMANDS", "Answer", "CommandKind", "Refusal", "check_command", "read_answer", "refuse"]
+__all__ = ["COMMANDS", "Answer", "CommandKind", "Refusal", "check_command", "read_answer", "read_moment", "refuse"]
 
 WhenNoEngine = Literal["apply", "keep", "refuse"]
 """`apply`: the caller carries it out at once; `keep`: it waits for the next engine; `refuse`: it needs an engine."""
@@ -61,6 +61,7 @@ _INJECTED: Mapping[str, type] = {"what": str, "text": str, "code": str, "name": 
 
 COMMANDS: dict[str, CommandKind] = {
     "pause": CommandKind("refuse", "pausing…", {"now": bool}),
+    "arm": CommandKind("apply", "noting…", {"at": str, "round": int}),
     "resume": CommandKind("refuse", "resuming…", {}),
     "step": CommandKind("refuse", "stepping…", {}),
     "stop": CommandKind("refuse", "stopping…", {"now": bool, "reason": str}),
@@ -97,6 +98,20 @@ _TYPES = {int: "a whole number", bool: "true or false", str: "a text", dict: "a 
 def _meant(name: str, known: Mapping[str, object]) -> str:
     close = difflib.get_close_matches(name, known, 1)
     return f"Did you mean '{close[0]}'?" if close else ""
+
+
+def read_moment(text: str) -> dict[str, Any]:
+    """Return what `arm` takes for a moment that a person typed: `best`, the number of a round, `off` or nothing.
+
+    Raises:
+        UsageError: it is no such moment.
+    """
+    word = text.strip().casefold()
+    if word in ("best", "off", ""):
+        return {"at": word or "off"}
+    if word.isascii() and word.isdigit() and len(word) < 10:
+        return {"at": "round", "round": int(word)}
+    raise UsageError(f"'{text.strip()[:40]}' is no moment: give best, the number of a round, or off")
 
 
 def refuse(error: EvolveError) -> Answer:

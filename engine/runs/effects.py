@@ -21,6 +21,7 @@ from engine.journal.events import (
     NodeRestored,
     NodeStarred,
     NodeUnpinned,
+    PauseArmed,
     SettingsChanged,
     VerifyStarted,
 )
@@ -28,6 +29,7 @@ from engine.programs.outline import ProgramError
 from engine.runs.changes import check_fitness, check_set
 from engine.runs.command_kinds import Refusal
 from engine.settings.model import Settings, designs_by_model
+from engine.state.armed import describe_armed
 from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.task.interface import check_program
@@ -104,6 +106,27 @@ def _leaves(table: dict[str, Any]) -> list[str]:
     for key, value in table.items():
         found += [f"{key}.{below}" for below in _leaves(value)] if isinstance(value, dict) else [key]
     return found
+
+
+def _arm(run: Ground, data: dict[str, Any]) -> Outcome:
+    at, number, state = data.get("at"), data.get("round"), run.state
+    if at == "off":
+        if state.armed is None:
+            return Outcome([], "no pause was to come", "unchanged")
+        return Outcome([(PauseArmed(), None)], "it does not pause by itself any more")
+    if at == "best":
+        wanted = PauseArmed("best")
+    elif at != "round" or number is None:
+        raise Refusal("arm: say when: at the next 'best', or when a 'round' ends, with its number")
+    elif number < 1 or (number <= state.rounds_started and number not in state.open_rounds):
+        raise Refusal(f"round {number} has ended" if number > 0 else "rounds begin with 1")
+    elif number > state.settings.rounds:
+        raise Refusal(f"there will be no round {number}: the run has {state.settings.rounds}", "Raise rounds first")
+    else:
+        wanted = PauseArmed("round", number)
+    if wanted == state.armed:
+        return Outcome([], f"it pauses {describe_armed(wanted)} already", "unchanged")
+    return Outcome([(wanted, None)], f"it pauses {describe_armed(wanted)}")
 
 
 def _node(run: Ground, number: int | None) -> Node:
@@ -304,6 +327,7 @@ def _verify(run: Ground, data: dict[str, Any]) -> Outcome:
 
 EFFECTS: dict[str, Callable[[Ground, dict[str, Any]], Outcome]] = {
     "set": _set,
+    "arm": _arm,
     "inject": _inject,
     "rerun": _rerun,
     "verify": _verify,

@@ -14,6 +14,7 @@ from engine.journal import events as ev
 from engine.journal.events import Event
 from engine.settings.decode import deep_merge
 from engine.settings.model import Settings
+from engine.state.armed import ARMED_HANDLERS
 from engine.state.attempts import behaves_as, count_child, count_refused
 from engine.state.calls import CALL_HANDLERS
 from engine.state.model_choice import count_design
@@ -386,6 +387,7 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.RunStarted.KIND: _run_started,
     ev.EngineStarted.KIND: _engine_started,
     ev.RunPaused.KIND: _paused,
+    **ARMED_HANDLERS,
     ev.RunResumed.KIND: _resumed,
     ev.RunStopped.KIND: _ended,
     ev.RunFinished.KIND: _ended,

@@ -75,6 +75,10 @@ class RunState:
         self.waits_for_person = False
         """Whether it is paused because nothing can be designed: it does not go on by itself."""
         self.reason = ""
+        self.armed: ev.PauseArmed | None = None
+        """The pause that a person asked for at a later moment."""
+        self.armed_seq = 0
+        """The event that asked for it."""
         self.interrupted = False
         """Whether SIGINT (Ctrl-C) ended the run."""
         self.engine: ev.EngineStarted | None = None

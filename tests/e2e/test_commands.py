@@ -162,6 +162,37 @@ def test_pause_step_resume_and_set(make_task: TaskMaker, evolve: Evolve, tmp_pat
     assert evolve("pause", *where).err.startswith("error: run ")
 
 
+def test_pause_at_a_later_moment(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
+    """Asked for while the run goes on, and while it rests; an engine that is killed forgets none."""
+    run = make_run(make_task(evaluate=SLOW), tmp_path / "runs", rounds=10_000, workers=1)
+    where = ("--runs", tmp_path / "runs")
+    assert evolve("pause", "--at", "3", *where).out == "it pauses when round 3 ends\n"
+    engine = start_engine(run)
+    wait_for(lambda: fold(run).status == "paused", "the pause")
+    state = fold(run)
+    assert (state.reason, state.rounds_done, state.rounds_started) == ("round 3 has ended, as asked", 3, 3)
+    refused = evolve("pause", "--at", "2", *where)
+    assert (refused.code, "round 2 has ended" in refused.err) == (1, True)
+    assert "no round 20000" in evolve("pause", "--at", "20000", *where).err
+    assert evolve("pause", "--at", "soon", *where).code == evolve("pause", "--at", "5", "--now", *where).code == 2
+    assert evolve("pause", "--at", "best", *where).out == "it pauses at the next new best\n"
+    assert "pauses at the next new best" in evolve("show", *where).out
+    assert "already" in evolve("pause", "--at", "best", *where).out
+    engine.kill()
+    engine.wait(90)
+    best = fold(run).best
+    engine = start_engine(run)
+    wait_for(lambda: fold(run).status == "paused" and fold(run).best != best, "the pause at a new best")
+    state = fold(run)
+    assert state.reason == f"#{state.best} is a new best, as asked" and state.armed is None
+    assert "no pause was to come" in evolve("pause", "--at", "off", *where).out
+    assert evolve("pause", "--at", "9999", *where).code == 0
+    assert evolve("pause", "--at", "off", *where).out == "it does not pause by itself any more\n"
+    assert evolve("stop", *where).code == 0
+    assert engine.wait(90) == 1, run.log.read_text()
+    check_integrity(run)
+
+
 def test_pause_now_freezes_evaluation_and_its_clock(make_task: TaskMaker, evolve: Evolve, tmp_path: Path) -> None:
     run = make_run(make_task(evaluate=HELD, seconds=4), tmp_path / "runs", rounds=0)
     engine = start_engine(run)

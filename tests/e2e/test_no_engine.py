@@ -241,12 +241,13 @@ def test_writer_does_not_count_as_engine(finished: Run) -> None:
 @pytest.mark.needs("unshare", "mount")
 @pytest.mark.parametrize("kind", sorted(kind for kind, rule in COMMANDS.items() if rule.when_no_engine != "refuse"))
 def test_read_only_run_is_reported(finished: Run, kind: str) -> None:
-    data = {"set": ["rounds=9"], "inject": ["--hint", "left"], "comment": ["words"]}.get(kind, ["1"])
+    words = {"set": ["rounds=9"], "inject": ["--hint", "left"], "comment": ["words"], "arm": ["--at", "best"]}
+    command, data = {"arm": "pause"}.get(kind, kind), words.get(kind, ["1"])
     # Root writes through permissions, so a read-only bind mount makes the folder what it is to others.
     folder = finished.folder
     mount = f"mount --bind '{folder}' '{folder}' && mount -o remount,bind,ro '{folder}' && exec \"$@\""
     done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh", *COMMAND, kind, str(folder),
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh", *COMMAND, command, str(folder),
          *data],
         capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
     )  # fmt: skip

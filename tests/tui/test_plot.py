@@ -54,6 +54,22 @@ def test_plot_shows_every_node_with_the_best_on_top(model: RunModel) -> None:
     assert cell is not None and plot.dots.cells[cell[1]][cell[0]]
 
 
+def test_node_that_is_measured_again_loses_its_old_dot() -> None:
+    values = [1.0, 2.0, 3.0, 1.5]
+    folded = fold_model(chain.from_iterable(story(Synthesizer(), len(values))))
+    nodes = folded.state.nodes[: len(values)]
+    for node in nodes:
+        node.status = "ok"
+    quantity = Quantity("rank", "error", "higher", lambda node: values[node.id])
+    stepwise, at_once = (Plot(30, 9, quantity, lambda node: node.id) for _ in range(2))
+    stepwise.load(nodes[:3], [])
+    stepwise.update(nodes[3], nodes, [])
+    values[3] = 2.5
+    stepwise.update(nodes[3], nodes, [])
+    at_once.load(nodes, [])
+    assert stepwise.dots.cells == at_once.dots.cells
+
+
 @pytest.mark.parametrize("axis", AXES)
 def test_plot_drawn_node_by_node_equals_the_plot_drawn_at_once(axis: Any) -> None:
     first, *events = chain.from_iterable(story(Synthesizer(seed=9), 100))

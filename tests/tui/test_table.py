@@ -51,6 +51,9 @@ def test_columns_follow_the_ranking_and_no_two_have_one_name(model: RunModel) ->
     names = [column.name for column in table.columns]
     assert len(names) == len(set(names)) and {"round", "round (metric)", "seconds (metric)", "rank"} <= set(names)
     assert "fitness" not in names
+    alike = [f"mean_error_of_the_held_out_part_{part}" for part in "ab"]
+    twin.metrics |= dict.fromkeys(alike)
+    assert set(alike) <= {column.name for column in table.columns}, "names that begin alike are not cut"
     change = SettingsChanged({"fitness": {"kind": "composite"}})
     twin.apply(Event(twin.state.seq + 1, twin.state.at, None, None, change))
     assert {"fitness", "score"} <= {column.name for column in table.columns}

@@ -12,6 +12,7 @@ from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.text import one_line
 from tui.model.document import Line, Span, table_lines
+from tui.model.kinds import sums_by
 from tui.model.run_model import RunModel
 
 __all__ = ["forecast", "money_lines"]
@@ -95,31 +96,15 @@ def _models(model: RunModel) -> Iterator[Sequence[str]]:
 
 
 def _operators(model: RunModel) -> Iterator[Sequence[str]]:
-    ranking = model.state.ranking
-    found: dict[str, list[float]] = {}
-    gains = _gains(model, lambda node: node.operator)
-    bests: dict[str, int] = {}
-    for step in model.state.best_steps:
-        operator = model.state.nodes[step.node].operator
-        bests[operator] = bests.get(operator, 0) + 1
-    for node in model.state.nodes:
-        sums = found.setdefault(node.operator, [0, 0, 0, 0.0])
-        parent = model.parent(node)
-        gain = ranking.gain(node, parent) if parent is not None else None
-        sums[0] += 1
-        sums[1] += node.status == "ok"
-        sums[2] += gain is not None and gain > model.state.noise
-        sums[3] += node.seconds
-    for operator, (nodes, fine, better, seconds) in sorted(found.items(), key=lambda item: -item[1][0]):
-        gain_text = f"{gains[operator]:+.4g}" if operator in gains else ""
+    for operator, sums in sums_by(model, "operator").items():
         yield (
-            one_line(operator, 17), f"{nodes:,.0f}", f"{fine:,.0f}", f"{better:,.0f}", f"{bests.get(operator, 0):,}",
-            gain_text, f"{seconds:,.0f}",
+            one_line(operator, 17), f"{sums.nodes:,}", f"{sums.fine:,}", f"{sums.better:,}", f"{sums.bests:,}",
+            f"{sums.gain:+.4g}" if sums.gain else "", f"{sums.seconds:,.0f}",
         )  # fmt: skip
 
 
 def _gains(model: RunModel, key: Callable[[Node], str | None]) -> dict[str, float]:
-    """Return by how much the new bests of each model or operator raised the best."""
+    """Return by how much the new bests of each model raised the best."""
     sums: dict[str, float] = {}
     for before, step in pairwise(model.state.best_steps):
         name = key(model.state.nodes[step.node])

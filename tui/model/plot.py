@@ -80,6 +80,7 @@ class Plot:
         self._low, self._high = 0.0, 1.0
         self._scaled_at = 0
         self._sorted: list[float] = []
+        self._drawn: set[int] = set()
         self._clear()
 
     @property
@@ -101,6 +102,7 @@ class Plot:
         self._set_width()
         self._set_height(measured, steps)
         self._clear()
+        self._drawn = {node.id for node in measured}
         self._draw(measured)
         self._draw_mark()
         self._draw_line(nodes, steps)
@@ -114,8 +116,13 @@ class Plot:
             steps: the improvements of the best.
             is_new: whether the node's evaluation has just ended; False if only the line changed.
         """
+        if is_new and node.id in self._drawn:
+            # It was measured again: its old dot, which others may share, goes only with all.
+            self.load(nodes, steps)
+            return
         value, place = self._quantity.read(node), self._read_place(node)
         if is_new:
+            self._drawn.add(node.id)
             self.extent = max(self.extent, place or 0.0)
         leaves = self._holds(place) and (self._leaves(value) or self._leaves(self._end_of_line(steps)))
         if is_new and value is not None and self._holds(place):

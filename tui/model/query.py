@@ -16,7 +16,7 @@ __all__ = ["Query", "QueryError", "parse_query"]
 _NAMED = re.compile(r"^(?P<name>[^\s<>=:]+)(?P<sign><=|>=|<|>|:|=)(?P<value>.*)$")
 _NAME = re.compile(r"[^\W\d]")
 """How a name starts; `->` and `-=` are ordinary words."""
-_KEYS = ("status", "op", "operator", "prior", "is")
+_KEYS = ("status", "op", "operator", "prior", "model", "is")
 _MOST_METRICS = 12
 _STATUSES = ("ok", "rejected", "invalid", "crashed", "timeout", "cancelled", "running", "failed")
 _MARKS = ("best", "pinned", "pruned", "starred", "commented", "quarantined", "broken")
@@ -40,7 +40,11 @@ class Query:
 
 
 def parse_query(
-    text: str, is_marked: Callable[[str, Node], bool], metrics: Collection[str] = (), score: str = "score"
+    text: str,
+    is_marked: Callable[[str, Node], bool],
+    metrics: Collection[str] = (),
+    score: str = "score",
+    model_of: Callable[[Node], str | None] = lambda node: None,
 ) -> Query:
     """Parse a query.
 
@@ -50,29 +54,38 @@ def parse_query(
             `broken`).
         metrics: names of the nodes' metrics.
         score: the task's name for its score.
+        model_of: return the model that wrote a node's program; None if none did, or nobody knows.
 
     Raises:
         QueryError: a part is invalid.
     """
-    return Query(text, tuple(_parse_part(part, is_marked, metrics, score) for part in text.split()))
+    return Query(text, tuple(_parse_part(part, is_marked, metrics, score, model_of) for part in text.split()))
 
 
 def _known_names(metrics: Collection[str], score: str) -> str:
     """Return the names that a query may use, for messages; of many metrics only the first."""
     own = [] if score in (*_READERS, *metrics) else [one_line(score, 30)]
-    told = f"status: op: prior: is: {' '.join([*_READERS, *own])}"
+    told = f"status: op: prior: model: is: {' '.join([*_READERS, *own])}"
     if metrics:
         shown = [one_line(name, 30) for name in islice(metrics, _MOST_METRICS)]
         told += f"; metrics: {' '.join(shown)}{' …' if len(metrics) > _MOST_METRICS else ''}"
     return told
 
 
-def _parse_part(part: str, is_marked: Callable[[str, Node], bool], metrics: Collection[str], score: str) -> Test:
+def _parse_part(
+    part: str,
+    is_marked: Callable[[str, Node], bool],
+    metrics: Collection[str],
+    score: str,
+    model_of: Callable[[Node], str | None],
+) -> Test:
     if re.fullmatch(r"#\d+", part):
         wanted = int(part[1:])
         return lambda node: node.id == wanted
     if match := _NAMED.match(part):
         name, sign, value = match["name"], match["sign"], match["value"]
+        if name == "model" and sign in ":=":
+            return lambda node: (model_of(node) or "").startswith(value) if value else model_of(node) is None
         if name in _KEYS and sign in ":=":
             return _parse_keyed(name, value, is_marked)
         if name in _READERS:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from engine.errors import DamagedJournal
 from engine.journal import events as ev
 from engine.journal.live import LiveRow
+from engine.state.armed import describe_armed
 from engine.state.best_known import describe_claim
 from engine.state.fold import apply
 from engine.state.node import Node
@@ -281,6 +282,11 @@ def _keep_pause(model: RunModel, event: ev.Event, data: ev.RunPaused) -> None:
         model._keep("run", event, model.pause_told)
 
 
+def _keep_armed(model: RunModel, event: ev.Event, data: ev.PauseArmed) -> None:
+    if data.at:
+        model._keep("run", event, f"pauses {describe_armed(data)}")
+
+
 def _end_pause(model: RunModel, event: ev.Event, data: ev.RunResumed) -> None:
     model.pause_told = ""
 
@@ -339,6 +345,7 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.PriorWarned.KIND: _keep_prior_trouble,
     ev.PromptsShortened.KIND: _keep_shortened,
     ev.CommandDone.KIND: _keep_answer,
+    ev.PauseArmed.KIND: _keep_armed,
     ev.RunPaused.KIND: _keep_pause,
     ev.RunResumed.KIND: _end_pause,
     ev.RunStopped.KIND: _keep_end,
@@ -390,6 +397,7 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.CommandDone.KIND: ("status", "notes"),
     ev.EngineStarted.KIND: ("status", "rounds", "writing"),
     ev.RunForked.KIND: ("status", "rounds"),
+    ev.PauseArmed.KIND: ("status", "notes"),
     ev.RunPaused.KIND: ("status", "rounds", "notes", "writing"),
     ev.RunResumed.KIND: ("status", "rounds", "writing"),
     ev.RunStopped.KIND: ("status", "rounds", "notes"),

@@ -48,9 +48,11 @@ def status_cells(
         width: cells in all.
     """
     sign = {"running": "●", "paused": "‖", "dead": "✗", "failed": "✗"}.get(status, "■")
+    # A pause that is to come has the sign of one behind the status.
+    later = " ‖" if status == "running" and model is not None and model.state.armed is not None else ""
     cells = [
         _name_cell(name, 24 if width < 110 else 30),
-        Cell(waiting or f"{sign} {status}", 12, "accent" if waiting else STATUS_LOOKS.get(status, "dim")),
+        Cell(waiting or f"{sign} {status}{later}", 12, "accent" if waiting else STATUS_LOOKS.get(status, "dim")),
     ]
     room = max(0, width - sum(cell.width for cell in cells))
     if trouble:

@@ -190,7 +190,9 @@ def _columns(model: RunModel, marked: Collection[int]) -> Iterable[Column]:
     yield Column("status", 10, lambda node: node.status or "running", _words)
     for id_, quantity in known.items():
         if id_ not in ("seconds", "tokens", "usd"):
-            name = f"{quantity.label} (metric)" if quantity.label in _OWN else quantity.label
+            # The whole name: of two metrics that begin alike each has a column of its own.
+            metric = id_.removeprefix("metric ") if id_ not in model.metrics else id_
+            name = f"{one_line(metric, 200)} (metric)" if metric in _OWN else one_line(metric, 200)
             yield Column(name, max(10, min(18, len(name) + 2)), quantity.read, _number, False)
     yield Column("seconds", 10, known["seconds"].read, _number, False)
     if "tokens" in known:

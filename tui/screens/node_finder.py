@@ -73,12 +73,12 @@ class NodeFinder:
         model = self._session.model
         if model is None:
             return
-        metrics, score = model.metrics, model.state.ranking.metric
+        metrics, score, model_of = model.metrics, model.state.ranking.metric, model.spending.model_of
         asked: list[Query | None] = []
 
         def parse(answer: str) -> None:
             try:
-                asked.append(parse_query(answer, model.is_marked, metrics, score) if answer.strip() else None)
+                asked.append(parse_query(answer, model.is_marked, metrics, score, model_of) if answer.strip() else None)
             except QueryError as exc:
                 raise UsageError(str(exc)) from None
 

@@ -1,4 +1,4 @@
-"""Keys that open other screens of a run: its settings, its money, its machines, what models write."""
+"""Keys that open other screens of a run: settings, money, machines, ideas, what models write."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class RunScreens(ActionArea):
         Binding(
             "f5", "machines", "Machines", id="live.machines", show=False, tooltip="The machines that evaluations run on"
         ),
+        Binding("L", "ideas", "Ideas", id="live.ideas", show=False, tooltip="What was tried, learnt and kept; by kind"),
         Binding("W", "writing", "Writing", id="live.writing", tooltip="What models write, and all calls of the run"),
     ]
 
@@ -43,6 +44,10 @@ class RunScreens(ActionArea):
     def action_settings(self) -> None:
         """Open the settings of the run."""
         self.navigator.show_run_settings()
+
+    def action_ideas(self) -> None:
+        """Open the log of ideas."""
+        self.navigator.show_ideas()
 
     def action_money(self) -> None:
         """Open the sums by model and operator."""

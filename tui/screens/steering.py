@@ -10,7 +10,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 
 from engine.errors import EvolveError
-from engine.runs.command_kinds import COMMANDS, Answer
+from engine.runs.command_kinds import COMMANDS, Answer, read_moment
 from engine.state.node import Node
 from engine.text import one_line
 from tui import acts
@@ -27,7 +27,7 @@ Chosen = Callable[[], Node | None]
 
 _KINDS = {
     "pause": "pause", "pause_now": "pause", "resume": "resume", "step": "step", "stop": "stop", "hint": "inject",
-    "program": "inject",
+    "program": "inject", "arm": "arm",
 }  # fmt: skip
 """Actions on the run as a whole, with the kind of their command."""
 
@@ -45,6 +45,9 @@ class Steering(ActionArea):
         Binding("p", "resume", "Resume", id="run.resume", tooltip="Resume; starts an engine if there is none"),
         Binding(
             "P", "pause_now", "Freeze", id="run.pause_now", show=False, tooltip="Pause, and freeze evaluations at once"
+        ),
+        Binding(
+            "A", "arm", "Pause at", id="run.arm", show=False, tooltip="Pause at the next new best, or when a round ends"
         ),
         Binding("s", "step", "Step", id="run.step", tooltip="Let one round run to its end"),
         Binding("S", "stop", "Stop", id="run.stop", show=False, tooltip="End the run; it can be resumed"),
@@ -166,6 +169,21 @@ class Steering(ActionArea):
     def action_pause_now(self) -> None:
         """Pause the run and freeze its evaluations."""
         self.ask("pause", {"now": True})
+
+    def action_arm(self) -> None:
+        """Ask when to pause, and have the run do so."""
+        model = self._session.model
+        armed = model.state.armed if model is not None else None
+        value = "" if armed is None else armed.at if armed.at == "best" else str(armed.round)
+        self.app.push_screen(
+            Prompt(
+                "Pause later, at:",
+                value,
+                "best: at the next new best; 50: when round 50 ends; empty: not any more",
+                check=read_moment,
+            ),
+            lambda text: self.ask("arm", read_moment(text)) if text is not None else None,
+        )
 
     def action_step(self) -> None:
         """Run one round."""

@@ -24,6 +24,7 @@ import engine.cli.imports
 import engine.cli.look
 import engine.cli.priors
 import engine.cli.replay
+import engine.cli.steer
 import engine.cli.tasks
 import engine.cli.verify  # noqa: F401
 from engine.cli.app import app

@@ -99,6 +99,30 @@ async def test_as_many_rounds_are_in_flight_as_there_are_workers(start: Callable
         assert (await running).reason == "4 rounds are done"
 
 
+async def test_armed_pause_comes_when_its_round_ends(start: Callable[..., Run]) -> None:
+    run = start()
+    async with open_parts(run) as parts:
+        scheduler, held = hold(parts)
+        parts.session.emit(ev.PauseArmed("round", 1))
+        running = asyncio.create_task(scheduler.run())
+        await until(lambda: len(held.open) == 2)
+        held.open[2].set()
+        await until(lambda: 3 in held.open)
+        assert not scheduler.paused, "another round has ended"
+        held.open[1].set()
+        await until(lambda: scheduler.waits_for_person)
+        state = parts.session.state
+        assert (state.status, state.reason) == ("paused", "round 1 has ended, as asked")
+        assert state.armed is None and list(held.open) == [3], "no further round has started"
+        for event in scheduler.resume():
+            parts.session.emit(event)
+        await until(lambda: 4 in held.open)
+        assert not scheduler.paused, "it comes once"
+        for waiting in held.open.values():
+            waiting.set()
+        await running
+
+
 async def test_paused_run_starts_only_rounds_that_are_stepped(start: Callable[..., Run]) -> None:
     async with open_parts(start()) as parts:
         scheduler, held = hold(parts)
