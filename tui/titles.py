@@ -97,6 +97,7 @@ _TITLES = {
     "priors.filter": "Filter priors",
     "priors.for_node": "Show the priors that fit a node",
     "priors.history": "Show the prior's revisions",
+    "priors.recorded": "Show priors as the run recorded them",
     "priors.reject": "Reject proposal",
     "priors.remove": "Remove prior",
     "priors.restore": "Restore prior",
@@ -106,6 +107,8 @@ _TITLES = {
     "priors.toggle": "Switch prior on or off",
     "priors.weight": "Set the prior's weight",
     "reading.back": "Go back",
+    "recorded.back": "Go back",
+    "recorded.copy": "Copy these priors into a base of mine",
     "replay.act": "Go to the next act of a person",
     "replay.act_back": "Go to the act of a person before",
     "replay.best": "Go to the next improvement",
@@ -165,7 +168,7 @@ _TITLES = {
 _MOVES = frozenset(
     ("editor.end", "editor.start", "history.down", "history.left", "history.right", "history.up", "priors.down",
      "notes.down", "notes.first", "notes.last", "notes.left", "notes.page_down", "notes.page_up", "notes.right",
-     "notes.up", "priors.left", "priors.right", "priors.up")
+     "notes.up", "recorded.down", "recorded.up", "priors.left", "priors.right", "priors.up")
 )  # fmt: skip
 _SCREENS = frozenset(
     (
@@ -186,7 +189,8 @@ _PURPOSES = {
     "tree": "Nodes: look around", "node": "The node under the cursor", "run": "Steer the run", "replay": "Replay",
     "priors": "Priors", "history": "Revisions", "editor": "Text", "conflict": "Conflict", "compare": "Comparison",
     "calls": "Calls", "writing": "Writing", "runs": "Runs", "settings": "Settings", "setting": "Settings",
-    "plot": "Plot", "ideas": "Ideas", "marked": "Comparison", "table": "Nodes: look around", "notes": "Notes",
+    "plot": "Plot", "ideas": "Ideas", "marked": "Comparison", "recorded": "Priors",
+    "table": "Nodes: look around", "notes": "Notes",
 }  # fmt: skip
 _LAST = ("Panels", "Move", "Other screens", "Leave")
 

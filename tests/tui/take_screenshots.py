@@ -48,6 +48,8 @@ async def take(runs: Path, names: list[str], out: Path) -> None:
         await save("ideas", "L")
         await save("ideas-by-prior", "tab", "tab")
         await pilot.press("escape")
+        await save("recorded-priors", "C", "down")
+        await pilot.press("escape")
         await save("money", "f4")
         await pilot.press("escape")
         await save("node", "enter", "2")

@@ -319,7 +319,7 @@ async def test_priors_open_from_the_list_of_runs_and_without_their_folder(
 ) -> None:
     make_run(runs / "old", 5, end="finished")
     make_run(runs / "from elsewhere", 5, end="finished", priors=runs.parent / "gone" / "priors")
-    wanted = {"does not say where", "Hexagonal", "their folder is not on this machine"}
+    wanted = {"does not say where", "Press against", "as the run recorded them"}
     seen: set[str] = set()
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:

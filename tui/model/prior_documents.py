@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cognition.entry import Entry, Revision
 from engine.journal.clock import local_time
 from tui.model.document import Line, Span, clean_line, diff_lines, prose_lines
+from tui.model.prior_gains import gain_lines
 from tui.model.prior_list import PriorRow, state_of
 from tui.model.run_model import RunModel
 
@@ -79,7 +80,8 @@ def about_lines(row: PriorRow, model: RunModel | None, run: str, metric: str, wi
     shown = model.prior_shown.get(prior.id) if model is not None else None
     if shown is not None:
         tell("in this run", f"last shown in round {shown.round} as revision {shown.number or '?'}")
-    return [*lines, *_evidence(entry, model, run, width)]
+    gains = gain_lines(model, prior.id, width) if model is not None else []
+    return [*lines, *_evidence(entry, model, run, width), *gains]
 
 
 def _evidence(entry: Entry, model: RunModel | None, run: str, width: int) -> list[Line]:

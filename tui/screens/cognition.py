@@ -25,6 +25,7 @@ from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Prompt, check_number
 from tui.screens.prior_actions import PriorActions
 from tui.screens.prior_editor import Edited, PriorEditor
+from tui.screens.recorded_priors import RecordedPriorsScreen
 from tui.session import Session
 from tui.widgets.bars import Title
 from tui.widgets.priors import Found, PriorsView, columns, why_of
@@ -82,6 +83,14 @@ class CognitionScreen(BaseScreen):
         Binding("s", "sort", "Sort", id="priors.sort", tooltip="By title, gain, uses, weight, when last shown"),
         Binding("A", "put_away", "All", id="priors.all", show=False, tooltip="Show removed and rejected priors too"),
         Binding("tab", "turn", "About", id="priors.tab", tooltip="Its text, or its origin, use and gain"),
+        Binding(
+            "j",
+            "recorded",
+            "Recorded",
+            id="priors.recorded",
+            show=False,
+            tooltip="The priors as the run's journal has them",
+        ),
         Binding("right", "shift(16)", "Right", id="priors.right", show=False, tooltip="See more of long lines"),
         Binding("left", "shift(-16)", "Left", id="priors.left", show=False, tooltip="Back to the start of the lines"),
         Binding("J", "scroll(1)", "Scroll", id="priors.down", show=False, tooltip="The text a page down"),
@@ -183,6 +192,10 @@ class CognitionScreen(BaseScreen):
         self._arrange()
         if self._asked_texts and not first:
             self._run_search()
+        if first and not shelf.rows and not shelf.place.folder.is_dir() and self.is_current:
+            # A run from elsewhere has its priors in its journal, and nowhere else on this machine.
+            self.app.switch_screen(RecordedPriorsScreen(self.run, self.session))
+            return
         for screen in self.app.screen_stack:
             if isinstance(screen, PriorEditor):
                 screen.update_entry(self._actions.entry(screen.prior_id))
@@ -229,7 +242,7 @@ class CognitionScreen(BaseScreen):
             found = [Found(row) for row in arranged(rows, self._order, passes)]
             empty = " no prior passes the filter" if rows and self._filter else " no prior yet: press a to write one"
             if not self._actions.shelf.place.folder.is_dir():
-                empty = " no prior: their folder is not on this machine"
+                empty = " no prior: their folder is not on this machine; r shows them as the run recorded them"
             self._list.show(found, empty, held)
         self._paint()
 
@@ -322,6 +335,10 @@ class CognitionScreen(BaseScreen):
     def action_shift(self, cells: int) -> None:
         """Shift the text to the right, or back."""
         self._text.action_shift(cells)
+
+    def action_recorded(self) -> None:
+        """Show the priors as the run's journal has them."""
+        self.app.push_screen(RecordedPriorsScreen(self.run, self.session))
 
     def action_sort(self) -> None:
         """Use the next order."""
