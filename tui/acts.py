@@ -45,10 +45,17 @@ def ask(run: Run, kind: str, data: dict[str, Any], key: str) -> int | Answer:
         RunError: the run cannot be written.
         JournalError: the run cannot be read or written.
     """
+    _check_steers()
     # Lazy: carrying out commands loads programs and settings, which would delay the application's start.
     from engine.runs.asking import hand_over
 
     return hand_over(run, kind, data, key)
+
+
+def _check_steers() -> None:
+    """Raise UsageError in a process that serves a browser which may only read; no key of it leads here."""
+    if os.environ.get("EVOLVE_WEB") == "read":
+        raise UsageError("this view is read-only")
 
 
 def ask_again(run: Run, command: int, kind: str, data: dict[str, Any]) -> Answer | None:
@@ -71,6 +78,7 @@ def set_and_start(run: Run, settings: dict[str, Any] | None = None) -> None:
         RunError: it ended at once; the message holds its last words.
         JournalError: the run cannot be written.
     """
+    _check_steers()
     # Lazy: what is to be agreed to takes as long to load as the application.
     from engine.runs.review import NotTrusted, review_run
 
@@ -113,6 +121,7 @@ def new_run(task: str, runs: Path, rounds: int | None, name: str, started: Calla
         UsageError: a setting is invalid.
         RunError: the run cannot be created, or its engine ended at once.
     """
+    _check_steers()
     # Lazy: this looks up versions of packages, which would delay the application's start.
     from engine.runs.configure import choose_settings, own_layers, require_limit
     from engine.runs.create import create_run
@@ -147,6 +156,7 @@ def fork_run_at(source: Run, runs: Path, seq: int, name: str) -> Run:
         RunError: the name is taken, or the folder cannot be written.
         JournalError: the source cannot be read.
     """
+    _check_steers()
     from engine.runs.fork import fork_run
 
     return fork_run(source, runs.absolute(), at_seq=seq, name=name).run
@@ -194,6 +204,7 @@ def save_program(code: str, path: Path, is_folder: bool) -> None:
     Raises:
         JournalError: there is one already, it cannot be written, or the program is not parted into files.
     """
+    _check_steers()
     if not is_folder:
         save_text(code, path)
         return
@@ -219,6 +230,7 @@ def save_text(text: str, path: Path) -> None:
     Raises:
         JournalError: there is a file already, or it cannot be written.
     """
+    _check_steers()
     try:
         with path.open("x", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)

@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.errors import UsageError
 from engine.runs.folder import Run, is_alive
 
-__all__ = ["describe_return", "run_tui"]
+__all__ = ["describe_return", "run_tui", "set_switches"]
 
 _LET_GO_SECONDS = 1.0
 _SWITCHES = {
@@ -40,10 +40,7 @@ def run_tui(
     """
     if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
         raise UsageError("this is not a terminal", "Use --headless, or 'evolve runs' and 'evolve show'")
-    # Objects made at the start stay alive: collecting garbage among them took a fifth of the start.
-    gc.disable()
-    for name, value in _SWITCHES.items():
-        os.environ.setdefault(name, value)
+    set_switches()
     for name in ("COLUMNS", "LINES"):
         # If a shell exports them, Textual believes them instead of asking the terminal, and misses every resize.
         os.environ.pop(name, None)
@@ -70,6 +67,14 @@ def run_tui(
     if app.session is not None and not app.session.is_replay and app.session.run.db.exists():
         print(describe_return(app.session.run, app.session.status))  # noqa: T201
     return code
+
+
+def set_switches() -> None:
+    """Set what Textual reads when it is imported, and leave garbage for later."""
+    # Objects made at the start stay alive: collecting garbage among them took a fifth of the start.
+    gc.disable()
+    for name, value in _SWITCHES.items():
+        os.environ.setdefault(name, value)
 
 
 def describe_return(run: Run, status: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.runs.folder import Run
+from tui.access import Access
 from tui.guard import Guard
 from tui.settings import TuiSettings
 
@@ -21,6 +22,8 @@ class Navigator(Protocol):
     cache: Path
     """The folder for files that may be deleted at any time."""
     guard: Guard
+    access: Access
+    """What the person may do."""
     hints: bool
     """Whether to show a few words to a new user."""
 

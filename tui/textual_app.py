@@ -24,6 +24,7 @@ from engine.runs.command_kinds import Answer, refuse
 from engine.runs.folder import Run
 from engine.workspace import workspace
 from tui import acts
+from tui.access import Access
 from tui.driver import TerminalDriver
 from tui.encoding import needs_plain
 from tui.feed.batch import Batch, FeedMaker
@@ -69,6 +70,7 @@ class EvolveApp(App[int]):
         make_feed: return the feed for a run; the seam for tests.
         log: the log file.
         hints: show a few words to a new user.
+        access: what the person may do.
     """
 
     TITLE = "evolve"
@@ -92,6 +94,7 @@ class EvolveApp(App[int]):
         log: Path | None = None,
         replay: tuple[int | None, float, bool] | None = None,
         hints: bool = False,
+        access: Access = "terminal",
     ) -> None:
         # If the environment names a driver, it is that of a browser.
         super().__init__(driver_class=None if constants.DRIVER else TerminalDriver)
@@ -104,6 +107,7 @@ class EvolveApp(App[int]):
         self._hints_file = workspace() / "state" / "hints-seen"
         self.hints = hints and not self._hints_file.exists()
         """Whether to show a few words to a new user."""
+        self.access: Access = access
         self._first = run
         self._replay = replay
         self._make_feed = make_feed
@@ -137,6 +141,8 @@ class EvolveApp(App[int]):
         else:
             self.show_runs()
         self.call_after_refresh(self._report_unknown_settings)
+        if self.access == "read":
+            self.call_after_refresh(self.say, "read-only: nothing here changes a run", "accent", 10.0)
 
     def _report_unknown_settings(self) -> None:
         """Report an unknown theme and unknown binding ids in config.toml."""
@@ -221,6 +227,12 @@ class EvolveApp(App[int]):
         from tui.screens.cognition import CognitionScreen
 
         session = self.session if self.session is not None and self.session.run == run else None
+        if self.access == "read":
+            # The list of a task's priors keeps files and base the same, which writes both.
+            from tui.screens.recorded_priors import RecordedPriorsScreen
+
+            self.push_screen(RecordedPriorsScreen(run, session))
+            return
         self.push_screen(CognitionScreen(run, self.runs, session, node))
 
     def show_writing(self) -> None:

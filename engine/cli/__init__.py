@@ -58,7 +58,7 @@ def _run() -> int:
     # Importing a module registers its commands.
     # isort: off
     from engine.cli import acts, bench, campaign, compare, control, digest, distil, doctor, export, fork  # noqa: F401
-    from engine.cli import imports, look, priors, replay, steer, tasks, verify  # noqa: F401
+    from engine.cli import imports, look, priors, replay, steer, tasks, verify, web  # noqa: F401
     # isort: on
 
     result = get_command(app).main(args=sys.argv[1:], prog_name="evolve", standalone_mode=True)

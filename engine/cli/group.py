@@ -14,7 +14,7 @@ from engine.task.load import builtin_tasks
 __all__ = ["SECTIONS", "CommandGroup"]
 
 SECTIONS = {
-    "Start and watch": ("run", "attach", "replay", "resume", "fork", "import", "campaign"),
+    "Start and watch": ("run", "attach", "web", "replay", "resume", "fork", "import", "campaign"),
     "Steer": ("pause", "step", "stop", "set", "inject"),
     "Nodes": ("rerun", "verify", "pin", "unpin", "prune", "restore", "star", "comment"),
     "Look": ("runs", "status", "digest", "show", "best", "diff", "compare", "events"),

@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from engine.errors import EvolveError
 from engine.text import one_line
+from tui.access import Access, allows
 from tui.navigation import Navigator
 from tui.widgets.bars import Footer
 from tui.widgets.hints import HintBar
@@ -81,6 +82,9 @@ class BaseScreen(Screen[None]):
         Textual resolves such a clash only among the bindings of one widget; otherwise the inner one would win.
         """
         chain = super()._binding_chain
+        if self.navigator.access != "terminal":
+            for _, map_ in chain:
+                _keep_allowed(map_, self.navigator.access)
         ids = self.app._keymap
         given = {key for _, map_ in chain for key, items in map_.key_to_bindings.items() if _ids(items) & ids.keys()}
         for _, map_ in chain if given else ():
@@ -117,6 +121,16 @@ class BaseScreen(Screen[None]):
     def say_error(self, error: EvolveError) -> None:
         """Show an error with its hint."""
         self.say(str(error), "bad", 10.0)
+
+
+def _keep_allowed(map_: BindingsMap, access: Access) -> None:
+    """Remove the bindings that a person may not use."""
+    for key, bindings in list(map_.key_to_bindings.items()):
+        kept = [binding for binding in bindings if allows(access, binding.id)]
+        if kept:
+            map_.key_to_bindings[key] = kept
+        else:
+            del map_.key_to_bindings[key]
 
 
 def _ids(bindings: Iterable[Binding]) -> set[str]:

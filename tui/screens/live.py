@@ -74,7 +74,8 @@ class LiveScreen(BaseScreen):
     def on_unmount(self) -> None:
         """Remember when the run was last watched."""
         self.session.unsubscribe(self._tell_away)
-        mark_seen(self.session.run)
+        if self.navigator.access != "read":
+            mark_seen(self.session.run)
 
     def _tell_away(self, change: ModelChange) -> None:
         if self.session.model is not None:

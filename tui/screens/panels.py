@@ -111,8 +111,9 @@ class Panels:
         return self._layout.plots
 
     def keep(self) -> None:
-        """Write the choice."""
-        save_layout(self._file, self._layout)
+        """Write the choice, unless a person may only look."""
+        if getattr(self._view.app, "access", "terminal") != "read":
+            save_layout(self._file, self._layout)
 
     def _keep(self) -> None:
         self._apply()

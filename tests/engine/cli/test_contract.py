@@ -26,7 +26,8 @@ import engine.cli.priors
 import engine.cli.replay
 import engine.cli.steer
 import engine.cli.tasks
-import engine.cli.verify  # noqa: F401
+import engine.cli.verify
+import engine.cli.web  # noqa: F401
 from engine.cli.app import app
 from engine.cli.group import SECTIONS
 from tests.conftest import COMMAND, Evolve
@@ -38,7 +39,7 @@ STEERS = {
     "delete", "new",
 }  # fmt: skip
 """Commands that ask an engine for something and print its answer on one line."""
-SHOWS = {"attach", "replay"}
+SHOWS = {"attach", "replay", "web"}
 """Commands that open the application; `events` prints the same as text."""
 
 

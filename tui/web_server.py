@@ -1,0 +1,139 @@
+"""Serve the application to browsers on this machine, by textual-serve: one process of the application a connection.
+
+It listens on the loopback interface alone. Pages of other sites may reach that, too, through the browser of whoever
+visits them: so each request must name this server as its host, and one that tells its origin must come from here.
+"""
+
+from __future__ import annotations
+
+import copy
+import hmac
+import logging
+import secrets
+import shlex
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from textual_serve.server import Server
+
+from engine.errors import UsageError
+from tui.web import STEER, VARIABLE
+
+__all__ = ["WebServer"]
+
+HOST = "127.0.0.1"
+_MOST = 8
+"""Connections at once, each a process of some 60 MB."""
+
+
+class WebServer(Server):  # type: ignore[misc]
+    """Serves one folder of runs.
+
+    Args:
+        runs: the folder.
+        run: the name of the run to show first; empty for the list of runs.
+        port: where to listen; 0 for any free port.
+        steer: whether whoever knows the token may steer.
+
+    Raises:
+        UsageError: the port is taken, or may not be used.
+    """
+
+    def __init__(self, runs: Path, run: str, port: int, steer: bool) -> None:
+        self._socket = _listen(port)
+        port = self._socket.getsockname()[1]
+        command = shlex.join([sys.executable, "-m", "tui.web", str(runs), *([run] if run else [])])
+        super().__init__(command, host=HOST, port=port, title=f"evolve {run}".strip())
+        self._token = secrets.token_urlsafe(24) if steer else ""
+        self._cookie = f"evolve_{port}"
+        self._connected: list[object] = []
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where to look, and where to steer if that is allowed."""
+        found = {"read": f"{self.public_url}/"}
+        return found | ({"steer": f"{self.public_url}/?token={self._token}"} if self._token else {})
+
+    def run(self) -> None:
+        """Serve until interrupted."""
+        logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+        web.run_app(self._make_app(), sock=self._socket, print=None, access_log=None)
+
+    async def _make_app(self) -> web.Application:
+        app = await super()._make_app()
+        app.middlewares.append(self._checked())
+        return app
+
+    async def on_startup(self, app: web.Application) -> None:
+        """Nothing: the command line has said where it serves."""
+
+    def _checked(self) -> Any:
+        async def check(
+            request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        ) -> web.StreamResponse:
+            own = {f"{HOST}:{self.port}", f"localhost:{self.port}"}
+            origin = request.headers.get("Origin")
+            if request.host not in own or (origin is not None and origin not in {f"http://{name}" for name in own}):
+                raise web.HTTPForbidden(text="this server answers only pages of its own\n")
+            if request.path == "/" and (request.host != f"{HOST}:{self.port}" or "token" in request.query):
+                return self._enter(request)
+            response = await handler(request)
+            if not response.prepared:
+                response.headers.update(self._headers())
+            return response
+
+        return web.middleware(check)
+
+    def _enter(self, request: web.Request) -> web.StreamResponse:
+        """Exchange the token in an address for a cookie, so that neither history nor a reload keeps it."""
+        entered = web.HTTPSeeOther(f"{self.public_url}/")
+        token = request.query.get("token", "")
+        if token:
+            if not self._is_token(token):
+                raise web.HTTPForbidden(text="this token is not, or no longer, valid\n")
+            entered.set_cookie(self._cookie, token, httponly=True, samesite="Strict", path="/")
+        raise entered
+
+    def _is_token(self, text: str) -> bool:
+        return bool(self._token) and hmac.compare_digest(text.encode(), self._token.encode())
+
+    def _headers(self) -> dict[str, str]:
+        # The page of textual-serve asks another site for a font: nothing of a run's address leaves this machine.
+        own = f"'self' 'unsafe-inline' 'unsafe-eval' data: blob: ws://{HOST}:{self.port}"
+        return {
+            "Content-Security-Policy": f"default-src {own}; frame-ancestors 'none'",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+
+    async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
+        """Start an application for a browser, which steers if the browser has the token."""
+        if len(self._connected) >= _MOST:
+            raise web.HTTPServiceUnavailable(text=f"{_MOST} browsers look already\n")
+        may_steer = self._is_token(request.cookies.get(self._cookie, ""))
+        twin = copy.copy(self)
+        twin.command = f"{VARIABLE}={STEER if may_steer else 'read'} {self.command}"
+        self._connected.append(twin)
+        try:
+            return await Server.handle_websocket(twin, request)
+        finally:
+            self._connected.remove(twin)
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError as exc:
+        listening.close()
+        raise UsageError(f"port {port} cannot be used: {exc.strerror}", "--port 0 takes any that is free") from None
+    except OverflowError:
+        listening.close()
+        raise UsageError(f"there is no port {port}: they are 0 to 65535") from None
+    listening.listen(16)
+    return listening
