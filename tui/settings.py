@@ -29,6 +29,8 @@ class TuiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ring the terminal's bell at a new best and at the end of the run."""
     keymap: dict[str, str] = {}
     """Keys by binding id, separated by commas: `"run.pause" = "p,f5"`. The help screen shows the ids."""
+    notify: Literal["off", "osc9", "osc777"] = "off"
+    """Have the terminal notify the desktop of a new best and of the end of the run, by the sequence that it knows."""
 
 
 def read_settings(config: Path) -> TuiSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 import time
 from functools import partial
@@ -19,7 +20,6 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from engine.errors import EvolveError
-from engine.journal.events import BestCrowned, RunFailed, RunFinished, RunStopped
 from engine.runs.command_kinds import Answer, refuse
 from engine.runs.folder import Run
 from engine.workspace import workspace
@@ -32,6 +32,7 @@ from tui.guard import HANGUP_EXIT, Guard
 from tui.keymap import unknown_ids
 from tui.log import tail_log
 from tui.navigation import Navigator
+from tui.notify import NOTIFIED, notice_of, notify_sequence
 from tui.palette import ActionProvider
 from tui.screens.base import BaseScreen
 from tui.screens.live import LiveScreen
@@ -43,8 +44,6 @@ from tui.widgets.hints import HintBar
 from tui.widgets.painted import Painted
 
 __all__ = ["BatchRead", "EvolveApp"]
-
-_RINGING = (BestCrowned, RunFinished, RunFailed, RunStopped)
 
 _log = logging.getLogger(__name__)
 
@@ -294,9 +293,20 @@ class EvolveApp(App[int]):
         if event.session is self.session:
             event.session.take(event.batch)
             _enable_garbage_collection()
-            rings = any(isinstance(item.data, _RINGING) for item in event.batch.events)
+            rings = any(isinstance(item.data, NOTIFIED) for item in event.batch.events)
             if rings and self.settings.bell and not event.session.is_replay:
                 self.bell()
+            if self.settings.notify != "off" and self.access == "terminal" and not event.session.is_replay:
+                self._notify_desktop(event.session, event.batch)
+
+    def _notify_desktop(self, session: Session, batch: Batch) -> None:
+        """Notify of the newest event that is worth it: of several that came at once only that one matters."""
+        newest = next((item for item in reversed(batch.events) if isinstance(item.data, NOTIFIED)), None)
+        if newest is not None and session.model is not None and self._driver is not None:
+            notice = notice_of(newest, session.model.state)
+            in_tmux = "TMUX" in os.environ
+            self._driver.write(notify_sequence(self.settings.notify, session.run.name, notice, in_tmux))
+            self._driver.flush()
 
     def _answered(self, kind: str, answer: Answer) -> None:
         if not answer.ok:

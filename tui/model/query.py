@@ -16,7 +16,7 @@ __all__ = ["Query", "QueryError", "parse_query"]
 _NAMED = re.compile(r"^(?P<name>[^\s<>=:]+)(?P<sign><=|>=|<|>|:|=)(?P<value>.*)$")
 _NAME = re.compile(r"[^\W\d]")
 """How a name starts; `->` and `-=` are ordinary words."""
-_KEYS = ("status", "op", "operator", "prior", "model", "is")
+_KEYS = ("status", "op", "operator", "prior", "is")
 _MOST_METRICS = 12
 _STATUSES = ("ok", "rejected", "invalid", "crashed", "timeout", "cancelled", "running", "failed")
 _MARKS = ("best", "pinned", "pruned", "starred", "commented", "quarantined", "broken")
@@ -44,7 +44,7 @@ def parse_query(
     is_marked: Callable[[str, Node], bool],
     metrics: Collection[str] = (),
     score: str = "score",
-    model_of: Callable[[Node], str | None] = lambda node: None,
+    model_of: Callable[[Node], str | None] | None = None,
 ) -> Query:
     """Parse a query.
 
@@ -54,7 +54,7 @@ def parse_query(
             `broken`).
         metrics: names of the nodes' metrics.
         score: the task's name for its score.
-        model_of: return the model that wrote a node's program; None if none did, or nobody knows.
+        model_of: return the model that wrote a node's program, None if none did; without it `model:` is not known.
 
     Raises:
         QueryError: a part is invalid.
@@ -65,7 +65,7 @@ def parse_query(
 def _known_names(metrics: Collection[str], score: str) -> str:
     """Return the names that a query may use, for messages; of many metrics only the first."""
     own = [] if score in (*_READERS, *metrics) else [one_line(score, 30)]
-    told = f"status: op: prior: model: is: {' '.join([*_READERS, *own])}"
+    told = f"status: op: prior: is: {' '.join([*_READERS, *own])}"
     if metrics:
         shown = [one_line(name, 30) for name in islice(metrics, _MOST_METRICS)]
         told += f"; metrics: {' '.join(shown)}{' …' if len(metrics) > _MOST_METRICS else ''}"
@@ -77,14 +77,14 @@ def _parse_part(
     is_marked: Callable[[str, Node], bool],
     metrics: Collection[str],
     score: str,
-    model_of: Callable[[Node], str | None],
+    model_of: Callable[[Node], str | None] | None,
 ) -> Test:
     if re.fullmatch(r"#\d+", part):
         wanted = int(part[1:])
         return lambda node: node.id == wanted
     if match := _NAMED.match(part):
         name, sign, value = match["name"], match["sign"], match["value"]
-        if name == "model" and sign in ":=":
+        if name == "model" and sign in ":=" and model_of is not None:
             return lambda node: (model_of(node) or "").startswith(value) if value else model_of(node) is None
         if name in _KEYS and sign in ":=":
             return _parse_keyed(name, value, is_marked)

@@ -39,6 +39,11 @@ CHOICES = (
     Choice("glyphs", ("auto", "unicode", "ascii"), "Signs to draw with; auto detects them"),
     Choice("bell", (False, True), "Ring at a new best and at the end of the run"),
     Choice("mouse", (False, True), "Use mouse events, from the next start on"),
+    Choice(
+        "notify",
+        ("off", "osc9", "osc777"),
+        "Notify the desktop of the same, by a sequence",
+    ),
 )
 
 
