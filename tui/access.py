@@ -16,18 +16,18 @@ _READS = frozenset(
     (
         "app.help", "app.interrupt", "app.quit", "ideas.back", "ideas.filter", "ideas.kept", "ideas.open",
         "ideas.tab", "ideas.tab_before", "live.back", "live.digest", "live.enlarge", "live.ideas",
-        "live.money", "live.panel", "live.priors", "live.replay", "live.settings", "live.writing",
-        "node.after", "node.back", "node.base", "node.before", "node.beside", "node.best", "node.calls",
-        "node.child", "node.code", "node.compare", "node.diff", "node.file", "node.file_before",
-        "node.logs", "node.mark", "node.metrics", "node.next_base", "node.note", "node.now_found",
-        "node.parent", "node.priors", "node.tab", "node.tab_before", "notes.filter", "notes.node",
-        "notes.open", "recorded.back", "recorded.down", "recorded.up", "runs.attach", "runs.compare",
-        "runs.mark", "runs.replay", "setting.back", "table.reverse", "table.switch",
+        "live.machines", "live.money", "live.panel", "live.priors", "live.replay", "live.settings",
+        "live.writing", "node.after", "node.back", "node.base", "node.before", "node.beside", "node.best",
+        "node.calls", "node.child", "node.code", "node.compare", "node.diff", "node.file",
+        "node.file_before", "node.logs", "node.mark", "node.metrics", "node.next_base", "node.note",
+        "node.now_found", "node.parent", "node.priors", "node.tab", "node.tab_before", "notes.filter",
+        "notes.node", "notes.open", "recorded.back", "recorded.down", "recorded.up", "runs.attach",
+        "runs.compare", "runs.mark", "runs.replay", "setting.back", "table.reverse", "table.switch",
     )
 )  # fmt: skip
 """Ids of bindings that change nothing: neither the run, nor priors, nor files of this machine."""
-_READ_AREAS = ("calls.", "compare.", "marked.", "money.", "plot.", "reading.", "replay.", "rows.", "text.", "tree.",
-               "writing.")  # fmt: skip
+_READ_AREAS = ("calls.", "compare.", "machines.", "marked.", "money.", "plot.", "reading.", "replay.", "rows.", "text.",
+               "tree.", "writing.")  # fmt: skip
 """Areas of which all bindings change nothing."""
 _MOVES = frozenset(("notes.down", "notes.first", "notes.last", "notes.left", "notes.page_down", "notes.page_up",
                     "notes.right", "notes.up"))  # fmt: skip
