@@ -232,7 +232,9 @@ def test_a_run_finds_a_front_and_shows_it(make_task: TaskMaker, evolve: Evolve, 
         and best.fitness == max(node.fitness for node in state.nodes if node.fitness is not None)
     )
     learned = [event.data for event in events(run, ev.LearnDone)]
-    assert all(isinstance(data, ev.LearnDone) and data.why.startswith("nsga2, front") for data in learned)
+    why = [data.why for data in learned if isinstance(data, ev.LearnDone)]
+    assert len(why) == 20 and all(said.startswith(("nsga2, front ", "nsga2, by fitness")) for said in why)
+    assert sum(said.startswith("nsga2, front ") for said in why) > 10
     where = ("--runs", tmp_path / "runs")
     shown = evolve("show", run.name, *where).out
     assert f"front of {len(state.fronts[0])} nodes, hypervolume {state.hypervolume:.10g}: " in shown
