@@ -117,6 +117,7 @@ def test_runs_show_events_and_diff_agree(make_task: TaskMaker, evolve: Evolve, t
     assert shown["nodes"] == len(shown["nodelist"]) == 4
     assert set(shown["nodelist"][1]) == {
         "id", "parents", "round", "status", "score", "fitness", "operator", "name", "priors", "quarantined",
+        "broken",
     }  # fmt: skip
     node = evolve("show", "first", 1, "--json", "--runs", runs).json
     assert "def point" in node["code"]
