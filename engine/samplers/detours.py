@@ -48,6 +48,8 @@ def detour(state: RunState, sample: Sample, inspirations: int, rng: random.Rando
     if acted is None or acted.action not in DETOURS:
         return None
     restarted = state.standstill.restarted if acted.action == "restart" else None
+    if restarted is not None and not restarted:
+        return None
     found: list[Node] = []
     for _ in range(_LOOKED_AT):
         node = state.nodes[rng.randrange(len(state.nodes)) if restarted is None else rng.choice(restarted)]
@@ -59,8 +61,9 @@ def detour(state: RunState, sample: Sample, inspirations: int, rng: random.Rando
         return None
     parent = max(found, key=lambda node: (node.standing, node.id))
     shown = [node for node in (sample.parent, *sample.inspirations) if node != parent.id][:inspirations]
-    what = "restart" if restarted is not None else "any node"
-    return Sample(parent.id, shown, f"standstill: {what}, rank {state.rank(parent.id)}", parent.island)
+    what, rank = "restart" if restarted is not None else "any node", state.rank(parent.id)
+    place = "which breaks a constraint" if rank is None else f"rank {rank}"
+    return Sample(parent.id, shown, f"standstill: {what}, {place}", parent.island)
 
 
 def choose_elite(state: RunState, rng: random.Random) -> list[int]:

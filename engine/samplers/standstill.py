@@ -53,14 +53,24 @@ def due(
         return told
     action = choose_ucb(still.credits, arms, rng)
     nodes = choose_elite(state, rng) if action == "restart" else []
+    others = [arm for arm in arms if arm != "restart"]
+    if action == "restart" and not nodes and others:
+        # Only the best has a score. Where nothing else can be tried, this keeps the pass over all nodes from every
+        # round.
+        action = choose_ucb(still.credits, others, rng)
     rounds = max(_LEAST_ROUNDS, window_of(state) // 2)
     return [*told, complete(StandstillActed(action, rounds, _why(state, action), nodes))]
 
 
-def acts_on(state: RunState, rng: random.Random) -> str:
-    """Return the action that a round which starts now is under; empty in half of them, and if none is in force."""
+def acts_on(state: RunState, round_: int, rng: random.Random) -> str:
+    """Return the action that a started round is under; empty in half of them, and if none is in force.
+
+    An action whose rounds are over is in force no longer, also where settings leave no other one to follow it.
+    """
     acted = state.standstill.acted
-    if acted is None or state.settings.standstill.action != "act" or rng.random() >= _SHARE:
+    if acted is None or round_ - state.standstill.acted_round > acted.rounds:
+        return ""
+    if state.settings.standstill.action != "act" or rng.random() >= _SHARE:
         return ""
     return acted.action
 

@@ -46,7 +46,10 @@ def standstill_line(event: ev.Event) -> str:
 
 
 def _is_in_force(state: RunState) -> bool:
-    return state.standstill.acted is not None and state.settings.standstill.action == "act"
+    still = state.standstill
+    if still.acted is None or state.settings.standstill.action != "act":
+        return False
+    return state.rounds_started - still.acted_round <= still.acted.rounds
 
 
 def standstill_told(state: RunState) -> str:

@@ -69,7 +69,7 @@ def search(landscape: Landscape, standstill: dict[str, Any], seed: int, rounds: 
         for event in due(state, POSSIBLE, random.Random(f"{seed} {state.standstill.actions}"), lambda acted: acted):
             began += isinstance(event, ev.StandstillBegan)
             run.apply(event)
-        action = acts_on(state, chance)
+        action = acts_on(state, state.rounds_started + 1, chance)
         sample = run.sample(chance)
         taken = detour(state, sample, 2, chance) if action in ("explore", "restart") else None
         sample = taken or sample

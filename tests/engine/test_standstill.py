@@ -89,7 +89,8 @@ def test_decisions_are_a_function_of_the_journal(found: list[float | None], wind
         run = Still(action="act", window=window + 1)
         for score in found:
             run.decide()
-            run.round(score, acts_on(run.state, random.Random(run.state.rounds_started)))
+            number = run.state.rounds_started
+            run.round(score, acts_on(run.state, number + 1, random.Random(number)))
         return run
 
     run = search()
@@ -116,7 +117,7 @@ def test_off_records_nothing_and_tell_takes_no_action() -> None:
             told += run.decide()
             run.round(-1.0)
         assert [type(data) for data in told] == expected
-        assert acts_on(run.state, random.Random(1)) == ""
+        assert acts_on(run.state, 9, random.Random(1)) == ""
 
 
 def test_action_holds_for_its_rounds_and_is_credited_with_gains() -> None:
@@ -188,6 +189,45 @@ def test_restart_goes_on_from_its_nodes_and_their_children() -> None:
     assert drawn - set(acted.nodes), "children are parents, too"
     other = run.round(-0.25, parent=0)
     assert other not in run.state.standstill.restarted
+
+
+def test_restart_needs_nodes_beside_the_best() -> None:
+    for arms in (["restart"], ["restart", "explore"]):
+        run = Still(action="act", window=2, actions=arms)
+        for _ in range(20):
+            run.decide()
+            run.round(None, parent=0)
+        acted = [event.data for event in run.events if isinstance(event.data, ev.StandstillActed)]
+        assert {data.action for data in acted} == {arms[-1]} and not any(data.nodes for data in acted)
+        if arms == ["restart"]:
+            sample = detour(run.state, Sample(0, [], ""), 2, random.Random(1))
+            assert sample is None, "the sampler's own choice remains"
+
+
+def test_action_ends_with_its_rounds_also_if_settings_leave_no_other() -> None:
+    run = Still(action="act", window=2, actions=["explore"])
+    for _ in range(3):
+        run.decide()
+        run.round(-1.0)
+    run.apply(ev.SettingsChanged({"standstill": {"actions": []}}))
+    under = []
+    for _ in range(20):
+        assert run.decide() == []
+        number = run.state.rounds_started + 1
+        under.append(any(acts_on(run.state, number, random.Random(seed)) for seed in range(20)))
+        run.round(-1.0)
+    assert under == [True] * 7 + [False] * 13, "it was in force for eight rounds, one of them before"
+    assert standstill_cell(run.state) == "still 23" and standstill_entry(run.state)["action"] is None
+
+
+def test_exploring_tells_of_a_parent_without_a_rank() -> None:
+    run = Still(action="act", window=2, actions=["explore"])
+    run.apply(ev.SettingsChanged({"fitness": {"require": {"score": ">= 5"}}}))
+    for _ in range(3):
+        run.decide()
+        run.round(-1.0, parent=0)
+    sample = detour(run.state, Sample(0, [], ""), 2, random.Random(1))
+    assert sample is not None and sample.why == "standstill: any node, which breaks a constraint"
 
 
 def test_exploring_takes_only_nodes_with_a_score() -> None:

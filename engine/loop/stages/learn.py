@@ -41,7 +41,7 @@ class Learn:
     async def run(self, round_: int) -> None:
         """Choose a parent, inspirations and priors for a round and record them with the text of each prior shown."""
         settings = self._session.state.settings
-        action = acts_on(self._session.state, self._session.rng(round_, "standstill"))
+        action = acts_on(self._session.state, round_, self._session.rng(round_, "standstill"))
         sample, mode, action = self._sample(settings.sampler.inspirations, round_, action)
         nodes = [self._session.state.nodes[node] for node in (sample.parent, *sample.inspirations)]
         # What a person told the run steers retrieval too, so that a hint counts also where no model reads it.
