@@ -24,7 +24,8 @@ def decode_construction(text: str) -> Any:
         return None
     level = [found]
     for _ in range(_DEPTH + 1):
-        if not all(type(item) is list or (type(item) in (int, float) and math.isfinite(item)) for item in level):
+        # Integers are finite, and those beyond the range of floats have no answer to `isfinite`.
+        if not all(type(item) in (list, int) or (type(item) is float and math.isfinite(item)) for item in level):
             return None
         level = [inner for item in level if type(item) is list for inner in item]
         if not level:

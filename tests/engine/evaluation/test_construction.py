@@ -55,6 +55,12 @@ def test_what_is_no_construction_is_not_kept(text: str) -> None:
     assert decode_construction(text) is None
 
 
+@pytest.mark.parametrize("digits", [309, 400, 4300])
+def test_integers_beyond_floats_are_kept(digits: int) -> None:
+    text = "[" + "9" * digits + "]"
+    assert decode_construction(text) == [int("9" * digits)]
+
+
 def test_construction_is_bounded_where_it_is_kept_and_where_it_arrives() -> None:
     with pytest.raises(ValueError, match="more than 524,288"):
         Report(JOB).keep([0.1] * CONSTRUCTION)
