@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.journal.events import EvalDone, Event, NodePruned, NodeRestored
+from engine.journal.events import Event
 from engine.samplers.base import Sample
 from engine.samplers.grid import FeatureGrid
-from engine.samplers.population import Population, draw, rank_weights
+from engine.samplers.population import Population, draw, is_moved, rank_weights
 from engine.settings.model import SamplerSettings
 from engine.state.node import Node
 from engine.state.run_state import RunState
@@ -73,7 +73,7 @@ class MapElites:
 
     def apply(self, event: Event, state: RunState) -> None:
         """Give a newly scored node an island, move a node that was measured again, remove a pruned one."""
-        if not isinstance(event.data, EvalDone | NodePruned | NodeRestored) or event.node is None:
+        if event.node is None or not is_moved(event, state):
             return
         node = state.nodes[event.node]
         while node.id >= len(self._homes):

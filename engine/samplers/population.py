@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.journal.events import EvalDone, Event, LearnDone, NodePruned, NodeRestored
+from engine.journal.events import EvalDone, Event, LearnDone, NodePruned, NodeRestored, VerifyDone
 from engine.state.node import Node
 from engine.state.run_state import RunState
 
-__all__ = ["Population", "draw", "expansions", "rank_weights"]
+__all__ = ["Population", "draw", "expansions", "is_moved", "rank_weights"]
 
 
 _MOVING = frozenset((EvalDone, NodePruned, NodeRestored))
@@ -23,11 +23,18 @@ def expansions(node: Node) -> int:
     return node.expanded
 
 
+def is_moved(event: Event, state: RunState) -> bool:
+    """Return whether an event that `state` has folded may give its node another standing, or takes it out or in."""
+    if type(event.data) is VerifyDone:
+        return event.node is not None and state.nodes[event.node].quarantined
+    return type(event.data) in _MOVING
+
+
 class Population:
     """Keep ranked nodes sorted by fitness in growing arrays, so that a draw is a few passes of numpy over them.
 
-    A node enters when it gets a fitness, moves when it is measured again, leaves when it is pruned or loses its
-    fitness, and returns when it is restored. Among equals the one that entered last ranks higher.
+    A node enters when it gets a fitness, moves when it is measured again or quarantined, leaves when it is pruned or
+    loses its fitness, and returns when it is restored. Among equals the one that entered last ranks higher.
 
     Args:
         keep: how many nodes, the best, the sampler sees; None: all. The others are kept, and one of them moves up when
@@ -70,7 +77,7 @@ class Population:
     def apply(self, event: Event, state: RunState) -> bool:
         """Take in an event that `state` has folded; return whether nodes entered, left or moved."""
         data = event.data
-        if type(data) in _MOVING and event.node is not None:
+        if event.node is not None and is_moved(event, state):
             return self.put(state.nodes[event.node])
         if isinstance(data, LearnDone):
             for shown in {data.parent, *data.inspirations}:

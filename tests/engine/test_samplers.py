@@ -298,6 +298,21 @@ def test_invalid_settings_are_refused(table: dict[str, Any], message: str) -> No
         merge_settings(("test", {"sampler": table}))
 
 
+@pytest.mark.parametrize("name", SELECTING)
+def test_what_a_person_had_verified_in_vain_is_drawn_by_its_lower_standing(name: str) -> None:
+    search = Search(name=name, keep=2 if name != "map_elites" else None)
+    for score in (1.0, 2.0, 9.0):
+        search.add(score)
+    search.apply(ev.VerifyDone("quarantined", scores=[0.5], asked=True), 2)
+    assert search.state.nodes[2].standing == 0.5
+    fresh = make_sampler(search.settings)
+    take_up(fresh, search.state)
+    assert search.sampler is not None
+    for seed in range(20):
+        drawn = search.sampler.sample(search.state, 2, random.Random(seed))
+        assert drawn == fresh.sample(search.state, 2, random.Random(seed))
+
+
 def test_sampler_can_be_set_by_its_name() -> None:
     assert parse_setting("sampler=greedy") == {"sampler": {"name": "greedy"}}
     assert parse_setting("sampler.c=0.2") == {"sampler": {"c": 0.2}}
