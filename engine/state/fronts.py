@@ -21,10 +21,11 @@ DEPTH = 4
 def enter(state: RunState, node: Node) -> None:
     """Put a node that was ranked into its layer, if it may be on the front.
 
-    A node in quarantine is left out, since its metrics flatter it, and one that breaks a constraint.
+    A node in quarantine is left out, since its metrics flatter it, one that breaks a constraint, and one whose numbers
+    are too large to be ranked.
     """
     point = node.point
-    if point is None or node.broken or node.quarantined:
+    if point is None or node.fitness is None or node.broken or node.quarantined:
         return
     fronts = state.fronts
     level = next((at for at, front in enumerate(fronts) if not _is_dominated(state, point, front)), len(fronts))

@@ -311,8 +311,10 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
         kept = (done.construction_blob for done in reversed(evaluation.done) if done.construction_blob)
         node.construction_blob = next(kept, node.construction_blob)
     state.counts[data.status] = state.counts.get(data.status, 0) + 1
+    before = state.hypervolume
     rank_measured(state, node)
-    if node.hypervolume is not None:
+    # Sums in another order differ in their last digits.
+    if node.hypervolume is not None and (not again or state.hypervolume > before * (1.0 + 1e-9)):
         state.rounds_at_best = _rounds_with(state, node)
     if node.parents:
         node.same_as = behaves_as(node, state.nodes[node.parents[0]])

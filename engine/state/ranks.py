@@ -27,6 +27,7 @@ def _rank_one(state: RunState, node: Node) -> None:
     if node.fitness is not None and not node.broken:
         del state.ranked[bisect_left(state.ranked, node.fitness)]
     leave(state, node)
+    node.hypervolume = None
     _weigh(state, node)
     node.cap = cap_of(state, node)
     enter(state, node)

@@ -110,7 +110,7 @@ def count_measured(state: RunState, node: Node) -> None:
     if node.hypervolume is not None and still.mark is not None:
         # It is on a front of several objectives, and raised it.
         if action:
-            still.credits.setdefault(action, Credit()).gain += raised_by(state, node)
+            still.credits.setdefault(action, Credit()).gain += min(raised_by(state, node), 1e300)
         _gain(state)
 
 

@@ -164,6 +164,33 @@ def test_the_best_is_the_balanced_node_and_what_raises_the_hypervolume_has_gaine
     assert not state.fronts and state.hypervolume == 0.0 and all(node.point is None for node in state.nodes)
 
 
+def test_numbers_too_large_to_be_ranked_are_on_no_front() -> None:
+    run = front_run(2)
+    run.add(1.0, a=2.0, b=2.0)
+    huge = run.add(1.0, a=1e200, b=1e200)
+    assert run.state.nodes[huge].fitness is None and run.state.nodes[huge].front is None
+    assert run.state.fronts == [(0,)] and run.state.hypervolume == 4.0
+
+
+def test_only_a_rise_of_the_hypervolume_starts_the_wait_anew() -> None:
+    run = front_run(2)
+    state = run.state
+    run.add(1.0, a=2.1, b=2.3)
+    for number in range(1, 3 + DEPTH):
+        run.apply(ev.RoundStarted(), round=number)
+        run.add(1.0, a=2.1 + number, b=2.3 + number)
+        run.apply(ev.RoundEnded("node"), round=number)
+    before, low = state.rounds_at_best, 1
+    run.apply(ev.RoundStarted(), round=99)
+    run.apply(ev.RoundEnded("no_design"), round=99)
+    assert state.nodes[low].front is None and state.nodes[low].hypervolume is not None
+    for node in (low, len(state.nodes) - 1):
+        run.apply(ev.EvalDone("ok", 1.0, {**state.nodes[node].metrics}), node, 1)
+        assert state.rounds_at_best == before, "the same results raise nothing"
+    run.apply(ev.EvalDone("ok", 1.0, {"a": 99.0, "b": 99.0, "loss": 1.0}), low, 1)
+    assert state.rounds_at_best == state.rounds_done > before
+
+
 # Parents
 
 

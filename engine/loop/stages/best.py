@@ -54,7 +54,7 @@ def record_end(
         session.emit(*checked, done, round=node.round, node=node.id)
     if stood and state.standstill.began is None and state.settings.fitness.kind == "pareto":
         # Only the fold knows that the front moved.
-        ended = StandstillEnded(waited, raised_by(state, node), action_of(state, node))
+        ended = StandstillEnded(waited, min(raised_by(state, node), 1e300), action_of(state, node))
         session.emit(ended, round=node.round, node=node.id)
 
 
