@@ -35,6 +35,7 @@ from engine.loop.run_files import RunFiles
 from engine.loop.scheduler import Scheduler
 from engine.loop.session import Follower, RunSession
 from engine.loop.stages.analyze import Analyze
+from engine.loop.stages.best import crown_fittest
 from engine.loop.stages.confirm import Confirm
 from engine.loop.stages.design import Design
 from engine.loop.stages.experiment import Experiment
@@ -200,6 +201,9 @@ class Engine:
         )
         record_machines(session, self._executor)
         self._models.close_lost()
+        if session.state.seeds_done and session.state.next_best() is not None:
+            # An earlier engine ended between what changed the ranking and the crowning that follows from it.
+            crown_fittest(session)
         self._models.prepare()
         recall_curves(session, self._early_stop)
         await recall_priors(session, self._run.folder)

@@ -59,7 +59,9 @@ def check_fitness(state: RunState, settings: Settings) -> None:
 
 def _check_constraints(state: RunState, require: dict[str, str]) -> None:
     breaches = [
-        state.breach(node.id, node.score, node.metrics, require) for node in state.nodes if node.fitness is not None
+        state.breach(node.id, node.score, node.metrics, require)
+        for node in state.nodes
+        if node.fitness is not None and not node.doubted
     ]
     nearest = min(breaches, key=lambda breach: 0.0 if breach is None else breach.excess, default=None)
     if nearest is not None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.errors import UsageError
 from engine.journal import events as ev
 from engine.runs.changes import check_fitness, check_set
+from engine.runs.resting import RestingRun
 from engine.settings.constraints import breach_of, parse_constraints
 from engine.settings.model import merge_settings
 from tests.conftest import Evolve, TaskMaker
@@ -115,6 +116,15 @@ def test_constraints_that_every_node_breaks_are_refused() -> None:
     assert "speed = 90 breaks >= 91" in str(caught.value.hint)
 
 
+def test_a_node_whose_gain_is_doubted_cannot_hold_constraints_alone() -> None:
+    run = Run()
+    seed, doubted = run.add(2.0, speed=90.0), run.add(1.0, speed=200.0)
+    run.apply(ev.BestCrowned(2.0), seed)
+    run.apply(ev.VerifyDone("quarantined"), doubted)
+    with pytest.raises(UsageError, match="none could be the best"):
+        check_fitness(run.state, check_set(run.state.settings, {"fitness": {"require": {"speed": ">= 100"}}}))
+
+
 # What designers are told
 
 
@@ -158,3 +168,18 @@ def test_a_run_finds_its_way_in_crowns_nothing_that_breaks_a_constraint_and_show
     assert f"not the best, whatever its score: {broken[0].broken}" in shown and "marks: broken" in shown
     table = evolve("show", run.name, "--filter", "is:broken", "--runs", tmp_path / "runs").out
     assert f"{len(broken)} of {len(state.nodes)} nodes" in table
+
+
+def test_an_engine_crowns_what_an_earlier_one_had_no_time_to(make_task: TaskMaker, tmp_path: Path) -> None:
+    run = make_run(make_task(evaluate=EVALUATE), tmp_path / "runs", rounds=6, workers=1)
+    best = finish(run).best_node
+    assert best is not None and best.id
+    # It was killed after the new constraint was on the disk.
+    with RestingRun(run) as resting:
+        resting.write([(ev.SettingsChanged({"fitness": {"require": {"score": "<= seed"}}}), None)])
+    state = finish(run)
+    assert state.nodes[best.id].broken and state.best == state.fittest().id  # type: ignore[union-attr]
+    crowned = events(run, ev.BestCrowned)
+    assert crowned[-1].node == state.best != best.id and state.best_steps[-1].seq == crowned[-1].seq
+    finish(run)
+    assert len(events(run, ev.BestCrowned)) == len(crowned), "once is enough"

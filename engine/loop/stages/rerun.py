@@ -76,7 +76,9 @@ class Rerun:
             verified=node.verified,
             judge=mark.value,
         )
+        before = session.state.rankings
         record_end(session, self._hooks, node, done, check)
-        if session.state.best == node_id:
+        if session.state.best == node_id or session.state.rankings != before:
+            # The best may have fallen, or others are ranked anew against what was measured.
             crown_fittest(session)
         await self._analyze.run(node_id)

@@ -186,6 +186,30 @@ async def test_rerun_adds_a_measurement_and_keeps_the_verified_score(make_task: 
     assert len(events(run, ev.AnalyzeDone)) == 2
 
 
+BY_SEED = """def evaluate(path, report):
+    return {"score": 1.0, "speed": [10.0, 50.0][report.repeat]}
+"""
+
+
+async def test_a_seed_that_is_measured_again_moves_bounds_and_the_best(make_task: TaskMaker, tmp_path: Path) -> None:
+    toml = '[run.fitness.require]\nspeed = ">= seed"\n'
+    run = make_run(make_task(evaluate=BY_SEED, toml=toml), tmp_path / "runs")
+    async with open_parts(run) as parts:
+        session = parts.session
+        await parts.experiment.run(0)
+        await parts.analyze.run(0)
+        for score, speed in ((9.0, 20.0), (8.0, 40.0)):
+            node = add_node(session, None)
+            session.emit(ev.EvalDone("ok", score, {"speed": speed}, stage="explore"), round=node, node=node)
+        crown_fittest(session)
+        assert session.state.best == 1
+        await session.committed()
+        session.emit(ev.NodeRerun(repeat=1), round=0, node=0)
+        await parts.rerun.run(0)
+        # The mean of the seed's speed is 30 now.
+        assert session.state.nodes[1].broken and session.state.best == 2
+
+
 async def test_stopping_engine_decides_nothing(make_task: TaskMaker, tmp_path: Path) -> None:
     run = make_run(make_task(), tmp_path / "runs")
     async with open_parts(run) as parts:
