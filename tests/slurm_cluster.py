@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["SlurmCluster", "slurm_cluster"]
@@ -36,7 +37,7 @@ SchedulerParameters=sched_interval=1,sched_min_interval=10000,batch_sched_delay=
 SlurmdParameters=config_overrides
 MpiDefault=none
 ReturnToService=2
-SlurmdTimeout=4
+SlurmdTimeout=8
 KillWait=1
 MinJobAge=300
 """
@@ -66,6 +67,10 @@ class SlurmCluster:
         self._controller = self._start("slurmctld", "-D", "-i")
         for name in names:
             self.start(name)
+
+    def wait(self) -> None:
+        """Wait until all machines are there."""
+        names = list(self._machines)
         self._wait(lambda: all(f"{name}|idle" in self.ask("sinfo", "-N", "-h", "-o", "%N|%t") for name in names))
 
     def start(self, name: str) -> None:
@@ -95,12 +100,23 @@ class SlurmCluster:
 
     def close(self) -> None:
         """End it."""
-        self.ask("scancel", f"--user={os.getuid()}")
-        self._wait(lambda: not self.ask("squeue", "-h", "-t", "running,pending,completing").strip())
-        for process in [*self._machines.values(), self._controller]:
-            process.terminate()
-        for process in [*self._machines.values(), self._controller]:
-            process.wait()
+        try:
+            if all(process.poll() is None for process in self._daemons):
+                self.ask("scancel", f"--user={os.getuid()}")
+                self._wait(lambda: not self.ask("squeue", "-h", "-t", "running,pending,completing").strip())
+        finally:
+            for process in self._daemons:
+                process.terminate()
+            for process in self._daemons:
+                try:
+                    process.wait(_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    @property
+    def _daemons(self) -> list[subprocess.Popen[bytes]]:
+        return [*self._machines.values(), self._controller]
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -123,15 +139,19 @@ def slurm_cluster(folder: Path, *names: str) -> Iterator[SlurmCluster]:
     """Yield a cluster with machines of these names."""
     cluster = SlurmCluster(folder, names)
     try:
+        cluster.wait()
         yield cluster
     finally:
         cluster.close()
 
 
 def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    """Return a port below those that systems give away, so that nobody is given it before it is used."""
+    for port in random.SystemRandom().sample(range(20000, 32000), 100):
+        with socket.socket() as taken, suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def _under(folder: Path, name: str) -> list[int]:
