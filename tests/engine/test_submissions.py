@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 from engine.errors import UsageError
+from engine.evaluation.executors.base import Submission
 from engine.journal import events as ev
+from engine.loop.stages.records import StageRecord
 from engine.runs.effects import EFFECTS
 from engine.settings.model import Settings
 from engine.state.fold import apply, fold
@@ -44,6 +47,25 @@ def add(state: RunState, data: ev.Data, node: int = 0) -> None:
 
 def detail(state: RunState) -> str:
     return work_lines(state)[0].detail
+
+
+@pytest.mark.parametrize(
+    ("key", "attempt", "known"),
+    [
+        ("0-explore-0-3fa9", 2, True),
+        ("../../precious", 0, False),
+        ("/home/precious", 0, False),
+        ("..", 0, False),
+        ("", 0, False),
+        ("x\n", 0, False),
+        ("x", -1, False),
+        ("x" * 201, 0, False),
+    ],
+)
+def test_key_that_no_engine_made_names_no_files(key: str, attempt: int, known: bool) -> None:
+    session: Any = SimpleNamespace(state=run_with(ev.EvalSubmitted(NAME, key, attempt, "slurm")))
+    last = StageRecord(session, session.state.nodes[0], "explore", 0).last_submission()
+    assert last == (Submission(key, attempt) if known else None)
 
 
 def test_submission_is_known_until_its_result_is_recorded() -> None:

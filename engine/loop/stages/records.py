@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from engine.state.submissions import name_of_draw, name_of_evaluation
 __all__ = ["FreshRecord", "StageRecord"]
 
 _PROGRESS_MS = 1000
+_KEY = re.compile(r"[A-Za-z0-9-]{1,200}")
 
 
 class _Record:
@@ -46,9 +48,14 @@ class _Record:
         self._session, self._node, self._name = session, node, name
 
     def last_submission(self) -> Submission | None:
-        """Return the last attempt in the journal, if its outcome is not there."""
+        """Return the last attempt in the journal, if its outcome is not there.
+
+        A journal from elsewhere may hold a key that is a path, and executors name files by keys: no engine made it.
+        """
         last = self._session.state.submitted.get(self._name)
-        return None if last is None else Submission(last.key, last.attempt, last.handle, last.avoid)
+        if last is None or last.attempt < 0 or _KEY.fullmatch(last.key) is None:
+            return None
+        return Submission(last.key, last.attempt, last.handle, last.avoid)
 
     async def submitted(self, submission: Submission, executor: str) -> None:
         """Record that it is about to be submitted, and wait until that is on the disk."""
