@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +62,8 @@ def write_campaign(summary: Summary, path: Path) -> None:
         encoding="utf-8"
     )
     text = environment.get_template("campaign.html.j2").render(_context(summary, style))
-    partial = path.with_name(f".{path.name}.partial")
+    # `--summary` may write it while the process at work does.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)

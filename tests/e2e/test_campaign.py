@@ -9,11 +9,14 @@ import statistics
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
+from engine.runs.campaigns.work import _Shift, _spawn
 from engine.runs.folder import Run, is_alive
 from tests.conftest import COMMAND, Evolve, TaskMaker
 from tests.e2e.runs import (
@@ -23,6 +26,8 @@ from tests.e2e.runs import (
     events,
     fold,
     let_go,
+    make_run,
+    start_engine,
     wait_for,
     wait_for_event,
 )
@@ -125,6 +130,27 @@ def begun() -> Iterator[list[subprocess.Popen[str]]]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def test_engine_that_had_the_run_first_is_waited_for(make_task: TaskMaker, tmp_path: Path) -> None:
+    """A campaign may be killed while its engine still starts; the next one's engine then finds the run taken."""
+    run = make_run(make_task(evaluate=HELD, seconds=200), tmp_path, rounds=1)
+    first = start_engine(run)
+    wait_for(lambda: is_alive(run), "the engine")
+    told: list[str] = []
+    shift = _Shift(lambda planned, summary, words: told.append(words if summary is None else summary["status"]))
+    planned: Any = SimpleNamespace(run=run)
+    shift.engines.append((planned, _spawn(run)))
+
+    def seen(words: str) -> bool:
+        shift.look()
+        return words in told
+
+    wait_for(lambda: seen("still has an engine") or told, "the end of the second engine")
+    assert told == ["still has an engine"] and shift.engines == [(planned, None)]
+    let_go(run)
+    wait_for(lambda: seen("finished"), "the end of the run")
+    assert first.wait(90) == 0 and not shift.engines
 
 
 def test_campaign_goes_on_after_every_kind_of_end(

@@ -102,6 +102,11 @@ class _Shift:
             else:
                 code = found
             self.engines.remove(entry)
+            if code and is_alive(planned.run):
+                # A campaign that was killed had just started one, which took the run first.
+                self._told(planned, None, "still has an engine")
+                self.engines.append((planned, None))
+                continue
             summary = summarize(planned.run)
             words = "" if code == 0 or summary["reason"] else _last_line(planned.run)
             self._told(planned, summary, words)
