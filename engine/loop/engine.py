@@ -160,7 +160,7 @@ class Engine:
         try:
             await self._begin()
             beside = [self._beside(self._files.watch()), self._beside(watch_machine(self._session))]
-            if self._session.state.cluster:
+            if self._executor.name != "local":
                 beside.append(self._beside(watch_machines(self._session, self._executor)))
             try:
                 await self._scheduler.run()
