@@ -2,7 +2,7 @@
 
 Its first argument is the name of the command: `sbatch`, `squeue`, `scancel` or `sinfo`. A job is a process of its own;
 the folder `$SBATCH_STUB` keeps what is known of it. A file `lose` there makes sbatch end without an answer once, after
-it has taken the job.
+it has taken the job; a file `mute` makes squeue fail once. As long as there is a file `hang`, scancel does nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 
@@ -42,11 +43,16 @@ def main() -> None:
             sys.exit("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
         print(number)
     elif name == "squeue":
+        if (folder / "mute").exists():
+            (folder / "mute").unlink()
+            sys.exit("slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
         for path in jobs:
             job = json.loads(path.read_text())
             state = "RUNNING" if _is_running(job["pid"]) else "COMPLETED"
             print(f"{job['id']}|{state}|gamma|None|{job['name']}")
     elif name == "scancel":
+        while (folder / "hang").exists():
+            time.sleep(0.05)
         for path in jobs:
             job = json.loads(path.read_text())
             if str(job["id"]) in arguments and _is_running(job["pid"]):

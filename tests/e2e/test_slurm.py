@@ -36,6 +36,8 @@ from tests.slurm_cluster import SlurmCluster, slurm_cluster
 
 require("slurmctld", "slurmd", "sbatch", "bubblewrap")
 
+SHARED = "shared by all é %j"
+"""A name that a shell would take apart, and in which sbatch would put the number of a job."""
 LONG = 180.0
 """Seconds that no step takes, however busy the machine is."""
 
@@ -55,7 +57,7 @@ def cluster() -> Iterator[SlurmCluster]:
 @pytest.fixture
 def place(tmp_path: Path, cluster: SlurmCluster) -> dict[str, object]:
     """What a run's settings say of the cluster."""
-    return {"name": "slurm", "scratch": str(tmp_path / "shared"), "poll_seconds": 0.5}
+    return {"name": "slurm", "scratch": str(tmp_path / SHARED), "poll_seconds": 0.5}
 
 
 def test_run_on_cluster_is_the_run_on_this_machine(make_task: TaskMaker, tmp_path: Path, place: object) -> None:
@@ -73,7 +75,7 @@ def test_run_on_cluster_is_the_run_on_this_machine(make_task: TaskMaker, tmp_pat
         assert not state.submitted
         assert {machine.cores for machine in state.cluster.values()} == ({2.0} if name == "slurm" else set())
     assert found[0] == found[1]
-    shared = tmp_path / "shared"
+    shared = tmp_path / SHARED
     wait_for(lambda: not [*(shared / "jobs").iterdir(), *(shared / "out").iterdir()], "the end of all files")
 
 

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ class SlurmExecutor:
                 f"{exc.filename or root} cannot be used: {exc.strerror}",
                 "Name a folder that this machine and all of the cluster see as executor.scratch",
             ) from None
-        for watch in (self._watch_files(), self._watch_queue()):
+        for watch in (self._watch_files(), self._watch_orders(), self._watch_queue()):
             self._begin(watch)
 
     async def aclose(self) -> None:
@@ -200,6 +200,8 @@ class SlurmExecutor:
         if queued is not None and queued.is_alive:
             self._running[name] = evaluation
             evaluation.submitted(queued.id)
+            # The engine that died may have frozen it.
+            evaluation.thaw()
             return evaluation
         # It has ended, so that its result is there or never will be.
         while seen := (await asyncio.to_thread(self._files.look, {name: (evaluation.read, evaluation.most)})).get(name):
@@ -253,18 +255,26 @@ class SlurmExecutor:
                     id_ = await slurm.submit(arguments, script)
             except slurm.Unanswered as exc:
                 self._tell(exc.message)
-                await asyncio.sleep(next(pauses, _RETRY_SECONDS[-1]))
-                with suppress(EvolveError):
-                    known = (await slurm.list_jobs()).get(_PREFIX + name)
-                    if known is not None:
-                        evaluation.submitted(known.id)
-                        return
+                known = await self._taken(name, pauses)
+                if known is not None:
+                    evaluation.submitted(known.id)
+                    return
             except slurm.Refused as exc:
                 evaluation.decide(exc)
                 self.release(name)
             else:
                 evaluation.submitted(id_)
                 return
+
+    async def _taken(self, name: str, pauses: Iterator[float]) -> slurm.Job | None:
+        """Return the job of an attempt if SLURM has taken it; wait until SLURM says so, since another would be one too
+        many."""
+        while True:
+            await asyncio.sleep(next(pauses, _RETRY_SECONDS[-1]))
+            try:
+                return (await slurm.list_jobs()).get(_PREFIX + name)
+            except EvolveError as exc:
+                self._tell(exc.message)
 
     async def survey(self, seconds: float) -> bytes | str:
         """Return what a machine of the cluster is like, as JSON; a text says why none answered.
@@ -326,30 +336,36 @@ class SlurmExecutor:
         return self._files.log(name)
 
     async def _flush(self) -> None:
-        orders, self._orders = self._orders, []
-        for name, line in orders:
-            await asyncio.to_thread(self._files.order, name, line)
-        doomed, self._doomed = self._doomed, set()
-        if doomed:
+        """Carry out what evaluations ask for; what is cut short or gets no answer is left for the next call."""
+        while self._orders:
+            await asyncio.to_thread(self._files.order, *self._orders[0])
+            del self._orders[0]
+        if doomed := sorted(self._doomed):
             try:
-                await slurm.cancel(sorted(doomed))
+                await slurm.cancel(doomed)
             except slurm.Unanswered as exc:
                 self._tell(exc.message)
-                self._doomed |= doomed
             except slurm.Refused:
-                pass  # they are gone
-        released, self._released = self._released, set()
-        if released:
+                self._doomed.difference_update(doomed)  # they are gone
+            else:
+                self._doomed.difference_update(doomed)
+        if released := sorted(self._released):
             await asyncio.to_thread(self._files.remove, released)
+            self._released.difference_update(released)
 
-    async def _watch_files(self) -> None:
-        """Take in what machines write, and carry out what evaluations ask for."""
+    async def _watch_orders(self) -> None:
+        """Carry out what evaluations ask for as they ask; try again later what SLURM did not answer to."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
+                async with asyncio.timeout(self._settings.poll_seconds if self._doomed else None):
                     await self._woken.wait()
             self._woken.clear()
             await self._flush()
+
+    async def _watch_files(self) -> None:
+        """Take in what machines write."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
             wanted = {name: (one.read, one.most) for name, one in self._running.items() if one.id}
             if not wanted:
                 continue

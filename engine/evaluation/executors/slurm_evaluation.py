@@ -96,6 +96,7 @@ class SlurmEvaluation(ClusterEvaluation):
     def look_at(self, job: slurm.Job | None) -> None:
         """Take in what the queue says: nothing, if its job has ended a while ago."""
         if job is not None and job.is_alive:
+            self._ended_at = None
             if job.cannot_start:
                 self._host = job.node
                 self._queue.cancel(job.id)

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 __all__ = ["RESULT", "Seen", "SharedFolder", "attempt_key", "read_signed", "sign"]
 
@@ -171,9 +172,13 @@ def _read(path: Path, start: int, most: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return b""
-    with os.fdopen(descriptor, "rb") as file:
-        try:
+    try:
+        if not S_ISREG(os.fstat(descriptor).st_mode):
+            return b""
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             file.seek(start)
             return file.read(most)
-        except OSError:
-            return b""
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)

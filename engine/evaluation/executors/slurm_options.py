@@ -32,9 +32,10 @@ def job_arguments(name: str, folder: Path, limits: Limits, options: list[str]) -
         limits: those of the evaluation; they say how much memory and time it gets.
         options: further ones, which win.
     """
+    log = f"{folder}/log".replace("%", "%%")  # sbatch fills in what follows a %
     minutes = math.ceil((limits.seconds + _BESIDE_SECONDS) / 60)
     return [
-        f"--job-name={name}", f"--output={folder}/log", f"--chdir={folder}", "--nodes=1", "--ntasks=1",
+        f"--job-name={name}", f"--output={log}", f"--chdir={folder}", "--nodes=1", "--ntasks=1",
         "--export=ALL", "--no-requeue", f"--mem={math.ceil(limits.memory_mb) + _BESIDE_MB}M",
         f"--time={minutes}", *options,
     ]  # fmt: skip

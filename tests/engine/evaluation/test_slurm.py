@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from engine.errors import TaskError
+from engine.evaluation import evaluator
 from engine.evaluation.evaluator import Outcome
 from engine.evaluation.executors import slurm_commands
-from engine.evaluation.executors.base import EndedEvaluation, EvaluationLost, Submission
+from engine.evaluation.executors.base import EndedEvaluation, EvaluationLost, RunningEvaluation, Submission
 from engine.evaluation.executors.messages import Done, OutcomeMessage, Progressed, Started, encode
 from engine.evaluation.executors.slurm import SlurmExecutor
 from engine.evaluation.executors.slurm_commands import Job
@@ -30,7 +31,7 @@ from engine.settings.model import Settings
 from engine.task.resources import Resources
 from engine.task.spec import Limits
 from tests.conftest import EVALUATE, TaskMaker
-from tests.e2e.runs import job_of, unread, wait_for
+from tests.e2e.runs import HELD, job_of, unread, wait_for
 
 KEY = b"k" * 32
 DEVICE = 'def evaluate(path, report):\n    report(1, loss=2.0)\n    return {"score": 1.0, "device": report.device}\n'
@@ -101,6 +102,96 @@ async def test_job_whose_submission_got_no_answer_runs_once(
     (submitted,) = jobs(stub)
     assert "--nodelist=gamma" in submitted["arguments"]
     assert "Socket timed out" in capfd.readouterr().err
+
+
+async def test_job_is_not_submitted_again_before_the_queue_is_known(
+    stub: Path, tmp_path: Path, make_task: TaskMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.evaluation.executors.slurm._RETRY_SECONDS", (0.1,))
+    executor = executor_of(tmp_path)
+    await executor.open()
+    try:
+        for name in ("lose", "mute"):
+            (stub / name).touch()
+        job = job_of(make_task(evaluate=EVALUATE), tmp_path, None)
+        evaluation = await executor.start(job, lambda s, v: None, Submission("x"), lambda h, n: None, unread)
+        assert (await asyncio.wait_for(evaluation.outcome(), 90)).status == "ok"
+    finally:
+        await executor.aclose()
+    assert len(jobs(stub)) == 1
+
+
+async def begin_held(executor: SlurmExecutor, task: Path, tmp_path: Path) -> tuple[evaluator.Job, RunningEvaluation]:
+    """Start an evaluation that does not end by itself, and wait until it reports."""
+    reported = asyncio.Event()
+    job = replace(job_of(task, tmp_path, None), guarded=False)
+    running = await executor.start(job, lambda s, v: reported.set(), Submission("held"), lambda h, n: None, unread)
+    await asyncio.wait_for(reported.wait(), 90)
+    return job, running
+
+
+def has_ended(stub: Path) -> bool:
+    """Tell whether the process of the first job is gone."""
+    return not Path(f"/proc/{jobs(stub)[0]['pid']}").exists()
+
+
+async def test_what_was_cancelled_just_before_the_end_is_cancelled(
+    stub: Path, tmp_path: Path, make_task: TaskMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, cancel = asyncio.Event(), slurm_commands.cancel
+
+    async def cancel_and_tell(ids: list[str]) -> None:
+        begun.set()
+        await cancel(ids)
+
+    monkeypatch.setattr(slurm_commands, "cancel", cancel_and_tell)
+    executor = executor_of(tmp_path)
+    await executor.open()
+    try:
+        _, evaluation = await begin_held(executor, make_task(evaluate=HELD, seconds=200), tmp_path)
+        evaluation.cancel("enough")
+        await asyncio.wait_for(begun.wait(), 90)
+    finally:
+        await executor.aclose()
+    await asyncio.to_thread(wait_for, lambda: has_ended(stub), "the end of the job")
+    assert not list((tmp_path / "shared" / "jobs").iterdir())
+
+
+async def test_results_arrive_while_scancel_hangs(stub: Path, tmp_path: Path, make_task: TaskMaker) -> None:
+    executor = executor_of(tmp_path)
+    await executor.open()
+    try:
+        _, held = await begin_held(executor, make_task("held", evaluate=HELD, seconds=200), tmp_path)
+        (stub / "hang").touch()
+        held.cancel("enough")
+        job = job_of(make_task(evaluate=EVALUATE), tmp_path, None)
+        evaluation = await executor.start(job, lambda s, v: None, Submission("x"), lambda h, n: None, unread)
+        # Less than the time after which scancel is given up.
+        assert (await asyncio.wait_for(evaluation.outcome(), 50)).status == "ok"
+    finally:
+        (stub / "hang").unlink()
+        await executor.aclose()
+    await asyncio.to_thread(wait_for, lambda: has_ended(stub), "the end of the job")
+
+
+async def test_what_a_dead_engine_froze_goes_on(stub: Path, tmp_path: Path, make_task: TaskMaker) -> None:
+    dead, following = executor_of(tmp_path), executor_of(tmp_path)
+    orders = tmp_path / "shared" / "jobs" / "held-0" / "orders"
+    await dead.open()
+    job, running = await begin_held(dead, make_task(evaluate=HELD, seconds=200), tmp_path)
+    running.freeze()
+    await asyncio.to_thread(wait_for, orders.exists, "the order")
+    for task in dead._beside:
+        task.cancel()
+    await asyncio.wait(dead._beside)
+    await following.open()
+    try:
+        adopted = await following.adopt(job, Submission("held"), lambda s, v: None, lambda h, n: None, unread)
+        assert adopted is not None and not isinstance(adopted, EndedEvaluation)
+        await asyncio.to_thread(wait_for, lambda: orders.read_text() == "freeze\nthaw\n", "the other order")
+    finally:
+        await following.aclose()
+    await asyncio.to_thread(wait_for, lambda: has_ended(stub), "the end of the job")
 
 
 async def test_result_is_adopted_with_its_curve_and_only_under_the_key_of_the_run(
@@ -251,6 +342,7 @@ def test_options_of_sbatch(tmp_path: Path) -> None:
         needed(Resources(gpus=0.5))
     told = job_arguments("evolve-x", tmp_path, Limits(seconds=90, memory_mb=1000), ["--mem=1G"])
     assert {"--job-name=evolve-x", "--mem=1512M", "--time=12", "--no-requeue"} <= set(told) and told[-1] == "--mem=1G"
+    assert "--output=/50%% off/log" in job_arguments("x", Path("/50% off"), Limits(), [])
     script = job_script(ExecutorSettings(python="/opt/a b/python"), "/s", tmp_path, "x-0").decode()
     assert script.startswith("#!/bin/sh\nexec '/opt/a b/python' -I -c ")
     for options in (["--partition=gpu,long"], ["-pgpu"], ["--partition", "gpu"], ["-A", "me", "-p", "gpu"]):
@@ -290,6 +382,11 @@ def test_shared_folder_is_the_users_own_and_forgets_what_is_old(tmp_path: Path) 
     (folder.root / "out" / "new").symlink_to("/etc/passwd")
     assert folder.look({"new": (0, 10), "gone": (0, 10)}) == {}, "a link was followed"
     assert [path.name for path in (folder.root / "out").iterdir()] == ["new"]
+    (folder.root / "out" / "new").unlink()
+    for path in (folder.root / "out" / "new", folder.job("new") / "progress"):
+        path.mkdir()
+    os.mkfifo(folder.root / "out" / "pipe")
+    assert folder.look({"new": (0, 10), "pipe": (0, 10)}) == {}
 
 
 def test_key_of_a_run_is_made_once(tmp_path: Path) -> None:
