@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import shlex
 import sys
 from dataclasses import replace
@@ -34,6 +35,9 @@ from tests.conftest import EVALUATE, TaskMaker
 from tests.e2e.runs import HELD, job_of, unread, wait_for
 
 KEY = b"k" * 32
+_OWN = secrets.token_hex(8)
+QUICK_KEY, HELD_KEY = f"x-{_OWN}", f"held-{_OWN}"
+"""Of submissions: machines work in a folder that this process shares with other tests' processes."""
 DEVICE = 'def evaluate(path, report):\n    report(1, loss=2.0)\n    return {"score": 1.0, "device": report.device}\n'
 
 
@@ -73,7 +77,9 @@ async def test_gpu_is_asked_for_and_its_device_used(stub: Path, tmp_path: Path, 
         assert (machine.name, machine.slots) == ("gamma", 2)
         job = replace(job_of(make_task(evaluate=DEVICE), tmp_path, None), gpu=True, guarded=False)
         where: list[str] = []
-        evaluation = await executor.start(job, lambda s, v: None, Submission("x"), lambda h, n: where.append(n), unread)
+        evaluation = await executor.start(
+            job, lambda s, v: None, Submission(QUICK_KEY), lambda h, n: where.append(n), unread
+        )
         outcome = await asyncio.wait_for(evaluation.outcome(), 90)
         await evaluation.acknowledge()
     finally:
@@ -114,7 +120,7 @@ async def test_job_is_not_submitted_again_before_the_queue_is_known(
         for name in ("lose", "mute"):
             (stub / name).touch()
         job = job_of(make_task(evaluate=EVALUATE), tmp_path, None)
-        evaluation = await executor.start(job, lambda s, v: None, Submission("x"), lambda h, n: None, unread)
+        evaluation = await executor.start(job, lambda s, v: None, Submission(QUICK_KEY), lambda h, n: None, unread)
         assert (await asyncio.wait_for(evaluation.outcome(), 90)).status == "ok"
     finally:
         await executor.aclose()
@@ -125,7 +131,7 @@ async def begin_held(executor: SlurmExecutor, task: Path, tmp_path: Path) -> tup
     """Start an evaluation that does not end by itself, and wait until it reports."""
     reported = asyncio.Event()
     job = replace(job_of(task, tmp_path, None), guarded=False)
-    running = await executor.start(job, lambda s, v: reported.set(), Submission("held"), lambda h, n: None, unread)
+    running = await executor.start(job, lambda s, v: reported.set(), Submission(HELD_KEY), lambda h, n: None, unread)
     await asyncio.wait_for(reported.wait(), 90)
     return job, running
 
@@ -165,7 +171,7 @@ async def test_results_arrive_while_scancel_hangs(stub: Path, tmp_path: Path, ma
         (stub / "hang").touch()
         held.cancel("enough")
         job = job_of(make_task(evaluate=EVALUATE), tmp_path, None)
-        evaluation = await executor.start(job, lambda s, v: None, Submission("x"), lambda h, n: None, unread)
+        evaluation = await executor.start(job, lambda s, v: None, Submission(QUICK_KEY), lambda h, n: None, unread)
         # Less than the time after which scancel is given up.
         assert (await asyncio.wait_for(evaluation.outcome(), 50)).status == "ok"
     finally:
@@ -176,7 +182,7 @@ async def test_results_arrive_while_scancel_hangs(stub: Path, tmp_path: Path, ma
 
 async def test_what_a_dead_engine_froze_goes_on(stub: Path, tmp_path: Path, make_task: TaskMaker) -> None:
     dead, following = executor_of(tmp_path), executor_of(tmp_path)
-    orders = tmp_path / "shared" / "jobs" / "held-0" / "orders"
+    orders = tmp_path / "shared" / "jobs" / f"{HELD_KEY}-0" / "orders"
     await dead.open()
     job, running = await begin_held(dead, make_task(evaluate=HELD, seconds=200), tmp_path)
     running.freeze()
@@ -186,7 +192,7 @@ async def test_what_a_dead_engine_froze_goes_on(stub: Path, tmp_path: Path, make
     await asyncio.wait(dead._beside)
     await following.open()
     try:
-        adopted = await following.adopt(job, Submission("held"), lambda s, v: None, lambda h, n: None, unread)
+        adopted = await following.adopt(job, Submission(HELD_KEY), lambda s, v: None, lambda h, n: None, unread)
         assert adopted is not None and not isinstance(adopted, EndedEvaluation)
         await asyncio.to_thread(wait_for, lambda: orders.read_text() == "freeze\nthaw\n", "the other order")
     finally:
@@ -197,15 +203,15 @@ async def test_what_a_dead_engine_froze_goes_on(stub: Path, tmp_path: Path, make
 async def test_result_is_adopted_with_its_curve_and_only_under_the_key_of_the_run(
     stub: Path, tmp_path: Path, make_task: TaskMaker
 ) -> None:
-    executor, submission = executor_of(tmp_path), Submission("x")
+    executor, submission = executor_of(tmp_path), Submission(QUICK_KEY)
     job = replace(job_of(make_task(evaluate=DEVICE), tmp_path, None), guarded=False)
     await executor.open()
     try:
         await executor.start(job, lambda s, v: None, submission, lambda h, n: None, unread)
-        out = tmp_path / "shared" / "out" / "x-0"
+        out = tmp_path / "shared" / "out" / f"{QUICK_KEY}-0"
         # Before the engine looks: it is as good as dead.
         await asyncio.to_thread(wait_for, out.exists, "the result")
-        kept = {path: path.read_bytes() for path in (out, out.parents[1] / "jobs" / "x-0" / "progress")}
+        kept = {path: path.read_bytes() for path in (out, out.parents[1] / "jobs" / f"{QUICK_KEY}-0" / "progress")}
     finally:
         await executor.aclose()
 
