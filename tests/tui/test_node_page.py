@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 import unicodedata
 from pathlib import Path
@@ -16,6 +17,8 @@ from engine.journal import events as ev
 from engine.journal.clock import now_ms
 from engine.journal.database import connect_writer, insert_event
 from engine.journal.live import LIVE_OUTPUT, LiveRow, insert_live
+from engine.programs.folders import join_files
+from engine.programs.languages.registry import PYTHON
 from engine.runs.folder import lock_run
 from engine.state.node import NodeEvaluation
 from tests.tui.conftest import Desk
@@ -25,6 +28,7 @@ from tests.tui.terminal import Terminal
 from tests.tui.test_terminal import open_tui
 from tui.model.node_documents import TABS
 from tui.model.outputs import Output, RunningCurve, take_outputs
+from tui.model.program_files import compare_files
 from tui.model.side_by_side import side_by_side_lines
 from tui.screens.marked import MarkedScreen
 
@@ -95,6 +99,31 @@ class Evaluator:
         insert_event(connection, ev.Event(self.desk.seq, now_ms(), 1, self.node, data))
         connection.execute("COMMIT")
         connection.close()
+
+
+def test_programs_of_equal_lines_are_compared_in_linear_time() -> None:
+    """A candidate that repeats one line thousands of times must not occupy a processor for minutes."""
+
+    def calls(lines: int) -> int:
+        before, after = "x = 1\n" * lines + "z = 1\n", "y = 0\n" + "x = 1\n" * lines
+        counted = [0]
+
+        def count(frame: object, event: str, argument: object) -> None:
+            counted[0] += 1
+
+        sys.setprofile(count)
+        try:
+            side_by_side_lines(before, after, ("#1", "#2"), 160, "")
+            compare_files(_folder(before), _folder(after))
+        finally:
+            sys.setprofile(None)
+        return counted[0]
+
+    assert calls(800) < 3 * calls(400)
+
+
+def _folder(code: str) -> str:
+    return join_files({"main.py": code}, PYTHON)
 
 
 async def test_running_evaluation_is_followed(live_run: Desk, make_app: Maker) -> None:

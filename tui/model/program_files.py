@@ -58,6 +58,6 @@ def _compared(path: str, old: str | None, new: str | None) -> ProgramFile:
     change: Change = "new" if old is None else "deleted" if new is None else "changed"
     if change != "changed" or len(left) + len(right) > _MOST_LINES:
         return ProgramFile(path, size, change, len(right), len(left))
-    codes = [code for code in difflib.SequenceMatcher(None, left, right, False).get_opcodes() if code[0] != "equal"]
+    codes = [code for code in difflib.SequenceMatcher(None, left, right).get_opcodes() if code[0] != "equal"]
     added = sum(end - start for _, _, _, start, end in codes)
     return ProgramFile(path, size, change, added, sum(end - start for _, start, end, _, _ in codes))

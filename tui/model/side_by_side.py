@@ -38,7 +38,7 @@ def side_by_side_lines(before: str, after: str, names: Sequence[str], width: int
     lines: list[Line] = list(
         _beside([(Span(clean_line(names[0]), "dim"),)], [(Span(clean_line(names[1]), "dim"),)], room + digits + 3)
     )
-    for group in difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(_CONTEXT):
+    for group in difflib.SequenceMatcher(None, old, new).get_grouped_opcodes(_CONTEXT):
         lines.append((Span(f"@@ -{group[0][1] + 1} +{group[0][3] + 1} @@", "hunk"),))
         for kind, first, last, begin, end in group:
             same = kind == "equal"
