@@ -28,6 +28,8 @@ __all__ = ["WebServer"]
 HOST = "127.0.0.1"
 _MOST = 8
 """Connections at once, each a process of some 60 MB."""
+_LEAVE_SECONDS = 1.0
+"""How long an end waits for browsers: they look for as long as they like, so that no wait would be enough."""
 
 
 class WebServer(Server):  # type: ignore[misc]
@@ -61,7 +63,7 @@ class WebServer(Server):  # type: ignore[misc]
     def run(self) -> None:
         """Serve until interrupted."""
         logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-        web.run_app(self._make_app(), sock=self._socket, print=None, access_log=None)
+        web.run_app(self._make_app(), sock=self._socket, print=None, access_log=None, shutdown_timeout=_LEAVE_SECONDS)
 
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()

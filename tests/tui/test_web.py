@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -75,21 +76,26 @@ async def test_reader_is_offered_and_obeyed_in_no_act(live_run: Desk, runs: Path
 
 
 @pytest.fixture
-def serve(runs: Path) -> Iterator[Callable[..., dict[str, str]]]:
+def servers() -> list[subprocess.Popen[str]]:
+    """The servers that were started."""
+    return []
+
+
+@pytest.fixture
+def serve(runs: Path, servers: list[subprocess.Popen[str]]) -> Iterator[Callable[..., dict[str, str]]]:
     """Starts the server; returns its addresses."""
     require("textual_serve")
-    started: list[subprocess.Popen[str]] = []
 
     def start(*options: str) -> dict[str, str]:
         command = [*COMMAND, "web", "alpha", "--runs", str(runs), "--port", "0", *options]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-        started.append(process)
+        servers.append(process)
         assert process.stdout is not None
         lines = [process.stdout.readline().strip() for _ in range(1 + ("--steer" in options))]
         return dict(line.split(": ", 1) for line in lines)
 
     yield start
-    for process in started:
+    for process in servers:
         process.terminate()
         process.communicate()
 
@@ -135,7 +141,9 @@ async def browsing(address: str) -> AsyncIterator[Browser]:
             yield Browser(socket)
 
 
-async def test_browser_reads_and_with_the_token_steers(runs: Path, serve: Callable[..., dict[str, str]]) -> None:
+async def test_browser_reads_and_with_the_token_steers(
+    runs: Path, serve: Callable[..., dict[str, str]], servers: list[subprocess.Popen[str]]
+) -> None:
     run = make_run(runs / "alpha", 60)
     with lock_run(run):
         desk = Desk(run)
@@ -154,6 +162,9 @@ async def test_browser_reads_and_with_the_token_steers(runs: Path, serve: Callab
             await browser.send("p")
             await browser.until("pausing")
             assert desk.commands() == [("pause", {})]
+            # A browser that looks on does not hold up the end: unclosed, it would take until its heartbeat is missed.
+            servers[0].send_signal(signal.SIGINT)
+            assert await asyncio.to_thread(servers[0].wait, 20) == 0
 
 
 async def test_other_sites_and_wrong_tokens_are_refused(runs: Path, serve: Callable[..., dict[str, str]]) -> None:
