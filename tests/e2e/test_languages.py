@@ -34,7 +34,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmServer]:
 
 
 def packing(language: str, folder: Path) -> Path:
-    """Write the task's folder: its own files, and those that all languages share."""
+    """Write the task's folder: its own files, and those that all languages share.
+
+    Give runs a data seed: how much a rule gains depends on the items.
+    """
     task = folder / "tasks" / language
     shutil.copytree(PROBLEM / language, task)
     for name in ("evaluate.py", "brief.md", *(["pack.py"] if language != "python" else [])):
@@ -49,7 +52,7 @@ def programs(run: Run, operators: set[str]) -> list[str]:
 
 @pytest.mark.parametrize("language", [*LANGUAGES, pytest.param("c", marks=pytest.mark.needs("gcc"))])
 async def test_recombination_packs_better(language: str, tmp_path: Path, workspace: Path) -> None:
-    run = make_run(packing(language, tmp_path), tmp_path / "runs", rounds=5, workers=1, seed=1)
+    run = make_run(packing(language, tmp_path), tmp_path / "runs", rounds=5, workers=1, seed=1, data_seed=1)
     state = await work(run)
     assert {node.status for node in state.nodes} == {"ok"}
     seed, best = state.nodes[0], state.best_node
@@ -81,8 +84,8 @@ async def test_a_model_packs_better(language: str, tmp_path: Path, workspace: Pa
     model = {"model": "m", "base_url": server.url, "retries": 1}
     modes = {"full": 0, "diff": 1, "crossover": 0, "fix": 1}
     run = make_run(
-        packing(language, tmp_path), tmp_path / "runs", rounds=2, workers=1, seed=2, models={"m": model},
-        designer={"modes": modes}, roles={"analyzer": "rules"},
+        packing(language, tmp_path), tmp_path / "runs", rounds=2, workers=1, seed=2, data_seed=1,
+        models={"m": model}, designer={"modes": modes}, roles={"analyzer": "rules"},
     )  # fmt: skip
     state = await work(run)
     seed, best = state.nodes[0], state.best_node
