@@ -20,7 +20,7 @@ from tests.e2e.runs import events
 from tests.tui.pilot import Maker, opened, text_of, until
 from tests.tui.synthetic import add_events, make_run
 from tests.tui.test_model import ROOT
-from tui.model.prior_gains import gain_lines, gains_of
+from tui.model.prior_gains import gain_lines, gains_by_prior, gains_of
 from tui.model.run_model import fold_model
 from tui.screens.live import LiveScreen
 from tui.screens.recorded_priors import RecordedPriorsScreen
@@ -108,3 +108,6 @@ def test_gains_of_a_prior_are_those_of_its_nodes() -> None:
     text = "\n".join("".join(span.text for span in line) for line in gain_lines(model, "coordinate-climb", 80))
     assert f"used in {len(gains)} nodes" in text and "#16 " in text and "+0.0070" in text
     assert gain_lines(model, "never-used", 80) == []
+    by_prior = gains_by_prior(model)
+    assert by_prior["coordinate-climb"] == gains
+    assert set(by_prior) == {prior for node in model.state.nodes for prior in node.priors}

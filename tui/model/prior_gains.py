@@ -8,20 +8,30 @@ from tui.model.document import Line, Span, curve_lines, table_lines
 from tui.model.labels import outcome, short_score
 from tui.model.run_model import RunModel
 
-__all__ = ["gain_lines", "gains_of"]
+__all__ = ["gain_lines", "gains_by_prior", "gains_of"]
 
 _NODES = 20
 """The most nodes that are named."""
 _ROWS = 6
 
 
+def gains_by_prior(model: RunModel) -> dict[str, list[tuple[Node, float | None]]]:
+    """Return the nodes that each prior went into, each with its change on its parent; O(nodes)."""
+    found: dict[str, list[tuple[Node, float | None]]] = {}
+    for node in model.state.nodes:
+        for prior in node.priors:
+            found.setdefault(prior, []).append((node, _change(model, node)))
+    return found
+
+
 def gains_of(model: RunModel, prior: str) -> list[tuple[Node, float | None]]:
     """Return the nodes that a prior went into, each with its change on its parent; O(nodes)."""
-    ranking = model.state.ranking
-    found = [node for node in model.state.nodes if prior in node.priors]
-    return [
-        (node, ranking.gain(node, parent) if (parent := model.parent(node)) is not None else None) for node in found
-    ]
+    return [(node, _change(model, node)) for node in model.state.nodes if prior in node.priors]
+
+
+def _change(model: RunModel, node: Node) -> float | None:
+    parent = model.parent(node)
+    return model.state.ranking.gain(node, parent) if parent is not None else None
 
 
 def gain_lines(model: RunModel, prior: str, width: int) -> list[Line]:

@@ -17,7 +17,7 @@ from engine.runs.folder import Run
 from engine.text import one_line
 from tui.model.labels import fit
 from tui.model.markdown import markdown_lines
-from tui.model.prior_gains import gain_lines, gains_of
+from tui.model.prior_gains import gain_lines, gains_by_prior
 from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Prompt, check_words
 from tui.session import Session
@@ -128,8 +128,9 @@ class RecordedPriorsScreen(BaseScreen):
     def _read(self, priors: list[RecordedPrior]) -> None:
         model = self.session.model if self.session is not None else None
         self.list.found = []
+        by_prior = gains_by_prior(model) if model is not None else {}
         for prior in priors:
-            gains = gains_of(model, prior.id) if model is not None else []
+            gains = by_prior.get(prior.id, [])
             known = [gain for _, gain in gains if gain is not None]
             self.list.found.append((prior, len(gains), sum(known) / len(known) if known else None))
         self.list.empty = " no design of this run was shown a prior"
