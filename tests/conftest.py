@@ -93,7 +93,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _process() -> dict[str, Any]:
     """Return what every later test of this process rests on."""
-    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
+    # Not SIGINT: a shell that starts tests behind itself has it ignored, and an event loop that ends sets it anew.
+    watched = (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
     os.umask(mask := os.umask(0))
     return {
         "time zone": (os.environ.get("TZ"), time.tzname),

@@ -178,7 +178,7 @@ def kept_summary(reader: JournalReader) -> dict[str, Any] | None:
         summary = None
     if summary is None or not _is_sound(summary) or summary["seq"] != reader.last_seq():
         return None
-    if "to_record" in summary:
+    if "to_record" in summary and "ranked_by" in summary:
         return {**summary}
     # Earlier versions kept less: of the best the score alone, from which its fitness follows if nothing else counts.
     first = next(reader.events(upto=1), None)

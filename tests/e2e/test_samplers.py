@@ -83,11 +83,11 @@ def test_resume_after_switched_sampler_reproduces_run(make_task: TaskMaker, evol
         run = make_run(task, tmp_path / name, rounds=4, workers=1, seed=3)
         finish(run)
         # Taken up by the next engine, at the same place in both journals.
-        assert evolve("set", run.name, "rounds=14", *change, "--runs", tmp_path / name).code == 0
+        assert evolve("set", run.name, "rounds=18", *change, "--runs", tmp_path / name).code == 0
         runs.append(run)
     whole, torn = runs
     finish(whole)
-    for _ in range(3):
+    for _ in range(2):
         count = len(events(torn, ev.RoundEnded))
         engine = start_engine(torn)
         wait_for_event(torn, lambda e: len(events(torn, ev.RoundEnded)) > count + 1, "two rounds")  # noqa: B023

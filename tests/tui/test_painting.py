@@ -20,6 +20,7 @@ from cognition.retrieve import Hit
 from engine.journal import events as ev
 from engine.journal.live import LiveRow
 from engine.journal.reader import JournalReader
+from engine.priors.recorded import RecordedPrior
 from engine.runs.calls import CallEntry
 from engine.state.ranking import Figures, Ranking
 from tests.tui.pilot import press
@@ -37,7 +38,9 @@ from tui.model.run_model import fold_model
 from tui.model.run_settings import setting_rows
 from tui.model.status import Cell, status_cells
 from tui.screens.calls import CallRows
+from tui.screens.ideas import IdeaList
 from tui.screens.prior_history import RevisionsView
+from tui.screens.recorded_priors import RecordedList
 from tui.screens.run_settings import RunSettingsView
 from tui.screens.runs import RunsView
 from tui.screens.settings import SettingsView
@@ -241,6 +244,27 @@ def calls_list(widget: CallRows) -> Steps:
     return {"ask": ask, **_moves(widget)}
 
 
+def ideas(widget: IdeaList) -> Steps:
+    story = Story(hostile=True)
+    widget.model, widget.rows, widget.cursor, widget.top = story.model, [], 0, 0
+
+    def add(number: int) -> None:
+        story.go_on(number)
+        widget.rows = list(range(0, len(story.model.state.nodes), 1 + number % 2))
+
+    return {**_moves(widget), "events": add, "repaint": lambda number: widget.repaint()}
+
+
+def recorded(widget: RecordedList) -> Steps:
+    def change(number: int) -> None:
+        state, text = ("on", "disabled", "removed")[number % 3], TEXTS[number % len(TEXTS)]
+        prior = RecordedPrior(f"p{number}", text, number, text, number * 400, number, state)
+        widget.found = [*widget.found[: 30 - number], (prior, number, None if number % 3 else number - 4.5)]
+
+    widget.found, widget.cursor, widget.top = [], 0, 0
+    return {**_moves(widget), "change": change, "repaint": lambda number: widget.repaint()}
+
+
 def file_list(widget: FileList) -> Steps:
     def show(number: int) -> None:
         changes = get_args(Change)
@@ -389,6 +413,7 @@ CASES: dict[type[Painted], Case] = {
     WritingPanel: writing, RunsView: runs_list, CallRows: calls_list, PriorsView: priors, RevisionsView: revisions,
     SettingsView: settings_list, TextView: text_view, TransportBar: transport, StatusBar: status_bar, Title: title,
     Footer: footer, HintBar: hints, RunSettingsView: run_settings, FileList: file_list,
+    IdeaList: ideas, RecordedList: recorded,
 }  # fmt: skip
 
 

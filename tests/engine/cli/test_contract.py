@@ -17,6 +17,7 @@ import engine.cli.campaign
 import engine.cli.compare
 import engine.cli.control
 import engine.cli.digest
+import engine.cli.distil
 import engine.cli.doctor
 import engine.cli.export
 import engine.cli.fork
