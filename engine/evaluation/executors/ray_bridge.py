@@ -23,6 +23,7 @@ from engine.evaluation.supervisor.frames import pack
 __all__ = ["main"]
 
 _LOOK_SECONDS = 1.0
+_CANCEL_SECONDS = 10.0
 _MOST_BYTES = 1 << 32
 
 
@@ -150,8 +151,13 @@ class _Bridge:
     async def _withdraw(self, number: int) -> None:
         """End an evaluation, unless it has ended."""
         generator = self._running.get(number)
-        if generator is not None:
-            self._ray.cancel(generator)
+        if generator is None:
+            return
+        self._ray.cancel(generator)
+        # A task that is just starting may miss it, and goes on unheard; the end of its process ends it in any case.
+        await asyncio.sleep(_CANCEL_SECONDS)
+        if self._running.get(number) is generator:
+            self._ray.cancel(generator, force=True)
 
     def _on(self, node: str, function: str) -> Any:
         """Return a function to call on a machine, whatever runs there."""
