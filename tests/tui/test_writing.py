@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import threading
@@ -18,6 +19,8 @@ from engine.journal import events as ev
 from engine.journal.clock import now_ms
 from engine.journal.database import connect_writer, insert_event
 from engine.journal.live import LiveRow, insert_live
+from engine.journal.reader import JournalReader
+from engine.runs.calls import CallEntry, calls_of_run
 from engine.runs.folder import lock_run
 from tests.tui.conftest import Desk
 from tests.tui.pilot import Maker, opened, text_of, until
@@ -135,6 +138,33 @@ async def test_model_that_reads_and_what_came_to_nothing_are_shown(
         await pilot.press(*(["v", "v"] if size[0] < 100 else []))
         await until(pilot, lambda: "design refused, 107 s" in text_of(app), "the note")
         assert "1 timed out, 1 refused" in text_of(app)
+
+
+async def test_slow_reading_of_calls_does_not_replace_a_later_one(
+    live_run: Desk, make_app: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(live_run)
+    writer.event(ev.CallStarted(1, "researcher", "fast", "0" * 64))
+    first, readings = threading.Event(), itertools.count()
+
+    def slow_at_first(reader: JournalReader, seq: int) -> list[CallEntry]:
+        calls = calls_of_run(reader, seq)
+        if next(readings) == 0:
+            first.wait(60)
+        return calls
+
+    monkeypatch.setattr("tui.screens.calls.calls_of_run", slow_at_first)
+    app = make_app(live_run.run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("W", "enter")
+        await until(pilot, lambda: "Calls 1," in text_of(app), "a reading that was not slow")
+        writer.event(ev.CallDone(1, "researcher", "fast", tokens_in=4_193, tokens_out=812))
+        await until(pilot, lambda: "4,193+812" in text_of(app), "the end of the call")
+        first.set()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "4,193+812" in text_of(app)
 
 
 async def test_two_texts_are_shown_at_once(live_run: Desk, make_app: Maker) -> None:

@@ -115,6 +115,9 @@ class CallsScreen(BaseScreen):
         self._head = Title(" Calls", id="head")
         self._rows = CallRows()
         self._draw = Throttle(self, 1.0, self._load)
+        self._asked = 0
+        self._shown = 0
+        """Which reading is shown: two may go on at once, and the later one may end first."""
 
     def compose_body(self) -> ComposeResult:
         """Compose the title and the calls."""
@@ -141,19 +144,23 @@ class CallsScreen(BaseScreen):
 
     def _load(self) -> None:
         if self.session.model is not None:
-            seq = self.session.model.state.seq
-            self.run_worker(lambda: self._read(seq), thread=True, group="calls", exit_on_error=False)
+            self._asked += 1
+            asked, seq = self._asked, self.session.model.state.seq
+            self.run_worker(lambda: self._read(asked, seq), thread=True, group="calls", exit_on_error=False)
 
-    def _read(self, seq: int) -> None:
+    def _read(self, asked: int, seq: int) -> None:
         try:
             with JournalReader(self.session.run.db) as reader:
                 calls = calls_of_run(reader, seq)
         except EvolveError as exc:
             self.app.call_from_thread(self.say_error, exc)
         else:
-            self.app.call_from_thread(self._take, calls[::-1])
+            self.app.call_from_thread(self._take, asked, calls[::-1])
 
-    def _take(self, calls: list[CallEntry]) -> None:
+    def _take(self, asked: int, calls: list[CallEntry]) -> None:
+        if asked < self._shown:
+            return
+        self._shown = asked
         self._rows.show(calls)
         useless = sum(bool(call.reason) for call in calls)
         told = f"{len(calls):,}, newest first" + (f"; {useless:,} came to nothing" if useless else "")

@@ -58,6 +58,8 @@ class CompareScreen(BaseScreen):
         super().__init__()
         self._runs = tuple(runs)
         self._read: list[ComparedRun] = []
+        self._asked = 0
+        self._shown = 0
         self._tab = 0
         self._axis = 0
         self._head = Title(" Compare", id="head")
@@ -95,17 +97,23 @@ class CompareScreen(BaseScreen):
 
     def action_read(self) -> None:
         """Read the runs again."""
-        self.run_worker(self._work, thread=True, group="read", exit_on_error=False)
+        self._asked += 1
+        asked = self._asked
+        self.run_worker(lambda: self._work(asked), thread=True, group="read", exit_on_error=False)
 
-    def _work(self) -> None:
+    def _work(self, asked: int) -> None:
         try:
             read = [read_compared(run) for run in self._runs]
         except EvolveError as exc:
             self.app.call_from_thread(self.say_error, exc)
         else:
-            self.app.call_from_thread(self._take, read)
+            self.app.call_from_thread(self._take, asked, read)
 
-    def _take(self, read: list[ComparedRun]) -> None:
+    def _take(self, asked: int, read: list[ComparedRun]) -> None:
+        # An earlier reading may end after a later one.
+        if asked < self._shown:
+            return
+        self._shown = asked
         self._read = read
         self._show()
 
