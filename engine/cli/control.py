@@ -28,6 +28,7 @@ from engine.cli.foreign import (
     MetricOption,
     NetworkOption,
     PythonOption,
+    choice_of,
     keep_interpreter,
     open_like,
     open_task,
@@ -128,7 +129,7 @@ def run(
         str,
         typer.Option(
             metavar="RUN",
-            help="Replay the answers that another run recorded, with that run's settings.",
+            help="Replay the answers that another run recorded, with that run's settings, instance, kind and --warm.",
             autocompletion=run_names,
         ),
     ] = "",
@@ -163,6 +164,11 @@ def run(
     if base_url and not model:
         raise UsageError("--base-url needs --model NAME, the model's name at the endpoint")
     wait = _patience(patience_endpoint, headless)
+    replay = pick(answers, runs) if answers else None
+    if replay is not None:
+        # Its answers are about its instance and its population.
+        recorded = choice_of(replay)
+        instance, kind = instance or recorded[0], kind or recorded[1]
     loaded = open_task(task, python, metric, container, container_network, instance, kind)
     chosen = find_preset(preset) if preset else Preset()
     loaded = chosen.limit(loaded)
@@ -175,7 +181,7 @@ def run(
     only, table = model_table(model, base_url, loaded) if model else ("", {})
     given |= {"models": {only: table}} if model else {}
     own = [("command line", given), *((f"--set {text}", parse_setting(text)) for text in set_ or [])]
-    base = replayed(pick(answers, runs)) if answers else None
+    base = replayed(replay) if replay is not None else None
     settings = choose_settings(loaded, chosen, own, only, base)
     settle(review_task(loaded, settings, own_layers(own)), trust, may_ask=not (headless or detach or json))
     keep_interpreter(python)
@@ -184,7 +190,7 @@ def run(
         settings = choose_settings(loaded, chosen, [*own, ("limit", {"usd": limit})], only, base)
     require_limit(settings)
     wanted_bubblewrap()  # fails before anything is created
-    others = warm_start([pick(other, runs) for other in warm or []], loaded)
+    others = warm_start([pick(other, runs) for other in warm or []], loaded, replay)
     made = create_run(loaded, settings, folder_of(runs), name, allow_network_fs, warm=others)
     if detach:
         spawn_engine(made)

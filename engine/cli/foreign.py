@@ -25,6 +25,7 @@ __all__ = [
     "NetworkOption",
     "PythonOption",
     "allowed_containers",
+    "choice_of",
     "given_interpreter",
     "keep_interpreter",
     "open_like",
@@ -83,15 +84,21 @@ def open_task(
     return task
 
 
+def choice_of(run: Run) -> tuple[str, str]:
+    """Return the instance and the kind that a run was started with."""
+    with JournalReader(run.db) as reader:
+        spec = fold_run(reader).spec
+    return spec.instance, spec.kind
+
+
 def open_like(name: str, run: Run) -> Task:
     """Return a task to go on with: its instance and its kind are those of a run.
 
     Raises:
         TaskError: there is no such task, a part of it is wrong, or it has no such instance or kind.
     """
-    with JournalReader(run.db) as reader:
-        spec = fold_run(reader).spec
-    return open_task(name, instance=spec.instance, kind=spec.kind)
+    instance, kind = choice_of(run)
+    return open_task(name, instance=instance, kind=kind)
 
 
 def allowed_containers(container: bool, container_network: bool) -> Container | None:

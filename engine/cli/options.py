@@ -80,14 +80,14 @@ WarmOption = Annotated[
 Detach = Annotated[bool, typer.Option("--detach", help="Start the engine, print the run's path and return.")]
 
 
-def warm_start(runs: Sequence[Run], task: Task) -> Warm | None:
-    """Return what `--warm` gives a new run; None without a run."""
-    if not runs:
+def warm_start(runs: Sequence[Run], task: Task, replayed: Run | None = None) -> Warm | None:
+    """Return what `--warm` gives a new run, else what the run had whose answers are replayed; None without either."""
+    if not runs and replayed is None:
         return None
     # Lazy: this loads numpy, and few runs need it.
-    from engine.runs.warm import warm_from
+    from engine.runs.warm import warm_as, warm_from
 
-    return warm_from(runs, task)
+    return warm_from(runs, task) if runs or replayed is None else warm_as(replayed)
 
 
 def place_of(executor: str | None, address: str | None) -> dict[str, dict[str, str]]:

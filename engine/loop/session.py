@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from engine.errors import DamagedJournal
 from engine.journal import events as ev
 from engine.journal.clock import StepWatch
-from engine.journal.database import sha256_of, to_row
+from engine.journal.database import Row, sha256_of, to_row
 from engine.journal.reader import JournalReader
 from engine.journal.writer import JournalWriter
 from engine.state.fold import apply
@@ -85,6 +85,7 @@ class RunSession:
         round: int | None = None,
         node: int | None = None,
         blobs: Iterable[bytes] = (),
+        then: Callable[[], Sequence[ev.Data]] | None = None,
     ) -> None:
         """Append events: fold them at once, queue them for the disk in one transaction.
 
@@ -93,10 +94,11 @@ class RunSession:
             round: the round that they are about.
             node: the node that they are about.
             blobs: contents that they name by sha256.
+            then: called once these are folded; returns further events of the same transaction.
         """
         for content in blobs:
             self.keep(content)
-        self._append([(item, round, node) for item in data])
+        self._append([(item, round, node) for item in data], then=then)
 
     def emit_all(self, effects: Iterable[tuple[ev.Data, int | None]], answer: tuple[int, str] | None = None) -> None:
         """Append events about different nodes in one transaction.
@@ -178,12 +180,28 @@ class RunSession:
         return self._reader.newest(ev.EvalStageDone, 1000)
 
     def _append(
-        self, added: list[tuple[ev.Data, int | None, int | None]], answer: tuple[int, str] | None = None
+        self,
+        added: list[tuple[ev.Data, int | None, int | None]],
+        answer: tuple[int, str] | None = None,
+        then: Callable[[], Sequence[ev.Data]] | None = None,
     ) -> None:
         # The clock is read once for all of them: events that are written together are not torn by a step.
         at, step = self._clock.read()
         if step is not None:
             added.insert(0, (ev.ClockStepped(step.by_ms, step.passed_ms), None, None))
+        batch, rows = self._fold(added, at)
+        if then is not None:
+            _, round_, node = added[-1]
+            more = self._fold([(item, round_, node) for item in then()], at)
+            batch, rows = batch + more[0], rows + more[1]
+        blobs, self._blobs = self._blobs, []
+        self._writer.append(rows, blobs, answer)
+        for listen in self._listeners:
+            for event in batch:
+                listen(event, self.state)
+
+    def _fold(self, added: list[tuple[ev.Data, int | None, int | None]], at: int) -> tuple[list[ev.Event], list[Row]]:
+        """Fold events at once; return them and their rows, which are to be written."""
         state = self.state
         seq, batch, rows = state.seq, [], []
         # Encoded first: what cannot be kept must not become state.
@@ -199,11 +217,7 @@ class RunSession:
                 raise RuntimeError("an event of this engine contradicts the run's state") from exc
             for follow in self._followers.get(type(event.data)) or self._find_followers(type(event.data)):
                 follow(event, state)
-        blobs, self._blobs = self._blobs, []
-        self._writer.append(rows, blobs, answer)
-        for listen in self._listeners:
-            for event in batch:
-                listen(event, state)
+        return batch, rows
 
     def _find_followers(self, kind: type[ev.Data]) -> list[Follower]:
         found = [follower for follower, kinds in self._subscribed if not kinds or kind in kinds]

@@ -24,8 +24,12 @@ from engine.journal.events import (
     LearnDone,
     PriorChanged,
     RunForked,
+    RunStarted,
+    RunWarmed,
     SettingsChanged,
+    StandstillEnded,
     VerifyDone,
+    encode_data,
 )
 from engine.journal.reader import JournalReader
 from engine.priors.place import priors_of
@@ -43,8 +47,15 @@ __all__ = ["Fork", "fork_run"]
 _BLOB = re.compile(r'(?<!"digest"):"([0-9a-f]{64})"')
 """A field of an event that may name a blob; in JSON a quote inside of a text never stands bare."""
 _PAGE = 500
-_TOGETHER = {(EvalDone, BestCrowned), (VerifyDone, EvalDone)}
-"""Events of one node that are written in one transaction, one after the other."""
+_TOGETHER = {
+    (RunStarted, RunWarmed),
+    (VerifyDone, EvalDone),
+    (EvalDone, BestCrowned),
+    (EvalDone, StandstillEnded),
+    (BestCrowned, StandstillEnded),
+}
+"""Events of the run, or of one node, that are written in one transaction, one after the other."""
+_MOST_TOGETHER = 4
 
 
 class Fork(NamedTuple):
@@ -168,7 +179,7 @@ def _priors_at(reader: JournalReader, at: int) -> dict[str, str]:
 
 def _torn(reader: JournalReader, at: int) -> list[tuple[Data, int | None, int | None]]:
     """Return the events of the last copied event's transaction that follow it and that the search needs."""
-    first, *rest = reader.events(after=at - 1, upto=at + 2)
+    first, *rest = reader.events(after=at - 1, upto=at + _MOST_TOGETHER - 1)
     torn: list[tuple[Data, int | None, int | None]] = []
     for before, event in itertools.pairwise([first, *rest]):
         if (type(before.data), type(event.data)) not in _TOGETHER or event.node != before.node:
@@ -200,6 +211,8 @@ def _write(
             connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", page)
             for row in page:
                 named |= dict.fromkeys(_BLOB.findall(row[5]))
+        for data, _, _ in own:
+            named |= dict.fromkeys(_BLOB.findall(encode_data(data).decode()))
         dictionary = reader.dictionary_name()
         if dictionary:
             insert_meta(connection, DICTIONARY, dictionary)

@@ -20,7 +20,7 @@ from engine.state.run_state import RunState
 from engine.task.interface import check_program
 from engine.task.spec import Task
 
-__all__ = ["Warm", "warm_from"]
+__all__ = ["Warm", "warm_as", "warm_from"]
 
 _FROM_EACH = 5
 """Programs of each run."""
@@ -75,6 +75,17 @@ def warm_from(runs: Sequence[Run], task: Task) -> Warm:
             )
         left_out += [refused] if refused else []
     return Warm(RunWarmed(chosen.programs, left_out), contents)
+
+
+def warm_as(run: Run) -> Warm | None:
+    """Return the programs of other runs that a run started with; None if there were none.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    with JournalReader(run.db) as reader:
+        warm = fold_run(reader).warm
+        return Warm(RunWarmed(warm), [reader.blob(item.program) for item in warm]) if warm else None
 
 
 class _Chosen:

@@ -4,7 +4,8 @@ Mouret and Clune, "Illuminating search spaces by mapping elites", arXiv 1504.049
 OpenEvolve and ASI-Evolve (arXiv 2603.29640) describe them. An island is drawn evenly, then with chance `exploration` a
 node of it evenly, with chance `exploitation` one of its elite archive by rank (P(r) ∝ 1/r), else the elite of a cell
 with a chance in proportion to 0.05 + (s − min)/(max − min) over the elites, so that neither sign nor scale of the
-scores matter. Inspirations are elites of other cells.
+scores matter; min is taken over elites that break no constraint, and one that breaks any weighs 0.05. Inspirations are
+elites of other cells.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ class MapElites:
         """The island that each node was born on, by node id, if it ever had a score."""
         self._travelled: NDArray[np.bool_] = np.zeros(64, dtype=np.bool_)
         """Whether each node also belongs to the island after its home, by node id."""
+        self._broken: NDArray[np.bool_] = np.zeros(64, dtype=np.bool_)
+        """Whether each node breaks a constraint, by node id."""
         self._born = [0 for _ in self._islands]
         """How many nodes were born on each island."""
 
@@ -79,6 +82,8 @@ class MapElites:
         while node.id >= len(self._homes):
             self._homes = np.concatenate([self._homes, np.full_like(self._homes, _NOWHERE)])
             self._travelled = np.concatenate([self._travelled, np.zeros_like(self._travelled)])
+            self._broken = np.concatenate([self._broken, np.zeros_like(self._broken)])
+        self._broken[node.id] = bool(node.broken)
         newborn = self._homes[node.id] == _NOWHERE
         if newborn:
             if node.standing is None:
@@ -203,10 +208,13 @@ class MapElites:
             size = min(self._archive_size, len(view.ids))
             at = draw(rank_weights(size, 1.0), 1, rng)[0]
             return len(view.ids) - size + at, f"archive rank {size - at}/{size}"
-        scores = view.scores[view.elites]
-        # Halves, since the difference of two very large scores would overflow.
-        spread = float(scores[-1] / 2 - scores[0] / 2)
-        above = (scores / 2 - scores[0] / 2) / spread if spread > 0.0 else np.zeros(len(scores))
+        # What breaks a constraint may stand so far below the others that they would all weigh the same.
+        broken = self._broken[view.ids[view.elites]]
+        scores = view.scores[view.elites] / 2  # halves, since the difference of two very large scores would overflow
+        first = 0 if broken.all() else int(np.argmin(broken))
+        spread = float(scores[-1] - scores[first])
+        above = np.zeros(len(scores))
+        above[first:] = (scores[first:] - scores[first]) / spread if spread > 0.0 else 1.0
         at = int(view.elites[draw(above + _LEAST_WEIGHT, 1, rng)[0]])
         cell = self._grid.place(int(self._grid.cells(view.ids[[at]])[0]))
         return at, f"elite of cell {'×'.join(map(str, cell))}"

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def main(
     try:
         with _surroundings(folder, model):
             campaign = _prepare(folder, rounds, repeats, parallel or 1)
-            if not work(campaign, campaign.file.parallel, Progress(campaign)):
+            if not work(campaign, campaign.file.parallel, Progress(campaign), partial(_forget, campaign)):
                 raise KeyboardInterrupt
             summary = summarize_campaign(campaign)
             if out is not None:
@@ -141,12 +142,14 @@ def _prepare(folder: Path, rounds: int, repeats: int, parallel: int) -> Campaign
     file = folder / "search.toml"
     text = _CAMPAIGN.format(seeds=repeats, parallel=parallel, rounds=rounds, tasks="".join(tables))
     file.write_text(text)
-    campaign = plan_campaign(read_campaign(file), folder / "runs")
+    return plan_campaign(read_campaign(file), folder / "runs")
+
+
+def _forget(campaign: Campaign) -> None:
+    """Delete the runs that are not finished: their model counts from 1 again, and would repeat answers."""
     for planned in campaign.runs:
-        # The model counts from 1 again: a run that went on would be given answers that it has had.
         if planned.run.db.is_file() and summarize(planned.run)["status"] != "finished":
             delete_run(planned.run)
-    return campaign
 
 
 def _rows(summary: Summary) -> list[dict[str, Any]]:

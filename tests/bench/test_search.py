@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 import pytest
 
 from engine.cli.bench import load_bench
+from engine.errors import RunError
 from engine.llm.answers import parse_program
+from engine.runs.create import create_run
 from engine.runs.folder import Run
 from engine.task.load import load_task
 from tests.bench.search.model import write_answer
@@ -57,6 +60,22 @@ def test_real_runs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert f"{state.tokens:,} tokens each" in row["note"]
     assert (tmp_path / "out" / "runs" / "campaign.html").is_file()
     assert bench.main(False, rounds=4, repeats=1, out=tmp_path / "out") == rows, "finished runs are kept"
+
+
+def test_runs_of_a_campaign_at_work_elsewhere_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = load_bench("search")
+    monkeypatch.setattr(bench, "CHOSEN", {"rastrigin": RASTRIGIN})
+    monkeypatch.setattr(bench, "PROBLEMS", {})
+    campaign = bench._prepare(tmp_path / "out", 4, 1, 1)
+    planned = campaign.runs[0]
+    create_run(planned.case.loaded, planned.settings, planned.run.folder.parent, planned.run.name)
+    with campaign.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="another process works on the campaign"):
+            bench.main(False, rounds=4, repeats=1, out=tmp_path / "out")
+        assert planned.run.db.is_file()
+    bench._forget(campaign)
+    assert not planned.run.folder.exists()
 
 
 _SAMPLERS = {"default": "ucb1", "iid": "iid", "sequential": "sequential"}

@@ -100,6 +100,17 @@ def test_fork_holds_only_blobs_of_its_events(tmp_path: Path) -> None:
         assert reader.blob(sha256_of(b"second" * 200)) == b"second" * 200
 
 
+def test_warm_start_is_part_of_the_first_event(tmp_path: Path) -> None:
+    script = Script()
+    script.add(started())
+    script.add(ev.RunWarmed([ev.WarmProgram(sha256_of(b"better"), "other", 3)]))
+    script.add(ev.RoundStarted(), 0)
+    made = fork_run(write(tmp_path / "source", script.events, [b"better"]), tmp_path / "runs", at_seq=1)
+    with JournalReader(made.run.db) as reader:
+        state = fold_run(reader)
+        assert [item.node for item in state.warm] == [3] and reader.blob(sha256_of(b"better")) == b"better"
+
+
 def test_fork_restores_priors_of_its_event(tmp_path: Path) -> None:
     script, blobs = script_with_programs()
     script.add(ev.PriorChanged("q", sha256_of("new text"), "added"))

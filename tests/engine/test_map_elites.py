@@ -132,6 +132,16 @@ def test_exploration_and_exploitation_follow_their_formulas() -> None:
     assert fits(parents(made(exploration=0.4)), capped)
 
 
+def test_elite_that_breaks_a_constraint_leaves_the_weights_of_the_others_apart() -> None:
+    require = {"fitness": {"require": {"speed": ">= 1"}}}
+    made = Search(settings=require, name="map_elites", features=["a"], islands=1, exploration=0, exploitation=0)
+    for place, score, speed in ((0.0, 0.0, 1.0), (5.0, 1.0, 1.0), (9.0, 4.0, 1.0), (14.0, 9.0, -1e30)):
+        made.add(score, round=0, a=place, speed=speed)
+    weights = {0: 0.05, 1: 0.3, 2: 1.05, 3: 0.05}
+    assert made.state.nodes[3].broken and set(made.islands.grid(0).values()) == set(weights)
+    assert fits(parents(made), {node: weight / sum(weights.values()) for node, weight in weights.items()})
+
+
 def test_islands_are_drawn_evenly_without_empty_ones() -> None:
     search = Search(name="map_elites", islands=4)
     search.add(0.0, round=0)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.foreign import choice_of
 from engine.errors import UsageError
 from engine.journal import events as ev
 from engine.journal.database import sha256_of
 from engine.runs.create import create_run
 from engine.runs.folder import Run
-from engine.runs.warm import warm_from
+from engine.runs.warm import warm_as, warm_from
 from engine.settings.model import Settings
 from engine.task.load import load_task
 from tests.conftest import SEED, Evolve, TaskMaker
@@ -81,6 +82,15 @@ def test_of_a_front_its_nodes_come_first_and_what_breaks_a_constraint_never(
     assert [item.node for item in warm_from([run], load_task(make_task())).event.programs] == [0, 1, 2]
 
 
+def test_a_replayed_run_tells_its_instance_and_kind(tmp_path: Path) -> None:
+    script = Script()
+    interface = {"functions": ["a"], "improving": ["b"]}
+    spec = {"name": "t", "direction": "minimize", "instance": "n7", "kind": "improve", "interface": interface}
+    script.add(ev.RunStarted("t", {}, spec, {}))
+    run = write(tmp_path / "run", script.events)
+    assert choice_of(run) == ("n7", "improve") and warm_as(run) is None
+
+
 async def test_they_are_measured_beside_the_seeds_also_after_an_interruption(
     make_task: TaskMaker, tmp_path: Path
 ) -> None:
@@ -110,5 +120,9 @@ def test_a_run_goes_on_from_what_another_found(make_task: TaskMaker, evolve: Evo
     assert done.code == 0, done.err
     state = fold(Run(tmp_path / "runs" / "new"))
     assert state.best == 1 and state.nodes[1].operator == "warm" and state.nodes[1].score == 0.0
+    again = evolve("run", task, "--answers", "new", "--name", "again", "--headless", "--json", *where)
+    assert again.code == 0, again.err
+    replayed = fold(Run(tmp_path / "runs" / "again"))
+    assert replayed.warm == state.warm and replayed.nodes[1].score == 0.0
     refused = evolve("run", task, "--warm", "nowhere", "--headless", *where)
     assert refused.code != 0 and "nowhere" in refused.err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.journal.events import BestCrowned, EvalDone, StandstillEnded, VerifyDone
+from engine.journal.events import BestCrowned, Data, EvalDone, StandstillEnded, VerifyDone
 from engine.loop.hooks import RunHooks
 from engine.loop.session import RunSession
 from engine.loop.stages.verdict import Verdict
@@ -42,20 +42,27 @@ def record_end(
     """
     state = session.state
     checked = [] if check is None else [check]
-    stood, waited = state.standstill.began is not None, state.standstill.waited + 1
+    # A seed is no design, and one that is measured again was counted before.
+    more = int(node.status is None and node.round > 0)
+    stood, waited = state.standstill.began is not None, state.standstill.waited + more
     fitness = state.fitness(node.id, done.score, done.metrics, done.judge)
     supported = check is None or check.outcome == "confirmed"
     supported = supported and state.breach(node.id, done.score, done.metrics) is None
+    crowned: BestCrowned | None = None
+    events: list[Data] = [*checked, done]
     if supported and state.best != node.id and done.score is not None and state.beats(fitness, state.best):
         crowned = BestCrowned(score=done.score, previous=state.best, machines=machines_differ(state, node.id))
-        session.emit(*checked, done, crowned, *_ended(session, node, fitness, 1), round=node.round, node=node.id)
+        events += [crowned, *_ended(session, node, fitness, more)]
+
+    def then() -> list[Data]:
+        """Return what only the fold knows: that the front moved."""
+        if not stood or state.standstill.began is not None or state.settings.fitness.kind != "pareto":
+            return []
+        return [StandstillEnded(waited, min(raised_by(state, node), 1e300), action_of(state, node))]
+
+    session.emit(*events, round=node.round, node=node.id, then=then)
+    if crowned is not None:
         hooks.new_best(node)
-    else:
-        session.emit(*checked, done, round=node.round, node=node.id)
-    if stood and state.standstill.began is None and state.settings.fitness.kind == "pareto":
-        # Only the fold knows that the front moved.
-        ended = StandstillEnded(waited, min(raised_by(state, node), 1e300), action_of(state, node))
-        session.emit(ended, round=node.round, node=node.id)
 
 
 def crown_fittest(session: RunSession) -> None:

@@ -31,7 +31,7 @@ Told = Callable[[PlannedRun, RunSummary | None, str], None]
 summary and, if it gave no reason, the engine's last words."""
 
 
-def work(campaign: Campaign, parallel: int, told: Told) -> bool:
+def work(campaign: Campaign, parallel: int, told: Told, first: Callable[[], None] | None = None) -> bool:
     """Work until every run has ended; return False if a signal ended the work before.
 
     Finished runs are kept. A run without an engine goes on where it was, and one that still has an engine, which
@@ -42,6 +42,7 @@ def work(campaign: Campaign, parallel: int, told: Told) -> bool:
         campaign: the campaign.
         parallel: runs at once.
         told: called as runs begin and end.
+        first: called before anything else once no other process can work on the campaign.
 
     Raises:
         UsageError: a run that is there does not fit the campaign.
@@ -49,6 +50,8 @@ def work(campaign: Campaign, parallel: int, told: Told) -> bool:
         JournalError: a run cannot be read.
     """
     with _locked(campaign):
+        if first is not None:
+            first()
         check_begun(campaign)
         waiting = deque(planned for planned in campaign.runs if not _finished(planned.run))
         shift = _Shift(told)

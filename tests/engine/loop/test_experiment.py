@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine.errors import RunError, Stopping
 from engine.journal import events as ev
 from engine.loop.hooks import Hooks
-from engine.loop.stages.best import crown_fittest
+from engine.loop.stages.best import crown_fittest, record_end
 from engine.loop.stages.verdict import decide
 from engine.task.spec import Interface, Stage, TaskSpec
 from tests.conftest import TaskMaker
@@ -301,3 +301,36 @@ def test_verdict_is_the_first_failure(values: list[float], at: int) -> None:
     results.insert(min(at, len(results)), ev.EvalStageDone("explore", "crashed", 9, reason="out of memory"))
     verdict = decide(SPEC, Stage(), results)
     assert (verdict.status, verdict.reason, verdict.score) == ("crashed", "out of memory", None)
+
+
+@pytest.mark.parametrize("kind", ["pareto", "score"])
+async def test_standstill_ends_with_the_evaluation(make_task: TaskMaker, tmp_path: Path, kind: str) -> None:
+    axis = {"direction": "maximize", "reference": 0.0}
+    fitness = {"kind": kind, "parts": {"a": axis, "b": axis}} if kind == "pareto" else {}
+    run = make_run(make_task(), tmp_path / "runs", fitness=fitness)
+    async with open_parts(run) as parts:
+        session, written = parts.session, []
+        append = session._writer.append
+
+        def keep(rows: Any, *more: Any, **named: Any) -> None:
+            written.append([row[2] for row in rows])
+            append(rows, *more, **named)
+
+        session._writer.append = keep  # type: ignore[method-assign]
+
+        def end(node: int, value: float) -> None:
+            done = ev.EvalDone("ok", value, {"a": value, "b": value})
+            record_end(session, parts.hooks, session.state.nodes[node], done)
+
+        end(0, 1.0)
+        failed = add_node(session, None, status="crashed")
+        session.emit(ev.StandstillBegan(1, 1), node=0)
+        if kind == "score":
+            # It is measured again, and was counted before.
+            end(failed, 2.0)
+        else:
+            session.emit(ev.DesignDone("", "tune", "n", "", [0], digest="new"), round=2, node=2)
+            end(2, 2.0)
+    assert written[-1] == ["eval.done", "best.crowned", "standstill.ended"]
+    (ended,) = (event.data for event in events(run, ev.StandstillEnded))
+    assert ended == (ev.StandstillEnded(1, 1.0) if kind == "score" else ev.StandstillEnded(2, 3.0))
