@@ -5,14 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 import pytest
 
 from engine.journal import events as ev
-from engine.journal.database import connect_writer, pending_commands
+from engine.journal.clock import now_ms
+from engine.journal.database import connect_writer, insert_event, pending_commands
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, lock_run
 from tests.tui.synthetic import add_events, make_run
@@ -43,21 +45,31 @@ class Desk:
 
     def answer(self, *data: ev.Data, node: int | None = None, ok: bool = True, result: str = "") -> None:
         """Answer the oldest command, with the events that carry it out."""
-        from engine.journal.clock import now_ms
-        from engine.journal.database import insert_event
-
         connection = connect_writer(self.run.db)
         try:
             command = pending_commands(connection)[0]
             done = ev.CommandDone(command.id, command.kind, ok, result)
             connection.execute("BEGIN IMMEDIATE")
-            for item in (*data, done):
-                self.seq += 1
-                insert_event(connection, ev.Event(self.seq, now_ms(), None, node, item))
+            self._insert(connection, (*data, done), node)
             connection.execute("UPDATE commands SET done_at = 1, result = ? WHERE id = ?", (result, command.id))
             connection.execute("COMMIT")
         finally:
             connection.close()
+
+    def record(self, *data: ev.Data, node: int | None = None) -> None:
+        """Write events that nobody asked for."""
+        connection = connect_writer(self.run.db)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._insert(connection, data, node)
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+    def _insert(self, connection: Connection, data: Sequence[ev.Data], node: int | None) -> None:
+        for item in data:
+            self.seq += 1
+            insert_event(connection, ev.Event(self.seq, now_ms(), None, node, item))
 
 
 @pytest.fixture

@@ -55,11 +55,17 @@ def test_run_on_one_machine_has_none() -> None:
     assert text(machines_lines(model.state)) == "Evaluations run on the engine's own machine."
 
 
-async def test_key_shows_machines(live_run: Desk, make_app: Maker) -> None:
+async def test_key_shows_machines_as_they_come_and_go(live_run: Desk, make_app: Maker) -> None:
     app: Any = make_app(live_run.run)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("f5")
         await until(pilot, lambda: "the engine's own machine" in text_of(app), "where evaluations run")
+        live_run.record(CLUSTER)
+        await until(pilot, lambda: "2 there, 6 slots" in text_of(app), "the machines that joined")
+        live_run.record(ev.EvalLost(NAME, "k", 0, "alpha", "it died"), ev.ClusterChanged([], ["alpha"]))
+        await until(pilot, lambda: "1 there, 4 slots" in text_of(app), "the end of a machine")
+        rows = rows_of(text_of(app))
+        assert rows["alpha"][0] == "gone" and rows["alpha"][-1] == "1" and rows["beta"][0] == "4"
         await pilot.press("escape")
         await until(pilot, lambda: "Population" in text_of(app), "the run")

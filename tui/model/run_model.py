@@ -205,6 +205,8 @@ def _begin_engine(model: RunModel, event: ev.Event, data: ev.EngineStarted) -> N
     model.streams.clear()
     model.outputs.clear()
     model.pause_told = ""
+    for lack in data.missing:
+        model._keep("run", event, f"missing: {lack}")
 
 
 def _keep_metrics(model: RunModel, event: ev.Event, data: ev.EvalDone) -> None:
@@ -395,7 +397,7 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.PriorProposed.KIND: ("notes",),
     ev.PriorWarned.KIND: ("notes",),
     ev.CommandDone.KIND: ("status", "notes"),
-    ev.EngineStarted.KIND: ("status", "rounds", "writing"),
+    ev.EngineStarted.KIND: ("status", "rounds", "writing", "notes"),
     ev.RunForked.KIND: ("status", "rounds"),
     ev.PauseArmed.KIND: ("status", "notes"),
     ev.RunPaused.KIND: ("status", "rounds", "notes", "writing"),
