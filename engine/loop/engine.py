@@ -20,7 +20,7 @@ from engine.evaluation.executors.choose import make_executor
 from engine.journal.database import Command
 from engine.journal.writer import JournalWriter
 from engine.llm.client import Client
-from engine.loop.cluster import record_machines, watch_machines
+from engine.loop.cluster import leave_others, record_machines, watch_machines
 from engine.loop.commands import Commands
 from engine.loop.evaluations import Evaluations
 from engine.loop.failover import Failover, record_hold, record_release
@@ -196,8 +196,16 @@ class Engine:
         # Before anything is written, so that a run whose machines cannot be reached is left as it was.
         await self._executor.open()
         limits.update()
+        lost = await leave_others(session.state, self._executor)
         announce(
-            session, self._seeds, self._prior_folder, self._designer.name, limits.workers, limits.slots, self._place
+            session,
+            self._seeds,
+            self._prior_folder,
+            self._designer.name,
+            limits.workers,
+            limits.slots,
+            self._place,
+            lost,
         )
         record_machines(session, self._executor)
         self._models.close_lost()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cognition.store import BaseError
@@ -33,6 +33,7 @@ def announce(
     workers: int,
     slots: int,
     executor: ExecutorSettings,
+    lost: Sequence[str] = (),
 ) -> None:
     """Record that this engine continues the run, and with what.
 
@@ -44,6 +45,7 @@ def announce(
         workers: rounds in flight.
         slots: evaluations at once.
         executor: where they run; the run's settings may say so only after this.
+        lost: what it had and goes on without, a sentence each; what this machine lacks comes before that.
     """
     sandbox, trusted = find_sandbox(), session.spec.unconfined
     session.emit(
@@ -55,7 +57,7 @@ def announce(
             workers=workers,
             slots=slots,
             designer=designer,
-            missing=_missing(session, seeds, priors),
+            missing=[*_missing(session, seeds, priors), *lost],
             secret=seeds.commitment,
             **_place(executor),
             unconfined=f"{_TRUSTED} {sandbox.shortfall}".strip() if trusted else sandbox.shortfall,

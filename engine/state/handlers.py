@@ -63,6 +63,8 @@ def _engine_started(state: RunState, event: Event, data: ev.EngineStarted) -> No
     state.frozen = False
     state.waits_for_person = False
     state.cluster = {}
+    # An engine that evaluates elsewhere adopts none of them.
+    state.submitted = {name: item for name, item in state.submitted.items() if item.executor == data.executor}
     try_anew(state)
     state.verifications = {node: item for node, item in state.verifications.items() if not item.started.resting}
     for evaluation in state.evaluations.values():

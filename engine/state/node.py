@@ -152,6 +152,8 @@ class Submitted(msgspec.Struct):
     host: str = ""
     avoid: tuple[str, ...] = ()
     """Machines that lost an attempt."""
+    executor: str = ""
+    """Where it was submitted to, such as `slurm`."""
 
 
 class Verification(msgspec.Struct):

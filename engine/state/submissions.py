@@ -53,7 +53,7 @@ def machines_differ(state: RunState, node: int) -> str:
 def _submitted(state: RunState, event: Event, data: ev.EvalSubmitted) -> None:
     before = state.submitted.get(data.work)
     avoid = before.avoid if before is not None and before.key == data.key else ()
-    state.submitted[data.work] = Submitted(data.key, data.attempt, avoid=avoid)
+    state.submitted[data.work] = Submitted(data.key, data.attempt, avoid=avoid, executor=data.executor)
 
 
 def _placed(state: RunState, event: Event, data: ev.EvalPlaced) -> None:

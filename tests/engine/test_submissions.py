@@ -72,17 +72,22 @@ def test_submission_is_known_until_its_result_is_recorded() -> None:
     state = run_with(ev.EvalSubmitted(NAME, "k", 0, "ray"))
     assert "waits for a machine" in detail(state)
     add(state, ev.EvalPlaced(NAME, "k", 0, "handle", "alpha"))
-    assert state.submitted == {NAME: Submitted("k", 0, "handle", "alpha")}
+    assert state.submitted == {NAME: Submitted("k", 0, "handle", "alpha", executor="ray")}
     assert "on alpha" in detail(state)
     add(state, ev.EvalLost(NAME, "k", 0, "alpha", "it died"))
     assert state.losses == {"alpha": 1} and "on alpha" not in detail(state)
     add(state, ev.EvalSubmitted(NAME, "k", 1, "ray"))
     # A late word of the first attempt changes nothing.
     add(state, ev.EvalPlaced(NAME, "k", 0, "late", "alpha"))
-    assert state.submitted == {NAME: Submitted("k", 1, avoid=("alpha",))}
-    add(state, ev.EngineStarted(2, "here", "bubblewrap", "guarded", 3, 1, "recombine"))
+    assert state.submitted == {NAME: Submitted("k", 1, avoid=("alpha",), executor="ray")}
+    following = ev.EngineStarted(2, "here", "bubblewrap", "guarded", 3, 1, "recombine", executor="ray")
+    add(state, following)
     assert state.submitted, "the next engine adopts it"
     add(state, ev.EvalStageDone("explore", "ok", score=1.0))
+    assert not state.submitted
+    # One that evaluates elsewhere adopts nothing.
+    add(state, ev.EvalSubmitted(NAME, "k", 0, "ray"))
+    add(state, msgspec.structs.replace(following, executor="slurm"))
     assert not state.submitted
 
 

@@ -26,7 +26,8 @@ from engine.evaluation.executors.blobs import linked_paths, pack_source, pack_ta
 from engine.evaluation.executors.messages import Request, encode
 from engine.evaluation.executors.slurm_evaluation import SlurmEvaluation
 from engine.evaluation.executors.slurm_files import RESULT, SharedFolder, attempt_key, read_signed
-from engine.evaluation.executors.slurm_options import job_arguments, job_script, needed, partition_of
+from engine.evaluation.executors.slurm_options import job_arguments, job_script, needed, partitions_of
+from engine.evaluation.executors.slurm_room import check_room
 from engine.evaluation.executors.travel import config_text, passed_environment
 from engine.settings.executor import ExecutorSettings
 from engine.task.resources import Resources
@@ -35,7 +36,6 @@ from engine.workspace import network_file_system, workspace
 
 __all__ = ["SlurmExecutor"]
 
-_PREFIX = "evolve-"
 _SLOTS = 16
 """Evaluations at once if nobody says how many: the cluster is not this run's alone."""
 _LOOK_SECONDS = 0.25
@@ -70,7 +70,7 @@ class SlurmExecutor:
         self._make_key, self._run_key = run_key, b""
         root = Path(settings.scratch).expanduser() if settings.scratch else workspace() / "slurm"
         self._files = SharedFolder(root, False)
-        self._partition = partition_of(settings.options)
+        self._partitions = partitions_of(settings.options)
         self._machines: tuple[Machine, ...] = ()
         self._queued: dict[str, slurm.Job] = {}
         self._running: dict[str, SlurmEvaluation] = {}
@@ -116,13 +116,14 @@ class SlurmExecutor:
             raise EvolveError(
                 f"SLURM does not answer: {exc.message}", "'evolve doctor --executor slurm' tells more"
             ) from None
+        check_room(self._machines, self._resources, self._partitions, self._settings.options)
         root = self._files.root
         try:
             self._run_key = self._make_key()
             await asyncio.to_thread(self._files.make)
             self._files = SharedFolder(root, bool(network_file_system(root)))
             self._source = str(await asyncio.to_thread(unpack, pack_source(), root / "blobs"))
-            await asyncio.to_thread(self._files.sweep, [name.removeprefix(_PREFIX) for name in self._queued])
+            await asyncio.to_thread(self._files.sweep, [name.removeprefix(slurm.PREFIX) for name in self._queued])
         except OSError as exc:
             raise EvolveError(
                 f"{exc.filename or root} cannot be used: {exc.strerror}",
@@ -196,7 +197,11 @@ class SlurmExecutor:
             return None
         evaluation = self._evaluation(job, on_progress, submission, on_placed, on_printed)
         name = evaluation.name
-        queued = self._queued.get(_PREFIX + name)
+        queued = self._queued.get(slurm.PREFIX + name)
+        if queued is not None and queued.is_alive and not await asyncio.to_thread(self._files.job(name).is_dir):
+            # It writes into another shared folder, which the run has left.
+            self.cancel(queued.id)
+            return None
         if queued is not None and queued.is_alive:
             self._running[name] = evaluation
             evaluation.submitted(queued.id)
@@ -246,7 +251,7 @@ class SlurmExecutor:
         if any(machine.name == submission.on and machine.slots for machine in self._machines):
             placed = [f"--nodelist={submission.on}"]
         options = [*self._options, *placed, *self._settings.options]
-        arguments = job_arguments(_PREFIX + name, self._files.job(name), job.limits, options)
+        arguments = job_arguments(slurm.PREFIX + name, self._files.job(name), job.limits, options)
         script = job_script(self._settings, self._source, self._files.root, name)
         pauses = iter(_RETRY_SECONDS)
         while name in self._running:
@@ -272,7 +277,7 @@ class SlurmExecutor:
         while True:
             await asyncio.sleep(next(pauses, _RETRY_SECONDS[-1]))
             try:
-                return (await slurm.list_jobs()).get(_PREFIX + name)
+                return (await slurm.list_jobs()).get(slurm.PREFIX + name)
             except EvolveError as exc:
                 self._tell(exc.message)
 
@@ -283,18 +288,18 @@ class SlurmExecutor:
             seconds: how long to wait for one.
         """
         name, key = f"survey-{secrets.token_hex(8)}", secrets.token_bytes(32)
-        self._files.put(name, b"survey", key)
-        arguments = job_arguments(_PREFIX + name, self._files.job(name), _SURVEY, self._settings.options)
+        arguments = job_arguments(slurm.PREFIX + name, self._files.job(name), _SURVEY, self._settings.options)
         script = job_script(self._settings, self._source, self._files.root, name)
         deadline = asyncio.get_running_loop().time() + seconds
         id_, ended = "", False
         try:
+            self._files.put(name, b"survey", key)
             id_ = await slurm.submit(arguments, script)
             while True:
                 seen = self._files.look({name: (0, 1 << 20)}).get(name)
                 if seen is not None and seen.result is not None:
                     return read_signed(key, RESULT, seen.result)
-                job = (await slurm.list_jobs()).get(_PREFIX + name)
+                job = (await slurm.list_jobs()).get(slurm.PREFIX + name)
                 late = asyncio.get_running_loop().time() > deadline
                 if ended or late:
                     state = "is gone" if job is None else f"is {job.state} ({job.reason})"
@@ -303,6 +308,8 @@ class SlurmExecutor:
                 await asyncio.sleep(self._settings.poll_seconds if ended else 0.5)
         except EvolveError as exc:
             return exc.message
+        except OSError as exc:
+            return f"{exc.filename or self._files.root} cannot be used: {exc.strerror}"
         except ValueError as exc:
             return f"a job answered with {exc}"
         finally:
@@ -389,7 +396,7 @@ class SlurmExecutor:
                 if submitted:
                     self._queued = await slurm.list_jobs()
                     for one in submitted:
-                        one.look_at(self._queued.get(_PREFIX + one.name))
+                        one.look_at(self._queued.get(slurm.PREFIX + one.name))
                 if asyncio.get_running_loop().time() - asked > _MACHINES_SECONDS:
                     asked = asyncio.get_running_loop().time()
                     await self._ask_machines()
@@ -397,7 +404,7 @@ class SlurmExecutor:
                 self._tell(exc.message)
 
     async def _ask_machines(self) -> None:
-        found = await slurm.list_machines(self._partition)
+        found = await slurm.list_machines(self._partitions)
         self._machines = tuple(
             Machine(name, name, self._resources.fit(total), total["CPU"], total.get("GPU", 0.0))
             for name, total in sorted(found.items())

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from engine.errors import EvolveError
 
-__all__ = ["Job", "Refused", "Unanswered", "cancel", "list_jobs", "list_machines", "submit"]
+__all__ = ["PREFIX", "Job", "Refused", "Unanswered", "cancel", "cancel_named", "list_jobs", "list_machines", "submit"]
+
+PREFIX = "evolve-"
+"""Of the names of jobs; the name of an attempt follows."""
 
 _SECONDS = 60.0
 _PASSED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ", "SLURM_CONF")
@@ -99,6 +103,17 @@ async def cancel(ids: list[str]) -> None:
         Refused, Unanswered: they could not be cancelled.
     """
     await _run(["scancel", "--quiet", *ids])
+
+
+async def cancel_named(names: Collection[str]) -> None:
+    """Cancel this user's jobs of these names, as far as they have not ended.
+
+    Raises:
+        Refused, Unanswered: the queue cannot be asked, or they could not be cancelled.
+    """
+    ids = [job.id for name, job in (await list_jobs()).items() if name in names and job.is_alive]
+    if ids:
+        await cancel(ids)
 
 
 async def list_machines(partition: str) -> dict[str, dict[str, float]]:

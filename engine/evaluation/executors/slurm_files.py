@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-__all__ = ["RESULT", "Seen", "SharedFolder", "attempt_key", "read_signed", "sign"]
+__all__ = ["RESULT", "Seen", "SharedFolder", "attempt_key", "partial_of", "read_signed", "sign"]
 
 RESULT = "result"
 """The label of a result; that of a line of progress is its number, from 0."""
@@ -52,6 +52,11 @@ def read_signed(key: bytes, label: str, data: bytes) -> bytes:
     if not hmac.compare_digest(sign(key, label, body)[:_TAG], tag):
         raise ValueError("a message that is not signed with the key of this evaluation")
     return body
+
+
+def partial_of(result: Path) -> Path:
+    """Return the file that becomes a result once it is whole."""
+    return result.with_name(f".{result.name}")
 
 
 @dataclass(frozen=True)
@@ -141,9 +146,11 @@ class SharedFolder:
     def remove(self, names: Iterable[str]) -> None:
         """Remove what is left of attempts."""
         for name in names:
-            with suppress(OSError):
-                (self._out / name).unlink(missing_ok=True)
+            # In this order: a job that ends at this moment looks for its folder after it has written its result.
             shutil.rmtree(self._jobs / name, ignore_errors=True)
+            for path in (self._out / name, partial_of(self._out / name)):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
 
     def sweep(self, queued: Iterable[str]) -> None:
         """Remove what nobody has asked for in two weeks.

@@ -33,7 +33,7 @@ from engine.evaluation.executors.messages import (
 from engine.evaluation.executors.node_facts import facts_of, survey
 from engine.evaluation.executors.node_files import keep_young, sweep
 from engine.evaluation.executors.ray_task import root_of
-from engine.evaluation.executors.slurm_files import RESULT, sign
+from engine.evaluation.executors.slurm_files import RESULT, partial_of, sign
 
 __all__ = ["main"]
 
@@ -50,6 +50,14 @@ def main(shared: str, name: str) -> NoReturn:
         name: the attempt.
     """
     folder, out = Path(shared, "jobs", name), Path(shared, "out", name)
+
+    def end(last: bytes) -> NoReturn:
+        try:
+            _write(out, sign(key, RESULT, last), folder)
+        except OSError as exc:
+            sys.exit(f"{exc.filename or out}: {exc.strerror}")
+        sys.exit(0)
+
     try:
         data, key = (folder / "request").read_bytes(), (folder / "key").read_bytes()
         (folder / "key").unlink()
@@ -58,8 +66,7 @@ def main(shared: str, name: str) -> NoReturn:
     home: Path | None = None
     try:
         if data == b"survey":
-            _write(out, sign(key, RESULT, survey(str(root_of("")))))
-            sys.exit(0)
+            end(survey(str(root_of(""))))
         request = decode_request(data)
         root = root_of(request.scratch)
         home = root / "home" / f"job-{os.getpid()}"
@@ -77,8 +84,7 @@ def main(shared: str, name: str) -> NoReturn:
             shutil.rmtree(home, ignore_errors=True)
     if last is None:
         sys.exit("it was told to end")
-    _write(out, sign(key, RESULT, encode(last)))
-    sys.exit(0)
+    end(encode(last))
 
 
 class _Teller:
@@ -175,12 +181,30 @@ def _obey(evaluation: Evaluation, path: Path, known: int) -> int:
     return known + len(whole)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that others see whole or not at all, and that outlives a power cut."""
-    made = path.with_name(f".{path.name}")
-    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    made.replace(path)
+def _write(path: Path, content: bytes, awaited: Path) -> None:
+    """Write a file that others see whole or not at all, and that outlives a power cut.
+
+    Args:
+        path: the file.
+        content: what it holds.
+        awaited: a folder that is there as long as somebody waits for the file; nobody would remove it after that.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    made = partial_of(path)
+    try:
+        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        made.replace(path)
+    except OSError:
+        made.unlink(missing_ok=True)
+        raise
+    try:
+        # To look would not do: a network file system remembers what was there.
+        os.utime(awaited)
+    except OSError:
+        path.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from engine.settings.executor import ExecutorSettings
 from engine.task.resources import Resources
 from engine.task.spec import Limits
 
-__all__ = ["job_arguments", "job_script", "needed", "partition_of"]
+__all__ = ["job_arguments", "job_script", "needed", "partitions_of"]
 
 _BESIDE_MB = 512
 """Memory that a job needs beside its evaluation."""
@@ -64,12 +65,12 @@ def needed(resources: Resources) -> list[str]:
     return [f"--cpus-per-task={max(1, math.ceil(resources.cpus))}", *([f"--gres={gres}"] if gres else [])]
 
 
-def partition_of(options: list[str]) -> str:
-    """Return the first of the partitions that options name; empty if they name none."""
+def partitions_of(options: list[str]) -> str:
+    """Return the partitions that options, or else the environment, name, with commas between them; empty if none."""
     for option, following in zip(options, [*options, ""][1:], strict=True):
         for mark in ("--partition=", "-p"):
             if option.startswith(mark) and option != mark:
-                return option.removeprefix(mark).split(",")[0]
+                return option.removeprefix(mark)
         if option in ("--partition", "-p"):
-            return following.split(",")[0]
-    return ""
+            return following
+    return os.environ.get("SBATCH_PARTITION", "")

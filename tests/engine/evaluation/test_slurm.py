@@ -14,17 +14,20 @@ from typing import Any
 
 import pytest
 
-from engine.errors import TaskError
+from engine.errors import EvolveError, TaskError
 from engine.evaluation import evaluator
 from engine.evaluation.evaluator import Outcome
-from engine.evaluation.executors import slurm_commands
+from engine.evaluation.executors import slurm_commands, slurm_job
 from engine.evaluation.executors.base import EndedEvaluation, EvaluationLost, RunningEvaluation, Submission
 from engine.evaluation.executors.messages import Done, OutcomeMessage, Progressed, Started, encode
 from engine.evaluation.executors.slurm import SlurmExecutor
 from engine.evaluation.executors.slurm_commands import Job
 from engine.evaluation.executors.slurm_evaluation import SlurmEvaluation
 from engine.evaluation.executors.slurm_files import RESULT, Seen, SharedFolder, read_signed, sign
-from engine.evaluation.executors.slurm_options import job_arguments, job_script, needed, partition_of
+from engine.evaluation.executors.slurm_options import job_arguments, job_script, needed, partitions_of
+from engine.evaluation.executors.slurm_room import check_room
+from engine.journal import events as ev
+from engine.journal.database import send_command
 from engine.runs.reach import reach_of_settings
 from engine.runs.secret import open_key
 from engine.settings.executor import ExecutorSettings
@@ -32,7 +35,7 @@ from engine.settings.model import Settings
 from engine.task.resources import Resources
 from engine.task.spec import Limits
 from tests.conftest import EVALUATE, TaskMaker
-from tests.e2e.runs import HELD, job_of, unread, wait_for
+from tests.e2e.runs import HELD, events, fold, job_of, let_go, make_run, start_engine, unread, wait_for
 
 KEY = b"k" * 32
 _OWN = secrets.token_hex(8)
@@ -60,8 +63,8 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def executor_of(tmp_path: Path, resources: Resources | None = None) -> SlurmExecutor:
-    settings = ExecutorSettings(name="slurm", scratch=str(tmp_path / "shared"), poll_seconds=0.2)
+def executor_of(tmp_path: Path, resources: Resources | None = None, shared: str = "shared") -> SlurmExecutor:
+    settings = ExecutorSettings(name="slurm", scratch=str(tmp_path / shared), poll_seconds=0.2)
     return SlurmExecutor(settings, resources or Resources(gpus=0.0), False, lambda: KEY)
 
 
@@ -136,9 +139,9 @@ async def begin_held(executor: SlurmExecutor, task: Path, tmp_path: Path) -> tup
     return job, running
 
 
-def has_ended(stub: Path) -> bool:
-    """Tell whether the process of the first job is gone."""
-    return not Path(f"/proc/{jobs(stub)[0]['pid']}").exists()
+def has_ended(stub: Path, which: int = 0) -> bool:
+    """Tell whether the process of a job is gone."""
+    return not Path(f"/proc/{jobs(stub)[which]['pid']}").exists()
 
 
 async def test_what_was_cancelled_just_before_the_end_is_cancelled(
@@ -160,7 +163,28 @@ async def test_what_was_cancelled_just_before_the_end_is_cancelled(
     finally:
         await executor.aclose()
     await asyncio.to_thread(wait_for, lambda: has_ended(stub), "the end of the job")
-    assert not list((tmp_path / "shared" / "jobs").iterdir())
+    shared = tmp_path / "shared"
+    assert not [*(shared / "jobs").iterdir(), *(shared / "out").iterdir()]
+
+
+def test_result_that_nobody_waits_for_is_not_left(tmp_path: Path) -> None:
+    out = tmp_path / "result"
+    slurm_job._write(out, b"one", tmp_path)
+    assert out.read_bytes() == b"one"
+    slurm_job._write(out, b"two", tmp_path / "gone")
+    assert not list(tmp_path.iterdir())
+
+
+async def test_cluster_without_room_is_refused(stub: Path, tmp_path: Path) -> None:
+    with pytest.raises(EvolveError, match=r"default partition is large enough .* 9 cores; gamma has 8 cores and 2 GPU"):
+        await executor_of(tmp_path, Resources(cpus=9, gpus=0.0)).open()
+    with pytest.raises(EvolveError, match=r"takes 1 cores, 3 GPUs, 1 disk"):
+        await executor_of(tmp_path, Resources(gpus=3.0, custom={"disk": 1})).open()
+    (stub / "machines").write_text("delta|8|down*|main*|\n")
+    with pytest.raises(EvolveError, match="no machine that is up in the default partition"):
+        await executor_of(tmp_path).open()
+    # Here SLURM alone knows what fits.
+    check_room([], Resources(cpus=9), "", ["--account=lab", "--cpus-per-task=1"])
 
 
 async def test_results_arrive_while_scancel_hangs(stub: Path, tmp_path: Path, make_task: TaskMaker) -> None:
@@ -198,6 +222,41 @@ async def test_what_a_dead_engine_froze_goes_on(stub: Path, tmp_path: Path, make
     finally:
         await following.aclose()
     await asyncio.to_thread(wait_for, lambda: has_ended(stub), "the end of the job")
+
+
+async def test_run_that_goes_on_elsewhere_leaves_no_job(stub: Path, tmp_path: Path, make_task: TaskMaker) -> None:
+    """Neither if it evaluates on its own machine from now on, nor if it shares another folder."""
+    dead, following = executor_of(tmp_path), executor_of(tmp_path, shared="other")
+    await dead.open()
+    job, _ = await begin_held(dead, make_task(evaluate=HELD, seconds=200), tmp_path)
+    for task in dead._beside:
+        task.cancel()
+    await asyncio.wait(dead._beside)
+    await following.open()
+    try:
+        assert await following.adopt(job, Submission(HELD_KEY), lambda s, v: None, lambda h, n: None, unread) is None
+    finally:
+        await following.aclose()
+    await asyncio.to_thread(wait_for, lambda: has_ended(stub), "the end of the job")
+
+    place = {"name": "slurm", "scratch": str(tmp_path / "shared"), "poll_seconds": 0.2}
+    run = make_run(make_task("held", evaluate=HELD, seconds=200), tmp_path / "runs", rounds=0, executor=place)
+    engine = start_engine(run)
+    await asyncio.to_thread(wait_for, lambda: events(run, ev.EvalProgress), "the evaluation")
+    engine.kill()
+    engine.wait()
+    send_command(run.db, "set", {"settings": {"executor": {"name": "local"}}})
+    engine = start_engine(run)
+    await asyncio.to_thread(wait_for, lambda: len(events(run, ev.EvalProgress)) > 1, "the evaluation here")
+    let_go(run)
+    assert await asyncio.to_thread(engine.wait, 90) == 0, run.log.read_text()
+    await asyncio.to_thread(wait_for, lambda: has_ended(stub, 1), "the end of the other job")
+    *_, told = [event.data.missing for event in events(run, ev.EngineStarted)]  # type: ignore[attr-defined]
+    assert (
+        len(told) == 1 and "1 evaluation on SLURM, measured anew" in told[0] and "are cancelled: evolve-0-" in told[0]
+    )
+    state = fold(run)
+    assert state.nodes[0].score == 1.0 and not state.submitted
 
 
 async def test_result_is_adopted_with_its_curve_and_only_under_the_key_of_the_run(
@@ -339,7 +398,7 @@ async def test_orders_and_cancel_before_the_job_is_known(tmp_path: Path) -> None
     assert (await evaluation.outcome()).reason == "enough"
 
 
-def test_options_of_sbatch(tmp_path: Path) -> None:
+def test_options_of_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert needed(Resources(cpus=0.5, gpus=0.0)) == ["--cpus-per-task=1"]
     assert needed(Resources(cpus=4, gpus=0.0, custom={"gpu:a100": 2, "shard": 1})) == [
         "--cpus-per-task=4", "--gres=gpu:a100:2,shard:1",
@@ -352,8 +411,11 @@ def test_options_of_sbatch(tmp_path: Path) -> None:
     script = job_script(ExecutorSettings(python="/opt/a b/python"), "/s", tmp_path, "x-0").decode()
     assert script.startswith("#!/bin/sh\nexec '/opt/a b/python' -I -c ")
     for options in (["--partition=gpu,long"], ["-pgpu"], ["--partition", "gpu"], ["-A", "me", "-p", "gpu"]):
-        assert partition_of(options) == "gpu"
-    assert partition_of([]) == "" == partition_of(["--qos=gpu"])
+        assert partitions_of(options).split(",")[0] == "gpu"
+    assert partitions_of(["--partition=gpu,long"]) == "gpu,long"
+    assert partitions_of([]) == "" == partitions_of(["--qos=gpu"])
+    monkeypatch.setenv("SBATCH_PARTITION", "night")
+    assert (partitions_of([]), partitions_of(["-p", "gpu"])) == ("night", "gpu")
 
 
 async def test_machines_and_jobs_are_read_from_what_slurm_says(stub: Path) -> None:
@@ -393,6 +455,18 @@ def test_shared_folder_is_the_users_own_and_forgets_what_is_old(tmp_path: Path) 
         path.mkdir()
     os.mkfifo(folder.root / "out" / "pipe")
     assert folder.look({"new": (0, 10), "pipe": (0, 10)}) == {}
+
+
+async def test_survey_that_cannot_write_tells_why(stub: Path, tmp_path: Path) -> None:
+    executor = executor_of(tmp_path)
+    await executor.open()
+    try:
+        shared = tmp_path / "shared" / "jobs"
+        shared.rmdir()
+        shared.touch()
+        assert "jobs/survey-" in (told := str(await executor.survey(90))) and told.endswith("Not a directory")
+    finally:
+        await executor.aclose()
 
 
 def test_key_of_a_run_is_made_once(tmp_path: Path) -> None:
