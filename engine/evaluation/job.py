@@ -1,14 +1,14 @@
-"""What is to be evaluated, and how it is built before."""
+"""What is to be evaluated, and how it is built before; or a command that edits a folder instead."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.task.spec import Limits
 
-__all__ = ["Build", "Job"]
+__all__ = ["Build", "Errand", "Job"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,26 @@ class Build:
     limits: Limits
     mounts: tuple[str, ...] = ()
     """Folders that it may read, absolute."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A command that edits a folder of its own, confined like a candidate."""
+
+    command: tuple[str, ...]
+    files: dict[str, bytes]
+    """What its folder holds at first, by path. What it leaves in `program/` is sent back."""
+    stdin: str
+    """The file of its folder that is its standard input; empty for none."""
+    seconds: float
+    """Wall-clock time, not counted while it is frozen."""
+    tokens: int | None
+    """It is ended once its `usage.json` tells more than this."""
+    most_bytes: int
+    """Most bytes of all files that it leaves in `program/`."""
+    network: bool
+    environment: dict[str, str] = field(repr=False)
+    """Its variables beside those of every evaluation; they may be secrets, and reach no file."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +82,9 @@ class Job:
     build: Build | None = None
     """How the candidate is built before it is evaluated."""
     is_build: bool = False
-    """Whether this is that build: no evaluator runs, and nothing of the task can be read."""
+    """Whether this is that build, or an errand: no evaluator runs, and nothing of the task can be read."""
+    errand: Errand | None = None
+    """The command that is run in place of an evaluation."""
     built: dict[str, bytes] | None = None
     """What the build made, by name; None without one."""
     given: str = ""

@@ -76,6 +76,7 @@ def encode_confinement(
     protected: list[int],
     memfds: bool,
     pinned: bool = False,
+    network: bool = False,
 ) -> dict[str, Any]:
     """Return the steps by which a process confines itself, in the form that the harness takes.
 
@@ -87,10 +88,13 @@ def encode_confinement(
         protected: processes that it must not signal.
         memfds: whether it may make files in memory that no process shows.
         pinned: whether it must stay on its processors, in one process.
+        network: whether it may use the network of this machine.
     """
     program = b""
     if seccomp:
-        program = build_filter(level, protected=tuple(protected), landlock=landlock, memfds=memfds, pinned=pinned)
+        program = build_filter(
+            level, protected=tuple(protected), landlock=landlock, memfds=memfds, pinned=pinned, network=network
+        )
     machine = platform.machine()
     return {
         "join": number_of("keyctl", machine) if machine in ARCHITECTURES else None,

@@ -42,7 +42,9 @@ def landlock_version() -> int:
     return max(0, int(found))
 
 
-def plan_rules(version: int, shown: Iterable[str], hidden: Iterable[str], gpu: bool) -> dict[str, Any]:
+def plan_rules(
+    version: int, shown: Iterable[str], hidden: Iterable[str], gpu: bool, network: bool = False
+) -> dict[str, Any]:
     """Return the rules for a process: the rights that Landlock handles, and those granted below each path.
 
     The process adds its scratch folder and its own entry in /proc itself.
@@ -52,6 +54,7 @@ def plan_rules(version: int, shown: Iterable[str], hidden: Iterable[str], gpu: b
         shown: folders and files that the process may read.
         hidden: folders that stay unreadable even below one that is shown, unless they are shown themselves.
         gpu: whether the process may use the machine's GPUs.
+        network: whether it may use TCP.
     """
     handled = _ALL
     handled |= _REFER if version >= 2 else 0
@@ -72,7 +75,7 @@ def plan_rules(version: int, shown: Iterable[str], hidden: Iterable[str], gpu: b
         rules += [(path, writable | _LIST | _IOCTL) for path in devices]
     return {
         "handled": handled,
-        "net": 3 if version >= 4 else 0,  # BIND_TCP, CONNECT_TCP
+        "net": 3 if version >= 4 and not network else 0,  # BIND_TCP, CONNECT_TCP
         "scoped": 3 if version >= GUARDS_FROM else 0,  # ABSTRACT_UNIX_SOCKET, SIGNAL
         "rules": [(path, access & handled) for path, access in dict(rules).items()],
     }

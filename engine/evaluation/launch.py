@@ -236,6 +236,8 @@ def make_plan(job: Job, sandbox: sb.Sandbox, interpreter: Interpreter) -> Plan:
         job.gpu,
         job.suffix,
         job.is_build,
+        job.errand is not None and job.errand.network,
+        job.errand is not None,
         job.tree is not None,
         job.built is not None,
         limits.memory_mb,
@@ -268,6 +270,8 @@ def _make_plan(job: Job, sandbox: sb.Sandbox, interpreter: Interpreter) -> Plan:
         gpu=job.gpu,
         memory_mb=job.limits.memory_mb,
         scratch_mb=_scratch_mb(job.limits),
+        network=job.errand is not None and job.errand.network,
+        errand=job.errand is not None,
     )
     # A candidate never sees the task's files: its evaluator and held-out data are among them.
     # A build is a candidate's too.
@@ -344,11 +348,14 @@ def job_spec(job: Job, sandbox: sb.Sandbox, plan: Plan, supervisor: int) -> dict
     exposed = not sandbox.path and sandbox.landlock < GUARDS_FROM
     protected = [os.getpid(), os.getpgrp(), supervisor] if exposed else []
 
+    network = job.errand is not None and job.errand.network
     # Drivers of GPUs need them. Elsewhere they are refused if only a look at open files could count them.
     memfds = job.gpu or configured_cgroups().bounds_memory
 
     def confinement(rules: dict[str, Any] | None, pinned: bool = False) -> dict[str, Any]:
-        return encode_confinement(sandbox.name, sandbox.seccomp, sandbox.landlock, rules, protected, memfds, pinned)
+        return encode_confinement(
+            sandbox.name, sandbox.seccomp, sandbox.landlock, rules, protected, memfds, pinned, network
+        )
 
     own = inside
     of_evaluator: dict[str, Any] = {**shared, "confinement": confinement(plan.evaluator_rules)}
@@ -394,6 +401,7 @@ def job_spec(job: Job, sandbox: sb.Sandbox, plan: Plan, supervisor: int) -> dict
             "program_path": _NO_FILE if job.guarded else f"{own}/{_name_of(job)}",
             "built": "" if job.guarded or job.built is None else f"{own}/build",
             **_told_of_build(job),
+            **_told_of_errand(job),
         },
         "candidate": {
             "command": plan.candidate,
@@ -416,6 +424,14 @@ def _told_of_build(job: Job) -> dict[str, Any]:
     for path, content in (job.tree or {}).items():
         files[path] = base64.b64encode(content).decode()
     return {"build": {"command": job.build.command, "files": files, "program": program}}
+
+
+def _told_of_errand(job: Job) -> dict[str, Any]:
+    if job.errand is None:
+        return {}
+    told = {name: getattr(job.errand, name) for name in ("command", "stdin", "seconds", "tokens", "most_bytes")}
+    files = {path: base64.b64encode(content).decode() for path, content in job.errand.files.items()}
+    return {"errand": {**told, "files": files, "environment": job.errand.environment}}
 
 
 def _name_of(job: Job) -> str:

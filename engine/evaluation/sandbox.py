@@ -26,7 +26,7 @@ from engine.evaluation.cgroups import configured_cgroups
 from engine.evaluation.interpreter import HARNESS, Interpreter, is_below, passed_variables
 from engine.evaluation.kernel import probe_kernel
 from engine.evaluation.landlock import GUARDS_FROM, plan_rules
-from engine.evaluation.system_paths import ETC, ETC_OF_GPU, GPU_DEVICES, SYSTEM, USR_MERGED
+from engine.evaluation.system_paths import ETC, ETC_OF_ERRAND, ETC_OF_GPU, GPU_DEVICES, SYSTEM, USR_MERGED
 from engine.evaluation.tied import end_tied, start_tied
 
 __all__ = ["INSIDE", "Level", "Sandbox", "View", "build_command", "environment", "find_sandbox", "in_memory"]
@@ -206,6 +206,10 @@ class View:
     memory_mb: int = 4096
     scratch_mb: int = 4096
     """How much its scratch folder holds if it is in memory."""
+    network: bool = False
+    """Whether it shares the machine's network."""
+    errand: bool = False
+    """Whether it sees the settings of the system that a command of a person may need: names, certificates, users."""
 
 
 def in_memory(sandbox: Sandbox) -> list[str]:
@@ -243,7 +247,7 @@ def shown_by(view: View) -> list[str]:
 def show(sandbox: Sandbox, view: View) -> list[str]:
     """Return the command line of bubblewrap that makes a view, without the program that runs in it."""
     shown = shown_by(view)
-    command = _start(sandbox, view.memory_mb, view.gpu)
+    command = _start(sandbox, view.memory_mb, view.gpu, view.network, view.errand)
     for path in shown:
         if not is_below(path, "/usr"):
             command += ["--ro-bind-try", path, path]
@@ -274,17 +278,22 @@ def plan_landlock(sandbox: Sandbox, view: View) -> dict[str, Any] | None:
     if not sandbox.landlock:
         return None
     shown = set(view.interpreter.prefixes) - set(view.hidden) | set(view.readable)
-    return plan_rules(sandbox.landlock, shown, view.hidden, view.gpu)
+    if view.errand:
+        shown |= set(ETC_OF_ERRAND)
+    return plan_rules(sandbox.landlock, shown, view.hidden, view.gpu, view.network)
 
 
-def _start(sandbox: Sandbox, memory_mb: int, gpu: bool = False) -> list[str]:
+def _start(
+    sandbox: Sandbox, memory_mb: int, gpu: bool = False, network: bool = False, errand: bool = False
+) -> list[str]:
     """Return the options for namespaces and the read-only system."""
-    command = [sandbox.path, *_NAMESPACES, *_CONFINED]
+    namespaces = [name for name in _NAMESPACES if name != "--unshare-net" or not network]
+    command = [sandbox.path, *namespaces, *_CONFINED]
     if sandbox.disable_userns:
         command.append("--disable-userns")
     size = ["--size", str(memory_mb * 2**19)] if sandbox.size else []
     command += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm", *size, "--tmpfs", "/tmp"]
-    for path in [*SYSTEM, *ETC, *(ETC_OF_GPU if gpu else [])]:
+    for path in [*SYSTEM, *ETC, *(ETC_OF_GPU if gpu else []), *(ETC_OF_ERRAND if errand else [])]:
         if os.path.exists(path):
             command += ["--ro-bind", path, path]
     for path in USR_MERGED:

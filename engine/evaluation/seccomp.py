@@ -217,6 +217,13 @@ _OWN_NETWORK = [
 ]
 """Sockets that are useful in a separate network namespace."""
 
+_SHARED_NETWORK = [
+    # Abstract Unix sockets belong to the network, and lead to services of the user's session; `socketpair` makes none.
+    _Rule("socket", 0, "is", (_AF_UNIX,), errno.EACCES),
+    *_OWN_NETWORK,
+]
+"""Sockets of a process that may use the machine's network."""
+
 _SHARED_PIDS = [
     # Without a process namespace these reach every process of the user.
     *(
@@ -273,6 +280,7 @@ def build_filter(
     landlock: int = 0,
     memfds: bool = True,
     pinned: bool = False,
+    network: bool = False,
 ) -> bytes:
     """Return the filter as the array of `struct sock_filter` that the kernel takes; empty for an unknown machine.
 
@@ -285,16 +293,20 @@ def build_filter(
         landlock: the version of Landlock that confines it.
         memfds: whether it may make files in memory that no process shows.
         pinned: whether it must stay on the processors that it has, and in one process, whose CPU time tells all.
+        network: whether it may use the network of this machine.
     """
     machine = machine or platform.machine()
     if machine not in ARCHITECTURES:
         return b""
     rules = list(_ALWAYS)
     if level == "bubblewrap":
-        rules += _OWN_NETWORK
+        rules += _SHARED_NETWORK if network else _OWN_NETWORK
     else:
         rules += _SHARED_PIDS
-        rules += _LANDLOCK if level == "landlock" else [_Rule("socket", 0, "is not", (_AF_UNIX,), errno.EACCES)]
+        alone = _LANDLOCK if level == "landlock" else [_Rule("socket", 0, "is not", (_AF_UNIX,), errno.EACCES)]
+        if network:
+            alone = [rule for rule in alone if rule.call != "socket"] + _SHARED_NETWORK
+        rules += alone
         if level == "landlock" and landlock < 3:
             rules += _EMPTYING
     if protected:

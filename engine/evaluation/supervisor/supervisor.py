@@ -425,8 +425,10 @@ class Supervisor:
             self.link.tell({"type": "done", "outcome": outcome})
         while not (self.acknowledged or self.abandoned):
             self.poller.turn(None)
-        if outcome is not None and outcome["status"] != "cancelled" and not self.acknowledged:
-            spool(self.folder, outcome)
+        # One of a build is never taken up again, and what a command of a person prints may hold a key.
+        kept = outcome if not self.job.get("is_build") else None
+        if kept is not None and kept["status"] != "cancelled" and not self.acknowledged:
+            spool(self.folder, kept)
         while not dead:
             dead = self.kill(60.0)
         if self.cgroup is not None and not self.cgroup.remove():
