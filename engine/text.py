@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["counted", "is_text", "legible", "one_line", "sentence", "visible"]
+__all__ = ["counted", "is_text", "legible", "one_line", "sentence", "visible", "without_codes"]
 
 # C0 without tab and newline, DEL, C1, zero-width and invisible characters, line and paragraph separators, bidirectional
 # marks, embeddings, overrides and isolates, byte-order mark, interlinear annotations, tags, lone surrogates.
@@ -17,6 +17,15 @@ _HOSTILE = re.compile(
 def visible(text: str) -> str:
     """Return the text with every invisible or terminal-steering character as an escape; newlines and tabs stay."""
     return _HOSTILE.sub(_escape, text)
+
+
+_CODES = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-~])")
+"""What steers a terminal: colours and movements, titles and other strings, and short escapes."""
+
+
+def without_codes(text: str) -> str:
+    """Return what a program printed for a terminal as plain text, each line that it wrote over on a line of its own."""
+    return visible(_CODES.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def counted(number: int, noun: str) -> str:

@@ -64,7 +64,7 @@ def _entry(call: CallEntry) -> dict[str, Any]:
         "call": started.call, "round": call.round, "node": call.node, "role": started.role, "model": started.model,
         "key": started.key, "at": call.at, "running": end is None, "prompt_tokens": started.tokens,
         "brief": started.brief, "aim": started.aim, "first_token_seconds": started.patience, "cap_tokens": started.cap,
-        "continues": started.continues,
+        "continues": started.continues, "command": started.command,
         "outcome": call.outcome, "reason": call.reason,
         "tries": [msgspec.structs.asdict(retry) for retry in call.retries],
     }  # fmt: skip
@@ -74,7 +74,7 @@ def _entry(call: CallEntry) -> dict[str, Any]:
             "tokens_thought": end.tokens_thought,
             "usd": end.usd, "priced": end.priced, "estimated": end.estimated, "seconds": end.seconds,
             "retries": end.retries, "refused": end.refused, "truncated": end.truncated, "ended_by": end.ended_by,
-            "replayed": end.replayed, "fault": end.fault, "error": end.error,
+            "replayed": end.replayed, "fault": end.fault, "error": end.error, "notes": end.notes,
         }  # fmt: skip
     return entry
 
@@ -186,7 +186,8 @@ def print_calls(calls: list[dict[str, Any]]) -> None:
             print(f"--- {visible(message['role'])}\n{visible(message['content']).rstrip()}")
         for label in ("reasoning", "answer"):
             if call.get(label):
-                print(f"--- {label}\n{visible(call[label]).rstrip()}")
+                shown = "transcript" if call["command"] else label
+                print(f"--- {shown}\n{visible(call[label]).rstrip()}")
 
 
 def _outcome(call: dict[str, Any]) -> str:
@@ -194,6 +195,8 @@ def _outcome(call: dict[str, Any]) -> str:
         return "not answered yet"
     about = "about " if call["estimated"] else ""
     told = [f"{about}{call['tokens_in']:,} tokens in", f"{call['tokens_out']:,} out"]
+    if call["command"] and not call["tokens_in"] + call["tokens_out"]:
+        told = ["it told no tokens"]
     if call["tokens_thought"]:
         told[-1] += f" ({call['tokens_thought']:,} of them thoughts)"
     if call["continues"]:

@@ -118,7 +118,7 @@ def run(
     ] = None,
     designer: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="auto, recombine or llm; auto is llm if a model is configured."),
+        typer.Option(metavar="NAME", help="auto, recombine, llm or command; auto is llm if a model is configured."),
     ] = None,
     model: Annotated[
         str,

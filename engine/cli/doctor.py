@@ -21,6 +21,7 @@ from engine.cli.doctor_models import Check, check_calls, check_environment, chec
 from engine.cli.options import Address, ExecutorOption, place_of
 from engine.errors import EvolveError, UsageError
 from engine.evaluation.cgroups import configured_cgroups
+from engine.evaluation.errand import lack_of, program_path
 from engine.evaluation.gpus import list_gpus
 from engine.evaluation.sandbox import find_sandbox, in_memory
 from engine.evaluation.warm_trial import find_cold_reason
@@ -51,8 +52,8 @@ def doctor(
         raise UsageError("--base-url needs --model NAME, the model's name at the endpoint")
     folder = folder_of(runs)
     checks = [_python(), _sandbox(), _starts(), _limits(), _disk(folder), _file_system(folder), _gpus(),
-              _torch(), *_models(call, model, base_url), check_prices(), _embedder(), _settings(), _terminal(),
-              _lingering(), *_cluster(executor, address)]  # fmt: skip
+              _torch(), *_models(call, model, base_url), check_prices(), *_command(), _embedder(), _settings(),
+              _terminal(), _lingering(), *_cluster(executor, address)]  # fmt: skip
     if json:
         print_json([asdict(check) for check in checks])
     else:
@@ -186,6 +187,25 @@ def _models(call: bool, only: str, base_url: str) -> list[Check]:
         advice = "Without one the designer is 'recombine'; --model and --base-url, or [models.NAME] in config.toml"
         return [Check("models", "ok", "none configured", advice), check_environment([])]
     return [check_environment(models.values()), *check_models(models), *(check_calls(models) if call else [])]
+
+
+def _command() -> list[Check]:
+    """The command that designs, if config.toml names one."""
+    try:
+        settings = merge_settings(("config.toml", configured())).command
+    except UsageError:
+        return []  # told with the models
+    if not settings.run:
+        return []
+    lack = lack_of(settings)
+    if lack:
+        return [Check("command", "bad", one_line(lack, 600), "Correct [command] in config.toml")]
+    given = f", gets {', '.join(settings.environment)}" if settings.environment else ""
+    found = one_line(f"{program_path(settings)}, {settings.seconds:g} s a design{given}", 600)
+    if settings.network:
+        advice = "It reaches what you reach, services of this machine included; network = false in [command] closes it"
+        return [Check("command", "note", f"{found}, with the network OPEN", advice)]
+    return [Check("command", "ok", f"{found}, without network")]
 
 
 def _gpus() -> Check:

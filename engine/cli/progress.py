@@ -82,7 +82,7 @@ class ProgressLines:
             case ev.EngineStarted() as data:
                 started = (
                     f"engine started: {counted(data.workers, 'worker')}, {counted(data.slots, 'slot')}, "
-                    f"designer {data.designer}, sandbox {data.sandbox}, {data.guarantee}"
+                    f"designer {_designer(data, state)}, sandbox {data.sandbox}, {data.guarantee}"
                 )
                 if state.seed_known:
                     started += ", seed known"
@@ -227,3 +227,12 @@ def follow_run(run: Run, waits: bool = False) -> tuple[RunState, RunSummary]:
 def best_path(run: Run, spec: TaskSpec) -> Path:
     """Return the path at which a headless run leaves its best program."""
     return run.folder / ("best" if spec.program.files else spec.language.file("best"))
+
+
+def _designer(data: ev.EngineStarted, state: RunState) -> str:
+    """Return who designs; of a command also what it may."""
+    if data.designer != "command":
+        return data.designer
+    command = state.settings.command
+    network = "with the network OPEN to it" if command.network else "without network"
+    return f"command ({one_line(command.label, 40)}, {network})"

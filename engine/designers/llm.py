@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from engine.designers.base import Design, DesignerError
+from engine.designers.naming import changes_named
 from engine.journal.events import Event
 from engine.llm.answers import AnswerError, Program, holds_hunks, parse_diff, parse_parts, parse_program
 from engine.llm.json_parts import is_placeholder
@@ -29,7 +30,6 @@ from engine.text import one_line
 
 __all__ = ["LlmDesigner"]
 
-_PARTS_NAMED = 3
 _DECLINED_LENGTH = 200
 _ANY = PromptSize(1 << 40)
 
@@ -114,7 +114,7 @@ class LlmDesigner:
         return Design(
             code=program.code,
             operator=operator,
-            name=_said(program.name) or _changes(request.parent.code, program.code, self._language),
+            name=_said(program.name) or changes_named(request.parent.code, program.code, self._language),
             motivation=_said(program.motivation) or "the model gave no reason",
             parents=parents,
         )
@@ -187,13 +187,3 @@ def _check_names(code: str, parent: str, language: Language) -> None:
             f"the program uses {', '.join(sorted(unbound)[:5])}, which nothing in it defines; define or import it",
             "static",
         )
-
-
-def _changes(before: str, after: str, language: Language) -> str:
-    """Name a design whose model gave it no name."""
-    try:
-        changed = language.changed_parts(before, after)
-    except ProgramError:
-        return "a new program"
-    more = ", …" if len(changed) > _PARTS_NAMED else ""
-    return f"changed {', '.join(changed[:_PARTS_NAMED])}{more}" if changed else "the same program"

@@ -1,4 +1,4 @@
-"""Mixed search: recombination writes a share of the candidates, at almost no cost, between calls of a model."""
+"""Mixed search: recombination writes a share of the candidates, at almost no cost, beside a model or a command."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class MixedDesigner:
     """Choose one of two designers at random for each attempt; both process every event and learn from all outcomes.
 
     Args:
-        model: the designer that asks a model.
+        model: the designer that asks a model, or runs a command.
         recombine: the designer that recombines existing parts.
         share: returns the probability of `recombine` under the current settings.
     """
 
-    name = "llm"
+    name: str
     modes: tuple[Mode, ...]
     reads_hints = True
 
@@ -30,7 +30,7 @@ class MixedDesigner:
         self._model = model
         self._recombine = recombine
         self._share = share
-        self.modes = model.modes
+        self.name, self.modes = model.name, model.modes
 
     def apply(self, event: Event) -> None:
         """Pass an event of the journal to both."""

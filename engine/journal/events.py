@@ -301,6 +301,8 @@ class CallStarted(Data, frozen=True):
     """The call whose conversation this one continues, so that its prompt begins with that; 0 if none."""
     room: int = 0
     """Most tokens of the prompt that there was room for; 0 if an earlier version wrote this."""
+    command: list[str] = []
+    """The words of the command that is run in place of a model; empty for a model."""
 
 
 class CallRetried(Data, frozen=True):
@@ -375,6 +377,12 @@ class CallDone(Data, frozen=True):
     """Its prompt, if there are items."""
     tokens_thought: int = 0
     """How many of `tokens_out` were thoughts; 0 if the endpoint does not tell."""
+    program: str = ""
+    """The program that a command left, whose transcript is the answer; empty for a model."""
+    notes: str = ""
+    """What a command says of its program."""
+    problem: str = ""
+    """Why a command left no program; empty if it did, and for a model."""
 
 
 class PromptsShortened(Data, frozen=True):

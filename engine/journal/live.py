@@ -43,9 +43,9 @@ class LiveRow(NamedTuple):
     """Milliseconds since 1970, UTC, by a clock that is not set while one engine is at work."""
     kind: str
     """`stream`: data is `{"call", "role", "round", "model", "text"}`, a piece of an answer as it is written, with
-    `"thought": true` for thoughts before the answer. `output`: data is `{"node", "stage", "repeat", "stream",
-    "text", "left_out"}`, what an evaluation printed on `stdout` or `stderr` lately; so many bytes before it are left
-    out. `telemetry`: data is that of the event of this name."""
+    `"thought": true` for thoughts before the answer, and `"command": true` for what a command prints. `output`: data is
+    `{"node", "stage", "repeat", "stream", "text", "left_out"}`, what an evaluation printed on `stdout` or `stderr`
+    lately; so many bytes before it are left out. `telemetry`: data is that of the event of this name."""
     round: int | None
     data: dict[str, Any]
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from engine.llm.environment import proxy_of
 from engine.llm.error_body import Told, read_error
 from engine.llm.frames import BadFrame
+from engine.llm.secrets import held_back_of, hide
 from engine.settings.models import ModelSpec
 from engine.text import one_line
 
@@ -25,9 +26,6 @@ the request or of its answer."""
 
 NO_TEXT, NOTHING = "no text", "nothing"
 """What a fault says of an answer without text and of an empty body: another form of the request may bring it."""
-
-_SHORTEST_SECRET = 8
-"""Least length of a key to redact: shorter ones are placeholders and could occur anywhere in a text."""
 
 _CONTEXT = re.compile(
     r"context.{0,20}(length|size|window|limit)|maximum context|n_ctx|exceed\w*.{0,40}(context|token)"
@@ -142,16 +140,12 @@ def check_key(spec: ModelSpec) -> None:
 
 def redact(text: str, spec: ModelSpec) -> str:
     """Return the text without the model's key, which a server may have echoed."""
-    key = key_of(spec)
-    return text.replace(key, "***") if len(key) >= _SHORTEST_SECRET else text
+    return hide(text, [key_of(spec)])
 
 
 def held_back(text: str, spec: ModelSpec) -> int:
     """Return how many characters at the end of a text may be the beginning of the model's key."""
-    key = key_of(spec)
-    if len(key) < _SHORTEST_SECRET:
-        return 0
-    return next((size for size in range(min(len(key) - 1, len(text)), 0, -1) if text.endswith(key[:size])), 0)
+    return held_back_of(text, [key_of(spec)])
 
 
 def place_of(spec: ModelSpec) -> str:

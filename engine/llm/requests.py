@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from cognition.prior import Prior
 from engine.evaluation.curve import Point
+from engine.llm.command import Command
 from engine.llm.messages import Ask
 from engine.state.node import Node
 from engine.state.ranking import Ranking
@@ -124,6 +125,8 @@ class DesignRequest:
     mode: Mode = "diff"
     ask: Ask | None = None
     """Ask a model on behalf of the round; None if no model is configured."""
+    command: Command | None = None
+    """Run the command of the settings on behalf of the round; None if it does not design."""
     ranking: Ranking | None = None
     """What nodes are ranked by; None: by the task's score."""
     require: Mapping[str, str] = field(default_factory=dict)

@@ -8,11 +8,12 @@ from typing import Any
 from cognition.prior import parse_prior
 from engine.journal.events import LearnDone
 from engine.llm.requests import ContextNode, DesignRequest, Failed, Mode, Rejection, Standing, Tried
+from engine.loop.command_calls import CommandCalls
 from engine.loop.models import ModelGateway
 from engine.loop.session import RunSession
 from engine.programs.minhash import mean_distance, read_sketch
 from engine.settings.fitness import FitnessSettings
-from engine.settings.model import designs_by_model
+from engine.settings.model import designs_by_command, designs_freely
 from engine.state.attempts import Attempts
 from engine.state.node import Node, OpenRound
 from engine.text import one_line
@@ -38,10 +39,11 @@ class DesignContext:
     Args:
         session: the run.
         models: ask models on behalf of the round.
+        commands: run the command of the settings on behalf of the round; None if there are none.
     """
 
-    def __init__(self, session: RunSession, models: ModelGateway) -> None:
-        self._session, self._models = session, models
+    def __init__(self, session: RunSession, models: ModelGateway, commands: CommandCalls | None = None) -> None:
+        self._session, self._models, self._commands = session, models, commands
 
     def request(self, round_: OpenRound) -> DesignRequest:
         """Return the request for the next attempt of a round, whose learn stage is done."""
@@ -64,15 +66,18 @@ class DesignContext:
             hints=state.newest_hints,
             mode=learned.mode,
             ask=self._models.for_round(round_.round),
+            command=self._commands.for_round(round_.round)
+            if self._commands is not None and designs_by_command(state.settings)
+            else None,
             ranking=state.ranking,
             require=state.settings.fitness.require,
             objectives=_objectives(state.settings.fitness),
         )
         # Recombination reads programs and lessons alone.
-        return self._told(request, parent, learned) if designs_by_model(state.settings) else request
+        return self._told(request, parent, learned) if designs_freely(state.settings) else request
 
     def _told(self, request: DesignRequest, parent: Node, learned: LearnDone) -> DesignRequest:
-        """Add to a request what a model is told beside the programs."""
+        """Add to a request what a model or a command is told beside the programs."""
         state = self._session.state
         attempts, best = state.attempts.get(parent.id, Attempts()), state.best_node
         tried = [self._tried(state.nodes[node], parent) for node in attempts.newest]

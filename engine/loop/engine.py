@@ -21,6 +21,7 @@ from engine.journal.database import Command
 from engine.journal.writer import JournalWriter
 from engine.llm.client import Client
 from engine.loop.cluster import leave_others, record_machines, watch_machines
+from engine.loop.command_calls import CommandCalls
 from engine.loop.commands import Commands
 from engine.loop.evaluations import Evaluations
 from engine.loop.failover import Failover, record_hold, record_release
@@ -128,6 +129,7 @@ class Engine:
         measure = Measure(session, self._evaluations, task, self._seeds)
         judge = Judge(session, gate, models, past.prompts)
         confirm = Confirm(session, measure)
+        commands = CommandCalls(session, gate, self._evaluations, models.flights, run.work, run.task)
         experiment = Experiment(session, measure, judge, confirm, self._hooks)
         analyze = Analyze(session, models, past.prompts)
         lessons = Lessons(session, gate, analyze, self._limits)
@@ -135,7 +137,7 @@ class Engine:
             session,
             gate,
             Learn(session, past.sampler, self._priors, past.designer),
-            Design(session, past.designer, models),
+            Design(session, past.designer, models, commands),
             experiment,
             lessons,
             Seeds(session, gate, experiment, lessons),

@@ -14,7 +14,7 @@ from engine.evaluation.build import Builds
 from engine.evaluation.capacity import CapacityLimiter
 from engine.evaluation.curve import Curve
 from engine.evaluation.early_stop import MedianRule, RunningCurve
-from engine.evaluation.evaluator import Job, Outcome, Progress, Stream
+from engine.evaluation.evaluator import Evaluation, Job, Outcome, Printed, Progress, Stream
 from engine.evaluation.executors.base import (
     EndedEvaluation,
     EvaluationLost,
@@ -128,7 +128,8 @@ class Evaluations:
         self._work, self._gate, self._slots = work, gate, slots
         self._early_stop = early_stop or {}
         self._stage_slots = stage_slots or {}
-        self._executor: Executor = executor or LocalExecutor()
+        self._here = LocalExecutor()
+        self._executor: Executor = executor or self._here
         self._running: set[RunningEvaluation] = set()
         self._builds = Builds(self._build)
         self._frozen = False
@@ -340,6 +341,24 @@ class Evaluations:
         if outcome.status == "cancelled" and self._gate.stopping:
             await evaluation.acknowledge()
             raise Stopping
+        return outcome
+
+    async def run_errand(self, job: Job, on_printed: Printed) -> Outcome:
+        """Run a command that edits a folder, on this machine, and return its outcome.
+
+        Args:
+            job: with an `errand`.
+            on_printed: called with what it prints.
+
+        Raises:
+            Stopping: the engine is ending.
+            EvolveError: it could not run.
+        """
+        if job.folder.exists():
+            await self._here.discard(job.folder)  # left by one whose engine is gone
+        evaluation = await Evaluation.start(job, _unheard, on_printed)
+        outcome = await self._outcome(evaluation)
+        await evaluation.acknowledge()
         return outcome
 
     async def _build(self, job: Job) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 from engine.designers.base import Design, Designer
 from engine.errors import RunError
@@ -11,7 +12,7 @@ from engine.journal.events import Event, SettingsChanged
 from engine.llm.requests import DesignRequest, Mode
 from engine.loop.task_prompts import TaskPrompts
 from engine.samplers import Sample, Sampler, make_sampler, take_up
-from engine.settings.model import Settings, designs_by_model
+from engine.settings.model import Settings, designs_by_command, designs_by_model
 from engine.state.run_state import RunState
 from engine.task.spec import Seed, TaskSpec
 
@@ -45,7 +46,7 @@ class RunSampler:
 
 
 class RunDesigner:
-    """Hold the designer of a run: recombination, and a model beside it from the moment that one is configured.
+    """Hold the designer of a run: recombination, and beside it a command, or a model once one is configured.
 
     Args:
         state: the run at its first event; `apply` takes the events after it.
@@ -53,17 +54,27 @@ class RunDesigner:
         seeds: its seeds.
         prompts: its templates of prompts.
         settings: the run's settings of now.
+        task_folder: the run's copy of the task; it may be laid out later.
+        recorded: the paths of the files in it.
 
     Raises:
         RunError: the settings ask for a model, and none is configured.
     """
 
     def __init__(
-        self, state: RunState, spec: TaskSpec, seeds: Sequence[Seed], prompts: TaskPrompts, settings: Settings
+        self,
+        state: RunState,
+        spec: TaskSpec,
+        seeds: Sequence[Seed],
+        prompts: TaskPrompts,
+        settings: Settings,
+        task_folder: Path,
+        recorded: Sequence[str],
     ) -> None:
         from engine.designers.recombine import BANDITS, OPINIONS, RecombineDesigner
 
         self._state, self._spec, self._prompts = state, spec, prompts
+        self._task_folder, self._recorded = task_folder, recorded
         # Every run has it: its memory is a fold of all events, whoever else designs.
         bandit = BANDITS[state.settings.designer.bandit](priors=OPINIONS)
         self._recombine = RecombineDesigner(spec, list(seeds), gained=state.gained, bandit=bandit)
@@ -104,13 +115,31 @@ class RunDesigner:
         await self.current.aclose()
 
     def _choose(self, settings: Settings) -> None:
-        if self.current is not self._recombine or not designs_by_model(settings):
+        if self.current is not self._recombine:
             return
+        if designs_by_command(settings):
+            self._mix(self._command())
+        elif designs_by_model(settings):
+            self._mix(self._model(settings))
+
+    def _mix(self, designer: Designer) -> None:
+        from engine.designers.mixed import MixedDesigner
+
+        state = self._state
+        self.current = MixedDesigner(designer, self._recombine, lambda: state.settings.designer.recombine_share)
+
+    def _command(self) -> Designer:
+        from engine.designers.command import CommandDesigner
+
+        state, prompts = self._state, self._prompts
+        return CommandDesigner(
+            self._spec, prompts.brief, lambda: prompts.templates, lambda: state.settings.command,
+            self._task_folder, self._recorded,
+        )  # fmt: skip
+
+    def _model(self, settings: Settings) -> Designer:
         if not settings.models:
             raise RunError("the designer 'llm' needs a model, and none is configured", "Use --designer recombine")
         from engine.designers.llm import LlmDesigner
-        from engine.designers.mixed import MixedDesigner
 
-        model = LlmDesigner(self._spec, self._prompts.brief, self._prompts.templates)
-        state = self._state
-        self.current = MixedDesigner(model, self._recombine, lambda: state.settings.designer.recombine_share)
+        return LlmDesigner(self._spec, self._prompts.brief, self._prompts.templates)

@@ -58,7 +58,7 @@ class ModelGateway:
     ) -> None:
         self._session, self._gate, self._client = session, gate, client
         self.failover = failover
-        self._flights = Flights(session, gate, stop)
+        self.flights = Flights(session, gate, stop)
         self._requests: set[asyncio.Task[Reply]] = set()
         self._recorded: Recorded | None = None
         self._rooms: dict[tuple[str, str], int] = {}
@@ -81,7 +81,7 @@ class ModelGateway:
 
     def committed(self) -> tuple[float, float]:
         """Estimate the US dollars and tokens that the calls in flight are going to cost, from earlier calls."""
-        return self._flights.committed()
+        return self.flights.committed()
 
     def prepare(self) -> None:
         """Load the client while the run begins, if models are to be asked."""
@@ -108,6 +108,7 @@ class ModelGateway:
             # Those of the run that this one is a copy of are that run's.
             ours = state.forked is None or event.seq > state.forked.at_seq
             spec = state.settings.models.get(started.model, ModelSpec())
+            ours = ours and not started.command  # what a command costs is not known before it says so
             tokens = estimate_tokens(len(self._session.text(started.prompt_blob))) if ours else 0
             self._session.emit(
                 CallDone(
@@ -116,7 +117,7 @@ class ModelGateway:
                     model=started.model,
                     tokens_in=tokens,
                     usd=tokens * (spec.price_in or 0.0) / 1e6,
-                    estimated=True,
+                    estimated=not started.command,
                     error=_NO_ANSWER,
                     fault="stopped",
                     key=started.key,
@@ -229,9 +230,9 @@ class ModelGateway:
         round_, node, key = place
         spent = Spent()
         flight = flight_of(role, spec, len(prompt), spent)
-        await self._flights.admit(flight)
+        await self.flights.admit(flight)
         call = session.state.last_call + 1
-        self._flights.begin(call, flight)
+        self.flights.begin(call, flight)
         parameters = {
             field.name: value for field in _fields(type(spec)) if (value := getattr(spec, field.name)) != field.default
         }
@@ -290,7 +291,7 @@ class ModelGateway:
         finally:
             self._requests.discard(request)
             text.close()
-            self._flights.end(call)
+            self.flights.end(call)
         if fault is not None and fault.kind == "context":
             # Told with the call, so that a resume and a replay say the same of it to the model.
             refused = most_tokens(messages)

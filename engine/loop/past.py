@@ -71,7 +71,8 @@ def _recall(run: Run, reader: JournalReader) -> Past:
     prompts = TaskPrompts(run.task / "prompts", reader.text(brief) if brief else "")
     seeds = seed_texts(now.start.files, now.spec, reader.text)
     sampler = RunSampler(state)
-    designer = RunDesigner(state, now.spec, seeds, prompts, now.settings)
+    recorded = [*now.start.files, *now.start.large_files]
+    designer = RunDesigner(state, now.spec, seeds, prompts, now.settings, run.task, recorded)
     with damage_named(reader.path):
         for event in reader.events(after=state.seq):
             apply(state, event)

@@ -8,7 +8,7 @@ from engine.journal.events import StandstillActed
 from engine.loop.memory import RunDesigner
 from engine.loop.session import RunSession
 from engine.samplers.standstill import due
-from engine.settings.model import Settings, designs_by_model
+from engine.settings.model import Settings, designs_by_model, designs_freely
 from engine.settings.standstill import Action
 from engine.state.run_state import RunState
 from engine.state.tried import tried_in_vain
@@ -54,8 +54,9 @@ def possible_actions(state: RunState, modes: int) -> list[Action]:
     """Return the actions that can change anything in a run whose designer has so many modes."""
     settings = state.settings
     found: list[Action] = ["modes"] if modes > 1 else []
-    if designs_by_model(settings):
-        found += ["model", "lessons"] if strong_model(settings) else ["lessons"]
+    if designs_freely(settings):
+        asked = designs_by_model(settings) and strong_model(settings)
+        found += ["model", "lessons"] if asked else ["lessons"]
     if settings.sampler.name not in _BASELINES:
         found += ["explore", "restart"]
     return found

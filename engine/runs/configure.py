@@ -29,12 +29,17 @@ __all__ = ["asks_models", "choose_settings", "configured", "lacks_limit", "model
 __all__ += ["require_limit", "task_settings"]
 
 
-_TABLES = ("models", "roles", "executor")
+_TABLES = ("models", "roles", "executor", "command")
+_OF_PERSONS = {
+    "executor": "Set it in config.toml, or with --executor",
+    "command": "Set it in config.toml, or with --set",
+}
+"""Tables that a task may not bring, as they say what runs on this machine and where; and what to do instead."""
 
 
 def configured() -> dict[str, Any]:
-    """Return the settings of runs in the workspace's config.toml: `[run]`, `[models.NAME]`, `[roles]` and
-    `[executor]`, as one table.
+    """Return the settings of runs in the workspace's config.toml: `[run]`, `[models.NAME]`, `[roles]`,
+    `[executor]` and `[command]`, as one table.
 
     Raises:
         UsageError: it is not TOML, or one of them is not a table.
@@ -79,11 +84,10 @@ def choose_settings(
     else:
         layers.append(("preset", preset.settings))
     _check_names([*layers, *own])
-    if "executor" in task.spec.run:
-        raise UsageError(
-            f"{layers[1][0] if base is None else task.folder}: `executor` is not a task's to set",
-            "Set it in config.toml, or with --executor",
-        )
+    for key, instead in _OF_PERSONS.items():
+        if key in task.spec.run:
+            where = layers[1][0] if base is None else task.folder
+            raise UsageError(f"{where}: `{key}` is not a task's to set", instead)
     settings = merge_settings(*layers, *own)
     if only:
         analyzer = settings.roles.analyzer if settings.roles.analyzer in (RULES, NO_ANALYZER) else ""

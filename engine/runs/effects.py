@@ -28,7 +28,7 @@ from engine.journal.events import (
 from engine.programs.outline import ProgramError
 from engine.runs.changes import check_fitness, check_set
 from engine.runs.command_kinds import Refusal
-from engine.settings.model import Settings, designs_by_model
+from engine.settings.model import Settings, designs_freely
 from engine.state.armed import describe_armed
 from engine.state.node import Node
 from engine.state.run_state import RunState
@@ -223,7 +223,7 @@ def _inject(run: Ground, data: dict[str, Any]) -> Outcome:
     what = data.get("what")
     if what == "hint":
         hint = Injected("hint", text=_text(data, "text", "hint").strip())
-        return Outcome([(hint, None)], _HINT_READ if designs_by_model(run.state.settings) else _HINT_UNREAD)
+        return Outcome([(hint, None)], _HINT_READ if designs_freely(run.state.settings) else _HINT_UNREAD)
     if what != "program":
         raise Refusal("inject: give a program or a hint")
     code = _text(data, "code", "program")

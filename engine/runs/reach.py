@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 from engine.errors import UsageError
 from engine.settings.decode import deep_merge
 from engine.settings.executor import ExecutorSettings
-from engine.settings.model import RetrievalSettings, Settings
+from engine.settings.model import RetrievalSettings, Settings, designs_by_command
 from engine.settings.models import ModelSpec
 from engine.settings.named_paths import named_mounts
 from engine.state.run_state import RunState
@@ -131,6 +132,7 @@ def reach_of_settings(settings: Settings, own: Sequence[Layer]) -> Iterator[str]
         with_key = f", with the key in {endpoint.key_env}" if endpoint.key_env else ""
         yield f"it sends {what} to {endpoint.base_url or 'OpenAI'}{with_key}"
     yield from _of_executor(settings.executor, _said(own, "executor"))
+    yield from _of_command(settings, _said(own, "command"))
     retrieval = settings.retrieval
     if retrieval.embedder == "sentence-transformers" and retrieval.model != _said(own, "retrieval").get("model"):
         yield f"it loads a model from {retrieval.model}"
@@ -145,6 +147,25 @@ def _of_executor(executor: ExecutorSettings, said: dict[str, Any]) -> Iterator[s
         if known != ("slurm", executor.options, executor.scratch, executor.python):
             given = " ".join([executor.python, executor.scratch, *executor.options]).strip()
             yield f"it submits its programs to a slurm cluster{f', by {given}' if given else ''}"
+
+
+def _of_command(settings: Settings, said: dict[str, Any]) -> Iterator[str]:
+    """Yield the command that a run designs with, and what it may, unless a person named that."""
+    command = settings.command
+    if not designs_by_command(settings) or settings.answers:
+        return
+    if command.run != said.get("run", []):
+        yield f"its programs are written by a command that runs here: {shlex.join(command.run)}"
+    if command.network and not said.get("network"):
+        yield "that command uses the network, and all that you reach by it"
+    given = [name for name in command.environment if name not in said.get("environment", [])]
+    if given:
+        yield f"that command gets the variables {', '.join(given)}"
+    reads = [path for path in command.readable if path not in said.get("readable", [])]
+    # Files that its words name are shown to it, too.
+    reads += [word for word in command.run[1:] if word.startswith("/") and word not in said.get("run", [])]
+    for path in reads:
+        yield f"that command reads {path}"
 
 
 class Endpoint(NamedTuple):

@@ -227,7 +227,7 @@ def agree_to_change(run: Run, state: RunState, change: Mapping[str, Any]) -> Non
     Raises:
         RunError: the workspace cannot be written.
     """
-    if change.keys().isdisjoint(("models", "retrieval")):
+    if change.keys().isdisjoint(("models", "retrieval", "command")):
         return
     digest = _digest_of(state)
     agreed = trust.agreed(digest)

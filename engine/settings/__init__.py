@@ -2,6 +2,7 @@
 
 - `model`: the settings of a run
 - `models`: the language models and their roles
+- `command`: the program that designs in a folder
 - `fitness`: what nodes are ranked by
 - `decode`: TOML and `key=value` into settings
 """

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from engine.errors import EvolveError, UsageError
+from engine.settings.command import CommandSettings
 from engine.settings.decode import convert_table, deep_merge, parse_assignment
 from engine.settings.executor import ExecutorSettings
 from engine.settings.fitness import FitnessSettings
@@ -25,7 +26,9 @@ __all__ = [
     "analyzes_by_model",
     "check_settings",
     "check_whole",
+    "designs_by_command",
     "designs_by_model",
+    "designs_freely",
     "merge_settings",
     "parse_setting",
 ]
@@ -127,8 +130,8 @@ class ModeWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What writes candidates."""
 
-    name: Literal["auto", "recombine", "llm"] = "auto"
-    """`auto` is `llm` if a model is configured, else `recombine`."""
+    name: Literal["auto", "recombine", "llm", "command"] = "auto"
+    """`auto` is `llm` if a model is configured, else `recombine`. `command`: the program that `command.run` names."""
     attempts: int = 4
     """Designs tried in a round before it ends without a node."""
     give_up: int = 3
@@ -141,7 +144,7 @@ class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """recombine: start with the gains of priors in earlier runs of the task, which the cognition base keeps. Such a run
     depends on them as well as on its seed: leave it off for runs that you compare."""
     recombine_share: float = 0.0
-    """llm: chance that recombination, which costs nothing, writes an attempt instead of a model."""
+    """llm, command: chance that recombination, which costs nothing, writes an attempt instead."""
 
     def __post_init__(self) -> None:
         if self.give_up < 1:
@@ -230,6 +233,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: dict[str, ModelSpec] = {}
     """Models that may be asked, by names of your choice."""
     roles: RoleSettings = RoleSettings()
+    command: CommandSettings = CommandSettings()
     answers: str = ""
     """Folder of a run whose recorded answers are used instead of asking models; empty: ask models."""
 
@@ -271,6 +275,16 @@ def designs_by_model(settings: Settings) -> bool:
     return settings.designer.name == "llm" or (settings.designer.name == "auto" and bool(settings.models))
 
 
+def designs_by_command(settings: Settings) -> bool:
+    """Return whether a program that edits a folder writes all or some candidates."""
+    return settings.designer.name == "command"
+
+
+def designs_freely(settings: Settings) -> bool:
+    """Return whether a model or a command writes candidates: either reads what was learnt, and may write anything."""
+    return designs_by_model(settings) or designs_by_command(settings)
+
+
 def analyzes_by_model(settings: Settings) -> bool:
     """Return whether a model reports on nodes: if one is named for it, or if a model designs anyway."""
     analyzer = settings.roles.analyzer
@@ -285,6 +299,11 @@ def check_whole(settings: Settings) -> None:
         check_models(settings.models, settings.roles)
     except ValueError as exc:
         raise UsageError(str(exc)) from None
+    if designs_by_command(settings) and not settings.command.run:
+        raise UsageError(
+            "the designer 'command' needs a program, and none is named",
+            'Write [command] run = ["PROGRAM", "ARGUMENT", …] into config.toml, or use --set \'command.run=[…]\'',
+        )
     retrieval = settings.retrieval
     if retrieval.embedder in ("endpoint", "sentence-transformers") and not retrieval.model:
         what = "model to ask it for" if retrieval.embedder == "endpoint" else "folder of its model"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from engine.journal.events import DesignRejected, RoundEnded
-from engine.settings.model import designs_by_model
+from engine.settings.model import designs_by_command, designs_by_model
 from engine.state.run_state import RunState
 from engine.text import one_line
 
@@ -72,6 +72,8 @@ def reason_of(state: RunState) -> str:
 
 def _ways_out(state: RunState) -> str:
     designer = state.settings.designer
+    if designs_by_command(state.settings):
+        return "Mend the command, or name another one ('evolve set RUN command.run=[…]')"
     if designs_by_model(state.settings):
         share = "" if designer.recombine_share else ", 'evolve set RUN designer.recombine_share=0.5'"
         return f"Name another model ('evolve set RUN models.NAME.model=…'), or have recipes recombined ({_ADD}{share})"

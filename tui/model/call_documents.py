@@ -82,13 +82,15 @@ def _whole(reader: JournalReader, call: CallEntry, room: int) -> list[Line]:
     if call.reason:
         lines += prose_lines(call.reason, room, "bad")
     if end is not None:
-        for label, blob in (("answer", end.answer_blob), ("thoughts before it", end.reasoning_blob)):
+        answer = "transcript" if started.command else "answer"
+        for label, blob in ((answer, end.answer_blob), ("thoughts before it", end.reasoning_blob)):
             if blob:
                 lines += [_label(label), *prose_lines(_text(reader, blob), room)]
     for role, text in _messages(reader, started):
         lines += [_label(f"prompt: {role}"), *prose_lines(text, room)]
     if started.parameters:
-        lines += [_label("model as configured"), *text_lines(_configured(started.parameters), "dim")]
+        what = "command" if started.command else "model"
+        lines += [_label(f"{what} as configured"), *text_lines(_configured(started.parameters), "dim")]
     return lines
 
 

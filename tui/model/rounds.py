@@ -141,7 +141,13 @@ def _with_call(line: WorkLine, event: Event, streams: Mapping[int, Stream], now:
         return line._replace(
             detail=f"waits, try {stream.number} of {stream.tries}  {line.detail}".rstrip(), since=event.at
         )
-    doing = f"{amount(stream)} {rate(stream)}".rstrip() if stream and writes else _reads(data.tokens)
+    doing = (
+        f"{amount(stream)} {rate(stream)}".rstrip()
+        if stream and writes
+        else "works"
+        if data.command
+        else _reads(data.tokens)
+    )
     who = f"{one_line(data.role, 16)} {one_line(data.model, 24)}"
     return line._replace(detail=f"{doing} {who}  {line.detail}".rstrip(), since=event.at)
 

@@ -52,6 +52,8 @@ class Stream:
     """How many there are at most."""
     why: str = ""
     """Why it is not made at once."""
+    command: bool = False
+    """Whether it is what a command prints, which no tokens measure."""
 
     def shown(self, rows: int) -> list[str]:
         """Return its last lines without control characters; a full page turns by half, to save bytes."""
@@ -74,6 +76,7 @@ def take_rows(streams: dict[int, Stream], rows: Iterable[LiveRow], is_open: Iter
         if stream is None or row.data.get("again"):
             role, model = (one_line(str(row.data.get(name, "")), 40) for name in ("role", "model"))
             stream = streams[call] = Stream(call, role, model, row.round, row.at, row.at)
+            stream.command = bool(row.data.get("command"))
         if _take_wait(stream, row):
             continue
         thinking = bool(row.data.get("thought"))
@@ -110,7 +113,7 @@ def open_streams(calls: Mapping[int, Event], streams: Mapping[int, Stream]) -> d
             data = event.data
             assert isinstance(data, CallStarted)
             role, model = one_line(data.role, 40), one_line(data.model, 40)
-            stream = Stream(number, role, model, event.round, event.at, event.at)
+            stream = Stream(number, role, model, event.round, event.at, event.at, command=bool(data.command))
         found[number] = stream
     return found
 
@@ -144,6 +147,11 @@ def reading(event: Event, stream: Stream, now: int | None) -> str:
     """
     data = event.data
     assert isinstance(data, CallStarted)
+    if data.command:
+        spent = "" if now is None else f", {max(0, now - event.at) // 1000:,} s"
+        limit = data.parameters.get("seconds")
+        most = f", limit {limit:g} s (command.seconds)" if isinstance(limit, int | float) else ""
+        return f"works in its folder, and has printed nothing yet{spent}{most}"
     what = f"reading a prompt of {data.tokens:,} tokens" if data.tokens else "reading the prompt"
     which = f"try {stream.number} of {stream.tries}" if stream.number > 1 else "asked"
     if waits(stream, now):
@@ -166,10 +174,14 @@ def _tokens(stream: Stream) -> int:
 
 def amount(stream: Stream) -> str:
     """Return how much was written."""
+    if stream.command:
+        return f"{stream.chars:,} characters"
     return f"~{_tokens(stream):,} tok"
 
 
 def rate(stream: Stream) -> str:
-    """Return the speed; empty if it is not known yet."""
+    """Return the speed; empty if it is not known yet, or means nothing."""
+    if stream.command:
+        return ""
     seconds = (stream.at - stream.started) / 1000
     return f"~{_tokens(stream) / seconds:.0f}/s" if seconds >= 1 else ""

@@ -69,7 +69,7 @@ class WritingPanel(Panel):
 
 def title_of(stream: Stream, others: int, now: int | None) -> list[Piece]:
     """Return the writer, the amount and the speed, or what it does at this time before it writes."""
-    before = "waits" if waits(stream, now) else "reads"
+    before = "waits" if waits(stream, now) else "works" if stream.command else "reads"
     where = f"r{stream.round} " if stream.round is not None else ""
     doing = "thinks " if stream.thinking else ""
     return [

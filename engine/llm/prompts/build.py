@@ -22,7 +22,8 @@ from engine.llm.prompts.templates import Prompts
 from engine.llm.requests import ContextNode, DesignRequest, Facts
 from engine.task.spec import Criterion, TaskSpec
 
-__all__ = ["PromptTooLong", "again_prompt", "analyzer_prompt", "judge_prompt", "most_tokens", "researcher_prompt"]
+__all__ = ["PromptTooLong", "again_prompt", "analyzer_prompt", "design_context", "judge_prompt", "most_tokens"]
+__all__ += ["researcher_prompt"]
 
 _BYTES_A_TOKEN = 3.2
 _MESSAGE_TOKENS = 8
@@ -61,35 +62,8 @@ def researcher_prompt(
         PromptTooLong: the task and the programs that the mode needs do not fit.
         TaskError: a template of the task is wrong.
     """
-    parent = request.parent
-    beside = [_as_change(node, parent) for node in request.inspirations]
-    language = spec.language
-    functions = functions_of(parent.code, language)
-    context: dict[str, Any] = {
-        **_task_variables(spec, brief),
-        "metrics_told": metrics_told(spec),
-        "ranked_by": request.ranking.key if request.ranking is not None else "score",
-        "require": [f"{name} {text.strip()}" for name, text in request.require.items()],
-        "objectives": list(request.objectives),
-        "mode": request.mode,
-        "forms": _forms(request),
-        "parent": parent,
-        "origin_change": change_of(request.origin.code, parent.code, language) if request.origin is not None else "",
-        "origin": request.origin,
-        "functions": functions,
-        "error": parent.error,
-        "feedback": parent.feedback,
-        "inspirations": beside,
-        "priors": [{"title": prior.title, "body": prior_body(prior, language)} for prior in request.priors],
-        "hints": list(request.hints),
-        "best": request.best,
-        "measured": measured(spec, parent, request.best, request.inspirations),
-        "tried": [f"{item.name}: {item.outcome}" for item in request.tried],
-        "failed": [f"{item.count} × {item.told}" for item in request.failed[:_FAILURES_SHOWN]],
-        "in_vain": list(request.in_vain),
-        "standing": request.standing,
-        "rejections": _rejections(request),
-    }
+    language, context = spec.language, design_context(spec, brief, request)
+    functions = context["functions"]
     partners = 1 if request.mode == "crossover" else 0
     order: list[_Shed] = [
         ("rejections", 0, 1),
@@ -104,7 +78,7 @@ def researcher_prompt(
         ("error", 0, 0),
         ("rejections", 0, 0),
     ]
-    name, what = f"researcher_{request.mode}", f"node {parent.id}"
+    name, what = f"researcher_{request.mode}", f"node {request.parent.id}"
     is_brief = size.brief and language.has_functions
     if is_brief:
         name = "researcher_brief"
@@ -113,6 +87,37 @@ def researcher_prompt(
         del order[1]
     shorter = [{"title": prior.title, "body": prior_body(prior, language, functions)} for prior in request.priors]
     return _fit(prompts, name, context, order, size, what, {"priors": shorter} if not is_brief else {})
+
+
+def design_context(spec: TaskSpec, brief: str, request: DesignRequest) -> dict[str, Any]:
+    """Return the variables of the templates for a design, but for `part`."""
+    parent, language = request.parent, spec.language
+    beside = [_as_change(node, parent) for node in request.inspirations]
+    return {
+        **_task_variables(spec, brief),
+        "metrics_told": metrics_told(spec),
+        "ranked_by": request.ranking.key if request.ranking is not None else "score",
+        "require": [f"{name} {text.strip()}" for name, text in request.require.items()],
+        "objectives": list(request.objectives),
+        "mode": request.mode,
+        "forms": _forms(request),
+        "parent": parent,
+        "origin_change": change_of(request.origin.code, parent.code, language) if request.origin is not None else "",
+        "origin": request.origin,
+        "functions": functions_of(parent.code, language),
+        "error": parent.error,
+        "feedback": parent.feedback,
+        "inspirations": beside,
+        "priors": [{"title": prior.title, "body": prior_body(prior, language)} for prior in request.priors],
+        "hints": list(request.hints),
+        "best": request.best,
+        "measured": measured(spec, parent, request.best, request.inspirations),
+        "tried": [f"{item.name}: {item.outcome}" for item in request.tried],
+        "failed": [f"{item.count} × {item.told}" for item in request.failed[:_FAILURES_SHOWN]],
+        "in_vain": list(request.in_vain),
+        "standing": request.standing,
+        "rejections": _rejections(request),
+    }
 
 
 def again_prompt(prompts: Prompts, spec: TaskSpec, brief: str, request: DesignRequest) -> list[Message]:

@@ -97,14 +97,28 @@ class Prompts:
         Raises:
             TaskError: the template is wrong; the message names file and line.
         """
+        return [
+            Message("system", self.text(name, "system", context)),
+            Message("user", self.text(name, "user", context)),
+        ]
+
+    def text(self, name: str, part: str, context: Mapping[str, Any]) -> str:
+        """Return one part of what a template makes.
+
+        Args:
+            name: of the template, without its suffix.
+            part: the variable of this name; the template says which there are.
+            context: its other variables.
+
+        Raises:
+            TaskError: the template is wrong; the message names file and line.
+        """
         try:
             if name not in self._templates:
                 self._templates[name] = self._environment.get_template(f"{name}.j2")
-            template = self._templates[name]
-            system, user = (template.render(context, part=part) for part in ("system", "user"))
+            return _tidy(self._templates[name].render(context, part=part))
         except Exception as exc:
             raise _template_error(exc, name) from None
-        return [Message("system", _tidy(system)), Message("user", _tidy(user))]
 
 
 def _tidy(text: str) -> str:

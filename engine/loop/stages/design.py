@@ -8,6 +8,7 @@ from engine.designers.base import Design as Candidate
 from engine.designers.base import DesignerError, NothingToDesign
 from engine.journal.database import sha256_of
 from engine.journal.events import DesignDone, DesignRejected, PromptsShortened, RoundEnded, WarmProgram
+from engine.loop.command_calls import CommandCalls
 from engine.loop.design_context import DesignContext
 from engine.loop.memory import RunDesigner
 from engine.loop.models import ModelGateway
@@ -15,7 +16,7 @@ from engine.loop.session import RunSession
 from engine.programs.blocks import keep_outside
 from engine.programs.minhash import sketch
 from engine.programs.outline import Outline, ProgramError
-from engine.settings.model import designs_by_model
+from engine.settings.model import designs_freely
 from engine.state.no_design import is_stuck
 from engine.state.node import OpenRound
 from engine.task.interface import check_program
@@ -32,11 +33,18 @@ class Design:
         session: the run.
         designer: writes the candidates.
         models: ask models on behalf of the round.
+        commands: run the command of the settings on behalf of the round; None if it never designs.
     """
 
-    def __init__(self, session: RunSession, designer: RunDesigner, models: ModelGateway) -> None:
+    def __init__(
+        self,
+        session: RunSession,
+        designer: RunDesigner,
+        models: ModelGateway,
+        commands: CommandCalls | None = None,
+    ) -> None:
         self._session, self._designer = session, designer
-        self._context = DesignContext(session, models)
+        self._context = DesignContext(session, models, commands)
 
     async def run(self, round_: OpenRound) -> bool:
         """Write and check candidates until one becomes a node; return False if the round ended without one.
@@ -102,7 +110,7 @@ class Design:
         twin = state.digests.get(shape.digest)
         if twin is not None:
             raise ProgramError("duplicate", f"the same program as node {twin}")
-        if not designs_by_model(state.settings):
+        if not designs_freely(state.settings):
             return ""
         canon = self._session.spec.language.canonical_digest(candidate.code, _required(self._session.spec))
         twin = state.digests.get(canon) if canon else None
@@ -209,7 +217,7 @@ def _add_program(
             parents=parents,
             digest=language.outline(code).digest,
             canon=language.canonical_digest(code, _required(session.spec))
-            if designs_by_model(session.state.settings)
+            if designs_freely(session.state.settings)
             else "",
             size=len(content),
             sketch=sketch(code, language.comment),

@@ -12,6 +12,7 @@ from engine.journal import events as ev
 from engine.journal.database import Command, sha256_of
 from engine.journal.writer import JournalWriter
 from engine.llm.client import Client
+from engine.loop.command_calls import CommandCalls
 from engine.loop.commands import Commands
 from engine.loop.evaluations import Evaluations
 from engine.loop.failover import Failover, record_hold, record_release
@@ -74,6 +75,7 @@ class Parts:
         self.priors = RunPriors(self.session, watch, PriorSearch(place.base), self.errors.append)
         self.limits = Limits(self.session, LocalExecutor().slots, self.models.committed)
         self.evaluations = Evaluations(run.work, self.gate, self.limits.capacity)
+        self.command_calls = CommandCalls(session, self.gate, self.evaluations, self.models.flights, run.work, run.task)
         self.hooks = RunHooks(hooks, run.folder, session)
         self.measure = Measure(session, self.evaluations, task, open_data_seeds(run.folder, state))
         self.judge = Judge(session, self.gate, self.models, self.prompts)
@@ -87,7 +89,7 @@ class Parts:
             session,
             self.gate,
             Learn(session, self.sampler, self.priors, self.designer),
-            Design(session, self.designer, self.models),
+            Design(session, self.designer, self.models, self.command_calls),
             self.experiment,
             self.lessons,
             self.seeds,

@@ -1,0 +1,271 @@
+"""Run the command that designs on behalf of rounds: each run is recorded as a call, never repeated, within budgets."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.errors import EvolveError, RunError, Stopping
+from engine.evaluation.capacity import CapacityLimiter
+from engine.evaluation.errand import lack_of, program_path, shown_paths
+from engine.evaluation.evaluator import Job
+from engine.evaluation.job import Errand
+from engine.journal.database import sha256_of
+from engine.journal.events import CallDone, CallStarted
+from engine.llm.command import Command, Left, ReadProgram
+from engine.llm.messages import Role
+from engine.llm.record import Place, Recorded
+from engine.llm.secrets import held_back_of, hide
+from engine.llm.tries import Spent
+from engine.loop.command_record import Ended, Usage, prompt_of, read_end
+from engine.loop.evaluations import Evaluations
+from engine.loop.flights import Flight, Flights
+from engine.loop.gate import PauseGate
+from engine.loop.session import RunSession
+from engine.settings.command import INSTRUCTION, CommandSettings
+from engine.task.spec import Limits
+from engine.text import without_codes
+
+__all__ = ["CommandCalls"]
+
+_SAID = "Read README.md in this folder, and do what it says: change the files in program/, and end."
+_NO_ANSWER = "the engine ended before the command did"
+_SPARE_SECONDS = 60.0
+"""Beyond its time limit, for its start and its end."""
+_FILE_MB = 512
+
+
+class CommandCalls:
+    """Run the command of a run's settings.
+
+    Args:
+        session: the run, in which every call is recorded.
+        gate: lets a command start.
+        evaluations: runs it, so that it is frozen, thawed and cancelled as evaluations are.
+        flights: holds calls within the budgets.
+        work: the folder for folders of running commands.
+        task_folder: the run's copy of its task, which a command does not see.
+    """
+
+    def __init__(
+        self,
+        session: RunSession,
+        gate: PauseGate,
+        evaluations: Evaluations,
+        flights: Flights,
+        work: Path,
+        task_folder: Path,
+    ) -> None:
+        self._session, self._gate, self._evaluations, self._flights = session, gate, evaluations, flights
+        self._work, self._task_folder = work, task_folder
+        self._slots = CapacityLimiter(session.state.settings.command.concurrency)
+
+    def for_round(self, round_: int) -> Command:
+        """Return the function that runs the command on behalf of a round."""
+
+        async def run(
+            role: Role, files: Mapping[str, bytes], read: ReadProgram, most_bytes: int, seed: int, *, key: str
+        ) -> Left:
+            known = self._session.state.answered.get((round_, None, key))
+            if known is not None:
+                return self._left(known)
+            settings = self._session.state.settings
+            prompt = prompt_of(files)
+            if settings.answers:
+                return await self._replay((round_, None, key), role, prompt)
+            problem = lack_of(settings.command)
+            if problem:
+                return Left("", "", problem, "designer")
+            self._slots.limit = settings.command.concurrency
+            async with self._slots:
+                await self._gate.wait(round_)
+                return await self._run(round_, role, files, read, most_bytes, seed, key, prompt)
+
+        return run
+
+    def _left(self, done: CallDone) -> Left:
+        return Left(self._session.text(done.program), done.notes, done.problem)
+
+    async def _run(
+        self,
+        round_: int,
+        role: Role,
+        files: Mapping[str, bytes],
+        read: ReadProgram,
+        most_bytes: int,
+        seed: int,
+        key: str,
+        prompt: bytes,
+    ) -> Left:
+        """Run the command once, and record it however it ends.
+
+        Raises:
+            Stopping: the engine is ending.
+        """
+        session, settings = self._session, self._session.state.settings.command
+        flight = Flight(role, 0.0, settings.tokens or 0, Spent())
+        await self._flights.admit(flight)
+        call = session.state.last_call + 1
+        self._flights.begin(call, flight)
+        name = f"command:{settings.label}"
+        secrets = {name: os.environ[name] for name in settings.environment}
+        parameters = {field: value for field, value in msgspec.to_builtins(settings).items() if value not in (None, [])}
+        started = CallStarted(call, role, name, sha256_of(prompt), parameters, key, command=settings.run)
+        session.emit(started, round=round_, blobs=[prompt])
+        live = _Live(session, round_, {"call": call, "role": role, "round": round_, "model": name}, secrets)
+        begun = time.monotonic()
+        error = ""
+        ended: Ended | None = None
+        stopping = False
+        try:
+            folder = self._work / f"command-{round_}-{key.rpartition('/')[2]}"
+            job = self._job(settings, files, most_bytes, seed, secrets, folder)
+            outcome = await self._evaluations.run_errand(job, live.add)
+            ended = read_end(outcome, read, settings, secrets)
+        except Stopping:
+            error, stopping = _NO_ANSWER, True
+        except EvolveError as exc:
+            error = hide(str(exc), secrets.values())
+        finally:
+            self._flights.end(call)
+        usage = ended.usage if ended is not None else None
+        left = ended.left if ended is not None else Left("", "", error, "designer")
+        transcript = ended.transcript.encode() if ended is not None else b""
+        program = left.code.encode()
+        done = CallDone(
+            call=call,
+            role=role,
+            model=name,
+            answer_blob=sha256_of(transcript) if transcript else "",
+            **_cost(usage),
+            seconds=round(time.monotonic() - begun, 3),
+            error=error,
+            fault="stopped" if stopping else "environment" if error else "",
+            key=key,
+            program=sha256_of(program) if program else "",
+            notes=left.notes,
+            problem=left.problem if ended is not None else "",
+        )
+        session.emit(done, round=round_, blobs=[blob for blob in (transcript, program) if blob])
+        if stopping:
+            raise Stopping
+        # Nothing may come of a program that a crash could still lose.
+        await session.durable()
+        return left
+
+    def _job(
+        self,
+        settings: CommandSettings,
+        files: Mapping[str, bytes],
+        most_bytes: int,
+        seed: int,
+        secrets: Mapping[str, str],
+        folder: Path,
+    ) -> Job:
+        variables = {"EVOLVE_SEED": str(seed), "EVOLVE_SECONDS": f"{settings.seconds:g}", "NO_COLOR": "1"}
+        variables |= {"TERM": "dumb"} | ({"EVOLVE_TOKENS": str(settings.tokens)} if settings.tokens else {})
+        errand = Errand(
+            command=(program_path(settings), *(word.replace(INSTRUCTION, _SAID) for word in settings.run[1:])),
+            files=dict(files),
+            stdin="" if any(INSTRUCTION in word for word in settings.run) else "README.md",
+            seconds=settings.seconds,
+            tokens=settings.tokens,
+            most_bytes=most_bytes,
+            network=settings.network,
+            environment={**variables, **secrets},
+        )
+        limits = Limits(
+            seconds=settings.seconds + _SPARE_SECONDS,
+            memory_mb=settings.memory_mb,
+            processes=settings.processes,
+            file_mb=_FILE_MB,
+            result_mb=2 + most_bytes * 2 // 2**20,
+        )
+        cores = len(os.sched_getaffinity(0))
+        return Job(
+            program="",
+            task_folder=self._task_folder,
+            folder=folder,
+            metric="",
+            guarded=True,
+            gpu=False,
+            python=None,
+            mounts=shown_paths(settings),
+            stage="command",
+            repeat=0,
+            seed=0,
+            settings={},
+            limits=limits,
+            threads=max(1, cores // settings.concurrency),
+            is_build=True,
+            errand=errand,
+        )
+
+    async def _replay(self, place: Place, role: Role, prompt: bytes) -> Left:
+        """Return what a command left in another run for these files.
+
+        Raises:
+            RunError: none is recorded.
+        """
+        session = self._session
+        folder = Path(session.state.settings.answers)
+        recorded = Recorded(folder / "run.db")
+        try:
+            found = recorded.find(role, sha256_of(prompt), place)
+            if found is None:
+                raise RunError(
+                    f"{folder} holds nothing that a command left for the folder of round {place[0]} ({place[2]})",
+                    "It fits a run of the same task with the same settings, seed and one worker",
+                )
+            texts = [recorded.text(blob) for blob in (found.answer_blob, found.program)]
+        finally:
+            recorded.close()
+        call = session.state.last_call + 1
+        done = msgspec.structs.replace(
+            found, call=call, tokens_in=0, tokens_out=0, tokens_cached=0, usd=0.0, seconds=0.0, key=place[2],
+            replayed=True,
+        )  # fmt: skip
+        started = CallStarted(
+            call, role, found.model, sha256_of(prompt), {}, place[2], command=session.state.settings.command.run
+        )
+        session.emit(started, done, round=place[0], blobs=[prompt, *(text.encode() for text in texts if text)])
+        await session.durable()
+        return self._left(done)
+
+
+class _Live:
+    """Show what a command prints while it runs, without secrets.
+
+    Args:
+        session: the run.
+        round_: the round.
+        head: the fields of each row beside its text.
+        secrets: the values of the variables that it got, by name.
+    """
+
+    def __init__(self, session: RunSession, round_: int, head: dict[str, object], secrets: Mapping[str, str]) -> None:
+        self._session, self._round, self._head, self._secrets = session, round_, head, list(secrets.values())
+        self._kept = ""
+
+    def add(self, stream: str, text: str, left_out: int) -> None:
+        """Show more of it."""
+        gap = f"\n… {left_out:,} bytes left out …\n" if left_out else ""
+        whole = hide(("" if left_out else self._kept) + text, self._secrets)
+        kept = held_back_of(whole, self._secrets)
+        shown, self._kept = whole[: len(whole) - kept], whole[len(whole) - kept :]
+        row = {**self._head, "text": without_codes(gap + shown), "command": True}
+        self._session.live("stream", self._round, msgspec.json.encode(row))
+
+
+def _cost(usage: Usage | None) -> dict[str, Any]:
+    if usage is None:
+        return {"priced": False}
+    return {
+        "tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out, "tokens_cached": usage.tokens_cached,
+        "usd": usage.usd or 0.0, "priced": usage.usd is not None,
+    }  # fmt: skip

@@ -1,0 +1,239 @@
+"""A command that designs: a real program edits a folder, and whatever it does there is a design or a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import Stopping
+from engine.journal import events as ev
+from engine.journal.reader import JournalReader
+from engine.loop.stages.design import Design
+from engine.runs.calls import calls_of_run
+from engine.runs.folder import Run
+from tests.conftest import TaskMaker
+from tests.e2e.runs import events, make_run
+from tests.engine.loop.parts import Parts, open_parts
+from tests.engine.loop.test_design import learned_round
+
+EDIT = 'sed -i "s/^X = .*/X = $EVOLVE_SEED.5/" program/program.py'
+SECRET = "wonderfully-secret"
+
+
+def run_of(make_task: TaskMaker, tmp_path: Path, script: str = EDIT, **command: Any) -> Run:
+    settings = {"run": ["sh", "-c", script], "seconds": 30, **command}
+    return make_run(make_task(), tmp_path / "runs", designer={"name": "command", "attempts": 1}, command=settings)
+
+
+async def design(parts: Parts, number: int = 1, mode: Any = "diff") -> bool:
+    stage = Design(parts.session, parts.designer, parts.models, parts.command_calls)
+    made = await stage.run(learned_round(parts, number, mode))
+    await parts.session.committed()
+    return made
+
+
+def calls(run: Run) -> list[ev.CallDone]:
+    return [event.data for event in events(run, ev.CallDone) if isinstance(event.data, ev.CallDone)]
+
+
+def rejections(run: Run) -> list[tuple[str, str]]:
+    found = [event.data for event in events(run, ev.DesignRejected)]
+    return [(data.check, data.reason) for data in found if isinstance(data, ev.DesignRejected)]
+
+
+BAD = {
+    "echo one; echo 'no key' >&2; exit 3": "it ended with exit code 3: no key",
+    "true": "it changed nothing in program/",
+    "kill -9 $$": "it ended with SIGKILL: it said nothing",
+    "echo 1 > program/other.py": "it left program/other.py; the program is the one file program/program.py",
+    "ln -s /etc/passwd program/more": "it left a symbolic link, program/more",
+    "ln -sf /etc/passwd program/program.py": "it left a symbolic link, program/program.py",
+    "mv program old; ln -s old program": "program/ is no folder any more",
+    "mkfifo program/pipe": "it left program/pipe, which is neither a file nor a folder",
+    "rm program/program.py": "it removed program/program.py; the program must stand there",
+    "printf '\\377' > program/program.py": "program/program.py is not UTF-8 text: invalid start byte at byte 0",
+    "head -c 300000 /dev/zero > program/program.py": "it left more in program/ than 165,536 bytes or 1,000 files",
+    f"{EDIT}; sleep 100 & {EDIT}": "it left a process running; all that it starts must end before it does",
+    f"{EDIT}; (setsid sleep 100 &)": "it left a process running; all that it starts must end before it does",
+    f'{EDIT}; echo \'{{"tokens_in": "many"}}\' > usage.json': (
+        "its usage.json cannot be counted: Expected `int`, got `str` - at `$.tokens_in`"
+    ),
+    f"{EDIT}; echo '{{\"usd\": -1}}' > usage.json": (
+        "its usage.json cannot be counted: `usd` must be a number from 0, below 10^12"
+    ),
+    f"{EDIT}; ln -s /etc/passwd usage.json": "usage.json is no plain file of at most 65,536 bytes",
+    "echo '{\"tokens_in\": 9000}' > usage.json; sleep 100": (
+        "it took more than 1,000 tokens; command.tokens is the limit"
+    ),
+    "head -c 70000000 /dev/zero": "the command was ended: output limit of 64 MiB",
+    "echo 'X = (' > program/program.py": "line 1",
+}
+
+
+async def test_whatever_a_command_does_wrong_is_a_refused_design_with_its_reason(
+    make_task: TaskMaker, tmp_path: Path
+) -> None:
+    run = run_of(make_task, tmp_path, tokens=1000)
+    scripts = {name: ["sh", "-c", name] for name in BAD}
+    bad = {**BAD, "gone": "command.run names 'no-such-agent', which is neither on PATH nor a file that can be run"}
+    scripts["gone"] = ["no-such-agent"]
+    async with open_parts(run) as parts:
+        for number, (name, reason) in enumerate(bad.items(), start=1):
+            parts.session.emit(ev.SettingsChanged({"command": {"run": scripts[name]}}))
+            assert not await design(parts, number)
+            assert reason in rejections(run)[-1][1], name
+        parts.session.emit(ev.SettingsChanged({"command": {"run": ["sh", "-c", "sleep 100"], "seconds": 0.2}}))
+        assert not await design(parts, len(bad) + 1)
+        assert parts.session.state.usd == 0 and parts.session.state.tokens == 9000
+    assert [check for check, _ in rejections(run)[-3:]] == ["syntax", "designer", "answer"]
+    assert rejections(run)[-1][1] == "it took longer than 0.2 s; command.seconds is the limit"
+    assert not list(run.work.iterdir())
+    with JournalReader(run.db) as reader:
+        first = calls_of_run(reader)[0]
+        assert (first.outcome, first.reason) == ("no design: answer", "it ended with exit code 3: no key")
+        assert first.done is not None and reader.text(first.done.answer_blob) == "one\nno key\n"
+
+
+async def test_folder_holds_all_that_is_known_and_the_transcript_is_recorded(
+    make_task: TaskMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_KEY", SECRET)
+    monkeypatch.setenv("OTHER_KEY", "another-secret-of-mine")
+    script = (
+        'printf \'\\033[1mkey %s\\033[0m %s\\r\\n\' "$AGENT_KEY" "$OTHER_KEY"; find . -type f | sort; cat failures.md;'
+        " cat > /dev/null; head -1 brief.md; touch /etc/x || touch /usr/x; cat " + str(tmp_path / "mine") + "; "
+        f"cat {run_log(tmp_path)}; {EDIT}; mkdir program/__pycache__ program/.git; echo x > program/__pycache__/a.pyc;"
+        "printf '# a far step\\nIt is nearer.\\n' > notes.md;"
+        'echo \'{"tokens_in": 120, "tokens_cached": 20, "tokens_out": 30, "usd": 0.25}\' > usage.json'
+    )
+    (tmp_path / "mine").write_text("my diary")
+    run = run_of(make_task, tmp_path, script, environment=["AGENT_KEY"])
+    async with open_parts(run) as parts:
+        parts.session.emit(ev.RoundStarted(), round=7)
+        parts.session.emit(ev.Injected("hint", text="try far away"))
+        assert await design(parts)
+        node, state = parts.session.state.nodes[1], parts.session.state
+        assert (node.name, node.motivation, node.operator) == ("a far step", "It is nearer.", "diff")
+        assert (state.tokens, state.usd) == (150, 0.25)
+        done, started = calls(run)[0], events(run, ev.CallStarted)[0].data
+        assert isinstance(started, ev.CallStarted)
+        assert (done.priced, done.tokens_cached, done.model, started.command[0]) == (True, 20, "command:sh", "sh")
+        said = parts.session.text(done.answer_blob)
+        prompt = json.loads(parts.session.text(started.prompt_blob))["messages"]
+    # Harmless, and without the key; the variable that is not named did not reach it.
+    assert said.startswith("key *** \n")
+    files = ["./README.md", "./brief.md", "./failures.md", "./lessons.md", "./program/program.py"]
+    assert "\n".join([*files, "There is nothing to tell yet.", "Move the point to (3, 1)."]) in said
+    assert "my diary" not in said and "cannot touch '/usr/x'" in said and said.count("No such file") == 2
+    told = {message["role"]: message["content"] for message in prompt}
+    assert "try far away" in told["lessons.md"] and "There is no network." in told["README.md"]
+    assert told["program/program.py"].startswith('"""A point')
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
+
+
+def run_log(tmp_path: Path) -> Path:
+    """Return a file of the run, which a command must not see."""
+    return tmp_path / "runs" / "run" / "run.db"
+
+
+async def test_program_with_a_secret_is_refused(
+    make_task: TaskMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_KEY", SECRET)
+    run = run_of(make_task, tmp_path, 'echo "# $AGENT_KEY" >> program/program.py', environment=["AGENT_KEY"])
+    async with open_parts(run) as parts:
+        assert not await design(parts)
+        parts.session.emit(ev.SettingsChanged({"command": {"environment": ["UNSET_KEY"]}}))
+        assert not await design(parts, 2)
+    assert [reason for _, reason in rejections(run)] == [
+        "its program holds the value of AGENT_KEY",
+        "command.environment names UNSET_KEY, which the engine's environment lacks",
+    ]
+
+
+async def test_network_is_closed_unless_a_setting_opens_it(make_task: TaskMaker, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ask = f"import socket; socket.create_connection(('127.0.0.1', {port})).sendall(b'x'); print('reached')"
+        unix = "import socket; socket.socket(socket.AF_UNIX)"
+        run = run_of(make_task, tmp_path, "true")
+        async with open_parts(run) as parts:
+            for number, (network, code) in enumerate(((False, ask), (True, ask), (True, unix)), start=1):
+                change = {"run": ["python3", "-c", code], "network": network}
+                parts.session.emit(ev.SettingsChanged({"command": change}))
+                assert not await design(parts, number)
+            said = [parts.session.text(done.answer_blob).strip().splitlines()[-1] for done in calls(run)]
+    assert said[0].startswith(("ConnectionRefusedError", "PermissionError")) and said[1] == "reached"
+    assert said[2].startswith("PermissionError")
+
+
+async def test_stop_and_freeze_reach_a_command_and_a_recorded_one_is_not_run_again(
+    make_task: TaskMaker, tmp_path: Path
+) -> None:
+    run = run_of(make_task, tmp_path, "echo began; sleep 1000")
+    async with open_parts(run) as parts:
+        task = asyncio.create_task(design(parts))
+        while not streamed(run):
+            await asyncio.sleep(0.05)
+        assert streamed(run)[0]["text"] == "began\n"
+        parts.scheduler.pause(now=True)
+        assert parts.scheduler.running == 1
+        parts.scheduler.stop("enough", now=True)
+        with pytest.raises(Stopping):
+            await task
+        assert parts.session.state.open_rounds[1].rejected == []
+    assert [(done.fault, done.error) for done in calls(run)] == [("stopped", "the engine ended before the command did")]
+    async with open_parts(run) as parts:
+        parts.session.emit(ev.SettingsChanged({"command": {"run": ["sh", "-c", EDIT]}}))
+        round_ = parts.session.state.open_rounds[1]
+        stage = Design(parts.session, parts.designer, parts.models, parts.command_calls)
+        candidate = await parts.designer.design(stage._context.request(round_))
+    async with open_parts(run) as parts:
+        # As after kill -9 between the end of the command and the node.
+        parts.session.emit(ev.SettingsChanged({"command": {"run": ["no-such-agent"]}}))
+        stage = Design(parts.session, parts.designer, parts.models, parts.command_calls)
+        assert await stage.run(parts.session.state.open_rounds[1])
+        assert parts.session.text(parts.session.state.nodes[1].program) == candidate.code
+    assert len(calls(run)) == 2
+
+
+def streamed(run: Run) -> list[dict[str, Any]]:
+    with JournalReader(run.db) as reader:
+        return [row.data for row in reader.live_after(0) if row.kind == "stream"]
+
+
+async def test_program_may_be_a_folder_of_another_language(make_task: TaskMaker, tmp_path: Path) -> None:
+    task = make_task()
+    (task / "seed.py").unlink()
+    (task / "seed").mkdir()
+    (task / "seed/point.c").write_text('#include "point.h"\nint point(void) { return X; }\n')
+    (task / "seed/point.h").write_text("#define X 1\n")
+    (task / "seed/Makefile").write_text("all: ;\n")
+    table = '[program]\nlanguage = "c"\nfiles = ["*.c", "*.h"]\neditable = ["*.c"]\n\n[interface]\n'
+    (task / "task.toml").write_text((task / "task.toml").read_text().replace("[interface]\n", table))
+    scripts = [
+        "echo >> program/Makefile",
+        "echo '#define Y 2' >> program/point.h",
+        "echo x > program/a.txt",
+        "test -e program/Makefile && sed -i 's/return X/return X + 1/' program/point.c",
+    ]
+    run = make_run(
+        task, tmp_path / "runs", designer={"name": "command", "attempts": 1}, command={"run": ["sh", "-c", "true"]}
+    )
+    async with open_parts(run) as parts:
+        for number, script in enumerate(scripts, start=1):
+            parts.session.emit(ev.SettingsChanged({"command": {"run": ["sh", "-c", script]}}))
+            assert await design(parts, number) == (number == 4)
+        made = parts.session.text(parts.session.state.nodes[1].program)
+    assert "// ==== FILE: point.c ====" in made and "return X + 1" in made and "Makefile" not in made
+    assert [reason.partition(";")[0] for _, reason in rejections(run)] == [
+        "it changed program/Makefile, which must stay as it is",
+        "it changes the file point.h",
+        "the file a.txt is not one of *.c, *.h",
+    ]
