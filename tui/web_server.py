@@ -6,7 +6,7 @@ visits them: so each request must name this server as its host, and one that tel
 
 from __future__ import annotations
 
-import copy
+import asyncio
 import hmac
 import logging
 import secrets
@@ -14,10 +14,13 @@ import shlex
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+import msgspec
+from aiohttp import WSMsgType, web
+from textual_serve.app_service import AppService
 from textual_serve.server import Server
 
 from engine.errors import UsageError
@@ -28,6 +31,9 @@ __all__ = ["WebServer"]
 HOST = "127.0.0.1"
 _MOST = 8
 """Connections at once, each a process of some 60 MB."""
+_HEARTBEAT_SECONDS = 15
+"""A browser that answers no ping within half of this is gone: its link may be dead without a word."""
+_MOST_CELLS = 1000
 _LEAVE_SECONDS = 1.0
 """How long an end waits for browsers: they look for as long as they like, so that no wait would be enough."""
 
@@ -52,7 +58,7 @@ class WebServer(Server):  # type: ignore[misc]
         super().__init__(command, host=HOST, port=port, title=f"evolve {run}".strip())
         self._token = secrets.token_urlsafe(24) if steer else ""
         self._cookie = f"evolve_{port}"
-        self._connected: list[object] = []
+        self._connected: set[web.WebSocketResponse] = set()
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -113,17 +119,80 @@ class WebServer(Server):  # type: ignore[misc]
         }
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """Start an application for a browser, which steers if the browser has the token."""
+        """Start an application for a browser, which steers if it has the token; end it when the browser goes."""
         if len(self._connected) >= _MOST:
             raise web.HTTPServiceUnavailable(text=f"{_MOST} browsers look already\n")
-        may_steer = self._is_token(request.cookies.get(self._cookie, ""))
-        twin = copy.copy(self)
-        twin.command = f"{VARIABLE}={STEER if may_steer else 'read'} {self.command}"
-        self._connected.append(twin)
+        socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS)
+        if not socket.can_prepare(request):
+            raise web.HTTPBadRequest(text="this address is for WebSockets; open the page instead\n")
+        rights = STEER if self._is_token(request.cookies.get(self._cookie, "")) else "read"
+        # Without exec a shell would stand between us and the application.
+        service = _Application(
+            f"exec env {VARIABLE}={rights} {self.command}",
+            write_bytes=socket.send_bytes,
+            write_str=socket.send_str,
+            close=socket.close,
+            download_manager=self.download_manager,
+        )
+        self._connected.add(socket)
         try:
-            return await Server.handle_websocket(twin, request)
+            await socket.prepare(request)
+            await service.start(_cells(request, "width", 80), _cells(request, "height", 24))
+            await self._process_messages(socket, service)
+        except ConnectionError:
+            pass
         finally:
-            self._connected.remove(twin)
+            self._connected.discard(socket)
+            await asyncio.shield(service.end())
+        return socket
+
+    async def _process_messages(self, websocket: web.WebSocketResponse, app_service: AppService) -> None:
+        """Hand on what the browser sends; leave out what makes no sense."""
+        async for message in websocket:
+            try:
+                kind, *more = msgspec.json.decode(
+                    message.data if message.type == WSMsgType.TEXT else b"", type=list[Any]
+                )
+                match kind, more:
+                    case "stdin", [str(keys)]:
+                        await app_service.send_bytes(keys.encode("utf-8", "replace"))
+                    case "resize", [{"width": int(width), "height": int(height)}]:
+                        await app_service.set_terminal_size(_bounded(width), _bounded(height))
+                    case "ping", [data]:
+                        await websocket.send_json(["pong", data])
+                    case "blur", _:
+                        await app_service.blur()
+                    case "focus", _:
+                        await app_service.focus()
+            except (msgspec.DecodeError, ValueError):
+                continue
+
+
+class _Application(AppService):  # type: ignore[misc]
+    """The application of one connection."""
+
+    async def end(self) -> None:
+        """End its process: it is asked to leave, and soon killed."""
+        process = self._process
+        if process is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self.stop()
+                await process.wait()
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _cells(request: web.Request, name: str, otherwise: int) -> int:
+    text = request.query.get(name, "")
+    return _bounded(int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else otherwise
+
+
+def _bounded(cells: int) -> int:
+    return max(1, min(cells, _MOST_CELLS))
 
 
 def _listen(port: int) -> socket.socket:

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,8 +32,8 @@ ROOT = Path(__file__).parents[2]
 STEERING = {
     "app.log", "app.settings", "live.fork", "node.comment", "node.copy", "node.edit", "node.pin", "node.prune",
     "node.prune_all", "node.rerun", "node.save", "node.star", "notes.copy", "recorded.copy", "run.arm", "run.hint",
-    "run.inject", "run.pause", "run.pause_now", "run.resume", "run.step", "run.stop", "runs.delete", "runs.priors",
-    "runs.rename", "runs.start", "setting.change", "table.csv",
+    "run.inject", "run.pause", "run.pause_now", "run.resume", "run.step", "run.stop", "run.undo", "runs.archive",
+    "runs.delete", "runs.priors", "runs.rename", "runs.start", "runs.tag", "setting.change", "table.csv",
 }  # fmt: skip
 """Bindings that act, or show more than runs; those of priors, editors and settings act, too."""
 _ACTING_AREAS = ("priors.", "editor.", "history.", "conflict.", "settings.", "trust.", "confirm.", "prompt.")
@@ -125,6 +126,10 @@ class Browser:
         """Press keys."""
         await self._socket.send_str(json.dumps(["stdin", keys]))
 
+    async def send_raw(self, text: str) -> None:
+        """Send what no page of this server sends."""
+        await self._socket.send_str(text.encode("utf-8", "replace").decode())
+
 
 @asynccontextmanager
 async def browsing(address: str) -> AsyncIterator[Browser]:
@@ -150,6 +155,17 @@ async def test_browser_reads_and_with_the_token_steers(
         addresses = serve("--steer")
         async with browsing(addresses["read"]) as browser:
             await browser.until("row 1 of 60")
+            for nonsense in (
+                "",
+                "{",
+                "3",
+                "[]",
+                '["stdin"]',
+                '["stdin", 3]',
+                '["resize", {"width": "x"}]',
+                '["\ud800"]',
+            ):
+                await browser.send_raw(nonsense)
             await browser.send("p")
             await browser.send("\r")
             await browser.until("1 Code")
@@ -157,6 +173,8 @@ async def test_browser_reads_and_with_the_token_steers(
             await browser.send("2")
             await browser.until("a seed has no parent")
             assert desk.commands() == []
+        # With the browser its application goes, so that another one finds room.
+        await asyncio.to_thread(_wait_until_childless, servers[0].pid)
         async with browsing(addresses["steer"]) as browser:
             await browser.until("row 1 of 60")
             await browser.send("p")
@@ -184,6 +202,7 @@ async def test_other_sites_and_wrong_tokens_are_refused(runs: Path, serve: Calla
         assert await status("/", Host=f"evil.example:{port}") == 403, "a name that was bound to this address"
         assert await status("/", Host=f"localhost:{port}") == 303, "one name, so that the cookie fits"
         assert await status("/?token=wrong") == 403
+        assert await status("/ws") == 400, "no WebSocket"
         upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
         upgrade["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
         for origin in ("http://evil.example", f"http://127.0.0.1:{int(port) - 1}", "null"):
@@ -192,6 +211,14 @@ async def test_other_sites_and_wrong_tokens_are_refused(runs: Path, serve: Calla
     assert listening == {"0100007F"}, "the loopback interface alone"
     with JournalReader(runs / "alpha" / "run.db") as reader:
         assert reader.last_command() == 0
+
+
+def _wait_until_childless(pid: int) -> None:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    deadline = time.monotonic() + 60
+    while children.read_text().split():
+        assert time.monotonic() < deadline, "the application has not ended"
+        time.sleep(0.05)
 
 
 def _listening(port: int) -> set[str]:
