@@ -10,8 +10,8 @@ from engine.state.node import Node
 
 __all__ = ["Listing", "Order"]
 
-Order = Literal["tree", "best", "newest"]
-"""Orders of rows: by descent, by rank, by age. A filtered tree is a list by id."""
+Order = Literal["tree", "best", "newest", "islands"]
+"""Orders of rows: by descent, by rank, by age, by island and rank. A filtered tree is a list by id."""
 
 
 class Listing:
@@ -54,6 +54,13 @@ class Listing:
             insort(self._sorted, key)
             self.rows.insert(place, node.id)
             self._keys[node.id] = key
+
+    def add(self, key: tuple[Any, ...]) -> None:
+        """Add a row that is no node; its number is the last part of its key."""
+        place = bisect_left(self._sorted, key)
+        if place == len(self._sorted) or self._sorted[place] != key:
+            self._sorted.insert(place, key)
+            self.rows.insert(place, key[-1])
 
     def _key(self, node: Node) -> tuple[Any, ...]:
         if self._own_key is not None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from engine.state.node import Node
 from engine.text import one_line
+from tui.model.islands import has_islands
 from tui.model.labels import fit, marks, outcome, short_score
 from tui.model.moves import short_moves
 from tui.model.quantities import quantities
@@ -22,8 +23,6 @@ MARKED = "◆"
 
 Value = float | str | None
 
-_ISLANDS_IN = 50
-"""The first nodes, of which one has an island if any has."""
 _OWN = frozenset(
     ("#", "fitness", "score", "front", "change", "operator", "design", "parent", "round", "status", "seconds", "tokens",
      "dollars", "model", "island", "priors", "descendants")
@@ -73,7 +72,7 @@ class Table:
         """All columns; each metric has its own as soon as a node has it."""
         state = self._model.state
         # What the columns depend on: the ranking, and the nodes that tell whether there are islands, too.
-        known = len(self._model.metrics), bool(state.tokens), state.rankings, min(_ISLANDS_IN, len(state.nodes))
+        known = len(self._model.metrics), bool(state.tokens), state.rankings, has_islands(state.nodes)
         if known != self._known:
             self._known = known
             self._columns = list(_columns(self._model, self._marked))
@@ -199,7 +198,7 @@ def _columns(model: RunModel, marked: Collection[int]) -> Iterable[Column]:
         yield Column("tokens", 9, known["tokens"].read, _whole, False)
         yield Column("dollars", 9, known["usd"].read, _number, False)
         yield Column("model", 14, model.spending.model_of, _words)
-    if any(node.island is not None for node in model.state.nodes[:_ISLANDS_IN]):
+    if has_islands(model.state.nodes):
         yield Column("island", 8, lambda node: node.island, _whole)
     yield Column("priors", 8, lambda node: len(node.priors), _whole, False)
     yield Column("descendants", 13, lambda node: model.forest.descendants.get(node.id, 0), _whole, False)

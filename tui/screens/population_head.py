@@ -8,7 +8,7 @@ from tui.widgets.tree import TreeView
 
 __all__ = ["population_head"]
 
-_ORDERS = {"tree": "", "best": "best first ", "newest": "newest first "}
+_ORDERS = {"tree": "", "best": "best first ", "newest": "newest first ", "islands": "by island "}
 
 
 def population_head(tree: TreeView, model: RunModel | None) -> list[Piece]:

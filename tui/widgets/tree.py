@@ -10,6 +10,7 @@ from textual.message import Message
 
 from engine.state.node import Node
 from engine.text import one_line
+from tui.model.islands import Islands, has_islands, heading_of, heading_pieces, island_of
 from tui.model.labels import beside, marks, outcome
 from tui.model.listing import Listing, Order
 from tui.model.moves import operator_look, short_moves
@@ -24,7 +25,7 @@ __all__ = ["Follow", "TreeView"]
 
 Follow = Literal["", "newest", "best"]
 
-_ORDERS: tuple[Order, ...] = ("tree", "best", "newest")
+_ORDERS: tuple[Order, ...] = ("tree", "best", "newest", "islands")
 _FOLLOWS: tuple[Follow, ...] = ("", "newest", "best")
 
 
@@ -78,6 +79,7 @@ class TreeView(RowsView):
         self._selected: int | None = None
         self._anchor: int | None = None
         self._base = 0
+        self._folded_islands: frozenset[int] = frozenset()
 
     empty = " reading the run…"
 
@@ -214,7 +216,7 @@ class TreeView(RowsView):
     def search_order(self) -> list[int]:
         """Return every node that passes the filter, folded ones included, in the order of the rows."""
         if self.model is None or self._listing is not None:
-            return self.rows
+            return [row for row in self.rows if row >= 0]
         return self.model.forest.everything()
 
     # Drawing
@@ -222,6 +224,10 @@ class TreeView(RowsView):
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """Return marks, fitness or score, the score if nodes are ranked by fitness, then the node below its parent."""
         assert self.model is not None
+        island = island_of(self.rows[index])
+        if island is not None:
+            assert isinstance(self._listing, Islands)
+            return heading_pieces(self._listing, self.model, island)
         node = self.model.state.nodes[self.rows[index]]
         if self.table is not None:
             return self.table.row(node, self.size.width)
@@ -247,7 +253,7 @@ class TreeView(RowsView):
         assert self.model is not None
         forest = self.model.forest
         if self._listing is not None:
-            return ""
+            return "  " if isinstance(self._listing, Islands) else ""
         depth = forest.depths[node.id]
         shown = depth - self._base
         left = f"‹{self._base} " if self._base else ""
@@ -269,7 +275,10 @@ class TreeView(RowsView):
             self.post_message(self.Opened(node.id))
 
     def action_fold(self) -> None:
-        """Fold or unfold the node."""
+        """Fold or unfold the node, or an island."""
+        if isinstance(self._listing, Islands):
+            self._fold_island(self._listing)
+            return
         node = self.selected
         if node is None or self.model is None or self._listing is not None:
             return
@@ -279,6 +288,21 @@ class TreeView(RowsView):
         else:
             forest.fold(node.id)
         self.sync()
+
+    def _fold_island(self, listing: Islands) -> None:
+        """Fold or unfold the island under the cursor."""
+        if not 0 <= self.cursor < len(self.rows):
+            return
+        node = self.selected
+        island = island_of(self.rows[self.cursor])
+        if node is not None:
+            island = -1 if node.island is None else node.island
+        assert island is not None
+        self._folded_islands ^= {island}
+        self._rebuild_list()
+        self._selected = heading_of(island)
+        self.sync()
+        self.post_message(self.Moved(self))
 
     def action_out(self) -> None:
         """Fold the node; if there is nothing to fold, go to its parent. In a table show columns further left."""
@@ -309,7 +333,11 @@ class TreeView(RowsView):
             self.go(self.cursor + 1)
 
     def action_fold_all(self) -> None:
-        """Fold all but the best lineage; if anything is folded, unfold all."""
+        """Fold all but the best lineage; if anything is folded, unfold all. Of islands fold each, or unfold each."""
+        if isinstance(self._listing, Islands):
+            self._folded_islands = frozenset() if self._folded_islands else frozenset(self._listing.counts)
+            self._change_view()
+            return
         if self.model is None or self._listing is not None:
             return
         forest = self.model.forest
@@ -342,7 +370,8 @@ class TreeView(RowsView):
             self.table.reveal(self.size.width)
             self._change_view()
             return
-        self.order = _ORDERS[(_ORDERS.index(self.order) + 1) % len(_ORDERS)]
+        orders = _ORDERS if self.model is not None and has_islands(self.model.state.nodes) else _ORDERS[:-1]
+        self.order = orders[(orders.index(self.order) + 1) % len(orders)]
         self._change_view()
 
     def action_turn_over(self) -> None:
@@ -366,7 +395,7 @@ class TreeView(RowsView):
         """Return the rows as CSV, with all columns."""
         assert self.model is not None
         nodes = self.model.state.nodes
-        return (self.table or Table(self.model)).csv(nodes[row] for row in self.rows)
+        return (self.table or Table(self.model)).csv(nodes[row] for row in self.rows if row >= 0)
 
     def _shift(self, step: int) -> None:
         assert self.table is not None
@@ -394,7 +423,10 @@ class TreeView(RowsView):
         if self.model is None or (self.order == "tree" and self.query_ is None and table is None):
             return
         passes = self.query_ or (lambda node: True)
-        self._listing = Listing(passes, self.order, table.key if table is not None else None)
+        if self.order == "islands" and table is None:
+            self._listing = Islands(passes, self._folded_islands)
+        else:
+            self._listing = Listing(passes, self.order, table.key if table is not None else None)
         self._listing.load(self.model.state.nodes)
 
 
