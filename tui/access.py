@@ -21,8 +21,9 @@ _READS = frozenset(
         "node.calls", "node.child", "node.code", "node.compare", "node.diff", "node.file",
         "node.file_before", "node.logs", "node.mark", "node.metrics", "node.next_base", "node.note",
         "node.now_found", "node.parent", "node.priors", "node.tab", "node.tab_before", "notes.filter",
-        "notes.node", "notes.open", "recorded.back", "recorded.down", "recorded.up", "runs.attach",
-        "runs.compare", "runs.mark", "runs.replay", "setting.back", "table.reverse", "table.switch",
+        "notes.node", "notes.open", "recorded.back", "recorded.down", "recorded.up", "runs.archived",
+        "runs.attach", "runs.back", "runs.compare", "runs.filter",
+        "runs.mark", "runs.replay", "setting.back", "table.reverse", "table.switch",
     )
 )  # fmt: skip
 """Ids of bindings that change nothing: neither the run, nor priors, nor files of this machine."""

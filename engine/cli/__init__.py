@@ -44,6 +44,10 @@ def main() -> None:
 
 
 def _run() -> int:
+    if sys.argv[1:] and sys.argv[1].partition("=")[0] == "--host":
+        from engine.cli.remote import run_remotely
+
+        run_remotely(sys.argv[1:])
     if sys.stdin.isatty() and sys.stdout.isatty() and _COMPLETE not in os.environ:
         # Start the application without the command line's library, which takes as long to load as Textual.
         from engine.cli.way_in import way_in
@@ -58,7 +62,7 @@ def _run() -> int:
     # Importing a module registers its commands.
     # isort: off
     from engine.cli import acts, bench, campaign, compare, control, digest, distil, doctor, export, fork  # noqa: F401
-    from engine.cli import imports, look, priors, replay, steer, tasks, verify, web  # noqa: F401
+    from engine.cli import imports, look, priors, replay, run_list, steer, tasks, verify, web  # noqa: F401
     # isort: on
 
     result = get_command(app).main(args=sys.argv[1:], prog_name="evolve", standalone_mode=True)

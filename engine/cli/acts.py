@@ -1,4 +1,4 @@
-"""Commands that change nodes (inject, rerun, pin, unpin, prune, restore, star, comment) and runs (rename, delete)."""
+"""Commands that change nodes (inject, rerun, pin, unpin, prune, restore, star, comment), undo, rename, delete."""
 
 from __future__ import annotations
 
@@ -121,6 +121,12 @@ def comment(
     node = int(words[0]) if len(words) > 1 and words[0].isdecimal() else None
     text = " ".join(words if node is None else words[1:])
     command_run(pick(run, runs), "comment", {"node": node, "text": text})
+
+
+@app.command()
+def undo(run: RunName, runs: RunsOption = None) -> None:
+    """Take back the last act: a star, pin, pruning, comment, hint, setting, later pause, or a program that waits."""
+    command_run(pick(run, runs), "undo", {})
 
 
 @app.command()

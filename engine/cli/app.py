@@ -80,11 +80,19 @@ def _print_version(asked: bool) -> None:
 def evolve(
     ctx: typer.Context,
     runs: RunsOption = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host", metavar="HOST", help="Stands first: do all that follows on another machine, through your ssh."
+        ),
+    ] = "",
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     """Handle the options before a command."""
+    if host:
+        raise UsageError("--host stands before everything else: evolve --host HOST …")
     if ctx.invoked_subcommand is not None:
         if runs is not None:
             raise UsageError(f"--runs belongs after the command: evolve {ctx.invoked_subcommand} … --runs {runs}")

@@ -16,9 +16,9 @@ __all__ = ["SECTIONS", "CommandGroup"]
 SECTIONS = {
     "Start and watch": ("run", "attach", "web", "replay", "resume", "fork", "import", "campaign"),
     "Steer": ("pause", "step", "stop", "set", "inject"),
-    "Nodes": ("rerun", "verify", "pin", "unpin", "prune", "restore", "star", "comment"),
+    "Nodes": ("rerun", "verify", "pin", "unpin", "prune", "restore", "star", "comment", "undo"),
     "Look": ("runs", "status", "digest", "show", "best", "diff", "compare", "events"),
-    "Keep and carry": ("export", "rename", "delete"),
+    "Keep and carry": ("export", "tag", "archive", "rename", "delete"),
     "Tasks and priors": ("tasks", "new", "check", "priors", "distil"),
     "This machine": ("doctor", "bench"),
 }

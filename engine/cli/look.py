@@ -1,4 +1,4 @@
-"""Commands that only read: runs, show, best, diff, events."""
+"""Commands that only read: show, best, diff, events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from engine.cli.app import (
     RunName,
     RunsOption,
     app,
-    existing_folder,
     pick,
     print_json,
     refuse_to_replace,
@@ -29,16 +28,15 @@ from engine.cli.filter import filtered
 from engine.cli.programs import write_best
 from engine.cli.progress import tell
 from engine.cli.table import print_table
-from engine.errors import EvolveError, RunError, UsageError
+from engine.errors import RunError, UsageError
 from engine.evaluation.curve import decode_curve
 from engine.evaluation.picture import decode_picture
 from engine.journal import events as ev
-from engine.journal.clock import local_time, local_zone
 from engine.journal.database import row_data
 from engine.journal.reader import JournalReader
 from engine.priors.usage import credited, idea_of
-from engine.runs.folder import Run, all_runs, is_alive
-from engine.runs.status import RunSummary, best_entry, best_of, started_ms, summarize, summary_now
+from engine.runs.folder import Run, is_alive
+from engine.runs.status import best_entry, summary_now
 from engine.state.armed import describe_armed
 from engine.state.best_known import describe_record, record_entry
 from engine.state.fold import fold_run
@@ -54,58 +52,6 @@ from engine.text import one_line, visible
 __all__: list[str] = []
 
 NodeArgument = Annotated[int | None, typer.Argument(metavar="NODE", help="Number of a node.", min=0)]
-
-
-@app.command()
-def runs(runs: RunsOption = None, json: JsonOption = False) -> None:
-    """List the runs, newest first."""
-    folder = existing_folder(runs)
-    found: list[RunSummary] = []
-    for run in all_runs(folder):
-        try:
-            found.append(summarize(run))
-        except EvolveError as exc:
-            print(f"warning: {exc}", file=sys.stderr)
-    found.sort(key=lambda entry: (entry["started"], entry["name"]), reverse=True)
-    if json:
-        print_json(found)
-        return
-    if not found:
-        print(f"There is no run in {folder} yet. 'evolve run TASK' starts one, 'evolve tasks' lists the tasks.")
-        return
-    asked = any(entry["tokens"] for entry in found)
-    known = any(entry["to_record"] is not None for entry in found)
-    rows = [
-        [
-            entry["name"], entry["task"], entry["status"], str(entry["rounds"]), str(entry["nodes"]),
-            _best(entry),
-            *([_way(entry["to_record"])] if known else []),
-            *([f"{entry['tokens']:,}", f"{entry['usd']:.4f}"] if asked else []),
-            local_time(started_ms(entry)),
-        ]
-        for entry in found
-    ]  # fmt: skip
-    spent, started = ["tokens", "$"] if asked else [], f"started ({local_zone()})"
-    way = ["to record"] if known else []
-    print_table(
-        ["name", "task", "status", "rounds", "nodes", "best", *way, *spent, started],
-        rows,
-        (started, *reversed(spent), "task", *way),
-    )
-    for entry in found:
-        if entry["status"] == "paused" and entry["reason"]:
-            print(f"{visible(entry['name'])} is paused: {visible(entry['reason'])}")
-
-
-def _way(share: float | None) -> str:
-    """Return the share of the way from the seed to the record, for the table."""
-    return "–" if share is None else f"{share:.1%}"
-
-
-def _best(entry: RunSummary) -> str:
-    """Return the best node of a listed run, for the table."""
-    figures, ranking = best_of(entry)
-    return "–" if figures is None else f"{ranking.brief(figures)} #{(entry['best'] or {})['node']}"
 
 
 @app.command()

@@ -143,6 +143,8 @@ def _describe_act(data: ev.Data) -> tuple[str, str] | None:
         case ev.PauseArmed():
             # What takes it back without a person is followed by the pause itself.
             return ("asked for a pause", describe_armed(data)) if data.at else None
+        case ev.ActUndone():
+            return "took back", data.text
         case ev.RunPaused():
             return "paused", "evaluations frozen" if data.now else data.reason
         case ev.RunResumed():

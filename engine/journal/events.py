@@ -929,6 +929,19 @@ class CommandDone(Data, frozen=True):
     """As in `engine.command_kinds.Answer`."""
 
 
+class ActUndone(Data, frozen=True):
+    """A person took back an earlier act; the events before this one are its opposite, if it has one."""
+
+    KIND = "act.undone"
+
+    act: int
+    """The event that answered the act: its `command.done`."""
+    name: str = ""
+    """The kind of its command."""
+    text: str = ""
+    """What was taken back, for people."""
+
+
 class Telemetry(Data, frozen=True):
     """A summary of the machine's state over the last 30 seconds."""
 

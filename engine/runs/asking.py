@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.errors import EvolveError, JournalError, RunError
 from engine.journal.database import encode_command, make_plain, send_command
+from engine.journal.events import SettingsChanged
 from engine.journal.reader import JournalReader
 from engine.runs.command_kinds import COMMANDS, Answer, Refusal, check_command, read_answer, refuse
 from engine.runs.effects import EFFECTS
@@ -92,6 +93,8 @@ def carry_out(
     rule, given = COMMANDS[kind].when_no_engine, dict(data or {})
     starts = key or f"'evolve resume {run.typed}'"
     more = (key or f"'evolve resume {run.typed} --rounds N'") + " gives it more rounds"
+    if kind == "undo" and (answer := _take_back_waiting(run)) is not None:
+        return answer
     if rule == "refuse":
         if command_id is not None:
             return Answer(False, "ended", "the engine ended before it answered")
@@ -116,6 +119,22 @@ def carry_out(
         return answer._replace(text=f"{answer.text}: {more}") if answer.code == "finished" else answer
 
 
+def _take_back_waiting(run: Run) -> Answer | None:
+    """Take back the newest command that waits for the run's next engine; None if another act came after it."""
+    with JournalReader(run.db) as reader:
+        waiting = [command for command in reader.pending() if COMMANDS[command.kind].when_no_engine == "keep"]
+    if not waiting:
+        return None
+    check_writable(run)
+    newest = waiting[-1]
+    with lock_run(run, engine=False), RestingRun(run) as resting:
+        if resting.state.acts and resting.state.acts[-1].at > newest.at:
+            return None
+        told = f"taken back: {newest.kind}, which waited for the run's next start"
+        resting.write_answer(newest.kind, "", [], Answer(False, "undone", told), newest.id)
+    return Answer(True, "done", told)
+
+
 def _keep(run: Run, kind: str, data: dict[str, Any], command_id: int | None, more: str) -> Answer:
     """Keep a command for the run's next engine, if the command is valid now."""
     with RestingRun(run) as resting:
@@ -134,6 +153,8 @@ def _apply(run: Run, kind: str, data: dict[str, Any], command_id: int | None, mo
     raw = encode_command(kind, data)
     with RestingRun(run) as resting:
         outcome = EFFECTS[kind](resting, data)
+        if any(isinstance(item, SettingsChanged) and "fitness" in item.settings for item, _ in outcome.effects):
+            raise Refusal("another fitness makes another node the best, which needs an engine", "Start one first")
         answer = Answer(True, outcome.code, outcome.text + _condition(resting, kind, more))
         if outcome.effects:
             resting.write_answer(kind, raw, outcome.effects, answer, command_id)

@@ -25,7 +25,8 @@ class Answer(NamedTuple):
     ok: bool
     code: str
     """One word for programs: `done`, `unchanged` (it was so already), `kept` (for the next engine) or `retrying` (no
-    model has answered yet); for a refusal `refused`, `stopping`, `finished`, `no_engine` or `ended`."""
+    model has answered yet); for a refusal `refused`, `stopping`, `finished`, `no_engine`, `ended`, or `undone` (taken
+    back while it waited for an engine)."""
     text: str
     """For people."""
 
@@ -75,6 +76,7 @@ COMMANDS: dict[str, CommandKind] = {
     "restore": CommandKind("apply", "restoring…", _NODES),
     "star": CommandKind("apply", "marking…", {"node": int, "starred": bool}),
     "comment": CommandKind("apply", "writing…", {"node": int, "text": str}),
+    "undo": CommandKind("apply", "undoing…", {}),
 }
 
 

@@ -25,6 +25,7 @@ _ACTS = {
     ev.Injected: "injected", ev.NodePinned: "pinned", ev.NodePruned: "pruned", ev.NodeStarred: "starred",
     ev.NodeCommented: "commented", ev.NodeRerun: "measured again", ev.SettingsChanged: "set",
     ev.PriorChanged: "changed a prior", ev.PriorAccepted: "accepted a prior", ev.PriorRejected: "rejected a prior",
+    ev.ActUndone: "took back",
 }  # fmt: skip
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol
 
 from engine.journal.database import sha256_of
 from engine.journal.events import (
-    Data,
     EvalStageDone,
     Event,
     Injected,
@@ -28,6 +27,8 @@ from engine.journal.events import (
 from engine.programs.outline import ProgramError
 from engine.runs.changes import check_fitness, check_set
 from engine.runs.command_kinds import Refusal
+from engine.runs.undo import Effects, undo_last
+from engine.settings.decode import leaf_paths
 from engine.settings.model import Settings, designs_freely
 from engine.state.armed import describe_armed
 from engine.state.node import Node
@@ -38,9 +39,6 @@ from engine.task.spec import TaskSpec
 __all__ = ["EFFECTS", "Effects", "Ground", "Outcome"]
 
 _MOST_FRESH = 100
-
-Effects = list[tuple[Data, int | None]]
-"""Events, each with the node that it is about."""
 
 
 class Outcome(NamedTuple):
@@ -89,23 +87,16 @@ def _set(run: Ground, data: dict[str, Any]) -> Outcome:
     after = check_set(before, change)
     if after.fitness != before.fitness:
         check_fitness(run.state, after)
-    changes = [f"{path} = {_value(after, path)} (was {_value(before, path)})" for path in _leaves(change)]
+    paths = leaf_paths(change)
+    changes = [f"{'.'.join(path)} = {_value(after, path)} (was {_value(before, path)})" for path in paths]
     return Outcome([(SettingsChanged(change), None)], ", ".join(changes))
 
 
-def _value(settings: Settings, path: str) -> Any:
+def _value(settings: Settings, path: tuple[str, ...]) -> Any:
     value: Any = settings
-    for key in path.split("."):
+    for key in path:
         value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
     return value
-
-
-def _leaves(table: dict[str, Any]) -> list[str]:
-    """Return the dotted keys of the leaves of a nested table."""
-    found = []
-    for key, value in table.items():
-        found += [f"{key}.{below}" for below in _leaves(value)] if isinstance(value, dict) else [key]
-    return found
 
 
 def _arm(run: Ground, data: dict[str, Any]) -> Outcome:
@@ -325,6 +316,11 @@ def _verify(run: Ground, data: dict[str, Any]) -> Outcome:
     return Outcome([(started, node.id)], f"node {node.id} is measured on fresh data{when}")
 
 
+def _undo(run: Ground) -> Outcome:
+    effects, text = undo_last(run.state)
+    return Outcome(effects, text)
+
+
 EFFECTS: dict[str, Callable[[Ground, dict[str, Any]], Outcome]] = {
     "set": _set,
     "arm": _arm,
@@ -337,5 +333,6 @@ EFFECTS: dict[str, Callable[[Ground, dict[str, Any]], Outcome]] = {
     "restore": _restore,
     "star": _star,
     "comment": _comment,
+    "undo": lambda run, data: _undo(run),
 }
 """The function of each kind of command; the other kinds act on a live engine only."""

@@ -16,6 +16,7 @@ from stat import S_ISREG
 
 from engine.errors import JournalError, RunError
 from engine.journal.reader import JournalReader
+from engine.runs.labels import read_labels
 from engine.workspace import runs_folder
 
 __all__ = ["AmbiguousRun", "Run", "all_runs", "check_name", "check_resting", "find_run", "is_alive", "lock_is_deleted"]
@@ -99,7 +100,7 @@ def all_runs(runs: Path) -> list[Run]:
 
 
 def find_run(name: str | None, runs: Path) -> Run:
-    """Return the run with a path, a name or the beginning of a name; the newest for None.
+    """Return the run with a path, a name or the beginning of a name; the newest that is not archived for None.
 
     Raises:
         RunError: there is none, or the beginning fits several.
@@ -113,7 +114,7 @@ def find_run(name: str | None, runs: Path) -> Run:
         if not known:
             raise RunError(f"there is no run in {runs} yet", "'evolve run TASK' starts one")
         # The newest is the one started last, which a later write to an older run's file does not change.
-        return max(known, key=_started)
+        return max([run for run in known if not read_labels(run.folder).archived] or known, key=_started)
     exact = [run for run in known if run.name == name]
     fitting = exact or [run for run in known if run.name.startswith(name)]
     if len(fitting) == 1:

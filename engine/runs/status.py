@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import time
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 import msgspec
@@ -13,6 +14,7 @@ from engine.journal.checks import is_deep
 from engine.journal.clock import iso_time
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, is_alive
+from engine.runs.labels import read_labels
 from engine.settings.decode import deep_merge
 from engine.settings.fitness import FitnessSettings
 from engine.state.best_known import way_to_record
@@ -55,6 +57,8 @@ class RunSummary(TypedDict):
     tokens: int
     to_record: float | None
     """The share of the way from the seed to the best value known that its best has gone; None if none is known."""
+    tags: list[str]
+    archived: bool
 
 
 def current_status(recorded: str, alive: bool) -> str:
@@ -99,7 +103,7 @@ def run_summary(run: Run, kept: dict[str, Any], alive: bool) -> RunSummary:
         kept: the part that the journal alone tells, from `summary_of` or `kept_summary`.
         alive: whether an engine holds the run.
     """
-    status = current_status(kept["status"], alive)
+    status, labels = current_status(kept["status"], alive), read_labels(run.folder)
     return RunSummary(
         run=str(run.folder),
         name=run.name,
@@ -117,6 +121,8 @@ def run_summary(run: Run, kept: dict[str, Any], alive: bool) -> RunSummary:
         usd=kept.get("usd", 0.0),
         tokens=kept.get("tokens", 0),
         to_record=kept.get("to_record"),
+        tags=list(labels.tags),
+        archived=labels.archived,
     )
 
 
@@ -209,13 +215,13 @@ def best_entry(state: RunState) -> dict[str, Any] | None:
     return None if best is None else {"node": best.id, "score": best.score, "fitness": best.fitness}
 
 
-def best_of(summary: RunSummary) -> tuple[Figures | None, Ranking]:
+def best_of(summary: Mapping[str, Any]) -> tuple[Figures | None, Ranking]:
     """Return the figures of a summary's best node, if there is one, and its ranking."""
     best = summary["best"]
     ranking = Ranking(by_fitness=summary["ranked_by"] == "fitness")
     return Figures(best["score"], best["fitness"]) if best else None, ranking
 
 
-def started_ms(summary: RunSummary) -> int:
+def started_ms(summary: Mapping[str, Any]) -> int:
     """Return when a run was started, in milliseconds since 1970, to the second."""
     return calendar.timegm(time.strptime(summary["started"], "%Y-%m-%dT%H:%M:%SZ")) * 1000

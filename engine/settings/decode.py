@@ -14,7 +14,7 @@ import msgspec
 
 from engine.errors import EvolveError
 
-__all__ = ["convert_table", "deep_merge", "parse_assignment", "read_toml"]
+__all__ = ["convert_table", "deep_merge", "leaf_paths", "parse_assignment", "read_toml"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -150,6 +150,15 @@ def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
         else:
             merged[key] = value
     return merged
+
+
+def leaf_paths(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return the keys of the leaves of a nested table, each as the way to it; an empty table is a leaf."""
+    found: list[tuple[str, ...]] = []
+    for key, value in table.items():
+        below = (*above, key)
+        found += leaf_paths(value, below) if isinstance(value, Mapping) and value else [below]
+    return found
 
 
 def parse_assignment(text: str, error: type[EvolveError]) -> dict[str, Any]:

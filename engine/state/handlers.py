@@ -27,6 +27,7 @@ from engine.state.run_state import RunState
 from engine.state.standstill import STANDSTILL_HANDLERS, count_gain, count_measured
 from engine.state.submissions import SUBMISSION_HANDLERS, name_of_evaluation, settle
 from engine.state.trouble import count_refusal
+from engine.state.undoable import UNDO_HANDLERS, remembered
 from engine.state.verification import VERIFY_HANDLERS
 from engine.task.spec import TaskSpec
 
@@ -391,7 +392,7 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.RunStarted.KIND: _run_started,
     ev.EngineStarted.KIND: _engine_started,
     ev.RunPaused.KIND: _paused,
-    **ARMED_HANDLERS,
+    **remembered(ARMED_HANDLERS),
     ev.RunResumed.KIND: _resumed,
     ev.RunStopped.KIND: _ended,
     ev.RunFinished.KIND: _ended,
@@ -400,7 +401,7 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.ClockStepped.KIND: _clock_stepped,
     ev.RunWarmed.KIND: _run_warmed,
     ev.RunForked.KIND: _run_forked,
-    ev.SettingsChanged.KIND: _settings_changed,
+    **remembered({ev.SettingsChanged.KIND: _settings_changed}),
     ev.TaskChanged.KIND: _task_changed,
     ev.RoundStarted.KIND: _round_started,
     ev.RoundEnded.KIND: _round_ended,
@@ -425,7 +426,8 @@ HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.PriorChanged.KIND: _prior_changed,
     ev.PriorsRecalled.KIND: _priors_recalled,
     ev.PriorWarned.KIND: _prior_warned,
-    **PEOPLE_HANDLERS,
+    **remembered(PEOPLE_HANDLERS),
+    **UNDO_HANDLERS,
     ev.NodeRerun.KIND: _rerun,
 }
 """The handler of each kind of event."""

@@ -32,6 +32,7 @@ from engine.state.node import (
     Verification,
 )  # fmt: skip
 from engine.state.ranking import Ranking
+from engine.state.undo_record import Act
 from engine.task.spec import TaskSpec
 
 __all__ = ["ENDED", "RunState"]
@@ -165,6 +166,10 @@ class RunState:
         """Hints of people for the designer, oldest first."""
         self.comments: list[str] = []
         """Comments of people on the run."""
+        self.acts: list[Act] = []
+        """Acts of people that can be taken back, oldest first."""
+        self.recent_acts: list[tuple[Event, Any]] = []
+        """Events of acts since the last answer, each with what stood there before."""
         self.forked: ev.RunForked | None = None
         """The fork that made this run; the last one, if it is a fork of a fork."""
         self.forked_at = 0

@@ -21,7 +21,8 @@ from engine.runs.status import current_status, kept_summary, run_summary, starte
 from engine.state.fold import fold_run
 from tests.conftest import Evolve
 from tests.tui.synthetic import make_run
-from tui.feed.runs_watch import RunRow, RunsWatch
+from tui.feed.run_row import RunRow
+from tui.feed.runs_watch import RunsWatch
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = sorted(path.parent.name for path in (ROOT / "sample_runs").glob("*/run.db"))

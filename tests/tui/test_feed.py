@@ -20,7 +20,8 @@ from engine.state.fold import fold_run
 from tests.tui.synthetic import Pen, Synthesizer, make_run
 from tui.feed.batch import Batch
 from tui.feed.live import LiveFeed
-from tui.feed.runs_watch import RunRow, RunsWatch
+from tui.feed.run_row import RunRow
+from tui.feed.runs_watch import RunsWatch
 
 
 @pytest.fixture(autouse=True)

@@ -49,6 +49,11 @@ async def test_marks_and_comments_are_recorded(runs: Path, make_app: Maker, end:
         await until(pilot, lambda: "no longer pinned: 0" in text_of(app), "the answer")
         await pilot.press("c", *"fine", "enter")
         await until(pilot, lambda: "comment: noted" in text_of(app), "the answer")
+        await pilot.press("c", *"oops", "enter")
+        await until(pilot, lambda: app.session.model.state.nodes[0].comments == ("fine", "oops"), "the slip")  # type: ignore[union-attr]
+        await pilot.press("U")
+        await until(pilot, lambda: "taken back: comment on #0: oops" in text_of(app), "the answer")
+        await until(pilot, lambda: app.session.model.state.nodes[0].comments == ("fine",), "the undoing")  # type: ignore[union-attr]
         assert (end or "dead") in text_of(app).splitlines()[0]
     state = fold(run)
     assert (state.nodes[0].starred, state.nodes[0].pruned, state.nodes[0].comments) == (True, True, ("fine",))

@@ -27,7 +27,7 @@ from tests.tui.pilot import press
 from tests.tui.stage import SIZE, Stage, staged
 from tests.tui.synthetic import HOSTILE, Synthesizer, make_run
 from tui.feed.replay import ReplayFeed
-from tui.feed.runs_watch import RunRow
+from tui.feed.run_row import RunRow
 from tui.layout import PlotChoice
 from tui.model.document import Span, clean_line
 from tui.model.event_index import EventIndex

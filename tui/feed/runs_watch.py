@@ -14,37 +14,14 @@ from engine.journal.clock import local_time
 from engine.journal.events import SettingsChanged
 from engine.journal.reader import JournalReader
 from engine.runs.folder import Run, all_runs, is_alive
+from engine.runs.labels import read_labels
 from engine.runs.status import RunSummary, best_of, kept_summary, run_summary, started_ms, summary_of
 from engine.state.fold import apply, damage_named, first_state
-from engine.state.ranking import Figures, Ranking
 from engine.state.run_state import RunState
+from tui.feed.disk_sizes import DiskSizes
+from tui.feed.run_row import RunRow
 
-__all__ = ["RunRow", "RunsWatch"]
-
-
-class RunRow(msgspec.Struct, frozen=True):
-    """A run in the list."""
-
-    folder: Path
-    status: str
-    task: str = ""
-    rounds: int = 0
-    rounds_total: int = 0
-    nodes: int = 0
-    best: Figures | None = None
-    ranking: Ranking = Ranking()
-    started: int = 0
-    """When it was started or forked, in milliseconds since 1970."""
-    host: str = ""
-    to_record: float | None = None
-    """The share of the way from the seed to the best value known; None if none is known."""
-    trouble: str = ""
-    """Why the run cannot be read."""
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.folder.name
+__all__ = ["RunsWatch", "since"]
 
 
 class RunsWatch:
@@ -63,12 +40,14 @@ class RunsWatch:
         self._wake = threading.Event()
         self._known: dict[Path, tuple[object, RunRow]] = {}
         self._states: dict[Path, RunState] = {}
+        self._sizes = DiskSizes(self._wake.set)
         self._last: list[RunRow] | None = None
 
     def start(self) -> None:
         """Start the thread."""
         self._looking.set()
         threading.Thread(target=self._work, name="runs-watch", daemon=True).start()
+        self._sizes.start()
 
     def look(self, looking: bool) -> None:
         """Poll only while the list is visible."""
@@ -88,6 +67,7 @@ class RunsWatch:
         self._stopped.set()
         self._looking.set()
         self._wake.set()
+        self._sizes.stop()
 
     def _work(self) -> None:
         while not self._stopped.is_set():
@@ -114,13 +94,15 @@ class RunsWatch:
                 is_alive(run),
             )
             known = self._known.get(run.folder)
-            if known is not None and known[0] == moment:
-                return known[1]
-            row = self._read(run)
+            row = known[1] if known is not None and known[0] == moment else self._read(run)
         except (EvolveError, OSError) as exc:
-            return RunRow(run.folder, "broken", trouble=str(exc))
+            return self._with_labels(RunRow(run.folder, "broken", trouble=str(exc)))
         self._known[run.folder] = (moment, row)
-        return row
+        return self._with_labels(msgspec.structs.replace(row, disk=self._sizes.of(run, moment)))
+
+    def _with_labels(self, row: RunRow) -> RunRow:
+        labels = read_labels(row.folder)
+        return msgspec.structs.replace(row, tags=labels.tags, archived=labels.archived)
 
     def _read(self, run: Run) -> RunRow:
         alive = is_alive(run)

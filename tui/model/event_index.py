@@ -44,6 +44,7 @@ _MARKS: dict[type[ev.Data], MarkKind] = {
     ev.NodeCommented: "act",
     ev.NodeRerun: "act",
     ev.SettingsChanged: "act",
+    ev.ActUndone: "act",
     ev.PriorChanged: "act",
     ev.PriorAccepted: "act",
     ev.PriorRejected: "act",

@@ -270,8 +270,14 @@ def _keep_shortened(model: RunModel, event: ev.Event, data: ev.PromptsShortened)
 
 def _keep_answer(model: RunModel, event: ev.Event, data: ev.CommandDone) -> None:
     model.answers[data.command] = data
-    if not data.ok:
+    if data.code == "undone":
+        model._keep("hint", event, data.result)
+    elif not data.ok:
         model._keep("refused", event, f"{data.name} refused: {data.result}")
+
+
+def _keep_undone(model: RunModel, event: ev.Event, data: ev.ActUndone) -> None:
+    model._keep("hint", event, f"taken back: {data.text}")
 
 
 def _keep_end(model: RunModel, event: ev.Event, data: ev.RunStopped | ev.RunFinished | ev.RunFailed) -> None:
@@ -347,6 +353,7 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.PriorWarned.KIND: _keep_prior_trouble,
     ev.PromptsShortened.KIND: _keep_shortened,
     ev.CommandDone.KIND: _keep_answer,
+    ev.ActUndone.KIND: _keep_undone,
     ev.PauseArmed.KIND: _keep_armed,
     ev.RunPaused.KIND: _keep_pause,
     ev.RunResumed.KIND: _end_pause,
@@ -397,6 +404,7 @@ _PARTS: dict[str, tuple[Part, ...]] = {
     ev.PriorProposed.KIND: ("notes",),
     ev.PriorWarned.KIND: ("notes",),
     ev.CommandDone.KIND: ("status", "notes"),
+    ev.ActUndone.KIND: ("notes", "tree", "status"),
     ev.EngineStarted.KIND: ("status", "rounds", "writing", "notes"),
     ev.RunForked.KIND: ("status", "rounds"),
     ev.PauseArmed.KIND: ("status", "notes"),

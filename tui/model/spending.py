@@ -16,6 +16,7 @@ __all__ = ["ACTS", "Act", "Spending", "Spent"]
 ACTS = (
     ev.Injected, ev.NodePinned, ev.NodeUnpinned, ev.NodePruned, ev.NodeRestored, ev.NodeStarred, ev.NodeCommented,
     ev.NodeRerun, ev.SettingsChanged, ev.PriorChanged, ev.PriorAccepted, ev.PriorRejected, ev.RunForked,
+    ev.ActUndone,
 )  # fmt: skip
 """Events by which people act on a run."""
 

@@ -2,149 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from rich.cells import set_cell_size
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from engine.errors import EvolveError, UsageError
-from engine.journal.clock import local_zone
 from engine.runs.folder import Run
+from engine.runs.hosts import Host, read_hosts
+from engine.runs.labels import archive_run, parse_tags, set_tags
 from engine.runs.manage import delete_run, rename_run
+from engine.runs.run_filter import RunFilter, parse_run_filter
 from engine.text import one_line
 from tui import acts
-from tui.feed.runs_watch import RunRow, RunsWatch, since
-from tui.model.labels import cut_middle, fit
-from tui.model.status import STATUS_LOOKS, Cell
+from tui.feed.hosts_watch import HostsWatch
+from tui.feed.run_row import RunRow
+from tui.feed.runs_watch import RunsWatch
+from tui.model.labels import cut_middle
+from tui.model.status import Cell
 from tui.screens.base import BaseScreen
 from tui.screens.dialogs import Confirm, Prompt, check_number
+from tui.screens.remote import open_there
 from tui.screens.trust import ask_for_trust
 from tui.widgets.bars import StatusBar, Title
-from tui.widgets.painted import Piece
 from tui.widgets.rows import RowsView
+from tui.widgets.run_list import RunsView, run_columns
 
 __all__ = ["RunsScreen"]
-
-
-_WIDE = 101
-"""Columns from which task, start and host are shown too, without the column of the best."""
-_WAY = 10
-"""Cells for the way to the record, if any run has one and there is room."""
-_ONE, _TWO = 11, 24
-"""Cells for the best: a score; or a fitness with the score beside it, if any run is ranked by fitness."""
-
-
-def _name_width(width: int, best: int, way: int) -> int:
-    # Below the smallest size only the notice is seen, but the rows are made too.
-    return max(3, width - 30 - best - way - (50 if width >= _WIDE + best else 0))
-
-
-def _columns(width: int, best: int, way: int) -> str:
-    """Return the names of the columns."""
-    head = "best" if best == _ONE else "best (its score)"
-    shown = f" {'name':<{_name_width(width, best, way) - 1}}{'status':<9}{'rounds':>11} {head:>{best}} {'nodes':>7}"
-    shown += f"{'to record':>{way}}" if way else ""
-    return shown + (f"  {'task':<18} {fit(f'started ({local_zone()})', 16)} host" if width >= _WIDE + best else "")
-
-
-def _best(row: RunRow) -> str:
-    """Return what the best is ranked by, and its score beside that."""
-    return "no score" if row.best is None else row.ranking.brief(row.best)
-
-
-class RunsView(RowsView):
-    """The list of runs."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Attach", id="runs.attach", tooltip="Open the run"),
-        Binding("m", "mark", "Mark", id="runs.mark", tooltip="Mark the run to compare it with others"),
-    ]
-
-    empty = " reading the runs…"
-
-    class Chosen(Message):
-        """The user wants to open a run."""
-
-        def __init__(self, row: RunRow) -> None:
-            super().__init__()
-            self.row = row
-
-    def __init__(self) -> None:
-        super().__init__(id="runs")
-        self.rows_: list[RunRow] = []
-        self.marked: dict[Path, None] = {}
-        """Folders of the runs to compare, in the order they were marked."""
-
-    @property
-    def selected(self) -> RunRow | None:
-        """The run under the cursor."""
-        return self.rows_[self.cursor] if self.cursor < len(self.rows_) else None
-
-    def show(self, rows: list[RunRow]) -> None:
-        """Show new rows; keep the cursor on its run."""
-        held = self.selected.folder if self.selected is not None else None
-        self.rows_ = rows
-        self.empty = " no run yet: press t to start one"
-        folders = [row.folder for row in rows]
-        self.cursor = folders.index(held) if held in folders else min(self.cursor, max(0, len(rows) - 1))
-        self.show_cursor()
-        self.repaint()
-
-    def count(self) -> int:
-        """Return the number of runs."""
-        return len(self.rows_)
-
-    def way_width(self, width: int) -> int:
-        """Return the cells of the column of the way to the record, of so many in all; 0 if it is not shown."""
-        known = any(row.to_record is not None for row in self.rows_)
-        return _WAY if known and width >= _WIDE + self.best_width + _WAY else 0
-
-    @property
-    def best_width(self) -> int:
-        """Cells of the column of the best."""
-        return _TWO if any(row.ranking.by_fitness for row in self.rows_) else _ONE
-
-    def item_pieces(self, index: int) -> Sequence[Piece]:
-        """Return name, status, rounds, best; then more if it fits."""
-        row = self.rows_[index]
-        way = self.way_width(self.size.width)
-        name = _name_width(self.size.width, self.best_width, way)
-        shown = cut_middle(one_line(row.name, 250), name - 2)
-        sign = "*" if row.folder in self.marked else " "
-        pieces: list[Piece] = [(f"{sign}{set_cell_size(shown, name - 1)}", "accent" if sign == "*" else "plain")]
-        pieces.append((f"{row.status:<9}", STATUS_LOOKS.get(row.status, "bad")))
-        if row.trouble:
-            return [*pieces, (one_line(row.trouble, 200), "bad")]
-        rounds = f"{row.rounds}/{row.rounds_total}"
-        pieces.append((f"{rounds:>11} {_best(row):>{self.best_width}} {row.nodes:>7,}", "plain"))
-        if way:
-            pieces.append((f"{'–' if row.to_record is None else f'{row.to_record:.1%}':>{way}}", "plain"))
-        if self.size.width >= _WIDE + self.best_width:
-            pieces.append((f"  {one_line(row.task, 18):<18} {since(row.started):<17}{one_line(row.host, 12)}", "dim"))
-        return pieces
-
-    def action_open(self) -> None:
-        """Open the run."""
-        if self.selected is not None:
-            self.post_message(self.Chosen(self.selected))
-
-    def action_mark(self) -> None:
-        """Mark or unmark the run, and go to the next."""
-        row = self.selected
-        if row is None:
-            return
-        if row.folder in self.marked:
-            del self.marked[row.folder]
-        else:
-            self.marked[row.folder] = None
-        self.action_move(1)
-        self.repaint()
-        self.screen.refresh_bindings()
 
 
 class RunsScreen(BaseScreen):
@@ -161,6 +49,20 @@ class RunsScreen(BaseScreen):
         Binding("c", "compare", "Compare", id="runs.compare", tooltip="Compare the marked runs"),
         Binding("C", "priors", "Priors", id="runs.priors", tooltip="The knowledge about the run's task"),
         Binding("r", "replay", "Replay", id="runs.replay", tooltip="Replay the run from its events"),
+        Binding(
+            "slash,ampersand",
+            "filter",
+            "Search",
+            id="runs.filter",
+            key_display="/",
+            tooltip="Show only runs that match: tag:good status:paused words",
+        ),
+        Binding("number_sign", "tags", "Tags", id="runs.tag", key_display="#", tooltip="Words to find the run by"),
+        Binding(
+            "a", "archive", "Archive", id="runs.archive", tooltip="Leave the run out of this list, or list it again"
+        ),
+        Binding("A", "archived", "Archived", id="runs.archived", show=False, tooltip="Show archived runs too, or not"),
+        Binding("escape", "back", "All runs", id="runs.back", tooltip="End the search"),
         Binding("R", "rename", "Rename", id="runs.rename", tooltip="Rename the run"),
         Binding("D", "delete", "Delete", id="runs.delete", tooltip="Delete the run with all its results"),
     ]
@@ -176,6 +78,13 @@ class RunsScreen(BaseScreen):
         self._head = Title(" Runs", id="head")
         self._columns = Title(id="columns")
         self._watch = RunsWatch(runs, self._found)
+        self._hosts: dict[str, Host] = {}
+        self._far = HostsWatch({}, self._found_far)
+        self._here: list[RunRow] = []
+        self._there: dict[str, list[RunRow]] = {}
+        self._filter = RunFilter()
+        self._archived = False
+        """Whether archived runs are shown, too."""
         self._asked_for = ""
 
     def compose_body(self) -> ComposeResult:
@@ -189,28 +98,39 @@ class RunsScreen(BaseScreen):
         """Start watching."""
         self._list.focus()
         self._watch.start()
+        if self.navigator.access == "terminal":
+            # A browser has no terminal, which ssh needs to show a run of another machine.
+            try:
+                self._hosts = read_hosts()
+            except EvolveError as exc:
+                self.call_after_refresh(self.say_error, exc)
+            self._there = {name: [] for name in self._hosts}
+            self._far = HostsWatch(self._hosts, self._found_far)
+            self._far.start()
 
     def on_unmount(self) -> None:
         """Stop watching."""
         self._watch.stop()
+        self._far.stop()
 
     def on_screen_resume(self) -> None:
         """Watch again."""
         self._watch.look(True)
+        self._far.look(True)
 
     def on_screen_suspend(self) -> None:
         """Stop watching while the list is hidden."""
         self._watch.look(False)
+        self._far.look(False)
 
     def on_resize(self, event: events.Resize) -> None:
         """Fit the bar to the new size."""
         super().on_resize(event)
         self._columns.show((self._head_line(event.size.width), "dim"))
-        room = max(1, event.size.width - 10)
-        self._status.show([Cell(" evolve", 10, "heading"), Cell(cut_middle(str(self._folder), room), room, "dim")])
+        self._show_bar()
 
     def _head_line(self, width: int) -> str:
-        return _columns(width, self._list.best_width, self._list.way_width(width))
+        return run_columns(width, self._list.best_width, self._list.way_width(width))
 
     class RunsFound(Message):
         """The list of runs changed."""
@@ -229,31 +149,133 @@ class RunsScreen(BaseScreen):
 
     def on_runs_screen_runs_found(self, event: RunsFound) -> None:
         """Show the list."""
-        self._list.show(event.rows)
+        self._here = event.rows
+        self._show()
+
+    class FarRunsFound(Message):
+        """Another machine told which runs it has, or could not be reached."""
+
+        def __init__(self, on: str, rows: list[RunRow]) -> None:
+            super().__init__()
+            self.on = on
+            self.rows = rows
+
+    def _found_far(self, on: str, rows: list[RunRow]) -> None:
+        # Runs in a thread of the machine.
+        self.post_message(self.FarRunsFound(on, rows))
+
+    def on_runs_screen_far_runs_found(self, event: FarRunsFound) -> None:
+        """Show its runs among the others."""
+        self._there[event.on] = event.rows
+        self._show()
+
+    def _show(self) -> None:
+        """Show the runs that the filter lets through, newest first; machines that are not reached come last."""
+        rows = [*self._here, *(row for rows in self._there.values() for row in rows)]
+        shown = [row for row in rows if row.status == "away" or self._filter(row.facts)]
+        shown.sort(key=lambda row: (row.status != "away", row.started, row.name), reverse=True)
+        self._list.filtered = bool(self._filter.text)
+        self._list.hidden = sum(row.archived for row in rows) - sum(row.archived for row in shown)
+        self._list.show(shown)
         self._columns.show((self._head_line(self.size.width), "dim"))
-        going = sum(row.status in ("running", "paused") for row in event.rows)
-        self._head.show((" Runs ", "heading"), (f"{len(event.rows)}, {going} with an engine", "dim"))
+        going = sum(row.status in ("running", "paused") for row in shown)
+        told = f"{sum(row.status != 'away' for row in shown)}, {going} with an engine"
+        told += f", {self._list.hidden} archived" if self._list.hidden and not self._filter.text else ""
+        only = f"  only {one_line(self._filter.text, 80)}" if self._filter.text else ""
+        self._head.show((" Runs ", "heading"), (told, "dim"), (only, "accent"))
+        self._show_bar()
         self.refresh_bindings()
+
+    def _show_bar(self) -> None:
+        """Show the tags of the run under the cursor, else the folder."""
+        row = self._list.selected
+        tags = " ".join((*(["(archived)"] if row.archived else []), *row.tags)) if row is not None else ""
+        room = max(1, self.size.width - 10)
+        shown = (
+            Cell(one_line(f"{row.name}: {tags}", room), room, "accent")
+            if row is not None and tags
+            else Cell(cut_middle(str(self._folder), room), room, "dim")
+        )
+        self._status.show([Cell(" evolve", 10, "heading"), shown])
 
     def on_runs_view_chosen(self, event: RunsView.Chosen) -> None:
         """Look at a run."""
-        if event.row.trouble:
-            self.say(event.row.trouble, "bad", 10.0)
+        row = event.row
+        if row.trouble:
+            self.say(row.trouble, "bad", 10.0)
+        elif row.on:
+            open_there(self, row.on, self._hosts[row.on], ["attach", str(row.folder)])
         else:
-            self.navigator.attach(Run(event.row.folder))
+            self.navigator.attach(Run(row.folder))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer rename and delete only without an engine, and compare only with enough marked runs."""
+        row = self._list.selected
         if action in ("rename", "delete"):
-            row = self._list.selected
-            return row is not None and row.status not in ("running", "paused")
+            return row is not None and not row.on and row.status not in ("running", "paused")
         if action == "compare":
             return len(self._marked()) >= 2
-        return action not in ("replay", "priors") or self._list.selected is not None
+        if action == "back":
+            return bool(self._filter.text)
+        if action == "replay":
+            return row is not None
+        return action not in ("priors", "tags", "archive") or (row is not None and not row.on)
 
     def on_rows_view_moved(self, event: RowsView.Moved) -> None:
-        """Offer the actions of the run under the cursor."""
+        """Offer the actions of the run under the cursor, and show its tags."""
+        self._show_bar()
         self.refresh_bindings()
+
+    # Choosing
+
+    def action_filter(self) -> None:
+        """Ask which runs to show."""
+        found: list[RunFilter] = []
+        self.app.push_screen(
+            Prompt(
+                "Show only runs with:",
+                self._filter.text,
+                "words, tag:good status:paused task:circle host:gpu1 is:archived; empty shows all",
+                check=lambda text: found.append(parse_run_filter(text, self._archived)),
+            ),
+            lambda text: self._choose(found[-1]) if text is not None else None,
+        )
+
+    def action_back(self) -> None:
+        """Show all runs again."""
+        self._choose(parse_run_filter("", self._archived))
+
+    def action_archived(self) -> None:
+        """Show archived runs too, or leave them out again."""
+        self._archived = not self._archived
+        self._choose(parse_run_filter(self._filter.text, self._archived))
+
+    def _choose(self, wanted: RunFilter) -> None:
+        self._filter = wanted
+        self._show()
+
+    def action_tags(self) -> None:
+        """Ask for the run's tags."""
+        row = self._list.selected
+        if row is not None:
+            self.app.push_screen(
+                Prompt(
+                    f"Tags of '{one_line(row.name, 60)}':",
+                    " ".join(row.tags),
+                    "words, separated by spaces; empty: none",
+                    check=parse_tags,
+                    act=lambda text: set_tags(row.folder, parse_tags(text)),
+                ),
+                lambda _: self._watch.wake(),
+            )
+
+    def action_archive(self) -> None:
+        """Archive the run, or list it again."""
+        row = self._list.selected
+        if row is not None:
+            self._in_thread(lambda: archive_run(row.folder, not row.archived))
+            again = "is listed again" if row.archived else "is archived: A shows archived runs, a lists it again"
+            self.say(f"'{one_line(row.name, 60)}' {again}")
 
     # Acting
 
@@ -292,7 +314,7 @@ class RunsScreen(BaseScreen):
 
     def _marked(self) -> list[Run]:
         """Return the marked runs that still exist."""
-        there = {row.folder for row in self._list.rows_ if not row.trouble}
+        there = {row.folder for row in self._here if not row.trouble}
         return [Run(folder) for folder in self._list.marked if folder in there]
 
     def action_compare(self) -> None:
@@ -309,7 +331,11 @@ class RunsScreen(BaseScreen):
     def action_replay(self) -> None:
         """Replay the run."""
         row = self._list.selected
-        if row is not None and not row.trouble:
+        if row is None or row.trouble:
+            return
+        if row.on:
+            open_there(self, row.on, self._hosts[row.on], ["replay", str(row.folder)])
+        else:
             self.navigator.replay(Run(row.folder))
 
     def action_priors(self) -> None:

@@ -61,6 +61,9 @@ class Steering(ActionArea):
             show=False,
             tooltip="Tell the designs after the next start an idea",
         ),
+        Binding(
+            "U", "undo", "Undo", id="run.undo", show=False, tooltip="Take back the last star, pin, comment, setting …"
+        ),
         Binding("I", "program", "Inject", id="run.inject", show=False, tooltip="Add a program from a file to the run"),
         Binding(
             "exclamation_mark",
@@ -243,6 +246,10 @@ class Steering(ActionArea):
             self.say("nothing of it was run", "dim")
         else:
             self.say_error(error)
+
+    def action_undo(self) -> None:
+        """Take back the last act on the run."""
+        self.ask("undo")
 
     def action_hint(self, at_work: bool) -> None:
         """Ask for a hint, and inject it; `at_work`: an engine reads it now."""

@@ -25,6 +25,7 @@ import engine.cli.imports
 import engine.cli.look
 import engine.cli.priors
 import engine.cli.replay
+import engine.cli.run_list
 import engine.cli.steer
 import engine.cli.tasks
 import engine.cli.verify
@@ -37,7 +38,7 @@ ROOT: Any = get_command(app)
 
 STEERS = {
     "pause", "step", "stop", "set", "inject", "rerun", "pin", "unpin", "prune", "restore", "star", "comment", "rename",
-    "delete", "new",
+    "delete", "new", "undo", "archive",
 }  # fmt: skip
 """Commands that ask an engine for something and print its answer on one line."""
 SHOWS = {"attach", "replay", "web"}

@@ -1,0 +1,129 @@
+"""Take back the last act of a person: the events that are its opposite, and one that says which act it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from engine.journal import events as ev
+from engine.journal.events import Data, Event
+from engine.runs.changes import check_fitness, check_set
+from engine.runs.command_kinds import Refusal
+from engine.settings.decode import leaf_paths
+from engine.state.run_state import RunState
+from engine.state.undo_record import Act
+
+__all__ = ["Effects", "describe_act", "undo_last"]
+
+Effects = list[tuple[Data, int | None]]
+"""Events, each with the node that it is about."""
+
+
+def undo_last(state: RunState) -> tuple[Effects, str]:
+    """Return what takes back the last act, and that in words.
+
+    Raises:
+        Refusal: there is none, or what it did cannot be taken back any more.
+    """
+    if not state.acts:
+        raise Refusal(
+            "there is nothing to undo",
+            "Stars, pins, prunings, comments, hints, settings and later pauses can be undone; priors in their history",
+            "unchanged",
+        )
+    act = state.acts[-1]
+    effects = _opposite(state, act)
+    told = describe_act(act)
+    return [*effects, (ev.ActUndone(act.seq, act.name, told), None)], f"taken back: {told}"
+
+
+def describe_act(act: Act) -> str:
+    """Return an act in a few words."""
+    first = act.events[0]
+    data, node = first.data, f"#{first.node}" if first.node is not None else ""
+    match data:
+        case ev.NodeStarred():
+            return f"{'star' if data.starred else 'removal of the star'} of {node}"
+        case ev.NodeCommented():
+            return f"comment on {node or 'the run'}: {_begin(data.text)}"
+        case ev.Injected():
+            return f"hint: {_begin(data.text)}" if data.what == "hint" else f"injected program {_begin(data.name)}"
+        case ev.SettingsChanged():
+            return f"set {act.text or ', '.join(data.settings)}"
+        case ev.PauseArmed():
+            return "pause at a later moment" if data.at else "taking back a later pause"
+    pruned = [event for event in act.events if not (act.name == "prune" and isinstance(event.data, ev.NodeUnpinned))]
+    many = f" and {len(pruned) - 1:,} more" if len(pruned) > 1 else ""
+    return f"{act.name} of #{pruned[0].node}{many}"
+
+
+def _begin(text: str) -> str:
+    flat = " ".join(text[:400].split())
+    return flat if len(flat) <= 60 else f"{flat[:59]}…"
+
+
+def _opposite(state: RunState, act: Act) -> Effects:
+    """Return the events that make up for an act; some acts are taken back by `act.undone` alone."""
+    if act.name == "set":
+        return _set_back(state, act)
+    if act.name == "arm":
+        return _arm_back(state, act)
+    if act.name == "inject":
+        _check_waits(state, act.events[0])
+    # Newest first: a node is unpinned before it is pruned, so that it is restored before it is pinned again.
+    return [item for event in reversed(act.events) if (item := _reverse(state, event)) is not None]
+
+
+def _reverse(state: RunState, event: Event) -> tuple[Data, int | None] | None:
+    """Return the opposite of one event; None if what it did is no longer so, or has no opposite."""
+    match event.data:
+        case ev.NodeStarred(starred=starred):
+            return None if state.node(event.node).starred != starred else (ev.NodeStarred(not starred), event.node)
+        case ev.NodePinned():
+            return (ev.NodeUnpinned(), event.node) if state.node(event.node).pinned else None
+        case ev.NodeUnpinned():
+            return None if state.node(event.node).pinned else (ev.NodePinned(), event.node)
+        case ev.NodePruned():
+            return (ev.NodeRestored(), event.node) if state.node(event.node).pruned else None
+        case ev.NodeRestored():
+            return None if state.node(event.node).pruned else (ev.NodePruned(), event.node)
+    return None
+
+
+def _check_waits(state: RunState, event: Event) -> None:
+    if isinstance(event.data, ev.Injected) and event.data.what == "program" and event.seq not in state.injected:
+        raise Refusal(f"the injected program '{_begin(event.data.name)}' has had its round", "Prune its node instead")
+
+
+def _set_back(state: RunState, act: Act) -> Effects:
+    change = act.events[0].data
+    assert isinstance(change, ev.SettingsChanged)
+    now: Any = msgspec.to_builtins(state.settings)
+    added = [
+        ".".join(path) for path in leaf_paths(change.settings) if _lacks(act.before, path) and not _lacks(now, path)
+    ]
+    if added:
+        raise Refusal(f"{', '.join(added)} was added, and a setting that was added cannot be taken away", "Change it")
+    after = check_set(state.settings, act.before)
+    if after.fitness != state.settings.fitness:
+        check_fitness(state, after)
+    return [(ev.SettingsChanged(act.before), None)]
+
+
+def _arm_back(state: RunState, act: Act) -> Effects:
+    armed = act.events[0].data
+    assert isinstance(armed, ev.PauseArmed)
+    if (state.armed or ev.PauseArmed()) != armed:
+        raise Refusal("the moment of that pause has come")
+    before: ev.PauseArmed = act.before or ev.PauseArmed()
+    gone = before.at == "round" and (before.round or 0) <= state.rounds_started
+    return [(ev.PauseArmed() if gone else before, None)]
+
+
+def _lacks(table: Any, path: tuple[str, ...]) -> bool:
+    for key in path:
+        if not isinstance(table, dict) or key not in table:
+            return True
+        table = table[key]
+    return False
