@@ -84,7 +84,8 @@ def test_filter_of_runs() -> None:
     }  # fmt: skip
     assert parse_run_filter("task:sort", archived=True)(old)
     assert parse_run_filter("")(old._replace(status="running")), "a run with an engine is never hidden"
-    for text in ("status:nice", "is:old", "nope:3"):
+    assert parse_run_filter("gpu1:old", archived=True)(old._replace(name="gpu1:old")), "a name with its machine"
+    for text in ("status:nice", "is:old", "tags:3"):
         with pytest.raises(UsageError):
             parse_run_filter(text)
 

@@ -62,7 +62,7 @@ async def test_search_tags_and_archive(runs: Path, make_app: Maker) -> None:
         await until(pilot, lambda: len(screen._list.rows_) == 2, "archived runs too")
         screen._list.go([row.name for row in screen._list.rows_].index("one"))
         await until(pilot, lambda: "one: (archived) good night" in text_of(app), "its tags")
-        await pilot.press("slash", *"nope:1", "enter")
+        await pilot.press("slash", *"tags:1", "enter")
         assert isinstance(app.screen, Prompt) and "is not known here" in hint_of(app)
         await pilot.press("escape")
     assert read_labels(one.folder) == Labels(("good", "night"), True) and read_labels(two.folder) == Labels()

@@ -74,11 +74,13 @@ def test_runs(runs: Path, make_app: Maker, snap_compare: Compare, monkeypatch: p
     make_run(runs / "packing", 40, end="finished")
     make_run(runs / "older", 20, seed=4)
     monkeypatch.chdir(runs.parent)
+    # How much space a file takes is the file system's choice.
+    monkeypatch.setattr("tui.feed.disk_sizes.disk_bytes", lambda run: 1_234_567)
     app = make_app()
     app.runs = Path("runs")
 
     async def look(pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: "finished" in text_of(pilot.app), "the list")  # type: ignore[arg-type]
+        await until(pilot, lambda: text_of(pilot.app).count("1.2 MB") == 2, "the list with its sizes")  # type: ignore[arg-type]
 
     assert snap_compare(app, terminal_size=(120, 24), run_before=look)
 

@@ -30,7 +30,7 @@ from tui.screens.remote import open_there
 from tui.screens.trust import ask_for_trust
 from tui.widgets.bars import StatusBar, Title
 from tui.widgets.rows import RowsView
-from tui.widgets.run_list import RunsView, run_columns
+from tui.widgets.run_list import RunsView, choose_columns
 
 __all__ = ["RunsScreen"]
 
@@ -130,7 +130,7 @@ class RunsScreen(BaseScreen):
         self._show_bar()
 
     def _head_line(self, width: int) -> str:
-        return run_columns(width, self._list.best_width, self._list.way_width(width))
+        return choose_columns(width, self._list.rows_).names()
 
     class RunsFound(Message):
         """The list of runs changed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from rich.cells import set_cell_size
 from textual.binding import Binding, BindingType
@@ -20,32 +20,47 @@ from tui.model.status import STATUS_LOOKS
 from tui.widgets.painted import Piece
 from tui.widgets.rows import RowsView
 
-__all__ = ["RunsView", "run_columns"]
+__all__ = ["RunsView", "choose_columns"]
 
-_WIDE = 101
-"""Columns from which task, start and host are shown too, without the column of the best."""
-_WAY = 10
-"""Cells for the way to the record, if any run has one and there is room."""
+_LEAST = 25
+"""Cells that the name keeps before another column is shown."""
 _ONE, _TWO = 11, 24
 """Cells for the best: a score; or a fitness with the score beside it, if any run is ranked by fitness."""
+_MORE = {"disk": 8, "started": 18, "to record": 10, "task": 17, "host": 10}
+"""Columns that are shown if there is room, the most wanted first, and their cells."""
+_PLACES = ("to record", "disk", "task", "started", "host")
+"""Their order."""
 
 
-_DISK = 8
+class Columns(NamedTuple):
+    """The columns of the list at some width."""
+
+    name: int
+    """Cells of the name."""
+    best: int
+    """Cells of the best."""
+    more: tuple[str, ...]
+    """Further columns, in their order."""
+
+    def names(self) -> str:
+        """Return the line above the rows."""
+        head = "best" if self.best == _ONE else "best (its score)"
+        shown = f" {'name':<{self.name - 1}}{'status':<9}{'rounds':>11} {head:>{self.best}} {'nodes':>7}"
+        told = {"started": f"  {fit(f'started ({local_zone()})', 16)}", "task": f"  {'task':<15}", "host": "  host"}
+        return shown + "".join(told.get(name, f"{name:>{_MORE[name]}}") for name in self.more)
 
 
-def _name_width(width: int, best: int, way: int) -> int:
+def choose_columns(width: int, rows: Sequence[RunRow]) -> Columns:
+    """Return the columns that fit into so many cells."""
+    best = _TWO if any(row.ranking.by_fitness for row in rows) else _ONE
     # Below the smallest size only the notice is seen, but the rows are made too.
-    return max(3, width - 30 - best - way - (51 if width >= _WIDE + best else 0))
-
-
-def run_columns(width: int, best: int, way: int) -> str:
-    """Return the names of the columns."""
-    head = "best" if best == _ONE else "best (its score)"
-    shown = f" {'name':<{_name_width(width, best, way) - 1}}{'status':<9}{'rounds':>11} {head:>{best}} {'nodes':>7}"
-    shown += f"{'to record':>{way}}" if way else ""
-    if width < _WIDE + best:
-        return shown
-    return f"{shown}{'disk':>{_DISK}}  {'task':<15} {fit(f'started ({local_zone()})', 16)} host"
+    left, shown = max(3, width - 30 - best), set()
+    known = any(row.to_record is not None for row in rows)
+    for name, cells in _MORE.items():
+        if left - cells >= _LEAST and (known or name != "to record"):
+            left -= cells
+            shown.add(name)
+    return Columns(left, best, tuple(name for name in _PLACES if name in shown))
 
 
 def _best(row: RunRow) -> str:
@@ -80,6 +95,7 @@ class RunsView(RowsView):
         self.filtered = False
         """Whether a filter chooses among the runs."""
         self._moved = False
+        self.columns = choose_columns(80, ())
 
     @property
     def selected(self) -> RunRow | None:
@@ -91,6 +107,7 @@ class RunsView(RowsView):
         # Until somebody moves it, the cursor is on the first row: which runs are read first is chance.
         held = self.selected.key if self.selected is not None and self._moved else None
         self.rows_ = rows
+        self.columns = choose_columns(self.size.width, rows)
         self.empty = " no run yet: press t to start one"
         if self.filtered:
             self.empty = " no run matches: / changes the search, escape ends it"
@@ -105,43 +122,36 @@ class RunsView(RowsView):
         """Return the number of runs."""
         return len(self.rows_)
 
+    def on_resize(self) -> None:
+        """Choose the columns for the new width."""
+        self.columns = choose_columns(self.size.width, self.rows_)
+        super().on_resize()
+
     def go(self, index: int) -> None:
         """Put the cursor on a row, which it keeps from now on."""
         self._moved = True
         super().go(index)
 
-    def way_width(self, width: int) -> int:
-        """Return the cells of the column of the way to the record, of so many in all; 0 if it is not shown."""
-        known = any(row.to_record is not None for row in self.rows_)
-        return _WAY if known and width >= _WIDE + self.best_width + _WAY else 0
-
-    @property
-    def best_width(self) -> int:
-        """Cells of the column of the best."""
-        return _TWO if any(row.ranking.by_fitness for row in self.rows_) else _ONE
-
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """Return name, status, rounds, best; then more if it fits."""
-        row = self.rows_[index]
-        way = self.way_width(self.size.width)
-        name = _name_width(self.size.width, self.best_width, way)
+        row, columns = self.rows_[index], self.columns
         sign = "*" if not row.on and row.folder in self.marked else " "
         look = "accent" if sign == "*" else "dim" if row.archived else "plain"
-        pieces: list[Piece] = [
-            (f"{sign}{set_cell_size(cut_middle(one_line(row.name, 250), name - 2), name - 1)}", look)
-        ]
+        name = cut_middle(one_line(row.name, 250), columns.name - 2)
+        pieces: list[Piece] = [(f"{sign}{set_cell_size(name, columns.name - 1)}", look)]
         pieces.append((f"{row.status:<9}", STATUS_LOOKS.get(row.status, "bad")))
         if row.trouble:
             return [*pieces, (one_line(row.trouble, 200), "bad")]
         rounds = f"{row.rounds}/{row.rounds_total}" if row.rounds_total else f"{row.rounds}"
-        pieces.append((f"{rounds:>11} {_best(row):>{self.best_width}} {row.nodes:>7,}", "plain"))
-        if way:
-            pieces.append((f"{'–' if row.to_record is None else f'{row.to_record:.1%}':>{way}}", "plain"))
-        if self.size.width >= _WIDE + self.best_width:
-            size = "…" if row.disk is None else describe_bytes(row.disk)
-            told = f"{size:>{_DISK}}  {fit(one_line(row.task, 40), 15)} {since(row.started):<17}"
-            pieces.append((told + one_line(row.on or row.host, 8), "dim"))
-        return pieces
+        pieces.append((f"{rounds:>11} {_best(row):>{columns.best}} {row.nodes:>7,}", "plain"))
+        told = {
+            "to record": f"{'–' if row.to_record is None else f'{row.to_record:.1%}':>10}",
+            "disk": f"{'…' if row.disk is None else describe_bytes(row.disk):>8}",
+            "task": f"  {fit(one_line(row.task, 40), 15)}",
+            "started": f"  {since(row.started):<16}",
+            "host": f"  {one_line(row.on or row.host, 8)}",
+        }
+        return [*pieces, ("".join(told[name] for name in columns.more), "dim")]
 
     def action_open(self) -> None:
         """Open the run."""
