@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cognition.embedders import Embedder, EmbedderError
+from cognition.embedders import STATIC_NAME, Embedder, EmbedderError
 from cognition.meaning import MeaningIndex
 from cognition.prior import Prior
 from cognition.vectors import VectorStore
@@ -77,6 +78,19 @@ class Retriever:
         """The priors in the index of meaning."""
         self._retry_at = 0.0
         self._lock = threading.Lock()
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
+        """Return vectors of unit length [n, dim] by the static embedder; None if there is none now, or another one.
+
+        May block for seconds while the embedder starts.
+        """
+        if self._embedder is None or self._embedder.name != STATIC_NAME or time.monotonic() < self._retry_at:
+            return None
+        try:
+            return self._embedder.embed(texts)
+        except EmbedderError:
+            # The next search tells people why.
+            return None
 
     def close(self) -> None:
         """Close the embedder."""

@@ -7,7 +7,15 @@ from cognition.embedders.child import ChildEmbedder
 from cognition.embedders.endpoint import EndpointEmbedder
 from cognition.embedders.static import STATIC_NAME, static_files
 
-__all__ = ["ChildEmbedder", "Embedder", "EmbedderError", "EndpointEmbedder", "make_embedder", "unit_rows"]
+__all__ = [
+    "STATIC_NAME",
+    "ChildEmbedder",
+    "Embedder",
+    "EmbedderError",
+    "EndpointEmbedder",
+    "make_embedder",
+    "unit_rows",
+]
 
 
 def make_embedder(kind: str, model: str = "", base_url: str = "", key_env: str = "") -> tuple[Embedder | None, str]:

@@ -79,6 +79,8 @@ def outcome_of(facts: Facts) -> str:
         return told if node.round else f"{told}, the starting point"
     if parent.score is None:
         return f"{told}, where #{parent.id} {parent.status}"
+    if node.taken_from is not None:
+        return f"behaves the same as #{node.taken_from} in the probe, {told}"
     if node.same_as is not None:
         return f"behaves the same as #{node.same_as}, {told}"
     gain = _gain(facts, parent)

@@ -15,7 +15,7 @@ from engine.errors import UsageError
 
 __all__ = ["load_bench"]
 
-_SEARCHES = ("peers", "samplers", "search", "standstill")
+_SEARCHES = ("novelty", "peers", "samplers", "search", "standstill")
 _BENCHES = Path(__file__).parents[2] / "tests" / "bench"
 
 
@@ -34,7 +34,9 @@ def bench(
     ] = None,
     rounds: Annotated[
         int | None,
-        typer.Option("--rounds", metavar="N", min=2, help="Rounds of a search; peers, samplers, search, standstill."),
+        typer.Option(
+            "--rounds", metavar="N", min=2, help="Rounds of a search; novelty, peers, samplers, search, standstill."
+        ),
     ] = None,
     repeats: Annotated[
         int | None,
@@ -69,7 +71,7 @@ def bench(
         raise UsageError("--parallel and --out are for search", "evolve bench search --out DIR")
     if landscape is not None and what != "peers":
         raise UsageError("--landscape is for peers", "evolve bench peers --landscape rastrigin")
-    arguments: dict[str, tuple[Any, ...]] = dict.fromkeys(("samplers", "standstill"), (rounds, repeats))
+    arguments: dict[str, tuple[Any, ...]] = dict.fromkeys(("novelty", "samplers", "standstill"), (rounds, repeats))
     arguments["peers"] = (against, rounds, repeats, landscape)
     arguments["search"] = (rounds, repeats, None if out is None else out.expanduser().absolute(), parallel)
     if what == "kernels":

@@ -45,6 +45,7 @@ from engine.state.gain import describe_check
 from engine.state.lineage import ancestors, best_path, descendants, first_parents, lineage
 from engine.state.model_choice import models_entry
 from engine.state.node import Node
+from engine.state.novelty import spared_told
 from engine.state.run_state import RunState
 from engine.state.standstill_told import credits_told, standstill_entry, standstill_told
 from engine.text import one_line, visible
@@ -135,6 +136,8 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
         print(visible(standstill))
     if credits := credits_told(state):
         print(f"against standstills {visible(credits)}")
+    if spared := spared_told(state):
+        print(f"evaluations spared: {spared}")
     if spending(state):
         print(spending(state))
     guarantee = str(state.engine.guarantee) if state.engine else "–"
@@ -198,7 +201,8 @@ def _show_node(reader: JournalReader, state: RunState, node: Node, json: bool, c
         "fresh": [msgspec.to_builtins(e.data) for e in events if isinstance(e.data, ev.VerifyMeasured)],
         "pinned": node.pinned, "pruned": node.pruned, "starred": node.starred, "comments": node.comments,
         "given_blob": node.given_blob, "construction_blob": node.construction_blob,
-        "same_as": node.same_as, "causes": list(node.causes), "next_step": node.next_step,
+        "same_as": node.same_as, "taken_from": node.taken_from,
+        "causes": list(node.causes), "next_step": node.next_step,
         "lesson": node.lesson, "note": analyses[-1].note if analyses else "",
         "shown": msgspec.to_builtins(learned) if learned else None,
         "program": node.program, "code": reader.text(node.program),

@@ -396,6 +396,18 @@ class PromptsShortened(Data, frozen=True):
     """How many of its answers could not be used."""
 
 
+class Near(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A measured node that a design resembles."""
+
+    node: int
+    alike: float
+    """From 0 to 1: the share of lines that both have, and of the rest how near it is in meaning."""
+    kind: Literal["numbers", "code"] = "code"
+    """`numbers` if their lines differ in numbers alone."""
+    meaning: bool = False
+    """Whether meaning was compared; else lines alone."""
+
+
 class DesignRejected(Data, frozen=True):
     """A design failed a check and got no node."""
 
@@ -403,7 +415,7 @@ class DesignRejected(Data, frozen=True):
 
     attempt: int
     check: str
-    """`syntax`, `size`, `interface`, `static`, `duplicate`, `designer` or `answer`."""
+    """`syntax`, `size`, `interface`, `static`, `duplicate`, `near`, `designer` or `answer`."""
     reason: str
     operator: str = ""
     program: str = ""
@@ -414,6 +426,8 @@ class DesignRejected(Data, frozen=True):
     """Tokens in and out of that call."""
     seconds: float = 0.0
     """How long it took."""
+    near: Near | None = None
+    """`near`: what it resembles."""
 
 
 class DesignDone(Data, frozen=True):
@@ -441,6 +455,8 @@ class DesignDone(Data, frozen=True):
     """64 hexadecimal digits from which `engine.programs.minhash` tells how far two programs differ."""
     origin: str = ""
     """Its id in the run of another system that it was imported from."""
+    near: list[Near] = []
+    """The nodes that it resembles most, one for each kind of difference at most; empty if that was not looked for."""
 
 
 class EvalStarted(Data, frozen=True):
@@ -591,6 +607,8 @@ class EvalDone(Data, frozen=True):
     verified: float | None = None
     judge: float | None = None
     """The judge's mark from 0 to 1; None if there was no judge, or it failed."""
+    taken_from: int | None = None
+    """The node whose score this is, since it behaved the same in the task's probe: it was not measured itself."""
 
 
 class VerifyStarted(Data, frozen=True):

@@ -146,6 +146,8 @@ class DesignRequest:
     standing: Standing | None = None
     in_vain: Sequence[str] = ()
     """In a standstill, what was tried since the last gain, in groups; else empty."""
+    returned: Sequence[str] = ()
+    """Lines that were deleted on the way to the parent and came back since, with what came of it."""
     model: str = ""
     """The model that is to design; empty: it is drawn by weight."""
 

@@ -10,6 +10,7 @@ from engine.journal.events import LearnDone
 from engine.llm.requests import ContextNode, DesignRequest, Failed, Mode, Rejection, Standing, Tried
 from engine.loop.command_calls import CommandCalls
 from engine.loop.models import ModelGateway
+from engine.loop.returned import returned_lines
 from engine.loop.session import RunSession
 from engine.programs.minhash import mean_distance, read_sketch
 from engine.settings.fitness import FitnessSettings
@@ -92,6 +93,7 @@ class DesignContext:
             failed=_failed(attempts, tried),
             standing=self._standing(parent),
             in_vain=self._in_vain(learned),
+            returned=self._returned(parent),
             model=learned.model,
         )
 
@@ -167,6 +169,19 @@ class DesignContext:
         """Return what a design in a standstill is told that was tried; nothing if another action is in force."""
         acted = self._session.state.standstill.acted
         return acted.tried if learned.action == "lessons" and acted is not None else []
+
+    def _returned(self, parent: Node) -> list[str]:
+        """Return lines that were deleted on the way to the parent and that came back since."""
+        state = self._session.state
+        if not state.settings.novelty.returned:
+            return []
+
+        def outcome(node: Node) -> str:
+            if node.status != "ok":
+                return node.status or ""
+            return self._compared(node, state.nodes[node.parents[0]])
+
+        return returned_lines(state, parent, self._session.text, outcome)
 
     def _standing(self, parent: Node) -> Standing:
         state = self._session.state

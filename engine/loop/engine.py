@@ -30,6 +30,7 @@ from engine.loop.hooks import RunHooks, read_hooks
 from engine.loop.lessons import Lessons
 from engine.loop.limits import Limits
 from engine.loop.models import ModelGateway
+from engine.loop.novelty import NearWatch
 from engine.loop.past import recall_past
 from engine.loop.priors import RunPriors
 from engine.loop.run_files import RunFiles
@@ -137,7 +138,7 @@ class Engine:
             session,
             gate,
             Learn(session, past.sampler, self._priors, past.designer),
-            Design(session, past.designer, models, commands),
+            Design(session, past.designer, models, commands, NearWatch(session, self._priors.embed)),
             experiment,
             lessons,
             Seeds(session, gate, experiment, lessons),

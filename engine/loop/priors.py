@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cognition.retrieve import Hit
 from engine.journal.events import PriorWarned
 from engine.loop.session import RunSession
@@ -63,6 +66,11 @@ class RunPriors:
         hits = await loop.run_in_executor(None, look_and_search)
         self._warn()
         return hits
+
+    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
+        """Return vectors of unit length [n, dim] by the static embedder of the settings; None if there is none now."""
+        retriever = await self._search.retriever(self._session.state.settings.retrieval)
+        return await asyncio.to_thread(retriever.embed, texts)
 
     async def look(self) -> bool:
         """Record changes of the priors since the last look, and problems with any of them.

@@ -90,7 +90,8 @@ async def check_task(task: Task) -> AsyncIterator[Finding]:
             yield Finding(False, where, f"{exc.check}: {exc.reason}")
             continue
         yield _recombined(task, seed, priors)
-        for stage in task.spec.stages:
+        probe = task.spec.probe_stage
+        for stage in [*([probe] if probe is not None else []), *task.spec.stages]:
             outcome = await _evaluate(task, seed, stage)
             yield _judge(task, where, stage, outcome)
             if task.spec.kind == "improve" and outcome.status == "ok":

@@ -14,6 +14,7 @@ from engine.settings.decode import convert_table, deep_merge, parse_assignment
 from engine.settings.executor import ExecutorSettings
 from engine.settings.fitness import FitnessSettings
 from engine.settings.models import NO_ANALYZER, RULES, ModelSpec, RoleSettings, check_address, check_models
+from engine.settings.novelty import NoveltySettings
 from engine.settings.standstill import StandstillSettings
 
 __all__ = [
@@ -227,6 +228,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     analyzer: AnalyzerSettings = AnalyzerSettings()
     sampler: SamplerSettings = SamplerSettings()
     standstill: StandstillSettings = StandstillSettings()
+    novelty: NoveltySettings = NoveltySettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     executor: ExecutorSettings = ExecutorSettings()
     fitness: FitnessSettings = FitnessSettings()

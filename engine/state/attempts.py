@@ -17,7 +17,7 @@ _NEWEST = 5
 _CAUSES = 8
 """How many causes are counted separately."""
 _CAUSE_LENGTH = 160
-_REFUSALS = ("syntax", "size", "interface", "static", "duplicate")
+_REFUSALS = ("syntax", "size", "interface", "static", "duplicate", "near")
 """Checks that say something about a program; the others are about an answer or a designer."""
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?", re.IGNORECASE)
 

@@ -21,6 +21,7 @@ from engine.state.model_choice import count_design
 from engine.state.model_record import ModelRecord, count_answer
 from engine.state.no_design import count_in_vain, is_stuck, try_anew
 from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, RunStatus
+from engine.state.novelty import count_near, count_probed, note_probe
 from engine.state.people import PEOPLE_HANDLERS
 from engine.state.ranks import rank_all, rank_measured
 from engine.state.run_state import RunState
@@ -29,7 +30,7 @@ from engine.state.submissions import SUBMISSION_HANDLERS, name_of_evaluation, se
 from engine.state.trouble import count_refusal
 from engine.state.undoable import UNDO_HANDLERS, remembered
 from engine.state.verification import VERIFY_HANDLERS
-from engine.task.spec import TaskSpec
+from engine.task.spec import PROBE, TaskSpec
 
 __all__ = ["HANDLERS"]
 
@@ -210,11 +211,12 @@ def _forget_answers(state: RunState, round_: int | None, node: int | None = None
 def _design_rejected(state: RunState, event: Event, data: ev.DesignRejected) -> None:
     round_ = state.open_rounds.get(event.round or 0)
     if round_ is not None:
-        if data.check not in ("designer", "duplicate"):
+        if data.check not in ("designer", "duplicate", "near"):
             count_answer(state.models, state.answered, round_, False)
         round_.rejected.append(data)
         if round_.learned is not None:
             count_refused(state.attempts, round_.learned.parent, data)
+    state.novelty.refused += data.check == "near"
     count_refusal(state, event, data)
 
 
@@ -251,6 +253,10 @@ def _designed(state: RunState, event: Event, data: ev.DesignDone) -> None:
     )
     for digest in (data.digest, data.canon):
         state.digests.setdefault(digest, number)
+    if data.near:
+        for near in data.near:
+            state.node(near.node)
+        state.novelty.waiting[number] = data.near
     try_anew(state)
     state.refusals.clear()
     state.evaluations[number] = NodeEvaluation()
@@ -283,6 +289,8 @@ def _eval_stage_done(state: RunState, event: Event, data: ev.EvalStageDone) -> N
     if evaluation is not None:
         evaluation.done.append(data)
         evaluation.running = None
+        if data.stage == PROBE and evaluation.rerun is None:
+            note_probe(state, state.node(event.node).id, data)
     if data.host:
         state.measured[data.host] = state.measured.get(data.host, 0) + 1
     if state.submitted:
@@ -303,6 +311,7 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
     node.judge = data.judge
     node.measurements = data.measurements
     node.spread = data.spread
+    node.taken_from = data.taken_from
     # Another node may have become the best, so that it was verified in vain.
     state.verifications.pop(node.id, None)
     evaluation = state.evaluations.pop(node.id, None)
@@ -324,6 +333,9 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
         if not again:
             count_child(state.attempts, node)
     if not again:
+        count_near(state, node)
+        count_probed(state, node)
+        state.probes.taken += node.taken_from is not None
         count_measured(state, node)
         count_design(state, node)
     state.failed.pop(node.id, None)

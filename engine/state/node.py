@@ -10,8 +10,8 @@ import msgspec
 from engine.journal import events as ev
 from engine.state.bandit import Credit
 
-__all__ = ["BestStep", "FrontStep", "Node", "NodeEvaluation", "OpenRound", "Phase", "RoleSpent", "RunStatus"]
-__all__ += ["Standstill", "Submitted", "Verification"]
+__all__ = ["BestStep", "FrontStep", "Node", "NodeEvaluation", "Novelty", "OpenRound", "Pairs", "Phase", "ProbeRecord"]
+__all__ += ["RoleSpent", "RunStatus", "Standstill", "Submitted", "Verification"]
 
 RunStatus = Literal["running", "paused", "finished", "stopped", "failed"]
 Phase = Literal["inject", "learn", "design", "experiment", "analyze", "end"]
@@ -90,6 +90,8 @@ class Node(msgspec.Struct, gc=False):
     """The change that a model's report thinks most worth trying next."""
     same_as: int | None = None
     """The earliest node of its line that gave the very same metrics to the last digit, if its parent did."""
+    taken_from: int | None = None
+    """The node whose score it has, since it behaves the same in the task's probe; None if it was measured."""
     analyzed: bool = False
     expanded: int = 0
     """How often it was taken as a parent, including rounds in flight."""
@@ -112,8 +114,9 @@ class Node(msgspec.Struct, gc=False):
 
     @property
     def eligible(self) -> bool:
-        """Whether it may be the best: it is ranked, breaks no constraint, and its gain is not doubted."""
-        return self.fitness is not None and not self.broken and not self.doubted
+        """Whether it may be the best: it is ranked by its own score, breaks no constraint, and its gain is not
+        doubted."""
+        return self.fitness is not None and not self.broken and not self.doubted and self.taken_from is None
 
     @property
     def standing(self) -> float | None:
@@ -195,6 +198,44 @@ class Standstill(msgspec.Struct):
     def waited(self) -> int:
         """Evaluations since the last gain that counted."""
         return self.evaluations - self.marked_at
+
+
+class Pairs(msgspec.Struct):
+    """Pairs of programs that are alike, by how much: those that behaved the same, and the others."""
+
+    same: list[int]
+    other: list[int]
+
+    @classmethod
+    def empty(cls, bins: int) -> Pairs:
+        """Return no pair in so many bins."""
+        return cls([0] * bins, [0] * bins)
+
+
+class Novelty(msgspec.Struct):
+    """What the run has learned of programs that are alike; `engine.state.novelty` folds it."""
+
+    pairs: dict[str, Pairs] = {}
+    """By kind of difference."""
+    waiting: dict[int, list[ev.Near]] = {}
+    """By node that is not measured yet, those that it resembles."""
+    refused: int = 0
+    """Designs that were refused because they are near."""
+
+
+class ProbeRecord(msgspec.Struct):
+    """What nodes returned in the task's probe."""
+
+    first: dict[bytes, int] = {}
+    """By what was returned, the first measured node that did."""
+    waiting: dict[int, bytes] = {}
+    """By node that is not measured yet."""
+    right: int = 0
+    """Measured nodes that behave as another one with the same probe does."""
+    wrong: int = 0
+    """Those that do not."""
+    taken: int = 0
+    """Nodes that have the score of another one."""
 
 
 class RoleSpent(msgspec.Struct):

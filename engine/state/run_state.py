@@ -23,8 +23,10 @@ from engine.state.node import (
     FrontStep,
     Node,
     NodeEvaluation,
+    Novelty,
     OpenRound,
     Phase,
+    ProbeRecord,
     RoleSpent,
     RunStatus,
     Standstill,
@@ -120,6 +122,10 @@ class RunState:
         """Every rise of it."""
         self.standstill = Standstill()
         """The pace of its gains, and what it does if there are none."""
+        self.novelty = Novelty()
+        """How often programs that are alike behave the same."""
+        self.probes = ProbeRecord()
+        """What nodes returned in the task's probe."""
         self.submitted: dict[str, Submitted] = {}
         """By the evaluation's name, the last attempts whose outcomes are not recorded."""
         self.losses: dict[str, int] = {}

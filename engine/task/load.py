@@ -196,6 +196,8 @@ def _no_task(folder: Path) -> TaskError:
 def _check_tables(spec: TaskSpec, path: Path) -> None:
     for index, stage in enumerate(spec.stages):
         convert_table(stage.limits, Limits, f"{path}: stages[{index}].limits", TaskError)
+    if spec.probe is not None:
+        convert_table(spec.probe.limits, Limits, f"{path}: probe.limits", TaskError)
     check_settings(spec.run, f"{path}: run", TaskError)
     if spec.build is not None:
         convert_table(spec.build.limits, Limits, f"{path}: build.limits", TaskError)

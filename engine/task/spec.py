@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from engine.programs.languages.base import Language
 
 __all__ = [
+    "PROBE",
     "BuildSpec",
     "Criterion",
     "EarlyStop",
@@ -28,6 +29,7 @@ __all__ = [
     "JudgeSpec",
     "Limits",
     "MetricSpec",
+    "ProbeSpec",
     "ProgramSpec",
     "Seed",
     "Stage",
@@ -39,6 +41,8 @@ __all__ = [
 ]
 
 
+PROBE: Final = "probe"
+"""The stage in which a task's probe runs."""
 _ROUNDING = 1e-9
 
 
@@ -88,7 +92,7 @@ class EarlyStop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One fidelity level of an evaluation."""
 
-    name: Literal["quick", "explore", "verify"] = "explore"
+    name: Literal["quick", "explore", "verify", "probe"] = "explore"
     limits: dict[str, Any] = {}
     """Limits that differ in this stage."""
     threshold: float | None = None
@@ -114,6 +118,15 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def is_promotion(self) -> bool:
         """Return whether this stage runs only for a new best."""
         return self.name == "verify" if self.promotion is None else self.promotion
+
+
+class ProbeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[probe]`: a cheap evaluation on a few inputs that comes before all stages, to compare what programs return."""
+
+    limits: dict[str, Any] = {}
+    """Limits that differ from the task's."""
+    settings: dict[str, Any] = {}
+    """Passed to the evaluator as `report.settings`, on top of the task's own."""
 
 
 class Interface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -246,6 +259,8 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program: ProgramSpec = ProgramSpec()
     build: BuildSpec | None = None
     """How a candidate is built before each evaluation; by default it is not."""
+    probe: ProbeSpec | None = None
+    """What is compared before a program is measured; by default nothing is."""
     interface: Interface = Interface()
     limits: Limits = Limits()
     resources: Resources = Resources()
@@ -292,6 +307,11 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"`stages` names a stage twice: {names}")
+        if PROBE in names:
+            raise ValueError("`stages` holds no probe: it has a table of its own, [probe]")
+        if self.probe is not None and (self.noisy is True or self.kind == "improve"):
+            why = "scores are noisy" if self.noisy is True else "what programs return depends on what they are handed"
+            raise ValueError(f"`probe` can compare nothing, since {why}")
         if all(stage.is_promotion for stage in self.stages):
             raise ValueError("`stages` holds promotion stages only, so that nothing would be ranked")
         if self.bound is not None and not math.isfinite(self.bound):
@@ -341,6 +361,11 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def score_stage(self) -> Stage:
         """Return the stage that ranks the population: the last one that is not a promotion stage."""
         return [stage for stage in self.stages if not stage.is_promotion][-1]
+
+    @property
+    def probe_stage(self) -> Stage | None:
+        """Return the stage in which the probe runs; None if the task has none."""
+        return None if self.probe is None else Stage(PROBE, self.probe.limits, settings=self.probe.settings)
 
     def is_impossible(self, score: float) -> bool:
         """Return whether a score is past the bound by more than rounding."""

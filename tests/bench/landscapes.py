@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["LANDSCAPES", "Landscape", "answer"]
+__all__ = ["LANDSCAPES", "Landscape", "answer", "source_of"]
 
 Vector = tuple[float, ...]
 FAILS = 1 / 12
@@ -66,6 +66,13 @@ def answer(
     if beside and kind < FAILS + mixes:
         return landscape.edit(landscape.mix(parent, rng.choice(beside), rng), rng, False)
     return landscape.edit(parent, rng, kind > 1 - large)
+
+
+def source_of(landscape: Landscape, point: Vector) -> str:
+    """Return a candidate as the text of a program, in which every digit stands."""
+    if landscape.name == "formula":
+        return _source(point)
+    return "\n".join(f"x[{at}] = {value!r}" for at, value in enumerate(point))
 
 
 # Numbers

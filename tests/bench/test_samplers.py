@@ -7,7 +7,7 @@ import random
 import pytest
 
 from engine.runs.paired import interval
-from tests.bench import bench_samplers, bench_standstill
+from tests.bench import bench_novelty, bench_samplers, bench_standstill
 from tests.bench.landscapes import LANDSCAPES, Landscape, answer
 
 
@@ -55,3 +55,11 @@ def test_standstill_is_compared_with_telling_alone(monkeypatch: pytest.MonkeyPat
     found = bench_standstill.search(LANDSCAPES[4], few["act"], 0, 150)
     assert found == bench_standstill.search(LANDSCAPES[4], few["act"], 0, 150)
     assert found[1] >= found[2]
+
+
+async def test_what_changes_nothing_is_asked_again_and_else_nothing_is() -> None:
+    circles = next(each for each in LANDSCAPES if each.name == "circles")
+    found = await bench_novelty.search(circles, {"near": "lines"}, 0, 120, 0.3, None)
+    assert found.refused > 5 and found.same == found.refused and found.gains == 0
+    exact = await bench_novelty.search(circles, {"near": "lines"}, 0, 60, 0.0, None)
+    assert exact.refused == 0 and exact == await bench_novelty.search(circles, {"near": "off"}, 0, 60, 0.0, None)

@@ -55,8 +55,8 @@ def researcher_prompt(
     If it is longer than the size allows, recipes are shortened to the functions that the parent has; then whole
     sections are left out in this order: refused attempts but the last (oldest first), nodes shown beside the parent
     (last first; a crossover keeps the first), priors (last first), metrics beside the score (last first), what was
-    tried before (oldest first) and failed, what was tried in a standstill (smallest group first), hints (oldest first),
-    the evaluator's words, the output of a failed program, the last refused attempt.
+    tried before (oldest first) and failed, lines that came back (last first), what was tried in a standstill (smallest
+    group first), hints (oldest first), the evaluator's words, the output of a failed program, the last refused attempt.
 
     Raises:
         PromptTooLong: the task and the programs that the mode needs do not fit.
@@ -72,6 +72,7 @@ def researcher_prompt(
         ("measured", -1, 0),
         ("tried", 0, 0),
         ("failed", -1, 0),
+        ("returned", -1, 0),
         ("in_vain", -1, 0),
         ("hints", 0, 0),
         ("feedback", 0, 0),
@@ -115,6 +116,7 @@ def design_context(spec: TaskSpec, brief: str, request: DesignRequest) -> dict[s
         "tried": [f"{item.name}: {item.outcome}" for item in request.tried],
         "failed": [f"{item.count} × {item.told}" for item in request.failed[:_FAILURES_SHOWN]],
         "in_vain": list(request.in_vain),
+        "returned": list(request.returned),
         "standing": request.standing,
         "rejections": _rejections(request),
     }

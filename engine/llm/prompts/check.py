@@ -107,6 +107,7 @@ def _full_request(code: str, mode: Mode) -> DesignRequest:
         failed=[Failed("crashed: ValueError: no", 2)],
         standing=Standing(2, 4, 9, 3, ((4, 1.0), (2, 0.5)), 2.0),
         in_vain=["5 ×: a larger step"],
+        returned=["step = 0.5   (deleted in #1, back in #2: worse by 1)"],
     )
 
 

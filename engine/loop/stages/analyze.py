@@ -57,7 +57,7 @@ class Analyze:
         state = self._session.state
         node = state.nodes[node_id]
         # Of a program that behaves the same as its parent there is nothing that a model could report.
-        if not analyzes_by_model(state.settings) or node.same_as is not None:
+        if not analyzes_by_model(state.settings) or node.same_as is not None or node.taken_from is not None:
             return False
         return state.settings.analyzer.only == "all" or is_surprise(state, node)
 

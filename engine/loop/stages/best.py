@@ -46,7 +46,7 @@ def record_end(
     more = int(node.status is None and node.round > 0)
     stood, waited = state.standstill.began is not None, state.standstill.waited + more
     fitness = state.fitness(node.id, done.score, done.metrics, done.judge)
-    supported = check is None or check.outcome == "confirmed"
+    supported = (check is None or check.outcome == "confirmed") and done.taken_from is None
     supported = supported and state.breach(node.id, done.score, done.metrics) is None
     crowned: BestCrowned | None = None
     events: list[Data] = [*checked, done]

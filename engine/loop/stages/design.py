@@ -7,11 +7,12 @@ from dataclasses import replace
 from engine.designers.base import Design as Candidate
 from engine.designers.base import DesignerError, NothingToDesign
 from engine.journal.database import sha256_of
-from engine.journal.events import DesignDone, DesignRejected, PromptsShortened, RoundEnded, WarmProgram
+from engine.journal.events import DesignDone, DesignRejected, Near, PromptsShortened, RoundEnded, WarmProgram
 from engine.loop.command_calls import CommandCalls
 from engine.loop.design_context import DesignContext
 from engine.loop.memory import RunDesigner
 from engine.loop.models import ModelGateway
+from engine.loop.novelty import NearWatch, TooNear
 from engine.loop.session import RunSession
 from engine.programs.blocks import keep_outside
 from engine.programs.minhash import sketch
@@ -34,6 +35,7 @@ class Design:
         designer: writes the candidates.
         models: ask models on behalf of the round.
         commands: run the command of the settings on behalf of the round; None if it never designs.
+        near: finds what a design resembles; by default it compares lines alone.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class Design:
         designer: RunDesigner,
         models: ModelGateway,
         commands: CommandCalls | None = None,
+        near: NearWatch | None = None,
     ) -> None:
         self._session, self._designer = session, designer
+        self._near = near or NearWatch(session)
         self._context = DesignContext(session, models, commands)
 
     async def run(self, round_: OpenRound) -> bool:
@@ -68,15 +72,20 @@ class Design:
                 before = session.text(first) if first and session.spec.program.editable else ""
                 shape = check_program(candidate.code, session.spec, before)
                 canon = self._check_duplicate(candidate, shape)
+                near = await self._near.look(candidate.code, candidate.parents)
+                if near:
+                    # Another round may have made the same program meanwhile.
+                    self._check_twins(shape.digest, canon)
+                self._near.check(round_, near)
             except DesignerError as exc:
                 self._reject(round_, candidate, exc.check, str(exc))
                 self._shorten_prompts(round_)
                 exhausted = isinstance(exc, NothingToDesign)
             except ProgramError as exc:
-                self._reject(round_, candidate, exc.check, exc.reason)
+                self._reject(round_, candidate, exc.check, exc.reason, exc.near if isinstance(exc, TooNear) else None)
                 self._shorten_prompts(round_)
             else:
-                self._accept(round_, candidate, shape, canon)
+                self._accept(round_, candidate, shape, canon, near)
                 # The node's number names the folder of its evaluation, so the node must be in the journal first.
                 await session.committed()
                 return True
@@ -106,21 +115,27 @@ class Design:
 
         Recombination renames nothing: without a model there is no such digest.
         """
-        state = self._session.state
-        twin = state.digests.get(shape.digest)
-        if twin is not None:
-            raise ProgramError("duplicate", f"the same program as node {twin}")
-        if not designs_freely(state.settings):
+        self._check_twins(shape.digest, "")
+        if not designs_freely(self._session.state.settings):
             return ""
         canon = self._session.spec.language.canonical_digest(candidate.code, _required(self._session.spec))
-        twin = state.digests.get(canon) if canon else None
+        self._check_twins("", canon)
+        return canon
+
+    def _check_twins(self, digest: str, canon: str) -> None:
+        digests = self._session.state.digests
+        twin = digests.get(digest) if digest else None
+        if twin is not None:
+            raise ProgramError("duplicate", f"the same program as node {twin}")
+        twin = digests.get(canon) if canon else None
         if twin is not None:
             raise ProgramError(
                 "duplicate", f"the same as node {twin} under other names, or with helpers that nothing uses"
             )
-        return canon
 
-    def _reject(self, round_: OpenRound, candidate: Candidate | None, check: str, reason: str) -> None:
+    def _reject(
+        self, round_: OpenRound, candidate: Candidate | None, check: str, reason: str, near: Near | None = None
+    ) -> None:
         # A program that is refused for its size is not worth its space; its reason is kept.
         kept = [_encode(candidate.code)] if candidate is not None and check != "size" else []
         attempt = len(round_.rejected)
@@ -136,6 +151,7 @@ class Design:
                 call=call.call if call else 0,
                 tokens=call.tokens_in + call.tokens_out if call else 0,
                 seconds=call.seconds if call else 0.0,
+                near=near,
             ),
             round=round_.round,
             blobs=kept,
@@ -153,7 +169,7 @@ class Design:
             reason = f"{record.usable.count(False)} of its last {len(record.usable)} designs could not be used"
             self._session.emit(PromptsShortened(done.model, reason), round=round_.round)
 
-    def _accept(self, round_: OpenRound, candidate: Candidate, shape: Outline, canon: str) -> None:
+    def _accept(self, round_: OpenRound, candidate: Candidate, shape: Outline, canon: str, near: list[Near]) -> None:
         content = _encode(candidate.code)
         self._session.emit(
             DesignDone(
@@ -168,6 +184,7 @@ class Design:
                 credit=candidate.credit,
                 size=len(content),
                 sketch=sketch(candidate.code, self._session.spec.language.comment),
+                near=near,
             ),
             round=round_.round,
             node=len(self._session.state.nodes),

@@ -9,6 +9,7 @@ from engine.loop.stages.best import is_new_best, record_end
 from engine.loop.stages.confirm import Confirm
 from engine.loop.stages.judge import Judge
 from engine.loop.stages.measure import Measure
+from engine.loop.stages.probe import Probe
 from engine.loop.stages.verdict import Verdict
 from engine.state.node import Node
 from engine.state.null_test import CONFIRMATIONS
@@ -30,17 +31,23 @@ class Experiment:
     def __init__(self, session: RunSession, measure: Measure, judge: Judge, confirm: Confirm, hooks: RunHooks) -> None:
         self._session, self._measure, self._judge = session, measure, judge
         self._confirm, self._hooks = confirm, hooks
+        self._probe = Probe(session, measure)
 
     async def run(self, node_id: int) -> None:
         """Take a node through the stages of its evaluation until one decides, then record the end.
 
-        What was measured before a crash is kept: only repeats without a recorded result are run.
+        A node that behaves as a measured one does in the task's probe takes over its score. What was measured before a
+        crash is kept: only repeats without a recorded result are run.
 
         Raises:
             Stopping: the engine is ending; the evaluation goes on at the next start.
         """
         session = self._session
         node = session.state.nodes[node_id]
+        known = await self._probe.run(node)
+        if known is not None:
+            record_end(session, self._hooks, node, known)
+            return
         verdict = await self._run_stages(node)
         mark = await self._judge.run(node, verdict)
         if session.spec.noisy and is_new_best(session, node, verdict, mark.value):

@@ -17,6 +17,8 @@ from engine.llm.requests import DesignRequest, Mode
 from engine.loop.stages.design import Design, add_injected
 from engine.runs.folder import Run
 from engine.state.node import OpenRound
+from engine.state.novelty import likely_same
+from engine.state.trouble import trouble_line
 from tests.conftest import SEED, TaskMaker
 from tests.e2e.runs import events, make_run
 from tests.engine.loop.parts import Parts, measure, open_parts
@@ -236,3 +238,33 @@ async def test_files_that_must_stay_are_refused_in_a_sentence_that_models_see(
         assert what in server.requests[number + 1].text
     rejected = [event.data for event in events(run, ev.DesignRejected)]
     assert {data.check for data in rejected if isinstance(data, ev.DesignRejected)} == {"files"}
+
+
+async def test_design_near_to_a_measured_one_is_asked_again_once(
+    make_task: TaskMaker, tmp_path: Path, server: LlmServer
+) -> None:
+    """A helper that nothing uses changes nothing, as ten designs before have shown."""
+    models: dict[str, Any] = {"m": {"model": "m", "base_url": server.url, "retries": 0}}
+    run = make_run(make_task(), tmp_path / "runs", models=models, novelty={"near": "lines"}, seed=1)
+    helper = "\n\ndef never():\n    return point() + {}\n\n\nprint(never)\n"
+    server.answer = lambda request: Reply(
+        f"<name>n</name><motivation>m</motivation><program>\n{SEED}{helper.format(request.number)}</program>"
+    )
+    async with open_parts(run) as parts:
+        design, state = Design(parts.session, parts.designer, parts.models), parts.session.state
+        for number in range(1, 12):
+            assert await design.run(learned_round(parts, number))
+            # With the same score as the seed's.
+            measure(parts.session, number, -1.0)
+        assert not events(run, ev.DesignRejected), "ten pairs come first"
+        for number in range(12, 17):
+            assert await design.run(learned_round(parts, number)), "what is near again is measured"
+        assert state.novelty.refused >= 3
+        assert likely_same(state.novelty, state.novelty.waiting[16][0]) is not None
+    refused = [event.data for event in events(run, ev.DesignRejected)]
+    assert len(refused) == state.novelty.refused
+    first = refused[0]
+    assert isinstance(first, ev.DesignRejected) and (first.check, first.attempt) == ("near", 0)
+    assert first.near is not None and f"like node {first.near.node} in all but the numbers" in first.reason
+    assert any(first.reason in request.text for request in server.requests[12:]), "the model is told"
+    assert "design refused" in trouble_line(events(run, ev.DesignRejected)[0])

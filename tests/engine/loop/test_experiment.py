@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from engine.errors import RunError, Stopping
 from engine.journal import events as ev
+from engine.journal.database import sha256_of
 from engine.loop.hooks import Hooks
 from engine.loop.stages.best import crown_fittest, record_end
 from engine.loop.stages.verdict import decide
@@ -334,3 +335,49 @@ async def test_standstill_ends_with_the_evaluation(make_task: TaskMaker, tmp_pat
     assert written[-1] == ["eval.done", "best.crowned", "standstill.ended"]
     (ended,) = (event.data for event in events(run, ev.StandstillEnded))
     assert ended == (ev.StandstillEnded(1, 1.0) if kind == "score" else ev.StandstillEnded(2, 3.0))
+
+
+PROBED = """\
+import pathlib
+
+def evaluate(path, report):
+    value = len(pathlib.Path(path).read_text().splitlines())
+    return {"score": value // 100 if report.stage == "probe" else value // 10 + report.settings.get("more", 0)}
+"""
+PROBE = """
+[probe]
+limits = {seconds = 5}
+settings = {few = true}
+"""
+
+
+async def test_what_behaves_the_same_in_the_probe_is_not_measured(make_task: TaskMaker, tmp_path: Path) -> None:
+    head = "def point():\n    pass\n"
+    task = make_task(evaluate=PROBED, seed=head + "x = 1\n" * 18, toml=PROBE)
+    run = make_run(task, tmp_path / "runs", seed=3)
+    async with open_parts(run) as parts:
+        session = parts.session
+        await parts.experiment.run(0)
+
+        async def measured(node: int, lines: int) -> ev.EvalDone:
+            code = f"{head}y = {node}\n" + "x = 1\n" * (lines - 3)
+            session.emit(ev.RoundStarted(), round=node)
+            made = ev.DesignDone(sha256_of(code.encode()), "full", "n", "", [0], digest=str(node))
+            session.emit(made, round=node, node=node, blobs=[code.encode()])
+            await parts.experiment.run(node)
+            await session.committed()
+            return decided(run)
+
+        assert [(await measured(node, 21)).taken_from for node in (1, 2, 3)] == [None] * 3, "it is not trusted yet"
+        taken = await measured(4, 22)
+        assert (taken.taken_from, taken.score, taken.stage, taken.measurements) == (0, 2.0, "probe", 0)
+        assert "takes over its score" in taken.reason
+        # The score would be another one: the probe cannot tell, until one of those that are checked shows it.
+        assert (await measured(5, 30)).taken_from == 0
+        node = 6
+        while (await measured(node, 31)).taken_from is not None:
+            node += 1
+        assert session.state.probes.wrong == 1 and session.state.best == node
+        assert (await measured(node + 1, 22)).taken_from is None, "it was wrong once"
+    stages = [event.data.stage for event in events(run, ev.EvalStageDone) if isinstance(event.data, ev.EvalStageDone)]
+    assert stages.count("probe") == node + 2 and stages.count("explore") == 6
