@@ -31,7 +31,7 @@ _TRIALS = {
 }
 """What shows that a program can do what the tests ask of it."""
 _OF_KERNEL = {"landlock", "seccomp", "cgroup"}
-_LIBRARIES = {"torch", "triton", "transformers", "rdkit", "sklearn", "ray", "textual_serve"}
+_LIBRARIES = {"torch", "triton", "transformers", "rdkit", "sklearn", "ray", "textual_serve", "acp"}
 
 
 def require(*names: str) -> None:

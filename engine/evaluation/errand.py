@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
-from engine.settings.command import CommandSettings
+from engine.settings.command import INSTRUCTION, CommandSettings
 
-__all__ = ["lack_of", "program_path", "shown_paths"]
+__all__ = ["arguments_of", "lack_of", "program_path", "shown_paths", "stdin_of"]
+
+_SAID = "Read README.md in this folder, and do what it says: change the files in program/, and end."
+_ACP_CLIENT = Path(__file__).with_name("acp_client.py")
+_ACP_PLACE = ".evolve/acp_client.py"
 
 
 def lack_of(settings: CommandSettings) -> str:
@@ -21,7 +27,11 @@ def lack_of(settings: CommandSettings) -> str:
     if unset:
         return f"command.environment names {', '.join(unset)}, which the engine's environment lacks"
     gone = [path for path in settings.readable if not Path(path).expanduser().exists()]
-    return f"command.readable names {gone[0]}, which does not exist" if gone else ""
+    if gone:
+        return f"command.readable names {gone[0]}, which does not exist"
+    if settings.protocol == "acp" and find_spec("acp") is None:
+        return "command.protocol is acp, which needs a package: pip install 'asi-evolve-tui[agents]'"
+    return ""
 
 
 def program_path(settings: CommandSettings) -> str:
@@ -37,3 +47,20 @@ def shown_paths(settings: CommandSettings) -> list[str]:
     named = [word for word in settings.run[1:] if word.startswith("/") and Path(word).is_file()]
     paths = [*(str(Path(path).expanduser()) for path in settings.readable), program, str(Path(program).resolve())]
     return list(dict.fromkeys([*paths, *named]))
+
+
+def arguments_of(settings: CommandSettings) -> tuple[tuple[str, ...], dict[str, bytes]]:
+    """Return the words by which a command is started in its folder, and the files beside others that these need.
+
+    An agent that speaks ACP is started by a script of ours, which asks and answers it.
+    """
+    words = (program_path(settings), *(word.replace(INSTRUCTION, _SAID) for word in settings.run[1:]))
+    if settings.protocol == "plain":
+        return words, {}
+    return (sys.executable, "-I", _ACP_PLACE, *words), {_ACP_PLACE: _ACP_CLIENT.read_bytes()}
+
+
+def stdin_of(settings: CommandSettings) -> str:
+    """Return the file of its folder that is a command's standard input; empty for none."""
+    told = settings.protocol == "acp" or any(INSTRUCTION in word for word in settings.run)
+    return "" if told else "README.md"

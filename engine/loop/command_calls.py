@@ -12,7 +12,7 @@ import msgspec
 
 from engine.errors import EvolveError, RunError, Stopping
 from engine.evaluation.capacity import CapacityLimiter
-from engine.evaluation.errand import lack_of, program_path, shown_paths
+from engine.evaluation.errand import arguments_of, lack_of, shown_paths, stdin_of
 from engine.evaluation.evaluator import Job
 from engine.evaluation.job import Errand
 from engine.journal.database import sha256_of
@@ -27,13 +27,12 @@ from engine.loop.evaluations import Evaluations
 from engine.loop.flights import Flight, Flights
 from engine.loop.gate import PauseGate
 from engine.loop.session import RunSession
-from engine.settings.command import INSTRUCTION, CommandSettings
+from engine.settings.command import CommandSettings
 from engine.task.spec import Limits
 from engine.text import without_codes
 
 __all__ = ["CommandCalls"]
 
-_SAID = "Read README.md in this folder, and do what it says: change the files in program/, and end."
 _NO_ANSWER = "the engine ended before the command did"
 _SPARE_SECONDS = 60.0
 """Beyond its time limit, for its start and its end."""
@@ -169,10 +168,11 @@ class CommandCalls:
     ) -> Job:
         variables = {"EVOLVE_SEED": str(seed), "EVOLVE_SECONDS": f"{settings.seconds:g}", "NO_COLOR": "1"}
         variables |= {"TERM": "dumb"} | ({"EVOLVE_TOKENS": str(settings.tokens)} if settings.tokens else {})
+        words, beside = arguments_of(settings)
         errand = Errand(
-            command=(program_path(settings), *(word.replace(INSTRUCTION, _SAID) for word in settings.run[1:])),
-            files=dict(files),
-            stdin="" if any(INSTRUCTION in word for word in settings.run) else "README.md",
+            command=words,
+            files={**files, **beside},
+            stdin=stdin_of(settings),
             seconds=settings.seconds,
             tokens=settings.tokens,
             most_bytes=most_bytes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import msgspec
 
@@ -21,6 +22,8 @@ class CommandSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     run: list[str] = []
     """Its words: the program's name or path, then its arguments. `{prompt}` in one of them stands for the sentence
     "Read README.md …"; if none has it, README.md is its standard input."""
+    protocol: Literal["plain", "acp"] = "plain"
+    """`acp`: it is an agent that speaks the Agent Client Protocol on its standard input and output."""
     seconds: float = 600.0
     """Wall-clock seconds of one design, not counted while it is frozen."""
     tokens: int | None = None

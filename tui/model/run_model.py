@@ -207,6 +207,9 @@ def _begin_engine(model: RunModel, event: ev.Event, data: ev.EngineStarted) -> N
     model.pause_told = ""
     for lack in data.missing:
         model._keep("run", event, f"missing: {lack}")
+    command = model.state.settings.command
+    if data.designer == "command" and command.network:
+        model._keep("run", event, f"the network is OPEN to {command.label}, which designs")
 
 
 def _keep_metrics(model: RunModel, event: ev.Event, data: ev.EvalDone) -> None:

@@ -1,0 +1,35 @@
+"""An agent that speaks the Agent Client Protocol designs, between the engine's client and the sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.journal import events as ev
+from tests.conftest import TaskMaker
+from tests.engine.loop.parts import open_parts
+from tests.engine.loop.test_command_calls import calls, design, rejections, run_of
+
+AGENT = Path(__file__).with_name("acp_agent.py")
+
+
+@pytest.mark.needs("acp")
+async def test_agent_is_prompted_confined_to_its_folder_and_counted(make_task: TaskMaker, tmp_path: Path) -> None:
+    run = run_of(make_task, tmp_path, protocol="acp")
+    async with open_parts(run) as parts:
+        for number, how in enumerate(("writes", "dies", "fails"), start=1):
+            parts.session.emit(ev.SettingsChanged({"command": {"run": ["python3", str(AGENT), how]}}))
+            assert await design(parts, number) == (how == "writes")
+        said = parts.session.text(calls(run)[0].answer_blob)
+        assert "X = 1 + 0.5" in parts.session.text(parts.session.state.nodes[1].program)
+    assert said.startswith("(thinks) which number?\n# Your work")
+    assert "[permission allowed] edit " in said and "<yes>" in said
+    assert "[permission refused, since it names /etc/passwd] edit /etc/passwd\n" in said and "<no>" in said
+    assert "<Invalid params>" in said and said.endswith("[written] program/program.py\n")
+    first = calls(run)[0]
+    assert first.model == "command:acp_agent.py"
+    assert (first.tokens_in, first.tokens_out, first.tokens_cached) == (100, 30, 40)
+    reasons = [reason.partition(": ")[2] for _, reason in rejections(run)]
+    assert reasons[0] == "the agent ended (exit code 4) before it had answered"
+    assert reasons[1].startswith("no agent could be talked to by ACP: RequestError: Authentication required")
