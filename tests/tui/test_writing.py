@@ -27,7 +27,7 @@ from tests.tui.pilot import Maker, opened, text_of, until
 from tests.tui.synthetic import HOSTILE, make_run
 from tests.tui.terminal import Terminal
 from tests.tui.test_terminal import open_tui
-from tui.model.streams import Stream, take_rows
+from tui.model.streams import Stream, amount, open_streams, rate, reading, take_rows
 
 __all__ = ["open_tui"]
 
@@ -248,3 +248,15 @@ def test_damaged_row_is_skipped() -> None:
     data: list[dict[str, Any]] = [{}, {"call": "1", "text": "a"}, {"call": 1}, {"call": 1, "text": 3}]
     assert not take_rows(streams, [LiveRow(1, 1, "stream", None, item) for item in data], (1,))
     assert not streams
+
+
+def test_command_is_said_to_work_and_its_output_is_counted_in_characters() -> None:
+    call = ev.CallStarted(3, "researcher", "command:agent", command=["agent"], parameters={"seconds": 600.0})
+    event = ev.Event(9, 1_000, 4, None, call)
+    stream = open_streams({3: event}, {})[3]
+    told = "works in its folder, and has printed nothing yet, 5 s, limit 600 s (command.seconds)"
+    assert reading(event, stream, 6_000) == told
+    streams: dict[int, Stream] = {}
+    rows = [LiveRow(1, 2_000, "stream", 4, {"call": 3, "role": "researcher", "text": "x" * 1200, "command": True})]
+    assert take_rows(streams, rows, [3])
+    assert (amount(streams[3]), rate(streams[3])) == ("1,200 characters", "")

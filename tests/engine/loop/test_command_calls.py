@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.errors import Stopping
+from engine.errors import RunError, Stopping
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.loop.stages.design import Design
@@ -99,22 +99,23 @@ async def test_whatever_a_command_does_wrong_is_a_refused_design_with_its_reason
         assert first.done is not None and reader.text(first.done.answer_blob) == "one\nno key\n"
 
 
+@pytest.mark.needs("bubblewrap")
 async def test_folder_holds_all_that_is_known_and_the_transcript_is_recorded(
     make_task: TaskMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AGENT_KEY", SECRET)
     monkeypatch.setenv("OTHER_KEY", "another-secret-of-mine")
+    (tmp_path / "mine").write_text("my diary")
+    run = run_of(make_task, tmp_path, environment=["AGENT_KEY"])
     script = (
         'printf \'\\033[1mkey %s\\033[0m %s\\r\\n\' "$AGENT_KEY" "$OTHER_KEY"; find . -type f | sort; cat failures.md;'
-        " cat > /dev/null; head -1 brief.md; touch /etc/x || touch /usr/x; cat " + str(tmp_path / "mine") + "; "
-        f"cat {run_log(tmp_path)}; {EDIT}; mkdir program/__pycache__ program/.git; echo x > program/__pycache__/a.pyc;"
+        f" cat > /dev/null; head -1 brief.md; touch /etc/x || touch /usr/x; cat {tmp_path}/mine; cat {run.db}; {EDIT};"
+        "mkdir program/__pycache__ program/.git; echo x > program/__pycache__/a.pyc;"
         "printf '# a far step\\nIt is nearer.\\n' > notes.md;"
         'echo \'{"tokens_in": 120, "tokens_cached": 20, "tokens_out": 30, "usd": 0.25}\' > usage.json'
     )
-    (tmp_path / "mine").write_text("my diary")
-    run = run_of(make_task, tmp_path, script, environment=["AGENT_KEY"])
     async with open_parts(run) as parts:
-        parts.session.emit(ev.RoundStarted(), round=7)
+        parts.session.emit(ev.SettingsChanged({"command": {"run": ["sh", "-c", script]}}))
         parts.session.emit(ev.Injected("hint", text="try far away"))
         assert await design(parts)
         node, state = parts.session.state.nodes[1], parts.session.state
@@ -135,11 +136,6 @@ async def test_folder_holds_all_that_is_known_and_the_transcript_is_recorded(
     assert told["program/program.py"].startswith('"""A point')
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
-
-
-def run_log(tmp_path: Path) -> Path:
-    """Return a file of the run, which a command must not see."""
-    return tmp_path / "runs" / "run" / "run.db"
 
 
 async def test_program_with_a_secret_is_refused(
@@ -237,3 +233,18 @@ async def test_program_may_be_a_folder_of_another_language(make_task: TaskMaker,
         "it changes the file point.h",
         "the file a.txt is not one of *.c, *.h",
     ]
+
+
+async def test_what_a_command_left_is_given_again_without_running_it(make_task: TaskMaker, tmp_path: Path) -> None:
+    first = run_of(make_task, tmp_path)
+    async with open_parts(first) as parts:
+        assert await design(parts)
+    again = {"run": ["no-such-agent"], "seconds": 30}
+    settings = {"designer": {"name": "command", "attempts": 1}, "command": again, "answers": str(first.folder)}
+    second = make_run(tmp_path / "tasks/point", tmp_path / "again", **settings)
+    async with open_parts(second) as parts:
+        assert await design(parts)
+        with pytest.raises(RunError, match="holds nothing that a command left for the folder of round 2"):
+            await design(parts, 2, "full")
+    programs = [[event.data.program for event in events(run, ev.DesignDone)] for run in (first, second)]  # type: ignore[attr-defined]
+    assert programs[0] == programs[1] and calls(second)[0].replayed
