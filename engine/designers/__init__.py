@@ -1,1 +1,1 @@
-"""Write candidate programs: by a language model, by recombination, or by both."""
+"""Write candidate programs: by a language model, a command that edits a folder, or recombination."""

@@ -4,6 +4,7 @@
 - `scheduler`, `limits`: start rounds, end the run; how much runs at once
 - `stages`: one round, stage by stage
 - `session`: append events to the journal and to the state in memory
+- `command_calls`, `command_record`: run the command that designs, and record what came of it
 - `past`, `memory`: fold the past; keep the sampler and the designer up to date
 - `evaluations`: run evaluations; freeze, thaw and cancel them
 - `models`, `failover`: ask models on behalf of rounds; change them while one does not answer

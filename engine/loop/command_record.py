@@ -22,7 +22,8 @@ __all__ = ["Ended", "Usage", "prompt_of", "read_end"]
 
 _MOST_OF_A_NOTE = 2000
 _MOST_OF_A_REASON = 400
-_MOST_OF_A_FILE = 1 << 16
+_MOST_OF_A_FILE = 1 << 18
+"""Bytes of a file that is recorded with what a command was given; of a longer one its length is."""
 _LARGEST = 1e12
 
 
@@ -90,7 +91,9 @@ def read_end(outcome: Outcome, read: ReadProgram, settings: CommandSettings, sec
     transcript = hide(without_codes(outcome.stdout.decode("utf-8", "replace")), secrets.values())
     told = _decode(outcome.built) if outcome.status == "ok" else None
     usage, wrong = _usage(told.usage if told is not None else "")
-    problem = f"the command was ended: {outcome.reason}" if told is None else _fault(told, settings, transcript)
+    problem = (
+        f"the command was ended: {_limit_named(outcome.reason)}" if told is None else _fault(told, settings, transcript)
+    )
     problem = problem or wrong
     code = ""
     if told is not None and not problem:
@@ -107,6 +110,13 @@ def read_end(outcome: Outcome, read: ReadProgram, settings: CommandSettings, sec
     notes = hide(without_codes(notes), secrets.values())[:_MOST_OF_A_NOTE]
     told_problem = one_line(hide(problem, secrets.values()), _MOST_OF_A_REASON)
     return Ended(Left("" if problem else code, notes, told_problem), transcript, usage)
+
+
+def _limit_named(reason: str) -> str:
+    """Return why an errand was ended, with the setting that counts."""
+    setting = "memory_mb" if reason.startswith("memory limit") else "processes" if "processes" in reason else ""
+    named = f"; command.{setting} is the limit" if setting else ""
+    return reason.replace("the evaluator", "what runs it") + named
 
 
 def _decode(text: str) -> _Told | None:

@@ -16,7 +16,7 @@ from engine.task.spec import TaskSpec
 
 __all__ = ["files_of", "given_files", "read_program"]
 
-_TEMPLATE = "researcher_command"
+_TEMPLATE = "default/researcher_command"
 
 
 def given_files(
