@@ -6,7 +6,7 @@ import operator
 import random
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cognition.embedders import STATIC_NAME, Embedder, EmbedderError
+from cognition.finer import FinerIndex, changes_of
 from cognition.meaning import MeaningIndex
 from cognition.prior import Prior
 from cognition.vectors import VectorStore
@@ -60,11 +61,22 @@ class Retriever:
         embedder: embeds texts; None to search by words only. It is closed with the retriever.
         store: keeps vectors between processes.
         problem: why there is no embedder although one was wanted.
+        finer: a better embedder, whose index is used wherever it has all priors; the other one stands in for it.
+        lacking: why there is none although one was wanted.
     """
 
-    def __init__(self, embedder: Embedder | None = None, store: VectorStore | None = None, problem: str = "") -> None:
+    def __init__(
+        self,
+        embedder: Embedder | None = None,
+        store: VectorStore | None = None,
+        problem: str = "",
+        finer: Embedder | None = None,
+        lacking: str = "",
+    ) -> None:
         self.problem = problem
         """Why the last search was by words only although an embedder was wanted; else empty."""
+        self._lacking = lacking
+        self._finer = FinerIndex(finer, store or VectorStore(None)) if finer is not None else None
         self._embedder = embedder
         self._words = WordIndex()
         self._meaning = MeaningIndex(embedder, store or VectorStore(None)) if embedder is not None else None
@@ -92,8 +104,15 @@ class Retriever:
             # The next search tells people why.
             return None
 
+    @property
+    def lacking(self) -> str:
+        """Why the last search was without the finer embedder although one was wanted; else empty."""
+        return self._lacking or (self._finer.problem if self._finer is not None else "")
+
     def close(self) -> None:
-        """Close the embedder."""
+        """Close the embedders."""
+        if self._finer is not None:
+            self._finer.close()
         if self._embedder is not None:
             self._embedder.close()
 
@@ -134,7 +153,7 @@ class Retriever:
         if len(priors) == len(self._given) and all(map(operator.is_, priors, self._given)):
             return
         usable = {prior.id: prior for prior in sorted(priors, key=lambda prior: prior.id) if prior.weight > 0}
-        self._words.update(*_difference(self._usable, usable))
+        self._words.update(*changes_of(self._usable, usable))
         self._given, self._usable = list(priors), usable
         self._row_of = {prior_id: row for row, prior_id in enumerate(usable)}
         self._weights = np.array([prior.weight for prior in usable.values()])
@@ -168,11 +187,15 @@ class Retriever:
 
     def _by_meaning(self, asked: Sequence[str], also: Sequence[str]) -> list[tuple[str, float]] | None:
         """Return the nearest priors and their nearness; None while there is no embedder."""
+        found = self._finer.search(self._usable, asked, _CANDIDATES, also) if self._finer is not None else None
+        if found is not None:
+            self.problem = ""
+            return found
         if self._meaning is None or time.monotonic() < self._retry_at:
             return None
         try:
             if self._embedded is not self._usable:
-                self._meaning.update(*_difference(self._embedded, self._usable))
+                self._meaning.update(*changes_of(self._embedded, self._usable))
                 self._embedded = self._usable
             found = self._meaning.search(asked, _CANDIDATES, also)
         except EmbedderError as exc:
@@ -195,12 +218,6 @@ class Retriever:
             weights[row] = 0
             found.append(Hit(next(islice(self._usable.values(), row, None)), 0.0, "drawn"))
         return found
-
-
-def _difference(old: Mapping[str, Prior], new: Mapping[str, Prior]) -> tuple[list[Prior], list[str]]:
-    """Return the priors that are new or edited, and the ids of those that are gone."""
-    changed = [prior for name, prior in new.items() if old.get(name) is not prior and old.get(name) != prior]
-    return changed, [name for name in old if name not in new]
 
 
 def _why(

