@@ -14,7 +14,7 @@ _EDITORS = frozenset(("editor.editor", "node.edit", "priors.editor", "settings.e
 
 _READS = frozenset(
     (
-        "app.help", "app.interrupt", "app.quit", "ideas.back", "ideas.filter", "ideas.kept", "ideas.open",
+        "app.help", "app.interrupt", "app.jump", "app.quit", "ideas.back", "ideas.filter", "ideas.kept", "ideas.open",
         "ideas.tab", "ideas.tab_before", "live.back", "live.digest", "live.enlarge", "live.ideas",
         "live.machines", "live.money", "live.panel", "live.priors", "live.replay", "live.settings",
         "live.writing", "node.after", "node.back", "node.base", "node.before", "node.beside", "node.best",
@@ -27,8 +27,8 @@ _READS = frozenset(
     )
 )  # fmt: skip
 """Ids of bindings that change nothing: neither the run, nor priors, nor files of this machine."""
-_READ_AREAS = ("calls.", "compare.", "machines.", "marked.", "money.", "plot.", "reading.", "replay.", "rows.", "text.",
-               "tree.", "writing.")  # fmt: skip
+_READ_AREAS = ("calls.", "compare.", "jump.", "machines.", "marked.", "money.", "plot.", "reading.", "replay.", "rows.",
+               "text.", "tree.", "writing.")  # fmt: skip
 """Areas of which all bindings change nothing."""
 _MOVES = frozenset(("notes.down", "notes.first", "notes.last", "notes.left", "notes.page_down", "notes.page_up",
                     "notes.right", "notes.up"))  # fmt: skip

@@ -8,6 +8,7 @@ __all__ = ["by_purpose", "is_move", "purpose_of", "title_of"]
 
 _TITLES = {
     "app.help": "Show the help",
+    "app.jump": "Jump to another part of the screen",
     "app.log": "Show this program's log",
     "app.quit": "Quit; the run goes on",
     "app.settings": "Change colours, signs, bell and keys",
@@ -220,7 +221,7 @@ def purpose_of(id_: str) -> str:
         return "Move"
     if id_ in _SCREENS:
         return "Other screens"
-    if id_ in ("live.panel", "live.enlarge"):
+    if id_ in ("live.panel", "live.enlarge", "app.jump"):
         return "Panels"
     if area == "live":
         return "Steer the run"

@@ -49,6 +49,7 @@ from tui.settings import TuiSettings
 from tui.widgets.bars import Footer, StatusBar, Title
 from tui.widgets.files import FileList
 from tui.widgets.hints import HintBar
+from tui.widgets.minimap import MiniMap
 from tui.widgets.notes import NotesPanel
 from tui.widgets.painted import Painted, Piece
 from tui.widgets.panel import Panel
@@ -397,6 +398,18 @@ def run_settings(widget: RunSettingsView) -> Steps:
     return {"move": lambda number: widget.action_move(number - 4), "repaint": lambda number: widget.repaint()}
 
 
+def mini_map(widget: MiniMap) -> Steps:
+    story = Story()
+    rows = story.model.forest.rows
+    widget.show(story.model, rows, 0, 5, 0)
+    return {
+        "events": lambda number: story.go_on(number % 9),
+        "show": lambda number: widget.show(
+            story.model, story.model.forest.rows, number % 40, 1 + number % 7, number % len(story.model.forest.rows)
+        ),
+    }
+
+
 def footer(widget: Footer) -> Steps:
     return {
         "say": lambda number: widget.say(clean_line(TEXTS[number % len(TEXTS)]), "bad", 1000),
@@ -413,7 +426,7 @@ CASES: dict[type[Painted], Case] = {
     WritingPanel: writing, RunsView: runs_list, CallRows: calls_list, PriorsView: priors, RevisionsView: revisions,
     SettingsView: settings_list, TextView: text_view, TransportBar: transport, StatusBar: status_bar, Title: title,
     Footer: footer, HintBar: hints, RunSettingsView: run_settings, FileList: file_list,
-    IdeaList: ideas, RecordedList: recorded,
+    IdeaList: ideas, RecordedList: recorded, MiniMap: mini_map,
 }  # fmt: skip
 
 

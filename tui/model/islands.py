@@ -77,6 +77,10 @@ class Islands(Listing):
         super().update(node)
         self._count(node)
 
+    def group_of(self, node: Node) -> int:
+        """Return the island of a node, -1 if it has none."""
+        return _group(node)
+
     def _is_shown(self, node: Node) -> bool:
         return _group(node) not in self.folded and self._fits(node)
 

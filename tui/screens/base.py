@@ -20,10 +20,12 @@ from tui.navigation import Navigator
 from tui.widgets.bars import Footer
 from tui.widgets.hints import HintBar
 
-__all__ = ["SMALLEST", "BaseScreen"]
+__all__ = ["SMALLEST", "WIDE", "BaseScreen"]
 
 SMALLEST = (60, 15)
 """Columns and rows below which nothing useful fits."""
+WIDE = 160
+"""Columns from which a screen has room for more than it needs."""
 
 
 class BaseScreen(Screen[None]):
@@ -46,6 +48,7 @@ class BaseScreen(Screen[None]):
             tooltip="The keys that work here, and what words mean",
         ),
         Binding("q", "app.leave", "Quit", id="app.quit", tooltip="Leave; the run goes on"),
+        Binding("ctrl+o", "jump", "Jump", id="app.jump", show=False, tooltip="Label every part; its letter goes there"),
         Binding("f2", "app.settings", "Settings", id="app.settings", show=False, tooltip="Colours, signs, bell, keys"),
         Binding("f12", "app.log", "Log", id="app.log", show=False, tooltip="The last lines of this program's log"),
     ]
@@ -103,6 +106,7 @@ class BaseScreen(Screen[None]):
             self.call_after_refresh(self._focus_again)
         self.set_class(width < 100, "-narrow")
         self.set_class(height < 32, "-short")
+        self.set_class(width >= WIDE, "-wide")
 
     def _focus_again(self) -> None:
         """Focus the last widget again, since hiding it took the focus, so that keys work as before."""
@@ -113,6 +117,16 @@ class BaseScreen(Screen[None]):
         """Remove the hints at the first key, whatever it does."""
         if self.navigator.hints:
             self.navigator.forget_hints()
+
+    def action_jump(self) -> None:
+        """Label the parts that take keys, and go to the one that is chosen."""
+        from tui.screens.jump import JumpScreen, places_of
+
+        places = places_of(self)
+        if len(places) > 1:
+            self.app.push_screen(JumpScreen(places), lambda chosen: chosen.focus() if chosen is not None else None)
+        else:
+            self.say("this screen has only one part", "dim")
 
     def say(self, text: str, look: str = "accent", seconds: float = 5.0) -> None:
         """Show a message in place of the footer."""

@@ -27,6 +27,9 @@ RunView #left > * {{ visibility: visible; }}
 RunView #side {{ width: 2fr; border-left: solid $look-border; visibility: visible; }}
 App.-plain RunView #side {{ border-left: ascii $look-border; }}
 RunView #tree {{ height: 1fr; }}
+RunView #map {{ display: none; width: 14; visibility: visible; }}
+.-wide RunView #map {{ display: block; }}
+.-wide RunView.-large #body #map {{ display: none; }}
 RunView #columns {{ display: none; }}
 RunView.-table #columns {{ display: block; }}
 RunView #plot {{ height: 11; }}

@@ -22,6 +22,7 @@ from tui.screens.panels import VIEW_CSS, Panels
 from tui.screens.population_head import population_head
 from tui.session import ModelChange, Session
 from tui.widgets.bars import Footer, StatusBar, Title
+from tui.widgets.minimap import MiniMap
 from tui.widgets.notes import NotesPanel
 from tui.widgets.painted import Throttle
 from tui.widgets.panels import NodePeek, WorkPanel
@@ -97,6 +98,7 @@ class RunView(ActionArea):
         self._status = StatusBar(id="status")
         self._head = Title("Population", id="head")
         self._heads = Title(id="columns")
+        self._map = MiniMap(id="map")
         self._panels = Panels(self, workspace() / "state" / "layout.json")
         self._plot.choices = self._panels.plots
         self._rates_size: tuple[int, int | str] = 0, 0
@@ -113,6 +115,7 @@ class RunView(ActionArea):
         self._draw_work = Throttle(self, pace.work, self._paint_work)
         self._draw_transport = Throttle(self, pace.transport, self._paint_transport)
         self._draw_notes = Throttle(self, 1.0, self._paint_notes)
+        self._draw_map = Throttle(self, 2.0, self._paint_map)
         self._draw_peek = Throttle(self, 0.25, self._paint_peek)
         self._draw_writing = Throttle(self, 1.0, self._paint_writing)
         self._draw_rates = Throttle(self, 1.0, self._paint_rates)
@@ -127,6 +130,7 @@ class RunView(ActionArea):
                 yield self._head
                 yield self._heads
                 yield self.tree_view
+            yield self._map
             with Vertical(id="side"):
                 yield self._plot
                 yield self._work
@@ -240,6 +244,12 @@ class RunView(ActionArea):
         if self.screen.is_current:
             self.tree_view.sync()
             self._paint_head()
+            self._draw_map()
+
+    def _paint_map(self) -> None:
+        tree, model = self.tree_view, self._session.model
+        if model is not None and self._map.display and self._map.size.width and self.screen.is_current:
+            self._map.show(model, tree.rows, tree.top, tree.size.height, tree.cursor)
 
     def _paint_head(self) -> None:
         tree = self.tree_view
@@ -316,11 +326,13 @@ class RunView(ActionArea):
     def on_rows_view_moved(self, event: RowsView.Moved) -> None:
         """Show the node under the cursor in its panel."""
         self._paint_head()
+        self._draw_map()
         self._draw_peek()
 
     def on_tree_view_view_changed(self, event: TreeView.ViewChanged) -> None:
         """Show the tree's order, filter and follow in its title."""
         self._paint_head()
+        self._draw_map()
         self._draw_peek()
 
     def on_notes_panel_chosen(self, event: NotesPanel.Chosen) -> None:
@@ -340,6 +352,10 @@ class RunView(ActionArea):
         """Put the cursor on a node."""
         if self.tree_view.selected is None or self.tree_view.selected.id != node:
             self.tree_view.go_to(node)
+
+    def on_mini_map_picked(self, event: MiniMap.Picked) -> None:
+        """Go to the row that was clicked in the map."""
+        self.tree_view.go(event.row)
 
     def on_plot_panel_picked(self, event: PlotPanel.Picked) -> None:
         """Follow the plot's cursor in the tree."""

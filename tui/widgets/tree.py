@@ -206,6 +206,14 @@ class TreeView(RowsView):
             return False
         if self._listing is None and node in self.model.forest:
             self.model.forest.reveal(node)
+        found = self.model.node(node)
+        if (
+            isinstance(self._listing, Islands)
+            and found is not None
+            and self._listing.group_of(found) in self._folded_islands
+        ):
+            self._folded_islands -= {self._listing.group_of(found)}
+            self._rebuild_list()
         try:
             index = self.rows.index(node)
         except ValueError:
@@ -296,7 +304,7 @@ class TreeView(RowsView):
         node = self.selected
         island = island_of(self.rows[self.cursor])
         if node is not None:
-            island = -1 if node.island is None else node.island
+            island = listing.group_of(node)
         assert island is not None
         self._folded_islands ^= {island}
         self._rebuild_list()
