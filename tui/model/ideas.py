@@ -102,24 +102,25 @@ def _part(name: str, text: str, room: int, look: Look) -> list[Line]:
     return [(Span(f"{name if not index else '':<9}", "dim"), *line) for index, line in enumerate(body)]
 
 
-def kind_lines(model: RunModel, by: str, passes: Callable[[Node], bool]) -> list[Line]:
+def kind_lines(model: RunModel, by: str, passes: Callable[[Node], bool], width: int) -> list[Line]:
     """Return what each operator, prior or model gained, as a table.
 
     Args:
         model: the run.
         by: one of `KINDS`.
         passes: which nodes count.
+        width: cells for the text below the table.
     """
     sums = sums_by(model, by, passes)
     if not sums:
         return [(Span(f"no node has a {by}", "dim"),)]
-    head = (by, "nodes", "ok", "better", "new bests", "gain", "mean change", "seconds", "better ones")
+    head = (by, "nodes", "ok", "better", "bests", "gain", "mean", "better ones", "seconds")
     rows = [
         (
             one_line(name, 40), f"{item.nodes:,}", f"{item.fine:,}", f"{item.better:,}", f"{item.bests:,}",
             f"{item.gain:+.4g}" if item.bests else "",
             f"{item.over_parent / item.compared:+.4g}" if item.compared else "",
-            f"{item.seconds:,.0f}", " ".join(f"#{node}" for node in reversed(item.newest)),
+            " ".join(f"#{node}" for node in reversed(item.newest)), f"{item.seconds:,.0f}",
         )
         for name, item in list(sums.items())[:_KINDS]
     ]  # fmt: skip
@@ -127,7 +128,7 @@ def kind_lines(model: RunModel, by: str, passes: Callable[[Node], bool]) -> list
     if len(sums) > _KINDS:
         lines.append((Span(f"… and {len(sums) - _KINDS:,} more", "dim"),))
     said = (
-        "better: than its parent by more than the noise; gain: what its new bests added to the best; mean change: on "
-        "the parent; a node of two priors counts for both"
+        "better: than its parent by more than the noise; bests: new ones; gain: what these added to the best; mean: "
+        "the change on the parent; a node of two priors counts for both"
     )
-    return [*lines, (), *prose_lines(said, 100, "dim")]
+    return [*lines, (), *prose_lines(said, max(20, min(width, 100)), "dim")]

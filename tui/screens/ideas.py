@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -218,10 +219,15 @@ class IdeasScreen(BaseScreen):
         if model is not None:
             self._listing.load(model.state.nodes)
         self.list.rows = self._listing.rows
-        if selected is not None and selected.id in self.list.rows:
-            self.list.cursor = self.list.rows.index(selected.id)
+        if selected is not None and (place := self._place(selected.id)) is not None:
+            self.list.cursor = place
         self.list.cursor = max(0, min(self.list.cursor, self.list.count() - 1))
         self.list.show_cursor()
+
+    def _place(self, node: int) -> int | None:
+        """Return the row of a node, None if it is not shown; the rows are in the order of their numbers."""
+        place = bisect_left(self.list.rows, node)
+        return place if place < self.list.count() and self.list.rows[place] == node else None
 
     def _changed(self, change: ModelChange) -> None:
         model = self.session.model
@@ -244,10 +250,9 @@ class IdeasScreen(BaseScreen):
                 self._listing.update(node)
         if at_end:
             self.list.cursor = self.list.count() - 1
-        elif selected is not None and selected.id in self.list.rows:
-            before = self.list.cursor
-            self.list.cursor = self.list.rows.index(selected.id)
-            self.list.top += self.list.cursor - before
+        elif selected is not None and (place := self._place(selected.id)) is not None:
+            self.list.top += place - self.list.cursor
+            self.list.cursor = place
         if self.is_current:
             (self._draw_sums if self._tab else self._draw)()
 
@@ -279,7 +284,7 @@ class IdeasScreen(BaseScreen):
     def _paint_sums(self) -> None:
         model = self.session.model
         if model is not None and self._tab and self.is_current:
-            self._sums.show(kind_lines(model, KINDS[self._tab - 1], self._passes), keep_place=True)
+            self._sums.show(kind_lines(model, KINDS[self._tab - 1], self._passes, self.size.width - 3), keep_place=True)
             self._paint_head()
 
     def on_rows_view_moved(self, event: RowsView.Moved) -> None:
