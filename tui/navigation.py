@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from engine.runs.folder import Run
 from tui.access import Access
 from tui.guard import Guard
 from tui.settings import TuiSettings
 
-__all__ = ["Navigator"]
+__all__ = ["Navigator", "RunScreenName"]
+
+RunScreenName = Literal["calls", "ideas", "machines", "money", "settings", "writing"]
+"""All calls of models, the log of ideas, machines, money and models, settings, answers that are being written."""
 
 
 class Navigator(Protocol):
@@ -44,23 +47,8 @@ class Navigator(Protocol):
     def leave_node(self, node: int) -> None:
         """Go back to the population, with the cursor on this node."""
 
-    def show_writing(self) -> None:
-        """Open the answers that models are writing for the run."""
-
-    def show_calls(self) -> None:
-        """List all calls of the run's models."""
-
-    def show_run_settings(self) -> None:
-        """Show the settings of the run."""
-
-    def show_ideas(self) -> None:
-        """Show what was tried, what came of it, and what was learnt."""
-
-    def show_money(self) -> None:
-        """Show what models and operators of the run cost and gained."""
-
-    def show_machines(self) -> None:
-        """Show the machines that evaluations of the run use."""
+    def show_screen(self, name: RunScreenName) -> None:
+        """Show another screen of the run."""
 
     def show_priors(self, run: Run, node: int | None = None) -> None:
         """Open the priors of a run, or those that retrieval finds for one of its nodes."""

@@ -31,11 +31,12 @@ from tui.feed.batch import Batch, FeedMaker
 from tui.guard import HANGUP_EXIT, Guard
 from tui.keymap import unknown_ids
 from tui.log import tail_log
-from tui.navigation import Navigator
+from tui.navigation import Navigator, RunScreenName
 from tui.notify import NOTIFIED, notice_of, notify_sequence
 from tui.palette import ActionProvider
 from tui.screens.base import BaseScreen
 from tui.screens.live import LiveScreen
+from tui.screens.opening import make_screen
 from tui.screens.run_view import RunView
 from tui.session import Session, Waiting
 from tui.settings import TuiSettings
@@ -234,47 +235,10 @@ class EvolveApp(App[int]):
             return
         self.push_screen(CognitionScreen(run, self.runs, session, node))
 
-    def show_writing(self) -> None:
-        """Show the answers that models are writing for the run."""
-        from tui.screens.writing import WritingScreen
-
+    def show_screen(self, name: RunScreenName) -> None:
+        """Show another screen of the run."""
         if self.session is not None:
-            self.push_screen(WritingScreen(self.session))
-
-    def show_calls(self) -> None:
-        """List all calls of the run's models."""
-        from tui.screens.calls import CallsScreen
-
-        if self.session is not None:
-            self.push_screen(CallsScreen(self.session))
-
-    def show_run_settings(self) -> None:
-        """Show the settings of the run."""
-        from tui.screens.run_settings import RunSettingsScreen
-
-        if self.session is not None:
-            self.push_screen(RunSettingsScreen(self.session))
-
-    def show_ideas(self) -> None:
-        """Show what was tried, what came of it, and what was learnt."""
-        from tui.screens.ideas import IdeasScreen
-
-        if self.session is not None:
-            self.push_screen(IdeasScreen(self.session))
-
-    def show_money(self) -> None:
-        """Show what models and operators of the run cost and gained."""
-        from tui.screens.money import MoneyScreen
-
-        if self.session is not None:
-            self.push_screen(MoneyScreen(self.session))
-
-    def show_machines(self) -> None:
-        """Show the machines that evaluations of the run use."""
-        from tui.screens.machines import MachinesScreen
-
-        if self.session is not None:
-            self.push_screen(MachinesScreen(self.session))
+            self.push_screen(make_screen(name, self.session))
 
     def leave_node(self, node: int) -> None:
         """Go back to the population, with the cursor on the node."""

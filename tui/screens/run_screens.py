@@ -43,20 +43,20 @@ class RunScreens(ActionArea):
 
     def action_settings(self) -> None:
         """Open the settings of the run."""
-        self.navigator.show_run_settings()
+        self.navigator.show_screen("settings")
 
     def action_ideas(self) -> None:
         """Open the log of ideas."""
-        self.navigator.show_ideas()
+        self.navigator.show_screen("ideas")
 
     def action_money(self) -> None:
         """Open the sums by model and operator."""
-        self.navigator.show_money()
+        self.navigator.show_screen("money")
 
     def action_machines(self) -> None:
         """Open the machines."""
-        self.navigator.show_machines()
+        self.navigator.show_screen("machines")
 
     def action_writing(self) -> None:
         """Open the answers that models are writing; in a replay, all calls until then."""
-        (self.navigator.show_calls if self._session.is_replay else self.navigator.show_writing)()
+        self.navigator.show_screen("calls" if self._session.is_replay else "writing")

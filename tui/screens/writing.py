@@ -153,7 +153,7 @@ class WritingScreen(BaseScreen):
 
     def action_calls(self) -> None:
         """List all calls of the run."""
-        self.navigator.show_calls()
+        self.navigator.show_screen("calls")
 
     def action_back(self) -> None:
         """Go back."""
