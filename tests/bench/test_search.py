@@ -10,9 +10,12 @@ import pytest
 from engine.cli.bench import load_bench
 from engine.errors import RunError
 from engine.llm.answers import parse_program
+from engine.runs.campaigns.file import read_campaign
+from engine.runs.campaigns.plan import plan_campaign
 from engine.runs.create import create_run
 from engine.runs.folder import Run
 from engine.task.load import load_task
+from tests.bench.ablation import write_campaign
 from tests.bench.search.model import write_answer
 from tests.bench.search.tasks import CHOSEN, numbers_in, program, start_of, write_problem
 from tests.conftest import Evolve
@@ -83,3 +86,16 @@ _SAMPLERS = {"default": "ucb1", "iid": "iid", "sequential": "sequential"}
 
 def test_options_of_other_benchmarks_are_refused(evolve: Evolve) -> None:
     assert "--parallel and --out are for search" in evolve("bench", "samplers", "--out", "x").err
+
+
+def test_campaign_of_parts_fits_and_names_what_each_leaves_out(tmp_path: Path) -> None:
+    file = write_campaign(tmp_path, 2, 5)
+    campaign = plan_campaign(read_campaign(file), tmp_path / "runs")
+    assert len(campaign.runs) == 2 * 2 * 7
+    settings = {planned.run.name: planned.settings for planned in campaign.runs}
+    whole = settings["circle_packing_bounded.whole.1"]
+    assert (whole.rounds, whole.seed, whole.novelty.near, whole.standstill.action) == (5, 1, "off", "tell")
+    assert settings["autocorrelation_bounded.no_cognition.0"].retrieval.top_k == 0
+    assert settings["autocorrelation_bounded.novelty.0"].novelty.near == "lines"
+    different = {str(each) for name, each in settings.items() if name.startswith("circle") and name.endswith(".0")}
+    assert len(different) == 7, "no two of them are the same"
