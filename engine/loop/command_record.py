@@ -25,6 +25,7 @@ _MOST_OF_A_REASON = 400
 _MOST_OF_A_FILE = 1 << 18
 """Bytes of a file that is recorded with what a command was given; of a longer one its length is."""
 _LARGEST = 1e12
+_NOT_TOLD = "what it left was not told in a form that can be read"
 
 
 class Usage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,10 +92,12 @@ def read_end(outcome: Outcome, read: ReadProgram, settings: CommandSettings, sec
     transcript = hide(without_codes(outcome.stdout.decode("utf-8", "replace")), secrets.values())
     told = _decode(outcome.built) if outcome.status == "ok" else None
     usage, wrong = _usage(told.usage if told is not None else "")
-    problem = (
-        f"the command was ended: {_limit_named(outcome.reason)}" if told is None else _fault(told, settings, transcript)
-    )
-    problem = problem or wrong
+    if told is not None:
+        problem = _fault(told, settings, transcript) or wrong
+    elif outcome.status == "ok":
+        problem = _NOT_TOLD
+    else:
+        problem = f"the command was ended: {_limit_named(outcome.reason)}"
     code = ""
     if told is not None and not problem:
         try:
@@ -102,7 +105,7 @@ def read_end(outcome: Outcome, read: ReadProgram, settings: CommandSettings, sec
         except ProgramError as exc:
             problem = exc.reason
         except ValueError:
-            problem = "what it left was not told in a form that can be read"
+            problem = _NOT_TOLD
     leaked = sorted(name for name, value in secrets.items() if is_secret(value) and value in code)
     if leaked:
         code, problem = "", f"its program holds the value of {', '.join(leaked)}"

@@ -12,6 +12,7 @@ from engine.loop.session import RunSession
 from engine.loop.stages.best import crown_fittest
 from engine.runs.command_kinds import COMMANDS, Answer, Refusal, check_command, refuse
 from engine.runs.effects import EFFECTS, Outcome
+from engine.settings.model import designs_by_command
 
 __all__ = ["ACTS", "Commands", "Controls"]
 
@@ -115,7 +116,7 @@ class Commands:
         paused = self._controls.pause(now)
         running = self._controls.running
         what = ("stands still" if running == 1 else "stand still") if now else f"{_finish(running)} first"
-        return Outcome([(paused, None)], f"paused; {_count(running)} {what}" if running else "paused")
+        return Outcome([(paused, None)], f"paused; {self._count(running)} {what}" if running else "paused")
 
     def _resume(self, data: dict[str, Any]) -> Outcome:
         controls = self._controls
@@ -142,8 +143,11 @@ class Commands:
         now = data.get("now") is True
         running = self._controls.running
         self._controls.stop(data.get("reason") or "stopped by hand", now)
-        first = "" if now or not running else f"; {_count(running)} {_finish(running)} first"
+        first = "" if now or not running else f"; {self._count(running)} {_finish(running)} first"
         return Outcome([], f"stopping{first}")
+
+    def _count(self, running: int) -> str:
+        return _count(running, designs_by_command(self._session.state.settings))
 
 
 ACTS: dict[str, Callable[[Commands, dict[str, Any]], Outcome]] = {
@@ -155,8 +159,10 @@ ACTS: dict[str, Callable[[Commands, dict[str, Any]], Outcome]] = {
 """By kind of command, what only a living engine can do."""
 
 
-def _count(evaluations: int) -> str:
-    return "1 evaluation" if evaluations == 1 else f"{evaluations} evaluations"
+def _count(running: int, commands: bool) -> str:
+    """Return how many evaluations run; if a command designs, it may be among them."""
+    one, several = ("evaluation or command", "evaluations or commands") if commands else ("evaluation", "evaluations")
+    return f"1 {one}" if running == 1 else f"{running} {several}"
 
 
 def _finish(evaluations: int) -> str:

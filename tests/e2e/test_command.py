@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 from engine.journal import events as ev
@@ -38,7 +39,7 @@ def run_of(task: Path, tmp_path: Path, name: str) -> Run:
     script, flags = tmp_path / "agent.py", tmp_path / name
     script.write_text(SCRIPT)
     flags.mkdir()
-    command = {"run": ["python3", str(script), str(flags / "open"), TOKEN], "readable": [str(flags)]}
+    command = {"run": [sys.executable, str(script), str(flags / "open"), TOKEN], "readable": [str(flags)]}
     return make_run(task, tmp_path / name, rounds=3, workers=1, designer={"name": "command"}, command=command)
 
 

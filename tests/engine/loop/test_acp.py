@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ async def test_agent_is_prompted_confined_to_its_folder_and_counted(make_task: T
     run = run_of(make_task, tmp_path, protocol="acp")
     async with open_parts(run) as parts:
         for number, how in enumerate(("writes", "dies", "fails"), start=1):
-            parts.session.emit(ev.SettingsChanged({"command": {"run": ["python3", str(AGENT), how]}}))
+            parts.session.emit(ev.SettingsChanged({"command": {"run": [sys.executable, str(AGENT), how]}}))
             assert await design(parts, number) == (how == "writes")
         said = parts.session.text(calls(run)[0].answer_blob)
         assert "X = 1 + 0.5" in parts.session.text(parts.session.state.nodes[1].program)

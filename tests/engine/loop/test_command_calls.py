@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ async def test_network_is_closed_unless_a_setting_opens_it(make_task: TaskMaker,
         run = run_of(make_task, tmp_path, "true")
         async with open_parts(run) as parts:
             for number, (network, code) in enumerate(((False, ask), (True, ask), (True, unix)), start=1):
-                change = {"run": ["python3", "-c", code], "network": network}
+                change = {"run": [sys.executable, "-c", code], "network": network}
                 parts.session.emit(ev.SettingsChanged({"command": change}))
                 assert not await design(parts, number)
             said = [parts.session.text(done.answer_blob).strip().splitlines()[-1] for done in calls(run)]
