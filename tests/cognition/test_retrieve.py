@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -139,7 +139,6 @@ def test_edited_prior_is_found_by_its_new_words_only() -> None:
 TEXTS = st.sampled_from(["circles", "rows of circles", "solver", "rows", "", "shake the solver in rows", "losses"])
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcde"), TEXTS, st.booleans()), max_size=25), TEXTS, st.booleans())
 def test_hits_do_not_depend_on_earlier_priors(
     edits: list[tuple[str, str, bool]], question: str, by_meaning: bool
@@ -221,7 +220,6 @@ def test_search_works_without_a_usable_base(tmp_path: Path) -> None:
     assert broken.read_text() == "no database"
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.text() | st.sampled_from(['"', "a OR", "NEAR(a b)", "title:x", "* ^a -b", "rows\0", "'; DROP TABLE prior"]))
 def test_any_question_is_plain_text(question: str) -> None:
     base = [*BASE, prior("odd", f"# Odd\n\n{question}")]

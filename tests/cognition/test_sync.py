@@ -391,4 +391,4 @@ class Everywhere(RuleBasedStateMachine):
 
 
 TestEverywhere = Everywhere.TestCase
-TestEverywhere.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestEverywhere.settings = settings(stateful_step_count=25)

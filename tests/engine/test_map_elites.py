@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.journal import events as ev
@@ -198,7 +198,6 @@ def test_programs_without_an_island_join_the_smallest() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 30), max_size=25), min_size=2, max_size=40))
-@settings(max_examples=30)
 def test_complexity_and_diversity_do_not_depend_on_when_a_node_was_folded(lines: list[list[int]]) -> None:
     search = Search(name="map_elites", islands=1)
     for numbers in lines:

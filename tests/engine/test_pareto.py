@@ -61,7 +61,6 @@ def clouds(draw: Any) -> tuple[int, list[Point]]:
 
 
 @given(clouds())
-@settings(max_examples=60, deadline=None)
 def test_fronts_and_hypervolume_of_a_growing_run_are_those_by_the_definition(cloud: tuple[int, list[Point]]) -> None:
     count, points = cloud
     run, state = front_run(count), None
@@ -82,7 +81,6 @@ def test_fronts_and_hypervolume_of_a_growing_run_are_those_by_the_definition(clo
 
 
 @given(clouds(), st.data())
-@settings(max_examples=40, deadline=None)
 def test_what_is_measured_again_or_quarantined_leaves_the_fronts_as_if_it_had_never_been_so(
     cloud: tuple[int, list[Point]], data: Any
 ) -> None:

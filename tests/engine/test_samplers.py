@@ -192,7 +192,6 @@ def draws(sampler: Sampler, state: RunState, count: int = 12) -> list[Sample | N
 
 @pytest.mark.parametrize("name", SELECTING)
 @given(STEPS)
-@settings(max_examples=40)
 def test_context_is_complete_distinct_scored_and_not_pruned(name: str, steps: list[Step]) -> None:
     search = play(steps, name)
     assert search.sampler is not None
@@ -320,7 +319,6 @@ def test_sampler_can_be_set_by_its_name() -> None:
 
 
 @given(STEPS, st.sampled_from(["iid", "sequential"]))
-@settings(max_examples=40)
 def test_baselines_take_oldest_or_newest_node_alone(steps: list[Step], name: str) -> None:
     search = play(steps, name)
     assert search.sampler is not None

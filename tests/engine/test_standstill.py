@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.journal import events as ev
@@ -82,7 +82,6 @@ def test_pace_is_that_of_gains_that_add_up_above_noise(found: list[float | None]
         assert stands_still(run.state) == (number - last >= window)
 
 
-@settings(max_examples=40, deadline=None)
 @given(scores, st.integers(0, 3))
 def test_decisions_are_a_function_of_the_journal(found: list[float | None], window: int) -> None:
     def search() -> Still:

@@ -86,7 +86,7 @@ pieces = st.one_of(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(pieces, max_size=12).map(b"".join))
 def test_any_bytes_leave_the_next_key_working(counting: Terminal, data: bytes) -> None:
     before = counted(counting)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cognition.entry import Entry, Revision
@@ -454,8 +454,7 @@ def _check(stage: Stage, begin: Case) -> None:
     names = (*begin(widget), "frame", "resize", "hear", "theme")
     names += tuple(name for name in names if name in OFTEN) * 4
 
-    @settings(max_examples=30)
-    @given(st.lists(st.tuples(st.sampled_from(names), st.integers(0, 9)), min_size=15, max_size=60))
+    @given(st.lists(st.tuples(st.sampled_from(names), st.integers(0, 9)), min_size=15, max_size=40))
     def check(told: list[tuple[str, int]]) -> None:
         stage.resize(*SIZE)
         stage.hear()

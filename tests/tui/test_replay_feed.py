@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import UsageError
@@ -52,7 +52,6 @@ KINDS: list[ev.Data] = [
 ]
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     gaps=st.lists(st.integers(-2000, 100_000), min_size=1, max_size=30),
     kinds=st.lists(st.sampled_from(KINDS), min_size=30, max_size=30),

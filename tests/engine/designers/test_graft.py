@@ -6,7 +6,7 @@ import ast
 import textwrap
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.designers.recombine.graft import graft
@@ -178,7 +178,6 @@ def recipes(draw: st.DrawFn) -> tuple[str, str]:
     return function, "\n\n\n".join(lines) + "\n"
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(recipes(), min_size=1, max_size=4))
 def test_grafted_program_parses_and_names_stay_unambiguous(made: list[tuple[str, str]]) -> None:
     code = SEED

@@ -40,7 +40,7 @@ def check(program: str, donor: str) -> bool:
     return True
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False), st.randoms(use_true_random=False))
 def test_grafted_function_gives_what_it_gives_at_home(one: Random, two: Random) -> None:
     program, donor = random_program(one), random_program(two)

@@ -7,7 +7,7 @@ import io
 import random
 import tokenize
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.designers.recombine.comments import same_value
@@ -139,7 +139,6 @@ def obeys(tunable: Tunable, value: object) -> bool:
     return within and type(value) is type(tunable.value) and value != tunable.value
 
 
-@settings(max_examples=60)
 @given(VALUES, st.integers(), steps)
 def test_tuning_changes_one_literal_within_its_comment(values: list[tuple[str, str]], seed: int, step: float) -> None:
     code = written(values)
@@ -159,7 +158,6 @@ def test_tuning_changes_one_literal_within_its_comment(values: list[tuple[str, s
         assert [t.name for t in again if t.kind != "scale"] == [t.name for t in found if t.kind != "scale"]
 
 
-@settings(max_examples=60)
 @given(VALUES)
 def test_fixed_values_and_invalid_comments_are_never_tuned(values: list[tuple[str, str]]) -> None:
     named = {0: "ALONE", 1: "LIST[0]", 4: "DICT['a']", 7: "Config.first", 8: "Config.second(given)"}
@@ -169,7 +167,6 @@ def test_fixed_values_and_invalid_comments_are_never_tuned(values: list[tuple[st
             assert name not in found
 
 
-@settings(max_examples=60)
 @given(floats.filter(bool), st.lists(steps, min_size=1, max_size=30), st.integers())
 def test_steps_stay_within_declared_bounds(start: float, sizes: list[float], seed: int) -> None:
     rng = random.Random(seed)
@@ -227,7 +224,6 @@ def edited(made: Editor[Program], code: str, edit: Edit) -> Edited:
     return reply
 
 
-@settings(max_examples=80)
 @given(relatives(), st.integers(0, 2**32 - 1))
 def test_offered_exchange_changes_reachable_code(pair: tuple[str, str], seed: int) -> None:
     code, other = pair
@@ -254,7 +250,6 @@ def test_offered_exchange_changes_reachable_code(pair: tuple[str, str], seed: in
     assert offered >= live & {"helper", "score", "total"}, "each function is offered, or known to be the same"
 
 
-@settings(max_examples=80)
 @given(relatives(), st.integers(0, 2**32 - 1))
 def test_crossover_only_takes_numbers_of_either_parent(pair: tuple[str, str], seed: int) -> None:
     code, other = pair
@@ -271,7 +266,6 @@ def test_crossover_only_takes_numbers_of_either_parent(pair: tuple[str, str], se
         assert texts == {(f"{old:.5g}", f"{new:.5g}") for old, new in changed}
 
 
-@settings(max_examples=60)
 @given(relatives())
 def test_reported_changes_are_difference_of_programs(pair: tuple[str, str]) -> None:
     code, other = pair

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from engine.llm.answers import AnswerError, parse_diff, parse_judgement, parse_program, parse_report
@@ -224,7 +224,6 @@ def test_answers_raise_only_answer_error(text: str, truncated: bool) -> None:
             assert str(exc).encode(), "it goes into the journal"
 
 
-@settings(max_examples=50)
 @given(st.text(), st.floats(0, 1), st.text(min_size=1))
 def test_report_and_judgement_in_json_are_read_back(text: str, score: float, lesson: str) -> None:
     assume(" ".join(lesson.split()))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cognition.prior import parse_prior
@@ -207,7 +207,6 @@ def sections(texts: list[int], letter: str) -> list[str]:
 SIZES = st.lists(st.integers(1, 3000), max_size=4)
 
 
-@settings(max_examples=60)
 @given(SIZES, SIZES, SIZES, SIZES, st.integers(0, 8000), st.sampled_from(MODES))
 def test_prompt_fits_without_cutting_programs(
     others: list[int], priors: list[int], hints: list[int], refused: list[int], room: int, mode: Mode
