@@ -72,13 +72,23 @@ def fit(text: str, cells: int) -> str:
 
 
 def _head(text: str, cells: int) -> str:
-    while text and _cells(text) > cells:
-        text = text[:-1]
+    """Return the longest beginning of a text that fits."""
+    if text.isascii():
+        return text[: max(0, cells)]
+    used = 0
+    for at, char in enumerate(text):
+        used += _width(char)
+        if used > cells:
+            return text[:at]
     return text
 
 
 def _cells(text: str) -> int:
-    return sum(0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def _width(char: str) -> int:
+    return 0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
 
 
 def age(milliseconds: int) -> str:
