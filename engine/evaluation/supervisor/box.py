@@ -9,12 +9,12 @@ import time
 
 TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from .poller import Poller
 
-__all__ = ["DEFAULT", "IGNORE", "IGNORED", "Box", "set_action", "set_urgent", "spawner"]
+__all__ = ["IGNORE", "IGNORED", "Box", "block", "set_action", "set_urgent", "spawner"]
 
 IGNORED = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 32, 33))
 """Signals that a supervisor ignores: all but SIGKILL, SIGCHLD, SIGSTOP and the two of the C library."""
@@ -22,9 +22,14 @@ IGNORED = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 3
 
 set_action: Any = _signal.signal
 """`signal.signal` without its names for numbers, which take ten times as long as the call."""
-DEFAULT: Any = _signal.SIG_DFL
 IGNORE: Any = _signal.SIG_IGN
 """What it takes beside functions."""
+
+
+def block(numbers: Sequence[int]) -> None:
+    """Have signals wait for ever, with one call for all of them; what is forked from this process inherits that."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, numbers)
+
 
 _oom_score: list[int] = []
 """The descriptor of this process's own score, kept open: a process that hides its memory may not open it again."""
@@ -54,7 +59,7 @@ def set_urgent(urgent: bool) -> None:
         pass  # see above
 
 
-def spawner(command: list[str], environment: dict[str, str]) -> Callable[[list[int]], int]:
+def spawner(command: list[str], environment: Mapping[str, str]) -> Callable[[list[int]], int]:
     """Return how a box starts its process as a program of its own."""
 
     def spawn(fds: list[int]) -> int:
@@ -67,7 +72,9 @@ def spawner(command: list[str], environment: dict[str, str]) -> Callable[[list[i
         _set_oom_score(500)
         try:
             # The child needs the default actions of all that this process ignores, SIGPIPE and SIGXFSZ among them.
-            return os.posix_spawn(command[0], command, environment, file_actions=actions, setsigdef=IGNORED)
+            return os.posix_spawn(
+                command[0], command, environment, file_actions=actions, setsigdef=IGNORED, setsigmask=()
+            )
         finally:
             _set_oom_score(0)
 

@@ -14,7 +14,7 @@ from .results import is_number
 
 TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from .clock import Clock
@@ -35,16 +35,24 @@ class Calls:
         evaluator: the process that makes the calls.
         clock: the evaluation's clock.
         adopt: called with each started sandbox, to listen to it.
+        environment: of candidates that start as programs of their own.
         nursery: what candidates are forked from; by default each starts as a program of its own.
     """
 
     def __init__(
-        self, folder: str, evaluator: Box, clock: Clock, adopt: Callable[[Box], None], nursery: Nursery | None = None
+        self,
+        folder: str,
+        evaluator: Box,
+        clock: Clock,
+        adopt: Callable[[Box], None],
+        environment: Mapping[str, str],
+        nursery: Nursery | None = None,
     ) -> None:
         self.folder = folder
         self.evaluator = evaluator
         self.clock = clock
         self.adopt = adopt
+        self.environment = environment
         self.nursery = nursery
         self.candidate: Box | None = None
         self.lost: dict[str, object] = {}
@@ -87,14 +95,16 @@ class Calls:
             if not self.job["scratch_in_memory"]:
                 os.mkdir(scratch, 0o700)  # noqa: PTH102 - pathlib would add to the time it takes to start
             ours, theirs = _socket.socketpair()
-            command = [scratch if word == own else word for word in self.job["candidate"]["command"]]
-            environment = {
-                name: value.replace(own, scratch) if not self.wrapped else value for name, value in os.environ.items()
-            }
             nursery = self.nursery
-            start = (
-                (lambda fds: nursery.start("candidate", self.folder, fds)) if nursery else spawner(command, environment)
-            )
+            if nursery:
+                start = lambda fds: nursery.start("candidate", self.folder, fds)  # noqa: E731
+            else:
+                command = [scratch if word == own else word for word in self.job["candidate"]["command"]]
+                environment = {
+                    name: value.replace(own, scratch) if not self.wrapped else value
+                    for name, value in self.environment.items()
+                }
+                start = spawner(command, environment)
             set_urgent(False)
             box = Box(start, ours.detach(), theirs.detach())
         except OSError as exc:

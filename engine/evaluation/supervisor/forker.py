@@ -23,11 +23,11 @@ import os
 import signal
 import sys
 
-from . import supervisor  # noqa: F401 - what each needs
 from .box import IGNORE, IGNORED, set_action
 from .main import main as supervise
 from .native import libc
 from .nursery import Nursery, View, receive
+from .supervisor import Supervisor
 
 TYPE_CHECKING = False  # defined here because importing typing takes time
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ def main(settings: str) -> NoReturn:
     views = list(shared.values())
     lack = _warm_up(given) if views else ""
     requests.send(json.dumps({"lack": lack} if lack else {}).encode())
-    for number in IGNORED:
-        set_action(number, IGNORE)
+    if not views:
+        for number in IGNORED:
+            set_action(number, IGNORE)
     gc.collect()
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
@@ -106,6 +107,7 @@ def _warm_up(settings: dict[str, Any]) -> str:
     sys.path[0] = f"{settings['inside']}/lib"  # only what will be found there, too
     exec(code, module.__dict__)  # noqa: S102 - the engine's own harness, as it will be found in the view
     module._library().prctl  # noqa: B018 - found once for all
+    compile("0", "", "exec")  # makes the types of syntax trees, a hundred, which each fork would make for itself
     for name in settings["preload"]:
         try:
             for part in (name, *_NEEDED_LATER.get(name, ())):
@@ -118,7 +120,29 @@ def _warm_up(settings: dict[str, Any]) -> str:
         os._exit(0)
     os.waitpid(pid, 0)
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - pathlib would delay the start
+    _look_fresh(settings, module)
     return f"{' and '.join(settings['libraries'])} started {threads - 1} threads" if threads > 1 else ""
+
+
+_forgotten: list[object] = []
+"""What a forked interpreter must not find, kept: to free it would copy the pages that it lies in."""
+
+
+def _look_fresh(settings: dict[str, Any], harness: Any) -> None:
+    """Leave what each process that is forked from here would have to undo for itself, copying the pages of all that.
+
+    A harness finds itself in an interpreter that has just started. Supervisors need nothing of what is taken away.
+    """
+    os.environ["PWD"] = next(iter(settings["sizes"]))
+    sys.argv = ["-c"]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "supervisor"]:
+        _forgotten.append(sys.modules.pop(name))
+    main = sys.modules["__main__"].__dict__
+    for name in [name for name in main if not name.startswith("__")]:
+        _forgotten.append(main.pop(name))
+    main.update(sys=sys, evolve_task=harness)
+    _forgotten.append(dict(sys.path_importer_cache))
+    sys.path_importer_cache.clear()
 
 
 def _become(requests: _socket.socket, taking: int, views: list[list[View]]) -> NoReturn:
@@ -156,15 +180,13 @@ def _become(requests: _socket.socket, taking: int, views: list[list[View]]) -> N
             if os.getpriority(os.PRIO_PROCESS, pid) != request["nice"]:
                 os.setpriority(os.PRIO_PROCESS, pid, request["nice"])
             os.sched_setaffinity(pid, request["cores"])
-        wanted = request["environment"]
-        for name in [name for name in os.environ if name not in wanted]:
-            del os.environ[name]
-        os.environ.update({name: value for name, value in wanted.items() if os.environ.get(name) != value})
         supervise(
             request["folder"],
             request["command"],
+            request["environment"],
             {role: nursery for nursery in nurseries for role in nursery.shows_program},
             kept,
+            Supervisor,
         )
     except SystemExit as exc:
         sys.stderr.flush()

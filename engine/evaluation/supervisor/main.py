@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .nursery import Nursery
+    from .supervisor import Supervisor
 
 __all__ = ["FAULT", "main"]
 
@@ -27,14 +28,23 @@ _CHANNEL, _CHANNEL_OF_CHILD = 4, 5
 _NONE: Mapping[str, Nursery] = {}
 
 
-def main(folder: str, command: list[str], nurseries: Mapping[str, Nursery] = _NONE, kept: Sequence[int] = ()) -> None:
+def main(
+    folder: str,
+    command: list[str],
+    environment: Mapping[str, str] | None = None,
+    nurseries: Mapping[str, Nursery] = _NONE,
+    kept: Sequence[int] = (),
+    supervisor: type[Supervisor] | None = None,
+) -> None:
     """Supervise one evaluation to its end, then exit this process.
 
     Args:
         folder: the evaluation's folder, with the program and an empty scratch folder.
         command: the evaluator's command line.
+        environment: of what starts as a program of its own; by default that of this process.
         nurseries: what evaluator and candidate are forked from; by default each starts as a program of its own.
         kept: descriptors that stay open.
+        supervisor: its class; by default it is imported.
     """
     for fd in (_CHANNEL, _CHANNEL_OF_CHILD):
         os.set_inheritable(fd, False)
@@ -42,6 +52,7 @@ def main(folder: str, command: list[str], nurseries: Mapping[str, Nursery] = _NO
         _close_all_but(kept)
     else:
         _close_others()
+    environment = dict(os.environ) if environment is None else environment
     # Started before the import below, which takes as long as the evaluator's interpreter needs to start: both overlap.
     # The evaluator runs none of the task's code before it gets the job, and by then the limits are in place.
     try:
@@ -51,13 +62,15 @@ def main(folder: str, command: list[str], nurseries: Mapping[str, Nursery] = _NO
             evaluator = Box(lambda fds: nursery.start("evaluator", folder, fds), _CHANNEL, _CHANNEL_OF_CHILD)
             evaluator.forked = True
         else:
-            evaluator = Box(spawner(command, dict(os.environ)), _CHANNEL, _CHANNEL_OF_CHILD)
+            evaluator = Box(spawner(command, environment), _CHANNEL, _CHANNEL_OF_CHILD)
     except OSError as exc:
         sys.stderr.write(f"{exc.filename or folder}: {exc.strerror}\n")
         sys.exit(FAULT)
-    from .supervisor import Supervisor
+    if supervisor is None:
+        from . import supervisor as module
 
-    code = Supervisor(folder, evaluator, nurseries).run()
+        supervisor = module.Supervisor
+    code = supervisor(folder, evaluator, environment, nurseries).run()
     sys.stderr.flush()
     os._exit(code)  # skip the interpreter's shutdown, which takes as long as its start
 

@@ -18,7 +18,7 @@ import struct
 
 from .native import libc
 
-__all__ = ["NEW", "Entered", "disown", "enter_mounts", "enter_user", "furnish"]
+__all__ = ["NEW", "Entered", "disown", "enter_mounts", "enter_user", "furnish", "give_up"]
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER = 0x00020000, 0x04000000, 0x08000000, 0x10000000
 _NEWPID, _NEWNET = 0x20000000, 0x40000000
@@ -167,6 +167,15 @@ def disown(entered: Entered, inside: tuple[int, int]) -> None:
     for capability in range(64):
         if libc.prctl(24, capability, 0, 0, 0) < 0:  # PR_CAPBSET_DROP
             break  # the kernel knows no more
+    give_up()
+
+
+def give_up() -> None:
+    """Give up all rights that this process has in its user namespace.
+
+    Raises:
+        OSError: something is left.
+    """
     _call("prctl", 47, 4, 0, 0, 0)  # PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL
     _call("prctl", 38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
     _call("capset", *_CAPABILITIES)

@@ -17,8 +17,7 @@ import os
 import signal
 import sys
 
-from .box import DEFAULT, IGNORE, IGNORED, set_action
-from .namespaces import NEW, disown, enter_mounts, enter_user, furnish
+from .namespaces import NEW, disown, enter_mounts, enter_user, furnish, give_up
 from .native import libc
 
 TYPE_CHECKING = False  # defined here because importing typing takes time
@@ -30,10 +29,6 @@ __all__ = ["Nursery", "View", "receive"]
 _PARENT = 0x8000  # CLONE_PARENT
 _MOST = 8
 """Descriptors in a message."""
-
-
-_forgotten: list[object] = []
-"""What a forked interpreter must not find, kept: to free it would copy the pages that it lies in."""
 
 
 class View:
@@ -79,8 +74,12 @@ class Nursery:
     def __init__(self, views: list[View]) -> None:
         self.shows_program = {view.role: view.program for view in views}
         self.requests, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        self.pid = os.fork()
+        # Not os.fork(), after which Python makes ready what no code of ours there uses.
+        self.pid = libc.syscall(ctypes.c_long(views[0].clone), ctypes.c_long(signal.SIGCHLD), 0, 0, 0, 0)
         """0 once it has been reaped."""
+        if self.pid < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
         if self.pid == 0:
             self.requests.close()
             _serve(theirs, {view.role.encode(): view for view in views})
@@ -167,56 +166,48 @@ def _keep_only(fds: list[int]) -> None:
 
 
 def _become(view: View, fds: list[int]) -> NoReturn:
-    """Be the first process of fresh namespaces: furnish them, fork the harness, and reap what it leaves."""
+    """Be the first process of fresh namespaces: fork the harness, which furnishes them, and reap what it leaves."""
     try:
         os.setsid()
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 32) for fd in fds]
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         for fd, target in ((null, 0), (high[1], 1), (high[2], 2), (high[0], 3)):
             os.dup2(fd, target)
-        program = None
-        if view.program:
-            program = os.read(high[3], os.fstat(high[3]).st_size)
-        disown(furnish(view.sizes, view.kept, program, f"{view.inside}/program.py"), view.owner)
-        libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
-        os.closerange(4, 4096)
         pid = os.fork()
         if pid == 0:
-            _run(view)
-        os.closerange(0, 4)
+            _run(view, high[3:])
+        # The harness goes down into a user namespace of its own; this process stays above it, without any rights.
+        give_up()
+        libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+        os.closerange(0, 4096)
         while True:
             ended, status = os.wait()
             if ended == pid:
                 code = os.waitstatus_to_exitcode(status)
                 os._exit(code if code >= 0 else 128 - code)  # the rest ends with this process
     except BaseException as exc:
-        os.write(2, f"{type(exc).__name__}: {exc}\n".encode("utf-8", "replace"))
-        os._exit(1)
+        _fail(exc)
 
 
-def _run(view: View) -> NoReturn:
+def _run(view: View, programs: list[int]) -> NoReturn:
     """Be a confined interpreter as one that has just started: nothing differs but what has been imported."""
-    for number in IGNORED:
-        set_action(number, DEFAULT)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        set_action(number, IGNORE)
-    set_action(signal.SIGINT, signal.default_int_handler)
-    scratch = next(iter(view.sizes))
-    os.chdir(scratch)
-    os.environ["PWD"] = scratch
+    try:
+        program = None
+        if view.program:
+            program = os.read(programs[0], os.fstat(programs[0]).st_size)
+        disown(furnish(view.sizes, view.kept, program, f"{view.inside}/program.py"), view.owner)
+        os.closerange(4, 4096)
+        os.chdir(next(iter(view.sizes)))
+    except BaseException as exc:
+        _fail(exc)
     numbers = sys.modules.get("numpy.random")
     if numbers is not None:
         numbers.seed()
-    sys.argv = ["-c"]
-    sys.path[0] = f"{view.inside}/lib"
-    _forgotten.append(dict(sys.path_importer_cache))
-    sys.path_importer_cache.clear()
     harness: Any = sys.modules["evolve_task"]
-    for name in [name for name in sys.modules if name.partition(".")[0] == "supervisor"]:
-        _forgotten.append(sys.modules.pop(name))
-    main = sys.modules["__main__"].__dict__
-    for name in [name for name in main if not name.startswith("__")]:
-        _forgotten.append(main.pop(name))
-    main.update(sys=sys, evolve_task=harness)
     harness._main(view.role, list(view.sizes))
     raise AssertionError("the harness ends this process")
+
+
+def _fail(exc: BaseException) -> NoReturn:
+    os.write(2, f"{type(exc).__name__}: {exc}\n".encode("utf-8", "replace"))
+    os._exit(1)

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-from .box import IGNORE, IGNORED, Box, set_action, set_urgent
+from .box import IGNORE, IGNORED, Box, block, set_action, set_urgent
 from .calls import Calls, Fault
 from .capture import Capture
 from .cgroup import Cgroup, name_for
@@ -50,16 +50,19 @@ class Supervisor:
     Args:
         folder: the evaluation's folder.
         evaluator: the process that has been started.
+        environment: as of `supervisor.main`.
         nurseries: as of `supervisor.main`.
     """
 
-    def __init__(self, folder: str, evaluator: Box, nurseries: Mapping[str, Nursery]) -> None:
+    def __init__(
+        self, folder: str, evaluator: Box, environment: Mapping[str, str], nurseries: Mapping[str, Nursery]
+    ) -> None:
         self.folder = folder
         self.evaluator = evaluator
         self.nurseries = set(nurseries.values())
         self.clock = Clock()
         self.poller = Poller()
-        self.calls = Calls(folder, evaluator, self.clock, self.adopt, nurseries.get("candidate"))
+        self.calls = Calls(folder, evaluator, self.clock, self.adopt, environment, nurseries.get("candidate"))
         self.captures = (Capture(), Capture())
         self.wake = os.pipe()
         self.progress: list[list[object]] = []
@@ -94,8 +97,11 @@ class Supervisor:
         for fd in self.wake:
             os.set_blocking(fd, False)
         # It ends when the engine says so or has ended; no signal of a candidate may end it before.
-        for number in IGNORED:
-            set_action(number, IGNORE)
+        if self.nurseries:
+            block(IGNORED)
+        else:
+            for number in IGNORED:
+                set_action(number, IGNORE)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self.wake[1], warn_on_full_buffer=False)
         self.poller.listen(self.wake[0], lambda: self.on_signals(os.read(self.wake[0], 4096)))
