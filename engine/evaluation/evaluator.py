@@ -130,7 +130,7 @@ class Evaluation:
         environment = environment_of(job, self._sandbox)
         while True:
             try:
-                make_folder(job)
+                make_folder(job, self._sandbox)
                 self._warm = await find_warm(job, self._plan, environment) if not self._cold else None
                 self._control, self._pid = spawn(job, self._sandbox, self._plan.evaluator, environment, self._warm)
                 break

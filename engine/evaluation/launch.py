@@ -74,14 +74,17 @@ def _find_out(job: Job) -> tuple[sb.Sandbox, Interpreter]:
     return sb.find_sandbox(), find_interpreter(job.python, job.task_folder)
 
 
-def make_folder(job: Job) -> None:
-    """Create the evaluation's folder with the program and an empty scratch folder."""
+def make_folder(job: Job, sandbox: sb.Sandbox) -> None:
+    """Create the evaluation's folder with the program, and an empty scratch folder if that does not lie in memory."""
     scratch = job.folder / "scratch"
     if scratch.exists():
         from engine.evaluation.supervisor.folders import remove_tree
 
         remove_tree(str(scratch))  # left by an attempt that ended with its engine
-    scratch.mkdir(parents=True, mode=0o700)
+    if _keeps_scratch_in_memory(job, sandbox):
+        job.folder.mkdir(parents=True, exist_ok=True)
+    else:
+        scratch.mkdir(parents=True, mode=0o700)
     (job.folder / f"program{job.suffix}").write_bytes(job.program.encode("utf-8", "surrogatepass"))
     for path, content in (job.tree or {}).items():
         file = job.folder / "program" / path
@@ -335,6 +338,10 @@ def _run_folder(folder: Path) -> Path:
     return folder.parent
 
 
+def _keeps_scratch_in_memory(job: Job, sandbox: sb.Sandbox) -> bool:
+    return bool(sb.in_memory(sandbox)) and not job.trusted
+
+
 def _hashed(seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"sandbox {seed}".encode()).digest()[:4], "big") >> 1
 
@@ -380,7 +387,7 @@ def job_spec(job: Job, sandbox: sb.Sandbox, plan: Plan, supervisor: int) -> dict
         "guarantee": guarantee_of(job, sandbox),
         "scratch": f"{job.folder}/scratch",
         "scratch_mb": _scratch_mb(job.limits),
-        "scratch_in_memory": bool(sb.in_memory(sandbox)) and not job.trusted,
+        "scratch_in_memory": _keeps_scratch_in_memory(job, sandbox),
         "trusted": job.trusted,
         "cgroup": configured_cgroups().parents,
         "evaluator": {

@@ -136,7 +136,7 @@ class Lessons:
                 lesson.since = sum(number > last.round for number in self._session.state.open_rounds)
             if alone or last.round == 0:
                 await self._until(last.asked)
-                await self._analyze.let_designs_go_first()
+                await self._analyze.let_designs_go_first(last.designed)
             async with self._order if alone else nullcontext():
                 reports = await self._analyze.reports([lesson.node for lesson in group])
                 if alone:

@@ -89,15 +89,18 @@ class ModelGateway:
         if settings.models and not settings.answers and (designs_by_model(settings) or analyzes_by_model(settings)):
             self._client.prepare()
 
-    async def give_way(self) -> None:
+    async def give_way(self, answered: asyncio.Event) -> None:
         """Wait until requests that were begun before have reached their endpoints, which may answer one by one.
+
+        Args:
+            answered: set once they are answered, which ends the wait.
 
         Raises:
             Stopping: the engine is ending.
         """
         if not self._session.state.settings.answers:
             await self._client.prepare()
-            await self._gate.sleep(_HEAD_START)
+            await self._gate.sleep(_HEAD_START, answered)
 
     def close_lost(self) -> None:
         """Close the record of calls that an earlier engine left open; what their prompts cost is estimated."""

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Collection, Iterator
 
 from engine.programs.outline import outline
-from engine.programs.trees import nodes_of, parsed
+from engine.programs.trees import Remembered, lines_of, nodes_of, parsed
 
 __all__ = ["canonical_digest"]
 
@@ -41,93 +41,121 @@ def canonical_digest(code: str, required: Collection[str]) -> str:
         ProgramError: it is not valid Python.
     """
     shape = outline(code)
-    body = parsed(code).body
+    lines = lines_of(code)
     try:
-        nodes = [nodes_of(item) for item in body]
-        return shape.digest if _looks_up_names(nodes) else _Program(body, nodes, required).digest()
+        body = parsed(code).body
+        parts = [_PARTS.of(item, lines) for item in body]
+        if any(part.looks_up_names for part in parts):
+            return shape.digest
+        return _Program(body, parts, required).digest()
     except RecursionError:
         return shape.digest
 
 
+class _Part:
+    """What a statement of the top level says by itself, whatever program it stands in."""
+
+    def __init__(self, item: ast.stmt) -> None:
+        nodes = nodes_of(item)
+        self.bound = _binds(item)
+        self.strings, self.keywords, self.in_classes = _fixed(nodes)
+        self.reads = _names_in(nodes)
+        self.looks_up_names = _looks_up_names(nodes)
+        self.is_idle = _is_idle(item)
+        self.is_docstring = _is_docstring(item)
+        self.keeps_names = isinstance(item, ast.ClassDef | ast.Import | ast.ImportFrom)
+        self.function = item.name if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) else ""
+        self.own = _own_names(item)
+        self.text: list[str] | None = None
+        """Its serialised tree, with names that may be others as `_Name`; None if these depend on classes in it."""
+        if not any(isinstance(node, ast.ClassDef) for node in nodes):
+            self.text = _joined(_Recorder().write(item))
+
+
+class _Name(str):
+    """A name that may be another one."""
+
+    __slots__ = ()
+
+
+def _joined(out: list[str]) -> list[str]:
+    """Join what stands between names that may be others."""
+    found: list[str] = []
+    plain: list[str] = []
+    for word in out:
+        if word.__class__ is _Name:
+            if plain:
+                found.append(" ".join(plain))
+                plain = []
+            found.append(word)
+        else:
+            plain.append(word)
+    return [*found, " ".join(plain)] if plain else found
+
+
 class _Program:
-    def __init__(self, body: list[ast.stmt], nodes: list[list[ast.AST]], required: Collection[str]) -> None:
-        self._bound = [_binds(item) for item in body]
-        every = [name for bound in self._bound for name in bound]
-        self._strings, self._keywords, fixed = _fixed(nodes)
-        top = set(every)
+    def __init__(self, body: list[ast.stmt], parts: list[_Part], required: Collection[str]) -> None:
+        self._strings, self._keywords, fixed = (
+            set().union(*sets)
+            for sets in (
+                [part.strings for part in parts],
+                [part.keywords for part in parts],
+                [part.in_classes for part in parts],
+            )
+        )
+        top = {name for part in parts for name in part.bound}
         kept = {*required, *self._strings, *self._keywords, *fixed, *_BUILTINS}
-        for item, bound in zip(body, self._bound, strict=True):
-            if isinstance(item, ast.ClassDef | ast.Import | ast.ImportFrom):
-                kept |= bound
+        for part in parts:
+            if part.keeps_names:
+                kept |= part.bound
         self._free = {name for name in top if name not in kept and not _is_dunder(name)} if required else set()
         """Names of the top level that may be called otherwise."""
-        self._top = top
-        self._body = self._used(body, nodes, required) if required else body
+        self._not_local = top | _BUILTINS | self._keywords | self._strings
+        used = self._used(parts, required) if required else [True] * len(parts)
+        self._parts = [both for both, is_used in zip(zip(body, parts, strict=True), used, strict=True) if is_used]
         self._names: dict[str, str] = {}
 
-    def _used(self, body: list[ast.stmt], nodes: list[list[ast.AST]], required: Collection[str]) -> list[ast.stmt]:
-        """Leave out definitions, imports and constants that nothing needs."""
-        reads = [_names_in(each) for each in nodes]
-        idle = [
-            _is_idle(item) and not bound & {*required, *self._strings}
-            for item, bound in zip(body, self._bound, strict=True)
-        ]
-        needed = {name for read, is_idle in zip(reads, idle, strict=True) if not is_idle for name in read}
+    def _used(self, parts: list[_Part], required: Collection[str]) -> list[bool]:
+        """Tell which parts count: no definitions, imports and constants that nothing needs."""
+        idle = [part.is_idle and not part.bound & {*required, *self._strings} for part in parts]
+        needed = {name for part, is_idle in zip(parts, idle, strict=True) if not is_idle for name in part.reads}
         while True:
-            more = {name for read, bound in zip(reads, self._bound, strict=True) if bound & needed for name in read}
+            more = {name for part in parts if part.bound & needed for name in part.reads}
             if more <= needed:
                 break
             needed |= more
         return [
-            item
-            for item, bound, is_idle in zip(body, self._bound, idle, strict=True)
-            if not is_idle or bound & needed or not bound
+            bool(not is_idle or part.bound & needed or not part.bound)
+            for part, is_idle in zip(parts, idle, strict=True)
         ]
 
     def digest(self) -> str:
         whole = hashlib.sha256()
-        first = 1 if self._body and _is_docstring(self._body[0]) else 0
-        for item in self._body[first:]:
-            out: list[str] = []
-            self._write(item, out, {}, self._locals(item))
+        first = 1 if self._parts and self._parts[0][1].is_docstring else 0
+        for item, part in self._parts[first:]:
+            locals_ = self._locals(part.function, part.own)
+            local: dict[str, str] = {}
+            if part.text is not None:
+                named = self._name
+                out = [named(word, local, locals_) if word.__class__ is _Name else word for word in part.text]
+            else:
+                out = []
+                self._write(item, out, local, locals_)
             whole.update(" ".join(out).encode("utf-8", "surrogatepass") + b"\n")
         return whole.hexdigest()
 
-    def _locals(self, item: ast.stmt) -> set[str]:
-        """Return the names that a statement of the top level, or a method, binds within functions for itself alone."""
-        if isinstance(item, ast.ClassDef):
-            # Its methods have their own.
-            return set()
-        bound: set[str] = set()
-        kept: set[str] = set()
-        for node in nodes_of(item):
-            if node.__class__ is ast.Name:
-                if not isinstance(node.ctx, ast.Load):
-                    bound.add(node.id)
-                continue
-            if not isinstance(node, _BINDING):
-                continue
-            match node:
-                case ast.FunctionDef() | ast.AsyncFunctionDef() if node is not item:
-                    bound.add(node.name)
-                case ast.arg():
-                    bound.add(node.arg)
-                case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                    bound.add(name)
-                case ast.MatchMapping(rest=str(name)):
-                    bound.add(name)
-                case ast.Import() | ast.ImportFrom():
-                    kept |= _binds(node)
-                case ast.Global():
-                    kept |= set(node.names)
-                case ast.ClassDef():
-                    # What stands in a class is found as an attribute.
-                    kept.add(node.name)
-                    kept |= {name for part in node.body for name in _binds(part)}
-        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.name not in self._free:
+    def _locals(self, function: str, own: tuple[set[str], set[str]]) -> set[str]:
+        """Return the names that a statement of the top level, or a method, binds within functions for itself alone.
+
+        Args:
+            function: the name of the function that it is.
+            own: as of `_own_names`.
+        """
+        bound, arguments = own
+        if function not in self._free:
             # The evaluator may pass arguments by name.
-            kept |= {arg.arg for arg in _arguments(item.args)}
-        return bound - kept - self._top - _BUILTINS - self._keywords - self._strings
+            bound = bound - arguments
+        return bound - self._not_local
 
     def _name(self, name: str, local: dict[str, str], locals_: set[str]) -> str:
         if name in locals_:
@@ -176,10 +204,29 @@ class _Program:
                 self._write(part, out, local, locals_)
             out.append("]")
         for stmt in item.body[1 if _is_docstring(item.body[0]) else 0 :]:
-            method = isinstance(stmt, ast.FunctionDef | ast.AsyncFunctionDef) and not locals_
-            self._write(stmt, out, *(({}, self._locals(stmt)) if method else (local, locals_)))
+            if isinstance(stmt, ast.FunctionDef | ast.AsyncFunctionDef) and not locals_:
+                self._write(stmt, out, {}, self._locals(stmt.name, _own_names(stmt)))
+            else:
+                self._write(stmt, out, local, locals_)
         out.append("]")
 
+
+class _Recorder(_Program):
+    """Serialise a statement without classes, whatever names may be others in its program."""
+
+    def __init__(self) -> None:
+        super().__init__([], [], ())
+
+    def write(self, item: ast.stmt) -> list[str]:
+        out: list[str] = []
+        self._write(item, out, {}, set())
+        return out
+
+    def _name(self, name: str, local: dict[str, str], locals_: set[str]) -> str:
+        return _Name(name)
+
+
+_PARTS = Remembered(_Part, 512)
 
 _BINDING = (
     ast.FunctionDef, ast.AsyncFunctionDef, ast.arg, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping,
@@ -203,20 +250,55 @@ _NAMED: dict[type[ast.AST], tuple[str, ...]] = {
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def _fixed(nodes: list[list[ast.AST]]) -> tuple[set[str], set[str], set[str]]:
+def _fixed(nodes: list[ast.AST]) -> tuple[set[str], set[str], set[str]]:
     """Return strings that are names, names that are passed as keywords, and names bound in a class."""
     strings: set[str] = set()
     keywords: set[str] = set()
     classes: set[str] = set()
-    for each in nodes:
-        for node in each:
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-                strings.add(node.value)
-            elif isinstance(node, ast.keyword) and node.arg:
-                keywords.add(node.arg)
-            elif isinstance(node, ast.ClassDef):
-                classes |= {name for part in node.body for name in _binds(part)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            strings.add(node.value)
+        elif isinstance(node, ast.keyword) and node.arg:
+            keywords.add(node.arg)
+        elif isinstance(node, ast.ClassDef):
+            classes |= {name for part in node.body for name in _binds(part)}
     return strings, keywords, classes
+
+
+def _own_names(item: ast.stmt) -> tuple[set[str], set[str]]:
+    """Return the names that a statement binds within functions, and the parameters of the function that it is."""
+    if isinstance(item, ast.ClassDef):
+        # Its methods have their own.
+        return set(), set()
+    bound: set[str] = set()
+    kept: set[str] = set()
+    for node in nodes_of(item):
+        if node.__class__ is ast.Name:
+            if not isinstance(node.ctx, ast.Load):
+                bound.add(node.id)
+            continue
+        if not isinstance(node, _BINDING):
+            continue
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if node is not item:
+                bound.add(node.name)
+            case ast.arg():
+                bound.add(node.arg)
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                bound.add(name)
+            case ast.MatchMapping(rest=str(name)):
+                bound.add(name)
+            case ast.Import() | ast.ImportFrom():
+                kept |= _binds(node)
+            case ast.Global():
+                kept |= set(node.names)
+            case ast.ClassDef():
+                # What stands in a class is found as an attribute.
+                kept.add(node.name)
+                kept |= {name for part in node.body for name in _binds(part)}
+    if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+        return bound - kept, {arg.arg for arg in _arguments(item.args)}
+    return bound - kept, set()
 
 
 def _binds(item: ast.stmt) -> set[str]:
@@ -251,22 +333,21 @@ def _names_in(nodes: list[ast.AST]) -> set[str]:
     return names
 
 
-def _looks_up_names(nodes: list[list[ast.AST]]) -> bool:
+def _looks_up_names(nodes: list[ast.AST]) -> bool:
     """Tell whether a program can see how its parts are called, or where names come from is not to be seen."""
-    for each in nodes:
-        for node in each:
-            if isinstance(node, ast.Name):
-                found = node.id in _SEES_NAMES
-            elif isinstance(node, ast.Attribute):
-                found = node.attr in _HOLDS_NAMES
-            elif isinstance(node, ast.Import):
-                found = any(alias.name.partition(".")[0] in _READS_NAMES for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                found = (node.module or "").partition(".")[0] in _READS_NAMES or node.names[0].name == "*"
-            else:
-                continue
-            if found:
-                return True
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            found = node.id in _SEES_NAMES
+        elif isinstance(node, ast.Attribute):
+            found = node.attr in _HOLDS_NAMES
+        elif isinstance(node, ast.Import):
+            found = any(alias.name.partition(".")[0] in _READS_NAMES for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found = (node.module or "").partition(".")[0] in _READS_NAMES or node.names[0].name == "*"
+        else:
+            continue
+        if found:
+            return True
     return False
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
-import re
 import warnings
 from dataclasses import dataclass
 
 from engine.programs.errors import ProgramError
-from engine.programs.trees import nodes_of, parsed
+from engine.programs.trees import Remembered, lines_of, nodes_of, parsed
 
 __all__ = ["Outline", "ProgramError", "changed_parts", "outline", "remember_outline", "unbound_names"]
 
@@ -60,9 +59,8 @@ def _read_outline(code: str) -> Outline:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = parsed(code)
-            # Lines as the parser counts them; str.splitlines would also split at form feeds and others.
-            lines = re.split(r"\r\n|\r|\n", code)
-            read = [_read_part(item, lines) for item in tree.body[_is_docstring(tree.body) :]]
+            lines = lines_of(code)
+            read = [_PARTS.of(item, lines) for item in tree.body[_is_docstring(tree.body) :]]
     except SyntaxError as exc:
         raise ProgramError("syntax", f"line {exc.lineno}: {exc.msg}") from None
     except (ValueError, RecursionError, MemoryError) as exc:
@@ -89,25 +87,17 @@ def _read_outline(code: str) -> Outline:
 _Part = tuple[str, str, set[str], set[str]]
 """Name, normalised text, names and imports of a top-level statement."""
 
-_parts_read: dict[tuple[str, int, int | None], _Part] = {}
-_PARTS_KEPT = 2048
+
+def _read_part(item: ast.stmt) -> _Part:
+    """Analyse a top-level statement."""
+    out: list[str] = []
+    names: set[str] = set()
+    imports: set[str] = set()
+    _dump(item, out, names, imports)
+    return _part_name(item), " ".join(out), names, imports
 
 
-def _read_part(item: ast.stmt, lines: list[str]) -> _Part:
-    """Analyse a top-level statement; cached because most parts of a program also occur in its parent."""
-    first = min([item.lineno, *(decorator.lineno for decorator in getattr(item, "decorator_list", []))])
-    key = ("\n".join(lines[first - 1 : item.end_lineno]), item.col_offset, item.end_col_offset)
-    known = _parts_read.get(key)
-    if known is None:
-        out: list[str] = []
-        names: set[str] = set()
-        imports: set[str] = set()
-        _dump(item, out, names, imports)
-        known = (_part_name(item), " ".join(out), names, imports)
-        if len(_parts_read) >= _PARTS_KEPT:
-            _parts_read.clear()
-        _parts_read[key] = known
-    return known
+_PARTS = Remembered(_read_part, 2048)
 
 
 def _part_name(item: ast.stmt) -> str:
@@ -195,9 +185,19 @@ def unbound_names(code: str) -> list[str]:
         ProgramError: it is not valid Python.
     """
     outline(code)
+    lines = lines_of(code)
+    uses = [_USES.of(item, lines) for item in parsed(code).body]
+    if any(use is None for use in uses):
+        return []
+    read = {name for use in uses if use is not None for name in use[0]}
+    return sorted(read.difference(_BOUND, *(use[1] for use in uses if use is not None)))
+
+
+def _uses_of(part: ast.stmt) -> tuple[set[str], set[str]] | None:
+    """Return the names that a statement reads and those that it binds, in functions too; None if it may bind any."""
     read: set[str] = set()
-    bound = set(_BOUND)
-    for item in nodes_of(parsed(code)):
+    bound: set[str] = set()
+    for item in nodes_of(part):
         kind = item.__class__
         if kind is ast.Name:
             # Most nodes by far are names or cannot bind any.
@@ -212,10 +212,13 @@ def unbound_names(code: str) -> list[str]:
                 bound.add(item.arg)
             case ast.Import() | ast.ImportFrom():
                 if any(alias.name == "*" for alias in item.names):
-                    return []
+                    return None
                 bound |= {(alias.asname or alias.name).partition(".")[0] for alias in item.names}
             case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
                 bound.add(name)
             case ast.MatchMapping(rest=str(rest)):
                 bound.add(rest)
-    return sorted(read - bound)
+    return read, bound
+
+
+_USES = Remembered(_uses_of, 512)

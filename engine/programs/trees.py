@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Generic, TypeVar
 
-__all__ = ["nodes_of", "parsed"]
+__all__ = ["Remembered", "lines_of", "nodes_of", "parsed"]
 
 _KEPT = 4
 _LARGEST = 200_000
@@ -36,3 +39,36 @@ def nodes_of(item: ast.AST) -> list[ast.AST]:
             elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
                 found.append(value)
     return found
+
+
+def lines_of(code: str) -> list[str]:
+    """Return a program's lines as the parser counts them; str.splitlines would also split at form feeds and others."""
+    return re.split(r"\r\n|\r|\n", code)
+
+
+_Found = TypeVar("_Found")
+
+
+class Remembered(Generic[_Found]):
+    """What was found in statements of the top level, by their text: most of a program also occur in its parent.
+
+    Args:
+        find: looks at a statement.
+        kept: how many are remembered.
+    """
+
+    def __init__(self, find: Callable[[ast.stmt], _Found], kept: int) -> None:
+        self._find, self._kept = find, kept
+        self._known: dict[tuple[str, int, int | None], _Found] = {}
+
+    def of(self, item: ast.stmt, lines: list[str]) -> _Found:
+        """Return what is found in a statement of a program with these lines."""
+        first = min([item.lineno, *(decorator.lineno for decorator in getattr(item, "decorator_list", []))])
+        key = ("\n".join(lines[first - 1 : item.end_lineno]), item.col_offset, item.end_col_offset)
+        found = self._known.get(key)
+        if found is None:
+            found = self._find(item)
+            if len(self._known) >= self._kept:
+                self._known.clear()
+            self._known[key] = found
+        return found

@@ -83,6 +83,7 @@ class Prompts:
             autoescape=False,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,  # the files are the run's own copies, and a look at each takes longer than to render
         )
         self._environment.filters.update(fenced=fenced, line=_line, number=_number, visible=visible)
         self._templates: dict[str, Template] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import traceback
 from collections.abc import Sequence
@@ -61,13 +62,16 @@ class Analyze:
             return False
         return state.settings.analyzer.only == "all" or is_surprise(state, node)
 
-    async def let_designs_go_first(self) -> None:
+    async def let_designs_go_first(self, answered: asyncio.Event) -> None:
         """Wait until a request that was begun before has surely reached its endpoint.
+
+        Args:
+            answered: set once its answer is there, which ends the wait.
 
         Raises:
             Stopping: the engine is ending.
         """
-        await self._models.give_way()
+        await self._models.give_way(answered)
 
     async def report(self, node_id: int) -> Report:
         """Return the report on a node whose evaluation has ended.

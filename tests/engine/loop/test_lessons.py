@@ -161,7 +161,7 @@ class Reporter(Analyze):
         """Always."""
         return True
 
-    async def let_designs_go_first(self) -> None:
+    async def let_designs_go_first(self, answered: asyncio.Event) -> None:
         """Do nothing: no request is under way."""
 
     async def reports(self, node_ids: Sequence[int]) -> list[Report]:
