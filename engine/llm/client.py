@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.evaluation.capacity import CapacityLimiter
 from engine.llm import forms
@@ -26,9 +26,6 @@ from engine.llm.responses import Items
 from engine.llm.tries import Retry, Spent, Wait, retry_of
 from engine.settings.models import ModelSpec
 from engine.text import sentence
-
-if TYPE_CHECKING:
-    from openai import AsyncStream
 
 __all__ = ["Client", "Reply", "Retry", "Spent", "estimate_tokens"]
 
@@ -262,14 +259,14 @@ class Client:
             async with asyncio.timeout(None) as clock:
                 patience.start(clock)
                 try:
-                    stream = await self._post(spec, body)
+                    response = await self._connections.post(spec, forms.path_of(body), body)
                     sent = True
-                    tap(stream.response, patience.alive)
+                    tap(response, patience.alive)
                     try:
-                        lost = moved(stream.response, spec)
+                        lost = moved(response, spec)
                         if lost is not None:
                             raise lost
-                        async for value in _values(stream.response, frames):
+                        async for value in _values(response, frames):
                             got.take(value)
                             # No mark follows the last event of a response.
                             frames.done = frames.done or got.over
@@ -283,7 +280,7 @@ class Client:
                                 too_long = got.meter.stop
                                 break
                     finally:
-                        await stream.close()
+                        await response.aclose()
                 except Exception as error:
                     # An error that is not the endpoint's is raised unchanged.
                     fault = fault_of(error, spec)
@@ -313,19 +310,6 @@ class Client:
                 # It took the request: another form of it would only cost more.
                 fault.said = ""
             raise
-
-    async def _post(self, spec: ModelSpec, body: dict[str, Any]) -> AsyncStream[object]:
-        """Send a request; return its response once its head has come."""
-        from openai import AsyncStream
-
-        return await self._connections.of(spec).post(
-            forms.path_of(body),
-            # Only the response is used: the library's reader of events knows fewer forms than there are.
-            cast_to=object,
-            body=body,
-            stream=True,
-            stream_cls=AsyncStream[object],
-        )
 
     def reading(self, spec: ModelSpec) -> float | None:
         """Return how many tokens of a prompt the endpoint reads in a second; None before it has shown it."""

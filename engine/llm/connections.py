@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import ssl
+import uuid
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from engine.llm.environment import address_of, blamed, is_loopback, problem_of
 from engine.llm.faults import Fault, key_of, place_of
@@ -21,13 +26,58 @@ def environment_fault(spec: ModelSpec, problem: str) -> Fault:
     return Fault("environment", f"{place_of(spec)} cannot be asked: {problem}")
 
 
+_OWN_OF_EACH = frozenset({"content-length", "cookie", "host", "idempotency-key"})
+"""Headers that no two requests share."""
+
+
+@dataclass
+class _Open:
+    """Connections to one address with one key."""
+
+    library: AsyncOpenAI
+    client: Any
+    """The library's HTTP client."""
+    heads: dict[str, tuple[str, list[tuple[str, str]], bool]] = field(default_factory=dict)
+    """By path: address and headers of a request that the library has made, and whether each needs a key of its own."""
+
+
 class Connections:
     """Connections of one engine."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, str, float], AsyncOpenAI] = {}
+        self._open: dict[tuple[str, str, float], _Open] = {}
 
-    def of(self, spec: ModelSpec) -> AsyncOpenAI:
+    async def post(self, spec: ModelSpec, path: str, body: dict[str, Any]) -> Any:
+        """Send a request to a model's endpoint; return its response once its head has come, to be read and closed.
+
+        The library makes the first request to a path; its address and headers then serve for the following ones, since
+        to make them takes the library as long as all else.
+
+        Raises:
+            Fault: a variable of the environment keeps connections from being opened.
+            openai.APIError: there is no response, or it has another status than 2xx.
+        """
+        opened = self._of(spec)
+        if path in opened.heads:
+            return await _repeat(opened, path, body)
+        from openai import AsyncStream
+
+        stream = await opened.library.post(
+            path,
+            # Only the response is used: the library's reader of events knows fewer forms than there are.
+            cast_to=object,
+            body=body,
+            stream=True,
+            stream_cls=AsyncStream[object],
+        )
+        response = stream.response
+        if not response.history:
+            sent = response.request.headers
+            kept = [(name, value) for name, value in sent.items() if name.lower() not in _OWN_OF_EACH]
+            opened.heads[path] = (str(response.request.url), kept, "idempotency-key" in sent)
+        return response
+
+    def _of(self, spec: ModelSpec) -> _Open:
         """Return the connections to a model's endpoint.
 
         Raises:
@@ -49,7 +99,7 @@ class Connections:
     async def aclose(self) -> None:
         """Close all connections."""
         for connection in self._open.values():
-            await connection.close()
+            await connection.library.close()
         self._open.clear()
 
 
@@ -66,15 +116,45 @@ def http_options(spec: ModelSpec) -> dict[str, Any]:
     return options
 
 
-def _connection(spec: ModelSpec, key: str) -> AsyncOpenAI:
+async def _repeat(opened: _Open, path: str, body: dict[str, Any]) -> Any:
+    """Send a request as the library sends it, with its errors."""
+    import openai
+
+    url, headers, keyed = opened.heads[path]
+    if keyed:
+        headers = [*headers, ("Idempotency-Key", f"stainless-python-retry-{uuid.uuid4()}")]
+    request = opened.client.build_request("POST", url, headers=headers, content=msgspec.json.encode(body))
+    try:
+        response = await opened.client.send(request, stream=True)
+    except Exception as error:
+        late = "Timeout" in type(error).__name__
+        raise (openai.APITimeoutError if late else openai.APIConnectionError)(request=request) from error
+    if response.is_success:
+        return response
+    try:
+        await response.aread()
+    finally:
+        await response.aclose()
+    said = response.text.strip()
+    try:
+        told = json.loads(said)
+    except (ValueError, RecursionError):
+        told = said
+    told = told.get("error", told) if isinstance(told, dict) else told
+    raise openai.APIStatusError(said[:200], response=response, body=told)
+
+
+def _connection(spec: ModelSpec, key: str) -> _Open:
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
     timeout: Any = Timeout(None, connect=spec.connect_seconds)
-    return AsyncOpenAI(
+    client = DefaultAsyncHttpxClient(timeout=timeout, **http_options(spec))
+    library = AsyncOpenAI(
         # An endpoint that needs no key accepts any.
         api_key=key or "none",
         base_url=spec.base_url or None,
         max_retries=0,
         timeout=timeout,
-        http_client=DefaultAsyncHttpxClient(timeout=timeout, **http_options(spec)),
+        http_client=client,
     )
+    return _Open(library, client)
