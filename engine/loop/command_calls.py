@@ -77,13 +77,16 @@ class CommandCalls:
             prompt = prompt_of(files)
             if settings.answers:
                 return await self._replay((round_, None, key), role, prompt)
-            problem = lack_of(settings.command)
-            if problem:
-                return Left("", "", problem, "designer")
             self._slots.limit = settings.command.concurrency
             async with self._slots:
                 await self._gate.wait(round_)
-                return await self._run(round_, role, files, read, most_bytes, seed, key, prompt)
+                flight = Flight(role, 0.0, settings.command.tokens or 0, Spent())
+                await self._flights.admit(flight)
+                # Another command may have been set meanwhile.
+                problem = lack_of(self._session.state.settings.command)
+                if problem:
+                    return Left("", "", problem, "designer")
+                return await self._run(round_, role, files, read, most_bytes, seed, key, prompt, flight)
 
         return run
 
@@ -100,6 +103,7 @@ class CommandCalls:
         seed: int,
         key: str,
         prompt: bytes,
+        flight: Flight,
     ) -> Left:
         """Run the command once, and record it however it ends.
 
@@ -107,8 +111,6 @@ class CommandCalls:
             Stopping: the engine is ending.
         """
         session, settings = self._session, self._session.state.settings.command
-        flight = Flight(role, 0.0, settings.tokens or 0, Spent())
-        await self._flights.admit(flight)
         call = session.state.last_call + 1
         self._flights.begin(call, flight)
         name = f"command:{settings.label}"
