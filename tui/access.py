@@ -30,8 +30,7 @@ _READS = frozenset(
 _READ_AREAS = ("calls.", "compare.", "jump.", "machines.", "marked.", "money.", "plot.", "reading.", "replay.", "rows.",
                "text.", "tree.", "writing.")  # fmt: skip
 """Areas of which all bindings change nothing."""
-_MOVES = frozenset(("notes.down", "notes.first", "notes.last", "notes.left", "notes.page_down", "notes.page_up",
-                    "notes.right", "notes.up"))  # fmt: skip
+_MOVES = frozenset(("notes.left", "notes.right"))
 
 
 def allows(access: Access, id_: str | None) -> bool:

@@ -174,8 +174,7 @@ _TITLES = {
 
 _MOVES = frozenset(
     ("editor.end", "editor.start", "history.down", "history.left", "history.right", "history.up", "priors.down",
-     "notes.down", "notes.first", "notes.last", "notes.left", "notes.page_down", "notes.page_up", "notes.right",
-     "notes.up", "recorded.down", "recorded.up", "priors.left", "priors.right", "priors.up")
+     "notes.left", "notes.right", "recorded.down", "recorded.up", "priors.left", "priors.right", "priors.up")
 )  # fmt: skip
 _SCREENS = frozenset(
     (

@@ -20,14 +20,14 @@ async def test_notes_are_scrolled_filtered_read_and_followed(live_run: Desk, mak
         panel.focus()
         await pilot.press("g")
         await settled(pilot)
-        assert panel._from == 0 and notes[0].text[:20] in text_of(app), "the oldest note"
+        assert panel.top == 0 and notes[0].text[:20] in text_of(app), "the oldest note"
         for name, kinds in list(NOTE_FILTERS.items())[1:]:
             await pilot.press("t")
             wanted = [index for index, note in enumerate(notes) if note.kind in kinds]
             assert panel._passing == wanted and f"{name}: {len(wanted)}" in text_of(app)
             if wanted:
                 await pilot.press("o")
-                node = notes[wanted[panel._cursor]].node
+                node = notes[wanted[panel.cursor]].node
                 assert node is not None or name == "run"
                 if node is not None:
                     chosen = partial(lambda node: live.view.tree_view.selected.id == node, node)

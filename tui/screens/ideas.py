@@ -45,6 +45,7 @@ class IdeaList(RowsView):
             self.node = node
 
     empty = " no idea is to be shown"
+    item_rows = 2
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -67,14 +68,10 @@ class IdeaList(RowsView):
         """The cursor's idea and the number of ideas, as text."""
         return f"idea {self.cursor + 1:,} of {self.count():,}" if self.count() else ""
 
-    @property
-    def _visible(self) -> int:
-        return max(1, self.size.height // 2)
-
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """Return the first or the second row of an idea."""
-        index = self.top + y // 2
-        if self.model is None or index >= self.count():
+        index = self.index_at(y)
+        if self.model is None or index is None:
             return [(self.empty, "dim")] if y == 0 and not self.count() else []
         node = self.model.state.nodes[self.rows[index]]
         idea = read_idea(self.model, node)
@@ -85,32 +82,6 @@ class IdeaList(RowsView):
             (f"{one_line(node.operator, 10)} ", operator_look(node.operator)),
             (idea.claim, "plain"),
         ]
-
-    def row_ground(self, y: int) -> str:
-        """Return the look of the two rows under the cursor."""
-        if self.top + y // 2 == self.cursor and self.cursor < self.count():
-            return "cursor" if self.has_focus else "bar"
-        return "plain"
-
-    def show_cursor(self) -> None:
-        """Scroll until the cursor's idea is in view."""
-        if self.cursor < self.top or self.cursor >= self.top + self._visible:
-            self.top = self.cursor - self._visible // 2
-        self.top = max(0, min(self.top, self.count() - self._visible))
-
-    def on_click(self, event: events.Click) -> None:
-        """Go to the clicked idea; a second click opens its node."""
-        index = self.top + event.y // 2
-        if index < self.count():
-            self.go(index)
-            if event.chain == 2:
-                self.action_open()
-
-    def action_page(self, pages: int) -> None:
-        """Move the cursor by a page less one idea."""
-        step = max(1, self._visible - 1) * pages
-        self.top = max(0, min(self.top + step, self.count() - self._visible))
-        self.go(self.cursor + step)
 
     def action_open(self) -> None:
         """Open the node."""

@@ -6,7 +6,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
@@ -15,7 +14,7 @@ from engine.text import one_line
 from tui.model.labels import clock
 from tui.model.run_model import Note, NoteKind, RunModel
 from tui.widgets.painted import Piece
-from tui.widgets.panel import Panel
+from tui.widgets.rows import RowsView
 
 __all__ = ["NOTE_FILTERS", "NotesPanel"]
 
@@ -43,19 +42,13 @@ _LOOKS = {
 _SHIFT = 20
 
 
-class NotesPanel(Panel):
+class NotesPanel(RowsView):
     """Notes, newest last. A full panel turns half a page, so that a note costs only its own row.
 
     With the focus it has a cursor: new notes move the rows only while the cursor is on the newest one.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1)", "Down", id="notes.down", show=False, tooltip="The next note"),
-        Binding("up,k", "move(-1)", "Up", id="notes.up", show=False, tooltip="The note before"),
-        Binding("pagedown,ctrl+d", "page(1)", "Page", id="notes.page_down", show=False, tooltip="A page down"),
-        Binding("pageup,ctrl+u", "page(-1)", "Page up", id="notes.page_up", show=False, tooltip="A page up"),
-        Binding("home,g", "first", "First", id="notes.first", show=False, tooltip="The oldest note"),
-        Binding("end,G", "last", "Last", id="notes.last", show=False, tooltip="The newest note"),
         Binding("right", "shift(1)", "Right", id="notes.right", show=False, tooltip="See more of long notes"),
         Binding("left", "shift(-1)", "Left", id="notes.left", show=False, tooltip="Back to the start of notes"),
         Binding("enter", "open", "Read", id="notes.open", tooltip="The whole text of the note"),
@@ -63,6 +56,8 @@ class NotesPanel(Panel):
         Binding("t", "filter(1)", "Kind", id="notes.filter", tooltip="Only new bests, lessons, failures, refusals, …"),
         Binding("y", "copy", "Copy", id="notes.copy", show=False, tooltip="Copy the note"),
     ]
+
+    head_rows = 1
 
     class Chosen(Message):
         """The user wants something done with a note.
@@ -81,8 +76,6 @@ class NotesPanel(Panel):
         super().__init__(id=id)
         self._notes: Sequence[Note] = ()
         self._vain = ""
-        self._from = 0
-        self._cursor = 0
         self._filter = "all"
         self._passing: list[int] = []
         self._seen = 0
@@ -92,13 +85,13 @@ class NotesPanel(Panel):
 
     def show(self, model: RunModel) -> None:
         """Show the newest notes."""
-        at_end = self._cursor >= self._count - 1
+        at_end = self.cursor >= self.count() - 1
         if self._notes is not model.notes:
             self._notes = model.notes
             self._begin()
         self._pass()
         if at_end:
-            self._cursor = max(0, self._count - 1)
+            self.cursor = max(0, self.count() - 1)
         self._vain = describe_in_vain(model.state)
         if at_end or not self.has_focus:
             self._turn()
@@ -106,29 +99,29 @@ class NotesPanel(Panel):
 
     def on_resize(self) -> None:
         """Fit the newest notes into the new size."""
-        self._from = 0
+        self.top = 0
         self._turn()
         if self.has_focus:
-            self._show_cursor()
+            self.show_cursor()
         self.repaint_all()
 
     def on_blur(self) -> None:
         """Show the newest notes again."""
-        self._cursor = max(0, self._count - 1)
+        self.cursor = max(0, self.count() - 1)
         self._skip = 0
-        self._from = 0
+        self.top = 0
         self._turn()
         self.repaint()
 
-    @property
-    def _count(self) -> int:
+    def count(self) -> int:
+        """Return the number of notes that pass the filter."""
         return len(self._passing) if NOTE_FILTERS[self._filter] else self._seen
 
     def _note(self, index: int) -> Note:
         return self._notes[self._passing[index] if NOTE_FILTERS[self._filter] else index]
 
     def _begin(self) -> None:
-        self._passing, self._seen, self._from, self._cursor = [], 0, 0, 0
+        self._passing, self._seen, self.top, self.cursor = [], 0, 0, 0
 
     def _pass(self) -> None:
         """Take in notes that came since the last look."""
@@ -138,34 +131,30 @@ class NotesPanel(Panel):
             self._passing += [index for index in fresh if self._notes[index].kind in kinds]
         self._seen = len(self._notes)
 
-    @property
-    def _room(self) -> int:
-        return max(1, self.size.height - 1)
-
     def _turn(self) -> None:
-        room, count = self._room, self._count
-        if count - self._from > room:
+        room, count = self.room, self.count()
+        if count - self.top > room:
             # Fill the panel at the start and after a jump; then turn by halves.
-            one_by_one = count - self._from <= room + 8
-            self._from = count - (room // 2 + 1 if one_by_one and room > 3 else room)
-        self._from = max(0, self._from)
+            one_by_one = count - self.top <= room + 8
+            self.top = count - (room // 2 + 1 if one_by_one and room > 3 else room)
+        self.top = max(0, self.top)
 
     def row_ground(self, y: int) -> str:
-        """Return the look of the cursor's row while the panel has the focus."""
-        if y and self.has_focus and self._from + y - 1 == self._cursor < self._count:
-            return "cursor"
-        return super().row_ground(y)
+        """Return the look of a bar for the title of a panel that gets the keys, and that of the cursor's row."""
+        if not self.has_focus:
+            return "plain"
+        return "bar" if y == 0 else super().row_ground(y)
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """Return the title, then one note per row."""
         if y == 0:
             if self._filter != "all":
-                return [(" Notes", "heading"), (f" {self._filter}: {self._count:,}", "accent")]
+                return [(" Notes", "heading"), (f" {self._filter}: {self.count():,}", "accent")]
             return [(" Notes", "heading"), (f" {self._vain or 'newest last'}", "bad" if self._vain else "dim")]
-        index = self._from + y - 1
-        if index >= self._count:
+        index = self.index_at(y)
+        if index is None:
             waits = "no note of this kind" if self._notes else "nothing yet: lessons of the nodes appear here"
-            return [(f" {waits}", "dim")] if y == 1 and not self._count else []
+            return [(f" {waits}", "dim")] if y == 1 and not self.count() else []
         note = self._note(index)
         whose = f"#{note.node}" if note.node is not None else ""
         sign, look = _LOOKS[note.kind]
@@ -179,32 +168,6 @@ class NotesPanel(Panel):
 
     # Acting
 
-    def _show_cursor(self) -> None:
-        if not self._from <= self._cursor < self._from + self._room:
-            self._from = self._cursor - self._room // 2
-        self._from = max(0, min(self._from, self._count - self._room))
-
-    def _go(self, index: int) -> None:
-        self._cursor = max(0, min(self._count - 1, index))
-        self._show_cursor()
-        self.repaint()
-
-    def action_move(self, rows: int) -> None:
-        """Go some notes further or back."""
-        self._go(self._cursor + rows)
-
-    def action_page(self, pages: int) -> None:
-        """Go a page further or back."""
-        self._go(self._cursor + pages * max(1, self._room - 1))
-
-    def action_first(self) -> None:
-        """Go to the oldest note."""
-        self._go(0)
-
-    def action_last(self) -> None:
-        """Go to the newest note."""
-        self._go(self._count - 1)
-
     def action_shift(self, step: int) -> None:
         """Shift the texts, so that what was cut is read."""
         self._skip = max(0, self._skip + step * _SHIFT)
@@ -212,12 +175,12 @@ class NotesPanel(Panel):
 
     def action_filter(self, step: int) -> None:
         """Show only notes of the next kind; the cursor stays at its note or the next one that passes."""
-        here = self._passing[self._cursor] if NOTE_FILTERS[self._filter] and self._passing else self._cursor
+        here = self._passing[self.cursor] if NOTE_FILTERS[self._filter] and self._passing else self.cursor
         names = list(NOTE_FILTERS)
         self._filter = names[(names.index(self._filter) + step) % len(names)]
         self._begin()
         self._pass()
-        self._go(bisect_left(self._passing, here) if NOTE_FILTERS[self._filter] else here)
+        self.go(bisect_left(self._passing, here) if NOTE_FILTERS[self._filter] else here)
 
     def action_open(self) -> None:
         """Read the whole note."""
@@ -232,20 +195,5 @@ class NotesPanel(Panel):
         self._choose("copy")
 
     def _choose(self, act: str) -> None:
-        if self._cursor < self._count:
-            self.post_message(self.Chosen(act, self._note(self._cursor)))
-
-    def on_click(self, event: events.Click) -> None:
-        """Go to the clicked note; a second click opens it."""
-        if event.y and self._from + event.y - 1 < self._count:
-            self._go(self._from + event.y - 1)
-            if event.chain == 2:
-                self.action_open()
-
-    def on_mouse_scroll_down(self) -> None:
-        """Move a few notes down."""
-        self.action_move(3)
-
-    def on_mouse_scroll_up(self) -> None:
-        """Move a few notes up."""
-        self.action_move(-3)
+        if self.cursor < self.count():
+            self.post_message(self.Chosen(act, self._note(self.cursor)))

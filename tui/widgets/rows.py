@@ -42,10 +42,25 @@ class RowsView(Painted, can_focus=True):
             """The list itself."""
             return self.view
 
+    head_rows: ClassVar[int] = 0
+    """Screen rows above the list: its title."""
+    item_rows: ClassVar[int] = 1
+    """Screen rows of each row of the list."""
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.top = 0
         self.cursor = 0
+
+    @property
+    def room(self) -> int:
+        """How many rows of the list fit, at least one."""
+        return max(1, (self.size.height - self.head_rows) // self.item_rows)
+
+    def index_at(self, y: int) -> int | None:
+        """Return the row of the list that a screen row belongs to; None above the first and below the last one."""
+        index = self.top + (y - self.head_rows) // self.item_rows
+        return index if y >= self.head_rows and index < self.count() else None
 
     # To be defined by a list
 
@@ -64,14 +79,14 @@ class RowsView(Painted, can_focus=True):
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """Return the row, or nothing below the last one."""
-        index = self.top + y
-        if index < self.count():
+        index = self.index_at(y)
+        if index is not None:
             return self.item_pieces(index)
-        return [(self.empty, "dim")] if y == 0 and not self.count() else []
+        return [(self.empty, "dim")] if y == self.head_rows and not self.count() else []
 
     def row_ground(self, y: int) -> str:
         """Return the look of the cursor's row, which depends on the focus, or of any other row."""
-        if self.top + y == self.cursor and self.cursor < self.count():
+        if self.index_at(y) == self.cursor:
             return "cursor" if self.has_focus else "bar"
         return "plain"
 
@@ -87,8 +102,8 @@ class RowsView(Painted, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Go to the clicked row; a second click opens it."""
-        index = self.top + event.y
-        if index < self.count():
+        index = self.index_at(event.y)
+        if index is not None:
             self.go(index)
             if event.chain == 2:
                 self.action_open()
@@ -116,10 +131,9 @@ class RowsView(Painted, can_focus=True):
 
     def show_cursor(self) -> None:
         """Scroll until the cursor is in view."""
-        height = max(1, self.size.height)
-        if self.cursor < self.top or self.cursor >= self.top + height:
-            self.top = self.cursor - height // 2
-        self.top = max(0, min(self.top, self.count() - height))
+        if self.cursor < self.top or self.cursor >= self.top + self.room:
+            self.top = self.cursor - self.room // 2
+        self.top = max(0, min(self.top, self.count() - self.room))
 
     def action_move(self, rows: int) -> None:
         """Move the cursor by rows."""
@@ -127,8 +141,8 @@ class RowsView(Painted, can_focus=True):
 
     def action_page(self, pages: int) -> None:
         """Move the cursor by a page less one row."""
-        step = max(1, self.size.height - 1) * pages
-        self.top = max(0, min(self.top + step, self.count() - self.size.height))
+        step = max(1, self.room - 1) * pages
+        self.top = max(0, min(self.top + step, self.count() - self.room))
         self.go(self.cursor + step)
 
     def action_first(self) -> None:
