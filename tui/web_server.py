@@ -113,6 +113,8 @@ class WebServer(Server):  # type: ignore[misc]
         # The page of textual-serve asks another site for a font: nothing of a run's address leaves this machine.
         own = f"'self' 'unsafe-inline' 'unsafe-eval' data: blob: ws://{HOST}:{self.port}"
         return {
+            # Else a browser keeps a page that was left, and its connection, for minutes.
+            "Cache-Control": "no-store",
             "Content-Security-Policy": f"default-src {own}; frame-ancestors 'none'",
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",

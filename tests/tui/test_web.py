@@ -140,6 +140,7 @@ async def browsing(address: str) -> AsyncIterator[Browser]:
         async with session.get(address) as page:
             assert page.status == 200 and "token" not in str(page.url)
             assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+            assert page.headers["Cache-Control"] == "no-store"
             assert "data-session-websocket-url" in await page.text()
         base = address.partition("/?")[0].rstrip("/")
         async with session.ws_connect(f"{base}/ws?width=120&height=40") as socket:
