@@ -25,7 +25,7 @@ from engine.runs.reach import (
     reach_of_task,
 )
 from engine.settings.decode import deep_merge
-from engine.settings.model import Settings
+from engine.settings.model import Settings, designs_by_command
 from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 from engine.task.load import BUILTIN_TASKS
@@ -278,6 +278,8 @@ def _facts(spec: TaskSpec, settings: Settings, content: str) -> tuple[tuple[str,
     around = "not confined" if sandbox.name == "limits" else f"confined by {sandbox.name}"
     asked = settings.models if asks_models(settings) else {}
     models = [f"{name} ({model.model}) at {model.base_url or 'OpenAI'}" for name, model in asked.items()]
+    if designs_by_command(settings) and not settings.answers:
+        models.append(f"the command {settings.command.label}{', network OPEN' if settings.command.network else ''}")
     limits = spec.limits
     spend = "no limit of dollars" if settings.usd is None else f"at most {settings.usd:g} dollars"
     each = f"{limits.seconds:g} s, {limits.memory_mb:,} MiB, {limits.processes} processes an evaluation"
