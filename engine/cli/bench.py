@@ -49,6 +49,21 @@ def bench(
         Path | None,
         typer.Option("--out", metavar="DIR", help="search: keep the runs and a page in this folder, and go on there."),
     ] = None,
+    evaluations: Annotated[
+        int | None,
+        typer.Option(
+            "--evaluations",
+            metavar="N",
+            min=20,
+            help="cluster: evaluations that take no time, on a cluster and on this machine alone; by default 200.",
+        ),
+    ] = None,
+    slots: Annotated[
+        int | None,
+        typer.Option(
+            "--slots", metavar="N", min=1, help="cluster, scale: evaluations at once; by default 64, and 1,000."
+        ),
+    ] = None,
     landscape: Annotated[
         str | None,
         typer.Option(
@@ -69,9 +84,15 @@ def bench(
         raise UsageError("--rounds and --repeats are for searches", "evolve bench peers --rounds N")
     if (parallel is not None or out is not None) and what != "search":
         raise UsageError("--parallel and --out are for search", "evolve bench search --out DIR")
+    if evaluations is not None and what != "cluster":
+        raise UsageError("--evaluations is for cluster", "evolve bench cluster --evaluations 1000")
+    if slots is not None and what not in ("cluster", "scale"):
+        raise UsageError("--slots is for cluster and scale", "evolve bench cluster --slots 64")
     if landscape is not None and what != "peers":
         raise UsageError("--landscape is for peers", "evolve bench peers --landscape rastrigin")
     arguments: dict[str, tuple[Any, ...]] = dict.fromkeys(("novelty", "samplers", "standstill"), (rounds, repeats))
+    arguments["cluster"] = (evaluations, slots)
+    arguments["scale"] = (slots,)
     arguments["peers"] = (against, rounds, repeats, landscape)
     arguments["search"] = (rounds, repeats, None if out is None else out.expanduser().absolute(), parallel)
     if what == "kernels":

@@ -45,6 +45,23 @@ class Group:
         lines = dict(line.split() for line in (self._folder / "cpu.stat").read_text().splitlines())
         return int(lines["usage_usec"]) / 1e6
 
+    def commands(self) -> dict[int, str]:
+        """Return the command lines of the processes in it, by their ids; those that have ended have none."""
+        found = {}
+        for path, _, _ in os.walk(self._folder):
+            try:
+                pids = Path(path, "cgroup.procs").read_text().split()
+            except OSError:
+                continue  # it was removed at this moment
+            for pid in pids:
+                try:
+                    words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+                except OSError:
+                    continue  # it has ended
+                if words:
+                    found[int(pid)] = words.decode("utf-8", "replace")
+        return found
+
     def remove(self) -> None:
         """Remove the group with the empty ones below it; no process may be left in it."""
         deadline = time.monotonic() + 5.0
