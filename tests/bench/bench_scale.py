@@ -121,7 +121,7 @@ def _million(smaller: _Size, larger: _Size, slots: int) -> list[dict[str, Any]]:
     def at_a_million(of: str) -> float:
         low, high = getattr(smaller, of), getattr(larger, of)
         slope = (high - low) / (larger.nodes - smaller.nodes)
-        return float(high + slope * (_MILLION - larger.nodes))
+        return float(high + max(0.0, slope) * (_MILLION - larger.nodes))
 
     of = "reckoned at 1,000,000 nodes"
     cpu_ms = at_a_million("cpu_ms")
