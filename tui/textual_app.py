@@ -108,6 +108,7 @@ class EvolveApp(App[int]):
         self.hints = hints and not self._hints_file.exists()
         """Whether to show a few words to a new user."""
         self.access: Access = access
+        self._runs_choice: RunsChoice | None = None
         self._first = run
         self._replay = replay
         self._make_feed = make_feed
@@ -198,11 +199,12 @@ class EvolveApp(App[int]):
 
     def show_runs(self) -> None:
         """Show the list of runs."""
-        from tui.screens.runs import RunsScreen
+        from tui.screens.runs import RunsChoice, RunsScreen
 
         self._stop_session()
         _enable_garbage_collection()
-        self._show(RunsScreen(self.runs))
+        self._runs_choice = self._runs_choice or RunsChoice()
+        self._show(RunsScreen(self.runs, self._runs_choice))
 
     def _show(self, screen: BaseScreen) -> None:
         if isinstance(self.screen, BaseScreen):
@@ -408,6 +410,7 @@ def _stop_blinking(screen: Screen[Any]) -> None:
 
 
 if TYPE_CHECKING:
+    from tui.screens.runs import RunsChoice
 
     def _check_navigator(app: EvolveApp) -> Navigator:
         """Fail the type check if the application lacks a way that screens use."""

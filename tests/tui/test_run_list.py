@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.runs.labels import Labels, read_labels
-from tests.tui.pilot import Maker, hint_of, text_of, until
+from tests.tui.pilot import Maker, hint_of, opened, text_of, until
 from tests.tui.synthetic import make_run
 from tui.screens.dialogs import Prompt
 
@@ -64,7 +64,12 @@ async def test_search_tags_and_archive(runs: Path, make_app: Maker) -> None:
         await until(pilot, lambda: "one: (archived) good night" in text_of(app), "its tags")
         await pilot.press("slash", *"tags:1", "enter")
         assert isinstance(app.screen, Prompt) and "is not known here" in hint_of(app)
+        await pilot.press("escape", "slash", *"tag:good", "enter", "m", "enter")
+        await opened(pilot)
         await pilot.press("escape")
+        await until(
+            pilot, lambda: "only tag:good" in text_of(app) and "*one" in text_of(app), "the search as it was left"
+        )
     assert read_labels(one.folder) == Labels(("good", "night"), True) and read_labels(two.folder) == Labels()
 
 
@@ -77,7 +82,7 @@ async def test_runs_of_other_machines(runs: Path, make_app: Maker, machines: Pat
         await until(pilot, lambda: "gpu1:theirs" in text_of(app) and "no such host" in text_of(app), "other machines")
         screen: Any = app.screen
         names = [row.name for row in screen._list.rows_]
-        assert names == ["gpu1:theirs", "mine", "gpu1:x", "gone:gone"], "newest first, the one not reached last"
+        assert names == ["gpu1:theirs", "mine", "gpu1:x", "gone"], "newest first, the one not reached last"
         assert "3.4 MB" in text_of(app) and "its summary cannot be read" in text_of(app)
         assert "3, 0 with an engine" in text_of(app) or "1 with an engine" in text_of(app)
         screen._list.go(0)

@@ -44,7 +44,9 @@ class RunRow(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The folder's name, after that of another machine."""
+        """The folder's name, after that of another machine; the name alone of one that is not reached."""
+        if self.status == "away":
+            return self.on
         return f"{self.on}:{self.folder.name}" if self.on else self.folder.name
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,7 +33,20 @@ from tui.widgets.bars import StatusBar, Title
 from tui.widgets.rows import RowsView
 from tui.widgets.run_list import RunsView, choose_columns
 
-__all__ = ["RunsScreen"]
+__all__ = ["RunsChoice", "RunsScreen"]
+
+
+@dataclass
+class RunsChoice:
+    """What the user chose in the list, kept while a run is looked at."""
+
+    filter: RunFilter = field(default_factory=RunFilter)
+    archived: bool = False
+    """Whether archived runs are shown, too."""
+    marked: dict[Path, None] = field(default_factory=dict)
+    """Folders of the runs to compare, in the order they were marked."""
+    at: tuple[str, Path] | None = None
+    """The key of the row under the cursor, once it was moved."""
 
 
 class RunsScreen(BaseScreen):
@@ -40,6 +54,7 @@ class RunsScreen(BaseScreen):
 
     Args:
         runs: the folder of the runs.
+        choice: what was chosen before; it is kept up to date.
     """
 
     DEFAULT_CSS = "RunsScreen #runs { height: 1fr; }"
@@ -70,10 +85,11 @@ class RunsScreen(BaseScreen):
     title_ = "Runs"
     about = "The runs of the workspace, newest first. A run goes on whether or not you watch it."
 
-    def __init__(self, runs: Path) -> None:
+    def __init__(self, runs: Path, choice: RunsChoice) -> None:
         super().__init__()
         self._folder = runs
-        self._list = RunsView()
+        self._choice = choice
+        self._list = RunsView(choice.marked, choice.at)
         self._status = StatusBar(id="status")
         self._head = Title(" Runs", id="head")
         self._columns = Title(id="columns")
@@ -82,9 +98,6 @@ class RunsScreen(BaseScreen):
         self._far = HostsWatch({}, self._found_far)
         self._here: list[RunRow] = []
         self._there: dict[str, list[RunRow]] = {}
-        self._filter = RunFilter()
-        self._archived = False
-        """Whether archived runs are shown, too."""
         self._asked_for = ""
 
     def compose_body(self) -> ComposeResult:
@@ -109,7 +122,8 @@ class RunsScreen(BaseScreen):
             self._far.start()
 
     def on_unmount(self) -> None:
-        """Stop watching."""
+        """Stop watching, and keep the place."""
+        self._choice.at = self._list.held
         self._watch.stop()
         self._far.stop()
 
@@ -172,16 +186,16 @@ class RunsScreen(BaseScreen):
     def _show(self) -> None:
         """Show the runs that the filter lets through, newest first; machines that are not reached come last."""
         rows = [*self._here, *(row for rows in self._there.values() for row in rows)]
-        shown = [row for row in rows if row.status == "away" or self._filter(row.facts)]
+        shown = [row for row in rows if row.status == "away" or self._choice.filter(row.facts)]
         shown.sort(key=lambda row: (row.status != "away", row.started, row.name), reverse=True)
-        self._list.filtered = bool(self._filter.text)
+        self._list.filtered = bool(self._choice.filter.text)
         self._list.hidden = sum(row.archived for row in rows) - sum(row.archived for row in shown)
         self._list.show(shown)
         self._columns.show((self._head_line(self.size.width), "dim"))
         going = sum(row.status in ("running", "paused") for row in shown)
         told = f"{sum(row.status != 'away' for row in shown)}, {going} with an engine"
-        told += f", {self._list.hidden} archived" if self._list.hidden and not self._filter.text else ""
-        only = f"  only {one_line(self._filter.text, 80)}" if self._filter.text else ""
+        told += f", {self._list.hidden} archived" if self._list.hidden and not self._choice.filter.text else ""
+        only = f"  only {one_line(self._choice.filter.text, 80)}" if self._choice.filter.text else ""
         self._head.show((" Runs ", "heading"), (told, "dim"), (only, "accent"))
         self._show_bar()
         self.refresh_bindings()
@@ -216,7 +230,7 @@ class RunsScreen(BaseScreen):
         if action == "compare":
             return len(self._marked()) >= 2
         if action == "back":
-            return bool(self._filter.text)
+            return bool(self._choice.filter.text)
         if action == "replay":
             return row is not None
         return action not in ("priors", "tags", "archive") or (row is not None and not row.on)
@@ -234,24 +248,24 @@ class RunsScreen(BaseScreen):
         self.app.push_screen(
             Prompt(
                 "Show only runs with:",
-                self._filter.text,
+                self._choice.filter.text,
                 "words, tag:good status:paused task:circle host:gpu1 is:archived; empty shows all",
-                check=lambda text: found.append(parse_run_filter(text, self._archived)),
+                check=lambda text: found.append(parse_run_filter(text, self._choice.archived)),
             ),
             lambda text: self._choose(found[-1]) if text is not None else None,
         )
 
     def action_back(self) -> None:
         """Show all runs again."""
-        self._choose(parse_run_filter("", self._archived))
+        self._choose(parse_run_filter("", self._choice.archived))
 
     def action_archived(self) -> None:
         """Show archived runs too, or leave them out again."""
-        self._archived = not self._archived
-        self._choose(parse_run_filter(self._filter.text, self._archived))
+        self._choice.archived = not self._choice.archived
+        self._choose(parse_run_filter(self._choice.filter.text, self._choice.archived))
 
     def _choose(self, wanted: RunFilter) -> None:
-        self._filter = wanted
+        self._choice.filter = wanted
         self._show()
 
     def action_tags(self) -> None:

@@ -85,16 +85,16 @@ class RunsView(RowsView):
             super().__init__()
             self.row = row
 
-    def __init__(self) -> None:
+    def __init__(self, marked: dict[Path, None] | None = None, at: tuple[str, Path] | None = None) -> None:
         super().__init__(id="runs")
         self.rows_: list[RunRow] = []
-        self.marked: dict[Path, None] = {}
+        self.marked: dict[Path, None] = {} if marked is None else marked
         """Folders of the runs to compare, in the order they were marked."""
         self.hidden = 0
         """Archived runs that are not shown."""
         self.filtered = False
         """Whether a filter chooses among the runs."""
-        self._moved = False
+        self._at = at
         self.columns = choose_columns(80, ())
 
     @property
@@ -102,10 +102,17 @@ class RunsView(RowsView):
         """The run under the cursor."""
         return self.rows_[self.cursor] if self.cursor < len(self.rows_) else None
 
+    @property
+    def held(self) -> tuple[str, Path] | None:
+        """The key of the row that the cursor keeps.
+
+        Until somebody moves it, that is none, and it stays on the first row: which runs are read first is chance.
+        """
+        return self._at
+
     def show(self, rows: list[RunRow]) -> None:
         """Show new rows; keep the cursor on its run."""
-        # Until somebody moves it, the cursor is on the first row: which runs are read first is chance.
-        held = self.selected.key if self.selected is not None and self._moved else None
+        held = self.held
         self.rows_ = rows
         self.columns = choose_columns(self.size.width, rows)
         self.empty = " no run yet: press t to start one"
@@ -129,8 +136,8 @@ class RunsView(RowsView):
 
     def go(self, index: int) -> None:
         """Put the cursor on a row, which it keeps from now on."""
-        self._moved = True
         super().go(index)
+        self._at = self.selected.key if self.selected is not None else None
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """Return name, status, rounds, best; then more if it fits."""
