@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from engine.journal import events as ev
+from engine.loop.novelty import NearWatch
 from engine.loop.returned import returned_lines
 from engine.programs.minhash import mean_distance, read_sketch, sketch
 from engine.programs.near import NearIndex, difference, lines_of
@@ -194,3 +200,33 @@ def test_lines_that_were_deleted_and_came_back_are_told_once_with_the_outcome() 
         "b = second()   (deleted in #1, back in #2)"
     ]
     assert returned_lines(run.state, run.state.nodes[0], lambda text: texts[int(text)], lambda node: "") == []
+
+
+async def test_meaning_of_the_lines_that_differ_counts_as_much_as_they_are() -> None:
+    run = Search(settings={"novelty": {"near": "meaning"}})
+    texts = ["a = first()\nb = second()\nc = 1", "a = first()\nb = second()\nc = 9", "a = first()\nd = other()\ne = 2"]
+    for node, text in enumerate(texts):
+        run.apply(ev.DesignDone(str(node), "full", "n", "", [], digest=str(node), sketch=sketch(text)), node)
+        run.measure(node, float(node))
+    asked: list[list[str]] = []
+
+    async def embed(some: Sequence[str]) -> NDArray[np.float32] | None:
+        asked.append(list(some))
+        # What went and what came lie at an angle of 60 degrees.
+        return np.array([[1.0, 0.0], [0.5, 0.75**0.5]] * (len(some) // 2), np.float32)
+
+    session: Any = SimpleNamespace(state=run.state, spec=run.state.spec, text=lambda node: texts[int(node)])
+    code = "a = first()\nb = second()\nc = 4"
+    found = await NearWatch(session, embed).look(code, [1, 2])
+    assert {near.kind: near.node for near in found} == {"numbers": 1, "code": 2}
+    # Two lines of four are shared with #1, one of five with #2.
+    assert [near.alike for near in found] == pytest.approx([0.5 + 0.5 * 0.5, 0.2 + 0.8 * 0.5], abs=1e-3)
+    assert all(near.meaning for near in found) and asked[0][:2] == ["c = 9", "c = 4"]
+
+    async def failed(some: Sequence[str]) -> None:
+        return None
+
+    plain = await NearWatch(session, failed).look(code, [1, 2])
+    assert [near.alike for near in plain] == [0.5, 0.2] and not any(near.meaning for near in plain)
+    run.apply(ev.SettingsChanged({"novelty": {"near": "off"}}))
+    assert await NearWatch(session, embed).look(code, [2]) == []
