@@ -189,6 +189,11 @@ def test_stars_and_comments_are_recorded(paused: Run, evolve: Evolve) -> None:
     assert (state.nodes[1].comments, state.comments) == (("look here",), ["all in all"])
     assert evolve("star", paused.name, 1, "--off", *where).code == 0
     assert not fold(paused).nodes[1].starred
+    # With an engine at work it is the engine that takes an act back.
+    assert evolve("undo", paused.name, *where).out == "taken back: removal of the star of #1\n"
+    assert evolve("undo", paused.name, *where).out == "taken back: comment on the run: all in all\n"
+    state = fold(paused)
+    assert state.nodes[1].starred and state.comments == []
 
 
 def test_runs_are_renamed_and_deleted_only_without_engine(paused: Run, evolve: Evolve) -> None:

@@ -404,6 +404,7 @@ def mini_map(widget: MiniMap) -> Steps:
     widget.show(story.model, rows, 0, 5, 0)
     return {
         "events": lambda number: story.go_on(number % 9),
+        "point": lambda number: widget.point(number, 1 + number % 5, number * 2),
         "show": lambda number: widget.show(
             story.model, story.model.forest.rows, number % 40, 1 + number % 7, number % len(story.model.forest.rows)
         ),

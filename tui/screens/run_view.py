@@ -115,7 +115,7 @@ class RunView(ActionArea):
         self._draw_work = Throttle(self, pace.work, self._paint_work)
         self._draw_transport = Throttle(self, pace.transport, self._paint_transport)
         self._draw_notes = Throttle(self, 1.0, self._paint_notes)
-        self._draw_map = Throttle(self, 2.0, self._paint_map)
+        self._draw_map = Throttle(self, 5.0, self._paint_map)
         self._draw_peek = Throttle(self, 0.25, self._paint_peek)
         self._draw_writing = Throttle(self, 1.0, self._paint_writing)
         self._draw_rates = Throttle(self, 1.0, self._paint_rates)
@@ -226,6 +226,7 @@ class RunView(ActionArea):
         if self._session.model is not None and not self.ready:
             self.call_after_refresh(self._seen)
         self._paint_tree()
+        self._paint_map()
         self._paint_status()
         self._plot.repaint()
         self._paint_work()
@@ -250,6 +251,10 @@ class RunView(ActionArea):
         tree, model = self.tree_view, self._session.model
         if model is not None and self._map.display and self._map.size.width and self.screen.is_current:
             self._map.show(model, tree.rows, tree.top, tree.size.height, tree.cursor)
+
+    def _point_in_map(self) -> None:
+        if self._map.display:
+            self._map.point(self.tree_view.top, self.tree_view.size.height, self.tree_view.cursor)
 
     def _paint_head(self) -> None:
         tree = self.tree_view
@@ -326,13 +331,13 @@ class RunView(ActionArea):
     def on_rows_view_moved(self, event: RowsView.Moved) -> None:
         """Show the node under the cursor in its panel."""
         self._paint_head()
-        self._draw_map()
+        self._point_in_map()
         self._draw_peek()
 
     def on_tree_view_view_changed(self, event: TreeView.ViewChanged) -> None:
         """Show the tree's order, filter and follow in its title."""
         self._paint_head()
-        self._draw_map()
+        self._paint_map()
         self._draw_peek()
 
     def on_notes_panel_chosen(self, event: NotesPanel.Chosen) -> None:

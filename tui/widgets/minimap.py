@@ -33,7 +33,8 @@ class MiniMap(Painted):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._texts: list[tuple[str, str]] = []
-        self._signs: dict[int, str] = {}
+        self._best_row: int | None = None
+        self._cursor_row = 0
         self._view = range(0)
         self._per_dot = 1.0
         self._deepest = 1
@@ -63,12 +64,17 @@ class MiniMap(Painted):
             if on_best_line:
                 best.add(dot // DOT_ROWS)
         self._texts = [(canvas.text(row), "best" if row in best else "dim") for row in range(height)]
-        self._view = range(self._row_of(top), self._row_of(min(top + seen, len(rows)) - 1) + 1) if rows else range(0)
-        self._signs = {self._row_of(cursor): "▸"} if rows else {}
+        self._best_row = None
         if model.state.best is not None:
             # Folded away or filtered out, it is on no row.
             with suppress(ValueError):
-                self._signs[self._row_of(rows.index(model.state.best))] = "▲"
+                self._best_row = self._row_of(rows.index(model.state.best))
+        self.point(top, seen, cursor)
+
+    def point(self, top: int, seen: int, cursor: int) -> None:
+        """Show what is in view and where the cursor is; the dots stay."""
+        self._view = range(self._row_of(top), self._row_of(max(0, top + seen - 1)) + 1)
+        self._cursor_row = self._row_of(cursor)
         self.repaint()
 
     def _sample(self, model: RunModel, rows: Sequence[int], dot: int) -> tuple[list[int], bool]:
@@ -84,13 +90,13 @@ class MiniMap(Painted):
 
     def row_ground(self, y: int) -> str:
         """Return the look of a bar for what is in view."""
-        return "bar" if y in self._view else "plain"
+        return "bar" if y in self._view and y < len(self._texts) else "plain"
 
     def row_pieces(self, y: int) -> Sequence[Piece]:
         """Return a sign, then four rows of dots."""
         if y >= len(self._texts):
             return []
-        sign = self._signs.get(y, " ")
+        sign = "▲" if y == self._best_row else "▸" if y == self._cursor_row else " "
         return [(f"{sign:<{_EDGE}}", "best" if sign == "▲" else "plain"), self._texts[y]]
 
     def on_click(self, event: events.Click) -> None:
