@@ -69,7 +69,7 @@ class _Part:
         self.text: list[str] | None = None
         """Its serialised tree, with names that may be others as `_Name`; None if these depend on classes in it."""
         if not any(isinstance(node, ast.ClassDef) for node in nodes):
-            self.text = _joined(_Recorder().write(item))
+            self.text = _joined(_RECORDER.write(item))
 
 
 class _Name(str):
@@ -226,6 +226,7 @@ class _Recorder(_Program):
         return _Name(name)
 
 
+_RECORDER = _Recorder()
 _PARTS = Remembered(_Part, 512)
 
 _BINDING = (

@@ -61,6 +61,9 @@ def _number(value: Any) -> str:
     return f"{value:.6g}"
 
 
+_MOST_KNOWN = 4_000
+
+
 class Prompts:
     """Render prompts from templates.
 
@@ -75,9 +78,24 @@ class Prompts:
         from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+        class Sandbox(ImmutableSandboxedEnvironment):
+            """Look once for each type and attribute whether it is safe, which takes jinja2 as long as all else."""
+
+            def __init__(self, **options: Any) -> None:
+                super().__init__(**options)
+                self._safe: dict[tuple[type, str], bool] = {}
+
+            def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+                found = self._safe.get((type(obj), attr))
+                if found is None:
+                    found = super().is_safe_attribute(obj, attr, value)
+                    if len(self._safe) < _MOST_KNOWN:
+                        self._safe[type(obj), attr] = found
+                return found
+
         own = FileSystemLoader(str(_FOLDER))
         loaders = [FileSystemLoader(str(folder))] if folder is not None else []
-        self._environment = ImmutableSandboxedEnvironment(
+        self._environment = Sandbox(
             loader=ChoiceLoader([*loaders, own, PrefixLoader({"default": own})]),
             undefined=StrictUndefined,
             autoescape=False,
