@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +40,8 @@ class Usage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and 0 <= value < _LARGEST):
+            # Comparisons alone: an integer may be too large to become a float, and NaN is in no range.
+            if value is not None and not 0 <= value < _LARGEST:
                 raise ValueError(f"`{name}` must be a number from 0, below 10^12")
         if self.tokens_cached > self.tokens_in:
             raise ValueError("`tokens_cached` must not be above `tokens_in`")
@@ -128,7 +128,7 @@ def _decode(text: str) -> _Told | None:
         told = msgspec.json.decode(text, type=_Told)
         base64.b64decode(told.notes, validate=True), base64.b64decode(told.usage, validate=True)
         return told
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
 
 
@@ -164,5 +164,5 @@ def _usage(encoded: str) -> tuple[Usage | None, str]:
         return None, ""
     try:
         return msgspec.json.decode(base64.b64decode(encoded), type=Usage), ""
-    except (msgspec.DecodeError, ValueError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
         return None, f"its usage.json cannot be counted: {exc}"

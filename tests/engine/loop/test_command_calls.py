@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 
 from engine.errors import RunError, Stopping
+from engine.evaluation.outcome import Outcome
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
+from engine.loop.command_record import read_end
 from engine.loop.stages.design import Design
 from engine.runs.calls import calls_of_run
 from engine.runs.folder import Run
+from engine.settings.command import CommandSettings
 from tests.conftest import TaskMaker
 from tests.e2e.runs import events, make_run
 from tests.engine.loop.parts import Parts, open_parts
@@ -67,6 +70,9 @@ BAD = {
     f"{EDIT}; echo '{{\"usd\": -1}}' > usage.json": (
         "its usage.json cannot be counted: `usd` must be a number from 0, below 10^12"
     ),
+    f"{EDIT}; printf '{{\"tokens_in\": 1%0400d}}' 0 > usage.json": (
+        "its usage.json cannot be counted: `tokens_in` must be a number from 0, below 10^12"
+    ),
     f"{EDIT}; ln -s /etc/passwd usage.json": "usage.json is no plain file of at most 65,536 bytes",
     "echo '{\"tokens_in\": 9000}' > usage.json; sleep 100": (
         "it took more than 1,000 tokens; command.tokens is the limit"
@@ -98,6 +104,15 @@ async def test_whatever_a_command_does_wrong_is_a_refused_design_with_its_reason
         first = calls_of_run(reader)[0]
         assert (first.outcome, first.reason) == ("no design: answer", "it ended with exit code 3: no key")
         assert first.done is not None and reader.text(first.done.answer_blob) == "one\nno key\n"
+
+
+def test_what_is_told_in_no_known_form_is_a_reason_and_no_error() -> None:
+    head = '{"code": 0, "ended": "", "running": false, "problem": "", "files": {}'
+    nested = f'{head}, "more": {"[" * 100_000}{"]" * 100_000}}}'
+    for forged in (nested, f'{head}, "notes": "?"}}', "[]", "", '{"code": 0}'):
+        outcome = Outcome("ok", 0.0, {}, "", "guarded", "bubblewrap", 1.0, 1.0, 1.0, b"", b"", built=forged)
+        ended = read_end(outcome, lambda files: "X = 1", CommandSettings(run=["true"]), {})
+        assert ended.left.problem == "what it left was not told in a form that can be read" and not ended.left.code
 
 
 @pytest.mark.needs("bubblewrap")
