@@ -150,12 +150,13 @@ def _of_executor(executor: ExecutorSettings, said: dict[str, Any]) -> Iterator[s
 
 
 def _of_command(settings: Settings, said: dict[str, Any]) -> Iterator[str]:
-    """Yield the command that a run designs with, and what it may, unless a person named that."""
+    """Yield the command that a run designs with, and what it may, unless a person named that for the same command."""
     command = settings.command
     if not designs_by_command(settings) or settings.answers:
         return
     if command.run != said.get("run", []):
         yield f"its programs are written by a command that runs here: {shlex.join(command.run)}"
+        said = {}  # what a person lets a command of theirs have is not for another one
     if command.network and not said.get("network"):
         yield "that command uses the network, and all that you reach by it"
     given = [name for name in command.environment if name not in said.get("environment", [])]

@@ -61,15 +61,19 @@ def test_task_cannot_name_a_command_and_config_can(make_task: TaskMaker, workspa
 def test_person_is_asked_about_what_no_setting_of_theirs_names() -> None:
     table = {"designer": {"name": "command"}, "command": COMMAND}
     settings = merge_settings(("run", table))
-    assert list(reach_of_settings(settings, [])) == [
+    asked = [
         "its programs are written by a command that runs here: python3 /opt/agent.py '{prompt}'",
         "that command uses the network, and all that you reach by it",
         "that command gets the variables HOME",
         "that command reads /opt/agent.py",
     ]
+    assert list(reach_of_settings(settings, [])) == asked
     assert list(reach_of_settings(settings, [("config.toml", {"command": COMMAND})])) == []
     partly = {"run": COMMAND["run"]}
     assert len(list(reach_of_settings(settings, [("config.toml", {"command": partly})]))) == 2
+    # What a person lets their own command have is not for a command that the run brings.
+    other = {**COMMAND, "run": ["my-agent", "/opt/agent.py"]}
+    assert list(reach_of_settings(settings, [("config.toml", {"command": other})])) == asked
     assert list(reach_of_settings(Settings(command=settings.command), [])) == []
 
 
