@@ -20,7 +20,7 @@ from engine.state.calls import CALL_HANDLERS
 from engine.state.model_choice import count_design
 from engine.state.model_record import ModelRecord, count_answer
 from engine.state.no_design import count_in_vain, is_stuck, try_anew
-from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, RunStatus
+from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, ProbeRecord, RunStatus
 from engine.state.novelty import count_near, count_probed, note_probe
 from engine.state.people import PEOPLE_HANDLERS
 from engine.state.ranks import rank_all, rank_measured
@@ -151,6 +151,8 @@ def _task_changed(state: RunState, event: Event, data: ev.TaskChanged) -> None:
         priors=data.priors,
     )
     state.spec = msgspec.convert(data.spec, TaskSpec)
+    # Another evaluator may probe and measure otherwise.
+    state.probes = ProbeRecord(taken=state.probes.taken)
 
 
 def _settings_changed(state: RunState, event: Event, data: ev.SettingsChanged) -> None:

@@ -227,7 +227,7 @@ class ProbeRecord(msgspec.Struct):
     """What nodes returned in the task's probe."""
 
     first: dict[bytes, int] = {}
-    """By what was returned, the first measured node that did."""
+    """By what was returned, the first node that did and whose evaluation ended, be it by failing."""
     waiting: dict[int, bytes] = {}
     """By node that is not measured yet."""
     right: int = 0

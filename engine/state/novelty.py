@@ -84,16 +84,16 @@ def behaviour_of(data: ev.EvalStageDone) -> bytes:
 
 
 def count_probed(state: RunState, node: Node) -> None:
-    """Count whether a measured node behaves as the first one with the same probe does."""
+    """Count whether a node behaves as the first one with the same probe does, be it by failing."""
     behaviour = state.probes.waiting.pop(node.id, None)
-    if behaviour is None or node.score is None or node.taken_from is not None:
+    if behaviour is None or node.status == "cancelled" or node.taken_from is not None:
         return
     first = state.probes.first.setdefault(behaviour, node.id)
     if first != node.id:
-        if _behave_alike(node, state.nodes[first]):
-            state.probes.right += 1
-        else:
+        if not _behave_alike(node, state.nodes[first]):
             state.probes.wrong += 1
+        elif node.score is not None:
+            state.probes.right += 1
 
 
 def trusts_probe(probes: ProbeRecord) -> bool:

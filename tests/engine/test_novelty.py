@@ -175,6 +175,26 @@ def test_probe_is_trusted_after_three_and_never_after_one_that_was_wrong() -> No
     assert not trusts_probe(state.probes) and "the probe was wrong" in spared_told(state)
 
 
+@pytest.mark.parametrize("fails_first", [False, True])
+def test_probe_is_wrong_if_one_of_two_alike_fails(fails_first: bool) -> None:
+    run = Run()
+    for failed in (fails_first, not fails_first):
+        run.design(None if failed else 1.0, probe=7.0)
+    assert (run.state.probes.right, run.state.probes.wrong) == (0, 1)
+
+
+def test_probes_of_another_task_count_for_nothing() -> None:
+    run = Run()
+    for _ in range(4):
+        run.design(1.0, probe=7.0)
+    run.design(1.0, probe=7.0, taken=0)
+    assert trusts_probe(run.state.probes)
+    run.apply(ev.TaskChanged({}, adopted=True, spec={"name": "t", "direction": "maximize"}))
+    run.state.probes.waiting[3] = b"[7.0,{}]"
+    assert taken_over(run.state, run.state.nodes[3]) is None
+    assert (run.state.probes.right, run.state.probes.taken) == (0, 1)
+
+
 # Lines that come back
 
 
