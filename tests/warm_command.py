@@ -1,6 +1,7 @@
-"""Run `evolve` commands as forks of one process that has imported them, each with its own environment.
+"""Run `evolve` commands and engines as forks of one process that has imported them, each with its own environment.
 
-Imports are most of the cost of a short command, and the tests run hundreds.
+Imports are most of the cost of a short command and of a small run, and the tests run hundreds. All forks hash alike:
+what must not depend on hashes needs engines that are started cold.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-__all__ = ["WarmCommand", "read_at_start"]
+__all__ = ["WarmCommand", "WarmEngine", "read_at_start"]
 
 
 def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
@@ -59,6 +60,18 @@ class WarmCommand:
                 texts.append(file.read().decode())
         return code, texts[0], texts[1]
 
+    def engine(self, folder: Path, log: Path) -> WarmEngine:
+        """Start the engine of a run in a session of its own; what it prints is added to the log."""
+        reading, writing = os.pipe()
+        self._write({
+            "arguments": [str(folder)], "environment": dict(os.environ), "cwd": os.getcwd(),
+            "files": [str(log)] * 2, "status": f"/proc/{os.getpid()}/fd/{writing}",
+        })  # fmt: skip
+        pid = self._read(None)
+        # Whoever waits for the engine has opened the pipe by now.
+        os.close(writing)
+        return WarmEngine(pid, reading)
+
     def close(self) -> None:
         """End the process that forks the commands."""
         assert self._server.stdin and self._server.stdout
@@ -82,7 +95,63 @@ class WarmCommand:
         return json.loads(line)
 
 
+class WarmEngine:
+    """An engine that was forked; to be asked and ended as a `subprocess.Popen`.
+
+    Args:
+        pid: its process.
+        status: the pipe that its exit code comes through.
+    """
+
+    def __init__(self, pid: int, status: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._status = os.fdopen(status, "rb")
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end, and return its exit code; -9 after SIGKILL.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended after `timeout` seconds.
+        """
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(f"the engine {self.pid}", timeout or 0)
+            with self._status:
+                self.returncode = int(self._status.read())
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Return its exit code; None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+
 def _serve() -> None:
+    # What engines import, also only while they work.
+    import pynvml  # noqa: F401
+    import watchfiles  # noqa: F401
+
+    import engine.__main__
+    import engine.analyzers.judge
+    import engine.designers.recombine
+    import engine.programs.languages.python_reader
+    import engine.samplers.ucb1  # noqa: F401
     from engine.cli import main
 
     # Modules that commands import lazily.
@@ -92,16 +161,43 @@ def _serve() -> None:
     # A duplicate, because each command has its own stdout.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     for line in sys.stdin.buffer:
+        _reap()
+        request = json.loads(line)
         process = os.fork()
         if process == 0:
+            if "status" in request:
+                _mind(request, answers)
             answers.close()
-            _become(json.loads(line))
+            _become(request)
+        if "status" in request:
+            # It ends with the engine, and waits for nobody.
+            continue
         answers.write(f"{process}\n")
         answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])}\n")
+    _reap()
+
+
+def _reap() -> None:
+    """Take note of what has ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _mind(request: dict[str, Any], answers: TextIO) -> None:
+    """Start an engine, say which process it is, and tell how it ends; end then. In the engine itself, return."""
+    with open(request["status"], "w") as status:
+        process = os.fork()
+        if process:
+            answers.write(f"{process}\n")
+            status.write(str(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])))
+            status.flush()
+            os._exit(0)
+    os.setsid()
 
 
 def _become(request: dict[str, Any]) -> None:
-    """Become the requested command."""
+    """Become the requested command, or engine."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     for number, file in enumerate(request["files"], 1):
@@ -112,7 +208,10 @@ def _become(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = ["evolve", *request["arguments"]]
+    if "status" in request:
+        from engine.__main__ import main as serve
 
+        sys.exit(serve())
     from engine.cli import main
 
     main()

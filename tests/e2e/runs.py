@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from engine.state.run_state import RunState
 from engine.task.load import load_task
 from engine.task.spec import Limits
 from tests.conftest import OPEN_EVALUATE, SEED
+from tests.warm_command import WarmCommand, WarmEngine, read_at_start
 
 
 def make_run(task: Path, runs: Path, **settings: object) -> Run:
@@ -83,24 +86,43 @@ def evaluate(path, report):
 """
 """An evaluator that reports until the file @GO@ appears; each time it returns another mark."""
 
-started: list[subprocess.Popen[bytes]] = []
+Engine = subprocess.Popen[bytes] | WarmEngine
+
+started: list[Engine] = []
 """Engines that tests started; a fixture ends those that still run at the end of a test."""
 
 
-def start_engine(run: Run) -> subprocess.Popen[bytes]:
-    """Start a run's engine in a session of its own."""
-    with run.log.open("ab") as log:
-        engine = subprocess.Popen(
-            [sys.executable, "-m", "engine", str(run.folder)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+@functools.cache
+def _warm() -> WarmCommand:
+    """The process that forks engines, until this one ends."""
+    command = WarmCommand()
+    atexit.register(command.close)
+    return command
+
+
+def start_engine(run: Run, cold: bool = False) -> Engine:
+    """Start a run's engine in a session of its own.
+
+    Args:
+        cold: start an interpreter for it, whose hashes are others than those of every other engine.
+    """
+    engine: Engine
+    if cold or read_at_start(os.environ) != _warm().start:
+        with run.log.open("ab") as log:
+            engine = subprocess.Popen(
+                [sys.executable, "-m", "engine", str(run.folder)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+    else:
+        run.log.touch()
+        engine = _warm().engine(run.folder, run.log)
     started.append(engine)
     return engine
 
 
-def finish(run: Run, timeout: float = 90) -> RunState:
+def finish(run: Run, timeout: float = 90, cold: bool = False) -> RunState:
     """Run the engine until it ends, and return the run's state."""
-    engine = start_engine(run)
+    engine = start_engine(run, cold)
     code = engine.wait(timeout)
     state = fold(run)
     assert code == (0 if state.status == "finished" else 1), run.log.read_text()

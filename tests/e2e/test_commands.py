@@ -58,7 +58,7 @@ def test_one_worker_and_seed_reproduce_run(make_task: TaskMaker, tmp_path: Path)
         priors={"a.md": "# Faster\n\n```python recipe\ndef left():\n    return X + Z\n```\n", "b.md": "# Other\n"}
     )
     runs = [make_run(task, tmp_path / f"runs{n}", rounds=15, workers=1, seed=5) for n in range(2)]
-    states = [finish(run) for run in runs]
+    states = [finish(run, cold=True) for run in runs]
     assert outcome(runs[0]) == outcome(runs[1])
     assert len(states[0].nodes) > 10
     other = make_run(task, tmp_path / "other", rounds=15, workers=1, seed=6)
@@ -68,7 +68,7 @@ def test_one_worker_and_seed_reproduce_run(make_task: TaskMaker, tmp_path: Path)
 
 def test_resume_reproduces_uninterrupted_run(make_task: TaskMaker, tmp_path: Path) -> None:
     whole = make_run(make_task(), tmp_path / "whole", rounds=6, workers=1, seed=3)
-    finish(whole)
+    finish(whole, cold=True)
     # Slow enough that none of its engines is done before it is stopped.
     slow = make_task("slow", evaluate=slow_evaluate(0.8))
     torn = make_run(slow, tmp_path / "torn", rounds=6, workers=1, seed=3)

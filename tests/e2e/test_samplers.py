@@ -86,7 +86,7 @@ def test_resume_after_switched_sampler_reproduces_run(make_task: TaskMaker, evol
         assert evolve("set", run.name, "rounds=18", *change, "--runs", tmp_path / name).code == 0
         runs.append(run)
     whole, torn = runs
-    finish(whole)
+    finish(whole, cold=True)
     for _ in range(2):
         count = len(events(torn, ev.RoundEnded))
         engine = start_engine(torn)

@@ -66,7 +66,7 @@ def with_better(task: Path, runs: Path) -> Run:
 def test_engine_killed_in_verification_goes_on_and_ends_as_if_it_were_not(
     run: Run, make_task: TaskMaker, tmp_path: Path
 ) -> None:
-    whole = finish(run)
+    whole = finish(run, cold=True)
     assert len(whole.best_steps) > 1, "there is something to verify"
     slow = make_task("slow", evaluate=DRAWN, guarded=True, toml=SLEEPS)
     killed = with_better(slow, tmp_path / "runs")
