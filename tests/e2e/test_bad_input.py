@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -193,32 +195,28 @@ def test_full_disk_fails_run_which_keeps_nodes_and_resumes(make_task: TaskMaker,
     check_complete(run, second.json["rounds"])
 
 
-@pytest.mark.parametrize("damage", ["empty", "text", "foreign", "torn"])
-def test_unusable_journal_is_reported(make_task: TaskMaker, tmp_path: Path, evolve: Evolve, damage: str) -> None:
+def test_unusable_journal_is_reported(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:
     where = ("--runs", tmp_path / "runs")
     good = evolve("run", make_task(), "--headless", "--json", "--rounds", 3, "--name", "good", *where).json
-    bad = tmp_path / "runs" / "bad"
-    shutil.copytree(good["run"], bad)
-    path = bad / "run.db"
-    if damage == "empty":
-        path.write_bytes(b"")
-    elif damage == "text":
-        path.write_text("not a database, " * 500)
-    elif damage == "torn":
-        path.write_bytes(path.read_bytes()[:5000] + b"\xa5" * 20_000)
-    else:
-        import sqlite3
-
-        path.unlink()
-        connection = sqlite3.connect(path)
+    path = tmp_path / "runs" / "bad" / "run.db"
+    shutil.copytree(good["run"], path.parent)
+    whole = path.read_bytes()
+    with closing(sqlite3.connect(tmp_path / "foreign.db")) as connection:
         connection.execute("CREATE TABLE events (seq)")
-        connection.close()
-    for command in (["show", "bad"], ["resume", "bad", "--headless"], ["best", "bad"], ["events", "bad"]):
-        one_message(evolve(*command, *where), str(path))
-    listed = evolve("runs", "--json", *where)
-    assert [entry["name"] for entry in listed.json] == ["good"]
-    assert "warning: " in listed.err
-    assert "Traceback" not in listed.err
+    damaged = {
+        "empty": b"",
+        "text": b"not a database, " * 500,
+        "torn": whole[:5000] + b"\xa5" * 20_000,
+        "foreign": (tmp_path / "foreign.db").read_bytes(),
+    }
+    for damage, content in damaged.items():
+        path.write_bytes(content)
+        for command in (["show", "bad"], ["resume", "bad", "--headless"], ["best", "bad"], ["events", "bad"]):
+            one_message(evolve(*command, *where), str(path))
+        listed = evolve("runs", "--json", *where)
+        assert [entry["name"] for entry in listed.json] == ["good"], damage
+        assert "warning: " in listed.err, damage
+        assert "Traceback" not in listed.err, damage
 
 
 def test_ambiguous_or_unknown_run_is_reported(make_task: TaskMaker, tmp_path: Path, evolve: Evolve) -> None:

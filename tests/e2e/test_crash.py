@@ -126,10 +126,10 @@ def test_kill_9_at_random_times_loses_nothing(make_task: TaskMaker, tmp_path: Pa
     rng = random.Random(kind)
     token = f"86400.{rng.randrange(10**9)}"
     task = make_task(evaluate=EVALUATORS[kind], toml=f'[settings]\ntoken = "{token}"\n')
-    run = make_run(task, tmp_path / "runs", rounds=24, workers=3)
-    kill_again_and_again(run, rng, token, 7)
-    finish_after_kills(run, token, 24)
-    assert len(events(run, ev.EngineStarted)) == 8
+    run = make_run(task, tmp_path / "runs", rounds=18, workers=3)
+    kill_again_and_again(run, rng, token, 5)
+    finish_after_kills(run, token, 18)
+    assert len(events(run, ev.EngineStarted)) == 6
 
 
 @pytest.mark.needs("setsid")
@@ -150,13 +150,13 @@ def test_kill_9_with_stages_repeats_leases_and_forks(
     task = make_task(evaluate=STAGED, toml=STAGES + settings)
     (task / "task.toml").write_text(toml + (task / "task.toml").read_text())
     run = make_run(task, tmp_path / "runs", rounds=12, workers=3)
-    kill_again_and_again(run, rng, token, 5)
+    kill_again_and_again(run, rng, token, 4)
     # A fork of what is left, at an event in the middle of a round, is killed too; the first is gone by then.
     middle = len(events(run)) * 2 // 3
     fork = fork_run(run, tmp_path / "elsewhere", at_seq=middle).run
     finish_after_kills(run, token, 12)
     shutil.rmtree(run.folder)
-    kill_again_and_again(fork, rng, token, 4)
+    kill_again_and_again(fork, rng, token, 3)
     finish_after_kills(fork, token, 12)
     for node in fold(fork).nodes:
         assert node.status in ("ok", "rejected"), node.reason

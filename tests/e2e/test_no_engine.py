@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from engine.runs.asking import ask
 from engine.runs.command_kinds import COMMANDS, Answer
 from engine.runs.folder import Run, is_alive, lock_run
 from engine.runs.status import summarize
-from tests.conftest import COMMAND, Evolve, TaskMaker
+from tests.conftest import Evolve, TaskMaker
 from tests.e2e.runs import (
     NOISY,
     check_complete,
@@ -238,20 +239,44 @@ def test_writer_does_not_count_as_engine(finished: Run) -> None:
     assert asked == [Answer(True, "done", "node 1 is starred")]
 
 
+FORKS = """\
+import json, os, sys
+from engine.cli import main
+
+for number, words in enumerate(json.loads(sys.argv[1])):
+    if not os.fork():
+        for stream, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{number}.{name}", os.O_WRONLY | os.O_CREAT), stream)
+        sys.argv = ["evolve", *words]
+        main()
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+"""Runs commands one after another, whose output goes to files."""
+
+
 @pytest.mark.needs("unshare", "mount")
-@pytest.mark.parametrize("kind", sorted(kind for kind, rule in COMMANDS.items() if rule.when_no_engine != "refuse"))
-def test_read_only_run_is_reported(finished: Run, kind: str) -> None:
-    words = {"set": ["rounds=9"], "inject": ["--hint", "left"], "comment": ["words"], "arm": ["--at", "best"]}
-    command, data = {"arm": "pause"}.get(kind, kind), words.get(kind, ["1"])
+def test_read_only_run_is_reported(finished: Run, tmp_path: Path) -> None:
+    kinds = sorted(kind for kind, rule in COMMANDS.items() if rule.when_no_engine != "refuse")
+    words = {
+        "set": ["rounds=9"],
+        "inject": ["--hint", "left"],
+        "comment": ["words"],
+        "arm": ["--at", "best"],
+        "undo": [],
+    }
     # Root writes through permissions, so a read-only bind mount makes the folder what it is to others.
     folder = finished.folder
+    told = [[{"arm": "pause"}.get(kind, kind), str(folder), *words.get(kind, ["1"])] for kind in kinds]
     mount = f"mount --bind '{folder}' '{folder}' && mount -o remount,bind,ro '{folder}' && exec \"$@\""
     done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh", *COMMAND, command, str(folder),
-         *data],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh", sys.executable, "-c", FORKS,
+         json.dumps(told)],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: run ") and "can only be read" in done.stderr, done.stderr
-    assert "evolve fork" in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout.split() == ["1"] * len(kinds), done.stderr
+    for number, kind in enumerate(kinds):
+        out, err = ((tmp_path / f"{number}.{name}").read_text() for name in ("out", "err"))
+        assert (kind, out) == (kind, "")
+        assert err.startswith("error: run ") and "can only be read" in err, (kind, err)
+        assert "evolve fork" in err and "Traceback" not in err, (kind, err)
     assert not unanswered(finished)
