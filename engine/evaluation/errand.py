@@ -1,5 +1,8 @@
 """Find on this machine what a command of the settings needs: its program, its variables, what it may read."""
 
+# pathlib raises for a name that is too long, or that nobody may look at: a word such as "/review …" is any text.
+# ruff: noqa: PTH110, PTH111, PTH113
+
 from __future__ import annotations
 
 import os
@@ -26,7 +29,7 @@ def lack_of(settings: CommandSettings) -> str:
     unset = [name for name in settings.environment if name not in os.environ]
     if unset:
         return f"command.environment names {', '.join(unset)}, which the engine's environment lacks"
-    gone = [path for path in settings.readable if not Path(path).expanduser().exists()]
+    gone = [path for path in settings.readable if not os.path.exists(os.path.expanduser(path))]
     if gone:
         return f"command.readable names {gone[0]}, which does not exist"
     if settings.protocol == "acp" and find_spec("acp") is None:
@@ -37,15 +40,15 @@ def lack_of(settings: CommandSettings) -> str:
 def program_path(settings: CommandSettings) -> str:
     """Return the absolute path of a command's program; empty if there is none."""
     name = settings.run[0]
-    found = shutil.which(str(Path(name).expanduser()) if "/" in name else name)
+    found = shutil.which(os.path.expanduser(name) if "/" in name else name)
     return str(Path(found).absolute()) if found else ""
 
 
 def shown_paths(settings: CommandSettings) -> list[str]:
     """Return what a command may read: what the settings name, its program, and files that its words name."""
     program = program_path(settings)
-    named = [word for word in settings.run[1:] if word.startswith("/") and Path(word).is_file()]
-    paths = [*(str(Path(path).expanduser()) for path in settings.readable), program, str(Path(program).resolve())]
+    named = [word for word in settings.run[1:] if word.startswith("/") and os.path.isfile(word)]
+    paths = [*map(os.path.expanduser, settings.readable), program, str(Path(program).resolve())]
     return list(dict.fromkeys([*paths, *named]))
 
 

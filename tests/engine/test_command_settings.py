@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.errors import UsageError
-from engine.evaluation.errand import lack_of
+from engine.evaluation.errand import lack_of, shown_paths
 from engine.runs.configure import choose_settings, configured
 from engine.runs.presets import Preset
 from engine.runs.reach import reach_of_settings
@@ -84,5 +84,9 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert lack() == ""
     assert lack(run=[str(tmp_path)]).endswith("which is neither on PATH nor a file that can be run")
     assert lack(readable=["~/no-such-folder"]) == "command.readable names ~/no-such-folder, which does not exist"
+    assert lack(readable=["/" + "x" * 5000]).endswith("which does not exist")
+    assert "~no-such-user/agent" in lack(run=["~no-such-user/agent"])
+    long = CommandSettings(run=["true", "/review " + "please " * 60])
+    assert shown_paths(long) == shown_paths(CommandSettings(run=["true"]))
     monkeypatch.setattr("engine.evaluation.errand.find_spec", lambda name: None)
     assert "pip install 'asi-evolve-tui[agents]'" in lack(protocol="acp")
