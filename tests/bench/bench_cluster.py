@@ -38,6 +38,7 @@ _FIRST = 20
 """Rounds that pay for what is done once: workers, blobs, the designer's child, the sandbox's probe."""
 _AT_ONCE = 4
 _WARM_SECONDS = 600.0
+_QUIET_SECONDS = 5.0
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 _SLEEPY = """\
 import time
@@ -341,15 +342,20 @@ def _watch(
 def _warm(
     engine: subprocess.Popen[bytes], run: Run, reader: JournalReader, group: Group, slots: int, counter: _Counter
 ) -> float:
-    """Wait until Ray has a worker for each slot; return how long that took."""
-    began = time.monotonic()
+    """Wait until Ray has a worker for each slot, and starts no further ones; return how long that took."""
+    began = changed = time.monotonic()
     base = load_bench("engine")
-    while sum(line.startswith("ray::") and not _is_rays(line) for line in group.commands().values()) < slots:
+    workers: set[int] = set()
+    while len(workers) < slots or time.monotonic() - changed < _QUIET_SECONDS:
         _done(engine, run, reader, base._rounds_done(reader) + 1, counter)
         time.sleep(0.2)
+        found = {pid for pid, line in group.commands().items() if line.startswith("ray::") and not _is_rays(line)}
+        if found - workers:
+            changed = time.monotonic()
+        workers = found
         if time.monotonic() - began > _WARM_SECONDS:
-            raise RuntimeError(f"Ray started no {slots} workers within {_WARM_SECONDS} s")
-    return time.monotonic() - began
+            raise RuntimeError(f"Ray started no {slots} workers within {_WARM_SECONDS:g} s")
+    return changed - began
 
 
 def _held(reader: JournalReader, start: float, end: float) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import shlex
 import sys
@@ -14,26 +13,23 @@ from typing import Any
 
 import pytest
 
-from engine.errors import EvolveError, TaskError
+from engine.errors import EvolveError
 from engine.evaluation import evaluator
 from engine.evaluation.evaluator import Outcome
-from engine.evaluation.executors import slurm_commands, slurm_job
+from engine.evaluation.executors import slurm_commands
 from engine.evaluation.executors.base import EndedEvaluation, EvaluationLost, RunningEvaluation, Submission
 from engine.evaluation.executors.messages import Done, OutcomeMessage, Progressed, Started, encode
 from engine.evaluation.executors.slurm import SlurmExecutor
 from engine.evaluation.executors.slurm_commands import Job
 from engine.evaluation.executors.slurm_evaluation import SlurmEvaluation
-from engine.evaluation.executors.slurm_files import RESULT, Seen, SharedFolder, read_signed, sign
-from engine.evaluation.executors.slurm_options import job_arguments, job_script, needed, partitions_of
+from engine.evaluation.executors.slurm_files import RESULT, Seen, sign
 from engine.evaluation.executors.slurm_room import check_room
 from engine.journal import events as ev
 from engine.journal.database import send_command
 from engine.runs.reach import reach_of_settings
-from engine.runs.secret import open_key
 from engine.settings.executor import ExecutorSettings
 from engine.settings.model import Settings
 from engine.task.resources import Resources
-from engine.task.spec import Limits
 from tests.conftest import EVALUATE, TaskMaker
 from tests.e2e.runs import HELD, events, fold, job_of, let_go, make_run, start_engine, unread, wait_for
 
@@ -165,14 +161,6 @@ async def test_what_was_cancelled_just_before_the_end_is_cancelled(
     await asyncio.to_thread(wait_for, lambda: has_ended(stub), "the end of the job")
     shared = tmp_path / "shared"
     assert not [*(shared / "jobs").iterdir(), *(shared / "out").iterdir()]
-
-
-def test_result_that_nobody_waits_for_is_not_left(tmp_path: Path) -> None:
-    out = tmp_path / "result"
-    slurm_job._write(out, b"one", tmp_path)
-    assert out.read_bytes() == b"one"
-    slurm_job._write(out, b"two", tmp_path / "gone")
-    assert not list(tmp_path.iterdir())
 
 
 async def test_cluster_without_room_is_refused(stub: Path, tmp_path: Path) -> None:
@@ -398,26 +386,6 @@ async def test_orders_and_cancel_before_the_job_is_known(tmp_path: Path) -> None
     assert (await evaluation.outcome()).reason == "enough"
 
 
-def test_options_of_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert needed(Resources(cpus=0.5, gpus=0.0)) == ["--cpus-per-task=1"]
-    assert needed(Resources(cpus=4, gpus=0.0, custom={"gpu:a100": 2, "shard": 1})) == [
-        "--cpus-per-task=4", "--gres=gpu:a100:2,shard:1",
-    ]  # fmt: skip
-    with pytest.raises(TaskError, match=r"0.5 of 'gpu'"):
-        needed(Resources(gpus=0.5))
-    told = job_arguments("evolve-x", tmp_path, Limits(seconds=90, memory_mb=1000), ["--mem=1G"])
-    assert {"--job-name=evolve-x", "--mem=1512M", "--time=12", "--no-requeue"} <= set(told) and told[-1] == "--mem=1G"
-    assert "--output=/50%% off/log" in job_arguments("x", Path("/50% off"), Limits(), [])
-    script = job_script(ExecutorSettings(python="/opt/a b/python"), "/s", tmp_path, "x-0").decode()
-    assert script.startswith("#!/bin/sh\nexec '/opt/a b/python' -I -c ")
-    for options in (["--partition=gpu,long"], ["-pgpu"], ["--partition", "gpu"], ["-A", "me", "-p", "gpu"]):
-        assert partitions_of(options).split(",")[0] == "gpu"
-    assert partitions_of(["--partition=gpu,long"]) == "gpu,long"
-    assert partitions_of([]) == "" == partitions_of(["--qos=gpu"])
-    monkeypatch.setenv("SBATCH_PARTITION", "night")
-    assert (partitions_of([]), partitions_of(["-p", "gpu"])) == ("night", "gpu")
-
-
 async def test_machines_and_jobs_are_read_from_what_slurm_says(stub: Path) -> None:
     (stub / "machines").write_text(
         "alpha|64|idle|main*|gpu:4\nalpha|64|idle|long|gpu:4\nbeta|16+|alloc|main*|(null)\n"
@@ -426,35 +394,6 @@ async def test_machines_and_jobs_are_read_from_what_slurm_says(stub: Path) -> No
     found = await slurm_commands.list_machines("")
     assert {name: total.get("GPU", 0.0) for name, total in found.items()} == {"alpha": 4.0, "gamma": 3.0}
     assert found["gamma"] == {"CPU": 8.0, "GPU": 3.0, "gpu": 3.0, "gpu:a100": 2.0, "gpu:t4": 1.0, "shard": 8.0}
-
-
-def test_signature_names_what_it_signs() -> None:
-    assert read_signed(KEY, "3", sign(KEY, "3", b"body")) == b"body"
-    for damaged in (b"", sign(KEY, "3", b"body")[:-1], sign(KEY, "4", b"body"), b"x" * 64 + b" body"):
-        with pytest.raises(ValueError, match="not signed"):
-            read_signed(KEY, "3", damaged)
-
-
-def test_shared_folder_is_the_users_own_and_forgets_what_is_old(tmp_path: Path) -> None:
-    folder = SharedFolder(tmp_path / "shared", network=True)
-    folder.make()
-    assert {path.stat().st_mode & 0o777 for path in (folder.root, *folder.root.iterdir())} == {0o700}
-    for name in ("old", "queued", "new"):
-        folder.put(name, b"request", KEY)
-        assert (folder.job(name) / "key").stat().st_mode & 0o777 == 0o600
-    for name in ("old", "queued"):
-        os.utime(folder.job(name), (1, 1))
-    folder.sweep(["queued"])
-    assert sorted(path.name for path in (folder.root / "jobs").iterdir()) == ["new", "queued"]
-    folder.order("gone", "freeze")
-    (folder.root / "out" / "new").symlink_to("/etc/passwd")
-    assert folder.look({"new": (0, 10), "gone": (0, 10)}) == {}, "a link was followed"
-    assert [path.name for path in (folder.root / "out").iterdir()] == ["new"]
-    (folder.root / "out" / "new").unlink()
-    for path in (folder.root / "out" / "new", folder.job("new") / "progress"):
-        path.mkdir()
-    os.mkfifo(folder.root / "out" / "pipe")
-    assert folder.look({"new": (0, 10), "pipe": (0, 10)}) == {}
 
 
 async def test_survey_that_cannot_write_tells_why(stub: Path, tmp_path: Path) -> None:
@@ -467,12 +406,6 @@ async def test_survey_that_cannot_write_tells_why(stub: Path, tmp_path: Path) ->
         assert "jobs/survey-" in (told := str(await executor.survey(90))) and told.endswith("Not a directory")
     finally:
         await executor.aclose()
-
-
-def test_key_of_a_run_is_made_once(tmp_path: Path) -> None:
-    key = open_key(tmp_path)
-    assert len(key) == 32 and open_key(tmp_path) == key
-    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
 
 
 def test_run_from_elsewhere_asks_before_it_submits_anything() -> None:
