@@ -74,6 +74,7 @@ BAD = {
         "its usage.json cannot be counted: `tokens_in` must be a number from 0, below 10^12"
     ),
     f"{EDIT}; ln -s /etc/passwd usage.json": "usage.json is no plain file of at most 65,536 bytes",
+    f"{EDIT}; mkdir usage.json": "usage.json is no plain file of at most 65,536 bytes",
     "echo '{\"tokens_in\": 9000}' > usage.json; sleep 100": (
         "it took more than 1,000 tokens; command.tokens is the limit"
     ),
