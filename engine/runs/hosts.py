@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, NoReturn, cast
 
 import msgspec
 
@@ -35,6 +37,7 @@ __all__ += ["run_on"]
 LIST_SECONDS = 20.0
 _QUIET = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=8", "-o", "ServerAliveInterval=5", "-o", "ControlMaster=no")
 """A connection that is open already is used, but none is left open: it would hold our pipes."""
+_SILENT = f"no answer within {LIST_SECONDS:g} s"
 _MOST_BYTES = 32 << 20
 _ADDRESS = re.compile(r"(ssh://)?(\w[\w.+-]*@)?[\w\[:][\w.:%\]-]*", re.ASCII)
 
@@ -48,6 +51,14 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How its shell starts this program, if it is not on the path there, as in `~/venv/bin/evolve`."""
 
 
+class RemoteBest(msgspec.Struct, frozen=True):
+    """The best node of a run of another machine."""
+
+    node: int = 0
+    score: float | None = None
+    fitness: float | None = None
+
+
 class RemoteRun(msgspec.Struct, frozen=True):
     """A run of another machine: what `evolve runs --json` there says of it. Earlier versions say less."""
 
@@ -58,7 +69,7 @@ class RemoteRun(msgspec.Struct, frozen=True):
     reason: str = ""
     rounds: int = 0
     nodes: int = 0
-    best: dict[str, Any] | None = None
+    best: RemoteBest | None = None
     ranked_by: str = "score"
     started: str = "1970-01-01T00:00:00Z"
     host: str = ""
@@ -68,6 +79,12 @@ class RemoteRun(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     archived: bool = False
     disk: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what would later fail: a time that is none, a path that no command can name."""
+        time.strptime(self.started, "%Y-%m-%dT%H:%M:%SZ")
+        if "\0" in self.run:
+            raise ValueError("a path without NUL is expected")
 
 
 class Unreachable(EvolveError):
@@ -102,8 +119,10 @@ def find_host(name: str) -> Host:
     Raises:
         UsageError: it cannot be an address, or config.toml is not valid.
     """
-    check_address(name)
-    return read_hosts().get(name) or Host(name)
+    host = read_hosts().get(name)
+    if host is None:
+        check_address(name)
+    return host or Host(name)
 
 
 def check_address(address: str) -> None:
@@ -159,14 +178,38 @@ class Question:
             Unreachable: ssh failed, or there was no answer that can be read.
         """
         try:
-            out, err = self._process.communicate(timeout=LIST_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise Unreachable(f"no answer within {LIST_SECONDS:g} s") from None
+            out, err = self._gather(time.monotonic() + LIST_SECONDS)
         finally:
-            if self._process.returncode is None:
-                self.cancel()
-                self._process.communicate()
+            self.cancel()
+            self._process.wait()
+            for pipe in self._pipes():
+                pipe.close()
         return _read(self._host, self._process.returncode, out, err)
+
+    def _gather(self, deadline: float) -> tuple[bytes, bytes]:
+        """Return what ssh prints on stdout and stderr until it ends, never more than is kept of an answer."""
+        out, err = kept = bytearray(), bytearray()
+        with selectors.DefaultSelector() as pipes:
+            for pipe, text in zip(self._pipes(), kept, strict=True):
+                pipes.register(pipe, selectors.EVENT_READ, text)
+            while pipes.get_map():
+                for key, _ in pipes.select(max(0.0, deadline - time.monotonic())):
+                    got = os.read(key.fd, 1 << 16)
+                    if not got:
+                        pipes.unregister(key.fileobj)
+                    key.data.extend(got)
+                if len(out) + len(err) > _MOST_BYTES:
+                    raise Unreachable(f"its answer is longer than {_MOST_BYTES >> 20} MiB")
+                if time.monotonic() > deadline:
+                    raise Unreachable(_SILENT)
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise Unreachable(_SILENT) from None
+        return bytes(out), bytes(err)
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        return cast("IO[bytes]", self._process.stdout), cast("IO[bytes]", self._process.stderr)
 
     def cancel(self) -> None:
         """End ssh, with what it started to get there; `answer` then raises Unreachable."""
@@ -190,10 +233,10 @@ def _read(host: Host, code: int, out: bytes, err: bytes) -> list[RemoteRun]:
     if code:
         raise Unreachable(last or f"ssh ended with code {code}")
     # What a shell prints at its start stands before the answer.
-    lines = out[:_MOST_BYTES].splitlines()
+    lines = out.splitlines()
     try:
         return msgspec.json.decode(lines[-1] if lines else b"", type=list[RemoteRun])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Unreachable("its answer cannot be read: is evolve there of another version?") from None
 
 

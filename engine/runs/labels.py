@@ -41,7 +41,7 @@ def read_labels(folder: Path) -> Labels:
         if not path.is_file() or path.stat().st_size > _MOST_BYTES:
             return Labels()
         found = msgspec.json.decode(path.read_bytes(), type=Labels)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Labels()
     return Labels(tuple(tag for tag in found.tags if _is_tag(tag))[:_MOST_TAGS], found.archived)
 

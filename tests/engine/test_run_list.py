@@ -50,7 +50,9 @@ def test_labels_belong_to_the_folder(tmp_path: Path, evolve: Evolve) -> None:
 
 def test_unreadable_labels_count_as_none(tmp_path: Path) -> None:
     file = tmp_path / "labels.json"
-    for content in (b"", b"[", b'{"tags": 3}', b'{"tags": ["\\u001b[2J", "", "fine", "a b"]}', b" " * 100_000):
+    deep = b'{"more":' + b"[" * 30_000 + b"]" * 30_000 + b"}"
+    odd = b'{"tags": ["\\u001b[2J", "", "fine", "a b"]}'
+    for content in (b"", b"[", b'{"tags": 3}', b'{"tags": ["\xff"]}', deep, odd, b" " * 100_000):
         file.write_bytes(content)
         assert read_labels(tmp_path).tags == (("fine",) if b"fine" in content else ())
     file.unlink()
@@ -131,8 +133,12 @@ def test_host_that_ssh_would_take_for_an_option_is_refused(name: str) -> None:
 def test_hosts_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVOLVE_HOME", str(tmp_path))
     config = tmp_path / "config.toml"
-    config.write_text('[hosts.gpu1]\n[hosts.big]\naddress = "me@big.example"\nevolve = "~/venv/bin/evolve"\n')
-    assert list(read_hosts()) == ["gpu1", "big"]
+    config.write_text(
+        '[hosts.gpu1]\n[hosts."a b"]\naddress = "ab"\n'
+        '[hosts.big]\naddress = "me@big.example"\nevolve = "~/venv/bin/evolve"\n'
+    )
+    assert list(read_hosts()) == ["gpu1", "a b", "big"]
+    assert find_host("a b") == Host("ab"), "a name in the file need be no address"
     there = remote_command(find_host("big"), ["show", "a b; rm"], True)
     assert there == ["ssh", "-t", "--", "me@big.example", "~/venv/bin/evolve show 'a b; rm'"]
     assert find_host("other") == Host("other")
@@ -154,9 +160,21 @@ def test_runs_of_another_machine(tmp_path: Path, stub_ssh: StubSsh, monkeypatch:
     stub_ssh("exit 127")
     with pytest.raises(Unreachable, match="no 'evolve' on its path"):
         remote_runs(Host("gpu1"))
-    stub_ssh("echo '<html>'")
-    with pytest.raises(Unreachable, match="cannot be read"):
-        remote_runs(Host("gpu1"))
+    for wrong in (
+        b"<html>", b'[{"run": "/r/\xff", "name": "", "status": ""}]', b"[" * 100_000,
+        *(json.dumps([{**entry, **part}]).encode() for part in (
+            {"best": {"score": "much"}}, {"started": "never"}, {"run": "/r/\0"}, {"name": 3},
+        )),
+    ):  # fmt: skip
+        (tmp_path / "answer").write_bytes(wrong)
+        stub_ssh(f"cat {tmp_path}/answer")
+        with pytest.raises(Unreachable, match="cannot be read"):
+            remote_runs(Host("gpu1"))
+    monkeypatch.setattr("engine.runs.hosts._MOST_BYTES", 1 << 20)
+    for stream in (1, 2):
+        stub_ssh(f"exec yes >&{stream}")
+        with pytest.raises(Unreachable, match="longer than 1 MiB"):
+            remote_runs(Host("gpu1"))
     stub_ssh("sleep 300 & wait")
     monkeypatch.setattr("engine.runs.hosts.LIST_SECONDS", 0.2)
     with pytest.raises(Unreachable, match="no answer"):

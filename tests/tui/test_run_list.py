@@ -24,7 +24,8 @@ def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }  # fmt: skip
     stub, noted = tmp_path / "bin" / "ssh", tmp_path / "noted"
     stub.parent.mkdir()
-    (tmp_path / "answer").write_text(json.dumps([there, {**there, "name": "x", "run": "/far/x", "started": "never"}]))
+    odd = {**there, "name": "x", "run": "/far/x", "started": "2001-01-01T00:00:00Z", "status": "odd"}
+    (tmp_path / "answer").write_text(json.dumps([there, odd]))
     stub.write_text(
         f'#!/bin/sh\necho "$*" >> {noted}\ncase "$*" in *gone*) echo "no such host" >&2; exit 255;;\n'
         f"*runs*--json*) cat {tmp_path}/answer;; esac\n"
@@ -83,7 +84,7 @@ async def test_runs_of_other_machines(runs: Path, make_app: Maker, machines: Pat
         screen: Any = app.screen
         names = [row.name for row in screen._list.rows_]
         assert names == ["gpu1:theirs", "mine", "gpu1:x", "gone"], "newest first, the one not reached last"
-        assert "3.4 MB" in text_of(app) and "its summary cannot be read" in text_of(app)
+        assert "3.4 MB" in text_of(app) and "broken" in text_of(app)
         assert "3, 0 with an engine" in text_of(app) or "1 with an engine" in text_of(app)
         screen._list.go(0)
         await pilot.press("m", "a", "number_sign", "R", "D", "C")

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.runs.hosts import RemoteRun
 from engine.runs.run_filter import RunFacts
-from engine.runs.status import best_of, started_ms
+from engine.runs.status import started_ms
 from engine.state.ranking import Figures, Ranking
 
 __all__ = ["RunRow", "remote_row"]
@@ -61,14 +61,10 @@ class RunRow(msgspec.Struct, frozen=True):
 
 
 def remote_row(on: str, run: RemoteRun) -> RunRow:
-    """Return the row of a run on another machine; values that make no sense become a `broken` run."""
-    try:
-        best, ranking = best_of({"best": run.best, "ranked_by": run.ranked_by})
-        started = started_ms({"started": run.started})
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return RunRow(Path(run.run), "broken", trouble="its summary cannot be read", on=on)
+    """Return the row of a run on another machine."""
+    best = None if run.best is None else Figures(run.best.score, run.best.fitness)
     status = run.status if run.status in _STATUSES else "broken"
     return RunRow(
-        Path(run.run), status, run.task, run.rounds, 0, run.nodes, best, ranking, started, run.host, run.to_record,
-        "", run.tags, run.archived, run.disk, on,
+        Path(run.run), status, run.task, run.rounds, 0, run.nodes, best, Ranking(by_fitness=run.ranked_by == "fitness"),
+        started_ms({"started": run.started}), run.host, run.to_record, "", run.tags, run.archived, run.disk, on,
     )  # fmt: skip
