@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.errors import EvolveError, JournalError, RunError
-from engine.journal.database import encode_command, make_plain, send_command
+from engine.journal.database import Command, encode_command, make_plain, send_command
 from engine.journal.events import SettingsChanged
 from engine.journal.reader import JournalReader
 from engine.runs.command_kinds import COMMANDS, Answer, Refusal, check_command, read_answer, refuse
@@ -93,8 +93,6 @@ def carry_out(
     rule, given = COMMANDS[kind].when_no_engine, dict(data or {})
     starts = key or f"'evolve resume {run.typed}'"
     more = (key or f"'evolve resume {run.typed} --rounds N'") + " gives it more rounds"
-    if kind == "undo" and (answer := _take_back_waiting(run)) is not None:
-        return answer
     if rule == "refuse":
         if command_id is not None:
             return Answer(False, "ended", "the engine ended before it answered")
@@ -103,6 +101,8 @@ def carry_out(
         return refuse(Refusal(f"no engine is at work, the run is {status}", hint, "no_engine"))
     check_writable(run)
     try:
+        if kind == "undo" and (taken := _take_back_waiting(run, command_id)) is not None:
+            return taken
         if rule == "keep":
             return _keep(run, kind, given, command_id, more)
         with lock_run(run, engine=False):
@@ -119,20 +119,39 @@ def carry_out(
         return answer._replace(text=f"{answer.text}: {more}") if answer.code == "finished" else answer
 
 
-def _take_back_waiting(run: Run) -> Answer | None:
-    """Take back the newest command that waits for the run's next engine; None if another act came after it."""
-    with JournalReader(run.db) as reader:
-        waiting = [command for command in reader.pending() if COMMANDS[command.kind].when_no_engine == "keep"]
-    if not waiting:
+def _take_back_waiting(run: Run, command_id: int | None) -> Answer | None:
+    """Take back the newest command that waits for the run's next engine; None if another act came after it.
+
+    Args:
+        run: the run.
+        command_id: of an undo that its engine left unanswered; what was asked for later stays.
+    """
+    if _newest_waiting(run, command_id) is None:
         return None
-    check_writable(run)
-    newest = waiting[-1]
     with lock_run(run, engine=False), RestingRun(run) as resting:
-        if resting.state.acts and resting.state.acts[-1].at > newest.at:
+        # Whoever held the lock before may have answered it.
+        newest = _newest_waiting(run, command_id)
+        if newest is None or (resting.state.acts and resting.state.acts[-1].at > newest.at):
             return None
         told = f"taken back: {newest.kind}, which waited for the run's next start"
         resting.write_answer(newest.kind, "", [], Answer(False, "undone", told), newest.id)
-    return Answer(True, "done", told)
+        answer = Answer(True, "done", told)
+        if command_id is not None:
+            # Else the next engine would undo once more.
+            resting.write_answer("undo", "", [], answer, command_id)
+    return answer
+
+
+def _newest_waiting(run: Run, before: int | None) -> Command | None:
+    with JournalReader(run.db) as reader:
+        waiting = [
+            command
+            for command in reader.pending()
+            if (before is None or command.id < before)
+            and command.kind in COMMANDS
+            and COMMANDS[command.kind].when_no_engine == "keep"
+        ]
+    return waiting[-1] if waiting else None
 
 
 def _keep(run: Run, kind: str, data: dict[str, Any], command_id: int | None, more: str) -> Answer:

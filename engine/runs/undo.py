@@ -99,6 +99,9 @@ def _check_waits(state: RunState, event: Event) -> None:
 def _set_back(state: RunState, act: Act) -> Effects:
     change = act.events[0].data
     assert isinstance(change, ev.SettingsChanged)
+    if check_set(state.settings, change.settings) != state.settings:
+        paths = ", ".join(".".join(path) for path in leaf_paths(change.settings))
+        raise Refusal(f"{paths} was changed again since, as by a fork", "Set what it is to be")
     now: Any = msgspec.to_builtins(state.settings)
     added = [
         ".".join(path) for path in leaf_paths(change.settings) if _lacks(act.before, path) and not _lacks(now, path)

@@ -28,6 +28,8 @@ _OF: dict[str, tuple[type[ev.Data], ...]] = {
     "arm": (ev.PauseArmed,),
 }
 """The events of each kind of command that can be taken back."""
+_SEVERAL = ("pin", "unpin", "prune", "restore")
+"""Commands with more than one event; what stands right before the event of another one is no part of it."""
 
 _Handlers = Mapping[str, Callable[[RunState, Event, Any], None]]
 
@@ -75,6 +77,8 @@ def _command_done(state: RunState, event: Event, data: ev.CommandDone) -> None:
     wanted = _OF.get(data.name)
     if not data.ok or wanted is None or not recent or recent[-1][0].seq != event.seq - 1:
         return
+    if data.name not in _SEVERAL:
+        recent = recent[-1:]
     while recent and not isinstance(recent[0][0].data, wanted):
         del recent[0]
     if recent and all(isinstance(item.data, wanted) for item, _ in recent):

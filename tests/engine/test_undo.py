@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from engine.errors import EvolveError
 from engine.journal import events as ev
+from engine.journal.database import send_command
 from engine.journal.reader import JournalReader
-from engine.runs.asking import ask
-from engine.runs.folder import Run
+from engine.runs.asking import ask, carry_out
+from engine.runs.command_kinds import Answer
+from engine.runs.folder import Run, lock_run
+from engine.runs.resting import RestingRun
 from engine.runs.undo import describe_act, undo_last
 from engine.state.fold import fold_run
 from engine.state.run_state import RunState
@@ -77,6 +82,42 @@ def test_what_waits_for_an_engine_is_taken_back_first(run: Run, evolve: Evolve) 
     assert evolve("undo", "one", *where).code == 1
 
 
+def test_undo_that_an_engine_left_unanswered_is_answered_once(run: Run) -> None:
+    assert ask(run, "star", {"node": 1}).ok
+    send_command(run.db, "set", {"settings": {"rounds": 300}})
+    undo = send_command(run.db, "undo", {})
+    later = send_command(run.db, "set", {"settings": {"rounds": 400}})
+    answer = carry_out(run, "undo", {}, undo)
+    assert answer is not None and answer.text.startswith("taken back: set")
+    with JournalReader(run.db) as reader:
+        assert [command.id for command in reader.pending()] == [later], "the next engine undoes no second act"
+    assert state_of(run).nodes[1].starred
+
+
+def test_what_waited_is_not_taken_back_once_an_engine_has_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ask(run, "star", {"node": 1}).ok
+    assert ask(run, "set", {"settings": {"rounds": 300}}).code == "kept"
+
+    @contextmanager
+    def after(run: Run, engine: bool = True) -> Iterator[int]:
+        """An engine carries it out before the lock is free."""
+        with lock_run(run, engine=engine) as held:
+            with JournalReader(run.db) as reader:
+                waiting = reader.pending()
+            with RestingRun(run) as resting:
+                for command in waiting:
+                    done: list[tuple[ev.Data, int | None]] = [(ev.SettingsChanged({"rounds": 300}), None)]
+                    resting.write_answer("set", "", done, Answer(True, "done", "rounds = 300"), command.id)
+            yield held
+
+    with monkeypatch.context() as patch, lock_run(run):
+        patch.setattr("engine.runs.asking.is_alive", lambda run: True)
+        assert carry_out(run, "undo") is None, "an engine that has started meanwhile answers"
+    monkeypatch.setattr("engine.runs.asking.lock_run", after)
+    assert ask(run, "undo").text == "taken back: set rounds = 300"
+    assert state_of(run).settings.rounds == 100
+
+
 def answered(run: Run, name: str, *acts: tuple[ev.Data, int | None]) -> RunState:
     """The run after an engine has carried out a command."""
     add_events(run, *acts, (ev.CommandDone(1, name, True, f"{name}: done"), None))
@@ -90,6 +131,15 @@ def test_settings_go_back_to_their_former_values(run: Run) -> None:
     assert told == "taken back: set set: done"
     add_events(run, *effects)
     assert state_of(run).settings == was
+    add_events(run, (ev.SettingsChanged({"rounds": 7}), None))
+    answered(run, "set", (ev.SettingsChanged({"rounds": 8}), None))
+    add_events(run, *undo_last(state_of(run))[0])
+    assert state_of(run).settings.rounds == 7, "what a fork set right before is no part of the act"
+    add_events(run, (ev.SettingsChanged({"rounds": 9}), None))
+    answered(run, "set", (ev.SettingsChanged({"workers": 3}), None))
+    add_events(run, (ev.SettingsChanged({"workers": 2}), None))
+    with pytest.raises(EvolveError, match="workers was changed again since"):
+        undo_last(state_of(run))
     model = {"models": {"new": {"model": "m", "base_url": "http://127.0.0.1:1/v1"}}}
     with pytest.raises(EvolveError, match=r"models\.new.* was added"):
         undo_last(answered(run, "set", (ev.SettingsChanged(model), None)))
