@@ -28,6 +28,15 @@ def without_codes(text: str) -> str:
     return visible(_CODES.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
 
 
+_BEGUN = re.compile("\x1b(?:\\[[0-?]*[ -/]*|[\\]PX^_][^\x07\x1b]{0,1000}|[ -/]*)")
+
+
+def begun_code_of(text: str) -> int:
+    """Return how many characters at the end of a text may be the beginning of what steers a terminal."""
+    at = text.rfind("\x1b")
+    return len(text) - at if at >= 0 and _BEGUN.fullmatch(text, at) else 0
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: `1 prior`, `2 priors`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

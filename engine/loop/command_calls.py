@@ -29,7 +29,7 @@ from engine.loop.gate import PauseGate
 from engine.loop.session import RunSession
 from engine.settings.command import CommandSettings
 from engine.task.spec import Limits
-from engine.text import without_codes
+from engine.text import begun_code_of, without_codes
 
 __all__ = ["CommandCalls"]
 
@@ -252,15 +252,21 @@ class _Live:
 
     def __init__(self, session: RunSession, round_: int, head: dict[str, object], secrets: Mapping[str, str]) -> None:
         self._session, self._round, self._head, self._secrets = session, round_, head, list(secrets.values())
-        self._kept = ""
+        self._kept = self._code = ""
 
     def add(self, stream: str, text: str, left_out: int) -> None:
         """Show more of it."""
         gap = f"\n… {left_out:,} bytes left out …\n" if left_out else ""
-        whole = hide(("" if left_out else self._kept) + text, self._secrets)
+        if left_out:
+            self._kept = self._code = ""
+        # Colours may stand amid a secret, so they go first.
+        text = self._code + text
+        begun = begun_code_of(text)
+        text, self._code = text[: len(text) - begun], text[len(text) - begun :]
+        whole = hide(self._kept + without_codes(text), self._secrets)
         kept = held_back_of(whole, self._secrets)
         shown, self._kept = whole[: len(whole) - kept], whole[len(whole) - kept :]
-        row = {**self._head, "text": without_codes(gap + shown), "command": True}
+        row = {**self._head, "text": gap + shown, "command": True}
         self._session.live("stream", self._round, msgspec.json.encode(row))
 
 

@@ -7,6 +7,7 @@ import json
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from engine.errors import RunError, Stopping
 from engine.evaluation.outcome import Outcome
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
+from engine.loop.command_calls import _Live
 from engine.loop.command_record import read_end
 from engine.loop.stages.design import Design
 from engine.runs.calls import calls_of_run
@@ -114,6 +116,24 @@ def test_what_is_told_in_no_known_form_is_a_reason_and_no_error() -> None:
         outcome = Outcome("ok", 0.0, {}, "", "guarded", "bubblewrap", 1.0, 1.0, 1.0, b"", b"", built=forged)
         ended = read_end(outcome, lambda files: "X = 1", CommandSettings(run=["true"]), {})
         assert ended.left.problem == "what it left was not told in a form that can be read" and not ended.left.code
+
+
+def test_secret_is_hidden_while_it_is_printed_in_pieces_and_colours() -> None:
+    shown: list[str] = []
+    session: Any = SimpleNamespace(live=lambda kind, round_, row: shown.append(json.loads(row)["text"]))
+    live = _Live(session, 1, {}, {"AGENT_KEY": SECRET})
+    pieces = (
+        "a wonder",
+        "fully\033[01;31m\033[K-sec\033[m\033",
+        "[Kr",
+        "et b \033]0;ti",
+        "tle\007wonder\033[",
+        "1mfully-secret\n",
+    )
+    for piece in pieces:
+        live.add("stdout", piece, 0)
+    live.add("stdout", "c\n", 7)
+    assert "".join(shown) == "a *** b ***\n\n… 7 bytes left out …\nc\n"
 
 
 @pytest.mark.needs("bubblewrap")
