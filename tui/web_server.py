@@ -178,14 +178,20 @@ class _Application(AppService):  # type: ignore[misc]
         process = self._process
         if process is None:
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LEAVE_SECONDS):
-                await self.stop()
-                await process.wait()
+
+        async def leave() -> None:
+            await self.stop()
+            await process.wait()
+
+        leaving = asyncio.create_task(leave())
+        # Not by asyncio.timeout: the task that `stop` waits for swallows a cancellation, and would be waited for on.
+        await asyncio.wait([leaving], timeout=_LEAVE_SECONDS)
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+        await process.wait()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
 
 
 def _cells(request: web.Request, name: str, otherwise: int) -> int:

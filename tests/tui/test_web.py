@@ -233,6 +233,36 @@ def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines()[1:] if path.exists() else []
 
 
+@pytest.mark.parametrize("sends", ["", r"D\0\0\0\1x"])
+async def test_application_that_does_not_leave_is_killed(sends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hangs; or what it sent cannot be handed on, so that nobody reads from it."""
+    require("textual_serve")
+    from textual_serve.download_manager import DownloadManager
+
+    from tui import web_server
+
+    sent = asyncio.Event()
+
+    async def lose(data: Any = None) -> None:
+        sent.set()
+        raise KeyError(data)
+
+    monkeypatch.setattr(web_server, "_LEAVE_SECONDS", 0.2)
+    service = web_server._Application(
+        f"printf '__GANGLION__\\n{sends}'; exec sleep 300",
+        write_bytes=lose,
+        write_str=lose,
+        close=lose,
+        download_manager=DownloadManager(),
+    )
+    async with asyncio.timeout(60):
+        await service.start(80, 24)
+        if sends:
+            await sent.wait()
+        await service.end()
+    assert service._process.returncode == -signal.SIGKILL
+
+
 def test_without_the_package_the_command_names_it(runs: Path, tmp_path: Path) -> None:
     hidden = (
         "import importlib.util, sys; find = importlib.util.find_spec; "
