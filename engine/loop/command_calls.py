@@ -63,6 +63,8 @@ class CommandCalls:
         self._session, self._gate, self._evaluations, self._flights = session, gate, evaluations, flights
         self._work, self._task_folder = work, task_folder
         self._slots = CapacityLimiter(session.state.settings.command.concurrency)
+        self._recorded: Recorded | None = None
+        """What another run recorded, if that is given again."""
 
     def for_round(self, round_: int) -> Command:
         """Return the function that runs the command on behalf of a round."""
@@ -89,6 +91,11 @@ class CommandCalls:
                 return await self._run(round_, role, files, read, most_bytes, seed, key, prompt, flight)
 
         return run
+
+    def close(self) -> None:
+        """Close the journal of another run."""
+        if self._recorded is not None:
+            self._recorded.close()
 
     def _left(self, done: CallDone) -> Left:
         return Left(self._session.text(done.program), done.notes, done.problem)
@@ -216,17 +223,15 @@ class CommandCalls:
         """
         session = self._session
         folder = Path(session.state.settings.answers)
-        recorded = Recorded(folder / "run.db")
-        try:
-            found = recorded.find(role, sha256_of(prompt), place)
-            if found is None:
-                raise RunError(
-                    f"{folder} holds nothing that a command left for the folder of round {place[0]} ({place[2]})",
-                    "It fits a run of the same task with the same settings, seed and one worker",
-                )
-            texts = [recorded.text(blob) for blob in (found.answer_blob, found.program)]
-        finally:
-            recorded.close()
+        if self._recorded is None:
+            self._recorded = Recorded(folder / "run.db")
+        found = self._recorded.find(role, sha256_of(prompt), place)
+        if found is None:
+            raise RunError(
+                f"{folder} holds nothing that a command left for the folder of round {place[0]} ({place[2]})",
+                "It fits a run of the same task with the same settings, seed and one worker",
+            )
+        texts = [self._recorded.text(blob) for blob in (found.answer_blob, found.program)]
         call = session.state.last_call + 1
         done = msgspec.structs.replace(
             found, call=call, tokens_in=0, tokens_out=0, tokens_cached=0, usd=0.0, seconds=0.0, key=place[2],

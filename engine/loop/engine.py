@@ -130,7 +130,7 @@ class Engine:
         measure = Measure(session, self._evaluations, task, self._seeds)
         judge = Judge(session, gate, models, past.prompts)
         confirm = Confirm(session, measure)
-        commands = CommandCalls(session, gate, self._evaluations, models.flights, run.work, run.task)
+        self._command_calls = CommandCalls(session, gate, self._evaluations, models.flights, run.work, run.task)
         experiment = Experiment(session, measure, judge, confirm, self._hooks)
         analyze = Analyze(session, models, past.prompts)
         lessons = Lessons(session, gate, analyze, self._limits)
@@ -138,7 +138,7 @@ class Engine:
             session,
             gate,
             Learn(session, past.sampler, self._priors, past.designer),
-            Design(session, past.designer, models, commands, NearWatch(session, self._priors.embed)),
+            Design(session, past.designer, models, self._command_calls, NearWatch(session, self._priors.embed)),
             experiment,
             lessons,
             Seeds(session, gate, experiment, lessons),
@@ -180,6 +180,7 @@ class Engine:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
             await self._models.aclose()
+            self._command_calls.close()
             await self._priors.aclose()
             await self._designer.aclose()
             await self._executor.aclose()

@@ -140,6 +140,7 @@ async def open_parts(run: Run, hooks: Hooks | None = None, attended: bool = True
         assert not parts.errors
     finally:
         await parts.models.aclose()
+        parts.command_calls.close()
         await parts.priors.aclose()
         await parts.designer.aclose()
         await parts.session.aclose()
