@@ -153,7 +153,7 @@ def head_problem(text: str) -> str:
     if not front and before and not any(line.rstrip().endswith("--") for line in lines):
         return ""
     return (
-        f"line {above + number + 1}: '{lines[number].strip()[:40]}' is read as text; front matter stands between two "
+        f"line {above + number + 1} is read as text: '{lines[number].strip()[:40]}'; front matter stands between two "
         "lines '---', of which the first is the file's first line"
     )
 

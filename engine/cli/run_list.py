@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,6 +105,8 @@ def _facts(entry: dict[str, Any]) -> RunFacts:
 
 def _nothing(found: list[dict[str, Any]], wanted: RunFilter) -> str:
     hidden = sum(entry["archived"] for entry in found)
+    if wanted.text and (matching := sum(replace(wanted, archived=True)(_facts(entry)) for entry in found)):
+        return f"Only archived runs ({matching}) match '{one_line(wanted.text, 80)}'; --archived lists them."
     if wanted.text:
         return f"No run matches '{one_line(wanted.text, 80)}'. 'evolve runs' lists {len(found) - hidden}."
     return f"All {hidden} runs are archived. 'evolve runs --archived' lists them."

@@ -223,7 +223,9 @@ def digest_run(run: Run, begin: int | None) -> tuple[Digest, RunState]:
 
 def _kind(reason: str) -> str:
     """Return the beginning of a reason with numbers left out, so that equal ones count as one kind."""
-    return re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "…", one_line(reason, 80)).partition(";")[0][:60].rstrip(" ,:")
+    # The numbers of an address name the endpoint.
+    told = re.sub(r"(https?://\S+)|\d+(\.\d+)?(e[+-]?\d+)?", lambda found: found[1] or "…", one_line(reason, 80))
+    return told.partition(";")[0][:60].rstrip(" ,:")
 
 
 def _count(counts: dict[str, int], what: str) -> None:

@@ -99,6 +99,8 @@ def _explain(message: str, kind: type[msgspec.Struct]) -> str:
         return f"unknown key '{f'{path}.{key}' if path else key}'{hint}"
     text = message[: at.start()] if at else message
     text = text.replace("Object missing required field", "missing key")
+    if text.startswith("Expected `str`, got `null`"):
+        text += "; an empty text is written '\"\"'"
     if text.startswith("Invalid enum value"):
         text += f"; it is one of {', '.join(_choices(kind, path))}"
     return f"{path}: {text}" if path else text

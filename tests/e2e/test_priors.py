@@ -268,7 +268,7 @@ def test_head_that_is_read_as_text_is_told(make_task: TaskMaker, priors: Cli, tm
     at = ("--task", make_task())
     (tmp_path / "broken.md").write_text("---\ntags: never closed\n# Broken\n")
     broken = priors("add", tmp_path / "broken.md", *at)
-    assert broken.out == "broken\n" and "warning: broken: line 2: 'tags: never closed' is read as text" in broken.err
+    assert broken.out == "broken\n" and "warning: broken: line 2 is read as text: 'tags: never closed'" in broken.err
     assert "line 5" in priors("edit", "broken", "--weight", 2, "--file", tmp_path / "broken.md", *at).err
     (tmp_path / "whole.md").write_text("---\ntags: closed\n---\n# Whole\n")
     assert priors("add", tmp_path / "whole.md", *at).err == ""

@@ -10,9 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.errors import UsageError
+from engine.journal import events as ev
 from engine.runs.digest import describe_digest, describe_span, digest_run, parse_since
 from engine.runs.folder import Run
 from engine.runs.seen import last_seen, mark_seen
+from tests.tui.synthetic import add_events, make_run
 
 ROOT = Path(__file__).parents[2]
 RUN = Run(ROOT / "sample_runs" / "circle_packing_mixed")
@@ -36,6 +38,14 @@ def test_parts_of_a_run_add_up_to_the_whole() -> None:
     lines = describe_digest(late, "sum_radii")
     assert lines[0].startswith(f"best sum_radii {late.best_before:.6g} → {late.best:.6g} by #{state.best}")
     assert describe_digest(nothing, "sum_radii")[0].endswith("unchanged")
+
+
+def test_pauses_for_one_endpoint_are_told_with_its_address(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "one", 1)
+    reason = "no model answers: m: http://127.0.0.1:80/v1 fails"
+    add_events(run, *((ev.RunPaused(reason=f"{reason} ({status})"), None) for status in (500, 503)))
+    found, _ = digest_run(run, None)
+    assert found.pauses == {f"{reason} (…)": 2}
 
 
 def test_times_are_read_as_people_write_them() -> None:

@@ -36,6 +36,8 @@ def test_labels_belong_to_the_folder(tmp_path: Path, evolve: Evolve) -> None:
     assert read_labels(tmp_path / "three") == Labels()
     shown = evolve("runs", "--json", *where).json
     assert [(entry["name"], entry["tags"], entry["archived"]) for entry in shown] == [("three", [], False)]
+    assert "Only archived runs (1) match 'tag:seed3'" in evolve("runs", "--filter", "tag:seed3", *where).out
+    assert "No run matches 'tag:none'" in evolve("runs", "--filter", "tag:none", *where).out
     listed = evolve("runs", "--filter", "is:archived tag:seed3", "--disk", *where).out
     assert "two" in listed and "(archived) seed3" in listed and "three" not in listed and "kB" in listed
     assert find_run(None, tmp_path).name == "three"

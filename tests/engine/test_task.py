@@ -218,3 +218,10 @@ def test_settings_merge_in_order_and_mistake_names_its_source() -> None:
         merge_settings(("line", {"sampler": {"k": 1}}))
     with pytest.raises(UsageError, match="`workers` must be at least 1"):
         merge_settings(("line", {"workers": 0}))
+    nothing = parse_assignment("models.fast.key_env=", UsageError)
+    with pytest.raises(UsageError, match="an empty text is written '\"\"'"):
+        merge_settings(("line", nothing))
+    quoted = parse_assignment('models.fast.key_env=""', UsageError)
+    assert (
+        merge_settings(("line", deep_merge(quoted, {"models": {"fast": {"model": "m"}}}))).models["fast"].key_env == ""
+    )

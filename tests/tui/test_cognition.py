@@ -215,10 +215,14 @@ async def test_broken_front_matter_is_reported_while_typing_and_on_save(
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await on_priors(pilot)
         await pilot.press("enter", *"oops ")
-        await until(pilot, lambda: "line 2: 'tags: initial, layout' is read as text" in text_of(app), "the word")
+        await until(pilot, lambda: "line 2 is read as text: 'tags: initial, layout'" in text_of(app), "the word")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: app.screen is screen, "the list")
-        await until(pilot, lambda: "'hexagonal' is saved, but line 2: 'tags:" in text_of(app), "the word at saving")
+        await until(
+            pilot,
+            lambda: "'hexagonal' is saved, but line 2 is read as text: 'tags:" in text_of(app),
+            "the word at saving",
+        )
     assert base.get("hexagonal").prior.tags == ()
 
 

@@ -499,6 +499,28 @@ async def test_change_before_a_frame_is_painted_by_a_later_one() -> None:
         stage.check()
 
 
+class Numbers(RowsView):
+    """Forty rows."""
+
+    def count(self) -> int:
+        return 40
+
+    def item_pieces(self, index: int) -> Sequence[Piece]:
+        return [(str(index), "plain")]
+
+
+async def test_cursor_of_a_list_stays_in_view_when_the_list_gets_lower() -> None:
+    async with staged(Numbers()) as stage:
+        numbers: Numbers = stage.widget
+        stage.resize(20, 10)
+        stage.hear()
+        numbers.go(9)
+        stage.resize(20, 4)
+        stage.hear()
+        assert numbers.top <= 9 < numbers.top + 4
+        stage.check()
+
+
 def _kinds(kind: type[Painted]) -> Iterator[type[Painted]]:
     for below in kind.__subclasses__():
         yield from _kinds(below)

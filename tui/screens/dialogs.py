@@ -103,6 +103,7 @@ class Prompt(ModalScreen[str | None]):
         hint: which input is valid.
         check: called with the line in the event loop, before further keys are handled.
         act: called with the line in a thread, since it waits for the disk.
+        adds: whether what is typed is added to the value; by default it replaces it.
 
     If `check` or `act` raises an EvolveError, the line stays, with the reason below it.
     """
@@ -119,10 +120,12 @@ class Prompt(ModalScreen[str | None]):
         hint: str = "",
         check: Callable[[str], object] | None = None,
         act: Callable[[str], object] | None = None,
+        adds: bool = False,
     ) -> None:
         super().__init__()
         self._check = check
         self._act = act
+        self._adds = adds
         self._acting = False
         self._question = question
         self._value = value
@@ -143,8 +146,9 @@ class Prompt(ModalScreen[str | None]):
         """Accept keys from the first moment, since over a slow line people type ahead."""
         line = self.query_one(Input)
         self.set_focus(line)
-        # Typing replaces the value; an arrow key keeps it.
-        line.select_all()
+        if not self._adds:
+            # Typing replaces the value; an arrow key keeps it.
+            line.select_all()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Check the line, act on it, and close."""

@@ -275,10 +275,11 @@ class RunsScreen(BaseScreen):
             self.app.push_screen(
                 Prompt(
                     f"Tags of '{one_line(row.name, 60)}':",
-                    " ".join(row.tags),
-                    "words, separated by spaces; empty: none",
+                    "".join(f"{tag} " for tag in row.tags),
+                    "words, separated by spaces; empty (ctrl+u): none",
                     check=parse_tags,
                     act=lambda text: set_tags(row.folder, parse_tags(text)),
+                    adds=True,
                 ),
                 lambda _: self._watch.wake(),
             )

@@ -90,6 +90,12 @@ class RowsView(Painted, can_focus=True):
             return "cursor" if self.has_focus else "bar"
         return "plain"
 
+    def on_resize(self) -> None:
+        """Keep the cursor in view, unless the list is hidden: that moves no row."""
+        if self.size.height:
+            self.show_cursor()
+        super().on_resize()
+
     def on_focus(self) -> None:
         """Show the cursor."""
         self.repaint()
