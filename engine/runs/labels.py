@@ -5,10 +5,11 @@ They belong to the folder, as its name does: a fork starts without them, and a r
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -53,8 +54,8 @@ def tag_run(folder: Path, tags: Iterable[str], off: bool = False) -> Labels:
         UsageError: a tag is no word, or there would be more than 20.
         RunError: the folder cannot be written.
     """
-    given, before = tuple(tags), read_labels(folder).tags
-    return set_tags(folder, [tag for tag in before if tag not in given] if off else [*before, *given])
+    given = tuple(tags)
+    return _change_tags(folder, lambda had: [tag for tag in had if tag not in given] if off else [*had, *given])
 
 
 def set_tags(folder: Path, tags: Iterable[str]) -> Labels:
@@ -64,13 +65,19 @@ def set_tags(folder: Path, tags: Iterable[str]) -> Labels:
         UsageError: a tag is no word, or there are more than 20.
         RunError: the folder cannot be written.
     """
-    given = tuple(dict.fromkeys(tags))
-    for tag in given:
-        check_tag(tag)
-    if len(given) > _MOST_TAGS:
-        raise UsageError(f"run '{folder.name}' would have {len(given)} tags; at most {_MOST_TAGS} are kept")
-    before = read_labels(folder)
-    return _write(folder, before, Labels(given, before.archived))
+    given = tuple(tags)
+    return _change_tags(folder, lambda had: given)
+
+
+def _change_tags(folder: Path, change: Callable[[Iterable[str]], Iterable[str]]) -> Labels:
+    with _alone(folder):
+        before = read_labels(folder)
+        given = tuple(dict.fromkeys(change(before.tags)))
+        for tag in given:
+            check_tag(tag)
+        if len(given) > _MOST_TAGS:
+            raise UsageError(f"run '{folder.name}' would have {len(given)} tags; at most {_MOST_TAGS} are kept")
+        return _write(folder, before, Labels(given, before.archived))
 
 
 def archive_run(folder: Path, archived: bool = True) -> Labels:
@@ -79,8 +86,9 @@ def archive_run(folder: Path, archived: bool = True) -> Labels:
     Raises:
         RunError: the folder cannot be written.
     """
-    before = read_labels(folder)
-    return _write(folder, before, Labels(before.tags, archived))
+    with _alone(folder):
+        before = read_labels(folder)
+        return _write(folder, before, Labels(before.tags, archived))
 
 
 def parse_tags(text: str) -> list[str]:
@@ -107,6 +115,22 @@ def _is_tag(tag: str) -> bool:
     return 0 < len(tag) <= _LONGEST and tag.isprintable() and not tag.startswith("-") and not set(tag) & set(" ,")
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Change labels while nobody else does: two changes at once would lose one."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise RunError(f"{folder / _FILE} cannot be written: {exc.strerror}") from None
+    try:
+        # Some network file systems lock no folders; a rare loss is better than no labels there.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _write(folder: Path, before: Labels, after: Labels) -> Labels:
     if before == after:
         return after
@@ -115,6 +139,8 @@ def _write(folder: Path, before: Labels, after: Labels) -> Labels:
         # A name of its own: a link in a folder from elsewhere could lead to a file outside.
         descriptor, partial = tempfile.mkstemp(prefix=f".{_FILE}-", dir=folder)
         with os.fdopen(descriptor, "wb") as file:
+            # Whoever may read the run may read its labels.
+            os.fchmod(descriptor, folder.stat().st_mode & 0o666)
             file.write(msgspec.json.encode(after))
         Path(partial).replace(folder / _FILE)
     except OSError as exc:

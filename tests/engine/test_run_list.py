@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,11 +61,13 @@ def test_unreadable_labels_count_as_none(tmp_path: Path) -> None:
     file.unlink()
     os.mkfifo(file)
     assert read_labels(tmp_path) == Labels(), "a pipe is not waited for"
+    tmp_path.chmod(0o755)
     outside = tmp_path / "outside"
     outside.write_text("kept")
     file.unlink()
     file.symlink_to(outside)
     tag_run(tmp_path, ["word"])
+    assert file.stat().st_mode & 0o777 == tmp_path.stat().st_mode & 0o666, "whoever may read the run may read them"
     assert outside.read_text() == "kept" and read_labels(tmp_path).tags == ("word",)
     with pytest.raises(UsageError, match="cannot be a tag"):
         tag_run(tmp_path, ["--off"])
@@ -72,6 +75,14 @@ def test_unreadable_labels_count_as_none(tmp_path: Path) -> None:
         tag_run(tmp_path, [f"t{number}" for number in range(21)])
     with pytest.raises(RunError, match="cannot be written"):
         tag_run(tmp_path / "away", ["word"])
+
+
+def test_changes_of_labels_at_once_are_all_kept(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        changes = [pool.submit(tag_run, tmp_path, [f"t{number}"]) for number in range(19)]
+        changes.append(pool.submit(archive_run, tmp_path))
+    assert [change.exception() for change in changes] == [None] * 20
+    assert len(read_labels(tmp_path).tags) == 19 and read_labels(tmp_path).archived
 
 
 def test_filter_of_runs() -> None:
