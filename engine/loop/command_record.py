@@ -23,6 +23,8 @@ _MOST_OF_A_NOTE = 2000
 _MOST_OF_A_REASON = 400
 _MOST_OF_A_FILE = 1 << 18
 """Bytes of a file that is recorded with what a command was given; of a longer one its length is."""
+_MOST_OF_ALL = 1 << 20
+"""Bytes of all files that are recorded with one design; of those that find no room their length is."""
 _LARGEST = 1e12
 _NOT_TOLD = "what it left was not told in a form that can be read"
 
@@ -72,10 +74,12 @@ class Ended:
 
 def prompt_of(files: Mapping[str, bytes]) -> bytes:
     """Return what a command is given, in the form of a recorded prompt: a message for each file, README.md first."""
-    messages = []
+    messages, room = [], _MOST_OF_ALL
     for path in sorted(files, key=lambda path: (path != "README.md", "/" in path, path)):
         content = files[path]
-        text = content.decode("utf-8", "replace") if len(content) <= _MOST_OF_A_FILE else f"({len(content):,} bytes)"
+        text = f"({len(content):,} bytes)"
+        if len(content) <= min(room, _MOST_OF_A_FILE):
+            text, room = content.decode("utf-8", "replace"), room - len(content)
         messages.append({"role": path, "content": text})
     return msgspec.json.encode({"messages": messages, "schema": None})
 

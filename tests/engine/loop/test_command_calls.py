@@ -17,7 +17,7 @@ from engine.evaluation.outcome import Outcome
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.loop.command_calls import _Live
-from engine.loop.command_record import read_end
+from engine.loop.command_record import prompt_of, read_end
 from engine.loop.stages.design import Design
 from engine.runs.calls import calls_of_run
 from engine.runs.folder import Run
@@ -116,6 +116,14 @@ def test_what_is_told_in_no_known_form_is_a_reason_and_no_error() -> None:
         outcome = Outcome("ok", 0.0, {}, "", "guarded", "bubblewrap", 1.0, 1.0, 1.0, b"", b"", built=forged)
         ended = read_end(outcome, lambda files: "X = 1", CommandSettings(run=["true"]), {})
         assert ended.left.problem == "what it left was not told in a form that can be read" and not ended.left.code
+
+
+def test_what_is_recorded_of_a_large_folder_is_bounded() -> None:
+    files = {f"program/{number:03}.py": b"x" * 200_000 for number in range(100)}
+    recorded = prompt_of({**files, "README.md": b"do it", "program/long.py": b"x" * 300_000})
+    told = {message["role"]: message["content"] for message in json.loads(recorded)["messages"]}
+    assert next(iter(told)) == "README.md" and len(told) == 102 and len(recorded) < 1_100_000
+    assert told["program/099.py"] == "(200,000 bytes)" and told["program/long.py"] == "(300,000 bytes)"
 
 
 def test_secret_is_hidden_while_it_is_printed_in_pieces_and_colours() -> None:
