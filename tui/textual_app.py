@@ -76,6 +76,9 @@ class EvolveApp(App[int]):
     TITLE = "evolve"
     CSS = """
     App.-plain Prompt > Vertical, App.-plain Confirm > Vertical { border-top: ascii $look-border; }
+    App.-plain CommandPalette #--input { border: ascii $look-border; }
+    App.-plain CommandPalette CommandList { border-bottom: ascii $look-border; }
+    App.-plain CommandPalette SearchIcon { display: none; }
     """
     COMMANDS = {ActionProvider}  # noqa: RUF012 - as the base class declares it
     ENABLE_COMMAND_PALETTE = True

@@ -13,6 +13,7 @@ from engine.runs.folder import Run
 from tests.tui.conftest import Desk
 from tests.tui.pilot import SIZES, Maker, hint_of, opened, rested, row_of, text_of, until
 from tests.tui.synthetic import make_run
+from tui.glyphs import PLAIN
 from tui.screens.dialogs import Prompt
 from tui.screens.live import LiveScreen
 from tui.screens.node import NodeScreen
@@ -353,7 +354,10 @@ async def test_ascii_glyphs_draw_only_ascii(live_run: Desk, make_app: Maker) -> 
         await opened(pilot)
         text = text_of(app)
         assert text.isascii() and "* running" in text and "| v #1 " in text
-        await pilot.press("enter")
+        assert "search ← a few".translate(PLAIN) == "search < a few"
+        await pilot.press("V")
+        await until(pilot, lambda: "score" in text_of(app) and text_of(app).isascii(), "the table")
+        await pilot.press("V", "enter")
         await until(pilot, lambda: "construct_packing" in text_of(app), "the code")
         assert text_of(app).isascii()
 
