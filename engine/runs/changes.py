@@ -15,8 +15,8 @@ from engine.state.run_state import RunState
 
 __all__ = ["FIXED", "check_fitness", "check_set"]
 
-FIXED = ("designer.name", "designer.bandit", "devices", "seed", "data_seed")
-"""Settings that are read once, when the engine starts."""
+FIXED = ("designer.name", "designer.bandit", "devices", "seed", "data_seed", "answers")
+"""Settings that an engine reads once, at its start; `answers` since what is asked of a person then depends on it."""
 
 
 def check_set(settings: Settings, change: dict[str, Any]) -> Settings:

@@ -141,8 +141,8 @@ def test_badge_is_shown(make_task: TaskMaker, evolve: Evolve, tmp_path: Path, kn
     assert ("seed known" in evolve("show", "r", *where).out) == known
     assert evolve("export", "r", "-o", tmp_path / "r.html", *where).code == 0
     assert ("seed known" in (tmp_path / "r.html").read_text()) == known
-    refused = evolve("set", "r", "data_seed=5", *where)
-    assert refused.code == 2 and "data_seed cannot change during a run" in refused.err
+    refused = evolve("set", "r", "data_seed=5", f"answers={tmp_path}", *where)
+    assert refused.code == 2 and "data_seed, answers cannot change during a run" in refused.err
 
 
 def test_run_that_started_without_a_secret_knows_its_seed() -> None:
