@@ -36,10 +36,15 @@ def run_tui(
             whether to play at once.
 
     Raises:
-        UsageError: this is no terminal, or config.toml is invalid.
+        UsageError: this is no terminal, or one that cannot move its cursor, or config.toml is invalid.
     """
     if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
         raise UsageError("this is not a terminal", "Use --headless, or 'evolve runs' and 'evolve show'")
+    if os.environ.get("TERM") == "dumb":
+        raise UsageError(
+            "TERM=dumb says that this terminal cannot move its cursor",
+            "If it can, set TERM, such as TERM=xterm-256color; else use --headless, or 'evolve runs' and 'evolve show'",
+        )
     set_switches()
     for name in ("COLUMNS", "LINES"):
         # If a shell exports them, Textual believes them instead of asking the terminal, and misses every resize.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Annotated, Any
@@ -232,7 +233,8 @@ def _serve(run: Run, wait: float) -> tuple[RunState, RunSummary]:
 def _attend(run: Run, json: bool, mouse: bool = False) -> None:
     """Watch a run: in the application if this is a terminal, else as lines until it ends."""
     # The application draws on stderr, so a terminal whose stderr goes into a file gets lines.
-    if not json and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+    drawn = os.environ.get("TERM") != "dumb" and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    if not json and drawn:
         from tui.app import run_tui
 
         raise typer.Exit(run_tui(run.folder.parent, run, mouse))

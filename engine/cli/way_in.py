@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -49,6 +50,8 @@ def way_in(arguments: Sequence[str]) -> Callable[[], int] | None:
             return None
     if len(names) > (1 if command else 0) or options.get("at", 1) < 1:
         return None
+    if command == "attach" and os.environ.get("TERM") == "dumb":
+        return None  # it prints lines there
     shows: dict[str, Callable[..., int]] = {"": _show_runs, "attach": _show_live, "replay": show_replay}
     return partial(shows[command], *names, **options)
 

@@ -236,6 +236,26 @@ def test_leaving_a_run_without_an_engine_names_the_right_command(
     assert terminal.process.wait(90) == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told", "code"),
+    [([], "TERM=dumb says", 2), (["attach", "over"], "finished: best", 0)],
+)
+def test_terminal_that_cannot_move_its_cursor_gets_lines(
+    runs: Path, arguments: list[str], told: str, code: int
+) -> None:
+    make_run(runs / "over", 40, end="finished")
+    command = [sys.executable, "-c", "from engine.cli import main; main()", *arguments, "--runs", str(runs)]
+    terminal = Terminal(command, env={"TERM": "dumb"}, cwd=ROOT, emulate=False)
+    try:
+        while terminal.read(90):
+            pass
+        assert (terminal.process.wait(90), told in terminal.text, "\x1b" in terminal.text) == (code, True, False), (
+            terminal.text
+        )
+    finally:
+        terminal.close()
+
+
 def test_stop_and_continue_signals_leave_keys_working(runs: Path, open_tui: Open) -> None:
     make_run(runs / "still", 40, end="finished")
     terminal = open_tui("still")
