@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.evaluation.seccomp import ARCHITECTURES, number_of
+from engine.evaluation.supervisor.box import IGNORED
 from engine.evaluation.supervisor.forker import MOST_BYTES
 
 __all__ = ["Forker"]
@@ -64,6 +66,9 @@ class Forker:
                 {} if environment is None else environment,
                 file_actions=actions,
                 setsid=True,
+                # What this process ignores or blocks, as one started by nohup does, is not for evaluations.
+                setsigdef=[*IGNORED, signal.SIGCHLD],
+                setsigmask=(),
             )
         except OSError:
             os.close(self._requests)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +122,7 @@ async def test_nothing_persists(lair: Lair, pair: Pair, level: str) -> None:
 
 @pytest.mark.parametrize("level", [pytest.param(level, marks=_MARKS[level]) for level in LEVELS])
 async def test_nothing_of_the_engine_is_inherited(lair: Lair, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Descriptors, variables and ignored signals of the engine stay with it."""
+    """Descriptors, variables, ignored signals and memory of the engine stay with it."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-decoy")
     monkeypatch.setenv("PYTHONPATH", "/decoy")
     monkeypatch.setenv("LD_PRELOAD", "")
@@ -132,9 +133,29 @@ async def test_nothing_of_the_engine_is_inherited(lair: Lair, level: str, monkey
 def body():
     reached.extend(name for name in os.environ if name in ('OPENAI_API_KEY', 'PYTHONPATH', 'LD_PRELOAD'))
     reached.extend(f'fd-{fd}' for fd in map(int, os.listdir('/proc/self/fd')) if fd > 3 and os.path.exists(f'/proc/self/fd/{fd}'))
+    reached.extend(number.name for number in (signal.SIGHUP, signal.SIGUSR1) if signal.getsignal(number) != signal.SIG_DFL)
+    reached.extend(number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    attempt('memory', look)
+
+def look():
+    import re  # in these patterns nothing stands as it is looked for
+    known = {'key': b'[s]k-decoy', 'evaluator': b'[n]o list of names', 'own': b'[k]ept here'}
+    kept = bytes(reversed(b'ereh tpek'))
+    with open('/proc/self/maps') as maps, open('/proc/self/mem', 'rb', 0) as memory:
+        for line in maps:
+            place, rights = line.split()[:2]
+            if 'r' in rights and '[v' not in line:
+                first, last = (int(number, 16) for number in place.split('-'))
+                memory.seek(first)
+                content = memory.read(last - first)
+                reached.extend(name for name, word in known.items() if name not in reached and re.search(word, content))
 """
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     try:
         outcome = await lair.loose(PRELUDE + body)
     finally:
+        signal.signal(signal.SIGHUP, hangup)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(ours)
-    assert outcome.metrics["reached"] == ""
+    assert outcome.metrics["reached"] == "memory own"

@@ -9,6 +9,7 @@ SIGNALS = [
     Case("terminate its parent", "attempt('sent', lambda: os.kill(SUPERVISOR, signal.SIGTERM))\ntime.sleep(0.1)", inside="sent"),
     Case("kill its parent", "attempt('sent', lambda: os.kill(SUPERVISOR, signal.SIGKILL))\ntime.sleep(0.1)", inside="sent"),
     Case("stop its parent", "attempt('sent', lambda: os.kill(SUPERVISOR, signal.SIGSTOP))\ntime.sleep(0.1)", inside="sent"),
+    Case("interrupt its parent", "attempt('sent', lambda: os.kill(SUPERVISOR, signal.SIGINT))\ntime.sleep(0.1)", inside="sent"),
     Case("stop the parent's group", "attempt('sent', lambda: os.kill(-SUPERVISOR, signal.SIGSTOP))\ntime.sleep(0.1)"),
     Case("kill after leaving its session", """
 if os.fork() == 0:
@@ -63,6 +64,19 @@ os.kill(child, 9)
     Case("descriptors of its parent", numbers("pidfd_open", "pidfd_getfd") +
          "attempt('a', lambda: call(pidfd_getfd, call(pidfd_open, SUPERVISOR, 0), 0, 0))\n"
          "attempt('b', lambda: os.open(f'/proc/{SUPERVISOR}/fd/0', os.O_RDWR))", inside="b", forked=""),
+    Case("what its parent sees", """
+for name in ('root', 'cwd', 'exe', 'environ', 'maps', 'ns/user', 'ns/mnt'):
+    attempt(name, lambda: os.open(f'/proc/{SUPERVISOR}/{name}', os.O_RDONLY))
+""", limits=None, inside="cwd environ exe maps ns/mnt ns/user root", forked=""),
+    Case("namespaces above its own", """
+import fcntl
+def above(name, request):
+    fcntl.ioctl(os.open(f'/proc/self/ns/{name}', os.O_RDONLY), request)
+attempt('parent', lambda: above('user', 0xb702))  # NS_GET_PARENT
+if SUPERVISOR == 1:  # elsewhere its own is that of this machine
+    attempt('owner of files', lambda: above('mnt', 0xb701))  # NS_GET_USERNS
+    attempt('owner of processes', lambda: above('pid', 0xb701))
+""", limits=None),
     Case("environment of the engine", "attempt('keys', lambda: open('/proc/ENGINE/environ').read())"),
     Case("a sibling in place of a child", numbers("clone") + "attempt('sibling', lambda: call(clone, 0x8000 | 17, 0, 0, 0, 0) or os._exit(0))"),
     Case("stop itself", "os.kill(os.getpid(), signal.SIGSTOP)", status="timeout", reason="time limit", seconds=4.0),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .poller import Poller
 
-__all__ = ["IGNORE", "IGNORED", "Box", "block", "set_action", "set_urgent", "spawner"]
+__all__ = ["DEFAULT", "IGNORE", "IGNORED", "Box", "block", "set_action", "set_urgent", "spawner"]
 
 IGNORED = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 32, 33))
 """Signals that a supervisor ignores: all but SIGKILL, SIGCHLD, SIGSTOP and the two of the C library."""
@@ -22,6 +22,7 @@ IGNORED = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 3
 
 set_action: Any = _signal.signal
 """`signal.signal` without its names for numbers, which take ten times as long as the call."""
+DEFAULT: Any = _signal.SIG_DFL
 IGNORE: Any = _signal.SIG_IGN
 """What it takes beside functions."""
 
