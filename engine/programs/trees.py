@@ -14,6 +14,9 @@ _KEPT = 4
 _LARGEST = 200_000
 """Characters of the largest program whose tree is kept: a tree takes a hundred times the memory of its text."""
 
+_MOST_CHARACTERS = 4_000_000
+"""Of statements that something is remembered of."""
+
 
 def parsed(code: str) -> ast.Module:
     """Return a program's syntax tree, which no caller may change.
@@ -52,6 +55,8 @@ _Found = TypeVar("_Found")
 class Remembered(Generic[_Found]):
     """What was found in statements of the top level, by their text: most of a program also occur in its parent.
 
+    What is found may take ten times the memory of the text, so that the characters of all texts are limited, too.
+
     Args:
         find: looks at a statement.
         kept: how many are remembered.
@@ -60,6 +65,7 @@ class Remembered(Generic[_Found]):
     def __init__(self, find: Callable[[ast.stmt], _Found], kept: int) -> None:
         self._find, self._kept = find, kept
         self._known: dict[tuple[str, int, int | None], _Found] = {}
+        self._characters = 0
 
     def of(self, item: ast.stmt, lines: list[str]) -> _Found:
         """Return what is found in a statement of a program with these lines."""
@@ -68,7 +74,10 @@ class Remembered(Generic[_Found]):
         found = self._known.get(key)
         if found is None:
             found = self._find(item)
-            if len(self._known) >= self._kept:
+            if len(self._known) >= self._kept or self._characters >= _MOST_CHARACTERS:
                 self._known.clear()
-            self._known[key] = found
+                self._characters = 0
+            if len(key[0]) <= _LARGEST:
+                self._known[key] = found
+                self._characters += len(key[0])
         return found

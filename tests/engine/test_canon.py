@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.programs.canon import canonical_digest
+from engine.programs.trees import Remembered, lines_of, parsed
 from engine.task.load import find_task, load_task
 from tests.conftest import SEED
 
@@ -161,3 +162,17 @@ def test_seeds_have_a_digest_that_layout_does_not_change(task: str) -> None:
     required = [*interface.functions, *interface.classes]
     assert same(code, ast.unparse(ast.parse(code)), required)
     assert not same(code, SEED, required)
+
+
+def test_long_statements_are_not_remembered_without_limit() -> None:
+    """Statements of 100 kB take megabytes each once they have been read."""
+    found = Remembered(lambda item: item.lineno, 512)
+    read: list[int] = []
+    for number in range(60):
+        code = f"a{number} = '{'x' * 100_000}'"
+        read.append(found.of(parsed(code).body[0], lines_of(code)))
+        assert sum(len(text) for text, *_ in found._known) <= 4_100_000
+    code = f"b = '{'x' * 300_000}'"
+    read.append(found.of(parsed(code).body[0], lines_of(code)))
+    assert all(len(text) < 300_000 for text, *_ in found._known)
+    assert read == [1] * 61 and 0 < len(found._known) < 60
