@@ -21,8 +21,9 @@ from tests.tui.synthetic import add_events, make_run
 
 for name, value in {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "TEXTUAL_THEME": "evolve-dark"}.items():
     os.environ.setdefault(name, value)
-# Every application leaves cycles behind; looking for them less often takes a tenth off.
-gc.set_threshold(50_000, 20, 20)
+# Every application leaves cycles behind; looking for them less often takes a tenth off. If the oldest were looked at as
+# seldom as the others, a process of tests would grow to gigabytes.
+gc.set_threshold(50_000, 20, 4)
 os.environ["TZ"] = "UTC"
 time.tzset()
 

@@ -121,7 +121,7 @@ def test_job_arrives_whole(tmp_path: Path) -> None:
 
 
 def test_every_field_of_job_travels() -> None:
-    own = {"task_folder", "folder", "device"}  # those of the machine
+    own = {"task_folder", "folder", "device", "errand"}  # those of the machine; a command runs beside the engine
     assert {field.name for field in dataclasses.fields(Job)} - own == set(JobMessage.__struct_fields__)
 
 
