@@ -153,6 +153,8 @@ class Client:
             on_text("", False)
             failures += 1
             spent.retries += 1
+            # The next try may meet the connection that an answer of this one has left.
+            anew = fault is None or not fault.unanswered
             if wait is not None:
                 endpoint.not_before, endpoint.said = max(endpoint.not_before, loop.time() + wait), retry.reason
             else:

@@ -118,7 +118,7 @@ def test_any_text_parses_or_raises_prior_error(text: str) -> None:
 )
 def test_a_head_that_is_read_as_text_is_told(text: str, line: int) -> None:
     problem = head_problem(text)
-    assert problem.startswith(f"line {line}: ") if line else not problem
+    assert problem.startswith(f"line {line} is read as text: ") if line else not problem
     assert not line or not parse_prior("a", text).tags
 
 
