@@ -151,8 +151,8 @@ async def test_stale_connection_uses_no_retry(server: LlmServer) -> None:
 
 
 async def test_connection_that_each_try_leaves_costs_no_retry(server: LlmServer) -> None:
-    cut, hung_up = Reply("half an answer", end="close"), Reply(end="unanswered")
-    server.script.extend([cut, hung_up, cut, hung_up, Reply("whole")])
+    busy, hung_up = error(503, "busy"), Reply(end="unanswered")
+    server.script.extend([busy, hung_up, busy, hung_up, Reply("whole")])
     asked = Asked(base_url=server.url, retries=2)
     assert ((await asked()).text, asked.spent.retries) == ("whole", 2)
 
