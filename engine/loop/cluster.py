@@ -15,6 +15,8 @@ from engine.text import counted
 __all__ = ["leave_others", "record_machines", "watch_machines"]
 
 _LOOK_SECONDS = 2.0
+_NAMED = 3
+"""Most jobs that a sentence names: a thousand may have been in flight."""
 
 
 def record_machines(session: RunSession, executor: Executor) -> None:
@@ -56,4 +58,5 @@ async def leave_others(state: RunState, executor: Executor) -> list[str]:
         await slurm.cancel_named(names)
     except EvolveError as exc:
         return [f"{what}; it may go on there, as {exc.message}: 'scancel --name={names[0]}' ends it"]
-    return [f"{what}; its jobs are cancelled: {', '.join(names)}"]
+    told = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
+    return [f"{what}; its jobs are cancelled: {told}"]

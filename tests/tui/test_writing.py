@@ -167,6 +167,20 @@ async def test_slow_reading_of_calls_does_not_replace_a_later_one(
         assert "4,193+812" in text_of(app)
 
 
+async def test_command_that_tells_no_cost_is_not_shown_as_free(live_run: Desk, make_app: Maker) -> None:
+    writer = Writer(live_run)
+    for call, spent in ((1, {"priced": False}), (2, {"priced": False, "tokens_in": 1_200})):
+        writer.event(ev.CallStarted(call, "researcher", "agent", "0" * 64, command=["agent"]))
+        writer.event(ev.CallDone(call, "researcher", "agent", seconds=9.0, **spent))
+    app = make_app(live_run.run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("W", "enter")
+        await until(pilot, lambda: "Calls 2," in text_of(app), "the list of calls")
+        assert re.search(r" 1 r\d+ +researcher +\? +9 s", text_of(app)) and "1,200+0" in text_of(app)
+        assert " 0+0" not in text_of(app)
+
+
 async def test_two_texts_are_shown_at_once(live_run: Desk, make_app: Maker) -> None:
     writer = Writer(live_run)
     for call in (1, 2):

@@ -80,7 +80,9 @@ class CallRows(RowsView):
         if end is not None:
             about = "~" if end.estimated else ""
             cached = share_cached(end.tokens_in, end.tokens_cached) if end.tokens_cached else ""
-            spent = f"{about}{end.tokens_in:,}+{end.tokens_out:,}".rjust(14)
+            known = end.tokens_in or end.tokens_out or end.priced or not call.started.command
+            # A command that left no usage.json may have cost anything.
+            spent = (f"{about}{end.tokens_in:,}+{end.tokens_out:,}" if known else "?").rjust(14)
             spent += (f" {cached:>4}" if self.size.width >= 100 else "") + f"{end.seconds:6.0f} s"
         look = "bad" if call.reason or (end is not None and end.ended_by) else "plain" if end is not None else "accent"
         told = f"{call.outcome}: {one_line(call.reason, 300)}" if call.reason else call.outcome
