@@ -11,6 +11,7 @@ from engine.designers.naming import changes_named
 from engine.journal.events import Event
 from engine.llm.answers import AnswerError, Program, holds_hunks, parse_diff, parse_parts, parse_program
 from engine.llm.json_parts import is_placeholder
+from engine.llm.left_out import with_left_out
 from engine.llm.messages import Answer, CallFailed, Message, PromptSize, Role
 from engine.llm.parts import EDITS, is_part, put_parts
 from engine.llm.prompts import (
@@ -23,7 +24,6 @@ from engine.llm.prompts import (
 )
 from engine.llm.refusal import refusal_of
 from engine.llm.requests import DesignRequest, Mode
-from engine.programs.languages.base import Language
 from engine.programs.outline import ProgramError
 from engine.task.spec import TaskSpec
 from engine.text import one_line
@@ -107,15 +107,15 @@ class LlmDesigner:
                     told = "the answer repeats the prompt's example and says nothing else"
                 told += "; the prompt's example is no answer"
             raise DesignerError(told, "answer") from None
-        _check_names(program.code, request.parent.code, self._language)
+        code, left_out = self._complete(program.code, request)
         parents = [request.parent.id]
         if operator == "crossover":
             parents += [node.id for node in request.inspirations[:1] if node.id != request.parent.id]
         return Design(
-            code=program.code,
+            code=code,
             operator=operator,
-            name=_said(program.name) or changes_named(request.parent.code, program.code, self._language),
-            motivation=_said(program.motivation) or "the model gave no reason",
+            name=_said(program.name) or changes_named(request.parent.code, code, self._language),
+            motivation=" ".join(filter(None, [_said(program.motivation) or "the model gave no reason", left_out])),
             parents=parents,
         )
 
@@ -154,6 +154,28 @@ class LlmDesigner:
         required = {*interface.functions, *interface.classes}
         return required <= shape.functions | shape.classes and not is_part(code, request.parent.code, self._language)
 
+    def _complete(self, code: str, request: DesignRequest) -> tuple[str, str]:
+        """Return a program with what the answer left out, and what that is; models omit what they saw elsewhere.
+
+        A name that the parent lacks too, in a function that nothing calls, is not the design's fault.
+
+        Raises:
+            DesignerError: the program would raise NameError.
+        """
+        try:
+            code, left_out = with_left_out(code, request, self._language)
+            unbound = set(self._language.unbound_names(code))
+        except ProgramError:
+            return code, ""  # the stage checks its syntax and stores the program with the reason
+        with suppress(ProgramError):
+            unbound -= set(self._language.unbound_names(request.parent.code)) if unbound else set()
+        if unbound:
+            raise DesignerError(
+                f"the program uses {', '.join(sorted(unbound)[:5])}, which nothing in it defines; define or import it",
+                "static",
+            )
+        return code, left_out
+
     async def aclose(self) -> None:
         """Do nothing: it has no processes."""
 
@@ -169,21 +191,3 @@ def _without_twins(request: DesignRequest) -> DesignRequest:
 def _said(text: str) -> str:
     """Return a name or a motivation; empty for dots that stand in place of one."""
     return "" if is_placeholder(text) else text
-
-
-def _check_names(code: str, parent: str, language: Language) -> None:
-    """Refuse a program that would raise NameError: models omit helpers and constants that they saw elsewhere.
-
-    A name that the parent lacks too, in a function that nothing calls, is not the design's fault.
-    """
-    try:
-        unbound = set(language.unbound_names(code))
-    except ProgramError:
-        return  # the stage checks its syntax and stores the program with the reason
-    with suppress(ProgramError):
-        unbound -= set(language.unbound_names(parent)) if unbound else set()
-    if unbound:
-        raise DesignerError(
-            f"the program uses {', '.join(sorted(unbound)[:5])}, which nothing in it defines; define or import it",
-            "static",
-        )
