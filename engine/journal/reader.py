@@ -90,22 +90,38 @@ class JournalReader:
 
     def rows(self, after: int = 0, upto: int | None = None) -> Iterator[tuple[Any, ...]]:
         """Yield rows `(seq, at, kind, round, node, data)` with `after < seq <= upto`, in order."""
-        while True:
-            page = self._execute(
-                "SELECT seq, at, kind, round, node, data FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-                (after, upto if upto is not None else 1 << 62, _PAGE),
-            )
+        for page in self._pages(after, upto):
             yield from page
+
+    def events(self, after: int = 0, upto: int | None = None, without: Iterable[type[Data]] = ()) -> Iterator[Event]:
+        """Yield the events with `after < seq <= upto`, in order; kinds this version does not know are left out.
+
+        Args:
+            after: the event before the first.
+            upto: the last event; None for the newest.
+            without: kinds to leave out unread.
+        """
+        for page in self._pages(after, upto, without):
+            for row in page:
+                event = decode_row(row, self.path)
+                if event is not None:
+                    yield event
+
+    def _pages(
+        self, after: int, upto: int | None, without: Iterable[type[Data]] = ()
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        names = [kind.KIND for kind in without]
+        marks = ", ".join("?" * len(names))
+        query = (
+            "SELECT seq, at, kind, round, node, data FROM events "
+            f"WHERE seq > ? AND seq <= ? AND kind NOT IN ({marks}) ORDER BY seq LIMIT {_PAGE}"
+        )
+        last = upto if upto is not None else 1 << 62
+        while page := self._execute(query, (after, last, *names)):
+            yield page
             if len(page) < _PAGE:
                 return
             after = self._advance(after, page[-1][0])
-
-    def events(self, after: int = 0, upto: int | None = None) -> Iterator[Event]:
-        """Yield the events with `after < seq <= upto`, in order; kinds this version does not know are left out."""
-        for row in self.rows(after, upto):
-            event = decode_row(row, self.path)
-            if event is not None:
-                yield event
 
     def node_events(self, node: int) -> list[Event]:
         """Return the events about one node, in order."""

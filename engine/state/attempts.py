@@ -1,4 +1,7 @@
-"""Results of the designs made from a node: the newest of them, and their failures by cause."""
+"""Results of the designs made from a node: the newest of them, and their failures by cause.
+
+They are replaced, never changed: the states that a replay keeps share them, thousands of each.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _REFUSALS = ("syntax", "size", "interface", "static", "duplicate", "near")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?", re.IGNORECASE)
 
 
-class Failure(msgspec.Struct, gc=False):
+class Failure(msgspec.Struct, frozen=True, gc=False):
     """Designs that failed alike."""
 
     count: int
@@ -30,13 +33,16 @@ class Failure(msgspec.Struct, gc=False):
     """What happened to the newest of them, on one line."""
 
 
-class Attempts(msgspec.Struct, gc=False):
+class Attempts(msgspec.Struct, frozen=True, gc=False):
     """Results of the designs made from one node."""
 
-    newest: list[int] = []
+    newest: tuple[int, ...] = ()
     """The last five that were measured, oldest first."""
     failures: dict[str, Failure] = {}
     """By cause in which numbers do not count; at most eight, the rarest are forgotten first."""
+
+
+_NONE = Attempts()
 
 
 def behaves_as(node: Node, parent: Node) -> int | None:
@@ -51,30 +57,29 @@ def behaves_as(node: Node, parent: Node) -> int | None:
 
 def count_child(attempts: dict[int, Attempts], node: Node) -> None:
     """Count a node that was measured for the first time among the results of its parent."""
-    found = attempts.setdefault(node.parents[0], Attempts())
-    found.newest.append(node.id)
-    del found.newest[:-_NEWEST]
+    found = attempts.get(node.parents[0], _NONE)
+    failures = found.failures
     if node.status not in ("ok", "cancelled"):
-        _count(found, f"{node.status}: {node.reason}" if node.reason else str(node.status))
+        failures = _counted(failures, f"{node.status}: {node.reason}" if node.reason else str(node.status))
+    attempts[node.parents[0]] = Attempts((*found.newest, node.id)[-_NEWEST:], failures)
 
 
 def count_refused(attempts: dict[int, Attempts], parent: int, rejected: DesignRejected) -> None:
     """Count a program that failed a check before any measurement among the results of its parent."""
     if rejected.check in _REFUSALS:
+        found = attempts.get(parent, _NONE)
         # The text after a semicolon is advice for the designer.
-        _count(
-            attempts.setdefault(parent, Attempts()), f"refused, {rejected.check}: {rejected.reason.partition('; ')[0]}"
-        )
+        told = f"refused, {rejected.check}: {rejected.reason.partition('; ')[0]}"
+        attempts[parent] = Attempts(found.newest, _counted(found.failures, told))
 
 
-def _count(found: Attempts, told: str) -> None:
+def _counted(failures: dict[str, Failure], told: str) -> dict[str, Failure]:
+    """Return the failures with one more."""
     told = one_line(told, _CAUSE_LENGTH)
     cause = _NUMBER.sub("#", told)
-    known = found.failures.get(cause)
-    if known is not None:
-        known.count += 1
-        known.told = told
-        return
-    if len(found.failures) >= _CAUSES:
-        del found.failures[min(found.failures, key=lambda name: found.failures[name].count)]
-    found.failures[cause] = Failure(1, told)
+    after = failures.copy()
+    known = after.get(cause)
+    if known is None and len(after) >= _CAUSES:
+        del after[min(after, key=lambda name: after[name].count)]
+    after[cause] = Failure(1 if known is None else known.count + 1, told)
+    return after

@@ -142,7 +142,7 @@ def test_ranks_and_attempts_match_all_nodes(events: list[ev.Event]) -> None:
         assert state.rank(node.id) == (None if node.fitness is None else better + 1)
         measured = [child for child in state.nodes if child.parents[:1] == (node.id,) and child.status]
         attempts = state.attempts.get(node.id, Attempts())
-        assert attempts.newest == [child.id for child in measured][-5:]
+        assert attempts.newest == tuple([child.id for child in measured][-5:])
         refused = [e for e in events if isinstance(e.data, ev.DesignRejected) and learned(events, e) == node.id]
         failed = [child for child in measured if child.status != "ok"]
         assert sum(failure.count for failure in attempts.failures.values()) == len(failed) + len(refused)

@@ -16,6 +16,8 @@ __all__ = ["RATE_SUFFIX", "Measured", "device_rows", "numbers_of", "rate_rows", 
 RATE_SUFFIX = "_per_s"
 """Endings of the names of rates: `tokens_per_s`."""
 
+_NUMBERS = (float, int)
+"""The types of what JSON calls a number. `int | float` would be made anew for each value."""
 _MOST_RATES = 3
 _SPARK = 16
 
@@ -32,9 +34,7 @@ class Measured(NamedTuple):
 def numbers_of(metrics: Mapping[str, object]) -> dict[str, float]:
     """Return the numbers among metrics or reported values."""
     return {
-        name: float(value)
-        for name, value in metrics.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        name: float(value) for name, value in metrics.items() if isinstance(value, _NUMBERS) and type(value) is not bool
     }
 
 

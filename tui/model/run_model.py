@@ -140,11 +140,14 @@ class RunModel:
     def fold(self, event: ev.Event) -> None:
         """Fold one event; `settle` must follow to compute what is derived from the state."""
         apply(self.state, event)
-        if isinstance(event.data, ACTS):
-            self.spending.take_act(event.data, self.state)
-        keeper = _KEEPERS.get(event.data.KIND)
+        # Looked up by type: `isinstance` asks the metaclass of every struct, which would take as long as `apply` does.
+        data = event.data
+        kind = type(data)
+        if kind in ACTS:
+            self.spending.take_act(data, self.state)
+        keeper = _BY_TYPE.get(kind)
         if keeper is not None:
-            keeper(self, event, event.data)
+            keeper(self, event, data)
 
     def _keep(self, kind: NoteKind, event: ev.Event, text: str, node: int | None = None) -> None:
         self.notes.append(Note(kind, event.at, event.node if node is None else node, text))
@@ -238,7 +241,7 @@ def _keep_lesson(model: RunModel, event: ev.Event, data: ev.AnalyzeDone) -> None
     if node.score is None:
         kind: NoteKind = "failure"
     else:
-        kind = "best" if any(step.node == node.id for step in model.state.best_steps[-8:]) else "lesson"
+        kind = "best" if node.id in [step.node for step in model.state.best_steps[-8:]] else "lesson"
     model._keep(kind, event, data.lesson)
 
 
@@ -371,6 +374,7 @@ _KEEPERS: dict[str, Callable[[RunModel, ev.Event, Any], None]] = {
     ev.StandstillEnded.KIND: _keep_standstill,
     ev.ClockStepped.KIND: _keep_clock_step,
 }
+_BY_TYPE = {ev.DATA_KINDS[kind]: keeper for kind, keeper in _KEEPERS.items()}
 
 _PARTS: dict[str, tuple[Part, ...]] = {
     ev.RoundStarted.KIND: ("rounds", "status"),

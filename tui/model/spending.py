@@ -13,11 +13,11 @@ from engine.state.run_state import RunState
 
 __all__ = ["ACTS", "Act", "Spending", "Spent"]
 
-ACTS = (
+ACTS = frozenset((
     ev.Injected, ev.NodePinned, ev.NodeUnpinned, ev.NodePruned, ev.NodeRestored, ev.NodeStarred, ev.NodeCommented,
     ev.NodeRerun, ev.SettingsChanged, ev.PriorChanged, ev.PriorAccepted, ev.PriorRejected, ev.RunForked,
     ev.ActUndone,
-)  # fmt: skip
+))  # fmt: skip
 """Events by which people act on a run."""
 
 
@@ -100,9 +100,10 @@ class Spending:
 
     def take_node(self, node: int, state: RunState) -> None:
         """Note what was spent when a node was first measured."""
-        for values in (self._seconds, self._usd, self._tokens):
-            while len(values) <= node:
-                values.append(math.nan)
+        missing = node + 1 - len(self._seconds)
+        if missing > 0:
+            for values in (self._seconds, self._usd, self._tokens):
+                values.extend([math.nan] * missing)
         if math.isnan(self._seconds[node]):
             self._seconds[node] = state.engine_ms / 1000
             self._usd[node] = state.usd
