@@ -15,6 +15,7 @@ from engine.runs.effects import EFFECTS
 from engine.runs.folder import Run, is_alive, lock_run
 from engine.runs.resting import RestingRun, check_writable
 from engine.runs.status import summarize
+from engine.runs.undo import undoable
 
 __all__ = ["ask", "carry_out", "hand_over"]
 
@@ -131,7 +132,8 @@ def _take_back_waiting(run: Run, command_id: int | None) -> Answer | None:
     with lock_run(run, engine=False), RestingRun(run) as resting:
         # Whoever held the lock before may have answered it.
         newest = _newest_waiting(run, command_id)
-        if newest is None or (resting.state.acts and resting.state.acts[-1].at > newest.at):
+        last = undoable(resting.state)
+        if newest is None or (last is not None and last.at > newest.at):
             return None
         told = f"taken back: {newest.kind}, which waited for the run's next start"
         resting.write_answer(newest.kind, "", [], Answer(False, "undone", told), newest.id)

@@ -1,4 +1,4 @@
-"""Take back the last act of a person: the events that are its opposite, and one that says which act it was."""
+"""Take back the last act of a person that can be: the events that are its opposite, and one that says which it was."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from engine.errors import EvolveError
 from engine.journal import events as ev
 from engine.journal.events import Data, Event
 from engine.runs.changes import check_fitness, check_set
@@ -14,17 +15,18 @@ from engine.settings.decode import leaf_paths
 from engine.state.run_state import RunState
 from engine.state.undo_record import Act
 
-__all__ = ["Effects", "describe_act", "undo_last"]
+__all__ = ["Effects", "describe_act", "undo_last", "undoable"]
 
 Effects = list[tuple[Data, int | None]]
 """Events, each with the node that it is about."""
 
 
 def undo_last(state: RunState) -> tuple[Effects, str]:
-    """Return what takes back the last act, and that in words.
+    """Return what takes back the last act that can be taken back, and that in words; they name a later act that stays.
 
     Raises:
-        Refusal: there is none, or what it did cannot be taken back any more.
+        Refusal: there is none.
+        EvolveError: why the last act cannot be taken back, if no other can be either.
     """
     if not state.acts:
         raise Refusal(
@@ -32,10 +34,31 @@ def undo_last(state: RunState) -> tuple[Effects, str]:
             "Stars, pins, prunings, comments, hints, settings and later pauses can be undone; priors in their history",
             "unchanged",
         )
-    act = state.acts[-1]
-    effects = _opposite(state, act)
+    act, effects, stay = _last_undoable(state)
+    if act is None:
+        raise stay[0]
     told = describe_act(act)
-    return [*effects, (ev.ActUndone(act.seq, act.name, told), None)], f"taken back: {told}"
+    events: Effects = [*effects, (ev.ActUndone(act.seq, act.name, told), None)]
+    if not stay:
+        return events, f"taken back: {told}"
+    more = f", as do {len(stay) - 1:,} more" if len(stay) > 1 else ""
+    return events, f"taken back: {told}; what came later stays{more}: {stay[0].message}"
+
+
+def undoable(state: RunState) -> Act | None:
+    """Return the last act that can be taken back; None if there is none."""
+    return _last_undoable(state)[0]
+
+
+def _last_undoable(state: RunState) -> tuple[Act | None, Effects, list[EvolveError]]:
+    """Return the last act that can be taken back, its opposite, and why each later one stays, the last first."""
+    stay: list[EvolveError] = []
+    for act in reversed(state.acts):
+        try:
+            return act, _opposite(state, act), stay
+        except EvolveError as exc:
+            stay.append(exc)
+    return None, [], stay
 
 
 def describe_act(act: Act) -> str:

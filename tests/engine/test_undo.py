@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import EvolveError
 from engine.journal import events as ev
-from engine.journal.database import send_command
+from engine.journal.database import connect_writer, insert_event, send_command
 from engine.journal.reader import JournalReader
 from engine.runs.asking import ask, carry_out
 from engine.runs.command_kinds import Answer
@@ -159,6 +159,40 @@ def test_hint_and_waiting_program_are_taken_back_but_no_program_that_had_its_rou
         undo_last(state)
     add_events(run, *effects)
     assert not state_of(run).injected
+
+
+def test_an_act_that_stays_is_named_and_does_not_block_the_one_before(run: Run, evolve: Evolve) -> None:
+    where = ("--runs", run.folder.parent)
+    assert ask(run, "star", {"node": 1}).ok
+    assert ask(run, "comment", {"node": 2, "text": "look here"}).ok
+    program = ev.Injected("program", program="f" * 64, name="mine")
+    injected = answered(run, "inject", (program, None))
+    connection = connect_writer(run.db)
+    begun = ev.RoundStarted(injected=injected.seq - 1)
+    insert_event(connection, ev.Event(injected.seq + 1, injected.at + 1, injected.rounds_started + 1, None, begun))
+    connection.close()
+    command = {"models": {"new": {"model": "m", "base_url": "http://127.0.0.1:1/v1"}}}
+    answered(run, "set", (ev.SettingsChanged(command), None))
+    assert not state_of(run).injected
+    said = evolve("undo", "one", *where)
+    assert said.code == 0 and said.out.startswith(
+        "taken back: comment on #2: look here; what came later stays, as do 1 "
+    )
+    assert "models.new" in said.out
+    assert state_of(run).nodes[2].comments == () and state_of(run).nodes[1].starred
+    assert ask(run, "undo").text.startswith("taken back: star of #1; what came later stays")
+    assert not state_of(run).nodes[1].starred
+    assert len(state_of(run).acts) == 2, "what stays can still be taken back, should that become possible"
+    nothing = ask(run, "undo")
+    assert not nothing.ok and "models.new" in nothing.text
+
+
+def test_what_waits_is_taken_back_though_a_later_act_stays(run: Run) -> None:
+    assert ask(run, "set", {"settings": {"rounds": 300}}).code == "kept"
+    command = {"models": {"new": {"model": "m", "base_url": "http://127.0.0.1:1/v1"}}}
+    later = ev.CommandDone(1, "set", True, "set: done")
+    add_events(run, (ev.SettingsChanged(command), None), (later, None), after_ms=10**12)
+    assert ask(run, "undo").text == "taken back: set, which waited for the run's next start"
 
 
 def test_only_answered_acts_of_a_person_count(run: Run) -> None:
