@@ -7,7 +7,6 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +17,7 @@ from engine.llm.connections import Connections
 from engine.llm.faults import NO_TEXT, Fault, check_key, fault_of, moved, place_of
 from engine.llm.forms import Form, body_of, first_form, has_schema
 from engine.llm.frames import Frames
+from engine.llm.library import load_openai
 from engine.llm.messages import Message
 from engine.llm.meter import AnswerMeter
 from engine.llm.patience import Patience, Pulse, Shown, estimate_tokens, tap
@@ -78,7 +78,7 @@ class Client:
     def prepare(self) -> asyncio.Future[ModuleType]:
         """Load the library for requests in a thread, which takes a second; the future is done when it is loaded."""
         if self._library is None:
-            self._library = asyncio.ensure_future(asyncio.to_thread(import_module, "openai"))
+            self._library = asyncio.ensure_future(asyncio.to_thread(load_openai))
         # A caller that is cancelled while waiting must not cancel the load for others.
         return asyncio.shield(self._library)
 
