@@ -9,14 +9,12 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from engine.state.node import Node
-from engine.text import one_line
 from tui.model.islands import Islands, has_islands, heading_of, heading_pieces, island_of
-from tui.model.labels import beside, marks, outcome
 from tui.model.listing import Listing, Order
-from tui.model.moves import operator_look, short_moves
 from tui.model.query import Query
 from tui.model.run_model import RunModel
-from tui.model.table import MARKED, Table
+from tui.model.table import Table
+from tui.model.tree_row import guide, node_pieces
 from tui.session import ModelChange
 from tui.widgets.painted import Piece
 from tui.widgets.rows import RowsView
@@ -239,40 +237,13 @@ class TreeView(RowsView):
         node = self.model.state.nodes[self.rows[index]]
         if self.table is not None:
             return self.table.row(node, self.size.width)
-        pruned = node.pruned
-        result = f"{marks(self.model, node)} {outcome(self.model, node):>9} "
-        score = f"{beside(self.model, node):>9} " if self.model.state.ranking.by_fitness else ""
-        look = "best" if node.id == self.model.state.best else "dim" if pruned else _LOOKS.get(node.status or "", "dim")
-        if (node.quarantined or node.broken) and not pruned:
-            look = "bad"
-        guide, operator = self._guide(node), f"{one_line(node.operator, 24)} "
-        number = f"#{node.id}{MARKED if node.id in self._marked else ''} "
-        taken = len(result) + len(score) + len(guide) + len(number) + len(operator)
-        moves = short_moves(node.name, node.operator, max(0, self.size.width - taken))
-        return [
-            (result, look),
-            (score, "dim"),
-            (guide + number, "dim"),
-            (operator, "dim" if pruned else operator_look(node.operator)),
-            (moves, "dim" if pruned else "plain"),
-        ]
+        return node_pieces(self.model, node, self._guide(node), node.id in self._marked, self.size.width)
 
     def _guide(self, node: Node) -> str:
         assert self.model is not None
-        forest = self.model.forest
         if self._listing is not None:
             return "  " if isinstance(self._listing, Islands) else ""
-        depth = forest.depths[node.id]
-        shown = depth - self._base
-        left = f"‹{self._base} " if self._base else ""
-        if shown < 0:
-            left, shown = f"‹{depth} ", 0
-        beyond = max(0, shown - self._levels)
-        lines = left + "│ " * min(shown, self._levels) + (f"+{beyond} " if beyond else "")
-        below = forest.descendants[node.id]
-        if node.id in forest.folded:
-            return f"{lines}▸{below} "
-        return lines + ("▾ " if below else "· ")
+        return guide(self.model.forest, node.id, self._base, self._levels)
 
     # Acting
 
@@ -436,13 +407,3 @@ class TreeView(RowsView):
         else:
             self._listing = Listing(passes, self.order, table.key if table is not None else None)
         self._listing.load(self.model.state.nodes)
-
-
-_LOOKS = {
-    "ok": "ok",
-    "rejected": "dim",
-    "invalid": "bad",
-    "crashed": "bad",
-    "timeout": "bad",
-    "cancelled": "dim",
-}
