@@ -1176,7 +1176,12 @@ def _run_errand(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     # What it leaves running becomes a child of this process, which can so tell that there is something.
     _check(_library().prctl(36, 1, 0, 0, 0), "adopt processes")  # PR_SET_CHILD_SUBREAPER
     told: dict[str, Any] = {"code": None, "ended": "", "running": False, "problem": "", "files": {}}
-    environment = {**os.environ, **errand["environment"]}
+    # Agents take PWD for their folder, look for settings in each folder above it, and keep none among temporary files.
+    home, temporary = os.path.join(job["scratch"], "home"), os.path.join(job["scratch"], "tmp")
+    for made in (os.path.join(home, ".cache"), temporary):
+        os.makedirs(made, exist_ok=True)
+    places = {"PWD": folder, "HOME": home, "XDG_CACHE_HOME": os.path.join(home, ".cache"), "TMPDIR": temporary}
+    environment = {**os.environ, **places, **errand["environment"]}
     stdin = os.open(os.path.join(folder, errand["stdin"]) if errand["stdin"] else os.devnull, os.O_RDONLY)
     try:
         # It prints where this process prints, so that the engine sees each line at once.
@@ -1186,7 +1191,7 @@ def _run_errand(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     else:
         told["ended"] = _wait_for(process, errand, folder)
         told["code"] = process.returncode
-        told["running"] = not told["ended"] and _leaves_children(1.0)
+        told["running"] = not told["ended"] and not _end_children(1.0, 10.0)
         try:
             files, told["problem"] = _files_below(os.path.join(folder, "program"), errand["most_bytes"])
         except OSError as exc:
@@ -1233,20 +1238,46 @@ def _tokens_told(folder: str) -> float:
         return 0.0
 
 
-def _leaves_children(seconds: float) -> bool:
-    """Tell whether a process of an errand is still there, so many seconds after its end."""
+def _end_children(grace: float, seconds: float) -> bool:
+    """End what an errand left running, after so many seconds of grace; return whether nothing is left in the end."""
+    import signal
     import time
 
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while True:
         try:
             reaped, _ = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
+            return True
+        if reaped:
+            continue
+        elapsed = time.monotonic() - began
+        if elapsed >= grace + seconds:
             return False
-        if not reaped:
-            if time.monotonic() >= deadline:
-                return True
-            time.sleep(0.02)
+        # What a process leaves that is ended here becomes a child in its turn.
+        for child in _children() if elapsed >= grace else ():
+            try:
+                os.kill(child, signal.SIGKILL)
+            except OSError:
+                pass  # it has ended meanwhile, or belongs to somebody else
+        time.sleep(0.02)
+
+
+def _children() -> list[int]:
+    """Return the processes of which this one is the parent."""
+    found, own = [], str(os.getpid())
+    for name in os.listdir("/proc"):
+        if not name.isdecimal():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                # Its name stands in brackets, and may hold any character.
+                parent = file.read().rpartition(b")")[2].split()[1].decode()
+        except (OSError, IndexError):
+            continue  # it has ended meanwhile
+        if parent == own:
+            found.append(int(name))
+    return found
 
 
 def _plain_file(path: str, most: int) -> bytes | None:

@@ -148,7 +148,7 @@ def _fault(told: _Told, settings: CommandSettings, transcript: str) -> str:
         lines = [line.strip() for line in transcript.splitlines() if line.strip()]
         return f"it ended with {_how(told.code)}: {lines[-1] if lines else 'it said nothing'}"
     if told.running:
-        return "it left a process running; all that it starts must end before it does"
+        return "it left processes running that could not be ended"
     return told.problem
 
 
