@@ -9,9 +9,11 @@ prints what it tells. So what an agent says is read where the agent itself is co
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ __all__: list[str] = []
 _LIMIT = 16 << 20
 """Bytes of one message."""
 _END_SECONDS = 5.0
+_MOST_OF_A_FAILURE = 4000
+"""Characters of what a failed call of a tool gave back, the last of it."""
 
 
 class _Client:
@@ -58,12 +62,16 @@ class _Client:
     async def session_update(self, session_id: str, update: Any, **_: Any) -> None:
         """Print what an agent tells of its work."""
         kind = update.session_update
+        self._count(update.field_meta)
         if kind in ("agent_message_chunk", "agent_thought_chunk"):
-            self._say(kind, getattr(update.content, "text", None) or f"[{update.content.type}]")
+            text = getattr(update.content, "text", None)
+            self._say(kind, f"[{update.content.type}]" if text is None else text)
         elif kind == "tool_call":
             self._say("note", f"[{update.kind or 'tool'}] {self._title(update)}\n")
         elif kind == "tool_call_update" and update.status in ("completed", "failed"):
             self._say("note", f"[{update.status}] {self._title(update)}\n")
+            if update.status == "failed":
+                self._say("note", _text_of(update)[-_MOST_OF_A_FAILURE:])
         elif kind == "plan":
             self._say("note", "".join(f"[plan, {entry.status}] {entry.content}\n" for entry in update.entries))
         elif kind == "usage_update" and update.cost is not None and update.cost.currency == "USD":
@@ -90,6 +98,17 @@ class _Client:
         file.write_text(content, encoding="utf-8")
         self._say("note", f"[written] {file.relative_to(self._folder)}\n")
         return WriteTextFileResponse()
+
+    def _count(self, meta: Any) -> None:
+        """Count the tokens of one call of a model, which some agents tell beside an update, by the protocol's names."""
+        told = meta.get("usage") if isinstance(meta, dict) else None
+        if not isinstance(told, dict):
+            return
+        names = ("inputTokens", "outputTokens", "totalTokens", "cachedReadTokens", "cachedWriteTokens")
+        figures = [told.get(name) for name in names]
+        new = _cost(*(figure if isinstance(figure, int) and figure > 0 else 0 for figure in figures))
+        if any(new.values()):
+            self.tell_usage(**{name: self.usage.get(name, 0) + figure for name, figure in new.items()})
 
     def tell_usage(self, **figures: float) -> None:
         """Write what it has cost so far to usage.json, where the engine counts it."""
@@ -120,12 +139,42 @@ class _Client:
 
     def _say(self, kind: str, text: str) -> None:
         """Print text, on a new line where another kind of it begins."""
+        if not text:
+            return
         if self._last not in ("", kind, "note"):
             print(flush=True)
         if kind == "agent_thought_chunk" and self._last != kind:
             print("(thinks) ", end="")
         print(text, end="", flush=True)
         self._last = kind
+
+
+def _cost(tokens_in: int, tokens_out: int, total: int, read: int, written: int) -> dict[str, int]:
+    """Return tokens as usage.json tells them; some agents count those of the cache beside the others."""
+    if total >= tokens_in + tokens_out + read + written:
+        tokens_in += read + written
+    return {"tokens_in": max(tokens_in, read), "tokens_out": tokens_out, "tokens_cached": read}
+
+
+def _text_of(call: Any) -> str:
+    """Return what a call of a tool gave back, a line's end after each part."""
+    inner = [getattr(item, "content", None) for item in call.content or []]
+    texts = [text for item in inner if isinstance(text := getattr(item, "text", None), str)]
+    if not texts and isinstance(call.raw_output, str):
+        texts = [call.raw_output]
+    return "".join(f"{text.rstrip()}\n" for text in texts if text.strip())
+
+
+@contextlib.asynccontextmanager
+async def _ended_in_time(started: Any) -> AsyncIterator[Any]:
+    """Enter what starts an agent, and leave it in time: what an agent leaves running can keep its output open."""
+    opened = await started.__aenter__()
+    try:
+        yield opened
+    finally:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await started.__aexit__(None, None, None)
 
 
 async def _work(words: list[str]) -> str:
@@ -136,14 +185,10 @@ async def _work(words: list[str]) -> str:
     folder = Path.cwd().resolve()
     client = _Client(folder)
     transport = {"stderr": None, "limit": _LIMIT}
-    async with acp.spawn_agent_process(
-        client,
-        words[0],
-        *words[1:],
-        env=os.environ,
-        cwd=folder,
-        transport_kwargs=transport,
-    ) as (agent, process):
+    started = acp.spawn_agent_process(
+        client, words[0], *words[1:], env=os.environ, cwd=folder, transport_kwargs=transport
+    )
+    async with _ended_in_time(started) as (agent, process):
         files = FileSystemCapabilities(read_text_file=True, write_text_file=True)
 
         async def talk() -> Any:
@@ -165,12 +210,9 @@ async def _work(words: list[str]) -> str:
         ending.cancel()
         answer = talking.result()
     if answer.usage is not None:
-        cached = answer.usage.cached_read_tokens or 0
-        client.tell_usage(
-            tokens_in=max(answer.usage.input_tokens, cached),
-            tokens_out=answer.usage.output_tokens,
-            tokens_cached=cached,
-        )
+        told = answer.usage
+        cached = (told.cached_read_tokens or 0, told.cached_write_tokens or 0)
+        client.tell_usage(**_cost(told.input_tokens, told.output_tokens, told.total_tokens, *cached))
     return "" if answer.stop_reason == "end_turn" else f"the agent stopped: {answer.stop_reason}"
 
 
@@ -182,7 +224,9 @@ def _main() -> None:
         problem = f"no agent could be talked to by ACP: {type(exc).__name__}: {exc}{f' {told}' if told else ''}"
     if problem:
         print(f"\n{problem}", flush=True)
-    sys.exit(1 if problem else 0)
+    sys.stdout.flush()
+    # Not by `sys.exit`: what an agent leaves running holds pipes, of which the library would complain.
+    os._exit(1 if problem else 0)
 
 
 if __name__ == "__main__":
