@@ -14,6 +14,8 @@ INSTRUCTION = "{prompt}"
 _NAME = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
 _STARTS_OTHERS = re.compile(r"python[\d.]*|node|bun|deno|sh|bash|env|uv|uvx|npx|run")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+"""Such a word before its program is what `env` is given."""
 
 
 class CommandSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,6 +24,8 @@ class CommandSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     run: list[str] = []
     """Its words: the program's name or path, then its arguments. `{prompt}` in one of them stands for the sentence
     "Read README.md …"; if none has it, README.md is its standard input."""
+    name: str = ""
+    """What it is called where it is shown; by default the name of its program."""
     protocol: Literal["plain", "acp"] = "plain"
     """`acp`: it is an agent that speaks the Agent Client Protocol on its standard input and output."""
     seconds: float = 600.0
@@ -44,6 +48,8 @@ class CommandSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.run and not self.run[0]:
             raise ValueError("`run` begins with a program, and its first word is empty")
+        if self.name and not _NAME.fullmatch(self.name):
+            raise ValueError("`name` is at most 40 letters, digits, dots and dashes")
         if any("\0" in word for word in (*self.run, *self.readable)):
             raise ValueError("no word of `run` or `readable` may hold a zero byte")
         for name in ("seconds", "tokens", "memory_mb", "processes", "concurrency"):
@@ -60,7 +66,10 @@ class CommandSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def label(self) -> str:
-        """Return a name for people: that of its program, or of what an interpreter is to run."""
-        names = [word.rpartition("/")[2] for word in self.run if not word.startswith("-")]
+        """Return a name for people: the one set, or that of its program, or of what an interpreter is to run."""
+        if self.name:
+            return self.name
+        words = [word for word in self.run if not word.startswith("-") and not _ASSIGNMENT.match(word)]
+        names = [word.rpartition("/")[2] for word in words]
         names = [name for name in names if _NAME.fullmatch(name)] or ["command"]
         return next((name for name in names if not _STARTS_OTHERS.fullmatch(name)), names[0])

@@ -45,6 +45,10 @@ def test_designer_needs_a_command() -> None:
 def test_label_is_the_program_or_what_an_interpreter_runs() -> None:
     words = (["/opt/my-agent", "-p", "x"], ["python3.11", "-u", "/a/agent.py"], ["sh", "-c", "a | b; c"], ["npx", "x"])
     assert [CommandSettings(run=run).label for run in words] == ["my-agent", "agent.py", "sh", "x"]
+    assert CommandSettings(run=["env", "SET=/a/settings.json", "my-agent", "run", "x"]).label == "my-agent"
+    assert CommandSettings(run=["sh", "-c", "a | b; c"], name="a-b").label == "a-b"
+    with pytest.raises(ValueError, match="`name` is at most 40"):
+        CommandSettings(run=["true"], name="my agent\n")
 
 
 def test_task_cannot_name_a_command_and_config_can(make_task: TaskMaker, workspace: Path) -> None:
