@@ -107,9 +107,11 @@ async def test_whatever_a_command_does_wrong_is_a_refused_design_with_its_reason
         assert first.done is not None and reader.text(first.done.answer_blob) == "one\nno key\n"
 
 
+@pytest.mark.parametrize("bubblewrap", ["auto", "off"])
 async def test_what_a_command_leaves_running_is_ended_and_its_program_counts(
-    make_task: TaskMaker, tmp_path: Path
+    make_task: TaskMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bubblewrap: str
 ) -> None:
+    monkeypatch.setenv("EVOLVE_BUBBLEWRAP", bubblewrap)
     server = "trap '' TERM; (sleep 1000 & sleep 1000 & wait) & touch begun; while :; do sleep 0.1; done"
     left = ("sleep 1000 &", "(setsid sleep 1000 &);", '(setsid sh -c "$0" &); until [ -e begun ]; do sleep 0.1; done;')
     run = run_of(make_task, tmp_path)
