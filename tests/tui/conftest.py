@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -71,6 +72,15 @@ class Desk:
         for item in data:
             self.seq += 1
             insert_event(connection, ev.Event(self.seq, now_ms(), None, node, item))
+
+
+@pytest.fixture(autouse=True)
+def lines_let_go() -> Iterator[None]:
+    """Empty a cache of Textual that keeps the painted lines of up to 1,024 widgets whose application has ended."""
+    yield
+    styles = sys.modules.get("textual._styles_cache")
+    if styles is not None:
+        styles.StylesCache.get_inner_outer.cache_clear()
 
 
 @pytest.fixture
