@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli.app import RunName, RunsOption, app, pick
+from engine.cli.node_name import NodeNumber, parse_node, resolve_in
 from engine.cli.programs import read_program
 from engine.cli.steer import command_run
 from engine.errors import EvolveError, UsageError
@@ -20,8 +21,12 @@ from engine.text import visible
 
 __all__: list[str] = []
 
-NodeNumber = Annotated[int, typer.Argument(metavar="NODE", help="Number of a node.", min=0)]
 Subtree = Annotated[bool, typer.Option("--subtree", help="Include all its descendants.")]
+
+
+def _ask_about(run: Run, kind: str, node: int, **more: Any) -> None:
+    """Ask for an act on a node, as `parse_node` read it."""
+    command_run(run, kind, {"node": resolve_in(run, node), **more})
 
 
 @app.command()
@@ -33,7 +38,7 @@ def inject(
     ] = None,
     hint: Annotated[str | None, typer.Option(metavar="TEXT", help="Text to show to the next designs.")] = None,
     parent: Annotated[
-        int | None, typer.Option(metavar="NODE", help="The node that the program derives from.", min=0)
+        int | None, typer.Option(metavar="NODE", help="The node that the program derives from.", parser=parse_node)
     ] = None,
     runs: RunsOption = None,
 ) -> None:
@@ -51,7 +56,8 @@ def inject(
             raise UsageError(f"{program} cannot be read: {exc.strerror}") from None
         except UnicodeDecodeError as exc:
             raise UsageError(f"{program} is not UTF-8 text: {exc.reason} at byte {exc.start}") from None
-        data = {"what": "program", "code": code, "name": program.stem, "parent": parent}
+        above = None if parent is None else resolve_in(picked, parent)
+        data = {"what": "program", "code": code, "name": program.stem, "parent": above}
     command_run(picked, "inject", data)
 
 
@@ -70,31 +76,31 @@ def rerun(
     ] = "",
 ) -> None:
     """Measure a node again; its score becomes the mean of its measurements."""
-    command_run(pick(run, runs), "rerun", {"node": node, **({"on": on} if on else {})})
+    _ask_about(pick(run, runs), "rerun", node, **({"on": on} if on else {}))
 
 
 @app.command()
 def pin(run: RunName, node: NodeNumber, runs: RunsOption = None) -> None:
     """Use a node as the parent of every design until it is unpinned."""
-    command_run(pick(run, runs), "pin", {"node": node})
+    _ask_about(pick(run, runs), "pin", node)
 
 
 @app.command()
 def unpin(run: RunName, node: NodeNumber, runs: RunsOption = None) -> None:
     """Sample a pinned node like any other node again."""
-    command_run(pick(run, runs), "unpin", {"node": node})
+    _ask_about(pick(run, runs), "unpin", node)
 
 
 @app.command()
 def prune(run: RunName, node: NodeNumber, subtree: Subtree = False, runs: RunsOption = None) -> None:
     """Exclude a node from sampling until it is restored."""
-    command_run(pick(run, runs), "prune", {"node": node, "subtree": subtree})
+    _ask_about(pick(run, runs), "prune", node, subtree=subtree)
 
 
 @app.command()
 def restore(run: RunName, node: NodeNumber, subtree: Subtree = False, runs: RunsOption = None) -> None:
     """Restore a pruned node: sample it again."""
-    command_run(pick(run, runs), "restore", {"node": node, "subtree": subtree})
+    _ask_about(pick(run, runs), "restore", node, subtree=subtree)
 
 
 @app.command()
@@ -105,7 +111,7 @@ def star(
     runs: RunsOption = None,
 ) -> None:
     """Star a node to find it again."""
-    command_run(pick(run, runs), "star", {"node": node, "starred": not off})
+    _ask_about(pick(run, runs), "star", node, starred=not off)
 
 
 @app.command()
@@ -113,14 +119,19 @@ def comment(
     run: RunName,
     words: Annotated[
         list[str],
-        typer.Argument(metavar="[NODE] TEXT", help="The comment, after a node's number if it is about one node."),
+        typer.Argument(
+            metavar="[NODE] TEXT",
+            help="The comment; if it is about one node, after its number, or 'best' and then the text in quotes.",
+        ),
     ],
     runs: RunsOption = None,
 ) -> None:
     """Comment on a run, or on one of its nodes."""
-    node = int(words[0]) if len(words) > 1 and words[0].isdecimal() else None
-    text = " ".join(words if node is None else words[1:])
-    command_run(pick(run, runs), "comment", {"node": node, "text": text})
+    # A comment may begin with the word: 'best so far'.
+    if len(words) > 1 and (words[0].isdecimal() or (words[0] == "best" and len(words) == 2)):
+        _ask_about(pick(run, runs), "comment", parse_node(words[0]), text=" ".join(words[1:]))
+    else:
+        command_run(pick(run, runs), "comment", {"node": None, "text": " ".join(words)})
 
 
 @app.command()

@@ -12,6 +12,7 @@ from engine.errors import RunError
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
 from engine.runs.calls import CallEntry, RoundCalls, calls_among, calls_of_run, share_cached, sums_by_round
+from engine.runs.folder import Run
 from engine.runs.prices import told_prices
 from engine.state.node import Node
 from engine.state.run_state import RunState
@@ -115,7 +116,7 @@ def _share(tokens_in: int, tokens_cached: int) -> float:
     return round(min(1.0, tokens_cached / tokens_in), 4) if tokens_in else 0.0
 
 
-def print_run_calls(reader: JournalReader) -> None:
+def print_run_calls(run: Run, reader: JournalReader) -> None:
     """Print a line for each call of a run, then what each round came to."""
     calls = calls_of_run(reader)
     if not calls:
@@ -138,7 +139,7 @@ def print_run_calls(reader: JournalReader) -> None:
             for total in sums_by_round(calls)
         ],
     )  # fmt: skip
-    print("\n'evolve show RUN --round N' prints the prompts and answers of a round")
+    print(f"\n'evolve show {run.typed} --round N' prints the prompts and answers of a round")
 
 
 def _cells(call: CallEntry) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -57,7 +58,7 @@ def compare(
     if axis is None:
         raise UsageError(f"--by {by}: there is no such axis", f"Choose one of {', '.join(AXES)}")
     if len(names) < 2:
-        raise UsageError("compare needs two runs or more", "'evolve show RUN' shows one")
+        raise UsageError("compare needs two runs or more", f"'evolve show {quote(names[0])}' shows one")
     compared = [read_compared(pick(name, runs)) for name in names]
     differences = differing(compared)
     if json:

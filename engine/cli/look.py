@@ -25,10 +25,11 @@ from engine.cli.app import (
 )
 from engine.cli.calls import calls_of, print_calls, print_round, print_run_calls, round_of, run_calls, spending
 from engine.cli.filter import filtered
+from engine.cli.node_name import NodeArgument, parse_node, resolve
 from engine.cli.programs import write_best
 from engine.cli.progress import tell
 from engine.cli.table import print_table
-from engine.errors import RunError, UsageError
+from engine.errors import UsageError
 from engine.evaluation.curve import decode_curve
 from engine.evaluation.picture import decode_picture
 from engine.journal import events as ev
@@ -51,8 +52,6 @@ from engine.state.standstill_told import credits_told, standstill_entry, standst
 from engine.text import one_line, visible
 
 __all__: list[str] = []
-
-NodeArgument = Annotated[int | None, typer.Argument(metavar="NODE", help="Number of a node.", min=0)]
 
 
 @app.command()
@@ -93,13 +92,11 @@ def show(
             found = round_of(reader, round_)
             print_json(found) if json else print_round(found)
         elif node is None and calls:
-            print_json({**summary_now(picked, state), **run_calls(reader)}) if json else print_run_calls(reader)
+            print_json({**summary_now(picked, state), **run_calls(reader)}) if json else print_run_calls(picked, reader)
         elif node is None:
             _show_run(picked, state, state.nodes if filter_ is None else filtered(state, filter_), json)
-        elif node >= len(state.nodes):
-            raise RunError(f"run '{picked.name}' has no node {node}; its nodes are 0 to {len(state.nodes) - 1}")
         else:
-            _show_node(reader, state, state.nodes[node], json, calls)
+            _show_node(reader, state, state.nodes[resolve(picked, state, node)], json, calls)
 
 
 def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> None:
@@ -131,7 +128,7 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
         front = sorted(state.fronts[0])
         print(f"front of {len(front)} nodes, hypervolume {state.hypervolume:.10g}: {_path(front, ', ')}")
     if record := describe_record(state):
-        print(f"record {visible(record)}")
+        print(f"record {visible(run.filled(record))}")
     if standstill := standstill_told(state):
         print(visible(standstill))
     if credits := credits_told(state):
@@ -325,10 +322,10 @@ def best(
 @app.command()
 def diff(
     run: RunName,
-    a: Annotated[int, typer.Argument(metavar="A", help="A node.", min=0)],
+    a: Annotated[int, typer.Argument(metavar="A", help="A node, or 'best'.", parser=parse_node)],
     b: Annotated[
         int | None,
-        typer.Argument(metavar="B", help="Another node; by default A's parent is compared with A.", min=0),
+        typer.Argument(metavar="B", help="Another node; by default A's parent is compared with A.", parser=parse_node),
     ] = None,
     runs: RunsOption = None,
     json: JsonOption = False,
@@ -337,9 +334,8 @@ def diff(
     picked = pick(run, runs)
     with JournalReader(picked.db) as reader:
         state = fold_run(reader)
-        for number in (a, *([] if b is None else [b])):
-            if number >= len(state.nodes):
-                raise RunError(f"run '{picked.name}' has no node {number}; its nodes are 0 to {len(state.nodes) - 1}")
+        a = resolve(picked, state, a)
+        b = None if b is None else resolve(picked, state, b)
         if b is None:
             parents = state.nodes[a].parents
             if not parents:

@@ -12,7 +12,7 @@ import typer
 
 from engine.cli.app import JsonOption, RunsOption, app, fail, pick, print_json
 from engine.cli.complete import run_names
-from engine.cli.look import NodeArgument
+from engine.cli.node_name import NodeArgument, resolve_in
 from engine.cli.progress import tell
 from engine.cli.table import print_table
 from engine.cli.trust import TrustOption, settle
@@ -73,6 +73,7 @@ def verify(
     if certificate is not None and certificate.suffix != ".json":
         raise UsageError(f"{certificate} cannot be a certificate: its name must end in .json, by which it is known")
     picked = pick(run, runs)
+    node = None if node is None else resolve_in(picked, node)
     if certificate is not None:
         _certify(picked, node, certificate, trust, json)
         return

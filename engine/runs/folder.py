@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import fcntl
 import os
+import re
 import shlex
 import socket
 import time
@@ -20,10 +21,23 @@ from engine.runs.labels import read_labels
 from engine.workspace import runs_folder
 
 __all__ = ["AmbiguousRun", "Run", "all_runs", "check_name", "check_resting", "find_run", "is_alive", "lock_is_deleted"]
-__all__ += ["lock_run"]
+__all__ += ["fill_run", "lock_run"]
 
 _LOCK_SECONDS = 2.0
 _MOST_NAMED = 8
+_COMMAND = re.compile(r"('evolve [a-z]+ )RUN\b")
+
+
+def fill_run(text: str, typed: str) -> str:
+    """Return a text with a run in the place of RUN in each command line that it names: `'evolve resume RUN'`.
+
+    Journals say RUN, since a run may be renamed or forked.
+
+    Args:
+        text: a reason or a hint.
+        typed: the run as an argument of a command.
+    """
+    return _COMMAND.sub(lambda found: found[1] + typed, text) if "RUN" in text else text
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,10 @@ class Run:
             return shlex.quote(self.name)
         here = Path.cwd()
         return shlex.quote(str(self.folder.relative_to(here) if self.folder.is_relative_to(here) else self.folder))
+
+    def filled(self, text: str) -> str:
+        """Return a text with this run in the place of RUN; see `fill_run`."""
+        return fill_run(text, self.typed)
 
     @property
     def db(self) -> Path:
@@ -143,8 +161,8 @@ def _not_found(name: str, runs: Path, known: list[str]) -> RunError:
     meant = meant or next((run for run in known if close and run.startswith(close[0])), "")
     if meant:
         hint = f"Did you mean '{meant}'? 'evolve runs' lists them"
-    elif name.isdecimal():
-        hint = f"'evolve show RUN {name}' shows a node; 'evolve runs' lists the runs"
+    elif known and (name.isdecimal() or name == "best"):
+        hint = f"'evolve show {shlex.quote(known[0])} {name}' shows a node of the newest; 'evolve runs' lists the runs"
     else:
         hint = "'evolve runs' lists them"
     return RunError(f"there is no run '{name}' in {runs}", hint)

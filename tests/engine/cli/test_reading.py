@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from engine.journal.reader import JournalReader
+from engine.state.fold import fold_run
 from tests.conftest import Evolve
 
 RUN = Path(__file__).parents[3] / "sample_runs" / "circle_packing_mixed"
@@ -20,6 +23,29 @@ def test_diff_of_one_node_is_against_its_parent(evolve: Evolve) -> None:
     assert evolve("diff", RUN, 16).out.startswith(f"--- node {parent}\n+++ node 16\n")
     seed = evolve("diff", RUN, 0)
     assert (seed.code, "node 0 has no parent" in seed.err) == (2, True), seed.err
+
+
+def test_best_names_a_node(evolve: Evolve) -> None:
+    assert evolve("show", RUN, "best").out == evolve("show", RUN, 16).out
+    assert evolve("diff", RUN, "best").out == evolve("diff", RUN, 16).out
+    assert evolve("diff", RUN, 0, "best").out == evolve("diff", RUN, 0, 16).out
+    wrong = evolve("show", RUN, "bets")
+    assert wrong.code == 2 and "'bets' names no node: name its number, or best" in wrong.err
+    beyond = evolve("show", RUN, 99)
+    assert beyond.code == 1 and "its nodes are 0 to 18" in beyond.err
+
+
+def test_best_of_a_run_is_commented_and_starred(evolve: Evolve, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(RUN, run)
+    assert evolve("star", run, "best").code == 0
+    assert evolve("comment", run, "best", "the last of four").code == 0
+    assert evolve("comment", run, "best", "so", "far").code == 0
+    with JournalReader(run / "run.db") as reader:
+        state = fold_run(reader)
+    best = state.nodes[16]
+    assert (state.best, best.starred, best.comments) == (16, True, ("the last of four",))
+    assert state.comments == ["best so far"]
 
 
 def test_filter_selects_nodes_like_application(evolve: Evolve) -> None:
