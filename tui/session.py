@@ -157,6 +157,7 @@ class Session:
             if self.model is not None:
                 batch.model.forest.fold_again(self.model.forest.folded)
             self.model = batch.model
+            self.model.typed = self.run.typed
         parts: set[Part] = {"status", "rounds"} if changed else set()
         if self.model is not None and batch.telemetry is not None:
             self.model.telemetry = batch.telemetry

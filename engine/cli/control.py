@@ -220,7 +220,7 @@ def _serve(run: Run, wait: float) -> tuple[RunState, RunSummary]:
     from engine.loop.serve import serve
 
     tell(f"run {run.folder}")
-    lines = ProgressLines()
+    lines = ProgressLines(run)
     try:
         serve(run, lines, wait, attended=False)
     finally:

@@ -19,7 +19,7 @@ from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 from engine.state.standstill_told import standstill_cell, standstill_entry
 from engine.state.trouble import in_vain
-from engine.text import one_line, visible
+from engine.text import counted, one_line, visible
 
 __all__: list[str] = []
 
@@ -93,8 +93,13 @@ def _line(run: Run, state: RunState, status: str, vain: int, others: int) -> str
         f"{ranking.name} {ranking.brief(best)} #{best.id}" if best is not None else "no score",
         *([standstill_cell(state)] if standstill_cell(state) else []),
         *([f"${state.usd:.2f}"] if state.usd else []), *([f"{vain:,} in vain"] if vain else []),
-        *([f"+{others} running"] if others else []),
+        *([_beside(others, status)] if others else []),
     ]  # fmt: skip
     if status == "paused" and state.reason:
-        parts.append(one_line(state.reason, 80))
+        parts.append(one_line(run.filled(state.reason), 80))
     return visible("  ".join(parts))
+
+
+def _beside(others: int, status: str) -> str:
+    """Return how many other runs are at work; beside a dead one '+1 running' would be read as its own."""
+    return f"+{others} running" if status == "running" else f"{counted(others, 'other run')} at work"

@@ -18,6 +18,7 @@ from engine.settings.model import analyzes_by_model
 from engine.state.armed import describe_armed
 from engine.state.best_known import describe_claim
 from engine.state.fold import apply, damage_named, first_state
+from engine.state.gain import describe_check
 from engine.state.run_state import RunState
 from engine.state.standstill_told import standstill_line
 from engine.state.trouble import trouble_key, trouble_line
@@ -39,10 +40,12 @@ class ProgressLines:
     Trouble that repeats itself is told once, then its number: after 10, 100, … times, and before the next other line.
 
     Args:
+        run: the run, which the commands in a line name; without one they say RUN.
         quiet_until: print nothing for events up to this one, which happened before.
     """
 
-    def __init__(self, quiet_until: int = 0) -> None:
+    def __init__(self, run: Run | None = None, quiet_until: int = 0) -> None:
+        self._run = run
         self._quiet_until = quiet_until
         self._clock = ""
         self._told: dict[tuple[object, ...], tuple[str, int]] = {}
@@ -56,6 +59,7 @@ class ProgressLines:
         line = trouble or self._line(event, state)
         if not line:
             return
+        line = line if self._run is None else self._run.filled(line)
         elapsed = state.engine_ms // 1000
         clock = self._clock = f"{elapsed // 3600:d}:{elapsed // 60 % 60:02d}:{elapsed % 60:02d}"
         if not trouble:
@@ -128,6 +132,11 @@ class ProgressLines:
             case ev.EvalLost() as data:
                 where = f" on {one_line(data.host, 60)}" if data.host else ""
                 return f"#{event.node} lost{where}, to be tried again: {one_line(data.reason, _REASON_LENGTH)}"
+            case ev.VerifyStarted() as data if not data.asked:
+                beside = f", beside #{data.reference}" if data.reference is not None else ""
+                return f"#{event.node} may be a new best: measured on fresh data{beside}"
+            case ev.VerifyDone() as data if data.outcome != "confirmed" and not data.asked:
+                return f"#{event.node} is no new best: {one_line(describe_check(data), _REASON_LENGTH)}"
             case ev.BestCrowned() as data:
                 told = f"best #{event.node} {one_line(data.machines, _REASON_LENGTH)}" if data.machines else ""
                 return "; ".join(filter(None, (told, describe_claim(state))))
@@ -171,7 +180,8 @@ def _node_line(state: RunState, node_id: int) -> str:
     node = state.nodes[node_id]
     best = state.best_node
     told = node.status if node.score is None else state.ranking.describe(node)
-    told = f"{told}, quarantined" if node.quarantined else f"{told}, breaks a constraint" if node.broken else told
+    doubt = "quarantined" if node.quarantined else "gain not confirmed" if node.doubted else ""
+    told = ", ".join(filter(None, (told, doubt or ("breaks a constraint" if node.broken else ""))))
     star = "*" if best is node else " "
     top = f"best {state.ranking.describe(best)} #{best.id}" if best is not None else "no best yet"
     rounds = f"{state.rounds_done + (node.round > 0)}/{state.settings.rounds} rounds"
@@ -208,7 +218,7 @@ def follow_run(run: Run, waits: bool = False) -> tuple[RunState, RunSummary]:
     """
     with JournalReader(run.db) as reader:
         state = first_state(reader)
-        lines = ProgressLines(reader.last_seq())
+        lines = ProgressLines(run, reader.last_seq())
         while True:
             alive = is_alive(run)
             # Read after the lock was checked, so that the last events of a dying engine are not missed.

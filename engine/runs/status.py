@@ -110,7 +110,7 @@ def run_summary(run: Run, kept: dict[str, Any], alive: bool) -> RunSummary:
         task=kept["task"],
         status=status,
         # The last recorded reason does not explain why an engine died.
-        reason="" if status in ("dead", "running") else kept.get("reason", ""),
+        reason="" if status in ("dead", "running") else run.filled(kept.get("reason", "")),
         rounds=kept["rounds"],
         nodes=kept["nodes"],
         best=kept["best"],

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from engine.errors import UsageError
 from engine.journal import events as ev
 from engine.runs.digest import describe_digest, describe_span, digest_run, parse_since
-from engine.runs.folder import Run
+from engine.runs.folder import Run, lock_run
 from engine.runs.seen import last_seen, mark_seen
 from tests.tui.synthetic import add_events, make_run
 
@@ -77,3 +77,19 @@ def test_commands_tell_what_happened_and_how_it_stands(tmp_path: Path) -> None:
     assert line == "circle_packing_mixed  ■ finished  24/24  sum_radii 2.51097 #16  39 in vain\n"
     nothing = runner.invoke(app, ["status", "--runs", str(tmp_path)])
     assert (nothing.exit_code, nothing.output) == (1, "")
+
+
+def test_status_of_a_dead_run_does_not_count_others_as_its_own(tmp_path: Path) -> None:
+    import engine.cli.digest
+    import engine.cli.run_list  # noqa: F401
+    from engine.cli.app import app
+
+    runner, where = CliRunner(), ["--runs", str(tmp_path)]
+    make_run(tmp_path / "dead", 3)
+    with lock_run(make_run(tmp_path / "live", 3)):
+        # The newest that is not archived is meant.
+        for archived, told in (("live", "✗ dead  "), ("dead", "● running  ")):
+            for name, off in ((archived, []), ({"live": "dead", "dead": "live"}[archived], ["--off"])):
+                assert runner.invoke(app, ["archive", name, *off, *where]).exit_code == 0
+            line = runner.invoke(app, ["status", *where]).output
+            assert told in line and line.endswith("  1 other run at work\n") == (archived == "live")

@@ -15,11 +15,13 @@ from engine.loop.engine import Engine
 from engine.loop.serve import watch_children_without_threads
 from engine.runs.calls import calls_of_run, share_cached, sums_by_round
 from engine.runs.folder import lock_run
+from engine.state.fold import fold_run
 from engine.state.run_state import RunState
 from engine.state.trouble import describe_in_vain, trouble_line
 from tests.conftest import Evolve, TaskMaker
 from tests.e2e.runs import fold, make_run
 from tests.llm_server import Reply, Request, llm_server, search
+from tests.tui import synthetic
 
 
 def event(data: ev.Data, round_: int | None = 3) -> ev.Event:
@@ -90,6 +92,35 @@ def test_progress_tells_repeated_trouble_once_then_its_number(capfd: pytest.Capt
         "r3 researcher, no answer, 1.0 s: gone fishing",
         "2 times more: r3 researcher, no answer, 1.0 s: gone fishing",
     ]
+
+
+def test_progress_tells_a_gain_that_is_not_confirmed_and_names_the_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = synthetic.make_run(tmp_path / "my run", 4)
+    with JournalReader(run.db) as reader:
+        state = fold_run(reader)
+    lines = ProgressLines(run)
+    for data in (
+        ev.VerifyStarted([1], 0),
+        ev.VerifyDone("quarantined", "gain not confirmed on fresh data: -0.2 over #0", 0, scores=[1.5]),
+        ev.VerifyDone("confirmed", reference=0),
+        ev.RunPaused(reason="no design. Mend it ('evolve set RUN command.run=[…]'); then 'evolve resume RUN' tries"),
+    ):
+        told = ev.Event(900, 1_000, 3, 3, data)
+        if isinstance(data, ev.VerifyDone):
+            state.nodes[3].check = data
+        lines(told, state)
+        if isinstance(data, ev.VerifyDone) and data.outcome == "quarantined":
+            lines(ev.Event(901, 1_000, 3, 3, ev.AnalyzeDone("none")), state)
+    said = [line.partition("  ")[2] for line in capfd.readouterr().err.splitlines()]
+    assert said[0] == "#3 may be a new best: measured on fresh data, beside #0"
+    assert said[1] == "#3 is no new best: gain not confirmed on fresh data: -0.2 over #0 (1.5 on fresh data)"
+    assert "#3 quarantined " in said[2]
+    assert said[3] == (
+        f"paused: no design. Mend it ('evolve set {run.typed} command.run=[…]'); then 'evolve resume {run.typed}' tries"
+    )
+    assert len(said) == 4
 
 
 async def test_refusals_retries_and_rounds_in_vain_are_counted_listed_and_shown(

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from engine.errors import DamagedJournal
 from engine.journal import events as ev
 from engine.journal.live import LiveRow
+from engine.runs.folder import fill_run
 from engine.state.armed import describe_armed
 from engine.state.best_known import describe_claim
 from engine.state.fold import apply
@@ -59,6 +60,8 @@ class RunModel:
         self.forest = Forest()
         self.notes: list[Note] = []
         self.best_lineage: frozenset[int] = frozenset()
+        self.typed = "RUN"
+        """The run as an argument of a command, which reasons and notes name."""
         self.answers: dict[int, ev.CommandDone] = {}
         """Answers to commands, by the command's id."""
         self.rates: dict[str, list[Measured]] = {}
@@ -82,6 +85,10 @@ class RunModel:
         self.pause_told = ""
         """The reason of the current pause, as the notes gave it."""
 
+    def filled(self, text: str) -> str:
+        """Return a reason or a note with the run in the place of RUN in the commands that it names."""
+        return fill_run(text, self.typed)
+
     def settle(self) -> None:
         """Compute what is derived from the state, after events were folded one by one."""
         self.forest = Forest()
@@ -91,7 +98,7 @@ class RunModel:
     def copy(self) -> RunModel:
         """Return an independent copy; call `settle` before it is shown."""
         twin = RunModel(copy_state(self.state))
-        twin.notes = self.notes.copy()
+        twin.notes, twin.typed = self.notes.copy(), self.typed
         twin.answers = self.answers.copy()
         twin.rates = {name: history.copy() for name, history in self.rates.items()}
         twin.metrics = self.metrics.copy()

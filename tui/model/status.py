@@ -33,6 +33,10 @@ class Cell(NamedTuple):
     look: str = "bar"
 
 
+_ROOMY = 180
+"""Cells from which on budget and task have room for their longest words."""
+
+
 def status_cells(
     name: str, model: RunModel | None, status: str, waiting: str, trouble: str, now: int | None, width: int
 ) -> list[Cell]:
@@ -62,7 +66,7 @@ def status_cells(
         return cells
     if status == "paused" and state.reason:
         # If no person paused the run, what it waits for matters more than all figures.
-        return [*cells, Cell(one_line(state.reason, 400), room, "best")]
+        return [*cells, Cell(one_line(model.filled(state.reason), 400), room, "best")]
     start = state.start
     best = state.best_node
     # Fitness and score need more room than one number.
@@ -81,8 +85,8 @@ def status_cells(
         Cell(badge, max(9, len(badge) + 2), "ok" if guarantee == "guarded" else "best"),
         last,
         *([known] if known.text and last is not known else []),
-        Cell(_describe_budget(model), 17),
-        Cell(one_line(start.task, 40), 18, "dim"),
+        Cell(_describe_budget(model), 17 if width < _ROOMY else 24),
+        Cell(one_line(start.task, 40), 18 if width < _ROOMY else 24, "dim"),
         Cell(one_line(state.engine.host if state.engine else start.host, 40), 16, "dim"),
     ]
     vain = sum(in_vain(state).values())

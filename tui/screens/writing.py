@@ -93,6 +93,7 @@ class WritingScreen(BaseScreen):
         stream = streams.get(self._call) if self._call is not None else None
         model = self.session.model
         idle, waited = no_stream(model.state, self.session.alive) if model is not None else ("", "")
+        waited = model.filled(waited) if model is not None else waited
         if stream is not None:
             self._last = stream
             self._head.show(*title_of(stream, len(streams) - 1, self._now))

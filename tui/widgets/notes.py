@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from engine.runs.folder import fill_run
 from engine.state.trouble import describe_in_vain
 from engine.text import one_line
 from tui.model.labels import clock
@@ -76,6 +77,7 @@ class NotesPanel(RowsView):
         super().__init__(id=id)
         self._notes: Sequence[Note] = ()
         self._vain = ""
+        self._typed = ""
         self._filter = "all"
         self._passing: list[int] = []
         self._seen = 0
@@ -92,7 +94,7 @@ class NotesPanel(RowsView):
         self._pass()
         if at_end:
             self.cursor = max(0, self.count() - 1)
-        self._vain = describe_in_vain(model.state)
+        self._vain, self._typed = describe_in_vain(model.state), model.typed
         if at_end or not self.has_focus:
             self._turn()
         self.repaint()
@@ -159,7 +161,7 @@ class NotesPanel(RowsView):
         whose = f"#{note.node}" if note.node is not None else ""
         sign, look = _LOOKS[note.kind]
         # The text alone is shifted: time and node stay.
-        text = one_line(note.text, 400)[self._skip :]
+        text = one_line(fill_run(note.text, self._typed), 400)[self._skip :]
         return [
             (f" {clock(note.at)} {sign}", look),
             (f"{whose:<6} ", "dim"),
@@ -196,4 +198,5 @@ class NotesPanel(RowsView):
 
     def _choose(self, act: str) -> None:
         if self.cursor < self.count():
-            self.post_message(self.Chosen(act, self._note(self.cursor)))
+            note = self._note(self.cursor)
+            self.post_message(self.Chosen(act, note._replace(text=fill_run(note.text, self._typed))))

@@ -39,7 +39,7 @@ class WorkPanel(Panel):
         self._workers = worker_limit(model.state)
         self._alive = alive
         self._now = now
-        self._reason = model.state.reason if alive and model.state.status == "paused" else ""
+        self._reason = model.filled(model.state.reason) if alive and model.state.status == "paused" else ""
         self.repaint()
 
     def row_pieces(self, y: int) -> Sequence[Piece]:

@@ -45,7 +45,7 @@ class WritingPanel(Panel):
         if self._stream is None:
             said, told = no_stream(model.state, alive)
             self._title = ((" Writing ", "heading"), (said, "dim"))
-            self._lines = textwrap.wrap(told, max(20, self.size.width - 2))
+            self._lines = textwrap.wrap(model.filled(told), max(20, self.size.width - 2))
         else:
             self._title = tuple(title_of(self._stream, self._others, now))
             self._lines = self._stream.shown(max(1, self.size.height - 1))
