@@ -124,7 +124,11 @@ class TerminalDriver(LinuxDriver):
 
     def _fail(self, error: Exception) -> None:
         """End the application, from any thread."""
-        _log.error("the terminal's driver failed", exc_info=error)
+        if isinstance(error, OSError):
+            # Mostly its terminal is gone: where in the driver that was noticed helps nobody.
+            _log.warning("the terminal cannot be read or written: %s", error.strerror or error)
+        else:
+            _log.error("the terminal's driver failed", exc_info=error)
 
         def tell() -> None:
             self._app.call_later(_raise, error)

@@ -137,13 +137,17 @@ def test_cursor_keys_and_screen_switches_stay_in_budget(runs: Path, open_tui: Op
     "options", [{}, {"controlling": False}, {"ignore_hangup": True}, {"ignore_hangup": True, "controlling": False}],
     ids=["ordinary", "no controlling terminal", "nohup", "nohup without one"],
 )  # fmt: skip
-def test_hang_up_ends_only_the_application(runs: Path, open_tui: Open, engine: Any, options: dict[str, bool]) -> None:
+def test_hang_up_ends_only_the_application(
+    runs: Path, workspace: Path, open_tui: Open, engine: Any, options: dict[str, bool]
+) -> None:
     make_run(runs / "live", 60)
     process = engine("live", 20)
     terminal = open_tui("live", **options)
     terminal.read_until("● running")
     terminal.hang_up()
     assert terminal.process.wait(90) == 129
+    log = (workspace / "state" / "tui.log").read_text()
+    assert "Traceback" not in log and " ERROR " not in log
     seq = last_seq(runs, "live")
     assert process.poll() is None
     deadline = time.monotonic() + 90
