@@ -15,7 +15,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,9 +25,9 @@ from typing import Literal, NamedTuple
 from cognition.collection import Collection
 from cognition.entry import Entry, key_of
 from cognition.files import Stamp, printable, read_prior, scan, stamp_of
-from cognition.prior import Prior, is_conflict
+from cognition.prior import Prior, head_problem, is_conflict
 
-__all__ = ["Problem", "Report", "Sync", "SyncChange", "problems_of"]
+__all__ = ["Problem", "Report", "Sync", "SyncChange", "problems_of", "trouble_by_prior"]
 
 _WAIT_SECONDS = 10.0
 _SETTLE_NS = 20_000_000
@@ -323,6 +323,26 @@ def problems_of(collection: Collection) -> list[Problem]:
             "SELECT name, problem FROM files WHERE collection = ? AND problem != '' ORDER BY name", (collection.id,)
         ).fetchall()
     return [Problem(*row) for row in rows]
+
+
+def trouble_by_prior(entries: Iterable[Entry], problems: Iterable[Problem]) -> dict[str, str]:
+    """Return by the id of a prior what is wrong with its text or its file now; nothing for all others.
+
+    Args:
+        entries: the priors.
+        problems: those of the last pass.
+    """
+    by_name = {_key(problem.name): problem.text for problem in problems if problem.name}
+    found = {}
+    for entry in entries:
+        if entry.status != "active":
+            continue
+        text = by_name.get(key_of(entry.id))
+        if text is not None:
+            found[entry.id] = f"its file is not taken: {text}; revision {entry.prior.number} stays in use"
+        elif head := head_problem(entry.prior.text):
+            found[entry.id] = head
+    return found
 
 
 def _key(name: str) -> str:

@@ -47,8 +47,12 @@ PriorId = Annotated[str, typer.Argument(metavar="ID", help="The prior's id, or i
 
 
 @contextmanager
-def opened(task: str | None) -> Iterator[Collection]:
+def opened(task: str | None, warns: bool = True) -> Iterator[Collection]:
     """Open the collection of `--task`; sync its files with the base before and after.
+
+    Args:
+        task: the option.
+        warns: whether problems with its files are printed on stderr.
 
     Raises:
         EvolveError: there is no such collection, or the command cannot be carried out.
@@ -58,11 +62,11 @@ def opened(task: str | None) -> Iterator[Collection]:
     try:
         collection = open_collection(_place(task))
         try:
-            _sync(collection)
+            _sync(collection, warns)
             generation = collection.generation()
             yield collection
             if collection.generation() != generation:
-                _sync(collection)
+                _sync(collection, warns)
         finally:
             collection.store.close()
     except CognitionError as exc:
@@ -71,9 +75,12 @@ def opened(task: str | None) -> Iterator[Collection]:
         raise UsageError(str(exc)) from None
 
 
-def _sync(collection: Collection) -> None:
-    for problem in Sync(collection).run().problems:
-        print(f"warning: {_describe(collection, problem)}", file=sys.stderr)
+def _sync(collection: Collection, warns: bool) -> None:
+    report = Sync(collection).run()
+    for problem in report.problems:
+        # One that is about no file is gone with this pass.
+        if warns or not problem.name:
+            print(f"warning: {_describe(collection, problem)}", file=sys.stderr)
 
 
 def _describe(collection: Collection, problem: Problem) -> str:

@@ -18,6 +18,7 @@ from cognition.collection import Collection
 from cognition.entry import Entry
 from cognition.prior import PriorError
 from cognition.store import Conflict
+from cognition.sync import Problem, problems_of, trouble_by_prior
 from engine.cli.app import ForceOption, JsonOption, RunsOption, app, existing_folder, print_json, refuse_to_replace
 from engine.cli.group import CommandGroup
 from engine.cli.prior_base import (
@@ -67,10 +68,12 @@ def list_(
     from engine.runs.folder import all_runs
 
     folder = existing_folder(runs)
-    with opened(task) as collection:
+    with opened(task, warns=False) as collection:
         entries = collection.entries("active", "pending", *(("rejected", "removed") if all_ else ()))
+        problems = problems_of(collection)
         uses = use_over_runs(collection, [run.folder for run in all_runs(folder)])
     rows = [(entry, uses.get(entry.id, PriorUse())) for entry in entries]
+    trouble = trouble_by_prior(entries, problems)
     keys: dict[str, Any] = {
         "gain": lambda row: (row[1].gain is None, -(row[1].gain or 0), row[0].id),
         "uses": lambda row: (-row[1].shown, -row[1].given, row[0].id),
@@ -79,16 +82,18 @@ def list_(
     }
     rows.sort(key=keys[sort])
     if json:
-        print_json([whole(entry) | _figures(use) for entry, use in rows])
+        print_json([whole(entry) | _figures(use) | {"problem": trouble.get(entry.id, "")} for entry, use in rows])
         return
     if not rows:
+        _print_trouble(trouble, problems)
         print(f"There is no prior in {collection.folder} yet. 'evolve priors add FILE.md' adds one.")
         return
     print_table(
         ["id", "state", "weight", "rev", "shown", "used", "gain", "best path", f"last ({local_zone()})", "title"],
         [
             [
-                entry.id, state_of(entry), f"{entry.prior.weight:g}", str(entry.prior.number), str(use.shown),
+                entry.id, state_of(entry) + (" !" if entry.id in trouble else ""), f"{entry.prior.weight:g}",
+                str(entry.prior.number), str(use.shown),
                 str(use.given), "–" if use.gain is None else f"{use.gain:+.4g}",
                 "–" if not use.share else f"{use.share:.0%}", local_time(use.last)[:10] if use.last else "–",
                 one_line(entry.prior.title, 80),
@@ -97,6 +102,16 @@ def list_(
         ],
         (f"last ({local_zone()})", "best path", "rev", "weight", "shown", "used"),
     )  # fmt: skip
+    _print_trouble(trouble, problems)
+
+
+def _print_trouble(trouble: dict[str, str], problems: list[Problem]) -> None:
+    """Print what is wrong with priors, and with files that are none."""
+    taken = {f"{prior}.md".casefold() for prior in trouble}
+    told = {f"{prior}.md": text for prior, text in trouble.items()}
+    told |= {problem.name: problem.text for problem in problems if problem.name.casefold() not in taken}
+    for name, text in sorted(told.items()):
+        print(visible(f"! {name}: {text}"))
 
 
 def _figures(use: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from cognition.collection import Collection
 from cognition.prior import PriorError
 from cognition.store import CognitionError, Store
-from cognition.sync import Sync, SyncChange, problems_of
+from cognition.sync import Sync, SyncChange, problems_of, trouble_by_prior
 from tests.cognition.base import Base
 
 
@@ -218,6 +218,24 @@ def test_invalid_file_is_a_problem_and_the_last_good_revision_stays(base: Base) 
     base.save("front.md", "# Mended\n")
     assert base.run() == [("front", "conflict"), ("front", "written")]
     assert base.files_of("front") == {"front.md": "# Edited in the base\n", "front.conflict-1.md": "# Mended\n"}
+
+
+def test_trouble_of_a_prior_is_told_until_it_is_mended(base: Base) -> None:
+    def trouble() -> dict[str, str]:
+        report = base.sync.run()
+        return trouble_by_prior(base.priors.entries(), report.problems)
+
+    base.save("a.md", "# One\n")
+    base.save("head.md", "weight: 3\n---\n\n# Head\n")
+    assert set(trouble()) == {"head"}
+    base.save("a.md", "---\nwieght: 3\n---\n# Two\n")
+    told = trouble()
+    assert "wieght" in told["a"] and "revision 1 stays in use" in told["a"]
+    assert "is read as text" in told["head"]
+    assert trouble() == told, "also when nothing changed since"
+    base.save("a.md", "# Two\n")
+    base.save("head.md", "---\nweight: 3\n---\n\n# Head\n")
+    assert trouble() == {}
 
 
 def test_names_that_differ_only_in_case_are_a_problem(base: Base) -> None:

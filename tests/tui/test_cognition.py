@@ -226,6 +226,21 @@ async def test_broken_front_matter_is_reported_while_typing_and_on_save(
     assert base.get("hexagonal").prior.tags == ()
 
 
+async def test_broken_prior_is_shown_until_it_is_mended(make_app: Maker, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "task" / "priors" / "noise.md"
+    app = make_app(run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await on_priors(pilot)
+        file.write_text("---\nenabeld: false\n---\n# Shake it\n")
+        await until(pilot, lambda: "1 broken: & is:broken" in text_of(app), "the count")
+        assert line_of(app, "Shake it").startswith(" !")
+        await pilot.press("ampersand", *"is:broken", "enter")
+        await until(pilot, lambda: "1 shown: is:broken" in text_of(app), "the filter")
+        assert "enabeld" in text_of(app) and "revision 1 stays in use" in text_of(app).replace("\n", " ")
+        file.write_text(PRIORS["noise.md"])
+        await until(pilot, lambda: "broken: &" not in text_of(app), "the mended prior")
+
+
 async def test_new_prior_is_added(make_app: Maker, run: Run, base: Collection) -> None:
     app = make_app(run)
     async with app.run_test(size=(80, 24)) as pilot:

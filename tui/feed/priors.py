@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cognition.collection import Collection
 from cognition.prior import PriorError
 from cognition.store import CognitionError
-from cognition.sync import Sync
+from cognition.sync import Sync, trouble_by_prior
 from cognition.watch import Watch
 from engine.errors import EvolveError, RunError
 from engine.journal.reader import JournalReader
@@ -180,7 +180,8 @@ class PriorDesk:
             return
         self._trouble = ""
         self._told = (generation, problems, uses)
-        rows = tuple(PriorRow(entry, uses.get(entry.id, NO_USE)) for entry in entries)
+        trouble = trouble_by_prior(entries, report.problems)
+        rows = tuple(PriorRow(entry, uses.get(entry.id, NO_USE), trouble.get(entry.id, "")) for entry in entries)
         self._tell(partial(self._changed, Shelf(self._place, rows, problems)))
 
     def _act(self, act: Act, done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:

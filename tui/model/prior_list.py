@@ -13,7 +13,7 @@ Order = Literal["title", "gain", "uses", "weight", "last"]
 ORDERS: tuple[Order, ...] = ("title", "gain", "uses", "weight", "last")
 """Orders of the list, in the sequence in which the key cycles through them."""
 
-_STATES = ("on", "off", "gone", "pending", "rejected", "removed")
+_STATES = ("on", "off", "gone", "pending", "rejected", "removed", "broken")
 _PUT_AWAY = ("rejected", "removed")
 
 
@@ -42,6 +42,8 @@ class PriorRow(NamedTuple):
 
     entry: Entry
     use: Use = NO_USE
+    problem: str = ""
+    """What is wrong with its text or its file until somebody mends it."""
 
     @property
     def state(self) -> str:
@@ -81,7 +83,7 @@ def arranged(rows: Iterable[PriorRow], order: Order, passes: Filter | None = Non
 
 
 def parse_filter(text: str) -> Filter:
-    """Parse a filter: words that must occur in id, title, tags or source; `is:STATE`; `tag:WORD`.
+    """Parse a filter: words that must occur in id, title, tags or source; `is:STATE` or `is:broken`; `tag:WORD`.
 
     Raises:
         ValueError: the text names an unknown state.
@@ -102,7 +104,7 @@ def parse_filter(text: str) -> Filter:
         prior = row.entry.prior
         own = [tag.casefold() for tag in prior.tags]
         searched = " ".join((prior.id, prior.title, prior.source, *prior.tags)).casefold()
-        if row.state not in states if states else row.state in _PUT_AWAY:
+        if not (row.state in states or (row.problem and "broken" in states)) if states else row.state in _PUT_AWAY:
             return False
         return all(any(tag in mine for mine in own) for tag in tags) and all(word in searched for word in words)
 

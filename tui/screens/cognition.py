@@ -262,6 +262,9 @@ class CognitionScreen(BaseScreen):
                     pieces.append((f"{self._list.count()} shown: {one_line(self._filter or 'all', 40)}  ", "accent"))
             if waiting:
                 pieces.append((f"  {waiting} proposed", "best"))
+            broken = sum(bool(row.problem) for row in shelf.rows)
+            if broken:
+                pieces.append((f"  {broken} broken: & is:broken", "bad"))
             if shelf.problems:
                 pieces.append((f"  ! {one_line('; '.join(shelf.problems), 300)}", "bad"))
             self._head.show(*pieces)
@@ -293,6 +296,8 @@ class CognitionScreen(BaseScreen):
             rank = self._list.cursor + 1
             taken = f"match {rank}, a round takes {self._chosen}" if self._chosen else f"match {rank}"
             lines = [*prose_lines(f"{taken}: {why_of(hit)}", width, "accent"), (), *lines]
+        if row is not None and row.problem:
+            lines = [*prose_lines(f"! {row.problem}", width, "bad"), (), *lines]
         state = (row.entry.id if row is not None else None, self._tab)
         self._text.show(lines, keep_place=state == self._state[:2])
         offered = (*state, row.state if row is not None else "", bool(self._actions.drafts), bool(self._hits))

@@ -22,6 +22,8 @@ __all__ = ["Found", "PriorsView", "columns", "why_of"]
 
 _SIGNS = {"on": "●", "off": "○", "gone": "✗", "pending": "?", "rejected": "x", "removed": "x"}
 _LOOKS = {"on": "ok", "off": "dim", "gone": "bad", "pending": "best", "rejected": "dim", "removed": "dim"}
+_TITLE = 60
+"""The most cells of a title."""
 _WIDE = 100
 """Columns from which tags and the day of last use are shown too."""
 
@@ -40,7 +42,8 @@ def why_of(hit: Hit) -> str:
 
 
 def _title_width(width: int) -> int:
-    return max(8, width - 47 - (34 if width >= _WIDE else 0))
+    # What a wide list has to spare goes to the tags.
+    return max(8, min(_TITLE, width - 47 - (34 if width >= _WIDE else 0)))
 
 
 def columns(width: int, searched: bool) -> str:
@@ -100,12 +103,13 @@ class PriorsView(RowsView):
 
     def item_pieces(self, index: int) -> Sequence[Piece]:
         """Return state, title, then figures, or the reason why it was found."""
-        (entry, use), hit = self.found[index].row, self.found[index].hit
+        (entry, use, problem), hit = self.found[index].row, self.found[index].hit
         prior, state = entry.prior, self.found[index].row.state
         width = _title_width(self.size.width)
         draft = "*" if entry.id in self.drafts else " "
         title = fit(one_line(prior.title, 200), width - 1)
-        pieces: list[Piece] = [(f" {_SIGNS[state]}{draft} ", _LOOKS[state]), (f"{title} ", "plain")]
+        sign = (f" !{draft} ", "bad") if problem else (f" {_SIGNS[state]}{draft} ", _LOOKS[state])
+        pieces: list[Piece] = [sign, (f"{title} ", "plain")]
         if hit is not None:
             return [*pieces, (f"{hit.score:5.3f}", "accent"), (f"  {one_line(why_of(hit), 200)}", "dim")]
         gain = "–" if use.gain is None else f"{use.gain:+.4g}"
