@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain, pairwise
 from typing import Any
 
@@ -154,6 +155,24 @@ def test_node_outside_the_shown_part_draws_nothing_anew(monkeypatch: pytest.Monk
     part._quantity = part._quantity._replace(read=lambda node: values_of[node.id])
     monkeypatch.setattr(part, "load", lambda nodes, steps: pytest.fail("all nodes were drawn anew"))
     part.update(folded.state.nodes[19], folded.state.nodes, [])
+
+
+async def test_marks_on_the_axis_leave_no_half_of_a_number(runs: Any, make_app: Maker) -> None:
+    run = make_run(runs / "one", 60)
+    add_events(run, (ev.NodeStarred(), 3), (ev.RunFinished("done"), None))
+    app: Any = make_app(run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        panel = app.screen.query_one("#plot")
+        plot = panel._plots[0][1]
+        numbers = {label for _, label in ticks(plot.left, plot.right, plot.width)}
+        seen: set[str] = set()
+        for node in range(60):
+            panel.point(node)
+            axis = "".join(text for text, _ in panel._axis_row(0))
+            assert axis.count("↑") == 1 and "▲" not in axis
+            seen |= set(re.findall(r"\d+", axis))
+        assert seen == numbers
 
 
 async def test_cursor_is_the_same_in_every_plot_and_in_the_tree(runs: Any, make_app: Maker) -> None:

@@ -58,7 +58,7 @@ def test_devices_show_peaks_and_the_share_of_the_best() -> None:
     assert texts(device_rows(model.state, WITH_GPU)) == [
         " GPU 0 87% busy  34.0/80.0 GiB  412/700 W  67 °C",
         "   NVIDIA H100 80GB HBM3  peak 1,000 TFLOP/s (best 20%), 3,352 GB/s",
-        " CPU  73% of 16 cores  load 11.2  mem 35.0/128.0 GiB",
+        " CPU  73% of 16 cores  load 11.2  35.0/128.0 GiB",
     ]
     assert texts(device_rows(model.state, ev.Telemetry({"gpu0.mem_mb": 1024.0}, ["Card"]))) == [
         " GPU 0 0.0/1.0 GiB", "   Card",

@@ -70,7 +70,9 @@ def test_row_fits_its_header_and_the_sorting_column_is_seen(model: RunModel, wid
         table.reveal(width)
         header = "".join(text for text, _ in table.header(width))
         row = "".join(text for text, _ in table.row(model.state.nodes[20], width))
-        assert len(header) == len(row) and table.sorted_by in header[:width] and "#20 " in row
+        # Half a number would be taken for another one; the sign at the edge says that there is more.
+        assert len(header.removesuffix("→").rstrip()) <= len(row) <= width + 1 and "#20 " in row
+        assert table.sorted_by in header[:width]
 
 
 async def test_keys_switch_sort_filter_and_write_the_table(

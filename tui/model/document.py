@@ -168,14 +168,35 @@ def diff_lines(before: str, after: str, before_name: str, after_name: str) -> li
     return lines
 
 
-def table_lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[Line]:
-    """Return a table with columns as wide as their widest cell; align the first left, the others right."""
+_FIRST = 60
+"""The most cells of the first column of a table."""
+
+
+def table_lines(
+    head: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None, least: Sequence[str] = ()
+) -> list[Line]:
+    """Return a table with columns as wide as their widest cell; align the first left, the others right.
+
+    Args:
+        head: the names of the columns.
+        rows: their cells.
+        width: cells across; columns that do not fit are left out. None: as wide as it is.
+        least: the columns to leave out, the least wanted first; one without any cell goes before all.
+    """
     cells = [[clean_line(cell).replace("\n", " ") for cell in row] for row in rows]
-    widths = [max([len(title), *(min(40, len(row[index])) for row in cells)]) for index, title in enumerate(head)]
+    widths = [
+        max([len(title), *(min(40 if index else _FIRST, len(row[index])) for row in cells)])
+        for index, title in enumerate(head)
+    ]
+    kept = list(range(len(head)))
+    empty = [index for index in kept[1:] if not any(row[index] for row in cells)]
+    for index in (*empty, *(head.index(name) for name in least)):
+        if width is not None and sum(widths[one] + 2 for one in kept) - 2 > width and index in kept:
+            kept.remove(index)
 
     def drawn(row: Sequence[str]) -> str:
-        first = row[0][:60].ljust(widths[0])
-        return "  ".join([first, *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+        first = row[0] if len(row[0]) <= widths[0] else row[0][: widths[0] - 1] + "…"
+        return "  ".join([first.ljust(widths[0]), *(row[index].rjust(widths[index]) for index in kept[1:])])
 
     return [(Span(drawn(head), "dim"),), *((Span(drawn(row)),) for row in cells)]
 

@@ -124,7 +124,7 @@ def kind_lines(model: RunModel, by: str, passes: Callable[[Node], bool], width: 
         )
         for name, item in list(sums.items())[:_KINDS]
     ]  # fmt: skip
-    lines = table_lines(head, rows)
+    lines = table_lines(head, rows, width, ("seconds", "better ones", "ok"))
     if len(sums) > _KINDS:
         lines.append((Span(f"… and {len(sums) - _KINDS:,} more", "dim"),))
     said = (

@@ -18,18 +18,18 @@ from tui.model.run_model import RunModel
 __all__ = ["forecast", "money_lines"]
 
 
-def money_lines(model: RunModel) -> list[Line]:
-    """Return the sums by model and role, by operator, and the forecast, as a document."""
+def money_lines(model: RunModel, width: int | None = None) -> list[Line]:
+    """Return the sums by model and role, by operator, and the forecast, as a document of some cells across."""
     lines: list[Line] = []
     if model.state.last_call:
         lines += [(Span("By model and role", "heading"),)]
-        head = ("model, role", "calls", "now", "errors", "tokens in", "cached", "out", "seconds", "dollars", "gain")
-        lines += table_lines(head, _models(model))
-        lines += [(Span("gain: what new bests of a model's designs added to the best", "dim"),), ()]
+        head = ("model, role", "calls", "now", "errors", "in", "cached", "out", "seconds", "$", "gain")
+        lines += table_lines(head, _models(model), width, ("errors", "cached", "seconds"))
+        lines += [(Span("in, out: tokens; gain: what new bests of a model's designs added to the best", "dim"),), ()]
         if len(model.state.settings.models) > 1:
             lines += [(Span("Designs by model", "heading"),)]
             columns = ("model", "answers", "share", "measured", "better", "gain over parents", "dollars", "tokens")
-            lines += [*table_lines(columns, _shares(model.state)), ()]
+            lines += [*table_lines(columns, _shares(model.state), width, ("answers", "measured")), ()]
     else:
         lines += [(Span("No model was asked: the designs cost nothing.", "dim"),), ()]
     lines += [(Span("By operator", "heading"),)]

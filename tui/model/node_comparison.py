@@ -40,7 +40,7 @@ def read_comparison(subjects: Sequence[Subject], width: int, beside: bool) -> li
     with JournalReader(subjects[0].run.db) as reader:
         first, *others = [(subject, reader.text(subject.node.program)) for subject in subjects]
     for other, code in others:
-        names = [f"#{one.node.id} {one.node.name}  {one.ranking.describe(one.node)}" for one in (first[0], other)]
+        names = [f"#{one.node.id} {one.ranking.describe(one.node)}  {one.node.name}" for one in (first[0], other)]
         if beside:
             lines += side_by_side_lines(first[1], code, names, width, other.lexer)
         else:

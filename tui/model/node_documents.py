@@ -183,7 +183,7 @@ def _diff(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
     before, after = reader.text(parent.program), reader.text(node.program)
     if subject.file:
         before, after = (files_of(code).get(subject.file, "") for code in (before, after))
-    names = [f"#{one.id} {one.name}  {subject.ranking.describe(one)}" for one in (parent, node)]
+    names = [f"#{one.id} {subject.ranking.describe(one)}  {one.name}" for one in (parent, node)]
     if subject.beside:
         lexer = lexer_of(subject.file, subject.lexer) if subject.file else subject.lexer
         return side_by_side_lines(before, after, names, width, lexer)

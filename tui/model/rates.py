@@ -125,7 +125,7 @@ def device_rows(state: RunState, telemetry: Telemetry | None) -> list[list[Piece
     if "load" in values:
         parts.append(f"load {values['load']:.1f}")
     if "mem_mb" in values:
-        parts.append(f"mem {_gib(values, 'mem_used_mb')}/{_gib(values, 'mem_mb')} GiB")
+        parts.append(f"{_gib(values, 'mem_used_mb')}/{_gib(values, 'mem_mb')} GiB")
     if parts:
         rows.append([(" CPU  ", "heading"), ("  ".join(parts), "plain")])
     return rows

@@ -98,11 +98,15 @@ class Table:
         return (0, value if self.rising else -value, node.id)
 
     def _seen(self, width: int) -> list[Column]:
-        """Return the columns that begin within a width; the sorting one is shifted in by `reveal`."""
+        """Return the columns that fit into a width as a whole; the sorting one is shifted in by `reveal`.
+
+        Half a number would be taken for a number. The first of them is there however narrow the table is.
+        """
         fixed, rest = self.columns[:1], self.columns[1 + self.first :]
         seen, left = list(fixed), width - fixed[0].width
         for column in rest:
-            if left <= 0:
+            # The blank at the end of the last one may be cut.
+            if left < column.width - 1 and len(seen) > 1:
                 break
             seen.append(column)
             left -= column.width
@@ -124,14 +128,18 @@ class Table:
 
     def header(self, width: int) -> list[tuple[str, str]]:
         """Return the names of the columns; a sign at the sorting one says which way."""
-        sign = "↑" if self.rising else "↓"
-        return [
+        sign, seen = "↑" if self.rising else "↓", self._seen(width)
+        pieces = [
             (
                 _cell(column.name + (sign if column is self.column else ""), column),
                 "accent" if column is self.column else "dim",
             )
-            for column in self._seen(width)
+            for column in seen
         ]
+        left = width - sum(column.width for column in seen)
+        if left > 0 and 1 + self.first + len(seen[1:]) < len(self.columns):
+            pieces.append((f"{'→':>{left}}", "dim"))
+        return pieces
 
     def row(self, node: Node, width: int) -> list[tuple[str, str]]:
         """Return a node's cells, those before and after the sorting column together."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+from textual import events
 from textual.app import ComposeResult
 
 from tui.model.document import Line
@@ -61,6 +62,11 @@ class ModelLinesScreen(BaseScreen):
     def _show(self) -> None:
         if self._session.model is not None:
             self._text.show(self.lines(self._session.model), keep_place=True)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the tables to the new width."""
+        super().on_resize(event)
+        self.call_after_refresh(self._show)
 
     def action_back(self) -> None:
         """Go back."""

@@ -29,4 +29,4 @@ class MoneyScreen(ModelLinesScreen):
 
     def lines(self, model: RunModel) -> list[Line]:
         """Return the sums and the forecast."""
-        return money_lines(model)
+        return money_lines(model, self.size.width - 2)

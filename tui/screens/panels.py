@@ -47,6 +47,7 @@ RunView.-has-writing.-waits #writing {{ display: none; }}
 .-short RunView #plot {{ height: 8; }}
 .-short RunView #work {{ height: 5; }}
 .-short RunView #peek {{ display: none; }}
+RunView.-over #work, RunView.-has-writing.-over #work {{ height: 2; }}
 .-narrow RunView #body {{ layout: vertical; }}
 .-narrow RunView #left {{ width: 100%; height: 1fr; }}
 .-narrow RunView #side {{ width: 100%; height: 9; border-left: none; border-top: solid $look-border; }}

@@ -30,6 +30,8 @@ from tui.widgets.text_view import TextView
 
 __all__ = ["RunSettingsScreen", "RunSettingsView"]
 
+_WIDE = 100
+"""Cells from which on the meaning of each setting stands beside it."""
 _LIMITS = ("rounds", "hours", "usd", "tokens", "target", "patience")
 
 
@@ -62,12 +64,13 @@ class RunSettingsView(RowsView):
         """Return name, value, origin, meaning."""
         row = self.items[index]
         look = "dim" if row.origin == "default" else "accent"
-        return [
+        pieces: list[Piece] = [
             (f" {fit(row.path, 34)} ", "dim" if row.fixed else "plain"),
             (fit(shown(row.value), 24), look),
             (f" {row.origin:<10} ", look),
-            (one_line(row.about, 200), "dim"),
         ]
+        # A narrow list has no room for words; below it stand those of the setting under the cursor.
+        return [*pieces, (one_line(row.about, 200), "dim")] if self.size.width >= _WIDE else pieces
 
     def action_open(self) -> None:
         """Change the setting under the cursor."""

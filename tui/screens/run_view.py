@@ -278,6 +278,8 @@ class RunView(ActionArea):
         )
         # Nothing is written then, and the reason says what to do.
         self.set_class(session.status == "paused" and bool(session.model and session.model.state.reason), "-waits")
+        # Nobody works on a run that has ended, so that its notes get the rows.
+        self.set_class(session.status in ("finished", "stopped", "failed"), "-over")
         offered = (session.status, bool(session.model))
         if offered != self._offered:
             self._offered = offered

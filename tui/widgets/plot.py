@@ -229,19 +229,29 @@ class PlotPanel(Panel):
         """Return round numbers along the axis, acts of people, and the cursor."""
         assert self._model is not None
         _, plot = self._plots[index]
-        cells = [" "] * plot.width
+        cells, places = [" "] * plot.width, {}
         for column, label in ticks(plot.left, plot.right, plot.width):
-            start = min(column, plot.width - len(label))
-            cells[max(0, start) : start + len(label)] = label
+            start = max(0, min(column, plot.width - len(label)))
+            cells[start : start + len(label)] = label
+            places.update(dict.fromkeys(range(start, start + len(label)), (start, len(label))))
+
+        def mark(place: int, sign: str) -> None:
+            # What is left of a number would be another one.
+            start, length = places.get(place, (place, 1))
+            for cell in range(start, start + length):
+                cells[cell] = cells[cell] if cells[cell] == "●" else " "
+            cells[place] = sign
+
         axis = self._axis(self.choices[index])
         for act in self._model.spending.acts if axis != "objective" else ():
             place = plot.column_of(min(plot.extent, getattr(act.spent, axis)))
             if place is not None:
-                cells[place] = "●"
+                mark(place, "●")
         node = self._pointed
         cell = plot.cell_of(node) if node is not None else None
         if cell is not None:
-            cells[cell[0]] = "▲"
+            # Not the sign of the best node: the cursor may be at any.
+            mark(cell[0], "↑")
         return [(f"{'':>{_AXIS}}{''.join(cells)}", "dim")]
 
     # Acting

@@ -26,10 +26,13 @@ _LEAST = 25
 """Cells that the name keeps before another column is shown."""
 _ONE, _TWO = 11, 24
 """Cells for the best: a score; or a fitness with the score beside it, if any run is ranked by fitness."""
-_MORE = {"disk": 8, "started": 18, "to record": 10, "task": 17, "host": 10}
-"""Columns that are shown if there is room, the most wanted first, and their cells."""
-_PLACES = ("to record", "disk", "task", "started", "host")
+_MORE = {"disk": 8, "started": 18, "to record": 10, "task": 17, "host": 10, "tags": 14}
+"""Columns that are shown if there is room, the most wanted first, and their least cells."""
+_PLACES = ("to record", "disk", "task", "started", "host", "tags")
 """Their order."""
+_WORDS = ("task", "host", "tags")
+"""Columns that take more cells if there is room for their longest words."""
+_MOST = 40
 
 
 class Columns(NamedTuple):
@@ -39,28 +42,48 @@ class Columns(NamedTuple):
     """Cells of the name."""
     best: int
     """Cells of the best."""
-    more: tuple[str, ...]
-    """Further columns, in their order."""
+    more: dict[str, int]
+    """Cells of further columns, in their order."""
 
     def names(self) -> str:
         """Return the line above the rows."""
         head = "best" if self.best == _ONE else "best (its score)"
         shown = f" {'name':<{self.name - 1}}{'status':<9}{'rounds':>11} {head:>{self.best}} {'nodes':>7}"
-        told = {"started": f"  {fit(f'started ({local_zone()})', 16)}", "task": f"  {'task':<15}", "host": "  host"}
-        return shown + "".join(told.get(name, f"{name:>{_MORE[name]}}") for name in self.more)
+        told = {"started": f"started ({local_zone()})", "task": "task", "host": "host", "tags": "tags"}
+        return shown + "".join(
+            f"  {fit(told[name], cells - 2)}" if name in told else f"{name:>{cells}}"
+            for name, cells in self.more.items()
+        )
 
 
 def choose_columns(width: int, rows: Sequence[RunRow]) -> Columns:
     """Return the columns that fit into so many cells."""
     best = _TWO if any(row.ranking.by_fitness for row in rows) else _ONE
     # Below the smallest size only the notice is seen, but the rows are made too.
-    left, shown = max(3, width - 30 - best), set()
-    known = any(row.to_record is not None for row in rows)
+    left, shown = max(3, width - 30 - best), {}
+    known = {
+        "to record": any(row.to_record is not None for row in rows),
+        "tags": any(row.tags for row in rows),
+    }
     for name, cells in _MORE.items():
-        if left - cells >= _LEAST and (known or name != "to record"):
+        if left - cells >= _LEAST and known.get(name, True):
             left -= cells
-            shown.add(name)
-    return Columns(left, best, tuple(name for name in _PLACES if name in shown))
+            shown[name] = cells
+    name_cells = max([_LEAST, *(len(row.name) + 3 for row in rows)])
+    for name in _WORDS:
+        if name in shown and left > name_cells:
+            longest = min(_MOST, max(len(_words(row, name)) for row in rows) + 2) if rows else 0
+            more = max(0, min(left - name_cells, longest - shown[name]))
+            shown[name] += more
+            left -= more
+    # A wide list ends early, so that a name and its status stay near each other.
+    return Columns(min(left, name_cells), best, {name: shown[name] for name in _PLACES if name in shown})
+
+
+def _words(row: RunRow, name: str) -> str:
+    """Return what stands in a column of words."""
+    told = {"task": row.task, "host": row.on or row.host, "tags": " ".join(row.tags)}
+    return one_line(told[name], 200)
 
 
 def _best(row: RunRow) -> str:
@@ -154,11 +177,13 @@ class RunsView(RowsView):
         told = {
             "to record": f"{'–' if row.to_record is None else f'{row.to_record:.1%}':>10}",
             "disk": f"{'…' if row.disk is None else describe_bytes(row.disk):>8}",
-            "task": f"  {fit(one_line(row.task, 40), 15)}",
             "started": f"  {since(row.started):<16}",
-            "host": f"  {one_line(row.on or row.host, 8)}",
         }
-        return [*pieces, ("".join(told[name] for name in columns.more), "dim")]
+        more = (
+            f"  {fit(_words(row, name), cells - 2)}" if name in _WORDS else told[name]
+            for name, cells in columns.more.items()
+        )
+        return [*pieces, ("".join(more).rstrip(), "dim")]
 
     def action_open(self) -> None:
         """Open the run."""
