@@ -325,3 +325,10 @@ def test_files_define_the_names_that_pages_place_in_them(page: Path) -> None:
         assert re.search(rf"(?:\bclass |\bdef |^){name}\b *[:=(\[]", (ROOT / file).read_text(), re.MULTILINE), (
             f"{file} does not define {name}"
         )
+
+
+def test_every_picture_is_on_a_page() -> None:
+    linked = {
+        (page.parent / target).resolve() for page in PAGES for target in _LINK.findall(prose_of(page.read_text()))
+    }
+    assert not [path.name for path in (ROOT / "docs" / "pictures").glob("*.svg") if path not in linked]

@@ -1,4 +1,4 @@
-"""Pictures for the README of one story on a real run: paused, a prior corrected, resumed, the effect seen.
+"""Pictures for the page on priors of one story on a real run: paused, a prior corrected, resumed, the effect seen.
 
 python -m tests.tui.take_story RUNS OUT RUN PRIOR TEXT
 """
@@ -16,6 +16,7 @@ os.environ.setdefault("TEXTUAL_THEME", "evolve-dark")
 
 from engine.runs.folder import Run
 from tests.tui.pilot import opened, text_of, until
+from tests.tui.svg import save_picture
 from tui.feed.live import LiveFeed
 from tui.settings import TuiSettings
 from tui.textual_app import EvolveApp
@@ -28,18 +29,16 @@ async def take(runs: Path, out: Path, name: str, prior: str, text: str) -> None:
 
         async def save(picture: str) -> None:
             await pilot.pause(1.0)
-            path = Path(app.save_screenshot(f"{picture}.svg", str(out)))
-            # The fonts would be loaded from elsewhere; a reader's own will do.
-            path.write_text(re.sub(r"@font-face\s*\{.*?\}\s*", "", path.read_text("utf-8"), flags=re.DOTALL), "utf-8")
+            save_picture(app, out / f"{picture}-120.svg")
 
         await opened(pilot)
         await pilot.press("C")
         await until(pilot, lambda: re.search(r"[+-]\d\S* +on", text_of(app)), "the figures")
         await pilot.press("s", "g")
-        await save("cognition")
+        await save("story-list")
         await pilot.press("ampersand", *prior, "enter", "enter", "ctrl+home", *("down", "down"))
         await pilot.press(*text, "enter")
-        await save("cognition-editor")
+        await save("story-editor")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "is saved as revision" in text_of(app), "the new revision")
         await pilot.press("escape", "escape", "p")
@@ -47,7 +46,7 @@ async def take(runs: Path, out: Path, name: str, prior: str, text: str) -> None:
             await pilot.pause(0.05)
             if re.search(r"from round \d+ rev", text_of(app)):
                 break
-        await save("cognition-used")
+        await save("story-used")
 
 
 if __name__ == "__main__":

@@ -208,3 +208,15 @@ def test_writing(
             1, "    for step in range(STEPS):\n        centers, radii = relax(centers, radii, SHRINK ** step)\n"
         )
         assert snap_compare(app, terminal_size=size, run_before=look)
+
+
+def test_table(runs: Path, make_app: Maker, snap_compare: Compare) -> None:
+    app = make_app(make_run(runs / "packing", 40, end="finished"))
+
+    async def look(pilot: Pilot[Any]) -> None:
+        await opened(pilot)
+        await pilot.press("V", "b")
+        await until(pilot, lambda: "score↓" in text_of(pilot.app), "the table")  # type: ignore[arg-type]
+        await settled(pilot)
+
+    assert snap_compare(app, terminal_size=(80, 24), run_before=look)
