@@ -43,6 +43,8 @@ _KITTY = re.compile(r"\x1b\[(?:[\d:]*;){1,2}[\d:]*[u~ABCDEFHPQS]|\x1b\[[\d:]+u")
 _PLACE = re.compile(r"\x1b\[\d+;\d+R")
 """A report of the cursor's position. Nobody asks for it, and Textual would offset the mouse by it."""
 _NUMBER = re.compile(r"\d+")
+_ANSWERS = re.compile(r"\x1b(?:\[\?[\d;]{1,24}c|\[6;\d{1,3};\d{1,3}t|P>\|.*\x1b\\|_Gi=31;.*\x1b\\)", re.DOTALL)
+"""Answers to what is asked before the first picture: abilities, size of a cell, name, kitty's graphics protocol."""
 
 
 class TerminalDriver(LinuxDriver):
@@ -52,6 +54,22 @@ class TerminalDriver(LinuxDriver):
         super().__init__(app, **options)
         self._file: IO[str] = _Output(open_output(self._file.fileno()), self._fail)  # type: ignore[assignment]
         self._parser = XTermParser()
+        self.answered: Callable[[str], object] | None = None
+        """Called from the input's thread with each answer about pictures; None if nobody has asked."""
+        self.kept: dict[str, str] = {}
+        """Sequences to write when the terminal is left, each with what to write when it is taken up again."""
+
+    def start_application_mode(self) -> None:
+        """Take the terminal up, with what was kept for it."""
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        for sequence in self.kept.values():
+            self.write(sequence)
+
+    def stop_application_mode(self) -> None:
+        """Leave the terminal without a rest."""
+        for sequence in self.kept:
+            self.write(sequence)
+        super().stop_application_mode()
 
     def _run_input_thread(self) -> None:
         try:
@@ -95,6 +113,8 @@ class TerminalDriver(LinuxDriver):
             yield events.Paste(text)
         elif kind == "alt":
             yield from self._parser._sequence_to_key_events(text, alt=True)
+        elif self.answered is not None and _ANSWERS.fullmatch(text):
+            self.answered(text)
         elif text == "\x1b":
             yield events.Key("escape", text)
         else:
@@ -116,6 +136,8 @@ class TerminalDriver(LinuxDriver):
     def _is_known(self, sequence: str) -> bool:
         if _MOUSE.fullmatch(sequence):
             return self._mouse
+        if self.answered is not None and _ANSWERS.fullmatch(sequence):
+            return True
         if any(report.fullmatch(sequence) for report in _REPORTS):
             return True
         if constants.DISABLE_KITTY_KEY or not _KITTY.fullmatch(sequence):

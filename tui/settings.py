@@ -31,6 +31,8 @@ class TuiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Keys by binding id, separated by commas: `"run.pause" = "p,f5"`. The help screen shows the ids."""
     notify: Literal["off", "osc9", "osc777"] = "off"
     """Have the terminal notify the desktop of a new best and of the end of the run, by the sequence that it knows."""
+    pictures: Literal["auto", "kitty", "sixel", "off"] = "auto"
+    """How to send pictures; `auto` asks the terminal when it shows the first one, `off` draws them in dots."""
 
 
 def read_settings(config: Path) -> TuiSettings:

@@ -26,7 +26,7 @@ from engine.workspace import workspace
 from tui import acts
 from tui.access import Access
 from tui.driver import TerminalDriver
-from tui.encoding import needs_plain
+from tui.encoding import needs_plain, output_encoding
 from tui.feed.batch import Batch, FeedMaker
 from tui.guard import HANGUP_EXIT, Guard
 from tui.keymap import unknown_ids
@@ -112,6 +112,7 @@ class EvolveApp(App[int]):
         """Whether to show a few words to a new user."""
         self.access: Access = access
         self._runs_choice: RunsChoice | None = None
+        self._graphics: Graphics | None = None
         self._first = run
         self._replay = replay
         self._make_feed = make_feed
@@ -318,6 +319,21 @@ class EvolveApp(App[int]):
 
     # The terminal
 
+    @property
+    def graphics(self) -> Graphics | None:
+        """What pictures the terminal can show; None where only signs reach it."""
+        driver = self._driver
+        if not isinstance(driver, TerminalDriver) or self.access != "terminal" or self.plain or self.no_color:
+            return None
+        if self._graphics is None:
+            from tui.graphics import Graphics
+
+            # Kitty's placeholders are letters of Unicode whose colour says which picture they are of.
+            colours = self.console.color_system if output_encoding() == "utf-8" else None
+            deep = {"truecolor": True, "256": False}.get(colours or "")
+            self._graphics = Graphics(driver, self.settings.pictures, deep, self.call_later)
+        return self._graphics
+
     def _hang_up(self) -> None:
         self.exit(HANGUP_EXIT, return_code=HANGUP_EXIT)
 
@@ -363,6 +379,8 @@ class EvolveApp(App[int]):
         before, self.settings = self.settings, settings
         if settings.theme in THEMES:
             self.theme = settings.theme
+        if self._graphics is not None:
+            self._graphics.use(settings.pictures)
         if settings.keymap != before.keymap:
             self.set_keymap(settings.keymap)
         if (settings.theme, settings.keymap) != (before.theme, before.keymap):
@@ -413,6 +431,7 @@ def _stop_blinking(screen: Screen[Any]) -> None:
 
 
 if TYPE_CHECKING:
+    from tui.graphics import Graphics
     from tui.screens.runs import RunsChoice
 
     def _check_navigator(app: EvolveApp) -> Navigator:

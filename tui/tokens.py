@@ -28,6 +28,8 @@ _PASTE_END = b"\x1b[201~"
 _LONGEST = 32
 """The most bytes of a sequence; Textual drops longer ones."""
 _LONGEST_PASTE = 1 << 20
+_LONGEST_STRING = 64
+"""The most bytes of a string that a reader is told; longer ones are dropped."""
 
 _ESCAPE_SECONDS = 0.1
 _STRING_SECONDS = 0.5
@@ -53,7 +55,7 @@ class Tokenizer:
     Args:
         encoding: of the input. A run of undecodable bytes becomes one U+FFFD.
         is_key: return whether a sequence is a key, and complete although the grammar would let it continue.
-        is_known: return whether the reader understands a complete control sequence.
+        is_known: return whether the reader understands a complete control sequence, or a string that ends with ST.
     """
 
     def __init__(self, encoding: str, is_key: Callable[[str], bool], is_known: Callable[[str], bool]) -> None:
@@ -63,6 +65,8 @@ class Tokenizer:
         self._is_known = is_known
         self._held = bytearray()
         """The start of a sequence; of a string only the bytes that tell where it ends."""
+        self._string = bytearray()
+        """The content of a string, as far as it is not too long."""
         self._pasted: bytearray | None = None
         self._tokens: list[Token] = []
 
@@ -140,6 +144,7 @@ class Tokenizer:
             self._give("sequence", "\x1b")
         elif byte in b"[O" or byte in _STRINGS:
             self._held.append(byte)
+            self._string.clear()
         else:
             self._held.clear()
             if byte > 0x7F:
@@ -153,12 +158,16 @@ class Tokenizer:
 
     def _in_string(self, data: bytes) -> bytes:
         if self._held[-1] == _ESC:
+            kind, is_whole = chr(self._held[1]), data[0] == ord("\\")
             self._held.clear()
-            if data[0] == ord("\\"):
+            if is_whole:
+                self._end_string(kind)
                 return data[1:]
             self._held.append(_ESC)
             return data
         found = _STRING_ENDS.search(data)
+        content = data if found is None else data[: found.start()]
+        self._string += content[: _LONGEST_STRING + 1 - len(self._string)]
         if found is None:
             self._held[2:] = b"\0"
             return b""
@@ -168,6 +177,12 @@ class Tokenizer:
         elif end in _ABORTS or self._held[1] == ord("]"):
             self._held.clear()
         return data[found.end() :]
+
+    def _end_string(self, kind: str) -> None:
+        if len(self._string) <= _LONGEST_STRING and self._string.isascii():
+            sequence = f"\x1b{kind}{self._string.decode('ascii')}\x1b\\"
+            if self._is_known(sequence):
+                self._give("sequence", sequence)
 
     def _in_sequence(self, data: bytes) -> bytes:
         byte, held = data[0], self._held

@@ -22,7 +22,8 @@ def loaded(statement: str) -> set[str]:
 
 def test_application_loads_no_heavy_module() -> None:
     modules = loaded(
-        "import tui.app, tui.feed.live, tui.textual_app, tui.screens.runs, tui.screens.live, tui.screens.node"
+        "import tui.app, tui.feed.live, tui.graphics, tui.textual_app, "
+        "tui.screens.runs, tui.screens.live, tui.screens.node"
     )
     assert not modules.intersection(HEAVY)
 

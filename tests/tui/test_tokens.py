@@ -112,3 +112,18 @@ def test_long_paste_arrives_in_pieces() -> None:
     assert found.pop() == Token("keys", "j")
     assert {token.kind for token in found} == {"paste"} and len(found) > 1
     assert sum(len(token.text) for token in found) == 600 * 4096
+
+
+def test_string_is_told_if_it_is_known_and_short() -> None:
+    """A terminal's name, cut anywhere; another string; one that never seems to end; one that is cut off."""
+    told_of = Tokenizer("utf-8", lambda text: False, lambda text: "kitty" in text)
+    name = b"\x1bP>|kitty(0.42.1)\x1b\\"
+    for cut in range(1, len(name)):
+        assert told_of.feed(name[:cut]) + told_of.feed(name[cut:]) == [Token("sequence", name.decode())]
+    for other in (
+        b"\x1bP>|foot(1)\x1b\\",
+        b"\x1b_kitty" + b"y" * 5000 + b"\x1b\\",
+        b"\x1b_kitty\x18",
+        b"\x1b_kitty\xff\x1b\\",
+    ):
+        assert told_of.feed(other + b"j") == [Token("keys", "j")]

@@ -40,7 +40,7 @@ from tui.model.document import (
 )
 from tui.model.labels import clock, score_text
 from tui.model.outputs import RunningCurve, Watched
-from tui.model.picture import picture_rows
+from tui.model.picture import picture_lines
 from tui.model.program_files import ProgramFile, compare_files, files_of
 from tui.model.run_model import RunModel, has_mark
 from tui.model.side_by_side import side_by_side_lines
@@ -215,10 +215,14 @@ def _metrics(reader: JournalReader, subject: Subject, width: int) -> list[Line]:
             curves = curve_lines(decode_curve(reader.blob(item.curve_blob)), max(20, min(80, width - 14)), 6)
             if curves:
                 lines += [(Span(f"reported in {item.stage} {item.repeat + 1}", "dim"),), *curves]
-        picture = decode_picture(reader.blob(item.picture_blob)) if item.picture_blob else None
-        if picture is not None:
-            drawn = picture_rows(picture, width - 2)
-            lines += [(Span(f"drawn in {item.stage} {item.repeat + 1}", "dim"),), *((Span(row),) for row in drawn), ()]
+        if item.picture_blob:
+            picture = decode_picture(reader.blob(item.picture_blob))
+            lines.append((Span(f"drawn in {item.stage} {item.repeat + 1}", "dim"),))
+            if picture is not None:
+                lines += picture_lines(picture, item.picture_blob, width - 2)
+            else:
+                lines.append((Span("this is not points, circles or steps, so that it cannot be shown", "bad"),))
+            lines.append(())
     lines += _measured_now(reader, subject, width)
     if not lines:
         lines = [*text_lines("nothing measured yet", "dim"), ()]

@@ -30,7 +30,7 @@ from tui.session import ModelChange, Session
 from tui.widgets.bars import StatusBar, Title
 from tui.widgets.files import FileList
 from tui.widgets.painted import Throttle
-from tui.widgets.text_view import TextView
+from tui.widgets.picture_view import PictureView
 
 __all__ = ["NodeScreen"]
 
@@ -157,7 +157,7 @@ class NodeScreen(BaseScreen):
         self._head = Title(id="head")
         self._tabs = Title(id="tabs")
         self._files = FileList(id="files")
-        self._text = TextView(id="text")
+        self._text = PictureView(id="text")
         self._draw = Throttle(self, 0.5, self._paint)
         self._follow = Throttle(self, _FOLLOW_SECONDS, lambda: self._load(keep_place=True))
 
@@ -184,6 +184,7 @@ class NodeScreen(BaseScreen):
     def on_screen_resume(self) -> None:
         """Show changes that came behind another screen."""
         self._paint()
+        self._text.resume()
 
     def on_resize(self, event: events.Resize) -> None:
         """Fit the bars, and the text if the width changed."""
@@ -192,6 +193,10 @@ class NodeScreen(BaseScreen):
         if self._width not in (0, event.size.width):
             self._load(keep_place=True)
         self._width = event.size.width
+
+    def on_picture_view_refused(self, event: PictureView.Refused) -> None:
+        """Tell why a picture is shown in dots."""
+        self.say(event.reason, "best")
 
     @property
     def node(self) -> Node | None:

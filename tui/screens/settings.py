@@ -44,6 +44,7 @@ CHOICES = (
         ("off", "osc9", "osc777"),
         "Notify the desktop of the same, by a sequence",
     ),
+    Choice("pictures", ("auto", "kitty", "sixel", "off"), "How to send pictures; auto asks the terminal"),
 )
 
 
