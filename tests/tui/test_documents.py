@@ -181,7 +181,9 @@ def test_diff_to_any_node_and_revisions_of_priors_are_shown(tmp_path: Path) -> N
         model = fold_model(reader.events())
     node, other = model.state.nodes[5], model.state.nodes[2]
     text = plain(read_document(make_subject(run, model, node, other), "Diff", 80))
-    assert text.startswith(f"--- #2 {other.name}") and f"+++ #5 {node.name}" in text
+    # The score comes first: a narrow screen cuts the name.
+    old, new = (model.state.ranking.describe(one) for one in (other, node))
+    assert text.startswith(f"--- #2 {old}  {other.name}\n+++ #5 {new}  {node.name}\n")
     assert "#2" in plain(read_document(make_subject(run, model, node, other), "Metrics", 80)).split("\n")[2]
     shown = plain(read_document(make_subject(run, model, node), "Priors", 80))
     assert "hexagonal  text " in shown and "score 0.8" in shown
