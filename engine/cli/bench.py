@@ -15,7 +15,7 @@ from engine.errors import UsageError
 
 __all__ = ["load_bench"]
 
-_SEARCHES = ("novelty", "peers", "samplers", "search", "standstill")
+_SEARCHES = ("modes", "novelty", "peers", "samplers", "search", "standstill")
 _BENCHES = Path(__file__).parents[2] / "tests" / "bench"
 
 
@@ -35,7 +35,10 @@ def bench(
     rounds: Annotated[
         int | None,
         typer.Option(
-            "--rounds", metavar="N", min=2, help="Rounds of a search; novelty, peers, samplers, search, standstill."
+            "--rounds",
+            metavar="N",
+            min=2,
+            help="Rounds of a search; modes, novelty, peers, samplers, search, standstill.",
         ),
     ] = None,
     repeats: Annotated[
@@ -90,7 +93,9 @@ def bench(
         raise UsageError("--slots is for cluster and scale", "evolve bench cluster --slots 64")
     if landscape is not None and what != "peers":
         raise UsageError("--landscape is for peers", "evolve bench peers --landscape rastrigin")
-    arguments: dict[str, tuple[Any, ...]] = dict.fromkeys(("novelty", "samplers", "standstill"), (rounds, repeats))
+    arguments: dict[str, tuple[Any, ...]] = dict.fromkeys(
+        ("modes", "novelty", "samplers", "standstill"), (rounds, repeats)
+    )
     arguments["cluster"] = (evaluations, slots)
     arguments["scale"] = (slots,)
     arguments["peers"] = (against, rounds, repeats, landscape)

@@ -44,6 +44,7 @@ from engine.state.fold import fold_run
 from engine.state.fronts import describe_front
 from engine.state.gain import describe_check
 from engine.state.lineage import ancestors, best_path, descendants, first_parents, lineage
+from engine.state.mode_choice import describe_modes, modes_entry
 from engine.state.model_choice import models_entry
 from engine.state.node import Node
 from engine.state.novelty import spared_told
@@ -111,6 +112,7 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
             for node in shown
         ]  # fmt: skip
         told = {"standstill": standstill_entry(state), "models": models_entry(state)}
+        told["modes"] = modes_entry(state)
         more = {"record": record_entry(state), **told, **_front(state)}
         print_json({**entry, **more, "nodelist": nodes})
         return
@@ -133,6 +135,8 @@ def _show_run(run: Run, state: RunState, shown: Sequence[Node], json: bool) -> N
         print(visible(standstill))
     if credits := credits_told(state):
         print(f"against standstills {visible(credits)}")
+    if modes := describe_modes(state):
+        print(f"ways of writing: {modes}")
     if spared := spared_told(state):
         print(f"evaluations spared: {spared}")
     if spending(state):

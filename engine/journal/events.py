@@ -383,6 +383,8 @@ class CallDone(Data, frozen=True):
     """What a command says of its program."""
     problem: str = ""
     """Why a command left no program; empty if it did, and for a model."""
+    tokens_there: int = 0
+    """Of a replayed answer, the tokens in and out that it took in the run that it comes from."""
 
 
 class PromptsShortened(Data, frozen=True):

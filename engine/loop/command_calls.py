@@ -19,7 +19,7 @@ from engine.journal.database import sha256_of
 from engine.journal.events import CallDone, CallStarted
 from engine.llm.command import Command, Left, ReadProgram
 from engine.llm.messages import Role
-from engine.llm.record import Place, Recorded
+from engine.llm.record import Place, Recorded, tokens_there
 from engine.llm.secrets import held_back_of, hide
 from engine.llm.tries import Spent
 from engine.loop.command_record import Ended, Usage, prompt_of, read_end
@@ -235,7 +235,7 @@ class CommandCalls:
         call = session.state.last_call + 1
         done = msgspec.structs.replace(
             found, call=call, tokens_in=0, tokens_out=0, tokens_cached=0, usd=0.0, seconds=0.0, key=place[2],
-            replayed=True,
+            replayed=True, tokens_there=tokens_there(found),
         )  # fmt: skip
         started = CallStarted(
             call, role, found.model, sha256_of(prompt), {}, place[2], command=session.state.settings.command.run

@@ -21,7 +21,7 @@ from engine.llm.messages import Answer, Ask, CallFailed, Message, PromptSize, Ro
 from engine.llm.patience import Shown
 from engine.llm.prompt_size import prompt_size, room_after
 from engine.llm.prompts import most_tokens
-from engine.llm.record import Place, Recorded, clean, written
+from engine.llm.record import Place, Recorded, clean, tokens_there, written
 from engine.llm.responses import items_to_keep
 from engine.llm.stream import LiveText
 from engine.loop.caps import answer_cap
@@ -398,7 +398,7 @@ class ModelGateway:
         call = session.state.last_call + 1
         done = msgspec.structs.replace(
             found, call=call, tokens_in=0, tokens_out=0, tokens_cached=0, tokens_thought=0, usd=0.0, seconds=0.0,
-            retries=0, key=key, replayed=True, reading=0.0, characters=0.0,
+            retries=0, key=key, replayed=True, reading=0.0, characters=0.0, tokens_there=tokens_there(found),
         )  # fmt: skip
         started = CallStarted(
             call, role, found.model, sha256_of(prompt), {}, key, brief=size.brief, aim=size.aim,

@@ -138,6 +138,9 @@ class DesignerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     give_up: int = 3
     """Rounds in a row without a design after which the run waits for a person, or stops if it is unattended."""
     modes: ModeWeights = ModeWeights()
+    choice: Literal["weights", "ucb", "thompson"] = "weights"
+    """How the way of writing is chosen for each round: by weight alone, or by what each gained for its cost so far,
+    with the weights as a prior; see `engine.state.mode_choice`."""
     bandit: Literal["learning", "frozen", "even"] = "learning"
     """recombine: what draws edits. `frozen` never learns beyond its initial opinions, `even` draws evenly; both are
     controls to measure the bandit against."""

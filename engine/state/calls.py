@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.journal import events as ev
 from engine.journal.events import REQUEST_KINDS, Event
+from engine.state.mode_choice import count_cost
 from engine.state.model_record import ModelRecord
 from engine.state.node import RoleSpent
 from engine.state.run_state import RunState
@@ -36,6 +37,7 @@ def _call_done(state: RunState, event: Event, data: ev.CallDone) -> None:
         record.asked += not data.error
         record.usd += data.usd
         record.tokens += data.tokens_in + data.tokens_out
+        count_cost(state, state.open_rounds.get(event.round or 0), data)
     if data.key and (not data.error or data.fault in REQUEST_KINDS):
         state.answered[event.round, event.node, data.key] = data
 

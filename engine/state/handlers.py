@@ -17,7 +17,8 @@ from engine.settings.model import Settings
 from engine.state.armed import ARMED_HANDLERS
 from engine.state.attempts import behaves_as, count_child, count_refused
 from engine.state.calls import CALL_HANDLERS
-from engine.state.model_choice import count_design
+from engine.state.design_credit import count_design
+from engine.state.mode_choice import count_asked
 from engine.state.model_record import ModelRecord, count_answer
 from engine.state.no_design import count_in_vain, is_stuck, try_anew
 from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, ProbeRecord, RunStatus
@@ -188,6 +189,7 @@ def _round_ended(state: RunState, event: Event, data: ev.RoundEnded) -> None:
         try_anew(state)
         return
     state.no_design += 1
+    count_asked(state, round_)
     count_in_vain(state, data, [] if round_ is None else round_.rejected)
 
 
@@ -264,6 +266,7 @@ def _designed(state: RunState, event: Event, data: ev.DesignDone) -> None:
     state.evaluations[number] = NodeEvaluation()
     if round_ is not None:
         count_answer(state.models, state.answered, round_, True)
+        count_asked(state, round_)
         round_.node = number
 
 

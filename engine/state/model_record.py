@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from engine.journal.events import CallDone
+from engine.state.bandit import DesignRecord
 from engine.state.node import OpenRound
 
 __all__ = ["ModelRecord", "count_answer"]
@@ -19,22 +20,10 @@ _TOO_MANY = 2 / 3
 """Share of unusable answers from which a model counts as failing."""
 
 
-class ModelRecord(msgspec.Struct, gc=False):
+class ModelRecord(DesignRecord, gc=False):
     """What one model has shown."""
 
-    asked: int = 0
-    """Answers that it gave to designs."""
-    usd: float = 0.0
-    """What its designs cost."""
-    tokens: int = 0
-    """Tokens in and out of its designs."""
-    designs: int = 0
-    """How many of its designs were measured."""
-    gained: int = 0
-    """How many of them stand above their parent by more than noise."""
-    gain: float = 0.0
-    """The sum of that, in fitness."""
-    usable: list[bool] = []
+    usable: list[bool] = msgspec.field(default_factory=list)
     """Whether each of its newest designs could be used, oldest first."""
     brief: bool = False
     """Whether it gets the short form of prompts, since it failed at the long one."""

@@ -17,6 +17,7 @@ from engine.settings.constraints import Breach, breach_of
 from engine.settings.fitness import fitness_of, least_gain, point_of
 from engine.settings.model import Settings
 from engine.state.attempts import Attempts
+from engine.state.bandit import DesignRecord
 from engine.state.model_record import ModelRecord
 from engine.state.node import (
     BestStep,
@@ -158,6 +159,8 @@ class RunState:
         """Answered calls of open rounds and of reruns, by round, node and key; they are not made again."""
         self.models: dict[str, ModelRecord] = {}
         """What each model has shown, by its name under `models` of the settings."""
+        self.modes: dict[str, DesignRecord] = {}
+        """What each way of writing has brought."""
         self.warned: dict[str, float] = {}
         """The largest share of each budget that a warning was issued for."""
         self.rankings = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from engine.journal import events as ev
@@ -107,7 +108,8 @@ def test_model_that_gains_designs_most_and_the_same_answers_choose_alike(
         return program(request.number, request.body["model"] == "good")
 
     roles = {"choice": "ucb", "per": "tokens", "analyzer": "rules"}
-    settings = {"rounds": 12, "workers": 1, "roles": roles, "designer": FULL, "data_seed": 0}
+    designer = {"choice": "thompson", "modes": {"full": 0.5, "diff": 0.5}}
+    settings = {"rounds": 12, "workers": 1, "roles": roles, "designer": designer, "data_seed": 0}
     with llm_server(answer) as server:
         models = {name: {"model": name, "base_url": server.url} for name in ("bad", "good")}
         run = make_run(make_task(), tmp_path / "runs", models=models, **settings)
@@ -121,8 +123,14 @@ def test_model_that_gains_designs_most_and_the_same_answers_choose_alike(
     finish(again)
     assert [event.data.model for event in events(again, ev.CallStarted)] == chosen  # type: ignore[attr-defined]
     assert [node.program for node in fold(again).nodes] == [node.program for node in state.nodes]
+    modes = [event.data.mode for event in events(run, ev.LearnDone)]  # type: ignore[attr-defined]
+    assert modes == [event.data.mode for event in events(again, ev.LearnDone)]  # type: ignore[attr-defined]
+    assert {mode: record.asked for mode, record in state.modes.items()} == Counter(modes) and len(state.modes) > 1
+    tokens = {mode: record.tokens for mode, record in state.modes.items()}
+    assert tokens == {mode: record.tokens for mode, record in fold(again).modes.items()} and all(tokens.values())
     found = {item["model"]: item for item in evolve("show", "--json", "--runs", tmp_path / "runs").json["models"]}
     assert found["good"]["asked"] == chosen.count("good") and found["good"]["gain"] > found["bad"]["gain"] == 0
     shown = "\n".join("".join(span.text for span in line) for line in money_lines(fold_model(events(run))))
     share = f"{chosen.count('good') / len(chosen):.0%}"
+    assert "By way of writing" in shown and "ways of writing: " in evolve("show", "--runs", tmp_path / "runs").out
     assert "Designs by model" in shown and share in shown and state.models["good"].gained > 0

@@ -10,6 +10,7 @@ import msgspec
 from scipy.stats import chi2
 
 from engine.journal import events as ev
+from engine.llm.requests import Mode
 from engine.programs.minhash import sketch
 from engine.samplers import Sampler, make_sampler
 from engine.samplers.base import Sample
@@ -74,11 +75,11 @@ class Search:
         self.learn(sample)
         return sample
 
-    def learn(self, sample: Sample, action: str = "") -> None:
+    def learn(self, sample: Sample, action: str = "", mode: Mode = "diff") -> None:
         """Start a round with these nodes."""
         number = self.state.rounds_started + 1
         self.apply(ev.RoundStarted(), round=number)
-        learned = ev.LearnDone(sample.parent, sample.inspirations, island=sample.island, action=action)
+        learned = ev.LearnDone(sample.parent, sample.inspirations, island=sample.island, action=action, mode=mode)
         self.apply(learned, round=number)
 
     def crown(self, node: int) -> None:
@@ -87,10 +88,28 @@ class Search:
         if made.score is not None and self.state.gained(node, self.state.best):
             self.apply(ev.BestCrowned(made.score, self.state.best), node, made.round)
 
-    def end(self, sample: Sample, score: float | None, code: str = "", crown: bool = False, **metrics: float) -> int:
-        """End the newest round with a design that got this score; return its node."""
+    def end(
+        self,
+        sample: Sample,
+        score: float | None,
+        code: str = "",
+        crown: bool = False,
+        beside: int | None = None,
+        **metrics: float,
+    ) -> int:
+        """End the newest round with a design that got this score; return its node.
+
+        Args:
+            sample: what the round began with.
+            score: None if the design failed.
+            code: its text.
+            crown: whether it is crowned if it is better than the best.
+            beside: a second parent.
+            metrics: other metrics.
+        """
         number = self.state.rounds_started
-        node = self.add(score, [sample.parent], code, number, **metrics)
+        parents = [sample.parent] if beside is None else [sample.parent, beside]
+        node = self.add(score, parents, code, number, **metrics)
         if crown:
             self.crown(node)
         self.apply(ev.RoundEnded("node"), round=number)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from engine.journal.events import CallStarted
 from engine.runs.digest import describe_span
+from engine.state.mode_choice import modes_entry
 from engine.state.model_choice import models_entry
 from engine.state.node import Node
 from engine.state.run_state import RunState
@@ -29,9 +31,15 @@ def money_lines(model: RunModel, width: int | None = None) -> list[Line]:
         if len(model.state.settings.models) > 1:
             lines += [(Span("Designs by model", "heading"),)]
             columns = ("model", "answers", "share", "measured", "better", "gain over parents", "dollars", "tokens")
-            lines += [*table_lines(columns, _shares(model.state), width, ("answers", "measured")), ()]
+            shares = _shares("model", models_entry(model.state))
+            lines += [*table_lines(columns, shares, width, ("answers", "measured")), ()]
     else:
         lines += [(Span("No model was asked: the designs cost nothing.", "dim"),), ()]
+    if len(model.state.modes) > 1:
+        lines += [(Span("By way of writing", "heading"),)]
+        columns = ("way", "designs", "share", "measured", "better", "gain over parents", "dollars", "tokens")
+        shares = _shares("mode", modes_entry(model.state))
+        lines += [*table_lines(columns, shares, width, ("dollars", "measured")), ()]
     lines += [(Span("By operator", "heading"),)]
     lines += table_lines(("operator", "nodes", "ok", "better", "new bests", "gain", "seconds"), _operators(model))
     lines += [
@@ -72,10 +80,10 @@ def forecast(state: RunState) -> list[str]:
     return told + [text for _, text in sorted(ends)]
 
 
-def _shares(state: RunState) -> Iterator[Sequence[str]]:
-    for item in models_entry(state):
+def _shares(kind: str, items: Iterable[Mapping[str, Any]]) -> Iterator[Sequence[str]]:
+    for item in items:
         yield (
-            one_line(item["model"], 24), f"{item['asked']:,}", f"{item['share']:.0%}", f"{item['designs']:,}",
+            one_line(item[kind], 24), f"{item['asked']:,}", f"{item['share']:.0%}", f"{item['designs']:,}",
             f"{item['gained']:,}", f"{item['gain']:+.4g}", f"{item['usd']:.4f}", f"{item['tokens']:,}",
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ from engine.loop.session import RunSession
 from engine.samplers import Sample
 from engine.samplers.detours import DETOURS, detour
 from engine.samplers.standstill import acts_on
+from engine.state.mode_choice import choose_mode
 from engine.state.model_choice import choose_model
 
 __all__ = ["Learn"]
@@ -108,4 +109,9 @@ class Learn:
         if not any(offered.values()):
             # The weights name no mode that this designer supports.
             return self._designer.modes[0]
-        return self._session.rng(round_, "mode").choices(list(offered), list(offered.values()))[0]
+        rng = self._session.rng(round_, "mode")
+        if self._session.state.settings.designer.choice == "weights" or bolder:
+            return rng.choices(list(offered), list(offered.values()))[0]
+        usual: dict[Mode, float] = {mode: getattr(weights, mode) for mode in self._designer.modes}
+        usual = {mode: weight for mode, weight in usual.items() if weight}
+        return choose_mode(self._session.state, usual, offered, rng)
