@@ -317,6 +317,10 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
     node.measurements = data.measurements
     node.spread = data.spread
     node.taken_from = data.taken_from
+    if data.taken_from is None:
+        state.probes.held.pop(node.id, None)
+    else:
+        state.probes.held[node.id] = None
     # Another node may have become the best, so that it was verified in vain.
     state.verifications.pop(node.id, None)
     evaluation = state.evaluations.pop(node.id, None)

@@ -235,7 +235,9 @@ class ProbeRecord(msgspec.Struct):
     wrong: int = 0
     """Those that do not."""
     taken: int = 0
-    """Nodes that have the score of another one."""
+    """Nodes that got the score of another one."""
+    held: dict[int, None] = {}
+    """Those that still have it, since they were not measured."""
 
 
 class RoleSpent(msgspec.Struct):

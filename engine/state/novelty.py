@@ -122,5 +122,5 @@ def spared_told(state: RunState) -> str:
     if state.probes.taken:
         told.append(f"{counted(state.probes.taken, 'score')} taken over in the probe")
     if state.probes.wrong:
-        told.append("the probe was wrong, so that all is measured")
+        told.append("the probe was wrong, so that all is measured and no score that was taken over counts")
     return ", ".join(told)

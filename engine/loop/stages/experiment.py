@@ -9,7 +9,7 @@ from engine.loop.stages.best import is_new_best, record_end
 from engine.loop.stages.confirm import Confirm
 from engine.loop.stages.judge import Judge
 from engine.loop.stages.measure import Measure
-from engine.loop.stages.probe import Probe
+from engine.loop.stages.probe import Probe, withdraw
 from engine.loop.stages.verdict import Verdict
 from engine.state.node import Node
 from engine.state.null_test import CONFIRMATIONS
@@ -73,6 +73,7 @@ class Experiment:
             judge=mark.value,
         )
         record_end(session, self._hooks, node, done, check)
+        withdraw(session)
 
     async def _run_stages(self, node: Node) -> Verdict:
         """Return the verdict of the last stage that ranks, or of the first that the node does not pass."""

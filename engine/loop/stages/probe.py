@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from engine.journal.events import EvalDone
+from engine.journal.events import Data, EvalDone
 from engine.loop.session import RunSession
 from engine.loop.stages.measure import Measure
 from engine.state.node import Node
 from engine.state.novelty import taken_over
+from engine.task.spec import PROBE
 
-__all__ = ["Probe"]
+__all__ = ["Probe", "withdraw"]
 
 _CHECKED = 0.1
 """Chance that a node is measured although its score could be taken over: the probe is trusted while it is right."""
@@ -57,3 +58,21 @@ class Probe:
             judge=other.judge,
             taken_from=other.id,
         )
+
+
+def withdraw(session: RunSession) -> None:
+    """Take back the scores that were taken over, once the probe was wrong: no design starts from what nobody measured.
+
+    A node that is measured again just now is left to that.
+    """
+    state = session.state
+    if not state.probes.wrong or not state.probes.held:
+        return
+    effects: list[tuple[Data, int]] = []
+    for number in state.probes.held:
+        node = state.nodes[number]
+        if number not in state.evaluations:
+            why = f"the probe was wrong, so the score of node {node.taken_from} is not its own; 'rerun' measures it"
+            effects.append((EvalDone("cancelled", None, {}, why, PROBE, node.seconds, measurements=0), number))
+    if effects:
+        session.emit_all(effects)

@@ -18,7 +18,7 @@ from engine.loop.stages.best import crown_fittest, record_end
 from engine.loop.stages.verdict import decide
 from engine.task.spec import Interface, Stage, TaskSpec
 from tests.conftest import TaskMaker
-from tests.e2e.runs import events, make_run, wait_for
+from tests.e2e.runs import events, fold, make_run, wait_for
 from tests.engine.loop.parts import add_node, open_parts
 from tests.llm_server import llm_server, search
 
@@ -378,6 +378,18 @@ async def test_what_behaves_the_same_in_the_probe_is_not_measured(make_task: Tas
         while (await measured(node, 31)).taken_from is not None:
             node += 1
         assert session.state.probes.wrong == 1 and session.state.best == node
+        # What nobody measured counts no more, until somebody does.
+        withdrawn = session.state.nodes[4:node]
+        assert all((made.status, made.score, made.standing) == ("cancelled", None, None) for made in withdrawn)
+        assert withdrawn[0].reason.startswith("the probe was wrong, so the score of node 0 is not its own")
+        assert session.state.probes.held == {} and session.state.counts["ok"] == 5
+        sampled = session.state.ranked
+        assert len(sampled) == 5
         assert (await measured(node + 1, 22)).taken_from is None, "it was wrong once"
+        session.emit(ev.NodeRerun(0), round=4, node=4)
+        await parts.rerun.run(4)
+        assert session.state.nodes[4].score == 2.0 and session.state.nodes[4].eligible
+        await session.committed()
+        assert fold(run).probes == session.state.probes
     stages = [event.data.stage for event in events(run, ev.EvalStageDone) if isinstance(event.data, ev.EvalStageDone)]
-    assert stages.count("probe") == node + 2 and stages.count("explore") == 6
+    assert stages.count("probe") == node + 2 and stages.count("explore") == 7
