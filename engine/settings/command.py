@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["INSTRUCTION", "CommandSettings"]
+__all__ = ["INSTRUCTION", "CommandSettings", "check_bounds"]
 
 INSTRUCTION = "{prompt}"
 """Stands in a word of the command for the sentence that tells it what to do."""
@@ -16,6 +16,21 @@ _STARTS_OTHERS = re.compile(r"python[\d.]*|node|bun|deno|sh|bash|env|uv|uvx|npx|
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 """Such a word before its program is what `env` is given."""
+
+
+_MOST_MEMORY_MB = 1_000_000_000
+_MOST_PROCESSES = 250_000
+"""The kernel counts up to 4,194,304 threads, and 16 are counted for each process."""
+
+
+def check_bounds(memory_mb: int, processes: int) -> None:
+    """Raise ValueError for a limit that is none, since no kernel can be told it; for commands and for evaluations.
+
+    It is checked where people give it, and not in a journal.
+    """
+    for name, value, most in (("memory_mb", memory_mb, _MOST_MEMORY_MB), ("processes", processes, _MOST_PROCESSES)):
+        if value > most:
+            raise ValueError(f"`{name}` must be at most {most:,}, not {value:,}")
 
 
 class CommandSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from engine.errors import EvolveError, UsageError
-from engine.settings.command import CommandSettings
+from engine.settings.command import CommandSettings, check_bounds
 from engine.settings.decode import convert_table, deep_merge, parse_assignment
 from engine.settings.executor import ExecutorSettings
 from engine.settings.fitness import FitnessSettings
@@ -304,6 +304,10 @@ def check_whole(settings: Settings) -> None:
         check_models(settings.models, settings.roles)
     except ValueError as exc:
         raise UsageError(str(exc)) from None
+    try:
+        check_bounds(settings.command.memory_mb, settings.command.processes)
+    except ValueError as exc:
+        raise UsageError(f"command: {exc}") from None
     if designs_by_command(settings) and not settings.command.run:
         raise UsageError(
             "the designer 'command' needs a program, and none is named",

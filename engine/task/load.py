@@ -7,12 +7,14 @@ import dataclasses
 import difflib
 import shlex
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from engine.errors import TaskError
 from engine.programs.folders import join_files, matches
 from engine.programs.outline import ProgramError
+from engine.settings.command import check_bounds
 from engine.settings.decode import convert_table, read_toml
 from engine.settings.model import check_settings
 from engine.task.choose import choose
@@ -194,16 +196,25 @@ def _no_task(folder: Path) -> TaskError:
 
 
 def _check_tables(spec: TaskSpec, path: Path) -> None:
+    _check_limits(msgspec.to_builtins(spec.limits), f"{path}: limits")
     for index, stage in enumerate(spec.stages):
-        convert_table(stage.limits, Limits, f"{path}: stages[{index}].limits", TaskError)
+        _check_limits(stage.limits, f"{path}: stages[{index}].limits")
     if spec.probe is not None:
-        convert_table(spec.probe.limits, Limits, f"{path}: probe.limits", TaskError)
+        _check_limits(spec.probe.limits, f"{path}: probe.limits")
     check_settings(spec.run, f"{path}: run", TaskError)
     if spec.build is not None:
-        convert_table(spec.build.limits, Limits, f"{path}: build.limits", TaskError)
+        _check_limits(spec.build.limits, f"{path}: build.limits")
         for file in spec.build.files:
             if not (path.parent / file).is_file():
                 raise TaskError(f"{path}: build.files names '{file}', which is no file in the task folder")
+
+
+def _check_limits(table: dict[str, Any], where: str) -> None:
+    limits = convert_table(table, Limits, where, TaskError)
+    try:
+        check_bounds(limits.memory_mb, limits.processes)
+    except ValueError as exc:
+        raise TaskError(f"{where}: {exc}") from None
 
 
 def _read(path: Path, what: str) -> str:

@@ -13,7 +13,7 @@ from engine.runs.configure import choose_settings, configured
 from engine.runs.presets import Preset
 from engine.runs.reach import reach_of_settings
 from engine.settings.command import CommandSettings
-from engine.settings.model import Settings, check_settings, merge_settings
+from engine.settings.model import Settings, merge_settings
 from engine.task.load import load_task
 from tests.conftest import TaskMaker
 
@@ -28,12 +28,14 @@ COMMAND = {"run": ["python3", "/opt/agent.py", "{prompt}"], "network": True, "en
         ({"seconds": 0}, "`seconds` must be above 0, not 0"),
         ({"environment": ["sk-123456"]}, "holds names of variables, such as OPENAI_API_KEY, and one is no name"),
         ({"readable": ["agents"]}, "paths that start with / or ~/, and 'agents' does not"),
+        ({"memory_mb": 10**10}, "`memory_mb` must be at most 1,000,000,000, not 10,000,000,000"),
+        ({"processes": 10**6}, "`processes` must be at most 250,000, not 1,000,000"),
         ({"protocol": "mcp"}, "it is one of plain, acp"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(table: dict[str, Any], reason: str) -> None:
     with pytest.raises(UsageError) as caught:
-        check_settings({"command": table}, "config.toml", UsageError)
+        merge_settings(("config.toml", {"command": table}))
     assert reason in str(caught.value) and "sk-123456" not in str(caught.value)
 
 
