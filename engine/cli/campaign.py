@@ -17,7 +17,7 @@ from engine.runs.campaigns.plan import Campaign, PlannedRun, plan_campaign
 from engine.runs.campaigns.summary import Cell, Measured, Summary, TaskSummary, summarize_campaign
 from engine.runs.campaigns.work import work
 from engine.runs.configure import own_layers
-from engine.runs.review import review_task
+from engine.runs.review import review_campaign, review_task
 from engine.runs.status import RunSummary
 from engine.text import counted, one_line, visible
 
@@ -47,6 +47,8 @@ def campaign(
     planned = plan_campaign(read, None if out is None else out.expanduser())
     finished = True
     if not summary:
+        cases = [(run.settings, run.case.loaded) for run in planned.runs if run.seed == read.seeds[0]]
+        settle(review_campaign(file, cases), trust, may_ask=not json)
         for case in planned.cases:
             for note in case.loaded.notes:
                 tell(visible(note))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,8 @@ from engine.task.snapshot import content_digest, read_copy
 from engine.task.spec import Task, TaskSpec
 from engine.text import counted, legible, one_line
 
-__all__ = ["NotTrusted", "Review", "agree_to_change", "agree_to_run", "review_run", "review_task"]
+__all__ = ["NotTrusted", "Review", "agree_to_change", "agree_to_run"]
+__all__ += ["review_campaign", "review_run", "review_task"]
 
 _MOST_OF_A_LINE = 400
 
@@ -197,6 +199,37 @@ def review_run(run: Run, state: RunState | None = None) -> Review | None:
         what=named, reason=reason, facts=facts, reach=_in_order(reach), new=reach - (agreed or frozenset()),
         digest=digest, where=run.folder, is_folder=False,
     )  # fmt: skip
+
+
+def review_campaign(path: Path, cases: Sequence[tuple[Settings, Task]]) -> Review | None:
+    """Return the question to answer before what a campaign's file brings runs here; None if it was agreed to.
+
+    A file may come from anywhere: a command, an endpoint or a cluster that it names, and config.toml does not, is asked
+    about as one of a task is. An agreement holds for what it may do, whatever else is changed in the file.
+
+    Args:
+        path: the file.
+        cases: the settings of its runs, each with the task, which is asked about by itself.
+    """
+    reach = frozenset(
+        line for settings, task in cases for line in reach_of_settings(settings, own_layers([("task", task.spec.run)]))
+    )
+    if not reach:
+        return None
+    digest = hashlib.sha256("\n".join(["campaign", *sorted(reach)]).encode("utf-8", "surrogatepass")).hexdigest()
+    if trust.agreed(digest) is not None:
+        return None
+    names = sorted({settings.command.label for settings, _ in cases if designs_by_command(settings)})
+    return Review(
+        what=f"the campaign in {legible(str(path.absolute()))}",
+        reason="names what you have not agreed to",
+        facts=(("commands", one_line(", ".join(names), _MOST_OF_A_LINE) or "none"), ("hooks", "no file can bring any")),
+        reach=_in_order(reach),
+        new=reach,
+        digest=digest,
+        where=path.absolute(),
+        is_folder=False,
+    )
 
 
 def agree_to_run(state: RunState, folder: Path) -> None:
