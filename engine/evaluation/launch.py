@@ -41,6 +41,8 @@ _CONTAINERS = (
 _BARE = sb.Sandbox("", "")
 """Around an evaluator that runs unconfined."""
 _HERE = str(Path(__file__).parent)
+_ERRAND = HARNESS.with_name("evolve_errand.py")
+"""What the harness needs for an errand beside itself."""
 _SUPERVISOR = (
     "import sys; sys.path.insert(0, sys.argv[1]); from supervisor.main import main; main(sys.argv[2], sys.argv[3:])"
 )
@@ -438,7 +440,8 @@ def _told_of_errand(job: Job) -> dict[str, Any]:
         return {}
     told = {name: getattr(job.errand, name) for name in ("command", "stdin", "seconds", "tokens", "most_bytes")}
     files = {path: base64.b64encode(content).decode() for path, content in job.errand.files.items()}
-    return {"errand": {**told, "files": files, "environment": job.errand.environment}}
+    source = _ERRAND.read_text("utf-8")
+    return {"errand": {**told, "files": files, "environment": job.errand.environment, "source": source}}
 
 
 def _name_of(job: Job) -> str:

@@ -327,6 +327,19 @@ class CallRetried(Data, frozen=True):
     seconds: float = 0.0
 
 
+class CallTold(Data, frozen=True):
+    """A command says what its design cost so far; `call.done` counts it too."""
+
+    KIND = "call.told"
+
+    call: int
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+    usd: float | None = None
+    """US dollars; None if it says none."""
+
+
 REQUEST_KINDS = frozenset({"context", "moderation", "bad_request", "answer"})
 """Faults of the request itself, or of its answer: the same request would end so again."""
 

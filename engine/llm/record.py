@@ -14,7 +14,7 @@ from engine.journal.events import REQUEST_KINDS
 from engine.journal.reader import JournalReader
 from engine.llm.messages import Message, PromptSize, WritePrompt
 
-__all__ = ["Place", "Recorded", "clean", "tokens_there", "written"]
+__all__ = ["Place", "Recorded", "clean", "written"]
 
 Place = tuple[int | None, int | None, str]
 """Round, node and key of a call."""
@@ -62,11 +62,6 @@ class Recorded:
     def close(self) -> None:
         """Close the journal."""
         self._reader.close()
-
-
-def tokens_there(found: ev.CallDone) -> int:
-    """Return the tokens in and out of a recorded answer, where it was asked for."""
-    return found.tokens_in + found.tokens_out + found.tokens_there
 
 
 def written(

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -16,16 +15,17 @@ from engine.evaluation.errand import arguments_of, lack_of, shown_paths, stdin_o
 from engine.evaluation.evaluator import Job
 from engine.evaluation.job import Errand
 from engine.journal.database import sha256_of
-from engine.journal.events import CallDone, CallStarted
+from engine.journal.events import CallDone, CallStarted, CallTold
 from engine.llm.command import Command, Left, ReadProgram
 from engine.llm.messages import Role
-from engine.llm.record import Place, Recorded, tokens_there
+from engine.llm.record import Place
 from engine.llm.secrets import held_back_of, hide
 from engine.llm.tries import Spent
-from engine.loop.command_record import Ended, Usage, prompt_of, read_end
+from engine.loop.command_record import Ended, Usage, cost_told, prompt_of, read_end, usage_of
 from engine.loop.evaluations import Evaluations
 from engine.loop.flights import Flight, Flights
 from engine.loop.gate import PauseGate
+from engine.loop.recorded_run import RecordedRun
 from engine.loop.session import RunSession
 from engine.settings.command import CommandSettings
 from engine.task.spec import Limits
@@ -63,8 +63,7 @@ class CommandCalls:
         self._session, self._gate, self._evaluations, self._flights = session, gate, evaluations, flights
         self._work, self._task_folder = work, task_folder
         self._slots = CapacityLimiter(session.state.settings.command.concurrency)
-        self._recorded: Recorded | None = None
-        """What another run recorded, if that is given again."""
+        self._recorded = RecordedRun(session)
 
     def for_round(self, round_: int) -> Command:
         """Return the function that runs the command on behalf of a round."""
@@ -94,8 +93,7 @@ class CommandCalls:
 
     def close(self) -> None:
         """Close the journal of another run."""
-        if self._recorded is not None:
-            self._recorded.close()
+        self._recorded.close()
 
     def _left(self, done: CallDone) -> Left:
         return Left(self._session.text(done.program), done.notes, done.problem)
@@ -126,6 +124,7 @@ class CommandCalls:
         started = CallStarted(call, role, name, sha256_of(prompt), parameters, key, command=settings.run)
         session.emit(started, round=round_, blobs=[prompt])
         live = _Live(session, round_, {"call": call, "role": role, "round": round_, "model": name}, secrets)
+        told = _Told(session, round_, call)
         begun = time.monotonic()
         error = ""
         ended: Ended | None = None
@@ -133,7 +132,7 @@ class CommandCalls:
         try:
             folder = self._work / f"command-{round_}-{key.rpartition('/')[2]}"
             job = self._job(settings, files, most_bytes, seed, secrets, folder)
-            outcome = await self._evaluations.run_errand(job, live.add)
+            outcome = await self._evaluations.run_errand(job, live.add, told.add)
             ended = read_end(outcome, read, settings, secrets)
         except Stopping:
             error, stopping = _NO_ANSWER, True
@@ -141,7 +140,7 @@ class CommandCalls:
             error = hide(str(exc), secrets.values())
         finally:
             self._flights.end(call)
-        usage = ended.usage if ended is not None else None
+        usage = (ended.usage if ended is not None else None) or told.last
         left = ended.left if ended is not None else Left("", "", error, "designer")
         transcript = ended.transcript.encode() if ended is not None else b""
         program = left.code.encode()
@@ -150,7 +149,7 @@ class CommandCalls:
             role=role,
             model=name,
             answer_blob=sha256_of(transcript) if transcript else "",
-            **_cost(usage),
+            **cost_told(usage),
             seconds=round(time.monotonic() - begun, 3),
             error=error,
             fault="stopped" if stopping else "environment" if error else "",
@@ -221,28 +220,16 @@ class CommandCalls:
         Raises:
             RunError: none is recorded.
         """
-        session = self._session
-        folder = Path(session.state.settings.answers)
-        if self._recorded is None:
-            self._recorded = Recorded(folder / "run.db")
-        found = self._recorded.find(role, sha256_of(prompt), place)
+        found = self._recorded.calls.find(role, sha256_of(prompt), place)
         if found is None:
             raise RunError(
-                f"{folder} holds nothing that a command left for the folder of round {place[0]} ({place[2]})",
+                f"{self._recorded.folder} holds nothing that a command left for the folder of round {place[0]} "
+                f"({place[2]})",
                 "It fits a run of the same task with the same settings, seed and one worker",
             )
-        texts = [self._recorded.text(blob) for blob in (found.answer_blob, found.program)]
-        call = session.state.last_call + 1
-        done = msgspec.structs.replace(
-            found, call=call, tokens_in=0, tokens_out=0, tokens_cached=0, usd=0.0, seconds=0.0, key=place[2],
-            replayed=True, tokens_there=tokens_there(found),
-        )  # fmt: skip
-        started = CallStarted(
-            call, role, found.model, sha256_of(prompt), {}, place[2], command=session.state.settings.command.run
-        )
-        session.emit(started, done, round=place[0], blobs=[prompt, *(text.encode() for text in texts if text)])
-        await session.durable()
-        return self._left(done)
+        command = self._session.state.settings.command.run
+        blobs = (found.answer_blob, found.program)
+        return self._left(await self._recorded.give(found, place, prompt, blobs, command=command))
 
 
 class _Live:
@@ -275,10 +262,23 @@ class _Live:
         self._session.live("stream", self._round, msgspec.json.encode(row))
 
 
-def _cost(usage: Usage | None) -> dict[str, Any]:
-    if usage is None:
-        return {"priced": False}
-    return {
-        "tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out, "tokens_cached": usage.tokens_cached,
-        "usd": usage.usd or 0.0, "priced": usage.usd is not None,
-    }  # fmt: skip
+class _Told:
+    """Record what a command says that its design cost, so that it counts however the command or the engine ends.
+
+    Args:
+        session: the run.
+        round_: the round.
+        call: the number of the call.
+    """
+
+    def __init__(self, session: RunSession, round_: int, call: int) -> None:
+        self._session, self._round, self._call = session, round_, call
+        self.last: Usage | None = None
+        """What it said last that can be counted."""
+
+    def add(self, step: float | None, values: dict[str, float]) -> None:
+        """Take in what it says now."""
+        usage = usage_of(values)
+        if usage is not None:
+            self.last = usage
+            self._session.emit(CallTold(self._call, **msgspec.structs.asdict(usage)), round=self._round)

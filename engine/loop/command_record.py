@@ -6,18 +6,19 @@ import base64
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from engine.evaluation.outcome import Outcome
+from engine.journal.events import CallTold
 from engine.llm.command import Left, ReadProgram
 from engine.llm.secrets import hide, is_secret
 from engine.programs.errors import ProgramError
 from engine.settings.command import CommandSettings
 from engine.text import one_line, without_codes
 
-__all__ = ["Ended", "Usage", "prompt_of", "read_end"]
+__all__ = ["Ended", "Usage", "cost_told", "prompt_of", "read_end", "usage_of"]
 
 _MOST_OF_A_NOTE = 2000
 _MOST_OF_A_REASON = 400
@@ -170,3 +171,21 @@ def _usage(encoded: str) -> tuple[Usage | None, str]:
         return msgspec.json.decode(base64.b64decode(encoded), type=Usage), ""
     except (msgspec.DecodeError, ValueError, RecursionError) as exc:
         return None, f"its usage.json cannot be counted: {exc}"
+
+
+def usage_of(values: Mapping[str, float]) -> Usage | None:
+    """Return what a command says while it works, by the names in usage.json; None if it cannot be counted."""
+    try:
+        return msgspec.convert(dict(values), Usage)
+    except (msgspec.ValidationError, ValueError):
+        return None
+
+
+def cost_told(said: Usage | CallTold | None) -> dict[str, Any]:
+    """Return what a command said that its design cost, as fields of `call.done`; None if it said nothing."""
+    if said is None:
+        return {"priced": False}
+    return {
+        "tokens_in": said.tokens_in, "tokens_out": said.tokens_out, "tokens_cached": said.tokens_cached,
+        "usd": said.usd or 0.0, "priced": said.usd is not None,
+    }  # fmt: skip

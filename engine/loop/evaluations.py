@@ -343,12 +343,13 @@ class Evaluations:
             raise Stopping
         return outcome
 
-    async def run_errand(self, job: Job, on_printed: Printed) -> Outcome:
+    async def run_errand(self, job: Job, on_printed: Printed, on_told: Progress) -> Outcome:
         """Run a command that edits a folder, on this machine, and return its outcome.
 
         Args:
             job: with an `errand`.
             on_printed: called with what it prints.
+            on_told: called with what it says that it cost so far, by the names in its usage.json.
 
         Raises:
             Stopping: the engine is ending.
@@ -356,7 +357,7 @@ class Evaluations:
         """
         if job.folder.exists():
             await self._here.discard(job.folder)  # left by one whose engine is gone
-        evaluation = await Evaluation.start(job, _unheard, on_printed)
+        evaluation = await Evaluation.start(job, on_told, on_printed)
         outcome = await self._outcome(evaluation)
         await evaluation.acknowledge()
         return outcome

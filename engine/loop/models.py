@@ -7,7 +7,6 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,14 +20,16 @@ from engine.llm.messages import Answer, Ask, CallFailed, Message, PromptSize, Ro
 from engine.llm.patience import Shown
 from engine.llm.prompt_size import prompt_size, room_after
 from engine.llm.prompts import most_tokens
-from engine.llm.record import Place, Recorded, clean, tokens_there, written
+from engine.llm.record import Place, clean, written
 from engine.llm.responses import items_to_keep
 from engine.llm.stream import LiveText
 from engine.loop.caps import answer_cap
+from engine.loop.command_record import cost_told
 from engine.loop.conversation import Conversation, conversation_before
 from engine.loop.failover import Failover
 from engine.loop.flights import Flights, flight_of
 from engine.loop.gate import PauseGate
+from engine.loop.recorded_run import RecordedRun
 from engine.loop.session import RunSession
 from engine.settings.model import analyzes_by_model, designs_by_model
 from engine.settings.models import ModelSpec
@@ -60,7 +61,7 @@ class ModelGateway:
         self.failover = failover
         self.flights = Flights(session, gate, stop)
         self._requests: set[asyncio.Task[Reply]] = set()
-        self._recorded: Recorded | None = None
+        self._recorded = RecordedRun(session)
         self._rooms: dict[tuple[str, str], int] = {}
         """Tokens of a prompt for which an endpoint has room, by address and model, where it has refused one."""
 
@@ -111,20 +112,22 @@ class ModelGateway:
             # Those of the run that this one is a copy of are that run's.
             ours = state.forked is None or event.seq > state.forked.at_seq
             spec = state.settings.models.get(started.model, ModelSpec())
-            ours = ours and not started.command  # what a command costs is not known before it says so
-            tokens = estimate_tokens(len(self._session.text(started.prompt_blob))) if ours else 0
+            if started.command:
+                # What a command costs is known as far as it had said so.
+                cost = cost_told(state.told.get(started.call) if ours else None)
+            else:
+                tokens = estimate_tokens(len(self._session.text(started.prompt_blob))) if ours else 0
+                usd = tokens * (spec.price_in or 0.0) / 1e6
+                cost = {"tokens_in": tokens, "usd": usd, "estimated": True, "priced": spec.priced}
             self._session.emit(
                 CallDone(
                     call=started.call,
                     role=started.role,
                     model=started.model,
-                    tokens_in=tokens,
-                    usd=tokens * (spec.price_in or 0.0) / 1e6,
-                    estimated=not started.command,
+                    **cost,
                     error=_NO_ANSWER,
                     fault="stopped",
                     key=started.key,
-                    priced=spec.priced,
                 ),
                 round=event.round,
                 node=event.node,
@@ -138,8 +141,7 @@ class ModelGateway:
     async def aclose(self) -> None:
         """Close what is open."""
         await self._client.aclose()
-        if self._recorded is not None:
-            self._recorded.close()
+        self._recorded.close()
 
     # One call
 
@@ -375,11 +377,8 @@ class ModelGateway:
         Raises:
             RunError: there is none.
         """
-        session = self._session
-        folder = Path(session.state.settings.answers)
-        if self._recorded is None:
-            self._recorded = Recorded(folder / "run.db")
-        asked = self._recorded.asked(role, place)
+        session, recorded = self._session, self._recorded.calls
+        asked = recorded.asked(role, place)
         if asked is not None and asked.model in session.state.settings.models:
             name = asked.model
         size = prompt_size(session.state, name)
@@ -387,26 +386,17 @@ class ModelGateway:
             size = replace(size, room=asked.room or size.room, aim=asked.aim, brief=asked.brief)
         before = conversation_before(session, place, name, size) if asked is not None and asked.continues else None
         _, prompt = written(write, size, schema, before.messages if before else ())
-        found = self._recorded.find(role, sha256_of(prompt), place)
-        round_, node, key = place
+        found = recorded.find(role, sha256_of(prompt), place)
         if found is None:
             raise RunError(
-                f"{folder} holds no answer to the prompt of the {role} in round {round_} ({key})",
+                f"{self._recorded.folder} holds no answer to the prompt of the {role} in round {place[0]} ({place[2]})",
                 "Answers fit a run of the same task with the same settings, seed and one worker",
             )
-        texts = [self._recorded.text(name) for name in (found.answer_blob, found.reasoning_blob, found.items_blob)]
-        call = session.state.last_call + 1
-        done = msgspec.structs.replace(
-            found, call=call, tokens_in=0, tokens_out=0, tokens_cached=0, tokens_thought=0, usd=0.0, seconds=0.0,
-            retries=0, key=key, replayed=True, reading=0.0, characters=0.0, tokens_there=tokens_there(found),
+        blobs = (found.answer_blob, found.reasoning_blob, found.items_blob)
+        done = await self._recorded.give(
+            found, place, prompt, blobs, brief=size.brief, aim=size.aim, continues=before.call if before else 0,
+            room=size.room,
         )  # fmt: skip
-        started = CallStarted(
-            call, role, found.model, sha256_of(prompt), {}, key, brief=size.brief, aim=size.aim,
-            continues=before.call if before else 0, room=size.room,
-        )  # fmt: skip
-        blobs = [prompt, *(text.encode() for text in texts if text)]
-        session.emit(started, done, round=round_, node=node, blobs=blobs)
-        await session.durable()
         return self._known_answer(done)
 
 

@@ -22,8 +22,14 @@ def _call_started(state: RunState, event: Event, data: ev.CallStarted) -> None:
     count_start(state, data)
 
 
+def _call_told(state: RunState, event: Event, data: ev.CallTold) -> None:
+    if data.call in state.calls:
+        state.told[data.call] = data
+
+
 def _call_done(state: RunState, event: Event, data: ev.CallDone) -> None:
     _note_speed(state, state.calls.pop(data.call, None), data)
+    state.told.pop(data.call, None)
     count_call(state, data)
     state.usd += data.usd
     state.tokens += data.tokens_in + data.tokens_out
@@ -54,6 +60,7 @@ def _note_speed(state: RunState, started: Event | None, data: ev.CallDone) -> No
 CALL_HANDLERS: dict[str, Callable[[RunState, Event, Any], None]] = {
     ev.CallStarted.KIND: _call_started,
     ev.CallRetried.KIND: count_retry,
+    ev.CallTold.KIND: _call_told,
     ev.CallDone.KIND: _call_done,
 }
 """By kind, what takes an event into a state."""

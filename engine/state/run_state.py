@@ -155,6 +155,8 @@ class RunState:
         """Number of the newest call."""
         self.calls: dict[int, Event] = {}
         """Calls that have not ended, by number: their `call.started`."""
+        self.told: dict[int, ev.CallTold] = {}
+        """By number of a call that has not ended, what its command said last that it cost."""
         self.answered: dict[tuple[int | None, int | None, str], ev.CallDone] = {}
         """Answered calls of open rounds and of reruns, by round, node and key; they are not made again."""
         self.models: dict[str, ModelRecord] = {}

@@ -15,6 +15,7 @@ from tests.e2e.runs import (
     check_integrity,
     events,
     finish,
+    fold,
     make_run,
     processes_of,
     start_engine,
@@ -26,6 +27,7 @@ SCRIPT = """
 import os, pathlib, random, subprocess, sys
 open_, token = sys.argv[1:]
 if not os.path.exists(open_):
+    pathlib.Path("usage.json").write_text('{"tokens_in": 40, "tokens_out": 2, "usd": 0.25}')
     print("waiting", flush=True)
     subprocess.run(["sh", "-c", f"setsid sleep {token} & sleep {token}"])
 rng = random.Random(os.environ["EVOLVE_SEED"])
@@ -47,12 +49,16 @@ def programs(run: Run) -> list[str]:
     return [event.data.program for event in events(run, ev.DesignDone) if isinstance(event.data, ev.DesignDone)]
 
 
+def calls_done(run: Run) -> list[ev.CallDone]:
+    return [event.data for event in events(run, ev.CallDone) if isinstance(event.data, ev.CallDone)]
+
+
 def test_killed_engine_leaves_no_command_and_the_resumed_run_is_the_same(make_task: TaskMaker, tmp_path: Path) -> None:
     task = make_task()
     run, whole = run_of(task, tmp_path, "killed"), run_of(task, tmp_path, "whole")
     engine = start_engine(run)
     wait_for(lambda: len(processes_of(TOKEN)) >= 3, "the command and what it starts")
-    wait_for(lambda: events(run, ev.CallStarted), "the record of its start")
+    wait_for(lambda: events(run, ev.CallTold), "the record of its start, and of what it said that it cost")
     os.kill(engine.pid, signal.SIGKILL)
     engine.wait()
     wait_for(lambda: not processes_of(TOKEN), "the end of all")
@@ -63,6 +69,8 @@ def test_killed_engine_leaves_no_command_and_the_resumed_run_is_the_same(make_ta
         check_integrity(one)
         check_complete(one, 3)
     assert programs(run) == programs(whole) and len(set(programs(run))) == 4
-    faults = [event.data.fault for event in events(run, ev.CallDone) if isinstance(event.data, ev.CallDone)]
+    faults = [done.fault for done in calls_done(run)]
     assert faults == ["stopped", "", "", ""]
+    costs = [(done.tokens_in + done.tokens_out, done.usd, done.priced) for done in calls_done(run)]
+    assert costs == [(42, 0.25, True)] + [(0, 0.0, False)] * 3 and fold(run).tokens == 42
     assert not processes_of(TOKEN) and not run.work.exists()

@@ -32,7 +32,7 @@ SECRET = "wonderfully-secret"
 
 
 def run_of(make_task: TaskMaker, tmp_path: Path, script: str = EDIT, **command: Any) -> Run:
-    settings = {"run": ["sh", "-c", script], "seconds": 30, **command}
+    settings = {"run": ["sh", "-c", script], "seconds": 120, **command}
     return make_run(make_task(), tmp_path / "runs", designer={"name": "command", "attempts": 1}, command=settings)
 
 
@@ -228,6 +228,16 @@ async def test_home_and_temporary_files_lie_apart_from_the_folder(make_task: Tas
         assert not one.is_relative_to(other)
 
 
+async def test_what_a_command_said_that_it_cost_counts_if_a_limit_ends_it(make_task: TaskMaker, tmp_path: Path) -> None:
+    fill = "x = []\nwhile True: x.append(bytearray(1 << 20))"
+    told = 'echo \'{"tokens_in": 700, "tokens_out": 30}\' > usage.json'
+    run = run_of(make_task, tmp_path, f"{told}; sleep 1.5; python3 -c '{fill}'", memory_mb=200)
+    async with open_parts(run) as parts:
+        assert not await design(parts)
+        assert parts.session.state.tokens == 730 and parts.session.state.told == {}
+    assert rejections(run)[0][1] == "the command was ended: memory limit of 200 MiB; command.memory_mb is the limit"
+
+
 async def test_network_is_closed_unless_a_setting_opens_it(make_task: TaskMaker, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -247,10 +257,10 @@ async def test_network_is_closed_unless_a_setting_opens_it(make_task: TaskMaker,
 async def test_stop_and_freeze_reach_a_command_and_a_recorded_one_is_not_run_again(
     make_task: TaskMaker, tmp_path: Path
 ) -> None:
-    run = run_of(make_task, tmp_path, "echo began; sleep 1000")
+    run = run_of(make_task, tmp_path, 'echo \'{"tokens_in": 70, "usd": 0.5}\' > usage.json; echo began; sleep 1000')
     async with open_parts(run) as parts:
         task = asyncio.create_task(design(parts))
-        while not streamed(run):
+        while not streamed(run) or not parts.session.state.told:
             await asyncio.sleep(0.05)
         assert streamed(run)[0]["text"] == "began\n"
         parts.scheduler.pause(now=True)
@@ -260,6 +270,7 @@ async def test_stop_and_freeze_reach_a_command_and_a_recorded_one_is_not_run_aga
             await task
         assert parts.session.state.open_rounds[1].rejected == []
     assert [(done.fault, done.error) for done in calls(run)] == [("stopped", "the engine ended before the command did")]
+    assert [(done.tokens_in, done.usd, done.priced) for done in calls(run)] == [(70, 0.5, True)]
     async with open_parts(run) as parts:
         parts.session.emit(ev.SettingsChanged({"command": {"run": ["sh", "-c", EDIT]}}))
         round_ = parts.session.state.open_rounds[1]
