@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.runs.campaigns.file import read_campaign
+from engine.runs.campaigns.plan import plan_campaign
 from engine.runs.configure import own_layers, task_settings
 from engine.runs.folder import Run
-from engine.runs.review import review_task
+from engine.runs.review import Review, review_campaign, review_task
 from engine.task.load import load_task
 from engine.task.scaffold import write_task
 from tests.conftest import COMMAND, Evolve
@@ -78,20 +80,26 @@ def test_run_from_elsewhere_needs_trust_to_go_on(evolve: Evolve, foreign: Path, 
 
 
 def test_campaign_from_elsewhere_asks_about_the_command_that_it_names(evolve: Evolve, tmp_path: Path) -> None:
-    file, mark = tmp_path / "small.toml", tmp_path / "ran"
-    command = f'designer.name = "command"\ncommand.run = ["sh", "-c", "touch {mark}"]\n'
+    file = tmp_path / "small.toml"
+    command = 'designer.name = "command"\ncommand.run = ["sh", "-c", "touch ran"]\n'
     file.write_text(f'tasks = ["circle_packing"]\nseeds = 1\n[run]\nrounds = 0\n[settings.agent]\n{command}')
     refused = evolve("campaign", file, "--json")
     assert refused.code == 2 and len(refused.err.splitlines()) == 2
     assert f"the campaign in {file} names what you have not agreed to, so none of its code is run" in refused.err
     assert "its programs are written by a command that runs here: sh -c 'touch" in refused.err
     assert not (tmp_path / "workspace" / "campaigns").exists()
-    done = evolve("campaign", file, "--json", "--trust")
-    assert done.code == 0, done.err
-    file.write_text(file.read_text().replace("seeds = 1", "seeds = [0]"))
-    assert evolve("campaign", file, "--json").code == 0, "what it may do is agreed to, and that did not change"
+
+    def review() -> Review | None:
+        planned = plan_campaign(read_campaign(file))
+        return review_campaign(file, [(run.settings, run.case.loaded) for run in planned.runs])
+
+    asked = review()
+    assert asked is not None and not asked.may_be_own
+    asked.agree()
+    file.write_text(file.read_text().replace("seeds = 1", "seeds = [0, 4]"))
+    assert review() is None, "what it may do is agreed to, and that did not change"
     file.write_text(file.read_text().replace("touch", "rm"))
-    assert evolve("campaign", file, "--json").code == 2
+    assert review() is not None
 
 
 def test_question_shows_on_one_screen_what_it_is_about(foreign: Path) -> None:
