@@ -127,7 +127,7 @@ edit()
     Agent("leaves a session of its own", """
 edit()
 subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1000)', 'TOKEN'], start_new_session=True)
-""", "it left a process running"),
+""", ""),
     Agent("tells a cost that changes all the time", """
 for number in range(2000):
     with open('usage.json', 'w') as file:

@@ -325,7 +325,7 @@ async def test_what_a_command_left_is_given_again_without_running_it(make_task: 
     first = run_of(make_task, tmp_path)
     async with open_parts(first) as parts:
         assert await design(parts)
-    again = {"run": ["no-such-agent"], "seconds": 30}
+    again = {"run": ["no-such-agent"], "seconds": 120}
     settings = {"designer": {"name": "command", "attempts": 1}, "command": again, "answers": str(first.folder)}
     second = make_run(tmp_path / "tasks/point", tmp_path / "again", **settings)
     async with open_parts(second) as parts:
