@@ -9,9 +9,10 @@ from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
-__all__ = ["Arm", "Credit", "DesignRecord", "Rule", "choose_for_cost", "choose_ucb"]
+__all__ = ["Arm", "Credit", "DesignRecord", "Name", "Rule", "choose_for_cost", "choose_ucb"]
 
 Name = TypeVar("Name", bound=str)
+"""The name of an arm."""
 Rule = Literal["weights", "ucb", "thompson"]
 """How an arm is chosen; `weights`: not by what it brought."""
 

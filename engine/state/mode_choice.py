@@ -8,8 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from engine.journal.events import CallDone
-from engine.llm.requests import Mode
-from engine.state.bandit import Arm, DesignRecord, choose_for_cost
+from engine.state.bandit import Arm, DesignRecord, Name, choose_for_cost
 from engine.state.model_choice import DOUBT, entry_of
 from engine.state.node import OpenRound
 from engine.state.run_state import RunState
@@ -17,7 +16,7 @@ from engine.state.run_state import RunState
 __all__ = ["choose_mode", "count_asked", "count_cost", "describe_modes", "modes_entry"]
 
 
-def choose_mode(state: RunState, weights: Mapping[Mode, float], possible: Collection[Mode], rng: random.Random) -> Mode:
+def choose_mode(state: RunState, weights: Mapping[Name, float], possible: Collection[Name], rng: random.Random) -> Name:
     """Return the way to write the next design, by the rule that the settings name.
 
     The chance of a gain has the weight as a prior. A design costs its tokens; as long as no tokens are known, each
@@ -31,13 +30,13 @@ def choose_mode(state: RunState, weights: Mapping[Mode, float], possible: Collec
     """
     mean = sum(weights.values()) / len(weights)
     records = {mode: state.modes.get(mode, DesignRecord()) for mode in weights}
-    flying = Counter(
+    flying = Counter[str](
         round_.learned.mode for round_ in state.open_rounds.values() if round_.learned and round_.node is None
     )
     asked = sum(record.asked for record in records.values())
     tokens = sum(record.tokens for record in records.values())
     usual = tokens / asked if asked else 0.0
-    arms: dict[Mode, Arm] = {}
+    arms: dict[Name, Arm] = {}
     for mode in weights:
         if mode in possible:
             record = records[mode]
