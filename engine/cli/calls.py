@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -17,9 +18,12 @@ from engine.runs.prices import told_prices
 from engine.state.node import Node
 from engine.state.run_state import RunState
 from engine.state.trouble import describe_in_vain
-from engine.text import one_line, visible
+from engine.text import counted, one_line, visible
 
 __all__ = ["calls_of", "print_calls", "print_round", "print_run_calls", "round_of", "run_calls", "spending"]
+
+_LEAST_SAME = 5
+"""Lines that begin as before from which on they are left out."""
 
 
 def calls_of(reader: JournalReader, node: Node) -> list[dict[str, Any]]:
@@ -175,20 +179,38 @@ def print_round(found: dict[str, Any]) -> None:
 
 
 def print_calls(calls: list[dict[str, Any]]) -> None:
-    """Print the calls one below the other, with control characters shown as escapes."""
+    """Print the calls one below the other, with control characters shown as escapes.
+
+    Of a message that begins as the last call's did, as later attempts of a round do, only the rest is printed.
+    """
     if not calls:
         print("\nno model was asked")
+    before: dict[str, Any] = {}
     for call in calls:
         print(f"\n=== call {call['call']}: {visible(call['role'])} {visible(call['model'])}, {visible(call['key'])}")
         print(_outcome(call))
         for retry in call["tries"]:
             print(f"try {retry['number']} failed after {retry['seconds']:.1f} s: {visible(retry['reason'])}")
-        for message in call["messages"]:
-            print(f"--- {visible(message['role'])}\n{visible(message['content']).rstrip()}")
+        for place, message in enumerate(call["messages"]):
+            lines = visible(message["content"]).rstrip().split("\n")
+            same = _same_lines(lines, before, place)
+            where = f" ({counted(same, 'line')} as in call {before['call']})" if same else ""
+            print(f"--- {visible(message['role'])}{where}", *lines[same:], sep="\n")
+        before = call
         for label in ("reasoning", "answer"):
             if call.get(label):
                 shown = "transcript" if call["command"] else label
                 print(f"--- {shown}\n{visible(call[label]).rstrip()}")
+
+
+def _same_lines(lines: list[str], before: dict[str, Any], place: int) -> int:
+    """Return how many lines begin a message as the one at its place in another call; 0 for a few."""
+    messages = before.get("messages", [])
+    if place >= len(messages):
+        return 0
+    pairs = zip(lines, visible(messages[place]["content"]).rstrip().split("\n"), strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return same if same >= _LEAST_SAME else 0
 
 
 def _outcome(call: dict[str, Any]) -> str:

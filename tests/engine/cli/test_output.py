@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.cli.calls import print_calls
 from engine.cli.output import plain, prepare_streams
 from tests.conftest import COMMAND, Evolve, TaskMaker
 from tests.needs import leave_out, require
@@ -182,3 +184,22 @@ def test_run_works_in_locale_that_cannot_encode_names(
     refused = subprocess.run([*COMMAND, "run", BROKEN], capture_output=True, check=False, env=latin, cwd=tmp_path)
     assert (refused.returncode, refused.stderr.count(b"\n")) == (2, 1), refused.stderr
     assert b"'caf\\xe9' is not valid UTF-8" in refused.stderr
+
+
+def test_messages_that_begin_as_in_the_last_call_are_printed_from_where_they_differ(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def call(number: int, *lines: str) -> dict[str, Any]:
+        entry = {"call": number, "role": "researcher", "model": "m", "key": "design/0", "running": True, "tries": []}
+        messages = [
+            {"role": "system", "content": "Short."},
+            {"role": "user", "content": "\n".join(["one", "two", "three", "four", "five", *lines])},
+        ]
+        return entry | {"brief": False, "prompt_tokens": 7, "command": None, "messages": messages}
+
+    print_calls([call(1, "first"), call(2, "second"), call(3, "second")])
+    printed = capsys.readouterr().out
+    assert printed.count("--- system\nShort.\n") == 3
+    assert "--- user\none\ntwo\nthree\nfour\nfive\nfirst\n" in printed
+    assert "--- user (5 lines as in call 1)\nsecond\n" in printed
+    assert printed.endswith("--- user (6 lines as in call 2)\n")
