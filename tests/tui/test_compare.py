@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +59,26 @@ def test_comparison_fits_any_size(runs: list[ComparedRun], axis: Any, width: int
                 assert set(values) <= {None} or chr(ord("a") + index) in drawn
 
 
-def test_curves_that_end_at_the_left_edge_keep_their_letters() -> None:
-    def run(rounds: int, scores: list[float]) -> ComparedRun:
-        steps = [Step(node, score, 0, 0.0, 0, 0.0, None) for node, score in enumerate(scores)]
-        return ComparedRun(
-            run=Run(Path("/runs/any")), task="t", ranking=Ranking("m"), fitness=FitnessSettings(), baseline={},
-            status="finished", rounds=rounds, nodes=len(steps), failed=0, usd=0.0, tokens=0, seconds=0.0, generations=1,
-            steps=steps, settings={}, program="",
-        )  # fmt: skip
+def flat_run(rounds: int, scores: list[float]) -> ComparedRun:
+    """A run whose steps were all made at once."""
+    steps = [Step(node, score, 0, 0.0, 0, 0.0, None) for node, score in enumerate(scores)]
+    return ComparedRun(
+        run=Run(Path("/runs/any")), task="t", ranking=Ranking("m"), fitness=FitnessSettings(), baseline={},
+        status="finished", rounds=rounds, nodes=len(steps), failed=0, usd=0.0, tokens=0, seconds=0.0, generations=1,
+        steps=steps, settings={}, program="",
+    )  # fmt: skip
 
-    lines = compare_document([run(0, [0.0]), run(0, [0.0]), run(9, [])], "Curves", "rounds", 60, 20)
+
+def test_curves_that_end_at_the_left_edge_keep_their_letters() -> None:
+    lines = compare_document([flat_run(0, [0.0]), flat_run(0, [0.0]), flat_run(9, [])], "Curves", "rounds", 60, 20)
     drawn = "".join(span.text for line in lines for span in line).partition("│")[2]
     assert "a" in drawn and "b" in drawn
+
+
+def test_curves_that_coincide_are_both_seen() -> None:
+    lines = compare_document([flat_run(9, [0.0]), flat_run(9, [0.0])], "Curves", "rounds", 60, 20)
+    looks = [span.look for line in lines[2:] for span in line if re.search("[\u2801-\u28ff]", span.text)]
+    assert min(looks.count("accent"), looks.count("best")) > 5
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -128,7 +128,9 @@ def _row(canvases: Sequence[Canvas], letters: dict[tuple[int, int], int], row: i
     spans: list[Span] = []
     for column in range(canvases[0].width):
         cells = [canvas.cells[row][column] for canvas in canvases]
-        owner = next((index for index in reversed(range(len(cells))) if cells[index]), 0)
+        # Curves that coincide take turns, two cells each, so that none hides another.
+        owners = [index for index, cell in enumerate(cells) if cell] or [0]
+        owner = owners[column // 2 % len(owners)]
         bits = 0
         for cell in cells:
             bits |= cell
