@@ -76,12 +76,17 @@ def about_lines(row: PriorRow, model: RunModel | None, run: str, metric: str, wi
         if use.share:
             tell("", f"{use.share:.0%} of the steps to the best nodes")
         if use.last:
-            tell("last shown", f"{moment(use.last)}, revision {use.number}")
+            tell("last shown", f"{moment(use.last)}, {_revision(use.number)}")
     shown = model.prior_shown.get(prior.id) if model is not None else None
     if shown is not None:
-        tell("in this run", f"last shown in round {shown.round} as revision {shown.number or '?'}")
+        tell("in this run", f"last shown in round {shown.round}, {_revision(shown.number)}")
     gains = gain_lines(model, prior.id, width) if model is not None else []
     return [*lines, *_evidence(entry, model, run, width), *gains]
+
+
+def _revision(number: int) -> str:
+    """Return what a design was shown; without a revision, the base could not be read."""
+    return f"revision {number}" if number else "read from its file"
 
 
 def _evidence(entry: Entry, model: RunModel | None, run: str, width: int) -> list[Line]:
