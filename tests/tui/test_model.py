@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.journal import events as ev
@@ -200,6 +201,18 @@ def test_status_line_keeps_what_was_in_vain_apart(model: RunModel, monkeypatch: 
         assert sum(cell.width for cell in cells) <= width
         (said,) = [cell for cell in cells if f"{vain:,}" in cell.text and cell.look == "bad"]
         assert len(said.text) < said.width
+
+
+@pytest.mark.parametrize("limit", [9_000, 200_000, 999_999, 2_000_000, 40_000_000_000])
+def test_status_line_cuts_no_budget(limit: int) -> None:
+    model = model_of(20)
+    model.state.settings = msgspec.structs.replace(model.state.settings, tokens=limit)
+    for spent in (0, limit // 2 - 1, limit - 1):
+        model.state.tokens = spent
+        for width in (120, 160, 200):
+            cells = status_cells("run", model, "finished", "", "", None, width)
+            (budget,) = [cell for cell in cells if cell.text.endswith(" tok")]
+            assert len(budget.text) < budget.width and "e+" not in budget.text
 
 
 def test_wide_status_line_names_a_lesser_sandbox() -> None:

@@ -96,7 +96,8 @@ def _times(value: float, seed: float) -> str:
 def short_rate(value: float) -> str:
     """Return a rate in few characters, seven if its size is ordinary."""
     for size, sign in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
+        # What rounds to a thousand has the next sign.
+        if abs(value) >= 0.9995 * size:
             return f"{value / size:.3g}{sign}" if abs(value) < 1e15 else f"{value:.1e}"
     return f"{value:.3g}"
 

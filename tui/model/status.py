@@ -10,6 +10,7 @@ from engine.state.standstill_told import standstill_cell
 from engine.state.trouble import in_vain
 from engine.text import one_line
 from tui.model.labels import age, cut_middle
+from tui.model.rates import short_rate
 from tui.model.run_model import RunModel
 
 __all__ = ["STATUS_LOOKS", "Cell", "status_cells"]
@@ -79,13 +80,14 @@ def status_cells(
     # The age of the last event while the run moves, else a doubt about its scores. A wide line has room for both.
     known = Cell("seed known", 11, "best") if state.seed_known else Cell("", 10, "dim")
     last = Cell(f"last {age(now - state.at)}", 10, "dim") if now is not None else known
+    budget_room = 17 if width < _ROOMY else 24
     wide = [
         Cell(_describe_best(best, state.ranking, narrow), 41 if two else 24, "best"),
         Cell(f"round {state.rounds_done}/{state.settings.rounds}", 17),
         Cell(badge, max(9, len(badge) + 2), "ok" if guarantee == "guarded" else "best"),
         last,
         *([known] if known.text and last is not known else []),
-        Cell(_describe_budget(model), 17 if width < _ROOMY else 24),
+        Cell(_describe_budget(model, budget_room), budget_room),
         Cell(one_line(start.task, 40), 18 if width < _ROOMY else 24, "dim"),
         Cell(one_line(state.engine.host if state.engine else start.host, 40), 16, "dim"),
     ]
@@ -135,8 +137,9 @@ def _name_cell(name: str, width: int) -> Cell:
     return Cell(f" {cut_middle(one_line(name, 250), width - 2)}", width, "heading")
 
 
-def _describe_budget(model: RunModel) -> str:
-    """Return the budget that is nearest to its limit, or what is spent if there is none."""
+def _describe_budget(model: RunModel, room: int) -> str:
+    """Return the budget that is nearest to its limit, or what is spent if there is none; tokens are cut to thousands
+    or millions if all their digits do not fit."""
     state, settings = model.state, model.state.settings
     shares: list[tuple[float, str]] = []
     if settings.usd:
@@ -145,7 +148,9 @@ def _describe_budget(model: RunModel) -> str:
         hours = state.engine_ms / 3_600_000
         shares.append((hours / settings.hours, f"{hours:.1f}/{settings.hours:g} h"))
     if settings.tokens:
-        shares.append((state.tokens / settings.tokens, f"{state.tokens:,}/{settings.tokens:,} tok"))
+        full = f"{state.tokens:,}/{settings.tokens:,} tok"
+        brief = f"{short_rate(state.tokens)}/{short_rate(settings.tokens)} tok"
+        shares.append((state.tokens / settings.tokens, full if len(full) < room else brief))
     if shares:
         return max(shares)[1]
     if state.usd:

@@ -152,7 +152,10 @@ class NotesPanel(RowsView):
         if y == 0:
             if self._filter != "all":
                 return [(" Notes", "heading"), (f" {self._filter}: {self.count():,}", "accent")]
-            return [(" Notes", "heading"), (f" {self._vain or 'newest last'}", "bad" if self._vain else "dim")]
+            vain = self._vain
+            if len(vain) > self.size.width - len(" Notes "):
+                vain = vain.replace("without a design", "no design")
+            return [(" Notes", "heading"), (f" {vain or 'newest last'}", "bad" if vain else "dim")]
         index = self.index_at(y)
         if index is None:
             waits = "no note of this kind" if self._notes else "nothing yet: lessons of the nodes appear here"
