@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import Any
 
 import pytest
 import textual
+from pytest_textual_snapshot import SVGImageExtension
 from textual.pilot import Pilot
 
 from engine.journal import events as ev
 from engine.priors.place import open_collection, place_of_run
-from engine.runs.folder import lock_run
+from engine.runs.folder import Run, lock_run
 from tests.e2e.runs import fold
 from tests.tui.conftest import Desk
-from tests.tui.pilot import Maker, opened, settled, text_of, until
+from tests.tui.pilot import SIZES, Maker, opened, settled, text_of, until
+from tests.tui.svg import cleaned
 from tests.tui.synthetic import add_events, make_run
 from tests.tui.test_cognition import PRIORS
+from tests.tui.test_model import ROOT
 from tests.tui.test_writing import Writer
 
 pytestmark = pytest.mark.skipif(
@@ -85,10 +89,7 @@ def test_runs(runs: Path, make_app: Maker, snap_compare: Compare, monkeypatch: p
     assert snap_compare(app, terminal_size=(120, 24), run_before=look)
 
 
-BOTH = [(80, 24), (120, 40)]
-
-
-@pytest.mark.parametrize("size", BOTH)
+@pytest.mark.parametrize("size", SIZES)
 def test_replay(runs: Path, make_app: Maker, snap_compare: Compare, size: tuple[int, int]) -> None:
     run = make_run(runs / "packing", 80)
     add_events(
@@ -105,7 +106,7 @@ def test_replay(runs: Path, make_app: Maker, snap_compare: Compare, size: tuple[
     assert snap_compare(app, terminal_size=size, run_before=look)
 
 
-@pytest.mark.parametrize("size", BOTH)
+@pytest.mark.parametrize("size", SIZES)
 def test_compare(runs: Path, make_app: Maker, snap_compare: Compare, size: tuple[int, int]) -> None:
     make_run(runs / "packing", 80, end="finished")
     make_run(runs / "another", 60, seed=3, end="finished", rounds=60)
@@ -119,7 +120,7 @@ def test_compare(runs: Path, make_app: Maker, snap_compare: Compare, size: tuple
     assert snap_compare(app, terminal_size=size, run_before=look)
 
 
-@pytest.mark.parametrize("size", BOTH)
+@pytest.mark.parametrize("size", SIZES)
 def test_rates_and_devices(runs: Path, make_app: Maker, snap_compare: Compare, size: tuple[int, int]) -> None:
     run = make_run(runs / "quick", 60, rates=True)
     values = {
@@ -141,7 +142,7 @@ def test_rates_and_devices(runs: Path, make_app: Maker, snap_compare: Compare, s
     assert snap_compare(app, terminal_size=size, run_before=look)
 
 
-@pytest.mark.parametrize("size", BOTH)
+@pytest.mark.parametrize("size", SIZES)
 def test_settings(
     make_app: Maker, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
@@ -156,15 +157,22 @@ def test_settings(
     assert snap_compare(app, terminal_size=size, run_before=look)
 
 
-@pytest.mark.parametrize("size", BOTH)
-@pytest.mark.parametrize("keys", [(), ("enter",)])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("keys", [(), ("enter",), ("tab",)])
 def test_cognition(
-    runs: Path, workspace: Path, make_app: Maker, snap_compare: Compare, size: tuple[int, int], keys: tuple[str, ...]
+    runs: Path,
+    workspace: Path,
+    make_app: Maker,
+    snap_compare: Compare,
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    keys: tuple[str, ...],
 ) -> None:
     folder = runs.parent / "priors"
     folder.mkdir()
     for name, text in PRIORS.items():
         (folder / name).write_text(text)
+    monkeypatch.setattr("cognition.rows.now_ms", lambda: 1_760_000_100_000)
     run = make_run(runs / "packing", 80, end="finished", priors=folder)
     collection = open_collection(place_of_run(run.folder, fold(run)))
     with closing(collection.store):
@@ -176,15 +184,17 @@ def test_cognition(
         await pilot.press("C")
         await until(pilot, lambda: re.search(r"[+-]\d\S* +on", text_of(pilot.app)), "the figures")  # type: ignore[arg-type]
         await pilot.press("down", *keys)
-        screen = "PriorEditor" if keys else "CognitionScreen"
+        screen = "PriorEditor" if "enter" in keys else "CognitionScreen"
         await until(pilot, lambda: type(pilot.app.screen).__name__ == screen, "the screen")
+        shown = "mean change" if "tab" in keys and size[0] > 100 else ""
+        await until(pilot, lambda: shown in text_of(pilot.app), "the gains")  # type: ignore[arg-type]
         await until(pilot, lambda: "hexagonal.md  revision 1" in text_of(pilot.app), "the prior")  # type: ignore[arg-type]
         await settled(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=look)
 
 
-@pytest.mark.parametrize("size", BOTH)
+@pytest.mark.parametrize("size", SIZES)
 def test_writing(
     runs: Path, make_app: Maker, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
@@ -220,3 +230,35 @@ def test_table(runs: Path, make_app: Maker, snap_compare: Compare) -> None:
         await settled(pilot)
 
     assert snap_compare(app, terminal_size=(80, 24), run_before=look)
+
+
+STEPS = {
+    "plots": (("b", "tab", "A", "m", "m", "Z", "up", "l", "l", "left"), ", log"),
+    "notes": (("Z", "tab", "tab", "tab", "home", "down", "Z"), "answer cut off"),
+    "note": (("enter",), "Note of"),
+    "settings": (("escape", "Z", "f3", "down"), "Hours of engine time"),
+    "money": (("escape", "f4"), "By operator"),
+    "ideas": (("escape", "L"), "idea 18 of 18"),
+    "ideas-by-operator": (("tab",), "better ones"),
+    "marked": (("escape", "escape", "home", "m", "b", "m", "M"), "compared"),
+}
+"""Screens of one run: the keys from the screen before, and what shows that it is there."""
+
+
+async def test_screens_of_a_run(runs: Path, make_app: Maker, snapshot: Any) -> None:
+    shutil.copytree(ROOT / "sample_runs" / "circle_packing_mixed", runs / "mixed")
+    app, snapshot = make_app(Run(runs / "mixed")), snapshot.use_extension(SVGImageExtension)
+    unlike: list[str] = []
+    async with app.run_test(size=SIZES[-1]) as pilot:
+        await opened(pilot)
+        assert "4 cut off, 6 no design" in text_of(app), "the narrow title of the notes is whole"
+        for name, (keys, shows) in STEPS.items():
+            await pilot.press(*keys)
+            for size in reversed(SIZES):
+                await pilot.resize_terminal(*size)
+                await until(pilot, lambda shows=shows: shows in text_of(app), name)
+                await settled(pilot)
+                if cleaned(app.export_screenshot()) != snapshot(name=f"{name}-{size[0]}"):
+                    unlike.append(f"{name}-{size[0]}")
+            await pilot.resize_terminal(*SIZES[-1])
+    assert not unlike
