@@ -10,6 +10,8 @@ import msgspec
 __all__ = ["Picture", "decode_picture"]
 
 _ROW = {"points": 2, "circles": 3}
+_MOST_NUMBERS = 4096
+"""What an evaluator may report; a journal from elsewhere may hold more, which would take minutes to draw."""
 
 
 class Picture(NamedTuple):
@@ -47,7 +49,9 @@ def decode_picture(raw: bytes) -> Picture | None:
         found = msgspec.json.decode(raw, type=_Reported)
     except (msgspec.DecodeError, RecursionError):
         return None
-    rows = [row if isinstance(row, list) else [row] for row in found.data]
     width = _ROW.get(found.kind, 1)
+    if len(found.data) * width > _MOST_NUMBERS:
+        return None
+    rows = [row if isinstance(row, list) else [row] for row in found.data]
     sound = all(len(row) == width and all(math.isfinite(x) and abs(x) < 1e150 for x in row) for row in rows)
     return Picture(found.kind, rows) if rows and sound else None

@@ -54,6 +54,7 @@ def test_every_picture_is_drawn_within_its_frame(picture: Picture) -> None:
         b"", b"{", b"[]", b'{"kind": "photo", "data": []}', b'{"kind": "points", "data": []}',
         b'{"kind": "points", "data": [[1.0]]}', b'{"kind": "circles", "data": [[1.0, 2.0]]}',
         b'{"kind": "steps", "data": [1e999]}', b'{"kind": "points", "data": [[1e200, 0.0]]}', b"[" * 100_000,
+        b'{"kind": "circles", "data": [' + b",".join([b"[1,1,1]"] * 1366) + b"]}",
     ],
     ids=lambda raw: raw[:40].decode(),
 )  # fmt: skip
