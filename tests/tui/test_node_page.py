@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 import unicodedata
@@ -140,7 +141,11 @@ async def test_running_evaluation_is_followed(live_run: Desk, make_app: Maker) -
         assert "1,234 bytes left out" in text_of(app) and "── stderr, as it is printed" in text_of(app)
         evaluator.prints("".join(f"step {step}\n" for step in range(100)), "stderr")
         await until(pilot, lambda: "step 99" in text_of(app), "the end of it")
+        height = app.screen._text.size.height
+        shown = re.search(r"(\d+)–(\d+)/(\d+)", text_of(app))
+        assert shown is not None and int(shown[2]) == int(shown[3]) > height
         await pilot.press("home")
+        await until(pilot, lambda: f"1–{height}/{shown[3]}" in text_of(app), "the lines that are visible now")
         evaluator.prints("later\n", "stderr")
         await until(pilot, lambda: "later" in _whole(app), "more of it")
         assert "later" not in text_of(app), "who reads the start is not sent to the end"

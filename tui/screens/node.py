@@ -194,6 +194,10 @@ class NodeScreen(BaseScreen):
             self._load(keep_place=True)
         self._width = event.size.width
 
+    def on_text_view_moved(self) -> None:
+        """Say which lines are visible."""
+        self._paint()
+
     def on_picture_view_refused(self, event: PictureView.Refused) -> None:
         """Tell why a picture is shown in dots."""
         self.say(event.reason, "best")
@@ -241,8 +245,10 @@ class NodeScreen(BaseScreen):
                 (f"  {one_line(node.name, 120)}", "heading"), (made, "dim"),
             )  # fmt: skip
         pieces: list[tuple[str, str]] = [("  ", "plain")]
+        # Of 80 columns the position takes what else would keep the tabs apart.
+        gap = " " if self.size.width >= 90 else ""
         for index, name in enumerate(TABS):
-            pieces += [(f" {index + 1} {name} ", "cursor" if index == self._tab else "dim"), (" ", "plain")]
+            pieces += [(f" {index + 1} {name} ", "cursor" if index == self._tab else "dim"), (gap, "plain")]
         pieces.append((f"  {self._text.position}", "dim"))
         self._tabs.show(*pieces)
         offered = (session.status, self._shown)

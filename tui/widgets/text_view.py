@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.message import Message
 
 from tui.model.document import Line
 from tui.widgets.painted import Painted, Piece
@@ -27,12 +28,31 @@ class TextView(Painted, can_focus=True):
         Binding("left", "shift(-16)", "Left", id="text.left", show=False, tooltip="Back to the start of the lines"),
     ]
 
+    class Moved(Message):
+        """Other lines are visible, or there are more or fewer of them."""
+
+        def can_replace(self, message: Message) -> bool:
+            """Return whether an older message is outdated: only the last place matters."""
+            return isinstance(message, TextView.Moved) and message._sender is self._sender
+
     shows_cut = False
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.lines: list[Line] = []
         self.top = 0
+        self._told = ""
+
+    def repaint(self) -> None:
+        """Take the current rows, and tell if they are others of the document."""
+        super().repaint()
+        if self.position != self._told:
+            self._told = self.position
+            self.post_message(self.Moved())
+
+    def on_resize(self) -> None:
+        """Show as many lines as fit now."""
+        self.repaint()
 
     def show(self, lines: list[Line], keep_place: bool = False, follow: bool = False) -> None:
         """Show another document.
