@@ -43,7 +43,9 @@ _KITTY = re.compile(r"\x1b\[(?:[\d:]*;){1,2}[\d:]*[u~ABCDEFHPQS]|\x1b\[[\d:]+u")
 _PLACE = re.compile(r"\x1b\[\d+;\d+R")
 """A report of the cursor's position. Nobody asks for it, and Textual would offset the mouse by it."""
 _NUMBER = re.compile(r"\d+")
-_ANSWERS = re.compile(r"\x1b(?:\[\?[\d;]{1,24}c|\[6;\d{1,3};\d{1,3}t|P>\|.*\x1b\\|_Gi=31;.*\x1b\\)", re.DOTALL)
+_LONGEST = 32
+"""The most letters of a sequence that Textual's parser reads."""
+_ANSWERS = re.compile(r"\x1b(?:\[\?[\d;]{1,60}c|\[6;\d{1,3};\d{1,3}t|P>\|.*\x1b\\|_Gi=31;.*\x1b\\)", re.DOTALL)
 """Answers to what is asked before the first picture: abilities, size of a cell, name, kitty's graphics protocol."""
 
 
@@ -138,6 +140,8 @@ class TerminalDriver(LinuxDriver):
             return self._mouse
         if self.answered is not None and _ANSWERS.fullmatch(sequence):
             return True
+        if len(sequence) > _LONGEST:
+            return False
         if any(report.fullmatch(sequence) for report in _REPORTS):
             return True
         if constants.DISABLE_KITTY_KEY or not _KITTY.fullmatch(sequence):

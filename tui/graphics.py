@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Cell", "Graphics", "Image", "ImageKey", "make_image"]
+__all__ = ["KEPT", "Cell", "Graphics", "Image", "ImageKey", "make_image"]
 
 Kind = Literal["", "kitty", "sixel"]
 
@@ -34,11 +34,13 @@ _PLACEHOLDERS = re.compile(r"ghostty|kitty\((?:0\.(?:2[89]|[3-9]\d)|[1-9])")
 """Terminals that draw pictures where placeholders stand; others take the pictures, and show letters there."""
 _MULTIPLEXERS = ("screen", "tmux")
 
-_KEPT = 8
+KEPT = 8
 """How many pictures are kept, here and in kitty."""
 _MOST_BYTES = 65_536
 _MOST_PIXELS = 360_000
 """Of a picture for kitty, which stretches it."""
+_MOST_ANSWERS = 8
+"""How many answers a question may bring; a terminal that goes on answering is not heard."""
 _LARGEST_CELL = 128
 _USUAL_CELL = (10, 20)
 
@@ -97,7 +99,10 @@ class Graphics:
         self._images: dict[ImageKey, Image] = {}
         self._count = 0
         self._listeners: list[Callable[[], None]] = []
-        driver.answered = lambda text: call(self.take, text)
+        self._call = call
+        self._left = 0
+        """How many answers are still heard."""
+        driver.answered = self._hear
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call a function whenever something becomes known."""
@@ -124,9 +129,15 @@ class Graphics:
         elif self._setting == "sixel":
             self.kind = "sixel"
         if self.kind:
-            self._send(_ASK_CELL)
+            self._question(_ASK_CELL)
         elif self._setting == "auto" and not _in_multiplexer():
-            self._send(_ASK)
+            self._question(_ASK)
+
+    def _hear(self, answer: str) -> None:
+        # Runs in the input's thread.
+        if self._left > 0:
+            self._left -= 1
+            self._call(self.take, answer)
 
     def take(self, answer: str) -> None:
         """Take an answer of the terminal."""
@@ -146,7 +157,7 @@ class Graphics:
                 self.kind = "sixel"
             elif self._deep is not None and _PLACEHOLDERS.match(self._name):
                 self._known = False
-                self._send(_ASK_KITTY)
+                self._question(_ASK_KITTY)
         elif answer == _KITTY_OK and self._deep is not None and _PLACEHOLDERS.match(self._name):
             self._known = True
             self.kind = "kitty"
@@ -156,7 +167,7 @@ class Graphics:
     def ask_cell(self) -> None:
         """Ask for the size of a cell again: a new size of the window may come from a new size of its letters."""
         if self.kind:
-            self._send(_ASK_CELL)
+            self._question(_ASK_CELL)
 
     @property
     def cell(self) -> Cell | None:
@@ -174,16 +185,19 @@ class Graphics:
         return Cell(*_USUAL_CELL) if self.kind == "kitty" or self._setting == "sixel" else None
 
     def find(self, key: ImageKey) -> Image | None:
-        """Return a picture that is kept."""
-        return self._images.get(key)
+        """Return a picture that is kept, which is forgotten after those that nobody has found since."""
+        image = self._images.pop(key, None)
+        if image is not None:
+            self._images[key] = image
+        return image
 
     def keep(self, key: ImageKey, image: Image) -> None:
-        """Keep a picture, and give it to kitty; forget the oldest of many."""
+        """Keep a picture, and give it to kitty; of many, forget the one that was found longest ago."""
         from tui.picture_codes import kitty_delete, kitty_upload
 
         if key in self._images:
             return
-        while len(self._images) >= _KEPT:
+        while len(self._images) >= KEPT:
             oldest = next(iter(self._images))
             number = self._images.pop(oldest).number
             if number:
@@ -220,15 +234,21 @@ class Graphics:
         """Return a picture's number, which is also the colour that its placeholders have: one of the 216 of a cube."""
         self._count += 1
         index = 16 + (self._count * 7) % 216
+        red, green, blue = cube_colour(index)
+        if red == green == blue:
+            # Black is no number, and a grey of the cube is sent as one of the 24 greys beside it.
+            return self._next_number()
         if not self._deep:
             return index
-        red, green, blue = cube_colour(index)
-        # Black is the colour 0, which is no number.
-        return (red << 16 | green << 8 | blue) or self._next_number()
+        return red << 16 | green << 8 | blue
 
     def colour_of(self, number: int) -> Rgb:
         """Return the colour of the placeholders of a picture."""
         return (number >> 16, number >> 8 & 255, number & 255) if self._deep else cube_colour(number)
+
+    def _question(self, sequence: str) -> None:
+        self._left = _MOST_ANSWERS
+        self._send(sequence)
 
     def _send(self, sequence: str) -> None:
         self._driver.write(sequence)

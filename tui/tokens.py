@@ -25,8 +25,8 @@ _OPEN = ("\x1b[[", "\x1b[M")
 """Sequences that continue after a final byte: keys of the Linux console, old mouse reports."""
 _PASTE_START = "\x1b[200~"
 _PASTE_END = b"\x1b[201~"
-_LONGEST = 32
-"""The most bytes of a sequence; Textual drops longer ones."""
+_LONGEST = 64
+"""The most bytes of a sequence; what a terminal can do takes more than 40."""
 _LONGEST_PASTE = 1 << 20
 _LONGEST_STRING = 64
 """The most bytes of a string that a reader is told; longer ones are dropped."""

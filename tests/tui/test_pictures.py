@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.color import Color, ColorSystem
 
 from engine.evaluation.picture import Picture
 from tests.tui.picture_terminal import CELL, PictureTerminal, add_picture, png_size
 from tests.tui.synthetic import make_run
-from tui.graphics import Graphics
+from tui.graphics import KEPT, Cell, Graphics, ImageKey, make_image
 from tui.model.bitmap import picture_bits
+from tui.model.picture import Drawing
 from tui.picture_codes import kitty_row, sixel
 
 ROOT = Path(__file__).parents[2]
@@ -31,27 +33,24 @@ KITTY = {
     "name": "\x1bP>|kitty(0.42.1)\x1b\\", "cell": CELL_ANSWER, "abilities": "\x1b[?62;52;c",
     "kitty": "\x1b_Gi=31;OK\x1b\\",
 }  # fmt: skip
-SIXEL = {"name": "\x1bP>|foot(1.22.0)\x1b\\", "cell": CELL_ANSWER, "abilities": "\x1b[?62;4;22;28c"}
+# No terminal answers with more abilities than Windows Terminal.
+LONG = "\x1b[?61;4;6;7;14;21;22;23;24;28;32;42;52c"
+SIXEL = {"name": "\x1bP>|foot(1.22.0)\x1b\\", "cell": CELL_ANSWER, "abilities": LONG}
 PLACEHOLDER = "\U0010eeee"
 
 Open = Callable[..., PictureTerminal]
 
 
 @pytest.fixture
-def shown(runs: Path, workspace: Path) -> Iterator[Open]:
+def shown(runs: Path) -> Iterator[Open]:
     """Starts the application in a terminal that answers so, and opens the metrics of a node with pictures."""
     opened: list[PictureTerminal] = []
 
-    def start(
-        answers: dict[str, str], *raws: bytes, setting: str = "", until: str = "drawn in full", **options: Any
-    ) -> PictureTerminal:
+    def start(answers: dict[str, str], *raws: bytes, **options: Any) -> PictureTerminal:
         name = f"run{len(opened)}"
         run = make_run(runs / name, 4, end="finished")
         for number, raw in enumerate(raws or (CIRCLES,)):
             add_picture(run, raw, stage=f"full{number or ''}")
-        if setting:
-            workspace.mkdir()
-            (workspace / "config.toml").write_text(f'[tui]\npictures = "{setting}"\n')
         command = [sys.executable, "-m", "tests.tui.start_tui", str(runs), name]
         terminal = PictureTerminal(command, answers, cwd=ROOT, size=options.pop("size", (100, 60)), **options)
         opened.append(terminal)
@@ -60,7 +59,7 @@ def shown(runs: Path, workspace: Path) -> Iterator[Open]:
         terminal.send("g\r")
         terminal.read_until("1 Code")
         terminal.send("3")
-        terminal.read_until(until)
+        terminal.read_until("drawn in full")
         return terminal
 
     yield start
@@ -104,6 +103,7 @@ def test_kitty_gets_a_picture_once_and_places_it_as_text(shown: Open) -> None:
     for key in "jjj41\x1b":
         terminal.send(key)
         terminal.read_until_quiet(0.4)
+    terminal.read_until("Population  row")
     assert not placed(terminal)
     terminal.send("\r")
     terminal.read_until("1 Code")
@@ -124,13 +124,30 @@ def placed(terminal: PictureTerminal) -> list[tuple[int, int]]:
     return [(y, x) for y, x in cells if screen.buffer[y][x].data.startswith(PLACEHOLDER)]
 
 
-def test_terminal_that_answers_nothing_gets_dots_at_once(shown: Open) -> None:
-    terminal = shown({})
+def test_terminal_that_answers_nothing_gets_dots_and_the_setting_is_believed(shown: Open) -> None:
+    bad = [
+        b"\x89PNG\r\n\x1a\n",
+        b'{"kind": "circles", "data": [[1, 2]]}',
+        b"[" * 5000,
+        b'{"kind":"steps","data":[1e999]}',
+    ]
+    terminal = shown({}, CIRCLES, *bad, env={"COLORTERM": "truecolor"})
     assert has_dots(terminal), "with the page itself, and not after a while"
     until(terminal, lambda: terminal.asked == ["name", "cell", "abilities"])
+    terminal.read_until(lambda text: text.count("it cannot be shown") == len(bad))
     terminal.send("4")
     terminal.read_until("packed 26 circles")
     assert not terminal.strings
+    terminal.send("3\x1bOQ")
+    terminal.read_until("pictures auto")
+    terminal.send("\x1b[F ")
+    terminal.read_until("pictures kitty")
+    terminal.send("\x1b")
+    terminal.read_until(PLACEHOLDER)
+    ((number, png),) = terminal.uploads.items()
+    assert png_size(png) == (30 * CELL[0], 15 * CELL[1])
+    y, x = placed(terminal)[0]
+    assert terminal.screen.buffer[y][x].fg == f"{number:06x}"
 
 
 def test_sixel_is_drawn_once_and_leaves_no_pixel_behind(shown: Open) -> None:
@@ -182,28 +199,6 @@ def test_sixel_is_drawn_once_and_leaves_no_pixel_behind(shown: Open) -> None:
     assert not terminal.screen.pixels
 
 
-def test_nothing_is_asked_inside_tmux(shown: Open) -> None:
-    terminal = shown(KITTY, env={"TMUX": "/tmp/socket,1,0"})
-    terminal.read_until_quiet(1.0)
-    assert not terminal.asked and not terminal.strings and has_dots(terminal)
-
-
-def test_what_is_no_picture_is_told_and_the_setting_is_believed(shown: Open) -> None:
-    bad = [
-        b"\x89PNG\r\n\x1a\n",
-        b'{"kind": "circles", "data": [[1, 2]]}',
-        b"[" * 5000,
-        b'{"kind":"steps","data":[1e999]}',
-    ]
-    terminal = shown({}, *bad, STEPS, setting="kitty", env={"COLORTERM": "truecolor"})
-    terminal.read_until(PLACEHOLDER)
-    assert terminal.text.count("it cannot be shown") == len(bad)
-    ((number, png),) = terminal.uploads.items()
-    assert png_size(png) == (60 * CELL[0], 15 * CELL[1])
-    y, x = placed(terminal)[0]
-    assert terminal.screen.buffer[y][x].fg == f"{number:06x}"
-
-
 class Line:
     """Stands for a driver: it keeps what is sent."""
 
@@ -238,6 +233,7 @@ def line() -> Iterator[Any]:
         ("auto", True, KITTY | {"abilities": ""}, ""),
         ("auto", True, SIXEL, "sixel"),
         ("auto", None, SIXEL | {"name": ""}, "sixel"),
+        ("auto", True, {"name": "", "abilities": "\x1b[?62;4;22;28c"}, "sixel"),
         ("auto", True, SIXEL | {"name": "\x1bP>|tmux 3.4\x1b\\"}, ""),
         ("auto", True, SIXEL | {"abilities": "\x1b[?4;6c"}, ""),
         ("off", True, KITTY | SIXEL, ""),
@@ -264,13 +260,70 @@ def test_way_of_pictures_follows_the_answers(
     assert graphics.kind == kind
 
 
+@pytest.mark.parametrize("name", ["TMUX", "STY", "ZELLIJ"])
+def test_nothing_is_asked_inside_a_multiplexer(line: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "/tmp/socket,1,0")
+    graphics = Graphics(line, "auto", True, lambda function, text: function(text))
+    graphics.ask()
+    assert not line.sent and not graphics.kind
+
+
 def test_sixel_waits_for_the_size_of_a_cell(line: Any) -> None:
     graphics = Graphics(line, "auto", True, lambda function, text: function(text))
+    graphics.ask()
     told: list[object] = []
     graphics.listen(lambda: told.append(graphics.cell))
     for text in (SIXEL["abilities"], "\x1b[6;0;9t", "\x1b[6;999;999t", SIXEL["cell"]):
         line.answered(text)
     assert told == [None, CELL]
+
+
+def test_terminal_that_goes_on_answering_is_not_heard(line: Any) -> None:
+    """A flood of answers would fill the application's queue, and have pictures made for each size of a cell."""
+    heard: list[str] = []
+    graphics = Graphics(line, "auto", True, lambda function, text: (heard.append(text), function(text)))
+    line.answered(SIXEL["abilities"])
+    assert not heard, "before it was asked"
+    graphics.ask()
+    for size in range(100_000):
+        line.answered(f"\x1b[6;{size % 100 + 1};9t")
+    assert len(heard) < 10
+    line.answered(SIXEL["abilities"])
+    assert not graphics.kind
+    graphics.use("sixel")
+    graphics.ask()
+    line.answered(SIXEL["cell"])
+    assert (graphics.kind, graphics.cell) == ("sixel", CELL)
+
+
+def test_pictures_seen_last_are_kept(line: Any) -> None:
+    graphics = Graphics(line, "kitty", True, lambda function, text: function(text))
+    keys = [
+        ImageKey(
+            Drawing(str(number), 8, 4, Picture("points", [[0.0, 0.0]])), "kitty", Cell(8, 16), (1, 2, 3), (0, 0, 0)
+        )
+        for number in range(KEPT + 1)
+    ]
+    for key in keys[:KEPT]:
+        graphics.keep(key, make_image(key))
+    assert graphics.find(keys[0]) is not None
+    graphics.keep(keys[KEPT], make_image(keys[KEPT]))
+    assert [key for key in keys if graphics.find(key) is None] == [keys[1]]
+    assert len(line.kept) == KEPT
+    assert sum("a=T" in text for text in line.sent) == KEPT + 1 and sum("a=d" in text for text in line.sent) == 1
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_colour_of_placeholders_arrives_as_their_number(line: Any, deep: bool) -> None:
+    """Of 256 colours a grey would be sent as another one, and the terminal would look for another picture."""
+    graphics = Graphics(line, "kitty", deep, lambda function, text: function(text))
+    seen = set()
+    for number in (graphics._next_number() for _ in range(432)):
+        colour = Color.from_rgb(*graphics.colour_of(number))
+        arrives = colour.downgrade(ColorSystem.TRUECOLOR if deep else ColorSystem.EIGHT_BIT)
+        assert number == (int(colour.name[1:], 16) if deep else arrives.number) > 0
+        seen.add(number)
+    assert len(seen) == 210, "the cube but for its greys"
 
 
 def test_sixel_that_is_too_large_stays_in_dots(shown: Open) -> None:
@@ -279,6 +332,14 @@ def test_sixel_that_is_too_large_stays_in_dots(shown: Open) -> None:
     terminal = shown(SIXEL | {"cell": "\x1b[6;60;30t"}, raw)
     terminal.read_until("too large to send")
     assert has_dots(terminal) and not terminal.sixels
+    # A megabyte of answers, some of which nobody asked for and some of which are none.
+    flood = f"\x1b[6;60;30t\x1bP>|{'kitty' * 99}\x1b\\\x1b[?4{';4' * 99}c{KITTY['name']}{KITTY['kitty']}\x1b[?;;c"
+    for _ in range(1500):
+        terminal.send(flood)
+        terminal.read(0.001)
+    terminal.send("4")
+    terminal.read_until("packed 26 circles")
+    assert not terminal.strings
 
 
 HOSTILE = [

@@ -78,7 +78,6 @@ class PictureView(TextView):
 
     def on_resize(self) -> None:
         """Repaint for the new size; the size of a cell may be another one, too."""
-        super().on_resize()
         self._over = []
         if self._graphics is not None:
             self._graphics.ask_cell()
@@ -93,16 +92,19 @@ class PictureView(TextView):
     # Making pictures
 
     def _prepare(self) -> None:
-        drawings = {line.drawing for line in self.lines if isinstance(line, PictureLine)}
+        drawings = list(dict.fromkeys(line.drawing for line in self.lines if isinstance(line, PictureLine)))
         if self._graphics is None and drawings and self.is_mounted:
             self._graphics = getattr(self.app, "graphics", None)
             if self._graphics is not None:
                 self._graphics.listen(self._prepare)
         if self._graphics is None:
             return
+        from tui.graphics import KEPT
+
         if drawings:
             self._graphics.ask()
-        for drawing in drawings:
+        # If there are more than are kept, each one that is made has another forgotten.
+        for drawing in drawings[:KEPT]:
             key = self._key(drawing)
             if key is not None and self._graphics.find(key) is None and not {key} & (self._making | self._refused):
                 self._making.add(key)
