@@ -24,6 +24,7 @@ from engine.llm.prompts import (
 )
 from engine.llm.refusal import refusal_of
 from engine.llm.requests import DesignRequest, Mode
+from engine.programs.blocks import keep_outside
 from engine.programs.outline import ProgramError
 from engine.task.spec import TaskSpec
 from engine.text import one_line
@@ -162,11 +163,15 @@ class LlmDesigner:
         Raises:
             DesignerError: the program would raise NameError.
         """
+        blocks = self._spec.interface.blocks
         try:
-            code, left_out = with_left_out(code, request, self._language)
+            if blocks:
+                # What the answer says outside is put back later: what it defines or imports there does not count.
+                code = keep_outside(request.parent.code, code)
+            code, left_out = with_left_out(code, request, self._language, within_blocks=blocks)
             unbound = set(self._language.unbound_names(code))
         except ProgramError:
-            return code, ""  # the stage checks its syntax and stores the program with the reason
+            return code, ""  # the stage checks syntax and blocks, and stores the program with the reason
         with suppress(ProgramError):
             unbound -= set(self._language.unbound_names(request.parent.code)) if unbound else set()
         if unbound:

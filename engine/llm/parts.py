@@ -12,7 +12,7 @@ from engine.programs.languages.registry import PYTHON
 from engine.programs.outline import ProgramError
 from engine.programs.trees import parsed
 
-__all__ = ["EDITS", "behind_imports", "is_part", "put_parts"]
+__all__ = ["EDITS", "is_part", "put_parts"]
 
 EDITS = "write SEARCH/REPLACE blocks, or whole functions of the program under their names"
 """What an answer that edits a program may hold."""
@@ -69,7 +69,7 @@ def put_parts(code: str, program: str, language: Language = PYTHON) -> str:
     for start, end, text in sorted(replaced, reverse=True):
         lines[start:end] = [*added, *text] if start == first else text
     if imports:
-        at = behind_imports(program)
+        at = _behind_imports(program)
         lines[at:at] = imports
     return "\n".join(lines)
 
@@ -91,7 +91,7 @@ def _first_line(item: ast.stmt) -> int:
     return min([item.lineno, *(decorator.lineno for decorator in decorators)]) - 1
 
 
-def behind_imports(program: str) -> int:
+def _behind_imports(program: str) -> int:
     """Return the line after the imports at the program's head, else after its docstring, from 0."""
     behind = 0
     for item in parsed(program).body:

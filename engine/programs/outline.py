@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from engine.programs.errors import ProgramError
 from engine.programs.trees import Remembered, lines_of, nodes_of, parsed
 
-__all__ = ["Outline", "ProgramError", "changed_parts", "outline", "remember_outline", "unbound_names"]
+__all__ = [
+    "BUILTIN_NAMES",
+    "Outline",
+    "ProgramError",
+    "changed_parts",
+    "outline",
+    "remember_outline",
+    "unbound_names",
+    "uses_of",
+]
 
 
 @dataclass(frozen=True)
@@ -168,7 +177,8 @@ def changed_parts(before: str, after: str) -> list[str]:
     return changed + [name for name in old if name not in new]
 
 
-_BOUND = frozenset({*dir(builtins), "__file__", "__builtins__", "__class__"})
+BUILTIN_NAMES = frozenset({*dir(builtins), "__file__", "__builtins__", "__class__"})
+"""Names that every program may read."""
 _BINDING = frozenset({
     ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.arg, ast.Import, ast.ImportFrom, ast.ExceptHandler,
     ast.MatchAs, ast.MatchStar, ast.MatchMapping,
@@ -190,10 +200,10 @@ def unbound_names(code: str) -> list[str]:
     if any(use is None for use in uses):
         return []
     read = {name for use in uses if use is not None for name in use[0]}
-    return sorted(read.difference(_BOUND, *(use[1] for use in uses if use is not None)))
+    return sorted(read.difference(BUILTIN_NAMES, *(use[1] for use in uses if use is not None)))
 
 
-def _uses_of(part: ast.stmt) -> tuple[set[str], set[str]] | None:
+def uses_of(part: ast.stmt) -> tuple[set[str], set[str]] | None:
     """Return the names that a statement reads and those that it binds, in functions too; None if it may bind any."""
     read: set[str] = set()
     bound: set[str] = set()
@@ -221,4 +231,4 @@ def _uses_of(part: ast.stmt) -> tuple[set[str], set[str]] | None:
     return read, bound
 
 
-_USES = Remembered(_uses_of, 512)
+_USES = Remembered(uses_of, 512)
