@@ -18,6 +18,12 @@ def load_openai() -> ModuleType:
     Raises:
         ImportError: the library is not installed.
     """
-    if "openai" not in sys.modules:
-        sys.modules.setdefault(_UNUSED, None)  # type: ignore[arg-type]  # None: an import of it fails
-    return import_module("openai")
+    if "openai" in sys.modules:
+        return import_module("openai")
+    sys.modules.setdefault(_UNUSED, None)  # type: ignore[arg-type]  # None: an import of it fails
+    try:
+        return import_module("openai")
+    finally:
+        # Only for now: whoever walks through the modules of this process finds no gap.
+        if sys.modules.get(_UNUSED, sys) is None:
+            del sys.modules[_UNUSED]

@@ -10,7 +10,10 @@ from pathlib import Path
 
 def test_aiohttp_is_not_loaded_where_it_is_installed(tmp_path: Path) -> None:
     (tmp_path / "aiohttp.py").write_text("raise SystemExit('aiohttp was imported')\n")
-    code = "from engine.llm.library import load_openai; print(load_openai().AsyncOpenAI.__name__)"
+    code = (
+        "import sys; from engine.llm.library import load_openai; print(load_openai().AsyncOpenAI.__name__);"
+        "assert None not in sys.modules.values()"
+    )
     paths = os.pathsep.join((str(tmp_path), str(Path(__file__).parents[3])))
     done = subprocess.run(
         [sys.executable, "-c", code],
