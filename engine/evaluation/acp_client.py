@@ -104,7 +104,7 @@ class _Client:
         told = meta.get("usage") if isinstance(meta, dict) else None
         if not isinstance(told, dict):
             return
-        names = ("inputTokens", "outputTokens", "totalTokens", "cachedReadTokens", "cachedWriteTokens")
+        names = ("inputTokens", "outputTokens", "totalTokens", "cachedReadTokens", "cachedWriteTokens", "thoughtTokens")
         figures = [told.get(name) for name in names]
         new = _cost(*(figure if isinstance(figure, int) and figure > 0 else 0 for figure in figures))
         if any(new.values()):
@@ -149,9 +149,12 @@ class _Client:
         self._last = kind
 
 
-def _cost(tokens_in: int, tokens_out: int, total: int, read: int, written: int) -> dict[str, int]:
-    """Return tokens as usage.json tells them; some agents count those of the cache beside the others."""
-    if total >= tokens_in + tokens_out + read + written:
+def _cost(tokens_in: int, tokens_out: int, total: int, read: int, written: int, thought: int) -> dict[str, int]:
+    """Return tokens as usage.json tells them; some agents count those of the cache or of thoughts beside the others."""
+    beside = total - tokens_in - tokens_out
+    if thought and beside in (thought, thought + read + written):
+        tokens_out, beside = tokens_out + thought, beside - thought
+    if beside >= read + written:
         tokens_in += read + written
     return {"tokens_in": max(tokens_in, read), "tokens_out": tokens_out, "tokens_cached": read}
 
@@ -172,7 +175,8 @@ async def _ended_in_time(started: Any) -> AsyncIterator[Any]:
     try:
         yield opened
     finally:
-        with contextlib.suppress(TimeoutError):
+        # However it ends: its answer counts.
+        with contextlib.suppress(Exception):
             async with asyncio.timeout(_END_SECONDS):
                 await started.__aexit__(None, None, None)
 
@@ -211,8 +215,8 @@ async def _work(words: list[str]) -> str:
         answer = talking.result()
     if answer.usage is not None:
         told = answer.usage
-        cached = (told.cached_read_tokens or 0, told.cached_write_tokens or 0)
-        client.tell_usage(**_cost(told.input_tokens, told.output_tokens, told.total_tokens, *cached))
+        others = (told.cached_read_tokens or 0, told.cached_write_tokens or 0, told.thought_tokens or 0)
+        client.tell_usage(**_cost(told.input_tokens, told.output_tokens, told.total_tokens, *others))
     return "" if answer.stop_reason == "end_turn" else f"the agent stopped: {answer.stop_reason}"
 
 

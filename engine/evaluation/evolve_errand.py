@@ -126,22 +126,23 @@ def _end_children(grace: float, seconds: float) -> bool:
     """End what an errand left running, after so many seconds of grace; return whether nothing is left in the end."""
     began = time.monotonic()
     while True:
+        elapsed = time.monotonic() - began
+        if elapsed >= grace + seconds:
+            return False
         try:
             reaped, _ = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return True
-        if reaped:
+        if reaped and elapsed < grace:
             continue
-        elapsed = time.monotonic() - began
-        if elapsed >= grace + seconds:
-            return False
         # What a process leaves that is ended here becomes a child in its turn.
         for child in _children() if elapsed >= grace else ():
             try:
                 os.kill(child, signal.SIGKILL)
             except OSError:
                 pass  # it has ended meanwhile, or belongs to somebody else
-        time.sleep(0.02)
+        if not reaped:
+            time.sleep(0.02)
 
 
 def _children() -> list[int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.evaluation.acp_client import _cost
 from engine.journal import events as ev
 from tests.conftest import TaskMaker
 from tests.engine.loop.parts import open_parts
@@ -37,3 +38,20 @@ async def test_agent_is_prompted_confined_to_its_folder_and_counted(make_task: T
     reasons = [reason.partition(": ")[2] for _, reason in rejections(run)]
     assert reasons[0] == "the agent ended (exit code 4) before it had answered"
     assert reasons[1].startswith("no agent could be talked to by ACP: RequestError: Authentication required")
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ((100, 30, 130, 40, 0, 0), (100, 30, 40)),  # cached ones among those that went in
+        ((70, 10, 85, 5, 0, 0), (75, 10, 5)),  # beside them
+        ((100, 10, 190, 60, 0, 80), (100, 90, 60)),  # thoughts beside what came out, cached ones among what went in
+        ((40, 10, 190, 60, 0, 80), (100, 90, 60)),  # both beside
+        ((100, 90, 190, 60, 0, 80), (100, 90, 60)),  # neither
+    ],
+)
+def test_each_token_counts_once_however_an_agent_adds_them_up(
+    told: tuple[int, ...], counted: tuple[int, int, int]
+) -> None:
+    cost = _cost(*told)
+    assert (cost["tokens_in"], cost["tokens_out"], cost["tokens_cached"]) == counted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -121,6 +122,17 @@ async def test_what_a_command_leaves_running_is_ended_and_its_program_counts(
             parts.session.emit(ev.SettingsChanged({"command": {"run": command}}))
             assert await design(parts, number), rejections(run)
             assert f"Y = {number}.5" in parts.session.text(parts.session.state.nodes[number].program)
+
+
+def test_processes_that_start_and_end_without_pause_are_ended() -> None:
+    script = (
+        "import ctypes, subprocess; from engine.evaluation.evolve_errand import _end_children;"
+        "ctypes.CDLL(None).prctl(36, 1, 0, 0, 0);"
+        "subprocess.Popen(['sh', '-c', 'while :; do (true &); done']);"
+        "print(_end_children(0.2, 60.0))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=90)
+    assert done.stdout == "True\n"
 
 
 def test_what_is_told_in_no_known_form_is_a_reason_and_no_error() -> None:
