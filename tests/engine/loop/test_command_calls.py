@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from engine.errors import RunError, Stopping
+from engine.evaluation import errand
 from engine.evaluation.outcome import Outcome
 from engine.journal import events as ev
 from engine.journal.reader import JournalReader
@@ -126,12 +127,15 @@ async def test_what_a_command_leaves_running_is_ended_and_its_program_counts(
 
 def test_processes_that_start_and_end_without_pause_are_ended() -> None:
     script = (
-        "import ctypes, subprocess; from engine.evaluation.evolve_errand import _end_children;"
+        "import ctypes, subprocess; from evolve_errand import _end_children;"
         "ctypes.CDLL(None).prctl(36, 1, 0, 0, 0);"
         "subprocess.Popen(['sh', '-c', 'while :; do (true &); done']);"
         "print(_end_children(0.2, 60.0))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=90)
+    folder = Path(errand.__file__).parent  # from which the harness imports it
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True, timeout=90
+    )
     assert done.stdout == "True\n"
 
 
