@@ -67,7 +67,8 @@ def test_useless_model_stops_headless_run(
     assert (done.code, done.json["status"], done.json["rounds"], done.json["nodes"]) == (1, "stopped", 3, 1), done.err
     reason = done.json["reason"]
     assert reason.startswith("3 of 3 rounds gave no design; most often: the answer holds no program"), reason
-    assert "models.NAME.model=" in reason and "evolve priors add" in reason and "evolve resume RUN" in reason
+    assert "models.NAME.model=" in reason and "evolve priors add" in reason
+    assert f"'evolve resume {Run(Path(done.json['run'])).typed}'" in reason
     researched = sum("response_format" not in request.body for request in server.requests)
     assert researched == 3 * 4, "a round has four attempts"
     assert f"stopped: {reason}" in done.err
@@ -99,7 +100,7 @@ def test_detached_run_waits_with_reason_and_retries(
     run = model_run(make_task(), tmp_path / "runs", server, rounds=12)
     where = ("--runs", run.folder.parent)
     start_engine(run)
-    reason = wait_for_pause(run)
+    reason = run.filled(wait_for_pause(run))
     entry = evolve("runs", "--json", *where).json[0]
     assert (entry["status"], entry["reason"]) == ("paused", reason)
     assert f"{run.name} is paused: {reason}" in evolve("runs", *where).out
@@ -278,7 +279,7 @@ def test_application_shows_why_run_waits(make_task: TaskMaker, server: LlmServer
         terminal.read_until("3 of 3 rounds gave no design; most often: the answer holds no program")
         # The ways out, in full: broken into rows where nobody is at work now.
         terminal.read_until("designer.recombine_share=0.5")
-        terminal.read_until("'evolve resume RUN'")
+        terminal.read_until(f"{run.name}' tries again")
         server.answer = search
         terminal.send("p")
         terminal.read_until("■ finished")
