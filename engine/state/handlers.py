@@ -22,7 +22,7 @@ from engine.state.mode_choice import count_asked
 from engine.state.model_record import ModelRecord, count_answer
 from engine.state.no_design import count_in_vain, is_stuck, try_anew
 from engine.state.node import BestStep, Node, NodeEvaluation, OpenRound, ProbeRecord, RunStatus
-from engine.state.novelty import count_near, count_probed, note_probe
+from engine.state.novelty import count_near, count_probed, hold_taken, note_probe
 from engine.state.people import PEOPLE_HANDLERS
 from engine.state.ranks import rank_all, rank_measured
 from engine.state.run_state import RunState
@@ -317,10 +317,7 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
     node.measurements = data.measurements
     node.spread = data.spread
     node.taken_from = data.taken_from
-    if data.taken_from is None:
-        state.probes.held.pop(node.id, None)
-    else:
-        state.probes.held[node.id] = None
+    hold_taken(state, node, again)
     # Another node may have become the best, so that it was verified in vain.
     state.verifications.pop(node.id, None)
     evaluation = state.evaluations.pop(node.id, None)
@@ -344,7 +341,6 @@ def _eval_done(state: RunState, event: Event, data: ev.EvalDone) -> None:
     if not again:
         count_near(state, node)
         count_probed(state, node)
-        state.probes.taken += node.taken_from is not None
         count_measured(state, node)
         count_design(state, node)
     state.failed.pop(node.id, None)

@@ -20,7 +20,16 @@ from engine.state.node import Node, Novelty, Pairs, ProbeRecord
 from engine.state.run_state import RunState
 from engine.text import counted
 
-__all__ = ["count_near", "count_probed", "likely_same", "note_probe", "spared_told", "taken_over", "trusts_probe"]
+__all__ = [
+    "count_near",
+    "count_probed",
+    "hold_taken",
+    "likely_same",
+    "note_probe",
+    "spared_told",
+    "taken_over",
+    "trusts_probe",
+]
 
 LEAST = 10
 """Pairs that a judgement needs."""
@@ -81,6 +90,15 @@ def note_probe(state: RunState, node: int, data: ev.EvalStageDone) -> None:
 def behaviour_of(data: ev.EvalStageDone) -> bytes:
     """Return what is compared of a probe: the score and all metrics, to the last digit."""
     return msgspec.json.encode((data.score, data.metrics), order="deterministic")
+
+
+def hold_taken(state: RunState, node: Node, again: bool) -> None:
+    """Keep in mind which scores were taken over, and count one if it is the node's first."""
+    if node.taken_from is None:
+        state.probes.held.pop(node.id, None)
+        return
+    state.probes.held[node.id] = None
+    state.probes.taken += not again
 
 
 def count_probed(state: RunState, node: Node) -> None:

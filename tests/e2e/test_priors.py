@@ -288,7 +288,7 @@ def test_conflicting_edits_are_reported_by_every_verb(make_task: TaskMaker, prio
     base.execute("UPDATE collections SET generation = generation + 1")
     base.close()
     (task / "priors" / "a.md").write_text("# File\n")
-    assert "at once" in priors("list", *at).err
+    assert "the file's is kept here" in priors("list", *at).out
     assert (task / "priors" / "a.md").read_text() == "# Base\n"
     assert (task / "priors" / "a.conflict-1.md").read_text() == "# File\n"
     assert priors("edit", "a", "--file", task / "priors" / "a.conflict-1.md", *at).code == 0

@@ -62,6 +62,7 @@ from tui.widgets.notes import NotesPanel
 from tui.widgets.painted import Painted, Piece
 from tui.widgets.panel import Panel
 from tui.widgets.panels import NodePeek, WorkPanel
+from tui.widgets.picture_view import PictureView
 from tui.widgets.plot import PlotPanel
 from tui.widgets.priors import PriorsView
 from tui.widgets.rates import RatesPanel
@@ -76,7 +77,7 @@ CASES: dict[type[Painted], Case] = {
     WritingPanel: writing, RunsView: runs_list, CallRows: calls_list, PriorsView: priors, RevisionsView: revisions,
     SettingsView: settings_list, TextView: text_view, TransportBar: transport, StatusBar: status_bar, Title: title,
     Footer: footer, HintBar: hints, RunSettingsView: run_settings, FileList: file_list,
-    IdeaList: ideas, RecordedList: recorded, MiniMap: mini_map,
+    IdeaList: ideas, RecordedList: recorded, MiniMap: mini_map, PictureView: text_view,
 }  # fmt: skip
 
 

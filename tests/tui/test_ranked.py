@@ -127,7 +127,7 @@ def test_documents_of_a_node_name_fitness(ranked: Run) -> None:
     told = plain(read_document(make_subject(ranked, model, nodes[UNRANKED]), "Metrics", 100))
     assert told.startswith("not ranked  loss = 1.5")
     told = plain(read_document(make_subject(ranked, model, best), "Diff", 100))
-    assert f"n2  fitness {best.fitness:.6g}, score 1.9" in told
+    assert f"#2 fitness {best.fitness:.6g}, score 1.9  n2" in told
 
 
 def test_comparison_uses_fitness(tmp_path: Path) -> None:

@@ -100,7 +100,13 @@ async def test_keys_walk_a_lineage_and_diff_to_any_node(live_run: Desk, make_app
         await pilot.press("d", *"#999", "enter")
         await until(pilot, lambda: "there is no node 999" in str(app.screen.query("#hint").first().render()), "why not")
         await pilot.press("escape", "d", *"#0", "enter")
-        await until(pilot, lambda: "--- #0 seed" in text_of(app), "the diff to the seed")
+        await until(
+            pilot,
+            lambda: any(
+                line.startswith("--- #0 ") and line.rstrip().endswith("  seed") for line in text_of(app).splitlines()
+            ),
+            "the diff to the seed",
+        )
         assert "compared with #0" in text_of(app)
         await pilot.press("d", "enter")
         await until(pilot, lambda: f"--- #{path[1]} " in text_of(app), "the diff to the parent")
